@@ -1,0 +1,1 @@
+"""HTTP for programs: handlers of a few lines over the floors below."""

@@ -1,0 +1,1 @@
+"""Children: the only place where anything that may hang, explode or be poisoned runs."""

@@ -1,0 +1,1 @@
+"""Answering: SQL, data, schema, from children that see only what they were given."""

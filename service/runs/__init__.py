@@ -1,0 +1,1 @@
+"""Doing: start, supervise, publish, cancel, repair."""

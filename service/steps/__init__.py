@@ -1,0 +1,1 @@
+"""The contracts of a plan: collector, processor, storage; Frame and Metric; what a step is given."""

@@ -1,0 +1,38 @@
+"""Collector: brings rows in. Its fields are its settings, its tag its ``type``, ``collect`` its work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from service.kit.errors import Problem
+from service.steps.context import Context
+from service.steps.frame import Frame
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
+
+
+class Collector(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
+):
+    """Base of all collectors. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
+
+    ``EXAMPLE`` is a complete configuration of it as a user would write it, for OpenAPI and contract tests.
+    """
+
+    EXAMPLE: ClassVar[dict[str, Any]]
+
+    id: Id | None = None
+
+    def problems(self) -> Iterable[Problem]:
+        """Combinations of settings that cannot work; fields are relative to this collector."""
+        return ()
+
+    async def collect(self, ctx: Context) -> Frame:
+        """Fetch or scan, and answer a lazy frame over what was found.
+
+        Raises ``errors.Transient`` or ``errors.Permanent``.
+        """
+        raise TypeError(f"{type(self).__name__} does not collect")

@@ -1,0 +1,81 @@
+"""What a step is given beside its settings: folders, secrets, files, the network policy, and ears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from service.steps.files import Files
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where collectors may connect although the address is private: ``host``, ``host:port``, IP or CIDR."""
+
+    allowed_private_hosts: tuple[str, ...] = ()
+    max_response_bytes: int = 256 * 1024 * 1024
+
+
+def _ignore(*_: Any) -> None:
+    return None
+
+
+@dataclass
+class Context:
+    """One step's surroundings in one run. Created by the run worker, one for each step.
+
+    ``step`` is the step's name in errors, progress and fitted parameters, such as ``collectors[0]:csv``;
+    ``folder`` is the run's private staging folder, on the same file system as the warehouse.
+    """
+
+    step: str
+    folder: Path
+    files: Files = field(default_factory=lambda: Files(()))
+    network: Network = field(default_factory=Network)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    fitted: dict[str, Any] = field(default_factory=dict)
+    profiles: list[dict[str, Any]] = field(default_factory=list)
+    on_progress: Callable[[float, str], None] = _ignore
+    on_rows: Callable[[int], None] = _ignore
+    log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
+
+    def progress(self, share: float, message: str = "") -> None:
+        """How much of this step is done, 0 to 1."""
+        self.on_progress(min(max(share, 0.0), 1.0), message)
+
+    def collected(self, rows: int) -> None:
+        """A collector fetched this many more rows."""
+        self.on_rows(rows)
+
+    def warn(self, code: str, message: str, **details: Any) -> None:
+        """Note something that a person should know and that does not stop the run."""
+        self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
+        self.log.warning("step.warning", step=self.step, code=code, message=message)
+
+    def record(self, name: str, value: Any) -> None:
+        """Keep a fitted parameter (JSON-able) with the version: means, categories, bin edges."""
+        self.fitted[name] = value
+
+    def fill(self, text: str) -> str:
+        """``text`` with every ``${NAME}`` replaced by the secret of that name.
+
+        Raises ``errors.Permanent`` where the secret is not configured.
+        """
+        from service.steps import secrets
+
+        return secrets.fill(text, self.secrets, self.step)
+
+    def fill_all(self, value: Any) -> Any:
+        """``fill`` for every string inside lists and dicts."""
+        if isinstance(value, str):
+            return self.fill(value)
+        if isinstance(value, Mapping):
+            return {k: self.fill_all(v) for k, v in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return [self.fill_all(v) for v in value]
+        return value

@@ -1,0 +1,70 @@
+"""Frame: the one lazy plan between collect and store, and the two kinds of step that may touch it.
+
+*Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
+rows and are a short, closed list. ``measure`` is the only one that executes. A processor that keeps to these
+runs on any engine that implements this protocol; ``steps.polars_frame`` is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import polars as pl
+
+from service.steps.metric import Metric, Values
+
+RowLocal = Callable[[pl.LazyFrame], pl.LazyFrame]
+Keep = Literal["first", "last", "none", "any"]
+JoinHow = Literal["inner", "left", "full"]
+
+
+class Frame(Protocol):
+    """A lazy table. Values of this type are immutable for the caller: every operation answers a new one."""
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Column names and Polars types, resolved without reading rows."""
+        ...
+
+    def rows(self, step: RowLocal) -> Frame:
+        """Apply Polars expressions that need one row at a time (no aggregate, window, sort or collect)."""
+        ...
+
+    def measure(self, metrics: Iterable[Metric]) -> Values:
+        """Answer all the metrics, in as few passes as possible.
+
+        Executes. Stages the frame first where its source would otherwise be parsed again, so that later
+        operations on this same frame start from the stage.
+        """
+        ...
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> Frame:
+        """One row for each combination of ``keys`` (all columns when None); the row order stays."""
+        ...
+
+    def union(self, others: Sequence[Frame]) -> Frame:
+        """The rows of all frames one after another, columns by name, missing columns null."""
+        ...
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> Frame:
+        """Join by equal keys; the left order stays. Null keys match nothing."""
+        ...
+
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Frame:
+        """One row for each combination of ``by`` with the aggregates, in order of first appearance."""
+        ...
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], step: RowLocal) -> Frame:
+        """Polars code over each whole group (windows, ordered fills, rolling), sorted by ``order_by``."""
+        ...
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> Frame:
+        """Stable sort, nulls last."""
+        ...
+
+    def write(self, target: Path, *, compression: str, compression_level: int | None,
+              row_group_size: int | None) -> int:
+        """Execute into one Parquet file and answer the number of rows written."""
+        ...

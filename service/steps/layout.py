@@ -1,0 +1,87 @@
+"""Where things lie in the data directory. The only module that knows a path by heart.
+
+::
+
+    <data>/catalog.duckdb                      the catalog (opened by one process only)
+    <data>/secret.key                          the signing secret, mode 0600, where none was configured
+    <data>/uploads/…                           files that CSV collectors may name
+    <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
+    <data>/warehouse/.staging/<run>/           what a run is writing; removed at start where no commit names it
+    <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
+    <data>/logs/<run>.ndjson                   the log lines of a run
+    <data>/spill/…                             private scratch folders of query workers
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The data directory."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.duckdb"
+
+    @property
+    def secret(self) -> Path:
+        return self.root / "secret.key"
+
+    @property
+    def uploads(self) -> Path:
+        return self.root / "uploads"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse"
+
+    @property
+    def staging_root(self) -> Path:
+        return self.warehouse / ".staging"
+
+    @property
+    def deleted_root(self) -> Path:
+        return self.warehouse / ".deleted"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def spill(self) -> Path:
+        return self.root / "spill"
+
+    def staging(self, run_id: str) -> Path:
+        return self.staging_root / run_id
+
+    def pipeline(self, name: str) -> Path:
+        return self.warehouse / name
+
+    def version(self, name: str, number: int) -> Path:
+        return self.warehouse / name / f"v{number:06d}"
+
+    def log(self, run_id: str) -> Path:
+        return self.logs / f"{run_id}.ndjson"
+
+    def create(self) -> None:
+        """Make the directories that must exist, readable by the owner only where that matters."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def flush(path: Path) -> None:
+    """fsync a file or folder: Parquet writers and renames give no durability by themselves."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

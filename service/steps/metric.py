@@ -1,0 +1,51 @@
+"""Metric: a question about the whole of a column (or of the whole frame), as a value.
+
+The analyzer, the validator, the schema and every fit ask for metrics; an engine answers as many as it can
+in one pass over the data (``Frame.measure``). The kinds are a closed list, so that a second engine knows
+what it must be able to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal[
+    "rows",  # of the frame: number of rows -> int
+    "duplicates",  # of the frame: rows that repeat an earlier row -> int
+    "nulls",  # missing values -> int
+    "distinct",  # distinct values that are not missing -> int
+    "min",
+    "max",
+    "sum",
+    "mean",
+    "std",  # ddof 1
+    "variance",  # ddof 1
+    "skew",  # bias-corrected, as pandas
+    "kurtosis",  # bias-corrected, excess, as pandas
+    "zeros",
+    "negatives",
+    "nan",
+    "quantile",  # argument: tuple of shares, linear interpolation -> list of values
+    "mode",  # the most frequent value; of several the least
+    "top",  # argument: k -> list of (value, count), most frequent first, ties by value
+    "categories",  # sorted distinct values that are not missing -> list
+    "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}
+    "lengths",  # strings: {"min": int, "max": int, "empty": int} in characters
+    "true",  # booleans: number of true values
+    "corr",  # argument: the other column; Pearson over pairwise complete rows -> float | None
+]
+
+
+class Metric(msgspec.Struct, frozen=True, order=True):
+    """One question. ``column`` is ``""`` for the kinds that concern the whole frame."""
+
+    column: str
+    kind: Kind
+    argument: str | int | tuple[float, ...] | None = None
+
+
+Values = Mapping[Metric, Any]
+"""The answers of one ``measure``: plain Python values (int, float, str, date, list, dict or None)."""

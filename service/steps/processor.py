@@ -1,0 +1,34 @@
+"""Processor: changes or measures the plan. Its fields are what users write under ``config``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import msgspec
+
+from service.kit.errors import Problem
+from service.steps.context import Context
+from service.steps.frame import Frame
+
+
+class Processor(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
+):
+    """Base of all processors. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
+
+    On the wire a processor is ``{"type": tag, "config": {its fields}}``; ``EXAMPLE`` is the whole of that.
+    """
+
+    EXAMPLE: ClassVar[dict[str, Any]]
+
+    def problems(self) -> Iterable[Problem]:
+        """Combinations of settings that cannot work; fields are relative to ``config``."""
+        return ()
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        """The plan after this step. Touches the data only through ``frame``.
+
+        Raises ``errors.Permanent`` with ``field`` (relative to the processor, ``config.cast.price``).
+        """
+        raise TypeError(f"{type(self).__name__} does not process")

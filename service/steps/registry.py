@@ -1,0 +1,69 @@
+"""Which collectors, processors and storages there are: the built-in packages, then entry points.
+
+A built-in is any subclass of a contract found in a module of its package; a third-party one registers under
+``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``. Both come through ``Registry.add``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from service.steps.collector import Collector
+from service.steps.processor import Processor
+from service.steps.storage import Storage
+
+T = TypeVar("T", Collector, Processor, Storage)
+
+
+def tag_of(cls: type[Any]) -> str:
+    """The ``type`` that names a plug-in in a configuration."""
+    return str(cls.__struct_config__.tag)
+
+
+@dataclass
+class Shelf(Generic[T]):
+    """The plug-ins of one contract, by ``type``."""
+
+    contract: type[T]
+    kinds: dict[str, type[T]] = field(default_factory=dict)
+
+    def add(self, cls: type[T]) -> None:
+        """Register a plug-in; a second one of the same ``type`` is an error, not a silent replacement."""
+        tag = tag_of(cls)
+        known = self.kinds.get(tag)
+        if known is not None and known is not cls:
+            raise ValueError(f"two plug-ins call themselves '{tag}': {known.__module__} and {cls.__module__}")
+        self.kinds[tag] = cls
+
+    def discover(self, package: str, group: str) -> None:
+        """Add what the modules of ``package`` define and what installed packages offer under ``group``."""
+        home = importlib.import_module(package)
+        for module in sorted(m.name for m in pkgutil.iter_modules(home.__path__)):
+            for value in vars(importlib.import_module(f"{package}.{module}")).values():
+                if isinstance(value, type) and issubclass(value, self.contract) and value is not self.contract \
+                        and value.__module__ == f"{package}.{module}":
+                    self.add(value)
+        for entry in sorted(entry_points(group=group), key=lambda e: e.name):
+            self.add(entry.load())
+
+
+@dataclass
+class Registry:
+    """Every plug-in that this installation knows."""
+
+    collectors: Shelf[Collector] = field(default_factory=lambda: Shelf(Collector))
+    processors: Shelf[Processor] = field(default_factory=lambda: Shelf(Processor))
+    storages: Shelf[Storage] = field(default_factory=lambda: Shelf(Storage))
+
+    @classmethod
+    def load(cls) -> Registry:
+        """Discover the built-ins and the installed entry points."""
+        registry = cls()
+        registry.collectors.discover("service.collectors", "penstock.collectors")
+        registry.processors.discover("service.processors", "penstock.processors")
+        registry.storages.discover("service.storages", "penstock.storage")
+        return registry

@@ -1,0 +1,71 @@
+"""Storage: writes one version of a dataset. It prepares; publishing is the business of ``runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from service.kit.errors import Problem
+from service.steps.context import Context
+from service.steps.frame import Frame
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of a version: its name inside the version's folder, size in bytes, rows, sha256 in hex."""
+
+    name: str
+    bytes: int
+    rows: int
+    sha256: str
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a storage wrote. ``files`` are on disk, flushed, and counted back."""
+
+    type: str
+    files: list[File]
+    rows: int
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """A dataset as a deferred storage finds it: the Parquet parts that the version consists of."""
+
+    pipeline: str
+    version: int
+    parts: list[Path]
+    rows: int
+
+
+class Storage(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
+):
+    """Base of all storages. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
+
+    Every version is Parquet first (``parquet`` with its defaults where a pipeline names none). A storage
+    writes from those parts, after the commit: ``load``. ``check`` measures before the commit whatever
+    could make that fail.
+    """
+
+    EXAMPLE: ClassVar[dict[str, Any]]
+
+    def problems(self) -> Iterable[Problem]:
+        """Combinations of settings that cannot work; fields are relative to this storage."""
+        return ()
+
+    def check(self, frame: Frame, ctx: Context) -> None:
+        """Before the commit: raise ``errors.Permanent`` where ``write`` or ``load`` could not succeed."""
+        return
+
+    def write(self, frame: Frame, folder: Path, ctx: Context) -> Written | None:
+        """Before the commit: execute the plan into ``folder``. Only the base storage (``parquet``) does."""
+        return None
+
+    def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written | None:
+        """After the commit: derive a form of ``dataset`` in ``folder`` (the version's own folder).
+
+        Must be safe to repeat: it writes under a temporary name, flushes and renames.
+        """
+        return None
