@@ -36,7 +36,8 @@ class Files:
         raise errors.Permanent(
             f"no file '{name}' in the uploads or the configured file roots; upload it with "
             "PUT /api/v1/files/<path>, or add its directory to PENSTOCK_FILE_ROOTS",
-            step=step, field=field,
+            step=step,
+            field=field,
         )
 
     def _under(self, root: Path, name: str) -> list[Path]:
@@ -51,5 +52,6 @@ class Files:
     def _refused(self, name: str, step: str, field: str) -> errors.Permanent:
         return errors.Permanent(
             f"'{name}' is not a file name; name a file below the uploads or a configured file root",
-            step=step, field=field,
+            step=step,
+            field=field,
         )

@@ -64,7 +64,8 @@ class Frame(Protocol):
         """Stable sort, nulls last."""
         ...
 
-    def write(self, target: Path, *, compression: str, compression_level: int | None,
-              row_group_size: int | None) -> int:
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
         """Execute into one Parquet file and answer the number of rows written."""
         ...

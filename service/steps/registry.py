@@ -44,8 +44,12 @@ class Shelf(Generic[T]):
         home = importlib.import_module(package)
         for module in sorted(m.name for m in pkgutil.iter_modules(home.__path__)):
             for value in vars(importlib.import_module(f"{package}.{module}")).values():
-                if isinstance(value, type) and issubclass(value, self.contract) and value is not self.contract \
-                        and value.__module__ == f"{package}.{module}":
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, self.contract)
+                    and value is not self.contract
+                    and value.__module__ == f"{package}.{module}"
+                ):
                     self.add(value)
         for entry in sorted(entry_points(group=group), key=lambda e: e.name):
             self.add(entry.load())
