@@ -1,0 +1,103 @@
+"""What a child may use, applied inside it before anything else runs and before any thread exists."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import sysconfig
+from pathlib import Path
+
+import msgspec
+
+from service.processes import landlock
+
+_PR_SET_PDEATHSIG = 1
+
+# What Python, polars and duckdb need to read to work at all; DuckDB aborts without /proc/self and /sys/fs/cgroup.
+SYSTEM_READ = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/dev/urandom",
+    "/dev/null",
+    "/proc/self",
+    "/proc/meminfo",
+    "/proc/cpuinfo",
+    "/proc/sys/vm",
+    "/sys/fs/cgroup",
+    "/sys/devices/system/cpu",
+)
+NETWORK_READ = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/run/systemd/resolve",
+)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one child. Sizes are bytes; ``read`` and ``write`` are paths beyond what Python itself needs.
+
+    ``memory_bytes`` bounds the private data of the process (RLIMIT_DATA, exact to what it allocates; mapped
+    files do not count). ``sandbox`` off leaves the file and network rights alone.
+    """
+
+    memory_bytes: int
+    file_bytes: int | None = None
+    open_files: int = 256
+    network: bool = False
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    sandbox: bool = True
+
+
+def _python_tree() -> tuple[str, ...]:
+    here = Path(__file__).resolve().parents[2]
+    places = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(here)}
+    return tuple(sorted(places))
+
+
+def apply(limits: Limits) -> int:
+    """Bind this process for the rest of its life; answers the Landlock ABI in force (0: none).
+
+    The process dies with its parent, is the first that the kernel kills when memory is short, leaves no
+    core, and knows nothing of the environment.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == 1:  # the parent died before the line above took hold
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its children
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:  # a container may forbid it; the other limits still hold
+        pass
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+    resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
+    if limits.file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    os.environ.clear()
+    os.chdir("/")
+    _silence()
+    if not limits.sandbox:
+        return 0
+    read = (*SYSTEM_READ, *_python_tree(), *limits.read, *(NETWORK_READ if limits.network else ()))
+    return landlock.restrict(read=read, write=("/dev/null", *limits.write), network=limits.network)
+
+
+def _silence() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.close(null)

@@ -1,0 +1,77 @@
+"""Entry functions for children in tests. They must be importable in the forkserver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import msgspec
+
+from service.processes.channel import Channel
+
+
+def echo(channel: Channel, order: bytes) -> None:
+    channel.send(order)
+
+
+def converse(channel: Channel, order: bytes) -> None:
+    channel.send(order)
+    while (message := channel.receive()) is not None:
+        channel.send(message[::-1])
+
+
+def segv(channel: Channel, order: bytes) -> None:
+    channel.send(order)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def raises(channel: Channel, order: bytes) -> None:
+    raise ValueError("on purpose")
+
+
+def bomb(channel: Channel, order: bytes) -> None:
+    try:
+        block = bytearray(4 << 30)
+    except MemoryError:
+        channel.send(b"MemoryError")
+    else:
+        channel.send(str(len(block)).encode())
+
+
+def forever(channel: Channel, order: bytes) -> None:
+    channel.send(order)
+    while True:
+        pass
+
+
+def work(channel: Channel, order: bytes) -> None:
+    """A small job in both engines: proves that limits and Landlock leave them working."""
+    import duckdb
+    import polars as pl
+
+    total = pl.LazyFrame({"a": range(1000)}).select(pl.col("a").sum()).collect(engine="streaming").item()
+    row = duckdb.connect().execute("select sum(range) from range(1000)").fetchone()
+    assert row is not None
+    channel.send(f"{total} {row[0]}".encode())
+
+
+def look(channel: Channel, order: bytes) -> None:
+    """Try what a child must not be able to do; answer what came of each."""
+    tried: dict[str, str] = {}
+
+    def attempt(name: str, act: object) -> None:
+        try:
+            act()  # type: ignore[operator]
+            tried[name] = "allowed"
+        except OSError as error:
+            tried[name] = type(error).__name__
+
+    attempt("read /etc/passwd", lambda: Path("/etc/passwd").read_text())
+    attempt("write /tmp", lambda: Path("/tmp/penstock-should-not-exist").write_text("x"))
+    attempt("connect", lambda: socket.create_connection(("127.0.0.1", 9), timeout=1))
+    attempt("signal parent", lambda: os.kill(os.getppid(), 0))
+    attempt("given file", lambda: Path(order.decode()).read_text())
+    tried["environment"] = str(len(os.environ))
+    channel.send(msgspec.json.encode(tried))

@@ -1,0 +1,124 @@
+"""A child does its work, keeps to its limits, and can only harm itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from service.processes import child, landlock
+from service.processes.child import Child, Exit
+from service.processes.limits import Limits
+from tests.unit.processes import entries
+
+T = TypeVar("T")
+LIMITS = Limits(memory_bytes=1 << 30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forkserver() -> None:
+    child.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
+
+
+def run(act: Callable[[], Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(30):
+            return await act()
+
+    return asyncio.run(bounded())
+
+
+def finish(entry: child.Entry, order: bytes = b"x", limits: Limits = LIMITS) -> tuple[bytes | None, Exit]:
+    async def act() -> tuple[bytes | None, Exit]:
+        started = await Child.start(entry, order, limits)
+        return await started.receive(), await started.wait()
+
+    return run(act)
+
+
+def test_answers_and_ends_well() -> None:
+    assert finish(entries.echo, b"hello") == (b"hello", Exit(0))
+
+
+def test_large_messages_arrive_whole() -> None:
+    order = os.urandom(5_000_000)
+    assert finish(entries.echo, order)[0] == order
+
+
+def test_waits_for_its_order_and_converses() -> None:
+    async def act() -> list[bytes | None]:
+        started = await Child.start(entries.converse, None, LIMITS)
+        await started.send(b"first")
+        answers = [await started.receive()]
+        await started.send(b"abc")
+        answers.append(await started.receive())
+        started.kill()
+        await started.wait()
+        return answers
+
+    assert run(act) == [b"first", b"cba"]
+
+
+def test_an_exception_is_not_success() -> None:
+    message, end = finish(entries.raises)
+    assert message is None
+    assert not end.ok
+
+
+def test_a_crash_is_named_by_its_signal() -> None:
+    _, end = finish(entries.segv)
+    assert end.signal is signal.SIGSEGV
+    assert str(end) == "SIGSEGV"
+
+
+def test_memory_is_bounded() -> None:
+    assert finish(entries.bomb)[0] == b"MemoryError"
+
+
+def test_both_engines_work_inside_the_limits() -> None:
+    assert finish(entries.work)[0] == b"499500 499500"
+
+
+def test_an_endless_loop_ends_by_kill() -> None:
+    async def act() -> Exit:
+        started = await Child.start(entries.forever, b"x", LIMITS)
+        await started.receive()
+        started.kill()
+        return await started.wait()
+
+    assert run(act).signal is signal.SIGKILL
+
+
+def test_many_children_at_once() -> None:
+    async def one(number: int) -> bytes | None:
+        started = await Child.start(entries.work if number % 2 else entries.segv, b"x", LIMITS)
+        message = await started.receive()
+        await started.wait()
+        return message
+
+    async def act() -> list[bytes | None]:
+        return list(await asyncio.gather(*(one(n) for n in range(16))))
+
+    assert run(act) == [b"x", b"499500 499500"] * 8
+
+
+def test_a_child_sees_only_what_it_was_given(tmp_path: Path) -> None:
+    given = tmp_path / "given.txt"
+    given.write_text("x")
+    message, _ = finish(entries.look, str(given).encode(), Limits(memory_bytes=1 << 30, read=(str(given),)))
+    seen = msgspec.json.decode(message or b"{}", type=dict[str, str])
+    assert seen["environment"] == "0"
+    assert seen["given file"] == "allowed"
+    if landlock.abi() >= 6:
+        assert {k: v for k, v in seen.items() if k not in ("environment", "given file")} == {
+            "read /etc/passwd": "PermissionError",
+            "write /tmp": "PermissionError",
+            "connect": "PermissionError",
+            "signal parent": "PermissionError",
+        }
