@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -78,10 +79,8 @@ def apply(limits: Limits) -> int:
     if os.getppid() == 1:  # the parent died before the line above took hold
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its children
-    try:
+    with contextlib.suppress(OSError):  # a container may forbid it; the other limits still hold
         Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError:  # a container may forbid it; the other limits still hold
-        pass
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
     resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))

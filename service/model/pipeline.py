@@ -1,0 +1,193 @@
+"""Pipeline: a configuration, decoded. The document a user wrote is kept beside the values it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from service.kit import errors
+from service.kit.errors import Problem
+from service.steps import decoding
+from service.steps.collector import Collector
+from service.steps.processor import Processor
+from service.steps.registry import Registry, Shelf
+from service.steps.storage import Storage
+
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+        description="Lower-case letters, digits, - and _; starts with a letter; at most 63 characters.",
+        examples=["orders"],
+    ),
+]
+DEFAULT_STORAGE = [{"type": "parquet"}, {"type": "duckdb"}]
+_KEYS = ("name", "description", "collectors", "combine", "processors", "storage", "execution")
+
+
+class Concat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="concat"):
+    """All rows, one source after another; columns by name, missing ones null."""
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="join"):
+    """Sources side by side, in the collectors' order, by equal keys."""
+
+    on: Annotated[list[str], msgspec.Meta(min_length=1, description="Columns that every source has.")]
+    type: Literal["inner", "left", "full"] = "inner"
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How runs of the pipeline are carried out."""
+
+    timeout_seconds: Annotated[
+        float, msgspec.Meta(gt=0, le=7 * 86400, description="A run that takes longer fails.")
+    ] = 3600.0
+
+
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid configuration. ``document`` is what the user wrote."""
+
+    name: str
+    description: str | None
+    collectors: list[Collector]
+    combine: Concat | Join
+    processors: list[Processor]
+    storage: list[Storage]
+    execution: Execution
+    document: dict[str, Any]
+
+    @property
+    def default_table(self) -> str:
+        """The name that SQL knows the newest version by, where no storage names another."""
+        return self.name.replace("-", "_")
+
+    @property
+    def table(self) -> str:
+        """The name that SQL knows the newest version by."""
+        named = (getattr(s, "table", None) for s in self.storage)
+        return next((t for t in named if isinstance(t, str)), self.default_table)
+
+    def label(self, index: int) -> str:
+        """The name of a source in reports: its id, or its type and place."""
+        collector = self.collectors[index]
+        return collector.id or f"{type(collector).__struct_config__.tag}_{index}"
+
+
+def decode(document: Any, registry: Registry) -> Pipeline:
+    """The pipeline that ``document`` (JSON-like) describes.
+
+    Raises ``errors.Invalid`` with every problem and its path; touches no source.
+    """
+    if not isinstance(document, Mapping):
+        raise errors.Invalid("a pipeline configuration is an object", field="")
+    problems: list[Problem] = []
+    problems.extend(
+        Problem(str(key), f"unknown setting{errors.did_you_mean(str(key), _KEYS)} (known: {', '.join(_KEYS)})")
+        for key in document
+        if key not in _KEYS
+    )
+    name = _part(Name, document, "name", problems, required=True)
+    description = _part(str | None, document, "description", problems)
+    combine = _part(Concat | Join, document, "combine", problems, default=Concat())
+    execution = _part(Execution, document, "execution", problems, default=Execution())
+    collectors = _plugins(document, "collectors", registry.collectors, problems, nested=False)
+    processors = _plugins(document, "processors", registry.processors, problems, nested=True)
+    storage = _plugins(document, "storage", registry.storages, problems, nested=False)
+    if "collectors" not in document or document["collectors"] == []:
+        problems.append(Problem("collectors", "at least one collector is required"))
+    problems.extend(_together(document, collectors, storage))
+    if problems:
+        raise errors.Invalid.of(problems)
+    return Pipeline(
+        name=name,
+        description=description,
+        collectors=collectors,
+        combine=combine,
+        processors=processors,
+        storage=storage,
+        execution=execution,
+        document=dict(document),
+    )
+
+
+def _part(
+    kind: Any,
+    document: Mapping[str, Any],
+    key: str,
+    problems: list[Problem],
+    *,
+    default: Any = None,
+    required: bool = False,
+) -> Any:
+    if key not in document:
+        if required:
+            problems.append(Problem(key, "is required"))
+        return default
+    value, found = decoding.decode(kind, document[key], key)
+    problems.extend(found)
+    return value
+
+
+def _plugins(
+    document: Mapping[str, Any], key: str, shelf: Shelf[Any], problems: list[Problem], *, nested: bool
+) -> list[Any]:
+    given = document.get(key, DEFAULT_STORAGE if key == "storage" else [])
+    if not isinstance(given, list):
+        problems.append(Problem(key, "expected a list"))
+        return []
+    decoded = []
+    for index, item in enumerate(given):
+        value = _plugin(item, f"{key}[{index}]", shelf, problems, nested=nested)
+        if value is not None:
+            decoded.append(value)
+    return decoded
+
+
+def _plugin(item: Any, path: str, shelf: Shelf[Any], problems: list[Problem], *, nested: bool) -> Any:
+    if not isinstance(item, Mapping):
+        problems.append(Problem(path, "expected an object with a 'type'"))
+        return None
+    tag, kinds = item.get("type"), ", ".join(sorted(shelf.kinds))
+    if tag is None:
+        problems.append(Problem(f"{path}.type", f"is required; one of {kinds}"))
+        return None
+    if not isinstance(tag, str) or tag not in shelf.kinds:
+        hint = errors.did_you_mean(str(tag), shelf.kinds)
+        problems.append(Problem(f"{path}.type", f"unknown type '{tag}'; one of {kinds}{hint}"))
+        return None
+    settings: Any = item
+    if nested:
+        extra = [k for k in item if k not in ("type", "config")]
+        problems.extend(Problem(f"{path}.{k}", "unknown setting (known: config, type)") for k in extra)
+        settings = item.get("config", {})
+        path = f"{path}.config"
+        if not isinstance(settings, Mapping):
+            problems.append(Problem(path, "expected an object"))
+            return None
+        if "type" in settings:
+            problems.append(Problem(f"{path}.type", "unknown setting"))
+            return None
+    value, found = decoding.decode(shelf.kinds[tag], {**settings, "type": tag}, path)
+    if value is not None:
+        found = [Problem(decoding.join(path, p.field), p.message) for p in value.problems()]
+    problems.extend(found)
+    return value
+
+
+def _together(document: Mapping[str, Any], collectors: list[Any], storage: list[Any]) -> Iterable[Problem]:
+    """What only shows when the parts are seen together."""
+    if "combine" in document and len(document.get("collectors", [])) < 2:
+        yield Problem("combine", "needs at least two collectors")
+    seen: set[str] = set()
+    for index, collector in enumerate(collectors):
+        if collector.id is not None and collector.id in seen:
+            yield Problem(f"collectors[{index}].id", f"'{collector.id}' is the id of another collector")
+        seen.add(collector.id)
+    kinds = [type(s).__struct_config__.tag for s in storage]
+    for index, kind in enumerate(kinds):
+        if kind in kinds[:index]:
+            yield Problem(f"storage[{index}].type", f"a second storage of type '{kind}'")
+    if "storage" in document and document["storage"] == []:
+        yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

@@ -1,0 +1,74 @@
+"""Run: one execution of a pipeline, from queued to its end, and what its events look like."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from service.kit.errors import Body
+
+Status = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
+Phase = Literal["collecting", "processing", "storing"]
+EventKind = Literal["status", "progress", "log", "end"]
+
+ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "interrupted"})
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step of a run did. ``duration`` is in seconds; row counts are null where nobody counted."""
+
+    step: str
+    duration: float
+    rows_in: int | None = None
+    rows_out: int | None = None
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """One form in which a version lies on disk. ``state`` is ``loading`` until a deferred form is there."""
+
+    type: str
+    location: str
+    bytes: int
+    state: Literal["ready", "loading", "failed"] = "ready"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it goes on."""
+
+    run_id: str
+    pipeline: str
+    revision: int
+    status: Status
+    phase: Phase | None = None
+    step: str | None = None
+    progress: float = 0.0
+    attempt: int = 1
+    version: int | None = None
+    storage_location: str | None = None
+    storage: list[Stored] = []
+    rows_collected: int = 0
+    rows_stored: int = 0
+    rows_rejected: int = 0
+    steps: list[Step] = []
+    error: Body | None = None
+    warnings: list[dict[str, Any]] = []
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration: float | None = None
+    peak_memory_bytes: int | None = None
+    requested_by: str | None = None
+    queued_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened in a run; ``id`` counts from 1 within the run."""
+
+    id: int
+    kind: EventKind
+    data: dict[str, Any]

@@ -1,0 +1,24 @@
+"""User: an account and its role. Roles nest: viewer < operator < admin."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Role = Literal["viewer", "operator", "admin"]
+RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "admin": 2}
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as it may be shown: without its password hash. Times are UTC."""
+
+    username: str
+    role: Role
+    created: datetime
+    disabled: bool = False
+
+    def may(self, role: Role) -> bool:
+        """Whether this account has at least ``role``."""
+        return not self.disabled and RANK[self.role] >= RANK[role]

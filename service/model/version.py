@@ -1,0 +1,66 @@
+"""Version: the immutable dataset that a successful run committed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.steps.storage import File
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a version: its name and its Polars type as text."""
+
+    name: str
+    type: str
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What one collector brought to a version."""
+
+    id: str
+    type: str
+    rows: int
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there."""
+
+    pipeline: str
+    version: int
+    run_id: str
+    revision: int
+    table: str
+    rows: int
+    bytes: int
+    columns: list[Column]
+    files: list[File]
+    sources: list[Source]
+    created: datetime
+    native: File | None = None
+    wants_native: bool = False
+    profiles: list[dict[str, Any]] = []
+    fitted: dict[str, Any] = {}
+
+
+class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How a column differs from the version before. ``change`` is added, removed or retyped."""
+
+    column: str
+    change: str
+    before: str | None = None
+    after: str | None = None
+
+
+def changes(before: list[Column], after: list[Column]) -> list[SchemaChange]:
+    """The columns that differ between two schemas, in the order of ``after``, removed ones last."""
+    old, new = {c.name: c.type for c in before}, {c.name: c.type for c in after}
+    found = [SchemaChange(column=n, change="added", after=t) for n, t in new.items() if n not in old]
+    found += [
+        SchemaChange(column=n, change="retyped", before=old[n], after=t)
+        for n, t in new.items()
+        if n in old and old[n] != t
+    ]
+    return found + [SchemaChange(column=n, change="removed", before=t) for n, t in old.items() if n not in new]
