@@ -85,7 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     """Settings from the environment; ``overrides`` (flags) win where they are not None.
 
-    Raises ``errors.Invalid`` naming every variable that is wrong or unknown.
+    Raises ``errors.Invalid`` naming every variable that is wrong. Unknown ones are passed over (container
+    platforms set some of their own); ``unknown`` lists them for a warning.
     """
     fields = {f.name: f for f in msgspec.structs.fields(Settings)}
     values: dict[str, Any] = {}
@@ -94,11 +95,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         if not variable.startswith(PREFIX) or variable.startswith(SECRET_PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name not in fields:
-            known = [PREFIX + f.upper() for f in fields]
-            problems.append(errors.Problem(variable, f"unknown setting{errors.did_you_mean(variable, known)}"))
-            continue
-        values[name] = text
+        if name in fields:
+            values[name] = text
     values.update({k: v for k, v in overrides.items() if v is not None})
     decoded: dict[str, Any] = {}
     for name, value in values.items():
@@ -112,6 +110,16 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     if problems:
         raise errors.Invalid.of(problems, "settings")
     return Settings(**decoded)
+
+
+def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
+    """Variables that look like settings and are none, each with what it may have meant."""
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    return [
+        errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
+        for v in environment
+        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in known
+    ]
 
 
 def _parsed(name: str, value: Any) -> Any:
