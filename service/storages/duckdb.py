@@ -123,7 +123,7 @@ def _check_key(connection: duckdb.DuckDBPyConnection, source: str, key: list[str
     nulls = connection.execute(f"SELECT count(*) FROM {source} WHERE {missing}").fetchone()  # noqa: S608
     if nulls is not None and nulls[0]:
         raise errors.Permanent(
-            f"the primary key {', '.join(key)} is missing in {nulls[0]} rows; drop them (drop_na) or choose another key",
+            f"the primary key {', '.join(key)} is missing in {nulls[0]} rows; drop them (drop_na) or take another key",
             step=ctx.step, field="primary_key",
         )  # fmt: skip
     row = connection.execute(
