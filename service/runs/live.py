@@ -12,7 +12,7 @@ import structlog
 
 from service.kit import clock
 from service.kit.clock import Clock
-from service.model.run import Event, EventKind, Run
+from service.model.run import Event, EventKind, Run, Status
 
 _MOST_EVENTS = 5000  # a listener that comes later than this misses the oldest log lines, never the end
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
@@ -26,7 +26,7 @@ class Live:
         self.run = run
         self.task: asyncio.Task[None] | None = None
         self.committing = False
-        self.cancelled_as: str | None = None
+        self.stopped_as: Status | None = None
         self.settled = asyncio.Event()  # set when the run has ended
         self._clock = clock
         self._began: float | None = None
@@ -63,6 +63,15 @@ class Live:
             if self.run.ended:
                 self.emit("end", msgspec.to_builtins(self.run))
                 self.settled.set()
+
+    def become(self, run: Run) -> None:
+        """Take over a state that was written down."""
+        self.change(**{name: getattr(run, name) for name in Run.__struct_fields__})
+
+    def relay(self, fields: dict[str, Any]) -> None:
+        """A log line of the worker."""
+        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
+        self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
 
     def emit(self, kind: EventKind, data: dict[str, Any]) -> None:
         """Tell everybody who listens."""

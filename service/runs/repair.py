@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from service.catalog.history import History
-from service.kit import errors
+from service.runs import attempt
 from service.steps.layout import MANIFEST, Layout
 
 
@@ -22,13 +22,9 @@ def repair(history: History, places: Layout, now: datetime) -> list[str]:
     """
     interrupted = []
     for run in history.unfinished():
-        error = errors.Transient("the service stopped while the run was going; execute it again", step=run.step)
         history.update_run(
-            msgspec.structs.replace(
-                run, status="interrupted", end_time=now, phase=None,
-                error=msgspec.structs.replace(error.as_body(), code="RUN_INTERRUPTED"),
-            )
-        )  # fmt: skip
+            msgspec.structs.replace(run, status="interrupted", end_time=now, phase=None, error=attempt.interrupted(run))
+        )
         interrupted.append(run.run_id)
     log = structlog.get_logger("penstock.repair")
     for folder in _children(places.staging_root):
