@@ -73,18 +73,20 @@ class Attempt:
         live.begin()
         live.change(status="running", phase="collecting", start_time=self._around.clock.now())
         live.log("info", "run.started", revision=self._record.revision)
-        self._child, _ = await asyncio.gather(
+        child, _ = await asyncio.gather(
             Child.start(worker.work, messages.encode(order), self._limits(order)),
             asyncio.to_thread(history.update_run, live.run),
         )
+        self._child = child
         async with asyncio.timeout(self.limit):
-            prepared = await self._listen(self._child)
+            prepared = await self._listen(child)
         live.committing = True
-        completed, self._version = await asyncio.to_thread(
+        completed, version = await asyncio.to_thread(
             publication.publish, history, self._around.places, self._pipeline, order, prepared, live.run,
             self._around.clock.now(), live.elapsed(),
         )  # fmt: skip
-        live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=self._version.bytes)
+        live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
+        self._version = version
         live.become(completed)
         return bool(prepared.deferred)
 
@@ -136,11 +138,12 @@ class Attempt:
         around, live = self._around, self._live
         assert self._version is not None
         assert self._order is not None
+        version, order = self._version, self._order
         while (data := await child.receive()) is not None:
             match messages.said(data):
                 case messages.Loaded() as loaded:
-                    live.run, self._version = await asyncio.to_thread(
-                        publication.note_loaded, around.history, self._order, live.run, self._version, loaded
+                    live.run, version = await asyncio.to_thread(
+                        publication.note_loaded, around.history, order, live.run, version, loaded
                     )
                     live.log("info", "native.loaded", step=loaded.step, rows=loaded.written.rows)
                     keep = next((int(getattr(s, "keep_native", 1)) for s in self._pipeline.storage if s.deferred), 1)
