@@ -29,11 +29,13 @@ class Context:
     """One step's surroundings in one run. Created by the run worker, one for each step.
 
     ``step`` is the step's name in errors, progress and fitted parameters, such as ``collectors[0]:csv``;
-    ``folder`` is the run's private staging folder, on the same file system as the warehouse.
+    ``folder`` is the run's private staging folder, on the same file system as the warehouse; ``memory_bytes``
+    is what the whole run may use (0: unknown).
     """
 
     step: str
     folder: Path
+    memory_bytes: int = 0
     files: Files = field(default_factory=lambda: Files(()))
     network: Network = field(default_factory=Network)
     secrets: Mapping[str, str] = field(default_factory=dict)

@@ -46,17 +46,18 @@ class Storage(
 
     Every version is Parquet first (``parquet`` with its defaults where a pipeline names none). A storage
     writes from those parts, after the commit: ``load``. ``check`` measures before the commit whatever
-    could make that fail.
+    could make that fail. ``deferred`` says whether ``load`` makes a form of its own.
     """
 
+    deferred: ClassVar[bool] = False
     EXAMPLE: ClassVar[dict[str, Any]]
 
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to this storage."""
         return ()
 
-    def check(self, frame: Frame, ctx: Context) -> None:
-        """Before the commit: raise ``errors.Permanent`` where ``write`` or ``load`` could not succeed."""
+    def check(self, dataset: Dataset, ctx: Context) -> None:
+        """Before the commit, over the parts as written: raise ``errors.Permanent`` where ``load`` would fail."""
         return
 
     def write(self, frame: Frame, folder: Path, ctx: Context) -> Written | None:

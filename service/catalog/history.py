@@ -1,0 +1,219 @@
+"""History: the runs and the versions they committed. ``publish`` is the commit point of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from service.catalog.pipelines import naive
+from service.catalog.store import Row, Store, Transaction, load_sql
+from service.kit import errors
+from service.model.run import Run
+from service.model.version import Version
+
+_RUNS = load_sql("runs")
+_VERSIONS = load_sql("versions")
+
+
+def _run(row: Row) -> Run:
+    return msgspec.json.decode(row["value"], type=Run)
+
+
+def _version(row: Row) -> Version:
+    return msgspec.json.decode(row["value"], type=Version)
+
+
+def _encoded(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that SQL can use and the version behind it."""
+
+    name: str
+    version: Version
+
+
+class History:
+    """What is known of runs and versions. Methods block; the API calls them in threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # runs
+
+    def add_run(self, pipeline_id: str, run: Run) -> None:
+        """Remember a queued run."""
+        assert run.queued_at is not None
+        self._store.execute(
+            _RUNS["insert"],
+            {
+                "run_id": run.run_id,
+                "pipeline_id": pipeline_id,
+                "pipeline": run.pipeline,
+                "revision": run.revision,
+                "status": run.status,
+                "queued_at": naive(run.queued_at),
+                "requested_by": run.requested_by,
+                "value": _encoded(run),
+            },
+        )
+
+    def update_run(self, run: Run) -> None:
+        """Remember the state that a run came to."""
+        with self._store.transaction() as transaction:
+            _update_run(transaction, run)
+
+    def run(self, run_id: str) -> Run:
+        """Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
+        row = self._store.row(_RUNS["find"], {"run_id": run_id})
+        if row is None:
+            raise errors.Missing(f"there is no run '{run_id}'", code="RUN_NOT_FOUND", field="run_id")
+        return _run(row)
+
+    def newest_run(self, pipeline_id: str) -> Run | None:
+        row = self._store.row(_RUNS["newest"], {"pipeline_id": pipeline_id})
+        return _run(row) if row is not None else None
+
+    def newest_statuses(self) -> dict[str, str]:
+        """The status of the newest run of each pipeline, by pipeline id."""
+        return {r["pipeline_id"]: r["status"] for r in self._store.rows(_RUNS["newest_statuses"])}
+
+    def runs(self, pipeline_id: str, *, limit: int, offset: int, status: str | None = None) -> tuple[list[Run], int]:
+        """Runs, newest first, and how many there are in all."""
+        total = self._store.row(_RUNS["count"], {"pipeline_id": pipeline_id, "status": status})
+        rows = self._store.rows(
+            _RUNS["list"], {"pipeline_id": pipeline_id, "status": status, "limit": limit, "offset": offset}
+        )
+        return [_run(r) for r in rows], int(total["total"]) if total else 0
+
+    def unfinished(self) -> list[Run]:
+        """Runs that the catalog thinks are going: after a start, those that the service died under."""
+        return [_run(r) for r in self._store.rows(_RUNS["unfinished"])]
+
+    def statistics(self, pipeline_id: str) -> dict[str, Any]:
+        """The figures of ``GET /pipeline/{name}/stats``, computed by SQL over the run history."""
+        key = {"pipeline_id": pipeline_id}
+        figures = {
+            **(self._store.row(_RUNS["statistics"], key) or {}),
+            **(self._store.row(_RUNS["storage"], key) or {}),
+        }
+        last, failed = self.newest_run(pipeline_id), self._store.row(_RUNS["last_error"], key)
+        figures["last_execution"] = last and {
+            "run_id": last.run_id,
+            "start_time": last.start_time,
+            "end_time": last.end_time,
+            "duration": last.duration,
+            "status": last.status,
+            "rows_processed": last.rows_stored,
+            "error": last.error,
+            "peak_memory_bytes": last.peak_memory_bytes,
+            "steps": last.steps,
+        }
+        figures["last_error"] = _run(failed).error if failed is not None else None
+        return figures
+
+    # versions
+
+    def next_version(self, pipeline_id: str) -> int:
+        """The number that the next committed version will have."""
+        row = self._store.row(_VERSIONS["newest_number"], {"pipeline_id": pipeline_id})
+        return int(row["version"]) + 1 if row else 1
+
+    def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+        """The commit point: the version exists and its run is completed, both or neither."""
+        with self._store.transaction() as transaction:
+            transaction.execute(
+                _VERSIONS["insert"],
+                {
+                    "pipeline_id": pipeline_id,
+                    "version": version.version,
+                    "run_id": version.run_id,
+                    "rows": version.rows,
+                    "bytes": version.bytes,
+                    "created": naive(version.created),
+                    "value": _encoded(version),
+                },
+            )
+            _update_run(transaction, run)
+
+    def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
+        """The native file of a version is there: readers use it from now on."""
+        with self._store.transaction() as transaction:
+            transaction.execute(
+                _VERSIONS["update"],
+                {
+                    "pipeline_id": pipeline_id,
+                    "version": version.version,
+                    "bytes": version.bytes,
+                    "value": _encoded(version),
+                },
+            )
+            _update_run(transaction, run)
+
+    def version(self, pipeline_id: str, name: str, number: int | None = None) -> Version:
+        """A version, the newest by default.
+
+        Raises ``errors.Missing`` (NO_DATA where there is none yet, VERSION_NOT_FOUND).
+        """
+        row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": number})
+        if row is not None:
+            return _version(row)
+        if number is None or self.next_version(pipeline_id) == 1:
+            raise errors.Missing(
+                f"the pipeline '{name}' has no data yet; run it with POST /api/v1/pipeline/{name}/execute",
+                code="NO_DATA",
+            )
+        raise errors.Missing(
+            f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
+        )
+
+    def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
+        """Versions, newest first, and how many there are in all."""
+        total = self._store.row(_VERSIONS["count"], {"pipeline_id": pipeline_id})
+        rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "limit": limit, "offset": offset})
+        return [_version(r) for r in rows], int(total["total"]) if total else 0
+
+    def is_committed(self, run_id: str) -> bool:
+        """Whether a run's version was committed."""
+        row = self._store.row(_VERSIONS["committed"], {"run_id": run_id})
+        return bool(row and row["total"])
+
+    def without_native(self) -> list[tuple[str, Version]]:
+        """Newest versions whose native table was asked for and is not there, with their pipeline's id."""
+        return [(r["id"], _version(r)) for r in self._store.rows(_VERSIONS["without_native"])]
+
+    # what SQL can name
+
+    def tables(self) -> list[Table]:
+        """The newest version of every pipeline that has one, under its table name."""
+        return [Table(name=r["table_name"], version=_version(r)) for r in self._store.rows(_VERSIONS["tables"])]
+
+    def table(self, name: str) -> Table | None:
+        """What ``orders`` or ``orders@3`` means: a table name (in any case) or a pipeline's own name."""
+        base, _, number = name.partition("@")
+        if number and not number.isdecimal():
+            return None
+        found = self._store.row(_VERSIONS["named"], {"table_name": base, "version": int(number) if number else None})
+        return Table(name=name, version=_version(found)) if found is not None else None
+
+    def table_names(self) -> list[str]:
+        return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]
+
+
+def _update_run(transaction: Transaction, run: Run) -> None:
+    transaction.execute(
+        _RUNS["update"],
+        {
+            "run_id": run.run_id,
+            "status": run.status,
+            "start_time": naive(run.start_time) if run.start_time else None,
+            "end_time": naive(run.end_time) if run.end_time else None,
+            "version": run.version,
+            "rows_collected": run.rows_collected,
+            "rows_stored": run.rows_stored,
+            "peak_memory_bytes": run.peak_memory_bytes,
+            "value": _encoded(run),
+        },
+    )

@@ -1,0 +1,181 @@
+"""Pipelines and their revisions, remembered. A deleted name may be taken again by a new pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from service.catalog.store import Row, Store, Transaction, load_sql
+from service.kit import errors, ids
+from service.kit.clock import Clock
+
+_SQL = load_sql("pipelines")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline as the catalog knows it; ``document`` is the configuration of ``revision``."""
+
+    id: str
+    name: str
+    table: str
+    revision: int
+    document: dict[str, Any]
+    created: datetime
+    updated: datetime
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A line in the list of pipelines."""
+
+    id: str
+    name: str
+    table: str
+    revision: int
+    description: str | None
+    created: datetime
+    updated: datetime
+    version: int | None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
+
+
+def naive(moment: datetime) -> datetime:
+    """The UTC time without its zone, as the catalog stores it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+class Pipelines:
+    """What is known of pipelines. Methods block; the API calls them in threads."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> Record:
+        """Remember a new pipeline as revision 1.
+
+        Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN).
+        """
+        with self._store.transaction() as transaction:
+            if transaction.row(_SQL["current"], {"name": name}) is not None:
+                raise errors.Conflict(
+                    f"a pipeline '{name}' exists; change it with PUT /api/v1/pipeline/{name}/config",
+                    code="PIPELINE_EXISTS",
+                    field="name",
+                )
+            _check_table(transaction, name, table)
+            identity, now = ids.new("pl"), naive(self._clock.now())
+            transaction.execute(
+                _SQL["insert"],
+                {"id": identity, "name": name, "table_name": table, "created": now, "created_by": by},
+            )
+            _insert_revision(transaction, identity, 1, document, now, by)
+        return self.get(name)
+
+    def update(
+        self, name: str, table: str, document: Mapping[str, Any], by: str | None, *, if_match: int | None = None
+    ) -> Record:
+        """Remember a new revision; earlier ones are kept.
+
+        Raises ``errors.Missing``, ``errors.Stale`` where ``if_match`` is not the current revision,
+        ``errors.Conflict`` (TABLE_NAME_TAKEN).
+        """
+        with self._store.transaction() as transaction:
+            row = _current(transaction, name)
+            if if_match is not None and if_match != row["revision"]:
+                raise errors.Stale(
+                    f"the configuration is at revision {row['revision']}, not {if_match}; read it again and "
+                    "repeat the change",
+                    revision=row["revision"],
+                )
+            _check_table(transaction, name, table)
+            revision, now = row["revision"] + 1, naive(self._clock.now())
+            transaction.execute(_SQL["update"], {"id": row["id"], "revision": revision, "table_name": table})
+            _insert_revision(transaction, row["id"], revision, document, now, by)
+        return self.get(name)
+
+    def get(self, name: str, revision: int | None = None) -> Record:
+        """The pipeline at ``revision`` (the newest by default). Raises ``errors.Missing``."""
+        row = self._store.row(_SQL["find"], {"name": name, "revision": revision})
+        if row is None:
+            if revision is not None and self._store.row(_SQL["current"], {"name": name}) is not None:
+                raise errors.Missing(f"the pipeline '{name}' has no revision {revision}", code="NOT_FOUND")
+            raise missing(name)
+        return Record(
+            id=row["id"],
+            name=row["name"],
+            table=row["table_name"],
+            revision=revision if revision is not None else row["revision"],
+            document=msgspec.json.decode(row["document"], type=dict[str, Any]),
+            created=_utc(row["created"]),
+            updated=_utc(row["updated"]),
+        )
+
+    def delete(self, name: str) -> str:
+        """Forget the pipeline; answers its id. Its versions stay on disk. Raises ``errors.Missing``."""
+        with self._store.transaction() as transaction:
+            row = _current(transaction, name)
+            transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
+        return str(row["id"])
+
+    def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[Listed], int]:
+        """Pipelines by name, those containing ``q``; and how many there are in all."""
+        total = self._store.row(_SQL["count"], {"q": q})
+        rows = self._store.rows(_SQL["list"], {"q": q, "limit": limit, "offset": offset})
+        items = [
+            Listed(
+                id=r["id"],
+                name=r["name"],
+                table=r["table_name"],
+                revision=r["revision"],
+                description=r["description"],
+                created=_utc(r["created"]),
+                updated=_utc(r["updated"]),
+                version=r["version"],
+            )
+            for r in rows
+        ]
+        return items, int(total["total"]) if total else 0
+
+
+def missing(name: str) -> errors.Missing:
+    """The error for a name that no pipeline has."""
+    return errors.Missing(f"there is no pipeline '{name}'", code="PIPELINE_NOT_FOUND", field="name")
+
+
+def _current(transaction: Transaction, name: str) -> Row:
+    row = transaction.row(_SQL["current"], {"name": name})
+    if row is None:
+        raise missing(name)
+    return row
+
+
+def _check_table(transaction: Transaction, name: str, table: str) -> None:
+    other = transaction.row(_SQL["taken"], {"table_name": table, "name": name})
+    if other is not None:
+        raise errors.Conflict(
+            f"the table name '{table}' belongs to the pipeline '{other['name']}'; give the duckdb storage another "
+            "'table'",
+            code="TABLE_NAME_TAKEN",
+            field="storage",
+        )
+
+
+def _insert_revision(
+    transaction: Transaction, identity: str, revision: int, document: Mapping[str, Any], now: datetime, by: str | None
+) -> None:
+    transaction.execute(
+        _SQL["insert_revision"],
+        {
+            "id": identity,
+            "revision": revision,
+            "document": msgspec.json.encode(document).decode(),
+            "created": now,
+            "created_by": by,
+        },
+    )

@@ -1,0 +1,27 @@
+-- name: find
+SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document, r.created AS updated
+FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = coalesce($revision, p.revision)
+WHERE p.name = $name AND p.deleted IS NULL
+-- name: current
+SELECT id, name, revision, table_name FROM pipelines WHERE name = $name AND deleted IS NULL
+-- name: taken
+SELECT name FROM pipelines WHERE lower(table_name) = lower($table_name) AND deleted IS NULL AND name <> $name
+-- name: insert
+INSERT INTO pipelines (id, name, table_name, revision, created, created_by)
+VALUES ($id, $name, $table_name, 1, $created, $created_by)
+-- name: insert_revision
+INSERT INTO revisions (pipeline_id, revision, document, created, created_by)
+VALUES ($id, $revision, $document, $created, $created_by)
+-- name: update
+UPDATE pipelines SET revision = $revision, table_name = $table_name WHERE id = $id
+-- name: delete
+UPDATE pipelines SET deleted = $deleted WHERE id = $id
+-- name: count
+SELECT count(*) AS total FROM pipelines WHERE deleted IS NULL AND ($q IS NULL OR contains(name, lower($q)))
+-- name: list
+SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
+       r.created AS updated,
+       (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id) AS version
+FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
+WHERE p.deleted IS NULL AND ($q IS NULL OR contains(p.name, lower($q)))
+ORDER BY p.name LIMIT $limit OFFSET $offset

@@ -1,0 +1,71 @@
+-- name: pipelines
+CREATE TABLE IF NOT EXISTS pipelines (
+    id VARCHAR PRIMARY KEY,
+    name VARCHAR NOT NULL,
+    table_name VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    created TIMESTAMP NOT NULL,
+    created_by VARCHAR,
+    deleted TIMESTAMP
+);
+-- name: revisions
+CREATE TABLE IF NOT EXISTS revisions (
+    pipeline_id VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    document JSON NOT NULL,
+    created TIMESTAMP NOT NULL,
+    created_by VARCHAR,
+    PRIMARY KEY (pipeline_id, revision)
+);
+-- name: runs
+CREATE TABLE IF NOT EXISTS runs (
+    run_id VARCHAR PRIMARY KEY,
+    pipeline_id VARCHAR NOT NULL,
+    pipeline VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    status VARCHAR NOT NULL,
+    queued_at TIMESTAMP NOT NULL,
+    start_time TIMESTAMP,
+    end_time TIMESTAMP,
+    version INTEGER,
+    rows_collected BIGINT,
+    rows_stored BIGINT,
+    peak_memory_bytes BIGINT,
+    requested_by VARCHAR,
+    value JSON NOT NULL
+);
+-- name: versions
+CREATE TABLE IF NOT EXISTS versions (
+    pipeline_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    run_id VARCHAR NOT NULL,
+    rows BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    created TIMESTAMP NOT NULL,
+    value JSON NOT NULL,
+    PRIMARY KEY (pipeline_id, version)
+);
+-- name: users
+CREATE TABLE IF NOT EXISTS users (
+    username VARCHAR PRIMARY KEY,
+    role VARCHAR NOT NULL,
+    password_hash VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    disabled BOOLEAN NOT NULL DEFAULT false,
+    tokens_valid_after TIMESTAMP NOT NULL
+);
+-- name: refresh_tokens
+CREATE TABLE IF NOT EXISTS refresh_tokens (
+    hash VARCHAR PRIMARY KEY,
+    family VARCHAR NOT NULL,
+    username VARCHAR NOT NULL,
+    issued TIMESTAMP NOT NULL,
+    expires TIMESTAMP NOT NULL,
+    spent TIMESTAMP,
+    revoked TIMESTAMP
+);
+-- name: revoked_tokens
+CREATE TABLE IF NOT EXISTS revoked_tokens (
+    jti VARCHAR PRIMARY KEY,
+    expires TIMESTAMP NOT NULL
+);

@@ -1,0 +1,37 @@
+-- name: insert
+INSERT INTO versions (pipeline_id, version, run_id, rows, bytes, created, value)
+VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value)
+-- name: update
+UPDATE versions SET bytes = $bytes, value = $value WHERE pipeline_id = $pipeline_id AND version = $version
+-- name: newest_number
+SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id
+-- name: find
+SELECT value FROM versions WHERE pipeline_id = $pipeline_id
+    AND version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = $pipeline_id))
+-- name: count
+SELECT count(*) AS total FROM versions WHERE pipeline_id = $pipeline_id
+-- name: list
+SELECT value FROM versions WHERE pipeline_id = $pipeline_id ORDER BY version DESC LIMIT $limit OFFSET $offset
+-- name: tables
+SELECT p.name AS pipeline, p.table_name, v.value
+FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
+WHERE p.deleted IS NULL
+QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
+ORDER BY p.table_name
+-- name: named
+SELECT p.name AS pipeline, p.table_name, v.value
+FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
+WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
+    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
+-- name: names
+SELECT p.table_name FROM pipelines p
+WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id)
+-- name: without_native
+SELECT id, value FROM (
+    SELECT p.id, v.value FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
+    WHERE p.deleted IS NULL
+    QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
+)
+WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
+-- name: committed
+SELECT count(*) AS total FROM versions WHERE run_id = $run_id

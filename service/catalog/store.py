@@ -1,0 +1,132 @@
+"""Store: the one DuckDB file that remembers, opened by one process.
+
+Every call works on a cursor of its own (a connection shared between threads gives wrong rows), writers take
+turns, and SQL lives in ``sql/*.sql`` under names (``-- name: insert_run``).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from service.kit import errors
+
+_NAMED = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_HOLDER = re.compile(r"PID (\d+)")
+
+Row = dict[str, Any]
+Parameters = Mapping[str, Any] | Sequence[Any]
+
+
+def load_sql(name: str) -> dict[str, str]:
+    """The named statements of ``sql/<name>.sql``."""
+    text = resources.files("service.catalog").joinpath("sql", f"{name}.sql").read_text()
+    parts = _NAMED.split(text)
+    return {parts[i]: parts[i + 1].strip() for i in range(1, len(parts), 2)}
+
+
+class Store:
+    """The catalog file. ``path`` None keeps it in memory, for tests."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        try:
+            self._connection = duckdb.connect(
+                str(path) if path is not None else ":memory:",
+                config={
+                    "threads": 1,  # the catalog is small; the cores belong to the runs
+                    "memory_limit": "512MB",
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                    "python_enable_replacements": False,
+                },
+            )
+        except duckdb.IOException as error:
+            raise _in_use(path, error) from error
+        self._writing = threading.Lock()
+        self.healthy = True
+        for statement in load_sql("schema").values():
+            self._connection.execute(statement)
+
+    def close(self) -> None:
+        """Write what is in the log into the file and let go of it."""
+        with self._writing:
+            self._connection.close()
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """All rows of a SELECT as dicts."""
+        cursor = self._connection.cursor()
+        try:
+            return _fetch(cursor.execute(sql, parameters))
+        finally:
+            cursor.close()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """The first row of a SELECT, or None."""
+        found = self.rows(sql, parameters)
+        return found[0] if found else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One writer at a time; everything inside is committed together or not at all."""
+        with self._writing:
+            cursor = self._connection.cursor()
+            try:
+                cursor.begin()
+                yield Transaction(cursor)
+                cursor.commit()
+            except duckdb.FatalException:
+                self.healthy = False  # the instance is unusable until it is opened again: readiness says so
+                raise
+            except BaseException:
+                if self.healthy:
+                    cursor.rollback()
+                raise
+            finally:
+                cursor.close()
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> None:
+        """One statement as a transaction of its own."""
+        with self.transaction() as transaction:
+            transaction.execute(sql, parameters)
+
+
+class Transaction:
+    """Statements that are committed together."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> None:
+        self._cursor.execute(sql, parameters)
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        return _fetch(self._cursor.execute(sql, parameters))
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        found = self.rows(sql, parameters)
+        return found[0] if found else None
+
+
+def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _in_use(path: Path | None, error: Exception) -> errors.PenstockError:
+    if "lock" not in str(error).lower():
+        return errors.Unavailable(f"the catalog cannot be opened: {type(error).__name__}; is its disk writable?")
+    holder = _HOLDER.search(str(error))
+    who = f" (process {holder[1]})" if holder else ""
+    return errors.Conflict(
+        f"the data directory {path.parent if path else ''} is in use by another penstock{who}; stop it first, "
+        "choose another --data-dir, or ask the running service over HTTP",
+        code="DATA_DIR_IN_USE",
+    )

@@ -1,0 +1,146 @@
+"""Settings: everything an operator can choose, from ``PENSTOCK_*`` variables, with defaults that are safe."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from service.kit import errors
+
+PREFIX = "PENSTOCK_"
+SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
+MIB = 1024 * 1024
+
+_SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
+_SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes"})
+_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins"})
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _run_memory() -> int:
+    """A fair share of the machine: three quarters of its memory over the runs that may go at once."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(512 * MIB, int(total * 0.75) // _cores())
+
+
+def _about(text: str, **bounds: Any) -> msgspec.Meta:
+    return msgspec.Meta(description=text, **bounds)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The service's settings. Each field is the variable ``PENSTOCK_<NAME>``; sizes take ``512MiB``."""
+
+    data_dir: Annotated[str, _about("Where everything is kept.")] = "./penstock-data"
+    host: Annotated[str, _about("The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _about("The port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8000
+    jwt_secret: Annotated[
+        str | None, _about("Signs access tokens, at least 32 bytes; made and kept in the data directory if absent.")
+    ] = None
+    admin_username: Annotated[str, _about("The first account's name.")] = "admin"
+    admin_password: Annotated[
+        str | None, _about("The first account's password; generated and printed once if absent.")
+    ] = None
+    access_token_hours: Annotated[float, _about("How long an access token is valid.", gt=0, le=24)] = 24
+    refresh_token_days: Annotated[float, _about("How long a refresh token is valid.", gt=0, le=365)] = 30
+    rate_limit_per_minute: Annotated[int, _about("Requests a minute for each user.", ge=1)] = 600
+    login_rate_limit_per_minute: Annotated[int, _about("Logins a minute for each address and name.", ge=1)] = 10
+    max_concurrent_runs: Annotated[int, _about("Runs that may go at once.", ge=1)] = msgspec.field(
+        default_factory=_cores
+    )
+    max_queued_runs: Annotated[int, _about("Runs that may wait for their turn; more are answered 503.", ge=0)] = 1000
+    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=256 * MIB)] = msgspec.field(
+        default_factory=_run_memory
+    )
+    run_timeout_seconds: Annotated[float, _about("The longest that any run may take.", gt=0)] = 24 * 3600
+    query_timeout_seconds: Annotated[float, _about("The longest that a query may take.", gt=0)] = 30
+    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=128 * MIB)] = 1024 * MIB
+    max_concurrent_queries: Annotated[int, _about("Queries that may go at once.", ge=1)] = 4
+    max_body_bytes: Annotated[int, _about("The largest request body, uploads apart.", ge=1024)] = 8 * MIB
+    max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
+    file_roots: Annotated[tuple[str, ...], _about("Directories that collectors may read beside the uploads.")] = ()
+    allowed_private_hosts: Annotated[
+        tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
+    ] = ()
+    cors_origins: Annotated[tuple[str, ...], _about("Origins that browsers may call from.")] = ()
+    log_format: Annotated[Literal["json", "console"], _about("How log lines look.")] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("The least that is logged.")] = "info"
+    allow_unsandboxed_sql: Annotated[
+        bool, _about("Answer SQL even where the kernel has no Landlock to confine its process.")
+    ] = False
+
+    @property
+    def root(self) -> Path:
+        return Path(self.data_dir).expanduser().absolute()
+
+
+def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
+    """Settings from the environment; ``overrides`` (flags) win where they are not None.
+
+    Raises ``errors.Invalid`` naming every variable that is wrong. Unknown ones are passed over (container
+    platforms set some of their own); ``unknown`` lists them for a warning.
+    """
+    fields = {f.name: f for f in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    problems: list[errors.Problem] = []
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable.startswith(SECRET_PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in fields:
+            values[name] = text
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    decoded: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            decoded[name] = msgspec.convert(_parsed(name, value), fields[name].type, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(errors.Problem(PREFIX + name.upper(), str(error)))
+    secret = decoded.get("jwt_secret")
+    if isinstance(secret, str) and len(secret.encode()) < 32:
+        problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
+    if problems:
+        raise errors.Invalid.of(problems, "settings")
+    return Settings(**decoded)
+
+
+def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
+    """Variables that look like settings and are none, each with what it may have meant."""
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    return [
+        errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
+        for v in environment
+        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in known
+    ]
+
+
+def _parsed(name: str, value: Any) -> Any:
+    if name in _LISTS and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if name in _SIZES and isinstance(value, str):
+        match = _SIZE.match(value.strip())
+        if match is None:
+            raise ValueError(f"'{value}' is not a size; write bytes, or 512MiB")
+        return int(match[1]) * _UNITS[match[2].lower()]
+    return value
+
+
+def secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The values for ``${NAME}`` in configurations: ``PENSTOCK_SECRET_NAME``."""
+    return {k.removeprefix(SECRET_PREFIX): v for k, v in environment.items() if k.startswith(SECRET_PREFIX)}
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """A setting's default as a person may read it."""
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    factory = field.default_factory
+    return factory() if callable(factory) else None

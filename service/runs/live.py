@@ -1,0 +1,117 @@
+"""Live: a run that this process knows of, its state in memory, and what listeners are told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+from service.kit import clock
+from service.kit.clock import Clock
+from service.model.run import Event, EventKind, Run, Status
+
+_MOST_EVENTS = 5000  # a listener that comes later than this misses the oldest log lines, never the end
+_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
+
+
+class Live:
+    """The state of one run. Changed by the supervisor only; read by anybody in the event loop."""
+
+    def __init__(self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock) -> None:
+        self.pipeline_id = pipeline_id
+        self.run = run
+        self.task: asyncio.Task[None] | None = None
+        self.committing = False
+        self.stopped_as: Status | None = None
+        self.settled = asyncio.Event()  # set when the run has ended
+        self._clock = clock
+        self._began: float | None = None
+        self._events: list[Event] = []
+        self._last = 0
+        self._changed = asyncio.Condition()
+        self._waiters: set[asyncio.Task[None]] = set()
+        self._log_path = log_path
+        self._file: TextIO | None = None
+        self._log = structlog.get_logger("penstock.run")
+
+    def view(self) -> Run:
+        """The run as it stands, with the time it has taken so far."""
+        if self._began is not None and not self.run.ended:
+            return msgspec.structs.replace(self.run, duration=round(self._clock.monotonic() - self._began, 6))
+        return self.run
+
+    def elapsed(self) -> float:
+        """Seconds since the run was started; 0 before."""
+        return 0.0 if self._began is None else round(self._clock.monotonic() - self._began, 6)
+
+    def begin(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def change(self, **fields: Any) -> None:
+        """Set fields of the run; ``progress`` never goes back."""
+        if "progress" in fields:
+            fields["progress"] = max(fields["progress"], self.run.progress)
+        status = fields.get("status")
+        changed = status is not None and status != self.run.status
+        self.run = msgspec.structs.replace(self.run, **fields)
+        if changed:
+            self.emit("status", msgspec.to_builtins(self.view()))
+            if self.run.ended:
+                self.emit("end", msgspec.to_builtins(self.run))
+                self.settled.set()
+
+    def become(self, run: Run) -> None:
+        """Take over a state that was written down."""
+        self.change(**{name: getattr(run, name) for name in Run.__struct_fields__})
+
+    def relay(self, fields: dict[str, Any]) -> None:
+        """A log line of the worker."""
+        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
+        self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
+
+    def emit(self, kind: EventKind, data: dict[str, Any]) -> None:
+        """Tell everybody who listens."""
+        self._last += 1
+        self._events.append(Event(id=self._last, kind=kind, data=data))
+        if len(self._events) > _MOST_EVENTS:
+            del self._events[: _MOST_EVENTS // 10]
+        task = asyncio.get_running_loop().create_task(self._notify())
+        self._waiters.add(task)
+        task.add_done_callback(self._waiters.discard)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def events(self, after: int) -> AsyncIterator[Event]:
+        """Events with an id above ``after``, as they come; ends after ``end``."""
+        while True:
+            fresh = [e for e in self._events if e.id > after]
+            for event in fresh:
+                yield event
+                after = event.id
+                if event.kind == "end":
+                    return
+            async with self._changed:
+                await self._changed.wait_for(lambda seen=after: self._last > seen)  # type: ignore[misc]
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        """One log line of the run: to the service's log, to the run's file, and to listeners."""
+        bound = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **fields}
+        getattr(self._log, level if level in _LEVELS else "info")(event, **bound)
+        line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **bound}
+        self.emit("log", line)
+        if self._log_path is not None:
+            if self._file is None:
+                self._file = self._log_path.open("a", encoding="utf-8", buffering=1)
+            self._file.write(msgspec.json.encode(line).decode() + "\n")
+
+    def close(self) -> None:
+        """Nothing more will be logged."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,113 @@
+"""What a run worker is told and what it says: values over the channel, encoded with msgpack."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.kit.errors import Body
+from service.model.run import Phase, Step
+from service.model.version import Column, Source
+from service.steps.storage import File, Written
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a worker needs; it reads nothing else. ``parts`` set: only load deferred forms again."""
+
+    run_id: str
+    pipeline_id: str
+    document: dict[str, Any]
+    revision: int
+    version: int
+    staging: str
+    file_roots: tuple[str, ...]
+    allowed_private_hosts: tuple[str, ...]
+    secrets: dict[str, str]
+    memory_bytes: int
+    created: datetime
+    reload: Reload | None = None
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed version whose deferred forms are missing: its folder, Parquet parts and rows."""
+
+    folder: str
+    parts: tuple[str, ...]
+    rows: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    phase: Phase
+    step: str
+    progress: float
+    rows_collected: int
+
+
+class Line(msgspec.Struct, frozen=True, tag=True):
+    """A log line of the worker."""
+
+    fields: dict[str, Any]
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The version lies in staging, flushed and counted. The worker now waits for ``Commit``."""
+
+    rows: int
+    rows_collected: int
+    files: list[File]
+    columns: list[Column]
+    sources: list[Source]
+    steps: list[Step]
+    warnings: list[dict[str, Any]]
+    profiles: list[dict[str, Any]]
+    fitted: dict[str, Any]
+    deferred: list[str]
+    peak_memory_bytes: int
+
+
+class Commit(msgspec.Struct, frozen=True, tag=True):
+    """From the supervisor: the version is committed and lies in ``folder`` now."""
+
+    folder: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """A deferred form is in place."""
+
+    written: Written
+    step: str
+    duration: float
+    peak_memory_bytes: int
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The run cannot go on. ``after_commit``: only a deferred form is missing."""
+
+    error: Body
+    steps: list[Step]
+    warnings: list[dict[str, Any]]
+    rows_collected: int
+    peak_memory_bytes: int
+    after_commit: bool = False
+
+
+Said = Progress | Line | Prepared | Loaded | Failed
+
+encode = msgspec.msgpack.Encoder().encode
+_said: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
+_order = msgspec.msgpack.Decoder(Order)
+_commit = msgspec.msgpack.Decoder(Commit)
+
+
+def said(data: bytes) -> Said:
+    return _said.decode(data)
+
+
+def order(data: bytes) -> Order:
+    return _order.decode(data)
+
+
+def commit(data: bytes) -> Commit:
+    return _commit.decode(data)

@@ -1,0 +1,104 @@
+"""Publication: staging becomes a version. The catalog's commit is the moment; everything before can be undone."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from service.catalog.history import History
+from service.kit import ids
+from service.model.pipeline import Pipeline
+from service.model.run import Run, Step, Stored
+from service.model.version import Version
+from service.runs.messages import Loaded, Order, Prepared
+from service.steps import layout
+from service.steps.layout import Layout
+
+
+def publish(
+    history: History,
+    places: Layout,
+    pipeline: Pipeline,
+    order: Order,
+    prepared: Prepared,
+    run: Run,
+    ended: datetime,
+    duration: float,
+) -> tuple[Run, Version]:
+    """Rename staging to the version's folder, flush, commit the catalog. Blocks.
+
+    ``run`` is the run as it stands; answers it as completed, and the version. When it raises, nothing is
+    visible: the folder is taken back.
+    """
+    folder = places.version(pipeline.name, order.version)
+    _make_room(places, pipeline.name, order.version)
+    size = sum(f.bytes for f in prepared.files)
+    location = str(folder.relative_to(places.root))
+    stored = [Stored(type="parquet", location=location, bytes=size)]
+    stored += [
+        Stored(type=kind, location=f"{location}/{pipeline.table}.{kind}", bytes=0, state="loading")
+        for kind in prepared.deferred
+    ]
+    version = Version(
+        pipeline=pipeline.name, version=order.version, run_id=order.run_id, revision=order.revision,
+        table=pipeline.table, rows=prepared.rows, bytes=size, columns=prepared.columns, files=prepared.files,
+        sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
+        profiles=prepared.profiles, fitted=prepared.fitted,
+    )  # fmt: skip
+    completed = msgspec.structs.replace(
+        run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
+        storage_location=location, storage=stored, rows_collected=prepared.rows_collected,
+        rows_stored=prepared.rows, steps=prepared.steps, warnings=prepared.warnings, end_time=ended,
+        duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
+    )  # fmt: skip
+    Path(order.staging).replace(folder)
+    try:
+        layout.flush(folder.parent)
+        history.publish(order.pipeline_id, completed, version)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return completed, version
+
+
+def note_loaded(history: History, order: Order, run: Run, version: Version, loaded: Loaded) -> tuple[Run, Version]:
+    """A deferred form is in place: remember it with the version and the run. Blocks."""
+    size = sum(f.bytes for f in loaded.written.files)
+    stored = [
+        msgspec.structs.replace(s, bytes=size, state="ready") if s.type == loaded.written.type else s
+        for s in run.storage
+    ]
+    run = msgspec.structs.replace(
+        run, storage=stored, peak_memory_bytes=max(run.peak_memory_bytes or 0, loaded.peak_memory_bytes),
+        steps=[*run.steps, Step(step=loaded.step, duration=loaded.duration, rows_out=loaded.written.rows)],
+    )  # fmt: skip
+    native = loaded.written.files[0] if loaded.written.type == "duckdb" else version.native
+    version = msgspec.structs.replace(version, native=native, bytes=version.bytes + size)
+    history.note_native(order.pipeline_id, run, version)
+    return run, version
+
+
+def expire_native(history: History, places: Layout, pipeline_id: str, keep: int) -> None:
+    """Let go of the native files of all but the ``keep`` newest versions; these answer from Parquet. Blocks."""
+    versions, _ = history.versions(pipeline_id, limit=keep + 20, offset=0)
+    for old in versions[keep:]:
+        if old.native is None:
+            continue
+        run = history.run(old.run_id)
+        slim = [s for s in run.storage if s.type != "duckdb"]
+        without = msgspec.structs.replace(old, native=None, wants_native=False, bytes=old.bytes - old.native.bytes)
+        history.note_native(pipeline_id, msgspec.structs.replace(run, storage=slim), without)
+        (places.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
+
+
+def _make_room(places: Layout, name: str, number: int) -> None:
+    """A pipeline that was deleted without purge left its folder: a new one of its name moves that aside."""
+    folder = places.pipeline(name)
+    if number == 1 and folder.exists() and any(folder.iterdir()):
+        places.deleted_root.mkdir(exist_ok=True)
+        folder.replace(places.deleted_root / f"{name}-{ids.new('old')}")
+    folder.mkdir(exist_ok=True)
+    layout.flush(places.warehouse)

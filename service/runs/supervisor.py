@@ -1,0 +1,252 @@
+"""Supervisor: starts runs, knows how each stands, and is alone in writing their state down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import msgspec
+
+from service.catalog.pipelines import Pipelines, Record
+from service.kit import errors, ids
+from service.model.run import Event, Run, Status
+from service.model.version import Version
+from service.runs import repair
+from service.runs.attempt import Attempt, Surroundings, interrupted
+from service.runs.live import Live
+
+_REMEMBERED = 200  # ended runs whose events can still be replayed
+
+
+class Supervisor:
+    """All runs of this process."""
+
+    def __init__(self, around: Surroundings, pipelines: Pipelines) -> None:
+        self.pipelines = pipelines
+        self.history = around.history
+        self._around = around
+        self._slots = asyncio.Semaphore(around.settings.max_concurrent_runs)
+        self._active: dict[str, Live] = {}
+        self._recent: OrderedDict[str, Live] = OrderedDict()
+        self._loads: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    # what callers ask for
+
+    async def start(self) -> None:
+        """Repair what an earlier process left, and load native tables that are missing."""
+        await asyncio.to_thread(repair.repair, self.history, self._around.places, self._around.clock.now())
+        for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
+            self._later(self._reload(pipeline_id, version))
+
+    async def execute(self, name: str, requested_by: str | None) -> Run:
+        """Queue a run of the newest revision.
+
+        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
+        """
+        if self._closing:
+            raise errors.Unavailable("the service is stopping", retry_after=10)
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        if record.id in self._active:
+            raise _running(name, self._active[record.id].run)
+        if len(self._active) >= self._around.settings.max_concurrent_runs + self._around.settings.max_queued_runs:
+            raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5)
+        run = Run(
+            run_id=ids.new("run"), pipeline=name, revision=record.revision, status="queued",
+            requested_by=requested_by, queued_at=self._around.clock.now(),
+        )  # fmt: skip
+        live = Live(record.id, run, self._around.places.log(run.run_id), self._around.clock)
+        self._active[record.id] = self._recent[run.run_id] = live
+        while len(self._recent) > _REMEMBERED:
+            self._forget_oldest()
+        try:
+            await asyncio.to_thread(self.history.add_run, record.id, run)
+        except BaseException:
+            del self._active[record.id], self._recent[run.run_id]
+            raise
+        live.emit("status", msgspec.to_builtins(run))
+        live.task = asyncio.create_task(self._drive(live, record))
+        return live.view()
+
+    async def wait(self, run_id: str, seconds: float) -> Run:
+        """The run when it has ended, or as it stands after ``seconds``."""
+        live = self._recent.get(run_id)
+        if live is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(live.settled.wait(), seconds)
+        return await self.run(run_id)
+
+    async def run(self, run_id: str) -> Run:
+        """The run as it stands. Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
+        live = self._recent.get(run_id)
+        return live.view() if live is not None else await asyncio.to_thread(self.history.run, run_id)
+
+    async def newest(self, pipeline_id: str) -> Run | None:
+        """The newest run of a pipeline as it stands."""
+        live = self._active.get(pipeline_id)
+        return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
+
+    def is_running(self, pipeline_id: str) -> bool:
+        """Whether a run of the pipeline is queued or going."""
+        return pipeline_id in self._active
+
+    async def cancel(self, run_id: str) -> Run:
+        """End a run now; nothing of it is stored. One that is past its commit, or has ended, stays as it is."""
+        live = self._recent.get(run_id)
+        if live is None or live.run.ended or live.committing:
+            return await self.run(run_id)
+        self._stop(live, "cancelled")
+        await live.settled.wait()
+        return live.view()
+
+    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
+        """The run's events with an id above ``after``; ends with the run. Raises ``errors.Missing``."""
+        live = self._recent.get(run_id)
+        if live is not None:
+            async for event in live.events(after):
+                yield event
+            return
+        run = msgspec.to_builtins(await self.run(run_id))
+        for number, kind in ((1, "status"), (2, "end")):
+            if number > after:
+                yield Event(id=number, kind=kind, data=run)  # type: ignore[arg-type]
+
+    async def delete(self, name: str, *, purge: bool) -> None:
+        """Forget a pipeline; with ``purge`` its stored versions too, also those of one deleted earlier.
+
+        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING).
+        """
+        folder = self._around.places.pipeline(name)
+        try:
+            record = await asyncio.to_thread(self.pipelines.get, name)
+        except errors.Missing:
+            if not (purge and folder.is_dir()):
+                raise
+        else:
+            if record.id in self._active:
+                raise _running(name, self._active[record.id].run)
+            await asyncio.to_thread(self.pipelines.delete, name)
+        if purge and folder.is_dir():
+            gone = self._around.places.staging(
+                ids.new("purged")
+            )  # a rename is at once; what a crash leaves, a start removes
+            folder.replace(gone)
+            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Stop: runs that are going become ``interrupted``, publications finish."""
+        self._closing = True
+        going = [live for live in self._active.values() if not live.run.ended]
+        for live in going:
+            if not live.committing:
+                self._stop(live, "interrupted")
+        for live in going:
+            await live.settled.wait()
+        pending = [t for t in self._loads if not t.done()]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def loaded(self) -> None:
+        """Wait until every native table that is on its way is there; for the command line and tests."""
+        while self._loads:
+            await asyncio.gather(*self._loads, return_exceptions=True)
+
+    # one run
+
+    async def _drive(self, live: Live, record: Record) -> None:
+        attempt: Attempt | None = None
+        try:
+            async with self._slots:
+                attempt = Attempt(self._around, live, record)
+                unfinished = await attempt.carry_out()
+                self._release(live)
+                if unfinished:
+                    self._later(self._finish(attempt, live))
+                    attempt = None
+        except TimeoutError:
+            limit = attempt.limit if attempt is not None else 0
+            message = f"the run took longer than {limit:g} s (execution.timeout_seconds)"
+            await self._fail(live, errors.Permanent(message, code="RUN_TIMEOUT"))
+        except errors.PenstockError as error:
+            await self._fail(live, error)
+        except asyncio.CancelledError:
+            await self._stopped(live)
+        except Exception as error:
+            live.log("error", "run.bug", exception=repr(error))
+            await self._fail(live, errors.Permanent(f"the run could not be carried out: {type(error).__name__}"))
+        finally:
+            if attempt is not None:
+                await attempt.close()
+                live.close()
+            await asyncio.to_thread(shutil.rmtree, self._around.places.staging(live.run.run_id), True)
+
+    async def _finish(self, attempt: Attempt, live: Live) -> None:
+        try:
+            await attempt.derive()
+        finally:
+            await attempt.close()
+            live.close()
+
+    async def _reload(self, pipeline_id: str, version: Version) -> None:
+        run = await asyncio.to_thread(self.history.run, version.run_id)
+        record = await asyncio.to_thread(self.pipelines.get, version.pipeline, version.revision)
+        live = Live(pipeline_id, run, self._around.places.log(run.run_id), self._around.clock)
+        attempt = Attempt(self._around, live, record)
+        try:
+            await attempt.reload(version)
+        finally:
+            await attempt.close()
+            live.close()
+            await asyncio.to_thread(shutil.rmtree, self._around.places.staging(run.run_id), True)
+
+    # ends
+
+    async def _fail(self, live: Live, error: errors.PenstockError) -> None:
+        body = error.as_body()
+        body = msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
+        live.log("error", "run.failed", code=body.code, message=body.message)
+        await self._end(live, status="failed", error=body)
+
+    async def _stopped(self, live: Live) -> None:
+        status = live.stopped_as or "interrupted"
+        live.log("warning", f"run.{status}")
+        await self._end(live, status=status, error=interrupted(live.run) if status == "interrupted" else None)
+
+    async def _end(self, live: Live, **fields: Any) -> None:
+        ended = msgspec.structs.replace(
+            live.run, end_time=self._around.clock.now(), duration=live.elapsed(), phase=None, **fields
+        )
+        await asyncio.to_thread(self.history.update_run, ended)
+        self._release(live)
+        live.become(ended)
+
+    def _stop(self, live: Live, status: Status) -> None:
+        live.stopped_as = status
+        if live.task is not None:
+            live.task.cancel()
+
+    def _release(self, live: Live) -> None:
+        if self._active.get(live.pipeline_id) is live:
+            del self._active[live.pipeline_id]
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._loads.add(task)
+        task.add_done_callback(self._loads.discard)
+
+    def _forget_oldest(self) -> None:
+        for run_id, live in self._recent.items():
+            if live.run.ended:
+                del self._recent[run_id]
+                return
+
+
+def _running(name: str, run: Run) -> errors.Conflict:
+    return errors.Conflict(
+        f"'{name}' is being run ({run.run_id}); wait for it or cancel it", code="PIPELINE_RUNNING", run_id=run.run_id
+    )

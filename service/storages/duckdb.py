@@ -1,0 +1,138 @@
+"""DuckDB: a native table beside the Parquet of its version, for point queries, paging and top-N.
+
+It is loaded after the commit, under a temporary name, and renamed when it is whole; until then readers use the
+Parquet. Any DuckDB may open it read-only while the service runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import duckdb
+import msgspec
+
+from service.kit import errors, ids
+from service.kit.errors import Problem
+from service.steps import layout
+from service.steps.context import Context
+from service.steps.storage import Dataset, Storage, Written
+from service.storages import parquet
+
+Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
+_TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
+
+
+class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
+    """A native DuckDB file with one table. Its rows keep the stored order."""
+
+    deferred: ClassVar[bool] = True
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "duckdb", "table": "orders", "primary_key": "order_id", "indexes": [["city"]],
+    }  # fmt: skip
+
+    table: _TABLE | None = None
+    mode: Annotated[Literal["replace"], msgspec.Meta(description="Each version is the whole data.")] = "replace"
+    primary_key: Annotated[
+        str | Columns | None, msgspec.Meta(description="Columns that name a row: unique and never null.")
+    ] = None
+    indexes: Annotated[list[Columns], msgspec.Meta(description="Lists of columns to index.")] = []
+    keep_native: Annotated[
+        int, msgspec.Meta(ge=0, description="How many of the newest versions keep their native file.")
+    ] = 1
+
+    @property
+    def key(self) -> list[str]:
+        """The columns of the primary key; none where there is no key."""
+        return [self.primary_key] if isinstance(self.primary_key, str) else list(self.primary_key or ())
+
+    def problems(self) -> Iterable[Problem]:
+        if self.table is not None and self.table.lower().endswith("__quarantine"):
+            yield Problem("table", "names that end in __quarantine are kept for rejected rows")
+
+    def check(self, dataset: Dataset, ctx: Context) -> None:
+        with _connect(None, ctx) as connection:
+            source = _source(dataset)
+            names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608
+            wanted = [("primary_key", c) for c in self.key]
+            wanted += [(f"indexes[{i}]", c) for i, columns in enumerate(self.indexes) for c in columns]
+            for field, column in wanted:
+                if column.lower() not in {n.lower() for n in names}:
+                    raise errors.Permanent(
+                        f"no column '{column}' to index{errors.did_you_mean(column, names)}", step=ctx.step, field=field
+                    )
+            if self.key:
+                _check_key(connection, source, self.key, ctx)
+
+    def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written:
+        table = self.table or dataset.pipeline.replace("-", "_")
+        target = folder / f"{table}.duckdb"
+        temporary = folder / f".tmp-{ids.new('native')}.duckdb"
+        try:
+            with _connect(temporary, ctx) as connection:
+                connection.execute(f"CREATE TABLE {_quoted(table)} AS SELECT * FROM {_source(dataset)}")  # noqa: S608
+                if self.key:
+                    columns = ", ".join(map(_quoted, self.key))
+                    connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
+                for number, index in enumerate(self.indexes):
+                    columns = ", ".join(map(_quoted, index))
+                    connection.execute(f"CREATE INDEX {_quoted(f'{table}_{number}')} ON {_quoted(table)} ({columns})")
+                counted = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()  # noqa: S608
+                if counted is None or counted[0] != dataset.rows:
+                    raise errors.Permanent(f"the native table has {counted} rows, not {dataset.rows}", step=ctx.step)
+                connection.execute("CHECKPOINT")
+            layout.flush(temporary)
+            temporary.chmod(0o444)
+            temporary.replace(target)
+            layout.flush(folder)
+        finally:
+            for left in folder.glob(f"{temporary.name}*"):
+                left.unlink()
+        return Written(type="duckdb", files=[parquet.describe(target, dataset.rows)], rows=dataset.rows)
+
+
+def _connect(path: Path | None, ctx: Context) -> duckdb.DuckDBPyConnection:
+    spill = ctx.folder / ".spill"
+    connection = duckdb.connect(
+        str(path) if path is not None else ":memory:",
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+            "temp_directory": str(spill),
+        },
+    )
+    if ctx.memory_bytes:
+        connection.execute(f"SET memory_limit = '{ctx.memory_bytes // 2 // 1024} KiB'")
+    return connection
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _source(dataset: Dataset) -> str:
+    files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in dataset.parts)
+    return f"read_parquet([{files}])"
+
+
+def _check_key(connection: duckdb.DuckDBPyConnection, source: str, key: list[str], ctx: Context) -> None:
+    columns = ", ".join(map(_quoted, key))
+    missing = " OR ".join(f"{_quoted(c)} IS NULL" for c in key)
+    nulls = connection.execute(f"SELECT count(*) FROM {source} WHERE {missing}").fetchone()  # noqa: S608
+    if nulls is not None and nulls[0]:
+        raise errors.Permanent(
+            f"the primary key {', '.join(key)} is missing in {nulls[0]} rows; drop them (drop_na) or take another key",
+            step=ctx.step, field="primary_key",
+        )  # fmt: skip
+    row = connection.execute(
+        f"SELECT {columns}, count(*) FROM {source} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
+    ).fetchone()
+    if row is not None:
+        value = ", ".join(str(v) for v in row[:-1])
+        raise errors.Permanent(
+            f"the primary key {', '.join(key)} is not unique: {value} stands in {row[-1]} rows; "
+            "remove the duplicates (drop_duplicates) or choose another key",
+            step=ctx.step, field="primary_key",
+        )  # fmt: skip

@@ -1,0 +1,175 @@
+"""The catalog remembers, refuses what conflicts, and commits a version with its run or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
+from service.kit import errors
+from service.kit.clock import FixedClock
+from service.model.run import Run
+from service.model.version import Column, Version
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "catalog.duckdb")
+
+
+@pytest.fixture
+def pipelines(store: Store) -> Pipelines:
+    return Pipelines(store, FixedClock())
+
+
+@pytest.fixture
+def history(store: Store) -> History:
+    return History(store)
+
+
+def a_run(number: int, **changes: object) -> Run:
+    defaults = {"pipeline": "orders", "revision": 1, "status": "queued", "queued_at": T0 + timedelta(seconds=number)}
+    return msgspec.structs.replace(Run(run_id=f"run_{number}", **defaults), **changes)  # type: ignore[arg-type]
+
+
+def a_version(number: int, **changes: object) -> Version:
+    value = Version(
+        pipeline="orders", version=number, run_id=f"run_{number}", revision=1, table="orders", rows=10, bytes=100,
+        columns=[Column("a", "Int64")], files=[], sources=[], created=T0,
+    )  # fmt: skip
+    return msgspec.structs.replace(value, **changes)
+
+
+def publish(history: History, pipeline_id: str, number: int, **changes: object) -> None:
+    run = a_run(number)
+    history.add_run(pipeline_id, run)
+    done = msgspec.structs.replace(
+        run, status="completed", version=number, rows_stored=10, start_time=T0, end_time=T0 + timedelta(seconds=number)
+    )
+    history.publish(pipeline_id, done, a_version(number, **changes))
+
+
+def test_create_get_update_delete(pipelines: Pipelines) -> None:
+    assert pipelines.create("orders", "orders", {"name": "orders", "v": 1}, "ann").revision == 1
+    assert pipelines.update("orders", "orders", {"name": "orders", "v": 2}, "ann").revision == 2
+    assert pipelines.get("orders").document["v"] == 2
+    assert pipelines.get("orders", 1).document["v"] == 1
+    pipelines.delete("orders")
+    with pytest.raises(errors.Missing, match="no pipeline 'orders'"):
+        pipelines.get("orders")
+    assert pipelines.create("orders", "orders", {"name": "orders"}, None).revision == 1
+
+
+def test_conflicts_change_nothing(pipelines: Pipelines) -> None:
+    pipelines.create("my-orders", "my_orders", {}, None)
+    with pytest.raises(errors.Conflict) as caught:
+        pipelines.create("my-orders", "my_orders", {}, None)
+    assert caught.value.error_code == "PIPELINE_EXISTS"
+    with pytest.raises(errors.Conflict) as caught:
+        pipelines.create("my_orders", "MY_ORDERS", {}, None)
+    assert caught.value.error_code == "TABLE_NAME_TAKEN"
+    with pytest.raises(errors.Stale):
+        pipelines.update("my-orders", "my_orders", {}, None, if_match=7)
+    assert pipelines.list(limit=50, offset=0)[1] == 1
+    assert pipelines.get("my-orders").revision == 1
+
+
+def test_a_published_version_and_its_run_are_there_together(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("orders", "orders", {}, None)
+    with pytest.raises(errors.Missing) as caught:
+        history.version(record.id, "orders")
+    assert caught.value.error_code == "NO_DATA"
+    publish(history, record.id, 1)
+    publish(history, record.id, 2)
+    assert history.next_version(record.id) == 3
+    assert history.version(record.id, "orders").version == 2
+    assert history.run("run_2").status == "completed"
+    with pytest.raises(errors.Missing) as caught:
+        history.version(record.id, "orders", 9)
+    assert caught.value.error_code == "VERSION_NOT_FOUND"
+    before = history.run("run_2")
+    history.add_run(record.id, a_run(3))
+    with pytest.raises(Exception, match="onstraint"):
+        history.publish(record.id, a_run(3, status="completed"), a_version(2))
+    assert history.run("run_3").status == "queued"
+    assert history.run("run_2") == before
+
+
+def test_tables_are_named_by_version(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("my-orders", "my_orders", {}, None)
+    publish(history, record.id, 1)
+    publish(history, record.id, 2)
+    for name, version in (("my_orders", 2), ("MY_ORDERS@1", 1), ("my-orders@2", 2)):
+        found = history.table(name)
+        assert found is not None
+        assert found.version.version == version
+    assert history.table("other") is None
+    assert history.table("my_orders@9") is None
+    assert history.table("my_orders@x") is None
+    assert history.table_names() == ["my_orders"]
+
+
+def test_statistics_come_from_the_history(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("orders", "orders", {}, None)
+    assert history.statistics(record.id)["total_executions"] == 0
+    publish(history, record.id, 2)
+    publish(history, record.id, 4)
+    history.add_run(record.id, a_run(5))
+    failed = a_run(5, status="failed", start_time=T0, end_time=T0, error=errors.Permanent("no", step="x").as_body())
+    history.update_run(failed)
+    figures = history.statistics(record.id)
+    assert (figures["total_executions"], figures["successful_executions"], figures["failed_executions"]) == (3, 2, 1)
+    assert figures["success_rate"] == pytest.approx(2 / 3)
+    assert (figures["average_duration"], figures["p50_duration"]) == (3.0, 3.0)
+    assert figures["rows_per_second"] == pytest.approx(20 / 6)
+    assert (figures["versions"], figures["bytes_stored"]) == (2, 200)
+    assert figures["last_error"].message == "no"
+    assert figures["last_execution"]["status"] == "failed"
+
+
+def test_missing_native_tables_are_found(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("orders", "orders", {}, None)
+    publish(history, record.id, 1, wants_native=True)
+    assert [v.version for _, v in history.without_native()] == [1]
+    publish(history, record.id, 2)
+    assert history.without_native() == []
+
+
+def test_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store) -> None:
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        for turn in range(50):
+            tag = number * 1000 + turn
+            row = store.row("SELECT $tag AS tag", {"tag": tag})
+            if row is None or row["tag"] != tag:
+                wrong.append(row)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_second_process_is_refused_with_the_way_out(store: Store, tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom service.catalog.store import Store\nfrom service.kit import errors\n"
+        "try: Store(pathlib.Path(sys.argv[1]))\nexcept errors.Conflict as e: print(e.error_code, e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "catalog.duckdb")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("DATA_DIR_IN_USE")
+    assert "another penstock" in done.stdout

@@ -1,0 +1,42 @@
+"""Settings come from the environment, flags win, and whatever is wrong is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.kit import errors, settings
+
+
+def test_defaults_and_overrides() -> None:
+    loaded = settings.load({"PENSTOCK_PORT": "9000", "PENSTOCK_HOST": "0.0.0.0", "HOME": "/x"}, port=1, host=None)
+    assert (loaded.port, loaded.host, loaded.query_timeout_seconds) == (1, "0.0.0.0", 30)
+
+
+def test_lists_and_sizes() -> None:
+    loaded = settings.load(
+        {"PENSTOCK_FILE_ROOTS": "/a, /b", "PENSTOCK_QUERY_MEMORY_LIMIT": "2GiB", "PENSTOCK_MAX_BODY_BYTES": "4096"}
+    )
+    assert loaded.file_roots == ("/a", "/b")
+    assert loaded.query_memory_limit == 2 << 30
+    assert loaded.max_body_bytes == 4096
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        settings.load({"PENSTOCK_PORT": "x", "PENSTOCK_JWT_SECRET": "short"})
+    fields = [e["field"] for e in caught.value.details["errors"]]
+    assert fields == ["PENSTOCK_PORT", "PENSTOCK_JWT_SECRET"]
+
+
+def test_a_misspelt_variable_is_pointed_at() -> None:
+    environment = {"PENSTOCK_PROT": "1", "PENSTOCK_SECRET_X": "y", "PENSTOCK_HOST": "h"}
+    assert settings.load(environment).port == 8000
+    (problem,) = settings.unknown(environment)
+    assert problem.field == "PENSTOCK_PROT"
+    assert "did you mean 'PENSTOCK_PORT'" in problem.message
+
+
+def test_secrets_are_apart() -> None:
+    environment = {"PENSTOCK_SECRET_API": "s3cret", "PENSTOCK_PORT": "1"}
+    assert settings.secrets(environment) == {"API": "s3cret"}
+    assert settings.load(environment).port == 1
