@@ -16,14 +16,17 @@ from typing import Any
 import duckdb
 import msgspec
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.ipc as ipc
 from duckdb.sqltypes import DuckDBPyType
+from pyarrow import lib, parquet
 
 from service.query import forms
 
 _BATCH_ROWS = 32_768
 _CSV_CUT = "\r\n"
+# pyarrow ships no types.
+_ParquetWriter: Any = parquet.ParquetWriter
+_stream_writer: Any = ipc.new_stream
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,17 @@ class Rows:
     def columns(self) -> list[dict[str, str]]:
         return [{"name": n, "type": str(t)} for n, t in zip(forms.unique(self.names), self.types, strict=True)]
 
-    def reader(self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None) -> tuple[pa.Schema, Batches]:
+    def reader(self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None) -> tuple[lib.Schema, Batches]:
         """The Arrow schema and batches of the rows in that form; ``limit`` rows where it is not None."""
         sql = forms.select(self.sql, self.names, self.types, form)
         reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(_BATCH_ROWS)
         return reader.schema, _cut(reader, limit)
 
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterator[lib.RecordBatch]
 
 
-def _cut(reader: pa.RecordBatchReader, limit: int | None) -> Batches:
+def _cut(reader: lib.RecordBatchReader, limit: int | None) -> Batches:
     left = limit
     for batch in reader:
         if left is not None and batch.num_rows >= left:
@@ -66,7 +69,7 @@ def _cut(reader: pa.RecordBatchReader, limit: int | None) -> Batches:
         yield batch
 
 
-def _frame(batch: pa.RecordBatch, big: list[str]) -> pl.DataFrame:
+def _frame(batch: lib.RecordBatch, big: list[str]) -> pl.DataFrame:
     frame = pl.DataFrame(pl.from_arrow(batch))
     # HUGEINT comes as decimal(38,0); as an integer it is written as one. Every integer sum is a HUGEINT.
     return frame.with_columns(pl.col(big).cast(pl.Int128)) if big else frame
@@ -180,7 +183,7 @@ class _Sink(io.RawIOBase):
 def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(forms.binary_form, limit)
     sink = _Sink()
-    with pa.ipc.new_stream(sink, schema) as writer:
+    with _stream_writer(sink, schema) as writer:
         yield sink.take()
         for batch in batches:
             writer.write_batch(batch)
@@ -191,17 +194,17 @@ def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
 def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(forms.binary_form, limit)
     sink = _Sink()
-    with pq.ParquetWriter(sink, schema, compression="zstd", compression_level=1) as writer:
+    with _ParquetWriter(sink, schema, compression="zstd", compression_level=1) as writer:
         for group in _groups(batches):
-            writer.write_table(pa.Table.from_batches(group, schema))
+            writer.write_table(lib.Table.from_batches(group, schema))
             if part := sink.take():
                 yield part
     yield sink.take()
 
 
-def _groups(batches: Batches, rows: int = 122_880, size: int = 32 << 20) -> Iterator[list[pa.RecordBatch]]:
+def _groups(batches: Batches, rows: int = 122_880, size: int = 32 << 20) -> Iterator[list[lib.RecordBatch]]:
     """Batches gathered into row groups of about ``rows`` rows, fewer where they are wide."""
-    group: list[pa.RecordBatch] = []
+    group: list[lib.RecordBatch] = []
     for batch in batches:
         group.append(batch)
         if sum(b.num_rows for b in group) >= rows or sum(b.nbytes for b in group) >= size:

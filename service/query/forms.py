@@ -9,6 +9,8 @@ UNION …) are DuckDB's own text. CSV is the same with nested values as JSON tex
 what a spreadsheet would run. Arrow and Parquet keep their types and take text only for what they cannot hold.
 """
 
+# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,8 +24,24 @@ Form = Callable[[str, DuckDBPyType, int], str | None]
 
 _NAIVE = frozenset({"timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns"})
 _JSON_AS_IS = frozenset(
-    "boolean tinyint smallint integer bigint utinyint usmallint uinteger ubigint hugeint float double decimal "
-    "varchar uuid null".split()
+    [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "hugeint",
+        "float",
+        "double",
+        "decimal",
+        "varchar",
+        "uuid",
+        "null",
+    ]
 )
 _BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "blob", "enum"}
 _NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
@@ -34,6 +52,11 @@ _FORMULA = "=+-@\t\r\n＝＋－＠"
 def kind(type_: DuckDBPyType) -> str:
     """The type's id; MAP, STRUCT, TUPLE, UNION and ENUM without their members."""
     return str(type_.id).lower()
+
+
+def _children(type_: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """The members of a nested type: name and type; a list and an array have one."""
+    return [(name, child) for name, child in type_.children if isinstance(child, DuckDBPyType)]
 
 
 def _text(expression: str) -> str:
@@ -97,15 +120,15 @@ def _nested(expression: str, type_: DuckDBPyType, depth: int, form: Form, *, key
     name = kind(type_)
     if name in ("list", "array"):
         item = f"x{depth}"
-        inner = form(item, type_.children[0][1], depth + 1)
+        inner = form(item, _children(type_)[0][1], depth + 1)
         if inner is None:
             return None
-        values = f"CAST({expression} AS {type_.children[0][1]}[])" if name == "array" else expression
+        values = f"CAST({expression} AS {_children(type_)[0][1]}[])" if name == "array" else expression
         return f"list_transform({values}, lambda {item}: {inner})"
     if name in ("struct", "tuple"):
         return _struct(expression, type_, depth, form)
     if name == "map":
-        (_, key), (_, value) = type_.children
+        (_, key), (_, value) = _children(type_)
         item = f"x{depth}"
         inner_key = form(f"{item}.key", key, depth + 1)
         if keys_as_text and kind(key) != "varchar":
@@ -123,7 +146,7 @@ def _struct(expression: str, type_: DuckDBPyType, depth: int, form: Form) -> str
     fields: list[str] = []
     unnamed = kind(type_) == "tuple"
     changed = unnamed
-    for position, (name, child) in enumerate(type_.children, start=1):
+    for position, (name, child) in enumerate(_children(type_), start=1):
         value = f"struct_extract({expression}, {position if unnamed else literal(name)})"
         inner = form(value, child, depth)
         changed = changed or inner is not None
@@ -158,14 +181,14 @@ def select(
         f"{form(place, type_) or place} AS {quoted(name)}"
         for place, type_, name in zip(places, types, unique(names), strict=True)
     )
-    return f"SELECT {columns} FROM ({select_sql}\n) AS q({', '.join(places)})"  # noqa: S608 - names are quoted
+    return f"SELECT {columns} FROM ({select_sql}\n) AS q({', '.join(places)})"
 
 
 def described(
     connection: DuckDBPyConnection, select_sql: str, parameters: object = None
 ) -> tuple[list[str], list[DuckDBPyType]]:
     """Names and types of a SELECT without running it. Raises ``duckdb.Error`` where it does not bind."""
-    probe = connection.sql(f"SELECT * FROM ({select_sql}\n) AS q LIMIT 0", params=parameters)  # noqa: S608 - accepted by the gate
+    probe = connection.sql(f"SELECT * FROM ({select_sql}\n) AS q LIMIT 0", params=parameters)
     return list(probe.columns), list(probe.dtypes)
 
 

@@ -28,14 +28,50 @@ REFERENCES = frozenset(
 MODIFIERS = frozenset({"ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER"})
 ORDERS = frozenset({"ORDER_DEFAULT", "ASCENDING", "DESCENDING"})
 EXPRESSIONS = frozenset(
-    "BETWEEN CASE CAST COLLATE COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA OPERATOR PARAMETER "
-    "POSITIONAL_REFERENCE STAR SUBQUERY TYPE WINDOW".split()
+    [
+        "BETWEEN",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "COLUMN_REF",
+        "COMPARISON",
+        "CONJUNCTION",
+        "CONSTANT",
+        "FUNCTION",
+        "LAMBDA",
+        "OPERATOR",
+        "PARAMETER",
+        "POSITIONAL_REFERENCE",
+        "STAR",
+        "SUBQUERY",
+        "TYPE",
+        "WINDOW",
+    ]
 )
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
 REFUSED_FUNCTIONS = frozenset(
-    "current_setting currval format_type get_block_size getenv getvariable json_deserialize_sql "
-    "json_execute_serialized_sql json_serialize_plan nextval parse_duckdb_log_message pg_get_constraintdef "
-    "pg_get_viewdef query query_table sleep sleep_ms txid_current which_secret write_log".split()
+    [
+        "current_setting",
+        "currval",
+        "format_type",
+        "get_block_size",
+        "getenv",
+        "getvariable",
+        "json_deserialize_sql",
+        "json_execute_serialized_sql",
+        "json_serialize_plan",
+        "nextval",
+        "parse_duckdb_log_message",
+        "pg_get_constraintdef",
+        "pg_get_viewdef",
+        "query",
+        "query_table",
+        "sleep",
+        "sleep_ms",
+        "txid_current",
+        "which_secret",
+        "write_log",
+    ]
 )
 REFUSED_PREFIXES = ("__internal", "duckdb_", "pragma_", "read_", "scan_", "parquet_", "sniff_", "test_")
 
@@ -89,7 +125,7 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
         inner.explain = "EXPLAIN ANALYZE" if match["analyze"] else "EXPLAIN"
         return inner
     if kind == duckdb.StatementType.MULTI:
-        raise refused(f"{_ONLY}; a PIVOT is written as SELECT … FROM t PIVOT (… FOR … IN (…))")
+        raise refused(f"{_ONLY}; a PIVOT is written as FROM t PIVOT (sum(x) FOR y IN (1, 2))")
     if kind != duckdb.StatementType.SELECT:
         raise refused(f"{_ONLY}; this is {kind.name}")
     return _judged(connection, text)

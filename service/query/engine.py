@@ -1,0 +1,407 @@
+"""Engine: the API's side of query workers. It relays bytes and keeps time; it parses nothing of a user.
+
+A worker answers one job and ends. One spare is kept ready (connected, waiting), so that a point query does not
+pay for a start. Deadlines are SIGKILL: nothing else stops a query that is being planned. A worker that dies
+without a word has run into its memory limit, or crashed; both are the query's fault and told as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from service.kit import errors
+from service.processes.child import Child, Exit
+from service.processes.limits import Limits
+from service.query import job, worker
+from service.query.job import Resolved, Source
+from service.query.stream import Stream
+from service.query.translation import timed_out, too_large
+from service.steps.layout import Layout
+
+Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
+"""Names of tables (None: all of them) to their sources."""
+
+PRELOAD = "service.query.worker"
+"""The module that the forkserver should load."""
+
+_MIB = 1 << 20
+_START_SECONDS = 10.0
+_GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; the kill is for what does not heed it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a query. ``content`` is all of it where it was ready at once, else None: read ``body``.
+
+    Iterating ``body`` raises where the worker failed on the way; the response must then be broken off.
+    Closing it (``aclose``) ends the worker.
+    """
+
+    media_type: str
+    body: AsyncIterator[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    child: Child
+    spill: str
+
+    async def receive(self) -> tuple[bytes, bytes] | None:
+        message = await self.child.receive()
+        return None if message is None else (message[:1], message[1:])
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+class Engine:
+    """Answers SQL, data and schema. Sizes are bytes, times seconds."""
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        resolve: Resolve,
+        timeout_seconds: float = 30.0,
+        stream_seconds: float = 3600.0,
+        memory_bytes: int = 640 * _MIB,
+        spill_bytes: int = 1024 * _MIB,
+        max_concurrent: int = 4,
+        max_waiting: int = 32,
+        max_rows: int = 100_000,
+        max_bytes: int = 64 * _MIB,
+        sandbox: bool = True,
+    ) -> None:
+        self._layout = layout
+        self._resolve = resolve
+        self._timeout = timeout_seconds
+        self._stream_seconds = stream_seconds
+        self._memory = memory_bytes
+        self._spill = spill_bytes
+        self._max_waiting = max_waiting
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._sandbox = sandbox
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._waiting = 0
+        self._spare: asyncio.Task[_Worker] | None = None
+        self._live: set[_Worker] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    # -- what the routes call -----------------------------------------------------------------------
+
+    async def sql(
+        self,
+        statement: str,
+        *,
+        parameters: list[Any] | dict[str, Any] | None = None,
+        limit: int | None = None,
+        timeout_seconds: float | None = None,
+        format: str = "json",
+        escape_formulas: bool = True,
+    ) -> Answer:
+        """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
+
+        Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE), ``errors.TimedOut``,
+        ``errors.NotAcceptable`` and ``errors.Unavailable``.
+        """
+        self._known_format(format)
+        if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
+            raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
+        seconds = self._seconds(timeout_seconds)
+        asked = job.Sql(
+            statement,
+            format,
+            self._rows(limit, format),
+            self._max_bytes,
+            seconds if format == "json" else self._stream_seconds,
+            parameters,
+            escape_formulas,
+        )
+        return await self._answer(asked, seconds)
+
+    async def data(
+        self,
+        source: Source,
+        *,
+        columns: list[str] | None = None,
+        filter: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        format: str = "json",
+        escape_formulas: bool = True,
+    ) -> Answer:
+        """The rows of one source; as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort."""
+        self._known_format(format)
+        if offset < 0:
+            raise errors.Invalid("offset: must not be negative", field="offset")
+        asked = job.Data(
+            source,
+            format,
+            self._rows(limit, format),
+            offset,
+            self._max_bytes,
+            self._timeout if format == "json" else self._stream_seconds,
+            columns,
+            filter,
+            sort,
+            escape_formulas,
+        )
+        return await self._answer(asked, self._timeout)
+
+    async def schema(self, source: Source) -> bytes:
+        """Columns and statistics of one source, as JSON."""
+        answer = await self._answer(job.Schema(source, self._timeout), self._timeout)
+        return answer.content or b""
+
+    async def warm(self) -> None:
+        """Make the spare worker, so that the first query finds it."""
+        self._refill()
+        if self._spare is not None:
+            await asyncio.wait([self._spare])
+
+    async def close(self) -> None:
+        """End every worker and remove what they left."""
+        self._closed = True
+        if self._spare is not None:
+            self._spare.cancel()
+            with contextlib.suppress(asyncio.CancelledError, errors.PenstockError, OSError):
+                self._retire(await self._spare)
+            self._spare = None
+        for live in list(self._live):
+            self._retire(live)
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    # -- limits -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _known_format(format_: str) -> None:
+        if format_ not in job.MEDIA_TYPES:
+            hint = errors.did_you_mean(format_, job.MEDIA_TYPES)
+            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(job.MEDIA_TYPES)}")
+
+    def _seconds(self, wanted: float | None) -> float:
+        if wanted is None:
+            return self._timeout
+        if not 0 < wanted <= self._timeout:
+            raise errors.Invalid(
+                f"timeout_seconds: must be more than 0 and at most {self._timeout:g}", field="timeout_seconds"
+            )
+        return wanted
+
+    def _rows(self, limit: int | None, format_: str) -> int | None:
+        if limit is not None and limit < 0:
+            raise errors.Invalid("limit: must not be negative", field="limit")
+        if format_ != "json":
+            return limit
+        if limit is not None and limit > self._max_rows:
+            raise errors.Invalid(
+                f"limit: at most {self._max_rows} rows of JSON; take ndjson, csv, arrow or parquet for more",
+                field="limit",
+            )
+        return min(1000, self._max_rows) if limit is None else limit
+
+    # -- one query ----------------------------------------------------------------------------------
+
+    async def _answer(self, asked: job.Job, seconds: float) -> Answer:
+        await self._acquire()
+        running: _Worker | None = None
+        try:
+            running = await self._take()
+            self._live.add(running)
+            return await self._converse(running, asked, seconds)
+        except BaseException:
+            self._finish(running)
+            raise
+
+    async def _converse(self, running: _Worker, asked: job.Job, seconds: float) -> Answer:
+        """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
+        deadline = time.monotonic() + seconds + _GRACE_SECONDS
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds + _GRACE_SECONDS):
+                await self._hand_over(running, asked)
+                head = await self._head(running)
+                if head.whole:
+                    content = b"".join([part async for part in self._parts(running)])
+                    self._finish(running)
+                    return Answer(head.media_type, _once(content), head.headers, content)
+        except TimeoutError:
+            raise timed_out(seconds) from None
+        body = Stream(
+            self._parts(running),
+            finish=lambda: self._finish(running),
+            seconds=max(deadline - time.monotonic(), 1.0),
+            total_seconds=self._stream_seconds,
+        )
+        return Answer(head.media_type, body, head.headers)
+
+    async def _hand_over(self, running: _Worker, asked: job.Job) -> None:
+        try:
+            await running.child.send(msgspec.msgpack.encode(asked))
+        except (ConnectionError, OSError):
+            raise errors.Unavailable("the query worker was lost before it began; try again") from None
+
+    async def _head(self, running: _Worker) -> job.Head:
+        while True:
+            kind, payload = await self._message(running)
+            if kind == job.HEAD:
+                return msgspec.msgpack.decode(payload, type=job.Head)
+            if kind == job.NEED:
+                need = msgspec.msgpack.decode(payload, type=job.Need)
+                await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
+
+    async def _parts(self, running: _Worker) -> AsyncIterator[bytes]:
+        while True:
+            kind, payload = await self._message(running)
+            if kind == job.DONE:
+                return
+            if payload:
+                yield payload
+
+    async def _message(self, running: _Worker) -> tuple[bytes, bytes]:
+        """The next message; an error that the worker reports, or its death, is raised."""
+        found = await running.receive()
+        if found is None:
+            raise self._died(await running.child.wait())
+        if found[0] == job.FAILED:
+            raise errors.from_body(msgspec.msgpack.decode(found[1], type=errors.Body))
+        return found
+
+    def _died(self, end: Exit) -> errors.PenstockError:
+        if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
+            return too_large(self._memory)
+        return errors.Invalid(
+            f"the query ended its worker ({end}); nothing else was touched. Write it another way",
+            code="QUERY_TOO_LARGE",
+        )
+
+    async def _resolved(self, need: job.Need) -> Resolved:
+        everything = await self._resolve(None) if need.everything else Resolved([])
+        named = await self._resolve(list(need.tables)) if need.tables else Resolved([])
+        if named.missing:
+            name = named.missing[0]
+            hint = errors.did_you_mean(name, named.known)
+            known = f" (stored: {', '.join(sorted(named.known)[:20])})" if named.known and not hint else ""
+            raise errors.Invalid(
+                f"no stored table '{name}'{hint}{known}",
+                code="SQL_NOT_ALLOWED",
+                position=need.tables.get(name),
+                table=name,
+            )
+        taken = {s.table for s in named.sources}
+        return Resolved([*named.sources, *(s for s in everything.sources if s.table not in taken)])
+
+    # -- workers ------------------------------------------------------------------------------------
+
+    async def _acquire(self) -> None:
+        if self._closed:
+            raise errors.Unavailable("the service is stopping", retry_after=5.0)
+        if self._slots.locked() and self._waiting >= self._max_waiting:
+            raise errors.Unavailable("too many queries are waiting; try again shortly", retry_after=2.0)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise errors.Unavailable("no query worker became free in time", retry_after=5.0) from None
+        finally:
+            self._waiting -= 1
+
+    async def _take(self) -> _Worker:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                return await spare
+            except (errors.PenstockError, OSError):
+                pass  # the spare did not come up; a new one says why
+            except asyncio.CancelledError:
+                self._task(self._discard(spare))
+                raise
+        return await self._start()
+
+    async def _discard(self, spare: asyncio.Task[_Worker]) -> None:
+        with contextlib.suppress(asyncio.CancelledError, errors.PenstockError, OSError):
+            self._retire(await spare)
+
+    async def _start(self) -> _Worker:
+        spill = await asyncio.to_thread(tempfile.mkdtemp, prefix="query-", dir=self._layout.spill)
+        warehouse = os.path.realpath(self._layout.warehouse)
+        order = job.Order(warehouse, os.path.realpath(spill), self._memory, self._spill, min(os.cpu_count() or 2, 4))
+        limits = Limits(
+            memory_bytes=self._memory,
+            file_bytes=self._spill,
+            read=(warehouse,),
+            write=(order.spill,),
+            sandbox=self._sandbox,
+        )
+        started: _Worker | None = None
+        try:
+            child = await Child.start(worker.serve, msgspec.msgpack.encode(order), limits)
+            started = _Worker(child, spill)
+            async with asyncio.timeout(_START_SECONDS):
+                if await started.receive() is None:
+                    end = await child.wait()
+                    raise errors.PenstockError(f"a query worker could not start ({end})")
+        except TimeoutError:
+            self._clean(started, spill)
+            raise errors.Unavailable("a query worker did not start in time", retry_after=2.0) from None
+        except BaseException:
+            self._clean(started, spill)
+            raise
+        return started
+
+    def _clean(self, started: _Worker | None, spill: str) -> None:
+        if started is not None:
+            self._retire(started)
+        else:
+            self._task(asyncio.to_thread(shutil.rmtree, spill, ignore_errors=True))
+
+    def _refill(self) -> None:
+        if self._spare is None and not self._closed:
+            self._spare = self._task(self._start())
+
+    def _finish(self, running: _Worker | None) -> None:
+        """Give the slot back, end the worker, and make the next spare."""
+        if running is not None:
+            if running not in self._live:
+                return
+            self._retire(running)
+        self._slots.release()
+        self._refill()
+
+    def _retire(self, running: _Worker) -> None:
+        self._live.discard(running)
+        running.child.kill()
+        self._task(self._bury(running))
+
+    async def _bury(self, running: _Worker) -> None:
+        await running.child.wait()
+        await asyncio.to_thread(shutil.rmtree, running.spill, ignore_errors=True)
+
+    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever awaits the task sees it; a spare that failed is simply made again
