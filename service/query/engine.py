@@ -8,23 +8,19 @@ without a word has run into its memory limit, or crashed; both are the query's f
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from service.kit import errors
-from service.processes.child import Child, Exit
-from service.processes.limits import Limits
-from service.query import job, worker
+from service.processes.child import Exit
+from service.query import job
 from service.query.job import Resolved, Source
+from service.query.pool import Pool, Worker
 from service.query.stream import Stream
 from service.query.translation import timed_out, too_large
 from service.steps.layout import Layout
@@ -36,7 +32,6 @@ PRELOAD = "service.query.worker"
 """The module that the forkserver should load."""
 
 _MIB = 1 << 20
-_START_SECONDS = 10.0
 _GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; the kill is for what does not heed it
 
 
@@ -52,16 +47,6 @@ class Answer:
     body: AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
-
-
-@dataclass(eq=False)
-class _Worker:
-    child: Child
-    spill: str
-
-    async def receive(self) -> tuple[bytes, bytes] | None:
-        message = await self.child.receive()
-        return None if message is None else (message[:1], message[1:])
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
@@ -83,25 +68,24 @@ class Engine:
         max_concurrent: int = 4,
         max_waiting: int = 32,
         max_rows: int = 100_000,
-        max_bytes: int = 64 * _MIB,
+        max_bytes: int = 32 * _MIB,
         sandbox: bool = True,
     ) -> None:
-        self._layout = layout
         self._resolve = resolve
         self._timeout = timeout_seconds
         self._stream_seconds = stream_seconds
         self._memory = memory_bytes
-        self._spill = spill_bytes
-        self._max_waiting = max_waiting
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._sandbox = sandbox
-        self._slots = asyncio.Semaphore(max_concurrent)
-        self._waiting = 0
-        self._spare: asyncio.Task[_Worker] | None = None
-        self._live: set[_Worker] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self._pool = Pool(
+            layout,
+            memory_bytes=memory_bytes,
+            spill_bytes=spill_bytes,
+            max_concurrent=max_concurrent,
+            max_waiting=max_waiting,
+            wait_seconds=timeout_seconds,
+            sandbox=sandbox,
+        )
 
     # -- what the routes call -----------------------------------------------------------------------
 
@@ -172,22 +156,11 @@ class Engine:
 
     async def warm(self) -> None:
         """Make the spare worker, so that the first query finds it."""
-        self._refill()
-        if self._spare is not None:
-            await asyncio.wait([self._spare])
+        await self._pool.warm()
 
     async def close(self) -> None:
         """End every worker and remove what they left."""
-        self._closed = True
-        if self._spare is not None:
-            self._spare.cancel()
-            with contextlib.suppress(asyncio.CancelledError, errors.PenstockError, OSError):
-                self._retire(await self._spare)
-            self._spare = None
-        for live in list(self._live):
-            self._retire(live)
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self._pool.close()
 
     # -- limits -------------------------------------------------------------------------------------
 
@@ -221,17 +194,14 @@ class Engine:
     # -- one query ----------------------------------------------------------------------------------
 
     async def _answer(self, asked: job.Job, seconds: float) -> Answer:
-        await self._acquire()
-        running: _Worker | None = None
+        running = await self._pool.take()
         try:
-            running = await self._take()
-            self._live.add(running)
             return await self._converse(running, asked, seconds)
         except BaseException:
-            self._finish(running)
+            self._pool.finish(running)
             raise
 
-    async def _converse(self, running: _Worker, asked: job.Job, seconds: float) -> Answer:
+    async def _converse(self, running: Worker, asked: job.Job, seconds: float) -> Answer:
         """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
         deadline = time.monotonic() + seconds + _GRACE_SECONDS
         try:
@@ -240,25 +210,25 @@ class Engine:
                 head = await self._head(running)
                 if head.whole:
                     content = b"".join([part async for part in self._parts(running)])
-                    self._finish(running)
+                    self._pool.finish(running)
                     return Answer(head.media_type, _once(content), head.headers, content)
         except TimeoutError:
             raise timed_out(seconds) from None
         body = Stream(
             self._parts(running),
-            finish=lambda: self._finish(running),
+            finish=lambda: self._pool.finish(running),
             seconds=max(deadline - time.monotonic(), 1.0),
             total_seconds=self._stream_seconds,
         )
         return Answer(head.media_type, body, head.headers)
 
-    async def _hand_over(self, running: _Worker, asked: job.Job) -> None:
+    async def _hand_over(self, running: Worker, asked: job.Job) -> None:
         try:
             await running.child.send(msgspec.msgpack.encode(asked))
         except (ConnectionError, OSError):
             raise errors.Unavailable("the query worker was lost before it began; try again") from None
 
-    async def _head(self, running: _Worker) -> job.Head:
+    async def _head(self, running: Worker) -> job.Head:
         while True:
             kind, payload = await self._message(running)
             if kind == job.HEAD:
@@ -267,7 +237,7 @@ class Engine:
                 need = msgspec.msgpack.decode(payload, type=job.Need)
                 await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
 
-    async def _parts(self, running: _Worker) -> AsyncIterator[bytes]:
+    async def _parts(self, running: Worker) -> AsyncIterator[bytes]:
         while True:
             kind, payload = await self._message(running)
             if kind == job.DONE:
@@ -275,7 +245,7 @@ class Engine:
             if payload:
                 yield payload
 
-    async def _message(self, running: _Worker) -> tuple[bytes, bytes]:
+    async def _message(self, running: Worker) -> tuple[bytes, bytes]:
         """The next message; an error that the worker reports, or its death, is raised."""
         found = await running.receive()
         if found is None:
@@ -307,101 +277,3 @@ class Engine:
             )
         taken = {s.table for s in named.sources}
         return Resolved([*named.sources, *(s for s in everything.sources if s.table not in taken)])
-
-    # -- workers ------------------------------------------------------------------------------------
-
-    async def _acquire(self) -> None:
-        if self._closed:
-            raise errors.Unavailable("the service is stopping", retry_after=5.0)
-        if self._slots.locked() and self._waiting >= self._max_waiting:
-            raise errors.Unavailable("too many queries are waiting; try again shortly", retry_after=2.0)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise errors.Unavailable("no query worker became free in time", retry_after=5.0) from None
-        finally:
-            self._waiting -= 1
-
-    async def _take(self) -> _Worker:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            try:
-                return await spare
-            except (errors.PenstockError, OSError):
-                pass  # the spare did not come up; a new one says why
-            except asyncio.CancelledError:
-                self._task(self._discard(spare))
-                raise
-        return await self._start()
-
-    async def _discard(self, spare: asyncio.Task[_Worker]) -> None:
-        with contextlib.suppress(asyncio.CancelledError, errors.PenstockError, OSError):
-            self._retire(await spare)
-
-    async def _start(self) -> _Worker:
-        spill = await asyncio.to_thread(tempfile.mkdtemp, prefix="query-", dir=self._layout.spill)
-        warehouse = os.path.realpath(self._layout.warehouse)
-        order = job.Order(warehouse, os.path.realpath(spill), self._memory, self._spill, min(os.cpu_count() or 2, 4))
-        limits = Limits(
-            memory_bytes=self._memory,
-            file_bytes=self._spill,
-            read=(warehouse,),
-            write=(order.spill,),
-            sandbox=self._sandbox,
-        )
-        started: _Worker | None = None
-        try:
-            child = await Child.start(worker.serve, msgspec.msgpack.encode(order), limits)
-            started = _Worker(child, spill)
-            async with asyncio.timeout(_START_SECONDS):
-                if await started.receive() is None:
-                    end = await child.wait()
-                    raise errors.PenstockError(f"a query worker could not start ({end})")
-        except TimeoutError:
-            self._clean(started, spill)
-            raise errors.Unavailable("a query worker did not start in time", retry_after=2.0) from None
-        except BaseException:
-            self._clean(started, spill)
-            raise
-        return started
-
-    def _clean(self, started: _Worker | None, spill: str) -> None:
-        if started is not None:
-            self._retire(started)
-        else:
-            self._task(asyncio.to_thread(shutil.rmtree, spill, ignore_errors=True))
-
-    def _refill(self) -> None:
-        if self._spare is None and not self._closed:
-            self._spare = self._task(self._start())
-
-    def _finish(self, running: _Worker | None) -> None:
-        """Give the slot back, end the worker, and make the next spare."""
-        if running is not None:
-            if running not in self._live:
-                return
-            self._retire(running)
-        self._slots.release()
-        self._refill()
-
-    def _retire(self, running: _Worker) -> None:
-        self._live.discard(running)
-        running.child.kill()
-        self._task(self._bury(running))
-
-    async def _bury(self, running: _Worker) -> None:
-        await running.child.wait()
-        await asyncio.to_thread(shutil.rmtree, running.spill, ignore_errors=True)
-
-    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever awaits the task sees it; a spare that failed is simply made again
