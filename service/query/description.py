@@ -66,8 +66,7 @@ def describe(connection: duckdb.DuckDBPyConnection, source: Source, warehouse: s
     """The body of the schema route, as JSON."""
     table = quoted(source.table)
     names, types = forms.described(connection, f"FROM {table}")
-    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    row_count = int(row[0]) if row else 0
+    row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
     approximate = row_count > EXACT_ROWS
     figures = _summarized if approximate else _measured
     found = figures(connection, table, names, types)
@@ -137,9 +136,9 @@ def _summarized(
     ).fetchall()
     counts = connection.execute(
         f"SELECT {', '.join(f'count(*) - count({quoted(n)})' for n in names)} FROM {table}"
-    ).fetchone()
+    ).fetchall()[0]
     figures = []
-    for row, missing, type_ in zip(found, counts or (), types, strict=True):
+    for row, missing, type_ in zip(found, counts, types, strict=True):
         kind = forms.kind(type_)
         figure: dict[str, Any] = {"unique_values": row[1], "missing_values": missing}
         if kind in _ORDERED:

@@ -89,6 +89,13 @@ def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
             yield batch.num_rows, _frame(batch, big).write_ndjson().encode()
 
 
+def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
+    """Walk the way of a small answer once, so that a waiting worker has its threads and tables made."""
+    connection.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
+    for _ in lines(Rows.of(connection, "SELECT 1 AS a, 'b' AS b")):
+        pass
+
+
 @dataclass
 class Records:
     """The inside of a JSON array of records, cut to ``limit`` rows and about ``max_bytes`` bytes."""

@@ -145,11 +145,11 @@ def measured(text: str) -> None:
 
 def tree(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, Any]:
     """DuckDB's parse of one SELECT, as JSON. Raises ``errors.Invalid`` where it is not exactly that."""
-    row = connection.execute(
+    rows = connection.execute(
         "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true, skip_default := true)", [select]
-    ).fetchone()
+    ).fetchall()  # fetchone would leave the connection in use
     try:
-        parsed = msgspec.json.decode(row[0] if row else b"")
+        parsed = msgspec.json.decode(rows[0][0])
     except RecursionError:
         raise invalid("the statement is nested too deeply") from None
     if parsed.get("error"):

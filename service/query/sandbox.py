@@ -64,7 +64,7 @@ def duckdb_memory(memory_bytes: int) -> int:
 def open_connection(order: Order) -> duckdb.DuckDBPyConnection:
     """Connect with everything off that can be off from the start; the working directory is the warehouse."""
     os.chdir(order.warehouse)
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={
             "threads": order.threads,
@@ -83,6 +83,8 @@ def open_connection(order: Order) -> duckdb.DuckDBPyConnection:
             "errors_as_json": True,
         },
     )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def relative(path: str, warehouse: str) -> str:
@@ -107,7 +109,6 @@ def confine(
     ``stubs`` are tables that shall only be listed. Answers how our own SQL reads each source, by table.
     """
     wanted = list(sources)
-    connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET GLOBAL max_execution_time = {max(int(seconds * 1000), 1)}")
     files = [relative(p, warehouse) for s in wanted for p in ([s.native] if s.native else s.parts)]
     connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")

@@ -35,6 +35,7 @@ def serve(channel: Channel, order: bytes) -> None:
     """Entry function of the child; ``order`` is a ``job.Order``."""
     setup = msgspec.msgpack.decode(order, type=job.Order)
     connection = sandbox.open_connection(setup)
+    encoding.rehearse(connection)
     channel.send(job.READY)
     message = channel.receive()
     if message is None:
@@ -182,8 +183,7 @@ class Worker:
         limit = asked.limit if asked.limit is not None else asked.source.rows
         total = asked.source.rows
         if where:
-            row = self._connection.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchone()
-            total = int(row[0]) if row else 0
+            total = int(self._connection.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
         rows = encoding.Rows.of(self._connection, f"{sql} LIMIT {limit} OFFSET {asked.offset}")
         records = encoding.Records.read(rows, None, asked.max_bytes)
         after_this = asked.offset + records.count
