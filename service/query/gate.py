@@ -114,7 +114,10 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
         raise invalid("the statement is empty; write one SELECT")
     if len(found) > 1:
         raise refused(f"{len(found)} statements were given; send one at a time")
-    kind = found[0].type
+    try:
+        kind = found[0].type
+    except ValueError:  # DuckDB has kinds that its Python module has no name for, such as UPDATE EXTENSIONS
+        raise refused(_ONLY) from None
     text = found[0].query.rstrip().rstrip(";")
     if kind == duckdb.StatementType.EXPLAIN:
         match = _EXPLAIN.match(text)
