@@ -22,7 +22,11 @@ from pyarrow import lib, parquet
 
 from service.query import forms
 
-_BATCH_ROWS = 32_768
+# What Polars turns into text at once; DuckDB hands over its smallest unit, so that wide rows stay few.
+_VECTOR_ROWS = 2_048
+_TEXT_ROWS, _TEXT_BYTES = 32_768, 4 << 20
+_BATCH_ROWS = 8_192
+_GROUP_ROWS, _GROUP_BYTES = 122_880, 32 << 20
 _CSV_CUT = "\r\n"
 # pyarrow ships no types.
 _ParquetWriter: Any = parquet.ParquetWriter
@@ -48,19 +52,25 @@ class Rows:
     def columns(self) -> list[dict[str, str]]:
         return [{"name": n, "type": str(t)} for n, t in zip(forms.unique(self.names), self.types, strict=True)]
 
-    def reader(self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None) -> tuple[lib.Schema, Batches]:
+    def reader(
+        self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None, batch_rows: int = _BATCH_ROWS
+    ) -> tuple[lib.Schema, Batches]:
         """The Arrow schema and batches of the rows in that form; ``limit`` rows where it is not None."""
         sql = forms.select(self.sql, self.names, self.types, form)
-        reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(_BATCH_ROWS)
+        reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(batch_rows)
         return reader.schema, _cut(reader, limit)
 
 
 Batches = Iterator[lib.RecordBatch]
 
 
+class Interrupted(Exception):
+    """DuckDB failed while its rows were read; the text is DuckDB's, which Arrow gives on as an ``OSError``."""
+
+
 def _cut(reader: lib.RecordBatchReader, limit: int | None) -> Batches:
     left = limit
-    for batch in reader:
+    while (batch := _next(reader)) is not None:
         if left is not None and batch.num_rows >= left:
             yield batch.slice(0, left)
             return
@@ -69,10 +79,32 @@ def _cut(reader: lib.RecordBatchReader, limit: int | None) -> Batches:
         yield batch
 
 
-def _frame(batch: lib.RecordBatch, big: list[str]) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(batch))
-    # HUGEINT comes as decimal(38,0); as an integer it is written as one. Every integer sum is a HUGEINT.
-    return frame.with_columns(pl.col(big).cast(pl.Int128)) if big else frame
+def _next(reader: lib.RecordBatchReader) -> lib.RecordBatch | None:
+    try:
+        return reader.read_next_batch()
+    except StopIteration:
+        return None
+    except (lib.ArrowException, OSError) as error:
+        raise Interrupted(str(error)) from None
+
+
+def _tables(schema: lib.Schema, batches: Batches, rows: int, size: int) -> Iterator[lib.Table]:
+    """Batches gathered, without a copy, until there are ``rows`` rows or ``size`` bytes."""
+    group: list[lib.RecordBatch] = []
+    count = weight = 0
+    for batch in batches:
+        group.append(batch)
+        count, weight = count + batch.num_rows, weight + batch.nbytes
+        if count >= rows or weight >= size:
+            yield lib.Table.from_batches(group, schema)
+            group, count, weight = [], 0, 0
+    if count:
+        yield lib.Table.from_batches(group, schema)
+
+
+def _frames(rows: Rows, form: Callable[[str, DuckDBPyType], str | None], limit: int | None) -> Iterator[pl.DataFrame]:
+    schema, batches = rows.reader(form, limit, _VECTOR_ROWS)
+    return (pl.DataFrame(pl.from_arrow(t)) for t in _tables(schema, batches, _TEXT_ROWS, _TEXT_BYTES))
 
 
 def _big(rows: Rows) -> list[str]:
@@ -82,11 +114,12 @@ def _big(rows: Rows) -> list[str]:
 
 def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """NDJSON of each batch, with the number of rows in it."""
-    big = _big(rows)
-    _, batches = rows.reader(forms.json_form, limit)
-    for batch in batches:
-        if batch.num_rows:
-            yield batch.num_rows, _frame(batch, big).write_ndjson().encode()
+    # HUGEINT comes as decimal(38,0); as an integer it is written as one. Every integer sum is a HUGEINT.
+    big = pl.col(_big(rows)).cast(pl.Int128)
+    for frame in _frames(rows, forms.json_form, limit):
+        text = io.BytesIO()
+        frame.with_columns(big).write_ndjson(text)
+        yield frame.height, text.getvalue()
 
 
 def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
@@ -155,11 +188,20 @@ def _csv(rows: Rows, limit: int | None, escape_formulas: bool) -> Iterator[bytes
     names = forms.unique(rows.names)
     if escape_formulas:
         names = [forms.escaped(n) for n in names]
-    yield pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names}).write_csv(line_terminator=_CSV_CUT).encode()
-    _, batches = rows.reader(form, limit)
-    for batch in batches:
-        if batch.num_rows:
-            yield _frame(batch, []).write_csv(include_header=False, line_terminator=_CSV_CUT).encode()
+    head = pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names}).write_csv(line_terminator=_CSV_CUT)
+    return _led(head.encode(), map(_csv_text, _frames(rows, form, limit)))
+
+
+def _csv_text(frame: pl.DataFrame) -> bytes:
+    text = io.BytesIO()
+    frame.write_csv(text, include_header=False, line_terminator=_CSV_CUT)
+    return text.getvalue()
+
+
+def _led(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """``head`` goes with the first chunk: no byte leaves before the first rows are there."""
+    yield head + next(chunks, b"")
+    yield from chunks
 
 
 class _Sink(io.RawIOBase):
@@ -191,7 +233,6 @@ def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(forms.binary_form, limit)
     sink = _Sink()
     with _stream_writer(sink, schema) as writer:
-        yield sink.take()
         for batch in batches:
             writer.write_batch(batch)
             yield sink.take()
@@ -202,20 +243,8 @@ def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(forms.binary_form, limit)
     sink = _Sink()
     with _ParquetWriter(sink, schema, compression="zstd", compression_level=1) as writer:
-        for group in _groups(batches):
-            writer.write_table(lib.Table.from_batches(group, schema))
+        for group in _tables(schema, batches, _GROUP_ROWS, _GROUP_BYTES):
+            writer.write_table(group)
             if part := sink.take():
                 yield part
     yield sink.take()
-
-
-def _groups(batches: Batches, rows: int = 122_880, size: int = 32 << 20) -> Iterator[list[lib.RecordBatch]]:
-    """Batches gathered into row groups of about ``rows`` rows, fewer where they are wide."""
-    group: list[lib.RecordBatch] = []
-    for batch in batches:
-        group.append(batch)
-        if sum(b.num_rows for b in group) >= rows or sum(b.nbytes for b in group) >= size:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -63,7 +63,7 @@ class Engine:
         resolve: Resolve,
         timeout_seconds: float = 30.0,
         stream_seconds: float = 3600.0,
-        memory_bytes: int = 640 * _MIB,
+        memory_bytes: int = 1024 * _MIB,
         spill_bytes: int = 1024 * _MIB,
         max_concurrent: int = 4,
         max_waiting: int = 32,
@@ -255,6 +255,8 @@ class Engine:
         return found
 
     def _died(self, end: Exit) -> errors.PenstockError:
+        if end.ok:
+            return errors.PenstockError("a query worker ended before its answer was complete")
         if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
             return too_large(self._memory)
         return errors.Invalid(

@@ -110,8 +110,9 @@ def csv_form(expression: str, type_: DuckDBPyType, *, escape_formulas: bool) -> 
     form = json_form(expression, type_, 0)
     if name in ("varchar", "enum", "union") and escape_formulas:
         value = form or expression
-        starts = ", ".join(literal(c) for c in _FORMULA)
-        return f"CASE WHEN left({value}, 1) IN ({starts}) THEN '''' || {value} ELSE {value} END"
+        # Not IN: DuckDB turns a list of that length into a join, and a join does not keep the order of rows.
+        starts = f"left({value}, 1) <> '' AND contains({literal(_FORMULA)}, left({value}, 1))"
+        return f"CASE WHEN {starts} THEN chr(39) || {value} ELSE {value} END"
     return form
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import duckdb
 import msgspec
 
 from service.kit import errors
@@ -57,6 +56,17 @@ TABLE: dict[str, str] = {
     "IOException": _BROKEN,
     "OperationalError": _BROKEN,
     "ResourceInUseException": _BROKEN,
+}
+
+# What an error says of itself where its class was lost on the way (Arrow's reader knows only texts).
+_BY_WORD = {
+    "connection": _BROKEN,
+    "fatal": _BROKEN,
+    "http": _REFUSED,
+    "interrupt": _TIMEOUT,
+    "io": _BROKEN,
+    "out of memory": _MEMORY,
+    "permission": _REFUSED,
 }
 
 _JSON = re.compile(r"^[^{]*(\{.*\})\s*$", re.DOTALL)
@@ -119,10 +129,15 @@ class Translator:
         self._seconds = seconds
 
     def __call__(
-        self, error: duckdb.Error, *, statement: str = "", shift: int = 0, field: str | None = None
+        self, error: Exception, *, statement: str = "", shift: int = 0, field: str | None = None
     ) -> errors.PenstockError:
-        """``error`` as one of ours. ``shift``: bytes that we put before the user's ``statement``."""
-        kind = next(TABLE[c.__name__] for c in type(error).__mro__ if c.__name__ in TABLE)
+        """``error`` (DuckDB's own, or one that Arrow made of its text) as one of ours.
+
+        ``shift``: bytes that we put before the user's ``statement``.
+        """
+        kind = next((TABLE[c.__name__] for c in type(error).__mro__ if c.__name__ in TABLE), None)
+        if kind is None:
+            kind = _BY_WORD.get(str(error).partition(" Error:")[0].casefold(), _INVALID)
         text, position = _parsed(str(error))
         message = cleaned(_POINTER.sub("", text).strip(), self._roots)
         if kind == _MEMORY:

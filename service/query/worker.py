@@ -44,11 +44,15 @@ def serve(channel: Channel, order: bytes) -> None:
     worker = Worker(channel, setup, connection, asked)
     try:
         worker.answer(asked)
-    except OSError:  # the API is gone, or has heard enough
+    except Gone:
         return
     except BaseException as error:
         with contextlib.suppress(OSError):
             channel.send(job.FAILED + msgspec.msgpack.encode(worker.failure(error).as_body()))
+
+
+class Gone(Exception):
+    """The API is gone, or has heard enough."""
 
 
 class Worker:
@@ -71,7 +75,7 @@ class Worker:
         """Whatever went wrong, as one of our errors."""
         if isinstance(error, errors.PenstockError):
             return error
-        if isinstance(error, duckdb.Error):
+        if isinstance(error, duckdb.Error | encoding.Interrupted):
             return self._translate(error)
         if isinstance(error, MemoryError):
             return too_large(self._setup.memory_bytes)
@@ -123,10 +127,10 @@ class Worker:
             self._confine([])
             return
         need = job.Need(accepted.tables, accepted.everything)
-        self._channel.send(job.NEED + msgspec.msgpack.encode(need))
+        self._send(job.NEED + msgspec.msgpack.encode(need))
         message = self._channel.receive()
         if message is None:
-            raise OSError("the API is gone")
+            raise Gone
         resolved = _decode_resolved(message)
         wanted = {n.casefold() for n in accepted.tables}
         named = [s for s in resolved.sources if s.table.casefold() in wanted]
@@ -157,7 +161,7 @@ class Worker:
     # -- data ---------------------------------------------------------------------------------------
 
     def _data(self, asked: job.Data) -> None:
-        relation = self._confine([asked.source])[asked.source.table]
+        relation = self._confine([asked.source], keep_order=True)[asked.source.table]
         plain = asked.columns is None and asked.filter is None and asked.sort is None
         if asked.format == "parquet" and plain and self._single(asked):
             self._stream("parquet", self._stored(asked.source.parts[0]))
@@ -176,7 +180,7 @@ class Worker:
             self._stream(
                 asked.format, encoding.stream(rows, asked.format, asked.limit, escape_formulas=asked.escape_formulas)
             )
-        except duckdb.Error as error:
+        except (duckdb.Error, encoding.Interrupted) as error:
             raise self._translate(error, field="filter" if where else None) from None
 
     def _page(self, asked: job.Data, relation: sandbox.Relation, sql: str, where: str) -> None:
@@ -210,29 +214,38 @@ class Worker:
 
     # -- answers ------------------------------------------------------------------------------------
 
-    def _confine(self, sources: list[job.Source], stubs: list[str] | None = None) -> dict[str, sandbox.Relation]:
+    def _confine(
+        self, sources: list[job.Source], stubs: list[str] | None = None, *, keep_order: bool = False
+    ) -> dict[str, sandbox.Relation]:
         return sandbox.confine(
             self._connection,
             sources,
             warehouse=self._setup.warehouse,
             seconds=self._seconds,
             stubs=stubs or (),
+            keep_order=keep_order,
         )
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._channel.send(message)
+        except OSError:
+            raise Gone from None
 
     def _head(self, format_: str, whole: bool) -> None:
         head = job.Head(job.MEDIA_TYPES[format_], whole)
-        self._channel.send(job.HEAD + msgspec.msgpack.encode(head))
+        self._send(job.HEAD + msgspec.msgpack.encode(head))
 
     def _whole(self, format_: str, chunks: list[bytes]) -> None:
         self._head(format_, whole=True)
         for chunk in chunks:
-            self._channel.send(job.BODY + chunk)
-        self._channel.send(job.DONE)
+            self._send(job.BODY + chunk)
+        self._send(job.DONE)
 
     def _stream(self, format_: str, chunks: Iterator[bytes]) -> None:
         first = next(chunks, b"")
         self._head(format_, whole=False)
         for chunk in itertools.chain((first,), chunks):
             for start in range(0, len(chunk), _CHUNK):
-                self._channel.send(job.BODY + chunk[start : start + _CHUNK])
-        self._channel.send(job.DONE)
+                self._send(job.BODY + chunk[start : start + _CHUNK])
+        self._send(job.DONE)

@@ -47,9 +47,9 @@ def data(stored: Warehouse, table: str = "orders", **options: Any) -> dict[str, 
 
 
 def test_a_point_query(stored: Warehouse) -> None:
-    found = sql(stored, "SELECT id, at FROM Orders WHERE id = ?", parameters=[7])
-    assert found["columns"] == [{"name": "id", "type": "BIGINT"}, {"name": "at", "type": "TIMESTAMP"}]
-    assert found["data"] == [{"id": 7, "at": "2024-01-01T00:00:07"}]
+    found = sql(stored, "SELECT id, moment FROM Orders WHERE id = ?", parameters=[7])
+    assert found["columns"] == [{"name": "id", "type": "BIGINT"}, {"name": "moment", "type": "TIMESTAMP"}]
+    assert found["data"] == [{"id": 7, "moment": "2024-01-01T00:00:07"}]
     assert (found["row_count"], found["truncated"]) == (1, False)
     assert found["elapsed_ms"] > 0
 
@@ -164,6 +164,7 @@ def test_a_page_counts_with_its_filter(stored: Warehouse) -> None:
         ({"filter": "name > 1"}, "filter"),
         ({"filter": "sum(id) > 1"}, "filter"),
         ({"filter": "name::INTEGER > 1", "format": "csv"}, "filter"),
+        ({"filter": "name::INTEGER > 1", "format": "arrow"}, "filter"),
         ({"limit": -1}, "limit"),
         ({"limit": 100_001}, "limit"),
         ({"offset": -1}, "offset"),
@@ -195,7 +196,7 @@ def test_the_schema_is_exact(stored: Warehouse, table: str) -> None:
     assert columns["id"]["q50"] == (rows - 1) / 2
     assert columns["x"]["missing_values"] == -(-rows // 10)
     assert columns["x"]["nullable"]
-    assert columns["at"]["min"] == "2024-01-01T00:00:00"
+    assert columns["moment"]["min"] == "2024-01-01T00:00:00"
     assert columns["tags"]["min"] is columns["tags"]["mean"] is columns["name"]["mean"] is None
     assert found["data_types"]["tags"] == "BIGINT[]"
     assert [r["id"] for r in found["sample_data"]] == [0, 1, 2, 3, 4]

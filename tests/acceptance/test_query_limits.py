@@ -135,13 +135,12 @@ def test_an_export_that_nobody_reads_on_ends(stored: Warehouse) -> None:
 def test_a_slow_export_is_ended_by_its_workers_time(stored: Warehouse) -> None:
     async def act(made: Engine) -> int:
         answer = await made.sql("FROM range(100000000000)", format="ndjson", timeout_seconds=1.0)
-        size = 0
+        first = await anext(aiter(answer.body))
         with pytest.raises(errors.TimedOut):
-            async for part in answer.body:
-                size += len(part)
-        return size
+            await warehouse.body(answer)
+        return len(first)
 
-    assert answered(stored, act) > 1_000_000
+    assert answered(stored, act) > 10_000
 
 
 def test_an_error_on_the_way_breaks_the_export_off(stored: Warehouse) -> None:
@@ -151,8 +150,7 @@ def test_an_error_on_the_way_breaks_the_export_off(stored: Warehouse) -> None:
             format="ndjson",
         )
         with pytest.raises(errors.Invalid, match="late"):
-            async for _ in answer.body:
-                pass
+            await warehouse.body(answer)
 
     answered(stored, act)
 
@@ -209,7 +207,7 @@ def test_a_worker_that_is_killed_is_an_error_and_no_more(stored: Warehouse) -> N
 
 
 def test_memory_does_not_grow_with_an_export(stored: Warehouse) -> None:
-    """A hundred times the memory limit passes through a worker that may hold 640 MiB in all."""
+    """Twice the memory limit passes through a worker, in wide rows."""
 
     async def act(made: Engine) -> int:
         size = 0

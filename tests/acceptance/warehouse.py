@@ -45,7 +45,7 @@ def build(root: Path) -> Warehouse:
         name=pl.format("n{}", "id"),
         x=pl.when(pl.col("id") % 10 != 0).then(pl.col("id") * 1.5),
         group=pl.col("id") % 3,
-        at=pl.datetime(2024, 1, 1) + pl.duration(seconds="id"),
+        moment=pl.datetime(2024, 1, 1) + pl.duration(seconds="id"),
         tags=pl.concat_list("id"),
     )
     frame.head(2000).write_parquet(folder / "part-0.parquet")

@@ -99,6 +99,7 @@ def test_no_filter_is_none(connection: duckdb.DuckDBPyConnection, expression: st
         "1) AS x FROM t GROUP BY (1",
         "EXISTS (SELECT 1)",
         "id IN (SELECT 1)",
+        "id = ANY ([1, 2])",
         "(FROM read_text('/etc/passwd')) IS NULL",
         "sum(id) OVER () > 1",
         "COLUMNS(*) > 1",

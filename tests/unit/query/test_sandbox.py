@@ -51,7 +51,7 @@ def source(table: str, *, native: bool = False, **changes: object) -> Source:
 
 @pytest.fixture
 def opened(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    order = Order(str(warehouse), str(warehouse.parent / "spill"), 640 << 20, 200 << 20, 2)
+    order = Order(str(warehouse), str(warehouse.parent / "spill"), 768 << 20, 200 << 20, 2)
     connection = sandbox.open_connection(order)
     yield connection
     connection.close()
@@ -137,3 +137,14 @@ def test_odd_names_are_quoted(opened: duckdb.DuckDBPyConnection, warehouse: Path
     odd = msgspec.structs.replace(source("orders"), table='we"ird; DROP @3')
     sandbox.confine(opened, [odd], warehouse=str(warehouse), seconds=5)
     assert opened.execute('SELECT count(*) FROM "we""ird; DROP @3"').fetchall() == [(2,)]
+
+
+def test_filters_keep_the_stored_order(opened: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+    """A long IN list would become a join; only a join loses the order."""
+    relation = sandbox.confine(opened, [source("orders")], warehouse=str(warehouse), seconds=5, keep_order=True)[
+        "orders"
+    ]
+    numbers = ", ".join(map(str, range(100)))
+    for filter_ in (f"id IN ({numbers})", f"list_contains([{numbers}], id)"):
+        plan = opened.execute(f"EXPLAIN SELECT * FROM {relation.sql} WHERE {filter_}").fetchall()[0][1]
+        assert "Join" not in plan
