@@ -5,7 +5,7 @@ external access off, then the configuration locked, then all of it read back bef
 Paths are relative to the warehouse, the working directory, so that no plan or message shows where it lies.
 """
 
-# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
+
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import duckdb
 from service.kit import errors
 from service.query.job import Order, Source
 
-# What must read back so from duckdb_settings(), whatever else was set.
+# What must read back so, whatever else was set.
 LOCKED = {
     "allow_community_extensions": "false",
     "allow_persistent_secrets": "false",
@@ -143,7 +143,9 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: Source, number: int, 
 
 def verify(connection: duckdb.DuckDBPyConnection) -> None:
     """Read the settings back. Raises ``errors.PenstockError`` where one is not what it must be."""
-    names = ", ".join(literal(n) for n in LOCKED)
-    rows = connection.execute(f"SELECT name, value FROM duckdb_settings() WHERE name IN ({names})").fetchall()
-    if dict(rows) != LOCKED:
+    wanted = ", ".join(
+        f"CAST(current_setting({literal(n)}) AS VARCHAR)" for n in LOCKED
+    )  # duckdb_settings() takes 11 ms
+    (found,) = connection.execute(f"SELECT {wanted}").fetchall()
+    if dict(zip(LOCKED, found, strict=True)) != LOCKED:
         raise errors.PenstockError("the query sandbox could not be closed; no statement was run")

@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -26,7 +26,7 @@ from service.processes.channel import Channel
 from service.query import description, encoding, gate, job, page, sandbox
 from service.query.translation import Translator, too_large
 
-_CHUNK = 1 << 20
+_CHUNK = 256 << 10  # what a socket takes without much waiting
 _decode_job = msgspec.msgpack.Decoder(job.Job).decode
 _decode_resolved = msgspec.msgpack.Decoder(job.Resolved).decode
 
@@ -238,14 +238,15 @@ class Worker:
 
     def _whole(self, format_: str, chunks: list[bytes]) -> None:
         self._head(format_, whole=True)
-        for chunk in chunks:
-            self._send(job.BODY + chunk)
-        self._send(job.DONE)
+        self._body(chunks)
 
     def _stream(self, format_: str, chunks: Iterator[bytes]) -> None:
         first = next(chunks, b"")
         self._head(format_, whole=False)
-        for chunk in itertools.chain((first,), chunks):
+        self._body(itertools.chain((first,), chunks))
+
+    def _body(self, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
             for start in range(0, len(chunk), _CHUNK):
                 self._send(job.BODY + chunk[start : start + _CHUNK])
         self._send(job.DONE)
