@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from service.kit import errors
+from service.processes import landlock
 from service.processes.child import Exit
 from service.query import job
 from service.query.job import Resolved, Source
@@ -54,7 +55,11 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 
 class Engine:
-    """Answers SQL, data and schema. Sizes are bytes, times seconds."""
+    """Answers SQL, data and schema. Sizes are bytes, times seconds.
+
+    ``level`` is the Landlock version of the kernel (asked for where None). Without any, statements of users are
+    refused unless ``allow_unconfined``; data and schema, whose SQL is ours, are answered all the same.
+    """
 
     def __init__(
         self,
@@ -69,8 +74,11 @@ class Engine:
         max_waiting: int = 32,
         max_rows: int = 100_000,
         max_bytes: int = 32 * _MIB,
-        sandbox: bool = True,
+        level: int | None = None,
+        allow_unconfined: bool = False,
     ) -> None:
+        self._level = landlock.abi() if level is None else level
+        self._allow_unconfined = allow_unconfined
         self._resolve = resolve
         self._timeout = timeout_seconds
         self._stream_seconds = stream_seconds
@@ -84,8 +92,13 @@ class Engine:
             max_concurrent=max_concurrent,
             max_waiting=max_waiting,
             wait_seconds=timeout_seconds,
-            sandbox=sandbox,
+            sandbox=self._level > 0,
         )
+
+    @property
+    def level(self) -> int:
+        """The Landlock version that confines the workers; 0: the kernel has none."""
+        return self._level
 
     # -- what the routes call -----------------------------------------------------------------------
 
@@ -102,8 +115,13 @@ class Engine:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
         Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE), ``errors.TimedOut``,
-        ``errors.NotAcceptable`` and ``errors.Unavailable``.
+        ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` where workers are unconfined.
         """
+        if not (self._level or self._allow_unconfined):
+            raise errors.Forbidden(
+                "this kernel has no Landlock to confine query workers, so SQL is refused; "
+                "run on Linux 5.13 or later, or let the operator of the service allow unconfined SQL"
+            )
         self._known_format(format)
         if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")

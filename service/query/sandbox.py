@@ -5,8 +5,6 @@ external access off, then the configuration locked, then all of it read back bef
 Paths are relative to the warehouse, the working directory, so that no plan or message shows where it lies.
 """
 
-
-
 from __future__ import annotations
 
 import os

@@ -226,3 +226,16 @@ def test_a_stopping_engine_takes_no_query(stored: Warehouse) -> None:
             await made.sql("SELECT 1")
 
     answered(stored, act)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_without_landlock_sql_is_the_operators_choice(stored: Warehouse, allowed: bool) -> None:
+    async def act(made: Engine) -> tuple[int, Any]:
+        rows = document((await made.data(stored.sources["orders"], limit=1)).content)["row_count"]
+        if not allowed:
+            with pytest.raises(errors.Forbidden, match="Landlock"):
+                await made.sql("SELECT 1 AS a")
+            return rows, None
+        return rows, document((await made.sql("SELECT 1 AS a")).content)["data"]
+
+    assert answered(stored, act, level=0, allow_unconfined=allowed) == (1, [{"a": 1}] if allowed else None)
