@@ -1,6 +1,6 @@
 """Sandbox: a DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
 
-The order is the proof (security.md, 2.1): settings at connect, then the exact files, then the views, then
+The order is the proof: settings at connect, then the exact files, then the views, then
 external access off, then the configuration locked, then all of it read back before the first user statement.
 Paths are relative to the warehouse, the working directory, so that no plan or message shows where it lies.
 """
