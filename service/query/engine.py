@@ -1,0 +1,299 @@
+"""Engine: the API's side of query workers. It relays bytes and keeps time; it parses nothing of a user.
+
+A worker answers one job and ends. One spare is kept ready (connected, waiting), so that a point query does not
+pay for a start. Deadlines are SIGKILL: nothing else stops a query that is being planned. A worker that dies
+without a word has run into its memory limit, or crashed; both are the query's fault and told as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from service.kit import errors
+from service.processes import landlock
+from service.processes.child import Exit
+from service.query import job
+from service.query.job import Resolved, Source
+from service.query.pool import Pool, Worker
+from service.query.stream import Stream
+from service.query.translation import timed_out, too_large
+from service.steps.layout import Layout
+
+Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
+"""Names of tables (None: all of them) to their sources."""
+
+PRELOAD = "service.query.worker"
+"""The module that the forkserver should load."""
+
+_MIB = 1 << 20
+_GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; the kill is for what does not heed it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a query. ``content`` is all of it where it was ready at once, else None: read ``body``.
+
+    Iterating ``body`` raises where the worker failed on the way; the response must then be broken off.
+    Closing it (``aclose``) ends the worker.
+    """
+
+    media_type: str
+    body: AsyncIterator[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+class Engine:
+    """Answers SQL, data and schema. Sizes are bytes, times seconds.
+
+    ``level`` is the Landlock version of the kernel (asked for where None). Without any, statements of users are
+    refused unless ``allow_unconfined``; data and schema, whose SQL is ours, are answered all the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        resolve: Resolve,
+        timeout_seconds: float = 30.0,
+        stream_seconds: float = 3600.0,
+        memory_bytes: int = 1024 * _MIB,
+        spill_bytes: int = 1024 * _MIB,
+        max_concurrent: int = 4,
+        max_waiting: int = 32,
+        max_rows: int = 100_000,
+        max_bytes: int = 32 * _MIB,
+        level: int | None = None,
+        allow_unconfined: bool = False,
+    ) -> None:
+        self._level = landlock.abi() if level is None else level
+        self._allow_unconfined = allow_unconfined
+        self._resolve = resolve
+        self._timeout = timeout_seconds
+        self._stream_seconds = stream_seconds
+        self._memory = memory_bytes
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._pool = Pool(
+            layout,
+            memory_bytes=memory_bytes,
+            spill_bytes=spill_bytes,
+            max_concurrent=max_concurrent,
+            max_waiting=max_waiting,
+            wait_seconds=timeout_seconds,
+            sandbox=self._level > 0,
+        )
+
+    @property
+    def level(self) -> int:
+        """The Landlock version that confines the workers; 0: the kernel has none."""
+        return self._level
+
+    # -- what the routes call -----------------------------------------------------------------------
+
+    async def sql(
+        self,
+        statement: str,
+        *,
+        parameters: list[Any] | dict[str, Any] | None = None,
+        limit: int | None = None,
+        timeout_seconds: float | None = None,
+        format: str = "json",
+        escape_formulas: bool = True,
+    ) -> Answer:
+        """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
+
+        Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE), ``errors.TimedOut``,
+        ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` where workers are unconfined.
+        """
+        if not (self._level or self._allow_unconfined):
+            raise errors.Forbidden(
+                "this kernel has no Landlock to confine query workers, so SQL is refused; "
+                "run on Linux 5.13 or later, or let the operator of the service allow unconfined SQL"
+            )
+        self._known_format(format)
+        if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
+            raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
+        seconds = self._seconds(timeout_seconds)
+        asked = job.Sql(
+            statement,
+            format,
+            self._rows(limit, format),
+            self._max_bytes,
+            seconds if format == "json" else self._stream_seconds,
+            parameters,
+            escape_formulas,
+        )
+        return await self._answer(asked, seconds)
+
+    async def data(
+        self,
+        source: Source,
+        *,
+        columns: list[str] | None = None,
+        filter: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        format: str = "json",
+        escape_formulas: bool = True,
+    ) -> Answer:
+        """The rows of one source; as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort."""
+        self._known_format(format)
+        if offset < 0:
+            raise errors.Invalid("offset: must not be negative", field="offset")
+        asked = job.Data(
+            source,
+            format,
+            self._rows(limit, format),
+            offset,
+            self._max_bytes,
+            self._timeout if format == "json" else self._stream_seconds,
+            columns,
+            filter,
+            sort,
+            escape_formulas,
+        )
+        return await self._answer(asked, self._timeout)
+
+    async def schema(self, source: Source) -> bytes:
+        """Columns and statistics of one source, as JSON."""
+        answer = await self._answer(job.Schema(source, self._timeout), self._timeout)
+        return answer.content or b""
+
+    async def warm(self) -> None:
+        """Make the spare worker, so that the first query finds it."""
+        await self._pool.warm()
+
+    async def close(self) -> None:
+        """End every worker and remove what they left."""
+        await self._pool.close()
+
+    # -- limits -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _known_format(format_: str) -> None:
+        if format_ not in job.MEDIA_TYPES:
+            hint = errors.did_you_mean(format_, job.MEDIA_TYPES)
+            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(job.MEDIA_TYPES)}")
+
+    def _seconds(self, wanted: float | None) -> float:
+        if wanted is None:
+            return self._timeout
+        if not 0 < wanted <= self._timeout:
+            raise errors.Invalid(
+                f"timeout_seconds: must be more than 0 and at most {self._timeout:g}", field="timeout_seconds"
+            )
+        return wanted
+
+    def _rows(self, limit: int | None, format_: str) -> int | None:
+        if limit is not None and limit < 0:
+            raise errors.Invalid("limit: must not be negative", field="limit")
+        if format_ != "json":
+            return limit
+        if limit is not None and limit > self._max_rows:
+            raise errors.Invalid(
+                f"limit: at most {self._max_rows} rows of JSON; take ndjson, csv, arrow or parquet for more",
+                field="limit",
+            )
+        return min(1000, self._max_rows) if limit is None else limit
+
+    # -- one query ----------------------------------------------------------------------------------
+
+    async def _answer(self, asked: job.Job, seconds: float) -> Answer:
+        running = await self._pool.take()
+        try:
+            return await self._converse(running, asked, seconds)
+        except BaseException:
+            self._pool.finish(running)
+            raise
+
+    async def _converse(self, running: Worker, asked: job.Job, seconds: float) -> Answer:
+        """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
+        deadline = time.monotonic() + seconds + _GRACE_SECONDS
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds + _GRACE_SECONDS):
+                await self._hand_over(running, asked)
+                head = await self._head(running)
+                if head.whole:
+                    content = b"".join([part async for part in self._parts(running)])
+                    self._pool.finish(running)
+                    return Answer(head.media_type, _once(content), head.headers, content)
+        except TimeoutError:
+            raise timed_out(seconds) from None
+        body = Stream(
+            self._parts(running),
+            finish=lambda: self._pool.finish(running),
+            seconds=max(deadline - time.monotonic(), 1.0),
+            total_seconds=self._stream_seconds,
+        )
+        return Answer(head.media_type, body, head.headers)
+
+    async def _hand_over(self, running: Worker, asked: job.Job) -> None:
+        try:
+            await running.child.send(msgspec.msgpack.encode(asked))
+        except (ConnectionError, OSError):
+            raise errors.Unavailable("the query worker was lost before it began; try again") from None
+
+    async def _head(self, running: Worker) -> job.Head:
+        while True:
+            kind, payload = await self._message(running)
+            if kind == job.HEAD:
+                return msgspec.msgpack.decode(payload, type=job.Head)
+            if kind == job.NEED:
+                need = msgspec.msgpack.decode(payload, type=job.Need)
+                await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
+
+    async def _parts(self, running: Worker) -> AsyncIterator[bytes]:
+        while True:
+            kind, payload = await self._message(running)
+            if kind == job.DONE:
+                return
+            if payload:
+                yield payload
+
+    async def _message(self, running: Worker) -> tuple[bytes, bytes]:
+        """The next message; an error that the worker reports, or its death, is raised."""
+        found = await running.receive()
+        if found is None:
+            raise self._died(await running.child.wait())
+        if found[0] == job.FAILED:
+            raise errors.from_body(msgspec.msgpack.decode(found[1], type=errors.Body))
+        return found
+
+    def _died(self, end: Exit) -> errors.PenstockError:
+        if end.ok:
+            return errors.PenstockError("a query worker ended before its answer was complete")
+        if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
+            return too_large(self._memory)
+        return errors.Invalid(
+            f"the query ended its worker ({end}); nothing else was touched. Write it another way",
+            code="QUERY_TOO_LARGE",
+        )
+
+    async def _resolved(self, need: job.Need) -> Resolved:
+        everything = await self._resolve(None) if need.everything else Resolved([])
+        named = await self._resolve(list(need.tables)) if need.tables else Resolved([])
+        if named.missing:
+            name = named.missing[0]
+            hint = errors.did_you_mean(name, named.known)
+            known = f" (stored: {', '.join(sorted(named.known)[:20])})" if named.known and not hint else ""
+            raise errors.Invalid(
+                f"no stored table '{name}'{hint}{known}",
+                code="SQL_NOT_ALLOWED",
+                position=need.tables.get(name),
+                table=name,
+            )
+        taken = {s.table for s in named.sources}
+        return Resolved([*named.sources, *(s for s in everything.sources if s.table not in taken)])

@@ -1,0 +1,193 @@
+"""Pool: how many query workers there may be, the spare one that waits, and what remains of the others.
+
+A worker is used once. The next spare is started when a query has ended, not while it competes for the cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.kit import errors
+from service.processes.child import Child
+from service.processes.limits import Limits
+from service.query import entry, job
+from service.steps.layout import Layout
+
+_START_SECONDS = 10.0
+
+
+class Worker:
+    """One child that is connected and waits for its job, and its private scratch folder."""
+
+    def __init__(self, child: Child, spill: Path) -> None:
+        self.child = child
+        self.spill = spill
+
+    async def receive(self) -> tuple[bytes, bytes] | None:
+        """Kind and payload of the next message; None when the worker has ended."""
+        message = await self.child.receive()
+        return None if message is None else (message[:1], message[1:])
+
+
+class Pool:
+    """At most ``max_concurrent`` workers at work, ``max_waiting`` queries in line for ``wait_seconds``."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        memory_bytes: int,
+        spill_bytes: int,
+        max_concurrent: int,
+        max_waiting: int,
+        wait_seconds: float,
+        sandbox: bool,
+    ) -> None:
+        self._layout = layout
+        self._memory = memory_bytes
+        self._spill = spill_bytes
+        self._max_waiting = max_waiting
+        self._wait_seconds = wait_seconds
+        self._sandbox = sandbox
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._waiting = 0
+        self._spare: asyncio.Task[Worker] | None = None
+        self._live: set[Worker] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    async def take(self) -> Worker:
+        """A worker of one's own; give it to ``finish``. Raises ``errors.Unavailable`` where there is none."""
+        await self._acquire()
+        try:
+            taken = await self._ready()
+        except BaseException:
+            self._slots.release()
+            raise
+        self._live.add(taken)
+        return taken
+
+    def finish(self, worker: Worker) -> None:
+        """End the worker, give its place back, and make the next spare. Safe to call again."""
+        if worker in self._live:
+            self._live.discard(worker)
+            self._retire(worker)
+            self._slots.release()
+            self._refill()
+
+    async def warm(self) -> None:
+        """Make the spare, so that the first query finds it."""
+        self._refill()
+        if self._spare is not None:
+            await asyncio.wait([self._spare])
+
+    async def close(self) -> None:
+        """End every worker and remove what they left."""
+        self._closed = True
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            await self._discard(spare)
+        for worker in list(self._live):
+            self.finish(worker)
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def _acquire(self) -> None:
+        if self._closed:
+            raise errors.Unavailable("the service is stopping", retry_after=5.0)
+        if self._slots.locked() and self._waiting >= self._max_waiting:
+            raise errors.Unavailable("too many queries are waiting; try again shortly", retry_after=2.0)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise errors.Unavailable("no query worker became free in time", retry_after=5.0) from None
+        finally:
+            self._waiting -= 1
+
+    async def _ready(self) -> Worker:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                return await asyncio.shield(spare)
+            except (errors.PenstockError, OSError):
+                pass  # the spare did not come up; a new one says why
+            except asyncio.CancelledError:
+                self._task(self._discard(spare))
+                raise
+        return await self._start()
+
+    async def _discard(self, spare: asyncio.Task[Worker]) -> None:
+        with contextlib.suppress(errors.PenstockError, OSError):
+            self._retire(await spare)
+
+    async def _start(self) -> Worker:
+        spill, order = await asyncio.to_thread(self._prepared)
+        limits = Limits(
+            memory_bytes=self._memory,
+            file_bytes=self._spill,
+            read=(order.warehouse,),
+            write=(order.spill,),
+            sandbox=self._sandbox,
+        )
+        try:
+            child = await Child.start(entry.serve, msgspec.msgpack.encode(order), limits)
+        except BaseException:
+            self._task(self._remove(spill))
+            raise
+        worker = Worker(child, spill)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                if await worker.receive() is None:
+                    raise errors.PenstockError(f"a query worker could not start ({await child.wait()})")
+        except TimeoutError:
+            self._retire(worker)
+            raise errors.Unavailable("a query worker did not start in time", retry_after=2.0) from None
+        except BaseException:
+            self._retire(worker)
+            raise
+        return worker
+
+    def _prepared(self) -> tuple[Path, job.Order]:
+        """The private folder (mode 0700) and the order of a new worker."""
+        spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._layout.spill)).resolve()
+        warehouse = self._layout.warehouse.resolve()
+        threads = min(os.cpu_count() or 2, 4)
+        return spill, job.Order(str(warehouse), str(spill), self._memory, self._spill, threads)
+
+    def _refill(self) -> None:
+        if self._spare is None and not self._closed:
+            self._spare = self._task(self._start())
+
+    def _retire(self, worker: Worker) -> None:
+        worker.child.kill()
+        self._task(self._bury(worker))
+
+    async def _bury(self, worker: Worker) -> None:
+        await worker.child.wait()
+        await self._remove(worker.spill)
+
+    @staticmethod
+    async def _remove(folder: Path) -> None:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever awaits the task sees it; a spare that failed is simply made again
