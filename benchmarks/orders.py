@@ -88,7 +88,7 @@ def _missing(value: pl.Expr, row: pl.Expr, stream: int, percent: int) -> pl.Expr
 def _bell(row: pl.Expr, stream: int) -> pl.Expr:
     """About normal, mean 0, standard deviation 1."""
     total = _share(row, stream) + _share(row, stream + 1) + _share(row, stream + 2) + _share(row, stream + 3)
-    return (total - 2.0) * 3.0**0.5
+    return (total - 2.0) * pl.lit(3.0).sqrt()
 
 
 def rows(start: int, count: int) -> pl.DataFrame:
@@ -175,7 +175,7 @@ def pipeline(name: str, file: str, *, native: bool) -> dict[str, Any]:
                 "type": "transformer",
                 "config": {
                     "datetime": {DATED: {"parts": PARTS}},
-                    "normalize": {column: "standard" for column in SCALED},
+                    "normalize": dict.fromkeys(SCALED, "standard"),
                     "encode": {ENCODED: "onehot"},
                 },
             },

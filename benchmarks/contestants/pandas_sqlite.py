@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped,import-not-found,unused-ignore]  # an extra, ships no types
 
 from benchmarks import orders
 

@@ -23,7 +23,9 @@ Rows = pl.LazyFrame
 
 def cleaned(source: Path) -> Rows:
     """The first cleaner: the cheap, row-local part and the first row of each key."""
-    schema = dict.fromkeys(orders.HEADER, pl.String()) | dict.fromkeys([orders.KEY, *orders.INTEGERS], pl.Int64())
+    schema: dict[str, pl.DataType] = dict.fromkeys(orders.HEADER, pl.String()) | dict.fromkeys(
+        [orders.KEY, *orders.INTEGERS], pl.Int64()
+    )
     schema |= dict.fromkeys(["discount", "Ship Cost", "weight_kg", "rating"], pl.Float64()) | {
         orders.BOOLEAN: pl.Boolean()
     }
