@@ -78,6 +78,7 @@ def test_the_tour(programs: Path, tmp_path: Path) -> None:
     # Job control, as an interactive shell has it, for `kill %1`; the trap ends the service where a command fails.
     script = "set -emuo pipefail\ntrap 'kill %1 2>/dev/null || true' EXIT\n" + "\n".join(TOUR) + "wait\ntrap - EXIT\n"
     script = script.replace("8000", port).replace("penstock serve", f"penstock serve --port {port}")
+    script = script.replace("penstock-data &", "penstock-data >serve.log 2>&1 &")  # its log lines are JSON too
     env = service.clean_environment()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(programs)

@@ -20,7 +20,11 @@ MACHINES = re.compile(r"(?<![\w.])/(tmp/" r"w|work/" r"(main|shared)|root/|home/
 
 
 def _files() -> list[Path]:
-    """What is or would be committed."""
+    """What is or would be committed; without git (an unpacked archive), what lies under the known entries."""
+    if not (ROOT / ".git").exists():
+        known = [ROOT / name for name in (TOP | HIDDEN) if (ROOT / name).exists()]
+        below = [path for entry in known for path in ([entry] if entry.is_file() else entry.rglob("*"))]
+        return [path for path in below if path.is_file() and "__pycache__" not in path.parts]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
