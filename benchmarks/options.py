@@ -1,0 +1,16 @@
+"""What a person chose on the command line, for every question alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """``rows`` of data, ``repeat`` times, only these ``contestants`` (all where empty), data kept in ``folder``."""
+
+    rows: int
+    repeat: int
+    contestants: list[str]
+    folder: Path

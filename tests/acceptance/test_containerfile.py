@@ -1,0 +1,115 @@
+"""The container file without a container engine: what it says, and its own commands in a clean environment.
+
+Both stages become virtual environments, ``/src``, ``/wheels`` and ``/data`` become folders, the port a free one. What
+is left of a command is run as it is written in the file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import documents, service
+
+STAGES = documents.stages(documents.ROOT / "Containerfile")
+BUILD, RUNTIME = STAGES
+IGNORED = (documents.ROOT / ".containerignore").read_text().splitlines()
+
+
+def _one(stage: list[documents.Instruction], name: str) -> documents.Instruction:
+    (found,) = [instruction for instruction in stage if instruction.name == name]
+    return found
+
+
+def _pip(stage: list[documents.Instruction]) -> list[str]:
+    (found,) = [i.words for i in stage if i.name == "RUN" and " -m pip " in i.text]
+    return found
+
+
+def test_the_service_runs_as_a_user_without_rights() -> None:
+    names = [instruction.name for instruction in RUNTIME]
+    user = _one(RUNTIME, "USER").text
+    assert user not in ("root", "0")
+    assert names.index("USER") < names.index("ENTRYPOINT")
+    assert any(i.name == "RUN" and "useradd" in i.words and user in i.words for i in RUNTIME)
+
+
+def test_the_data_directory_is_a_volume_of_that_user() -> None:
+    volume = _one(RUNTIME, "VOLUME").text
+    command = _one(RUNTIME, "CMD").words
+    assert command[command.index("--data-dir") + 1] == volume
+    assert any(i.name == "RUN" and "install" in i.words and volume in i.words for i in RUNTIME)
+
+
+def test_all_places_name_the_same_port() -> None:
+    port = _one(RUNTIME, "EXPOSE").text
+    command = _one(RUNTIME, "CMD").words
+    assert command[command.index("--port") + 1] == port
+    assert f":{port}/health'" in _one(RUNTIME, "HEALTHCHECK").text
+
+
+def test_what_is_copied_exists_and_is_not_ignored() -> None:
+    sources = [word for i in BUILD if i.name == "COPY" for word in i.words[:-1]]
+    assert [source for source in sources if not (documents.ROOT / source).exists()] == []
+    assert [source for source in sources if f"!{source}" not in IGNORED] == []
+
+
+def _copied(target: Path) -> Path:
+    """The build stage's ``/src``."""
+    for instruction in BUILD:
+        if instruction.name == "COPY":
+            *sources, place = instruction.words
+            for source in sources:
+                origin = documents.ROOT / source
+                goal = target / (f"{place}{origin.name}" if place.endswith("/") else place)
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                if origin.is_dir():
+                    shutil.copytree(origin, goal, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(origin, goal)
+    return target
+
+
+def _environment(folder: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin"
+
+
+def _runner(replaced: dict[str, str]) -> Callable[[Path, list[str]], list[str]]:
+    """How a command of the file is made to fit: programs from a ``bin``, and ``replaced`` texts."""
+
+    def fitted(programs: Path, words: list[str]) -> list[str]:
+        for old, new in replaced.items():
+            words = [word.replace(old, new) for word in words]
+        # The download cache of whoever runs the tests spares the network; an image has no use for it.
+        words = [word for word in words if word != "--no-cache-dir"]
+        return [str(programs / words[0]), *words[1:]]
+
+    return fitted
+
+
+@pytest.mark.slow
+def test_the_commands_work_in_a_clean_environment(tmp_path: Path) -> None:
+    port, data = str(service.free_port()), tmp_path / "data"
+    data.mkdir()
+    wheels = tmp_path / "wheels"
+    replaced = {"/wheels": str(wheels), "/data": str(data), "8000": port, "0.0.0.0": "127.0.0.1"}
+    fit = _runner(replaced)
+    env = service.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1")
+
+    builder = _environment(tmp_path / "build")
+    subprocess.run(fit(builder, _pip(BUILD)), cwd=_copied(tmp_path / "src"), env=env, check=True, capture_output=True)
+    runtime = _environment(tmp_path / "runtime")
+    subprocess.run(fit(runtime, _pip(RUNTIME)), cwd=data, env=env, check=True, capture_output=True)
+
+    command = fit(runtime, _one(RUNTIME, "ENTRYPOINT").words + _one(RUNTIME, "CMD").words)
+    check = _one(RUNTIME, "HEALTHCHECK").text.partition("CMD ")[2]
+    with service.process(command, cwd=tmp_path, env=env) as child:
+        service.until(fit(runtime, documents.Instruction("CMD", check).words), child, env=env)
+        child.terminate()
+        assert child.wait(20) == 0

@@ -1,0 +1,95 @@
+"""Habits of the repository that no linter knows: sizes, names, what lies at the top, what must never be committed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOP = {"service", "tests", "benchmarks", "pyproject.toml", "Containerfile", "README.md", "LICENSE", "CHANGELOG.md"}
+HIDDEN = {".ci", ".decisions", ".gitignore", ".containerignore"}
+VAGUE = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)$")
+# Written in pieces, so that this file does not contain what it looks for.
+HOSTS = re.compile(
+    r"pypi\.(org|python)|python" r"hosted\.org|(extra-)?index" r"-url|trusted" r"-host|\b(docker|ghcr|quay)\." r"io\b"
+)
+MACHINES = re.compile(r"(?<![\w.])/(tmp/" r"w|work/" r"(main|shared)|root/|home/" r"\w+)")
+
+
+def _files() -> list[Path]:
+    """What is or would be committed; without git (an unpacked archive), what lies under the known entries."""
+    if not (ROOT / ".git").exists():
+        known = [ROOT / name for name in (TOP | HIDDEN) if (ROOT / name).exists()]
+        below = [path for entry in known for path in ([entry] if entry.is_file() else entry.rglob("*"))]
+        return [path for path in below if path.is_file() and "__pycache__" not in path.parts]
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+FILES = _files()
+PYTHON = [path for path in FILES if path.suffix == ".py"]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_there_are_files_to_check() -> None:
+    assert len(PYTHON) > 20
+
+
+def test_no_python_file_is_longer_than_400_lines() -> None:
+    assert {_name(path): _lines(path) for path in PYTHON if _lines(path) > 400} == {}
+
+
+def test_no_module_has_a_vague_name() -> None:
+    names = {part for path in PYTHON for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert {name for name in names if VAGUE.search(name)} == set()
+
+
+def test_only_the_known_entries_lie_at_the_top() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} - TOP - HIDDEN == set()
+
+
+def test_every_module_begins_with_its_design_note() -> None:
+    silent = [p for p in PYTHON if p.read_text().strip() and not p.read_text().lstrip().startswith(('"""', 'r"""'))]
+    assert [_name(path) for path in silent] == []
+
+
+@pytest.mark.parametrize("pattern", [HOSTS, MACHINES], ids=["registry hosts", "paths of one machine"])
+def test_nothing_names_what_is_not_ours(pattern: re.Pattern[str]) -> None:
+    found = {}
+    for path in FILES:
+        if path.suffix not in (".js", ".css", ".woff2", ".png", ".parquet"):
+            match = pattern.search(path.read_text(encoding="utf-8", errors="replace"))
+            if match:
+                found[_name(path)] = match[0]
+    assert found == {}
+
+
+def test_documents_keep_to_their_size() -> None:
+    limits = {ROOT / "README.md": 150} | {path: 50 for path in FILES if path.parent.name == ".decisions"}
+    assert {_name(path): _lines(path) for path, limit in limits.items() if _lines(path) > limit} == {}
+
+
+def test_the_constraints_pin_every_package_exactly() -> None:
+    pins = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    assert [line for line in pins if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.]*", line)] == []
+
+
+def test_no_leftovers_of_unfinished_work() -> None:
+    marks = re.compile(
+        r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|Not" r"ImplementedError|pragma: no " r"cover|assert " r"True\b"
+    )
+    found = {_name(path): marks.findall(path.read_text()) for path in PYTHON}
+    assert {name: hits for name, hits in found.items() if hits} == {}
