@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from service.steps import measuring
+from service.steps import foreign, measuring
 from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
@@ -68,9 +68,10 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            if self._dear:
-                self._stage()
-            self._answers.update(measuring.answer(self._lf, self.schema, missing))
+            with foreign.attributed(None):
+                if self._dear:
+                    self._stage()
+                self._answers.update(measuring.answer(self._lf, self.schema, missing))
         return {m: self._answers[m] for m in wanted}
 
     def _stage(self) -> None:
@@ -83,14 +84,27 @@ class PolarsFrame:
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
-        subset = list(keys) if keys is not None else None
-        lf = self._lf.unique(subset, keep="first" if keep == "any" else keep, maintain_order=True)
-        return self._next(lf, dear=True)
+        subset = list(self.schema) if keys is None else list(keys)
+        if keep in ("first", "any"):
+            # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
+            return self._next(self._lf.unique(subset, keep="first", maintain_order=True), dear=True)
+        if self._dear:
+            self._stage()  # read twice below: for the keys, then for the rows
+        number = _unused("row", self.schema)
+        numbered = self._lf.with_row_index(number)
+        groups = numbered.group_by(subset).agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema)))
+        if keep == "none":
+            groups = groups.filter(pl.last() == 1)
+        kept = numbered.join(groups.select(number), on=number, how="semi", maintain_order="left").drop(number)
+        return self._next(kept, dear=True)
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [_own(o) for o in others]
-        lf = pl.concat([self._lf, *(f.lazy for f in frames)], how="diagonal_relaxed")
-        return self._next(lf, dear=True, others=frames)
+        plans = [self._lf, *(f.lazy for f in frames)]
+        mixed = _mixed([self.schema, *(f.schema for f in frames)])
+        if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
+            plans = [lf.with_columns(pl.col(mixed & set(lf.collect_schema())).cast(pl.String)) for lf in plans]
+        return self._next(pl.concat(plans, how="diagonal_relaxed"), dear=True, others=frames)
 
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
         right = _own(other)
@@ -115,17 +129,43 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        self._lf.sink_parquet(
-            target,
-            compression=cast(Any, compression),  # the storage's enum lists what Polars knows
-            compression_level=compression_level,
-            row_group_size=row_group_size,
-            engine="streaming",
-        )
-        return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+        with foreign.attributed(None):
+            self._lf.sink_parquet(
+                target,
+                compression=cast(Any, compression),  # the storage's enum lists what Polars knows
+                compression_level=compression_level,
+                row_group_size=row_group_size,
+                engine="streaming",
+            )
+            return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
 
 
 def _own(frame: Frame) -> PolarsFrame:
     if not isinstance(frame, PolarsFrame):
         raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
     return frame
+
+
+def _unused(name: str, schema: pl.Schema) -> str:
+    """``name``, with underscores until no column has it."""
+    while name in schema:
+        name = f"_{name}"
+    return name
+
+
+def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:
+    """Columns that are of different sorts in different frames, such as a number here and a date there."""
+    sorts: dict[str, set[str]] = {}
+    for schema in schemas:
+        for name, dtype in schema.items():
+            if not isinstance(dtype, pl.Null):
+                sorts.setdefault(name, set()).add(_sort_of(dtype))
+    return {name for name, found in sorts.items() if len(found) > 1 and not found & {"nested"}}
+
+
+def _sort_of(dtype: pl.DataType) -> str:
+    if dtype.is_numeric():
+        return "number"
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return "date"
+    return "nested" if dtype.is_nested() else str(dtype.base_type())
