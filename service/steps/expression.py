@@ -26,6 +26,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
+from service.steps import foreign
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -54,6 +55,7 @@ _NARROW = frozenset(
     {"bit_length", "char_length", "character_length", "length", "octet_length", "position", "strpos"}
     | {"year", "month", "day", "hour"}
 )
+_PARTS = frozenset({"year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute", "second"})
 _CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _GUESSED = (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.DATETIME)
 _QUOTES = {TokenType.STRING: "'", TokenType.IDENTIFIER: '"'}
@@ -125,6 +127,16 @@ def check(text: str, known: Collection[str]) -> Expression:
     return expression
 
 
+def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
+    """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
+    expression = check(text, schema)
+    try:
+        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect_schema()
+    except foreign.FOREIGN as error:
+        raise ValueError(foreign.translate(error, None).message) from error
+    return expression, resolved["\0"]
+
+
 def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:
     """``lf`` with the expression as its last column. The result type shows in the schema."""
     return lf.sql(f"SELECT *, ({expression.sql}) AS {_quote(name, chr(34))} FROM self")  # noqa: S608 - checked above
@@ -194,24 +206,28 @@ def _said(error: BaseException) -> str:
 
 
 def _written(tokens: list[Token]) -> str:
-    """The tokens as text again, with every call in ``_NARROW`` cast to BIGINT."""
+    """The tokens as text again, with every narrow call cast to BIGINT."""
     written: list[str] = []
     narrow: list[bool] = []
     for at, token in enumerate(tokens):
-        opens = at + 1 < len(tokens) and tokens[at + 1].token_type is TokenType.L_PAREN
-        if opens and token.text.lower() in _NARROW and token.token_type not in _QUOTES:
+        if _is_narrow(tokens, at):
             written.append("CAST(")
         written.append(_word(token))
         if token.token_type is TokenType.L_PAREN:
-            narrow.append(_is_narrow(tokens, at))
+            narrow.append(_is_narrow(tokens, at - 1))
         elif token.token_type is TokenType.R_PAREN and narrow.pop():
             written.append("AS BIGINT)")
     return " ".join(written)
 
 
 def _is_narrow(tokens: list[Token], at: int) -> bool:
-    before = tokens[at - 1] if at else None
-    return before is not None and before.token_type not in _QUOTES and before.text.lower() in _NARROW
+    """Whether a call begins here whose result the engine keeps in fewer than 64 bits."""
+    if at < 0 or tokens[at].token_type in _QUOTES or len(tokens) < at + 4:
+        return False
+    word, following, argument = tokens[at].text.lower(), tokens[at + 1].token_type, tokens[at + 2].text.lower()
+    if following is not TokenType.L_PAREN:
+        return False
+    return word in _NARROW or (word in ("extract", "date_part") and argument in _PARTS)
 
 
 def _word(token: Token) -> str:

@@ -138,8 +138,8 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
         pair = (_number(column, schema[column]), _number(other, schema[other]))
         return [pl.corr(*pair)], lambda v: _finite(v[0])
     if kind == "lengths":
-        size = pl.col(column).str.len_chars()
-        return [size.min(), size.max(), (pl.col(column) == "").sum()], _lengths
+        size = pl.col(column).cast(pl.String).str.len_chars()
+        return [size.min(), size.max(), (size == 0).sum()], _lengths
     expression = _AGGREGATES[kind](column, schema[column] if column else pl.Null())
     if kind in ("skew", "kurtosis"):
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
