@@ -39,8 +39,8 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
 
     columns: Annotated[list[columns.Name], msgspec.Meta(description="The columns to profile; empty is all.")] = []
     quantiles: Annotated[
-        list[Share], msgspec.Meta(max_length=100, description="Shares between 0 and 1; linear interpolation.")
-    ] = [0.05, 0.25, 0.5, 0.75, 0.95]
+        tuple[Share, ...], msgspec.Meta(max_length=100, description="Shares between 0 and 1; linear interpolation.")
+    ] = (0.05, 0.25, 0.5, 0.75, 0.95)
     histogram_bins: Annotated[
         int, msgspec.Meta(ge=1, le=1000, description="Equal bins from the least to the greatest value.")
     ] = 20
@@ -91,7 +91,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         if dtype.is_numeric():
             ask += [Metric(name, kind) for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis")]
             ask += [Metric(name, kind) for kind in ("zeros", "negatives", "nan")]
-            ask += [Metric(name, "quantile", tuple(self.quantiles)), Metric(name, "histogram", self.histogram_bins)]
+            ask += [Metric(name, "quantile", self.quantiles), Metric(name, "histogram", self.histogram_bins)]
         elif dtype.is_temporal():
             ask += [Metric(name, "min"), Metric(name, "max"), Metric(name, "histogram", self.histogram_bins)]
         elif isinstance(dtype, pl.Boolean):
@@ -119,7 +119,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         if dtype.is_numeric():
             for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis", "zeros", "negatives"):
                 column[kind] = plain(answers[Metric(name, kind)])
-            shares = answers[Metric(name, "quantile", tuple(self.quantiles))]
+            shares = answers[Metric(name, "quantile", self.quantiles)]
             column["quantiles"] = {str(q): plain(v) for q, v in zip(self.quantiles, shares, strict=True)}
             column["histogram"] = answers[Metric(name, "histogram", self.histogram_bins)] or {"edges": [], "counts": []}
         elif dtype.is_temporal():
