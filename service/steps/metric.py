@@ -32,7 +32,8 @@ Kind = Literal[
     "mode",  # the most frequent value; of several the least
     "top",  # argument: k -> list of (value, count), most frequent first, ties by value
     "categories",  # sorted distinct values that are not missing -> list
-    "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}
+    "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}; times in seconds since 1970
+    "forms",  # strings: {form: count} over a sample of the distinct values ("number", "date 2024-01-31", "text" …)
     "lengths",  # strings: {"min": int, "max": int, "empty": int} in characters
     "true",  # booleans: number of true values
     "corr",  # argument: the other column; Pearson over pairwise complete rows -> float | None
@@ -48,4 +49,5 @@ class Metric(msgspec.Struct, frozen=True, order=True):
 
 
 Values = Mapping[Metric, Any]
-"""The answers of one ``measure``: plain Python values (int, float, str, date, list, dict or None)."""
+"""The answers of one ``measure``. Statistics leave NaN out as they leave nulls out; without any value they are None.
+The values are Python values (int, float, str, date, list, dict or None)."""

@@ -1,0 +1,158 @@
+"""Analyzer: the profile of the data at its place in the order; the data stays as it is.
+
+It asks metrics and lays the answers out as the contract has them; how they are computed is the engine's business.
+Missing is null, and NaN in a float column. Infinite results are null, for JSON has no infinity.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+import polars as pl
+
+from service.kit.errors import Problem
+from service.processors import columns, warnings
+from service.processors.filling import plain
+from service.steps import dtypes, foreign
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.metric import Metric, Values
+from service.steps.processor import Processor
+
+MAX_CORRELATED = 64
+"""More number columns than this are not correlated: the pairs grow with the square."""
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
+    """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "analyzer",
+        "config": {"quantiles": [0.25, 0.5, 0.75], "histogram_bins": 10, "top_k": 5, "correlation": "pearson"},
+    }
+
+    columns: Annotated[list[columns.Name], msgspec.Meta(description="The columns to profile; empty is all.")] = []
+    quantiles: Annotated[
+        tuple[Share, ...], msgspec.Meta(max_length=100, description="Shares between 0 and 1; linear interpolation.")
+    ] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    histogram_bins: Annotated[
+        int, msgspec.Meta(ge=1, le=1000, description="Equal bins from the least to the greatest value.")
+    ] = 20
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=1000, description="How many of the most frequent texts to name.")] = 10
+    correlation: Annotated[
+        Literal["pearson", "none"], msgspec.Meta(description="Between all number columns, over complete pairs.")
+    ] = "pearson"
+
+    def problems(self) -> Iterable[Problem]:
+        if len(set(self.columns)) != len(self.columns):
+            yield Problem("columns", "a column stands there twice")
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        schema = frame.schema
+        for column in self.columns:
+            if column not in schema:
+                raise columns.missing(ctx, "columns", column, schema)
+        chosen = {n: schema[n] for n in self.columns or schema}
+        numbers = [n for n, t in chosen.items() if t.is_numeric()]
+        correlated = numbers if self.correlation == "pearson" and 1 < len(numbers) <= MAX_CORRELATED else []
+        pairs = [Metric(a, "corr", b) for a, b in combinations(correlated, 2)]
+        wanted = [Metric("", "rows"), Metric("", "duplicates"), *pairs]
+        for name, dtype in chosen.items():
+            wanted.extend(self._questions(name, dtype))
+        with foreign.attributed(ctx.step):
+            answers = frame.measure(wanted)
+        profile: dict[str, Any] = {
+            "row_count": answers[Metric("", "rows")],
+            "column_count": len(schema),
+            "duplicate_rows": answers[Metric("", "duplicates")],
+            "columns": [self._column(n, t, answers) for n, t in chosen.items()],
+            "correlation": self._correlation(correlated, answers),
+        }
+        forms = {n: answers[Metric(n, "forms")] for n, t in chosen.items() if isinstance(t, pl.String)}
+        found = warnings.found(profile, forms)
+        if self.correlation == "pearson" and len(numbers) > MAX_CORRELATED:
+            message = f"{len(numbers)} number columns are more than {MAX_CORRELATED}; name some to correlate them"
+            found.append({"code": "not_correlated", "column": None, "message": message})
+        profile["warnings"] = found
+        ctx.profiles.append(profile)
+        return frame
+
+    def _questions(self, name: str, dtype: pl.DataType) -> list[Metric]:
+        ask = [Metric(name, "nulls")]
+        if dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Null | pl.Object):
+            return ask
+        ask.append(Metric(name, "distinct"))
+        if dtype.is_numeric():
+            ask += [Metric(name, kind) for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis")]
+            ask += [Metric(name, kind) for kind in ("zeros", "negatives", "nan")]
+            ask += [Metric(name, "quantile", self.quantiles), Metric(name, "histogram", self.histogram_bins)]
+        elif dtype.is_temporal():
+            ask += [Metric(name, "min"), Metric(name, "max"), Metric(name, "histogram", self.histogram_bins)]
+        elif isinstance(dtype, pl.Boolean):
+            ask.append(Metric(name, "true"))
+        else:
+            ask.append(Metric(name, "top", self.top_k))
+            if isinstance(dtype, pl.String):
+                ask.append(Metric(name, "forms"))
+            ask.append(Metric(name, "lengths"))
+        return ask
+
+    def _column(self, name: str, dtype: pl.DataType, answers: Values) -> dict[str, Any]:
+        rows = answers[Metric("", "rows")]
+        missing = answers[Metric(name, "nulls")] + (answers[Metric(name, "nan")] if dtype.is_float() else 0)
+        column: dict[str, Any] = {
+            "name": name,
+            "type": dtypes.name_of(dtype),
+            "count": rows - missing,
+            "missing": missing,
+            "missing_share": missing / rows if rows else 0.0,
+        }
+        if Metric(name, "distinct") not in answers:
+            return column
+        column["distinct"] = answers[Metric(name, "distinct")]
+        if dtype.is_numeric():
+            for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis", "zeros", "negatives"):
+                column[kind] = plain(answers[Metric(name, kind)])
+            shares = answers[Metric(name, "quantile", self.quantiles)]
+            column["quantiles"] = {str(q): plain(v) for q, v in zip(self.quantiles, shares, strict=True)}
+            column["histogram"] = answers[Metric(name, "histogram", self.histogram_bins)] or {"edges": [], "counts": []}
+        elif dtype.is_temporal():
+            low, high = answers[Metric(name, "min")], answers[Metric(name, "max")]
+            column |= {"min": plain(low), "max": plain(high), "span_seconds": _span(low, high)}
+            column["histogram"] = answers[Metric(name, "histogram", self.histogram_bins)] or {"edges": [], "counts": []}
+        elif isinstance(dtype, pl.Boolean):
+            column["true_share"] = answers[Metric(name, "true")] / column["count"] if column["count"] else None
+        else:
+            lengths = answers[Metric(name, "lengths")]
+            column |= {"min_length": lengths["min"], "max_length": lengths["max"], "empty": lengths["empty"]}
+            column["top"] = [{"value": v, "count": n} for v, n in answers[Metric(name, "top", self.top_k)]]
+        return column
+
+    def _correlation(self, names: list[str], answers: Values) -> dict[str, Any]:
+        cells: Mapping[tuple[str, str], Any] = {
+            (a, b): answers[Metric(a, "corr", b)] for a, b in combinations(names, 2)
+        }
+
+        def cell(a: str, b: str) -> float | None:
+            if a != b:
+                value = cells[(a, b)] if (a, b) in cells else cells[(b, a)]
+                return None if value is None else max(-1.0, min(1.0, value))
+            return 1.0 if (answers[Metric(a, "std")] or 0) > 0 else None
+
+        return {"method": self.correlation, "columns": names, "matrix": [[cell(a, b) for b in names] for a in names]}
+
+
+def _span(low: Any, high: Any) -> float | None:
+    if low is None:
+        return None
+    if isinstance(low, datetime.time):
+        day = datetime.date.min
+        return (datetime.datetime.combine(day, high) - datetime.datetime.combine(day, low)).total_seconds()
+    distance: datetime.timedelta = high - low
+    return distance.total_seconds()

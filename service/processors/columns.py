@@ -1,0 +1,53 @@
+"""Finding the columns that a setting names, with errors that say where and what was perhaps meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any
+
+import msgspec
+import polars as pl
+
+from service.kit import errors
+from service.steps.context import Context
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
+Scalar = str | int | float | bool | None
+
+
+def refused(ctx: Context, field: str, message: str) -> errors.Permanent:
+    """The error of a setting that cannot be followed; ``field`` is relative to the processor's ``config``."""
+    return errors.Permanent(f"{field}: {message}", step=ctx.step, field=f"config.{field}")
+
+
+def missing(ctx: Context, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
+    """The error of a setting that names a column which is not there."""
+    return refused(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
+
+
+def free(ctx: Context, field: str, column: str, known: Collection[str]) -> None:
+    """Raise where a new column would take a name that exists."""
+    if column in known:
+        raise refused(ctx, field, f"there is a column '{column}' already; drop or rename it before")
+
+
+def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
+    """``value`` of a configuration as a Python value that fits a column of ``dtype``.
+
+    Text stands for dates, times and decimals (ISO 8601). Raises ``errors.Permanent`` where it does not fit.
+    """
+    from service.steps import casting, dtypes
+
+    if value is None or isinstance(dtype, pl.Null):
+        return value
+    source = pl.Series("value", [value])
+    if isinstance(value, float) and dtype.is_integer() and not value.is_integer():
+        raise refused(
+            ctx, field, f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
+        )
+    try:
+        fitting = source.to_frame().select(casting.cast("value", source.dtype, dtype, strict=True)).item()
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        message = f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
+        raise refused(ctx, field, message) from error
+    return fitting

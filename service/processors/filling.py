@@ -1,0 +1,196 @@
+"""Filling missing values and treating outliers: the parts of the cleaner that fit numbers to the data first.
+
+NaN counts as missing in a float column. What is fitted goes into the plan as literals and is recorded.
+A mean or median of whole numbers may lie between them, so such a column becomes float64, whatever the value is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+import polars as pl
+
+from service.processors import columns
+from service.steps import dtypes
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.metric import Kind, Metric
+
+
+class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fill with a number taken from the column itself."""
+
+    strategy: Annotated[
+        Literal["mean", "median", "mode", "min", "max", "zero"],
+        msgspec.Meta(description="What to fill with; mean and median make whole numbers float64."),
+    ]
+
+
+class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Values outside of bounds that are fitted to the column."""
+
+    method: Annotated[
+        Literal["iqr", "zscore", "quantile"],
+        msgspec.Meta(description="iqr: quartiles ± factor × their distance; zscore: mean ± factor × std; quantile."),
+    ]
+    factor: Annotated[
+        float | None,
+        msgspec.Meta(gt=0, description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
+    ] = None
+    action: Annotated[
+        Literal["clip", "null", "drop"], msgspec.Meta(description="Move to the bound, make missing, or drop the row.")
+    ] = "clip"
+
+
+_DEFAULT_FACTOR = {"iqr": 1.5, "zscore": 3.0, "quantile": 0.01}
+
+
+def gone(lf_schema: Mapping[str, pl.DataType], column: str) -> pl.Expr:
+    """Whether the value is missing: null, or NaN in a float column."""
+    expr = pl.col(column)
+    return expr.is_null() | expr.is_nan().fill_null(value=False) if lf_schema[column].is_float() else expr.is_null()
+
+
+def plain(value: Any) -> Any:
+    """A measured value as JSON has it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal | datetime.timedelta):
+        return str(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value
+
+
+def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Context) -> Frame:
+    """Fill every column of ``settings`` (they exist)."""
+    schema = frame.schema
+    wanted = {c: _question(c, f, schema[c], ctx) for c, f in settings.items() if isinstance(f, Fill)}
+    answers = frame.measure(m for m in wanted.values() if m is not None)
+    values: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
+    for column, setting in settings.items():
+        field = f"fill_na.{column}"
+        if not isinstance(setting, Fill):
+            if setting is None:
+                raise columns.refused(ctx, field, "null fills nothing; give a value or {strategy: …}")
+            values[column] = columns.literal(ctx, field, setting, schema[column])
+            recorded[column] = {"value": setting}
+            continue
+        metric = wanted[column]
+        value = 0 if metric is None else answers[metric]
+        value = value[0] if isinstance(value, list) else value
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            ctx.warn(
+                "nothing_to_fill", f"column '{column}' has no {setting.strategy}; it stays as it is", column=column
+            )
+        else:
+            values[column] = value
+        recorded[column] = {"strategy": setting.strategy, "value": plain(value)}
+    ctx.record("fill_na", recorded)
+    expressions = [_filled(c, v, settings[c], schema) for c, v in values.items()]
+    return frame.rows(lambda lf: lf.with_columns(expressions)) if expressions else frame
+
+
+def _question(column: str, setting: Fill, dtype: pl.DataType, ctx: Context) -> Metric | None:
+    strategy = setting.strategy
+    field = f"fill_na.{column}"
+    averaged = dtype.is_numeric() or isinstance(dtype, pl.Null) or (strategy == "median" and dtype.is_temporal())
+    if strategy in ("mean", "zero", "median") and not averaged:
+        message = f"{strategy} needs a number, and the column is {dtypes.name_of(dtype)}; cast it first or use mode"
+        raise columns.refused(ctx, field, message)
+    if strategy in ("min", "max", "mode") and dtype.is_nested():
+        raise columns.refused(ctx, field, f"a {dtypes.name_of(dtype)} has no {strategy}")
+    if strategy == "zero":
+        return None
+    if isinstance(dtype, pl.Null):
+        return Metric(column, "min")
+    if strategy == "median":
+        return Metric(column, "quantile", (0.5,))
+    kinds: dict[str, Kind] = {"mean": "mean", "mode": "mode", "min": "min", "max": "max"}
+    return Metric(column, kinds[strategy])
+
+
+def _filled(column: str, value: Any, setting: columns.Scalar | Fill, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+    dtype = schema[column]
+    expr = pl.col(column)
+    if isinstance(dtype, pl.Null):
+        return pl.lit(value).alias(column)
+    averaged = isinstance(setting, Fill) and setting.strategy in ("mean", "median")
+    if averaged and dtype.is_integer():
+        dtype = pl.Float64()
+        expr = expr.cast(dtype)
+    if dtype.is_float():
+        expr = expr.fill_nan(None)
+    return expr.fill_null(pl.lit(value).cast(dtype)).alias(column)
+
+
+def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Frame:
+    """Clip, null or drop what lies outside the fitted bounds. Missing values are no outliers."""
+    schema = frame.schema
+    for column in settings:
+        if not schema[column].is_numeric():
+            message = f"outliers are for numbers, and the column is {dtypes.name_of(schema[column])}"
+            raise columns.refused(ctx, f"outliers.{column}", message)
+    questions = {c: _bounds_of(c, o) for c, o in settings.items()}
+    answers = frame.measure(m for metrics in questions.values() for m in metrics)
+    changed: list[pl.Expr] = []
+    dropped: list[pl.Expr] = []
+    recorded: dict[str, Any] = {}
+    for column, setting in settings.items():
+        low, high = _bounds(setting, [answers[m] for m in questions[column]])
+        recorded[column] = {"method": setting.method, "action": setting.action, "low": plain(low), "high": plain(high)}
+        if low is None or high is None:
+            ctx.warn("no_bounds", f"column '{column}' has no values to find outliers by", column=column)
+            continue
+        dtype = schema[column]
+        value = pl.col(column).cast(pl.Float64) if dtype.is_decimal() else pl.col(column)
+        if dtype.is_float():
+            value = value.fill_nan(None)
+        outside = ((value < low) | (value > high)).fill_null(value=False)
+        if setting.action == "drop":
+            dropped.append(~outside)
+        elif setting.action == "null":
+            changed.append(pl.when(outside).then(None).otherwise(pl.col(column)).alias(column))
+        else:
+            inner = (math.ceil(low), math.floor(high)) if dtype.is_integer() else (low, high)
+            below, above = (pl.lit(b).cast(dtype, strict=False) for b in inner)
+            moved = pl.when(value < low).then(below).when(value > high).then(above).otherwise(pl.col(column))
+            changed.append(moved.alias(column))
+    ctx.record("outliers", recorded)
+    if dropped:
+        frame = frame.rows(lambda lf: lf.filter(dropped))
+    return frame.rows(lambda lf: lf.with_columns(changed)) if changed else frame
+
+
+def _factor(setting: Outlier) -> float:
+    return setting.factor if setting.factor is not None else _DEFAULT_FACTOR[setting.method]
+
+
+def _bounds_of(column: str, setting: Outlier) -> list[Metric]:
+    if setting.method == "zscore":
+        return [Metric(column, "mean"), Metric(column, "std")]
+    if setting.method == "iqr":
+        return [Metric(column, "quantile", (0.25, 0.75))]
+    return [Metric(column, "quantile", (_factor(setting), 1 - _factor(setting)))]
+
+
+def _bounds(setting: Outlier, answers: list[Any]) -> tuple[float | None, float | None]:
+    if setting.method == "zscore":
+        mean, std = answers
+        if mean is None or not math.isfinite(mean):
+            return None, None
+        reach = _factor(setting) * (std or 0.0)
+        return mean - reach, mean + reach
+    low, high = answers[0]
+    if low is None or not (math.isfinite(low) and math.isfinite(high)):
+        return None, None
+    if setting.method == "quantile":
+        return float(low), float(high)
+    reach = _factor(setting) * (high - low)
+    return low - reach, high + reach

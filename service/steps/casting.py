@@ -1,0 +1,202 @@
+"""Casts as people expect them: a row-local expression from one type to another, bad values null or an error.
+
+Polars casts no text to booleans, dates or times by itself, and guesses a date format from the first value where
+none is given, which would depend on how rows are cut. So every form is spelled out here:
+
+* text is trimmed first; ``""`` is a bad value for every type but text;
+* whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad (no digit is lost silently);
+* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale;
+* booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
+* dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
+  minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``;
+* an offset (``Z``, ``+02:00``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its zone. A text
+  without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
+* ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
+  ``epoch_us`` read numbers (or digits) since 1970;
+* floats to whole numbers cut towards zero; NaN and what is too big are bad values;
+* dates, times and datetimes to text: ISO 8601, or the first ``format``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+import polars as pl
+
+from service.steps import dtypes
+
+_TRUE = ("true", "t", "yes", "y", "on", "1")
+_FALSE = ("false", "f", "no", "n", "off", "0")
+_BOOLEANS = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+
+_ISO = (
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+    "%+",
+)
+_ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
+_EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+_WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
+
+
+def cast(
+    name: str, source: pl.DataType, target: pl.DataType, formats: Sequence[str] = (), *, strict: bool = False
+) -> pl.Expr:
+    """The expression that casts column ``name``. ``strict`` makes a bad value an error that shows it.
+
+    Raises ``ValueError`` where there is no such cast, or the format is none.
+    """
+    _check_formats(target, source, formats)
+    value = _cast(pl.col(name), source, target, formats).cast(target, strict=False)
+    if strict and not isinstance(source, pl.Null):
+        bad = pl.col(name).is_not_null() & value.is_null()
+        shown = pl.format(
+            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", _shown(name, source)
+        )
+        value = refuse(bad, shown, value)
+    return value.alias(name)
+
+
+def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
+
+    Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
+    """
+    alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
+    return pl.when(alarm.is_null()).then(value).otherwise(None)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _shown(name: str, source: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    return pl.lit("a value") if source.is_nested() else column.cast(pl.String, strict=False).fill_null("a value")
+
+
+def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:
+    if isinstance(source, pl.Categorical | pl.Enum) and not isinstance(target, pl.String | pl.Categorical | pl.Enum):
+        return _cast(column.cast(pl.String), pl.String(), target, formats)
+    if isinstance(source, pl.Null) or (source == target and not formats):
+        return column
+    if isinstance(source, pl.List) and isinstance(target, pl.List):
+        return column
+    if source.is_nested() or target.is_nested():
+        raise _no_such_cast(source, target)
+    if isinstance(source, pl.String):
+        return _from_text(column, target, formats)
+    if isinstance(target, pl.String) and source.is_temporal():
+        return column.dt.strftime(formats[0]) if formats else column.dt.to_string("iso:strict")
+    if target.is_temporal():
+        return _to_temporal(column, source, target, formats)
+    if isinstance(target, pl.Boolean) and source.is_numeric():
+        return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
+    if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
+        raise _no_such_cast(source, target)
+    if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
+        return column.cast(pl.String)
+    return column
+
+
+def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:
+    text = column.str.strip_chars()
+    if isinstance(target, pl.String | pl.Categorical | pl.Enum):
+        return column
+    if isinstance(target, pl.Boolean):
+        return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+    if target.is_integer():
+        number = text.cast(pl.Float64, strict=False)
+        whole = pl.when(number == number.round()).then(number).otherwise(None).cast(pl.Int64, strict=False)
+        return pl.coalesce(text.cast(target, strict=False), whole.cast(target, strict=False))
+    if isinstance(target, pl.Date):
+        if formats and formats[0] in _EPOCHS:
+            return _epoch(text.cast(pl.Float64, strict=False), formats[0]).dt.date()
+        return pl.coalesce([text.str.to_date(f, strict=False) for f in formats or _ISO])
+    if isinstance(target, pl.Datetime):
+        if formats and formats[0] in _EPOCHS:
+            return _in_zone(_epoch(text.cast(pl.Float64, strict=False), formats[0]), "UTC", target)
+        return pl.coalesce([_datetime(text, f, target) for f in formats or _ISO])
+    if isinstance(target, pl.Time):
+        return pl.coalesce([text.str.to_time(f, strict=False) for f in formats or _ISO_TIME])
+    return text
+
+
+def _datetime(text: pl.Expr, form: str, target: pl.Datetime) -> pl.Expr:
+    parsed = text.str.to_datetime(form, strict=False, time_unit="us")
+    if any(mark in form for mark in _WITH_OFFSET):
+        return parsed.dt.convert_time_zone(target.time_zone or "UTC").dt.replace_time_zone(
+            target.time_zone, ambiguous="earliest", non_existent="null"
+        )
+    return _in_zone(parsed, None, target)
+
+
+def _in_zone(value: pl.Expr, zone: str | None, target: pl.Datetime) -> pl.Expr:
+    """A datetime without zone that is meant in ``zone`` (None: in the target's own)."""
+    if zone is None:
+        if target.time_zone is None:
+            return value
+        return value.dt.replace_time_zone(target.time_zone, ambiguous="earliest", non_existent="null")
+    known = value.dt.replace_time_zone(zone)
+    return known.dt.convert_time_zone(target.time_zone) if target.time_zone else known.dt.replace_time_zone(None)
+
+
+def _epoch(number: pl.Expr, unit: str) -> pl.Expr:
+    return (number * _EPOCHS[unit]).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+
+
+def _to_temporal(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:
+    if source.is_numeric() and isinstance(target, pl.Date | pl.Datetime):
+        if not formats or formats[0] not in _EPOCHS:
+            raise ValueError(
+                f"a number becomes a {dtypes.name_of(target)} only with format: epoch (seconds), epoch_ms or epoch_us"
+            )
+        moment = _epoch(column.cast(pl.Float64, strict=False), formats[0])
+        return _in_zone(moment, "UTC", target) if isinstance(target, pl.Datetime) else moment.dt.date()
+    if isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime):
+        if source.time_zone and not target.time_zone:
+            return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        if source.time_zone:
+            return column.dt.convert_time_zone(str(target.time_zone))
+        return _in_zone(column, None, target)
+    if isinstance(source, pl.Datetime) and isinstance(target, pl.Date):
+        return column.dt.date()
+    if isinstance(source, pl.Datetime) and isinstance(target, pl.Time):
+        return column.dt.time()
+    if isinstance(source, pl.Date) and isinstance(target, pl.Datetime):
+        return _in_zone(column.cast(pl.Datetime("us")), None, target)
+    if type(source) is type(target):
+        return column
+    raise _no_such_cast(source, target)
+
+
+def _check_formats(target: pl.DataType, source: pl.DataType, formats: Sequence[str]) -> None:
+    if not formats:
+        return
+    if not target.is_temporal() and not (isinstance(target, pl.String) and source.is_temporal()):
+        raise ValueError(f"a format is for dates and times; {dtypes.name_of(target)} takes none")
+    if any(f in _EPOCHS for f in formats):
+        if len(formats) > 1 or not isinstance(target, pl.Date | pl.Datetime):
+            raise ValueError("epoch, epoch_ms and epoch_us stand alone, for a date or datetime")
+        return
+    sample = pl.Series(["2020-01-01"])
+    moment = pl.Series([datetime.datetime(2020, 1, 1)], dtype=pl.Datetime("us", "UTC"))
+    for form in formats:
+        try:
+            moment.dt.strftime(form)
+            if isinstance(target, pl.Date):
+                sample.str.to_date(form, strict=False)
+            elif isinstance(target, pl.Datetime):
+                sample.str.to_datetime(form, strict=False)
+            elif isinstance(target, pl.Time):
+                sample.str.to_time(form, strict=False)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"'{form}' is not a format for {dtypes.name_of(target)}, such as %d.%m.%Y") from error
+
+
+def _no_such_cast(source: pl.DataType, target: pl.DataType) -> ValueError:
+    return ValueError(f"there is no cast from {dtypes.name_of(source)} to {dtypes.name_of(target)}")

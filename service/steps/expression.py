@@ -1,0 +1,243 @@
+"""SQL expressions of users: checked to be one scalar, row-local, repeatable expression before the engine sees them.
+
+The text is read twice, by tokens and as a tree, and only what both reviews let through is run:
+
+* tree: exactly one expression; no subquery, aggregate, window, star, parameter or
+  ``table.column``; every column exists;
+* tokens: every word before a parenthesis is on ``FUNCTIONS``. The engine knows functions that look at other rows
+  without an OVER (``row_number()``), that answer something else each time (``now()``), or that guess a format from
+  the first value (``date(text)``); a list of what is allowed misses none of them.
+
+What runs is written anew from the tokens: comments go, strings are quoted again, and a number with a point is a
+double, as in the rest of the product (the engine alone would make ``price / 3.0`` a decimal). What counts or names
+a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import polars as pl
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from service.kit import errors
+from service.steps import foreign
+
+MAX_LENGTH = 4_000
+MAX_TOKENS = 400
+MAX_DEPTH = 24
+
+_NUMBERS = """
+    abs acos asin atan atan2 bitand bitor bitxor cbrt ceil ceiling cos cot degrees exp floor greatest least ln log log10
+    log1p log2 mod pi pow power radians round sign sin sqrt tan trunc truncate
+"""
+_TEXTS = """
+    bit_length char_length character_length concat concat_ws ends_with initcap left length lower lpad ltrim octet_length
+    position regexp_like regexp_replace replace reverse right rpad rtrim split_part starts_with string_to_array strpos
+    substr substring trim upper
+"""
+_TIMES = "date_part date_trunc day extract hour month strftime strptime year"
+_ANY = "cast try_cast coalesce if ifnull nullif"
+FUNCTIONS = frozenset(" ".join([_NUMBERS, _TEXTS, _TIMES, _ANY]).split())
+"""The functions that an expression may call: row-local, and the same at every run."""
+
+_BEFORE_PAREN = frozenset(
+    {"and", "or", "not", "in", "is", "when", "then", "else", "case", "like", "ilike", "between", "from", "distinct"}
+    | {"both"}
+)
+_SIZED_TYPES = frozenset({"decimal", "numeric", "varchar", "char"})
+_NARROW = frozenset(
+    {"bit_length", "char_length", "character_length", "length", "octet_length", "position", "strpos"}
+    | {"year", "month", "day", "hour"}
+)
+_PARTS = frozenset({"year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute", "second"})
+_CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+_GUESSED = (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.DATETIME)
+_QUOTES = {TokenType.STRING: "'", TokenType.IDENTIFIER: '"'}
+_REFUSED_TOKENS = frozenset(
+    {
+        TokenType.SEMICOLON,
+        TokenType.PARAMETER,
+        TokenType.PLACEHOLDER,
+        TokenType.BYTE_STRING,
+        TokenType.HEREDOC_STRING,
+        TokenType.RAW_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.UNICODE_STRING,
+        TokenType.L_BRACKET,
+        TokenType.L_BRACE,
+        TokenType.DOT,
+        TokenType.ARROW,
+        TokenType.DARROW,
+        TokenType.COLON,
+    }
+)
+_REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
+    (exp.Query, "a subquery"),
+    (exp.Subquery, "a subquery"),
+    (exp.Window, "a window (OVER)"),
+    (exp.AggFunc, "an aggregate, which needs other rows"),
+    (exp.Star, "'*' as a column"),
+    (exp.Lambda, "a lambda"),
+    (exp.Alias, "an alias; the name stands before the expression"),
+    (exp.Tuple, "a row of several values"),
+)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression: ``sql`` to run, and the columns it names in order of appearance."""
+
+    sql: str
+    columns: tuple[str, ...]
+
+
+def parse(text: str) -> Expression:
+    """Check ``text`` without knowing the columns. Raises ``ValueError`` that says what may not stand there."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the expression is longer than {MAX_LENGTH} characters")
+    tokens = _tokens(text)
+    tree = _tree(text)
+    for node in tree.walk():
+        if isinstance(node, exp.Tuple) and isinstance(node.parent, exp.In):
+            continue
+        for kind, what in _REFUSED_NODES:
+            if isinstance(node, kind):
+                raise ValueError(f"an expression over one row cannot hold {what}")
+        if isinstance(node, exp.Cast) and node.to.this in _GUESSED and not isinstance(node.this, exp.Literal):
+            raise ValueError(
+                f"a cast to {node.to.this.value} would guess the format from the data; "
+                "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
+            )
+    columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
+    return Expression(_written(tokens), columns)
+
+
+def check(text: str, known: Collection[str]) -> Expression:
+    """``parse``, and every column it names is one of ``known``."""
+    expression = parse(text)
+    for column in expression.columns:
+        if column not in known:
+            raise ValueError(f"no column '{column}' here{errors.did_you_mean(column, known)}")
+    return expression
+
+
+def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
+    """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
+    expression = check(text, schema)
+    try:
+        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect_schema()
+    except foreign.FOREIGN as error:
+        raise ValueError(foreign.translate(error, None).message) from error
+    return expression, resolved["\0"]
+
+
+def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:
+    """``lf`` with the expression as its last column. The result type shows in the schema."""
+    return lf.sql(f"SELECT *, ({expression.sql}) AS {_quote(name, chr(34))} FROM self")  # noqa: S608 - checked above
+
+
+def where(lf: pl.LazyFrame, expression: Expression) -> pl.LazyFrame:
+    """The rows for which the expression is true (neither false nor null)."""
+    return lf.sql(f"SELECT * FROM self WHERE ({expression.sql})")  # noqa: S608 - checked above
+
+
+def _tokens(text: str) -> list[Token]:
+    try:
+        tokens = DuckDB().tokenize(text)
+    except SqlglotError as error:
+        raise ValueError(f"cannot read the expression: {_said(error)}") from error
+    if not tokens:
+        raise ValueError("the expression is empty")
+    if len(tokens) > MAX_TOKENS:
+        raise ValueError(f"the expression has more than {MAX_TOKENS} words and signs; derive it in several columns")
+    depth = 0
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.token_type in _REFUSED_TOKENS:
+            raise ValueError(f"'{token.text}' cannot stand in an expression over one row")
+        if token.token_type is TokenType.L_PAREN:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"the expression is nested more than {MAX_DEPTH} deep")
+        if token.token_type is TokenType.R_PAREN:
+            depth -= 1
+        if token.token_type not in _QUOTES:
+            _check_word(token, following)
+    return tokens
+
+
+def _check_word(token: Token, following: Token | None) -> None:
+    word = token.text.lower()
+    if word in _CLOCKS:
+        raise ValueError(f"{word} answers something else each time; a version must come out the same")
+    if not (word[:1].isalpha() or word[:1] == "_"):
+        return
+    if following is None or following.token_type is not TokenType.L_PAREN:
+        return
+    if word not in FUNCTIONS and word not in _BEFORE_PAREN and word not in _SIZED_TYPES:
+        hint = errors.did_you_mean(word, FUNCTIONS) or f"; there are {', '.join(sorted(FUNCTIONS))}"
+        raise ValueError(f"no row-local function '{word}'{hint}")
+
+
+def _tree(text: str) -> exp.Expr:
+    try:
+        trees = sqlglot.parse(text, dialect="duckdb")
+    except (SqlglotError, RecursionError) as error:
+        raise ValueError(f"cannot read the expression: {_said(error)}") from error
+    if len(trees) != 1 or trees[0] is None:
+        raise ValueError("write exactly one expression")
+    tree = trees[0]
+    if not isinstance(tree, exp.Condition | exp.Literal | exp.Interval | exp.Func | exp.Paren):
+        raise ValueError(f"write an expression such as price * quantity, not a {tree.key} statement")
+    return tree
+
+
+def _said(error: BaseException) -> str:
+    found = getattr(error, "errors", None)
+    if not found:
+        return str(error).split("\n", 1)[0]
+    first = found[0]
+    return f"{first.get('description', '').rstrip('.')} at character {first.get('col')}"
+
+
+def _written(tokens: list[Token]) -> str:
+    """The tokens as text again, with every narrow call cast to BIGINT."""
+    written: list[str] = []
+    narrow: list[bool] = []
+    for at, token in enumerate(tokens):
+        if _is_narrow(tokens, at):
+            written.append("CAST(")
+        written.append(_word(token))
+        if token.token_type is TokenType.L_PAREN:
+            narrow.append(_is_narrow(tokens, at - 1))
+        elif token.token_type is TokenType.R_PAREN and narrow.pop():
+            written.append("AS BIGINT)")
+    return " ".join(written)
+
+
+def _is_narrow(tokens: list[Token], at: int) -> bool:
+    """Whether a call begins here whose result the engine keeps in fewer than 64 bits."""
+    if at < 0 or tokens[at].token_type in _QUOTES or len(tokens) < at + 4:
+        return False
+    word, following, argument = tokens[at].text.lower(), tokens[at + 1].token_type, tokens[at + 2].text.lower()
+    if following is not TokenType.L_PAREN:
+        return False
+    return word in _NARROW or (word in ("extract", "date_part") and argument in _PARTS)
+
+
+def _word(token: Token) -> str:
+    quote = _QUOTES.get(token.token_type)
+    if quote is not None:
+        return _quote(token.text, quote)
+    if token.token_type is TokenType.NUMBER and not token.text.isdigit():
+        return f"CAST({token.text} AS DOUBLE)"
+    return token.text
+
+
+def _quote(text: str, quote: str) -> str:
+    return quote + text.replace(quote, quote * 2) + quote

@@ -1,0 +1,99 @@
+"""Errors of Polars and the disk, translated once into errors of the project.
+
+``TABLE`` names every exception Polars can raise (a test asks Polars for the list). Polars' texts carry the plan
+and file paths; what is kept is the first paragraph with paths cut to file names.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+
+from service.kit import errors
+
+_MOST = 600
+_PLAIN = "{}"
+
+TABLE: dict[type[BaseException], str] = {
+    pl.exceptions.ColumnNotFoundError: "no such column: {}",
+    pl.exceptions.SchemaFieldNotFoundError: "no such column: {}",
+    pl.exceptions.StructFieldNotFoundError: "no such field: {}",
+    pl.exceptions.DuplicateError: "two columns of one name: {}",
+    pl.exceptions.ComputeError: _PLAIN,
+    pl.exceptions.InvalidOperationError: _PLAIN,
+    pl.exceptions.SchemaError: "the columns do not have the expected types: {}",
+    pl.exceptions.ShapeError: "the lengths do not match: {}",
+    pl.exceptions.OutOfBoundsError: _PLAIN,
+    pl.exceptions.NoDataError: "there is nothing to read: {}",
+    pl.exceptions.RowsError: _PLAIN,
+    pl.exceptions.NoRowsReturnedError: _PLAIN,
+    pl.exceptions.TooManyRowsReturnedError: _PLAIN,
+    pl.exceptions.SQLInterfaceError: "the expression uses SQL that is not supported: {}",
+    pl.exceptions.SQLSyntaxError: "the expression is not valid SQL: {}",
+    pl.exceptions.StringCacheMismatchError: _PLAIN,
+    pl.exceptions.ParameterCollisionError: _PLAIN,
+    pl.exceptions.UnsuitableSQLError: _PLAIN,
+    pl.exceptions.PolarsError: _PLAIN,
+    pl.exceptions.PanicException: "the engine stopped on a fault of its own; please report the pipeline: {}",
+    MemoryError: "the run needs more memory than it may have; raise PENSTOCK_RUN_MEMORY_LIMIT or drop columns",
+}
+"""What is said for each kind; the first along the exception's MRO counts."""
+
+FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
+
+_CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
+
+_SAID = re.compile(r'\["(column .*?)(?:", "|"\])', re.DOTALL)
+_PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
+
+
+def translate(error: BaseException, step: str | None) -> errors.StepError:
+    """The error as one of ours: ``Permanent``, but ``Transient`` where the disk is full or the source was busy.
+
+    An error that is a ``StepError`` already is answered as it is, with ``step`` where it named none.
+    """
+    if isinstance(error, errors.StepError):
+        if step is not None:
+            error.details.setdefault("step", step)
+        return error
+    if isinstance(error, OSError):
+        return _disk(error, step)
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return errors.Permanent(TABLE[kind].format(_said(str(error))), step=step)
+    return errors.Permanent(f"unexpected {type(error).__name__}: {_said(str(error))}", step=step)
+
+
+@contextmanager
+def attributed(step: str | None) -> Iterator[None]:
+    """Foreign errors inside become step errors of ``step``; step errors without a step get it."""
+    try:
+        yield
+    except _CAUGHT as error:
+        translated = translate(error, step)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def _disk(error: OSError, step: str | None) -> errors.StepError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.Transient("the disk is full; free space or move PENSTOCK_DATA_DIR", step=step)
+    if error.errno in (errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE):
+        return errors.Transient(f"the system is short of something: {error.strerror}", step=step)
+    if "no space left" in str(error).lower():
+        return errors.Transient("the disk is full; free space or move PENSTOCK_DATA_DIR", step=step)
+    return errors.Permanent(f"cannot read or write: {_said(str(error))}", step=step)
+
+
+def _said(text: str) -> str:
+    ours = _SAID.search(text)
+    if ours:
+        return ours.group(1).replace('\\"', '"')
+    first = re.split(r"\n\s*\n|\n\nResolved plan|This error occurred", text, maxsplit=1)[0]
+    clean = _PATH.sub(r"\1", " ".join(first.split()))
+    return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."

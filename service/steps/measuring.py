@@ -1,0 +1,324 @@
+"""Answers metrics exactly over a Polars plan, with as little memory as that takes.
+
+Four kinds of query, each streaming, and the dear ones one column after another (the memory is one column's):
+
+* one pass for all plain aggregates and all correlations together;
+* *ordered* kinds of numbers and times (quantile, histogram, distinct, mode): the column is collected alone and
+  sorted once, and the sorted values answer all of them: cheaper than ``quantile`` and ``n_unique`` one by one;
+* *grouped* kinds of everything else (top, distinct, mode, categories, forms): one ``group_by`` a column;
+* duplicates: none where a column is a key; else by hashing rows, and comparing only rows whose hashes meet.
+
+NaN is no value: statistics leave it out, ``nan`` counts it, ``nulls`` does not. Infinite values are kept.
+Decimals are floats in everything but min, max, sum, mode, top and categories.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from service.steps.metric import Metric
+
+Answers = dict[Metric, Any]
+
+_ORDERED = frozenset({"quantile", "histogram"})
+_GROUPED = frozenset({"top", "categories", "forms"})
+_EITHER = frozenset({"distinct", "mode"})
+_FREE_CATEGORIES = 1_000
+_FORMS_SAMPLE = 2_000
+
+FORMS = {
+    "number": r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$",
+    "number, decimal comma": r"^\s*[-+]?\d+,\d+\s*$",
+    "date 2024-01-31": r"^\s*\d{4}-\d{1,2}-\d{1,2}([ T].*)?$",
+    "date 2024/01/31": r"^\s*\d{4}/\d{1,2}/\d{1,2}([ T].*)?$",
+    "date 31.01.2024": r"^\s*\d{1,2}\.\d{1,2}\.\d{2,4}([ T].*)?$",
+    "date 01/31/2024": r"^\s*\d{1,2}/\d{1,2}/\d{2,4}([ T].*)?$",
+}
+"""Forms of text by name; what matches none is ``text``."""
+
+
+def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric]) -> Answers:
+    """The answers, and perhaps some more that cost nothing. The kinds are those of ``metric.Kind``.
+
+    Raises ``ValueError`` for a metric that has no meaning for its column's type.
+    """
+    plain: list[Metric] = []
+    ordered: dict[str, list[Metric]] = defaultdict(list)
+    grouped: dict[str, list[Metric]] = defaultdict(list)
+    duplicates: list[Metric] = []
+    for metric in metrics:
+        dtype = schema[metric.column] if metric.column else pl.Null()
+        sortable = dtype.is_numeric() or dtype.is_temporal()
+        if metric.kind == "duplicates":
+            duplicates.append(metric)
+        elif metric.kind in _ORDERED or (metric.kind in _EITHER and sortable):
+            if not sortable:
+                raise ValueError(f"{metric.kind} of '{metric.column}', which is neither a number nor a time")
+            ordered[metric.column].append(metric)
+        elif metric.kind in _GROUPED or metric.kind in _EITHER:
+            grouped[metric.column].append(metric)
+        else:
+            plain.append(metric)
+    answers: Answers = {}
+    if plain or duplicates:
+        answers.update(_plain(lf, schema, [*plain, Metric("", "rows")]))
+    for column, wanted in ordered.items():
+        answers.update(_ordered(lf, column, schema[column], wanted))
+    for column, wanted in grouped.items():
+        answers.update(_grouped(lf, column, schema[column], wanted))
+    for metric in duplicates:
+        answers[metric] = _duplicates(lf, schema, answers)
+    return answers
+
+
+# -- one pass ----------------------------------------------------------------------------------------------
+
+
+def _number(column: str, dtype: pl.DataType) -> pl.Expr:
+    """The column for arithmetic: NaN away, decimals and booleans as floats."""
+    expr = pl.col(column)
+    if dtype.is_float():
+        return expr.fill_nan(None)
+    if dtype.is_decimal() or isinstance(dtype, pl.Boolean):
+        return expr.cast(pl.Float64)
+    return expr
+
+
+def _total(column: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype.is_integer():
+        return pl.col(column).cast(pl.Int128).sum()  # Int64 would wrap around in silence
+    return _value(column, dtype).sum()
+
+
+def _value(column: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).fill_nan(None) if dtype.is_float() else pl.col(column)
+
+
+_AGGREGATES: dict[str, Callable[[str, pl.DataType], pl.Expr]] = {
+    "rows": lambda c, t: pl.len(),
+    "nulls": lambda c, t: pl.col(c).null_count(),
+    "min": lambda c, t: _value(c, t).min(),
+    "max": lambda c, t: _value(c, t).max(),
+    "sum": _total,
+    "mean": lambda c, t: _number(c, t).mean(),
+    "std": lambda c, t: _number(c, t).std(),
+    "variance": lambda c, t: _number(c, t).var(),
+    "skew": lambda c, t: _number(c, t).cast(pl.Float64).skew(bias=False),
+    "kurtosis": lambda c, t: _number(c, t).cast(pl.Float64).kurtosis(fisher=True, bias=False),
+    "zeros": lambda c, t: (pl.col(c) == 0).sum(),
+    "negatives": lambda c, t: (pl.col(c) < 0).sum(),
+    "nan": lambda c, t: pl.col(c).is_nan().sum() if t.is_float() else pl.lit(0),
+    "true": lambda c, t: pl.col(c).sum(),
+}
+
+
+def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric]) -> Answers:
+    expressions: list[pl.Expr] = []
+    readers: list[tuple[Metric, Callable[[list[Any]], Any], int]] = []
+    for metric in dict.fromkeys(metrics):
+        found, read = _question(metric, schema)
+        readers.append((metric, read, len(found)))
+        expressions.extend(found)
+    named = [e.alias(str(i)) for i, e in enumerate(expressions)]
+    values = iter(lf.select(named).collect(engine="streaming").row(0))
+    return {metric: read(list(itertools.islice(values, width))) for metric, read, width in readers}
+
+
+def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callable[[list[Any]], Any]]:
+    """The expressions that answer a plain metric, and how to read their values."""
+    column, kind = metric.column, metric.kind
+    if kind == "corr":
+        other = str(metric.argument)
+        pair = (_number(column, schema[column]), _number(other, schema[other]))
+        return [pl.corr(*pair)], lambda v: _finite(v[0])
+    if kind == "lengths":
+        size = pl.col(column).cast(pl.String).str.len_chars()
+        return [size.min(), size.max(), (size == 0).sum()], _lengths
+    expression = _AGGREGATES[kind](column, schema[column] if column else pl.Null())
+    if kind in ("skew", "kurtosis"):
+        low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
+        return [expression, low, high], _moment
+    if kind == "sum":
+        return [expression, pl.col(column).count()], lambda v: v[0] if v[1] else None
+    return [expression], lambda v: v[0]
+
+
+def _lengths(values: list[Any]) -> dict[str, Any]:
+    return {"min": values[0], "max": values[1], "empty": values[2]}
+
+
+def _moment(values: list[Any]) -> float | None:
+    """A constant column has no shape: 0, as pandas has it, where there are enough values at all."""
+    value, low, high = values
+    if value is None:
+        return None
+    return 0.0 if low == high else _finite(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+# -- one sort a column ----------------------------------------------------------------------------------------
+
+
+def _ordered(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric]) -> Answers:
+    values = lf.select(_value(column, dtype).drop_nulls()).collect(engine="streaming").to_series().sort()
+    numbers = values.cast(pl.Float64) if dtype.is_decimal() else values
+    answers: Answers = {}
+    for metric in metrics:
+        if metric.kind == "distinct":
+            answers[metric] = values.n_unique()
+        elif metric.kind == "mode":
+            answers[metric] = _mode(values)
+        elif metric.kind == "quantile":
+            shares = metric.argument if isinstance(metric.argument, tuple) else ()
+            answers[metric] = [_quantile(numbers, q) for q in shares]
+        else:
+            answers[metric] = _histogram(numbers, int(str(metric.argument)))
+    return answers
+
+
+def _mode(values: pl.Series) -> Any:
+    if not len(values):
+        return None
+    runs = values.rle().struct.unnest()
+    return runs.filter(pl.col("len") == pl.col("len").max())["value"].min()
+
+
+def _quantile(values: pl.Series, share: float) -> Any:
+    """Linear interpolation between the two neighbours, as numpy's default; of times in whole microseconds."""
+    if not len(values):
+        return None
+    place = share * (len(values) - 1)
+    low = math.floor(place)
+    rest = place - low
+    below, above = values[low], values[min(low + 1, len(values) - 1)]
+    if values.dtype.is_temporal():
+        ends = values.gather([low, min(low + 1, len(values) - 1)])
+        first, last = ends.to_physical().to_list()
+        return pl.Series([round(first + (last - first) * rest)], dtype=ends.to_physical().dtype).cast(values.dtype)[0]
+    if below == above or not rest:
+        return float(below)
+    step = (above - below) * rest
+    return float(below + step if rest < 0.5 else above - (above - below) * (1 - rest))
+
+
+def _histogram(values: pl.Series, bins: int) -> dict[str, Any] | None:
+    """Equal bins from min to max, the last one closed; of times in seconds since 1970 (or midnight)."""
+    if values.dtype.is_temporal():
+        values = seconds(values)
+    if not len(values):
+        return None
+    low, high = float(values[0]), float(values[-1])
+    if math.isinf(low) or math.isinf(high):
+        values = values.filter(values.cast(pl.Float64).is_finite())
+        if not len(values):
+            return None
+        low, high = float(values[0]), float(values[-1])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    width = (high - low) / bins
+    edges = [low + width * i for i in range(bins)] + [high]
+    inner = pl.Series(edges[1:-1], dtype=pl.Float64)
+    cuts = (
+        [0, *values.cast(pl.Float64).search_sorted(inner, side="left").to_list(), len(values)]
+        if bins > 1
+        else [0, len(values)]
+    )
+    return {"edges": edges, "counts": [b - a for a, b in itertools.pairwise(cuts)]}
+
+
+def seconds(values: pl.Series) -> pl.Series:
+    """Times as floating seconds since 1970 (dates, datetimes), midnight (times) or zero (durations)."""
+    if isinstance(values.dtype, pl.Date):
+        return values.to_physical().cast(pl.Float64) * 86_400
+    if isinstance(values.dtype, pl.Time):
+        return values.to_physical().cast(pl.Float64) / 1e9
+    unit = {"ms": 1e3, "us": 1e6, "ns": 1e9}[getattr(values.dtype, "time_unit", "us")]
+    return values.to_physical().cast(pl.Float64) / unit
+
+
+# -- one group_by a column ------------------------------------------------------------------------------------
+
+
+def _grouped(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric]) -> Answers:
+    value = pl.col(column).cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else _value(column, dtype)
+    groups = (
+        lf.select(value.alias("value"))
+        .drop_nulls()
+        .group_by("value")
+        .agg(pl.len().cast(pl.Int64).alias("count"))
+        .collect(engine="streaming")
+    )
+    answers: Answers = {Metric(column, "distinct"): groups.height}
+    if groups.height <= _FREE_CATEGORIES:
+        answers[Metric(column, "categories")] = _categories(groups)
+    for metric in metrics:
+        if metric.kind == "top":
+            answers[metric] = _top(groups, int(str(metric.argument)))
+        elif metric.kind == "mode":
+            first = _top(groups, 1)
+            answers[metric] = first[0][0] if first else None
+        elif metric.kind == "categories" and metric not in answers:
+            answers[metric] = _categories(groups)
+        elif metric.kind == "forms":
+            answers[metric] = _forms(groups)
+    return answers
+
+
+def _categories(groups: pl.DataFrame) -> list[Any]:
+    return groups["value"].sort().to_list()
+
+
+def _top(groups: pl.DataFrame, most: int) -> list[tuple[Any, int]]:
+    if not groups.height or most < 1:
+        return []
+    if groups.height > most:
+        least = groups["count"].top_k(most).min()
+        groups = groups.filter(pl.col("count") >= least)
+    found = groups.sort(["count", "value"], descending=[True, False]).head(most)
+    return [(value, count) for value, count in found.select("value", "count").iter_rows()]
+
+
+def _forms(groups: pl.DataFrame) -> dict[str, int]:
+    """How many of up to 2 000 distinct values, chosen by hash, have which form."""
+    texts = groups["value"]
+    if len(texts) > _FORMS_SAMPLE:
+        texts = texts.gather(texts.hash(0).arg_sort().head(_FORMS_SAMPLE))
+    found: dict[str, int] = {}
+    for name, pattern in FORMS.items():
+        matches = texts.str.contains(pattern)
+        if count := int(matches.sum()):
+            found[name] = count
+            texts = texts.filter(~matches)
+    if len(texts):
+        found["text"] = len(texts)
+    return found
+
+
+# -- duplicates ----------------------------------------------------------------------------------------------
+
+
+def _duplicates(lf: pl.LazyFrame, schema: pl.Schema, answers: Answers) -> int:
+    """Rows that repeat an earlier row, exactly."""
+    rows = answers[Metric("", "rows")]
+    if rows < 2 or not len(schema):
+        return 0
+    for column in schema:
+        if answers.get(Metric(column, "distinct")) == rows:
+            return 0  # a key
+    hashed = pl.struct(pl.all()).hash().alias("hash")
+    hashes = lf.select(hashed).collect(engine="streaming").to_series().sort()
+    again = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
+    if not len(again):
+        return 0
+    met = lf.filter(hashed.is_in(again.implode()))
+    counted = met.unique().select(pl.len()).collect(engine="streaming").item()
+    return int(met.select(pl.len()).collect(engine="streaming").item() - counted)
