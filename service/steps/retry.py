@@ -66,10 +66,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 on_wait(state.attempt_number, wait, error)
             return wait is not None
 
+        async def attempt() -> T:  # tenacity awaits only what says it is a coroutine function
+            return await work()
+
         retrying = tenacity.AsyncRetrying(
             retry=again, wait=lambda state: waits[state.attempt_number] or 0.0, sleep=sleep, reraise=True
         )
-        return await retrying(work)
+        return await retrying(attempt)
 
 
 def _failure(state: tenacity.RetryCallState) -> Exception | None:
