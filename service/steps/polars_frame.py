@@ -1,0 +1,131 @@
+"""PolarsFrame: the Frame over a Polars lazy plan; it adds nothing to the plan's cost.
+
+``measure`` *stages* where the plan since the last stage has a dear source (text to parse) or a whole-frame
+operation: it executes the plan once into one lz4 Parquet file without statistics and goes on from there, so that
+neither the questions nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
+stage anew. A stage file lives as long as a frame needs it and is removed with the last one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from service.steps import measuring
+from service.steps.frame import Frame, JoinHow, Keep, RowLocal
+from service.steps.metric import Metric, Values
+
+_numbers = itertools.count(1)
+
+
+class _Stage:
+    """A stage file on disk; removed when no frame refers to this object any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        weakref.finalize(self, path.unlink, missing_ok=True)
+
+
+class PolarsFrame:
+    """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
+
+    ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
+    """
+
+    def __init__(self, lf: pl.LazyFrame, folder: Path, *, dear: bool = True) -> None:
+        self._lf = lf
+        self._folder = folder
+        self._dear = dear
+        self._stages: tuple[_Stage, ...] = ()
+        self._schema: pl.Schema | None = None
+        self._answers: dict[Metric, Any] = {}
+
+    @property
+    def lazy(self) -> pl.LazyFrame:
+        """The plan as it stands. Use it while this frame lives: its stage file goes with the frame."""
+        return self._lf
+
+    @property
+    def schema(self) -> pl.Schema:
+        if self._schema is None:
+            self._schema = self._lf.collect_schema()
+        return self._schema
+
+    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
+        frame = PolarsFrame(lf, self._folder, dear=dear)
+        frame._stages = (*self._stages, *(s for o in others for s in o._stages))
+        return frame
+
+    def rows(self, step: RowLocal) -> PolarsFrame:
+        return self._next(step(self._lf), dear=self._dear)
+
+    def measure(self, metrics: Iterable[Metric]) -> Values:
+        wanted = list(dict.fromkeys(metrics))
+        missing = [m for m in wanted if m not in self._answers]
+        if missing:
+            if self._dear:
+                self._stage()
+            self._answers.update(measuring.answer(self._lf, self.schema, missing))
+        return {m: self._answers[m] for m in wanted}
+
+    def _stage(self) -> None:
+        path = self._folder / f"stage-{next(_numbers)}.parquet"
+        schema = self.schema
+        stage = _Stage(path)
+        self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+        self._lf = pl.scan_parquet(path, glob=False, schema=schema)
+        self._stages = (stage,)
+        self._dear = False
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
+        subset = list(keys) if keys is not None else None
+        lf = self._lf.unique(subset, keep="first" if keep == "any" else keep, maintain_order=True)
+        return self._next(lf, dear=True)
+
+    def union(self, others: Sequence[Frame]) -> PolarsFrame:
+        frames = [_own(o) for o in others]
+        lf = pl.concat([self._lf, *(f.lazy for f in frames)], how="diagonal_relaxed")
+        return self._next(lf, dear=True, others=frames)
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
+        right = _own(other)
+        lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
+        return self._next(lf, dear=True, others=[right])
+
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), dear=True)
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], step: RowLocal) -> PolarsFrame:
+        ordered = self._lf.sort(list(order_by), nulls_last=True, maintain_order=True) if order_by else self._lf
+        if not by:
+            return self._next(step(ordered), dear=True)
+        schema = step(pl.LazyFrame(schema=self.schema)).collect_schema()
+        grouped = ordered.group_by(list(by), maintain_order=True)
+        return self._next(grouped.map_groups(lambda df: step(df.lazy()).collect(), schema=schema), dear=True)
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
+        lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)
+        return self._next(lf, dear=True)
+
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
+        self._lf.sink_parquet(
+            target,
+            compression=cast(Any, compression),  # the storage's enum lists what Polars knows
+            compression_level=compression_level,
+            row_group_size=row_group_size,
+            engine="streaming",
+        )
+        return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+
+
+def _own(frame: Frame) -> PolarsFrame:
+    if not isinstance(frame, PolarsFrame):
+        raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
+    return frame
