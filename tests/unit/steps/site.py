@@ -60,6 +60,7 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # one packet an answer: two would wait 40 ms for each other
 
             def do_GET(self) -> None:
                 length = int(self.headers.get("content-length", 0))
