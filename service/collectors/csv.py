@@ -74,7 +74,7 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         msgspec.Meta(
             ge=0, description="About how many rows, from all over the file, types are inferred from; 0: text."
         ),
-    ] = 20_000
+    ] = 10_000
     try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
 

@@ -37,7 +37,7 @@ def insist(
     misfit = result.is_null() & text.is_not_null()
     if unless is not None:
         misfit = misfit | unless
-    shown = pl.when(misfit).then(pl.concat_str(text, pl.lit(f" ({why})" if why else " "))).alias(column)
+    shown = pl.concat_str(pl.when(misfit).then(text), pl.lit(f" ({why})" if why else " ")).alias(column)
     if dtype.is_numeric():
         failing = shown.cast(dtype)  # never a number, with what was added to it
     elif dtype.is_temporal():
