@@ -1,0 +1,323 @@
+"""Rows from CSV files, lazily: a survey of the bytes, types from a sample, and a scan.
+
+Each file is read once quickly (``survey``) so that nothing is lost without a word, and parsed once, later, by whoever
+executes the plan. Types come from rows all over the files (``inference``); text columns, ambiguous ones included,
+are scanned as text. Polars is handed checked local paths only and expands nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import polars as pl
+
+from service.collectors import inference, plain
+from service.collectors.survey import Dialect, Survey, misfit, survey
+from service.kit import errors
+from service.kit.errors import Problem, did_you_mean
+from service.steps import dtypes, parsing
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+
+Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
+FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Column = Annotated[str, msgspec.Meta(min_length=1)]
+LOSSY = "utf-8-lossy"
+
+
+class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
+    """Rows of one or several CSV files; files with differing columns unite by name."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "csv",
+        "file_path": "orders/2026-*.csv",
+        "separator": ";",
+        "null_values": ["n/a", "-"],
+        "schema": {"price": "decimal(12,2)"},
+    }
+
+    file_path: Annotated[
+        FileName | Annotated[list[FileName], msgspec.Meta(min_length=1, max_length=10_000)],
+        msgspec.Meta(description="File, list of files, or glob; relative to the uploads and the file roots."),
+    ]
+    separator: Annotated[Character, msgspec.Meta(description="Between fields.")] = ","
+    quote_char: Annotated[Character | None, msgspec.Meta(description="Around fields; null: there are no quotes.")] = '"'
+    encoding: Annotated[
+        str, msgspec.Meta(description="utf-8, utf-8-lossy (bad bytes become U+FFFD) or any Python codec.")
+    ] = "utf-8"
+    has_header: Annotated[bool, msgspec.Meta(description="The first row names the columns.")] = True
+    column_names: Annotated[
+        Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Names of all columns, instead of the header's."),
+    ] = None
+    skip_rows: Annotated[int, msgspec.Meta(ge=0, le=10_000, description="Lines before the header to pass over.")] = 0
+    comment_prefix: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=5)] | None,
+        msgspec.Meta(description="Lines that begin with it are passed over."),
+    ] = None
+    null_values: Annotated[list[str], msgspec.Meta(description="Texts that mean missing, beside the empty field.")] = []
+    columns: Annotated[
+        Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns, in this order."),
+    ] = None
+    schema: Annotated[dict[str, str], msgspec.Meta(description="Types of columns; the others are inferred.")] = {}
+    infer_rows: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="About how many rows, from all over the file, types are inferred from; 0: text."
+        ),
+    ] = 10_000
+    try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
+    decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
+
+    @property
+    def names(self) -> list[str]:
+        """The files as they were named."""
+        return [self.file_path] if isinstance(self.file_path, str) else self.file_path
+
+    def problems(self) -> Iterable[Problem]:
+        for index, name in enumerate(self.names):
+            if "://" in name or name.startswith("~") or "\0" in name:
+                field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
+                yield Problem(field, "name a file below the uploads or a configured file root")
+        if self.separator == self.quote_char:
+            yield Problem("quote_char", "is the separator too")
+        if self.separator in "\r\n":
+            yield Problem("separator", "a line end cannot separate fields")
+        if self.decimal_comma and self.separator == ",":
+            yield Problem("decimal_comma", "needs another separator than ','")
+        if self.encoding != LOSSY and not _is_text_codec(self.encoding):
+            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
+        for setting in ("column_names", "columns"):
+            given = getattr(self, setting) or []
+            twice = next((n for n in given if given.count(n) > 1), None)
+            if twice is not None:
+                yield Problem(setting, f"names '{twice}' twice")
+        for column, text in self.schema.items():
+            try:
+                parsing.tolerantly(pl.col(column), dtypes.parse(text))
+            except ValueError as error:
+                yield Problem(f"schema.{column}", str(error))
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the files are written."""
+        return Dialect(
+            separator=self.separator.encode(),
+            quote=self.quote_char.encode() if self.quote_char else None,
+            comment=self.comment_prefix.encode() if self.comment_prefix else None,
+            skip_lines=self.skip_rows,
+            has_header=self.has_header,
+        )
+
+    async def collect(self, ctx: Context) -> Frame:
+        """Survey the files, and answer a scan of them.
+
+        Raises ``errors.Permanent`` naming file and line, or the setting to blame.
+        """
+        return await asyncio.to_thread(self._collect, ctx)
+
+    def _collect(self, ctx: Context) -> Frame:
+        paths: dict[Path, None] = {}
+        for index, name in enumerate(self.names):
+            field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
+            paths.update(dict.fromkeys(ctx.files.resolve(ctx.fill(name), ctx.step, field)))
+        reading = _Reading(self, ctx, max(200, self.infer_rows // len(paths)))
+        sources = []
+        for number, path in enumerate(paths):
+            source = reading.source(path, number)
+            if source is not None:
+                sources.append(source)
+                ctx.collected(source.rows)
+            ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
+        if not sources:
+            raise reading.error(next(iter(paths)), "the file is empty; there is not even a header")
+        return PolarsFrame(reading.united(sources), ctx.folder)
+
+
+def _is_text_codec(name: str) -> bool:
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        return False
+    return True
+
+
+@dataclass
+class _Source:
+    """One file that is well: where it lies, its columns as Polars names them and as we do, its rows."""
+
+    label: str
+    path: Path
+    survey: Survey
+    raw: list[str]
+    names: list[str]
+    rows: int
+    sample: pl.DataFrame
+
+
+class _Reading:
+    """One collection going on."""
+
+    def __init__(self, settings: CsvCollector, ctx: Context, sample_rows: int) -> None:
+        self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
+        self._dialect = settings.dialect
+
+    def error(self, path: Path, text: str, field: str = "file_path") -> errors.Permanent:
+        return errors.Permanent(f"{path.name}: {text}", step=self._ctx.step, field=field)
+
+    def source(self, original: Path, number: int) -> _Source | None:
+        """Survey one file; None where it is empty. Raises ``errors.Permanent`` where something would be lost."""
+        lossy = self._settings.encoding == LOSSY
+        codec = "utf-8" if lossy else codecs.lookup(self._settings.encoding).name
+        try:
+            path = plain.plain(original, codec, self._ctx.folder, f"plain-{number:05d}.csv")
+        except plain.Unreadable as error:
+            raise self.error(original, str(error)) from None
+        found = survey(path, self._dialect, self._sample_rows)
+        if found.zero_at is not None:
+            raise self.error(
+                original, f"it holds a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding", "encoding"
+            )
+        if found.empty:
+            self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
+            return None
+        if found.torn:
+            self._diagnose(original, path, found)
+        raw, names, sample = self._sampled(original, path, found)
+        rows = self._count(original, path, found, raw)
+        if found.uneven(rows, len(names), self._dialect):
+            self._diagnose(original, path, found)
+        return _Source(original.name, path, found, raw, names, rows, sample)
+
+    def _diagnose(self, original: Path, path: Path, found: Survey) -> None:
+        wrong = misfit(path, self._dialect, found.eol)
+        if wrong is not None:
+            hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
+            raise self.error(original, f"{wrong}{hint}")
+
+    def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
+        settings = self._settings
+        return pl.scan_csv(
+            source,
+            has_header=settings.has_header,
+            separator=settings.separator,
+            quote_char=settings.quote_char,
+            comment_prefix=settings.comment_prefix,
+            null_values=settings.null_values or None,
+            schema=columns,
+            infer_schema=False,
+            encoding="utf8-lossy" if settings.encoding == LOSSY else "utf8",
+            eol_char=found.eol.decode(),
+            decimal_comma=settings.decimal_comma,
+            glob=False,
+            **more,
+        )
+
+    def _sampled(self, original: Path, path: Path, found: Survey) -> tuple[list[str], list[str], pl.DataFrame]:
+        try:
+            sample = self._scan(found.sample, found, None).collect()
+        except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+            self._diagnose(original, path, found)
+            raise self.error(original, _brief(error)) from None
+        raw = sample.columns
+        names = self._names(original, raw, found)
+        return raw, names, sample.rename(dict(zip(raw, names, strict=True)))
+
+    def _names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
+        wanted = self._settings.column_names
+        if wanted is not None:
+            if len(wanted) != len(raw):
+                raise self.error(original, f"has {len(raw)} columns, column_names {len(wanted)}", "column_names")
+            return wanted
+        if not self._settings.has_header:
+            return raw
+        first = self._header(found) if any("_duplicated_" in name for name in raw) else raw
+        names: list[str] = []
+        for index, given in enumerate(first):
+            name = given or f"column_{index + 1}"
+            number, unique = 1, name
+            while unique in names or (number > 1 and unique in first):
+                number += 1
+                unique = f"{name}_{number}"
+            if unique != name:
+                self._ctx.warn(
+                    "duplicate_column", f"{original.name} has several columns '{name}'; one is now '{unique}'",
+                    file=original.name, column=name,
+                )  # fmt: skip
+            names.append(unique)
+        return names
+
+    def _header(self, found: Survey) -> list[str]:
+        settings = msgspec.structs.replace(self._settings, has_header=False)
+        row = _Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
+        return [str(cell or "") for cell in row]
+
+    def _count(self, original: Path, path: Path, found: Survey, raw: list[str]) -> int:
+        text: dict[str, pl.DataType] = dict.fromkeys(raw, pl.String())
+        try:
+            lines = self._scan(path, found, text, skip_lines=self._dialect.skip_lines).select(pl.len()).collect()
+        except pl.exceptions.PolarsError as error:
+            self._diagnose(original, path, found)
+            raise self.error(original, _brief(error)) from None
+        return max(0, int(lines.item()) - found.blank_tail) if len(raw) > 1 else int(lines.item())
+
+    def united(self, sources: list[_Source]) -> pl.LazyFrame:
+        """All files one after another, columns by name in order of first appearance, with their types."""
+        types = self._types(sources)
+        scans = [self._typed(source, types) for source in sources]
+        lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
+        return lf if self._settings.columns is None else lf.select(self._settings.columns)
+
+    def _types(self, sources: list[_Source]) -> dict[str, pl.DataType]:
+        settings = self._settings
+        sample = pl.concat([s.sample for s in sources], how="diagonal")
+        for setting, wanted in (("columns", settings.columns or []), ("schema", list(settings.schema))):
+            for name in wanted:
+                if name not in sample.columns:
+                    hint = did_you_mean(name, sample.columns) or f" (there are {', '.join(sample.columns[:20])})"
+                    raise errors.Permanent(
+                        f"no column '{name}' in the files{hint}", step=self._ctx.step,
+                        field=f"{setting}.{name}" if setting == "schema" else setting,
+                    )  # fmt: skip
+        types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
+        if settings.infer_rows:
+            free = [n for n in sample.columns if n not in settings.schema]
+            types |= inference.infer(
+                sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
+            )
+        return types | {name: dtypes.parse(text) for name, text in settings.schema.items()}
+
+    def _typed(self, source: _Source, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+        settings = self._settings
+        kept = [n for n in source.names if settings.columns is None or n in settings.columns]
+        read: dict[str, pl.DataType] = {}
+        casts: list[pl.Expr] = []
+        for raw, name in zip(source.raw, source.names, strict=True):
+            why, cast = f"in {source.label}: ", None
+            if name in settings.schema:
+                why += f"schema.{name} says {settings.schema[name]}"
+                cast = parsing.parsed(name, types[name], why=why, decimal_comma=settings.decimal_comma)
+            elif types[name] != pl.String:
+                why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
+                cast = inference.typed(name, types[name], why)
+            read[raw] = pl.String() if cast is not None else types[name]
+            if cast is not None and name in kept:
+                casts.append(cast)
+        limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
+        lf = self._scan(source.path, source.survey, read, skip_lines=self._dialect.skip_lines, n_rows=limit)
+        renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
+        lf = lf.rename(renamed) if renamed else lf
+        return lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
+
+
+def _brief(error: Exception) -> str:
+    return str(error).split("\n\n", 1)[0].strip()

@@ -1,0 +1,106 @@
+"""Undoing a transfer's compression with an eye on its size: one layer, gzip or deflate, bounded as it streams.
+
+A few bytes can decompress to gigabytes. So no library decodes for us: ``Inflater`` gives out bounded pieces,
+and ``bounded`` counts what went in and what came out, and stops at the limit or at an absurd ratio.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+
+MAX_RATIO = 200
+RATIO_FROM = 10 * 1024 * 1024
+"""Below this many decoded bytes a high ratio is nobody's concern (pages of spaces are common)."""
+_PIECE = 1024 * 1024
+
+
+class TooMuch(Exception):
+    """More bytes than allowed. The message is meant for the user."""
+
+
+class Unreadable(Exception):
+    """The bytes are not what their header says. The message is meant for the user."""
+
+
+class Unsupported(Exception):
+    """An encoding that we do not undo. The message is meant for the user."""
+
+
+class Inflater:
+    """Decodes one layer of ``content-encoding``: none, identity, gzip or deflate.
+
+    Raises ``Unsupported`` for another encoding and for several, ``Unreadable`` for broken data.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        name = encoding.strip().lower()
+        if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise Unsupported(f"the answer is encoded as '{name}'; only gzip and deflate, once, are read")
+        self._plain = name in ("", "identity")
+        self._raw_possible = name == "deflate"
+        self._window = zlib.MAX_WBITS | 16 if "gzip" in name else zlib.MAX_WBITS
+        self._stream = zlib.decompressobj(self._window)
+        self._started = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """What ``data`` decodes to, in pieces of at most 1 MiB; call ``more`` until it is empty."""
+        if self._plain:
+            return [data] if data else []
+        return self._decode(data)
+
+    def more(self) -> list[bytes]:
+        """The next piece of what was fed already."""
+        if self._plain:
+            return []
+        return self._decode(self._stream.unconsumed_tail)
+
+    def finish(self) -> None:
+        """Raise ``Unreadable`` where the data ended too early."""
+        if not self._plain and self._started and not self._stream.eof:
+            raise Unreadable("the compressed answer ends too early")
+
+    def _decode(self, data: bytes) -> list[bytes]:
+        if self._stream.eof:  # gzip may have several members, one after another
+            data = (self._stream.unused_data + data).lstrip(b"\0")
+            if data:
+                self._stream = zlib.decompressobj(self._window)
+        if not data:
+            return []
+        try:
+            piece = self._stream.decompress(data, _PIECE)
+        except zlib.error as error:
+            if not (self._raw_possible and not self._started):
+                raise Unreadable("the compressed answer is damaged") from error
+            # "deflate" means zlib, but some servers send it bare
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            self._raw_possible = False
+            return self._decode(data)
+        self._started = True
+        return [piece] if piece else []
+
+
+async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> bytes:
+    """The whole decoded body.
+
+    Raises ``TooMuch`` past ``limit`` raw or decoded bytes or past ``MAX_RATIO``, and what ``Inflater`` raises.
+    """
+    inflater = Inflater(encoding)
+    raw = decoded = 0
+    body = bytearray()
+    async for chunk in chunks:
+        raw += len(chunk)
+        if raw > limit:
+            raise TooMuch(f"the answer is larger than {limit} bytes")
+        pieces = inflater.feed(chunk)
+        while pieces:
+            for piece in pieces:
+                decoded += len(piece)
+                if decoded > limit:
+                    raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
+                if decoded > RATIO_FROM and decoded > MAX_RATIO * raw:
+                    raise TooMuch(f"the answer decompresses to more than {MAX_RATIO} times its size")
+                body += piece
+            pieces = inflater.more()
+    inflater.finish()
+    return bytes(body)

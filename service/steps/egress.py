@@ -1,0 +1,226 @@
+"""Where the guarded client may connect: the address policy, and the network backend that keeps it.
+
+A host name is resolved once for each connection, **all** its answers are judged, and a judged literal address
+is dialled, so that a name which answers differently the second time (rebinding) gains nothing; every redirect
+and every new connection comes through here. What is inside another address (mapped, NAT64, 6to4) is judged too.
+
+Three verdicts: *public* is dialled; *private* only where the operator allowed it; *never* (metadata services,
+link-local, multicast, the unspecified address) not even then. No answer from the resolver means no connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import httpcore
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
+Verdict = Literal["public", "private", "never"]
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+_NEVER: tuple[Subnet, ...] = tuple(
+    ipaddress.ip_network(n)
+    for n in (
+        "0.0.0.0/8",  # "this host"
+        "169.254.0.0/16",  # link-local, and the metadata service of most clouds
+        "100.100.100.200/32",  # metadata, Alibaba
+        "192.0.0.192/32",  # metadata, Oracle
+        "168.63.129.16/32",  # the platform's own address, Azure
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "::/128",
+        "fe80::/10",
+        "fd00:ec2::254/128",  # metadata, AWS
+        "fd20:ce::254/128",  # metadata, Google
+        "ff00::/8",
+    )
+)
+# `is_global` of Python 3.11 is True for these.
+_PRIVATE: tuple[Subnet, ...] = tuple(
+    ipaddress.ip_network(n)
+    for n in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",  # 6to4 relays
+        "240.0.0.0/4",
+        "::/96",  # IPv4-compatible
+        "64:ff9b:1::/48",  # local NAT64
+        "100::/64",
+        "2001::/23",
+        "3fff::/20",  # documentation
+        "5f00::/16",
+        "fec0::/10",  # site-local
+    )
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
+_WORST: dict[Verdict, int] = {"public": 0, "private": 1, "never": 2}
+
+
+class Refused(Exception):
+    """The policy forbids it. The message is meant for the user."""
+
+
+def inside(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, where it does."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _SIX_TO_FOUR:
+        return ipaddress.IPv4Address((int(address) >> 80) & 0xFFFFFFFF)
+    return None
+
+
+def judge(address: Address) -> Verdict:
+    """What kind of address it is; an address with another inside is as bad as the worse of the two."""
+    inner = inside(address)
+    if inner is not None:
+        outer: Verdict = "private" if address in _SIX_TO_FOUR else "public"
+        return max(outer, judge(inner), key=_WORST.__getitem__)
+    if any(address.version == n.version and address in n for n in _NEVER):
+        return "never"
+    if not address.is_global or any(address.version == n.version and address in n for n in _PRIVATE):
+        return "private"
+    return "public"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which private destinations are allowed: names and addresses, with or without a port, and networks."""
+
+    hosts: frozenset[tuple[str, int | None]] = frozenset()
+    networks: tuple[Subnet, ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[str]) -> Policy:
+        """Read ``host``, ``host:port``, ``[v6]:port``, an address or a CIDR; raises ``ValueError``."""
+        hosts: set[tuple[str, int | None]] = set()
+        networks: list[Subnet] = []
+        for entry in (e.strip() for e in entries):
+            try:
+                networks.append(ipaddress.ip_network(entry, strict=False))
+                continue
+            except ValueError:
+                host, colon, port = entry.rpartition(":")
+            if not colon:
+                host = entry
+            elif not port.isdigit():
+                raise ValueError(f"'{entry}' is no host, host:port, address or CIDR")
+            if not host or "/" in host:
+                raise ValueError(f"'{entry}' is no host, host:port, address or CIDR")
+            hosts.add((_plain(host), int(port) if colon else None))
+        return cls(frozenset(hosts), tuple(networks))
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether the operator allowed this very host, by name or as a literal address."""
+        plain = _plain(host)
+        if (plain, port) in self.hosts or (plain, None) in self.hosts:
+            return True
+        try:
+            return self._in_networks(ipaddress.ip_address(plain))
+        except ValueError:
+            return False
+
+    def admits(self, address: Address, host: str, port: int) -> bool:
+        """Whether ``address``, an answer for ``host``, may be dialled."""
+        verdict = judge(address)
+        if verdict != "private":
+            return verdict == "public"
+        forms = [a for a in (address, inside(address)) if a is not None]
+        return self.names(host, port) or any(self._in_networks(a) for a in forms)
+
+    def _in_networks(self, address: Address) -> bool:
+        return any(address.version == n.version and address in n for n in self.networks)
+
+    def check_port(self, host: str, port: int) -> None:
+        """Raise ``Refused`` for a privileged port other than 80 and 443, unless the host is allowed."""
+        if port < 1024 and port not in (80, 443) and not self.names(host, port):
+            raise Refused(
+                f"port {port} of {host} is refused: below 1024 only 80 and 443 may be called; "
+                f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={host}:{port}"
+            )
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Every address of ``host``, from the system's resolver."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Dials only addresses that the policy admits."""
+
+    def __init__(
+        self, policy: Policy, resolver: Resolver = resolve, inner: httpcore.AsyncNetworkBackend | None = None
+    ) -> None:
+        self._policy = policy
+        self._resolver = resolver
+        self._inner = inner or httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first checked address of ``host`` that answers.
+
+        Raises ``Refused``, or httpcore's connection errors.
+        """
+        self._policy.check_port(host, port)
+        failure: Exception = httpcore.ConnectError(f"the name {host} has no address")
+        for address in await self._checked(host, port, timeout):
+            try:
+                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _checked(self, host: str, port: int, limit: float | None) -> list[Address]:
+        try:
+            async with asyncio.timeout(limit):
+                answers = await self._resolver(_plain(host), port)
+            addresses = [ipaddress.ip_address(a) for a in dict.fromkeys(answers)]
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(f"resolving the name {host} took too long") from error
+        except (OSError, ValueError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved") from error
+        for address in addresses:
+            if not self._policy.admits(address, host, port):
+                raise Refused(self._why(address, host, port))
+        return addresses
+
+    def _why(self, address: Address, host: str, port: int) -> str:
+        if judge(address) == "never":
+            return f"{host} is refused: it is a link-local, metadata, multicast or unspecified address"
+        return (
+            f"{host} is refused: it is a private address; an operator can allow it with "
+            f"PENSTOCK_ALLOWED_PRIVATE_HOSTS={host}:{port}"
+        )
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Always ``Refused``: a source is on the network."""
+        raise Refused("unix sockets are refused")
+
+    async def sleep(self, seconds: float) -> None:
+        """httpcore waits here between its own attempts."""
+        await self._inner.sleep(seconds)

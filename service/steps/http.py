@@ -1,0 +1,310 @@
+"""The guarded HTTP client: the only way in which a step reaches the network.
+
+Around httpx: connections through ``egress`` (checked addresses, no proxy from the environment, HTTP/1.1), redirects
+followed by us so that each hop is checked and what the user gave (headers, authentication, its query parameters)
+goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole attempt,
+attempts counted by ``retry``. Cookies are not kept. Foreign errors become ``errors.Transient`` or
+``errors.Permanent`` once, by ``FOREIGN``. Messages name a URL without its query, and never a secret.
+
+One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any
+
+import httpcore
+import httpx
+
+import service
+from service.kit import errors
+from service.steps import compression, egress, secrets
+from service.steps.context import Context
+from service.steps.retry import STATUSES, Retry, Sleep, retry_after
+
+MAX_REDIRECTS = 3
+_EXCERPT = 200
+_ERROR_BODY = 64 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
+
+Family = type[errors.Transient] | type[errors.Permanent]
+
+FOREIGN: dict[type[Exception], tuple[Family, str]] = {
+    httpx.HTTPError: (errors.Transient, "the request failed"),
+    httpx.RequestError: (errors.Transient, "the request failed"),
+    httpx.TransportError: (errors.Transient, "the connection failed"),
+    httpx.TimeoutException: (errors.Transient, "it took too long"),
+    httpx.ConnectTimeout: (errors.Transient, "connecting took too long"),
+    httpx.ReadTimeout: (errors.Transient, "no answer came in time"),
+    httpx.WriteTimeout: (errors.Transient, "sending took too long"),
+    httpx.PoolTimeout: (errors.Transient, "no connection became free in time"),
+    httpx.NetworkError: (errors.Transient, "the connection failed"),
+    httpx.ConnectError: (errors.Transient, "no connection"),
+    httpx.ReadError: (errors.Transient, "the connection broke while reading"),
+    httpx.WriteError: (errors.Transient, "the connection broke while sending"),
+    httpx.CloseError: (errors.Transient, "the connection broke while closing"),
+    httpx.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
+    httpx.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
+    httpx.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
+    httpx.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
+    httpx.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
+    httpx.DecodingError: (errors.Permanent, "the answer cannot be decoded"),
+    httpx.TooManyRedirects: (errors.Permanent, f"more than {MAX_REDIRECTS} redirects"),
+    httpx.HTTPStatusError: (errors.Permanent, "the status is an error"),
+    httpx.InvalidURL: (errors.Permanent, "the URL is not valid"),
+    httpx.CookieConflict: (errors.Permanent, "cookies contradict each other"),
+    httpx.StreamError: (errors.Transient, "the answer was lost"),
+    httpx.StreamConsumed: (errors.Transient, "the answer was lost"),
+    httpx.StreamClosed: (errors.Transient, "the connection was closed"),
+    httpx.ResponseNotRead: (errors.Transient, "the answer was lost"),
+    httpx.RequestNotRead: (errors.Transient, "the request was lost"),
+    httpcore.TimeoutException: (errors.Transient, "it took too long"),
+    httpcore.NetworkError: (errors.Transient, "the connection failed"),
+    httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
+    httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
+    httpcore.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
+    httpcore.ConnectionNotAvailable: (errors.Transient, "no connection became free"),
+    egress.Refused: (errors.Permanent, ""),
+    compression.TooMuch: (errors.Permanent, ""),
+    compression.Unreadable: (errors.Transient, ""),
+    compression.Unsupported: (errors.Permanent, ""),
+    ssl.SSLError: (errors.Permanent, "the encrypted connection failed"),
+    TimeoutError: (errors.Transient, "the deadline (timeout_seconds) has passed"),
+    OSError: (errors.Transient, "the connection failed"),
+    UnicodeError: (errors.Permanent, "the URL or a header is not valid text"),
+}
+"""What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
+
+
+def meaning(error: Exception) -> tuple[Family, str] | None:
+    """The family of a foreign error and what to say, or None where it is not one of the network's."""
+    for kind in type(error).__mro__:
+        row = FOREIGN.get(kind)
+        if row is not None:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                return errors.Permanent, "its certificate is not trusted"
+            detail = str(error)
+            return row[0], f"{row[1]} ({detail})" if row[1] and detail else row[1] or detail
+    return None
+
+
+def fault(url: str) -> str | None:
+    """What is wrong with a URL as such, before any connection; None where nothing is."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return f"not a URL: {error}"
+    if parsed.scheme not in ("http", "https"):
+        return "only http:// and https:// URLs are fetched"
+    if not parsed.host:
+        return "the URL names no host"
+    if parsed.userinfo:
+        return "a user name or password in the URL is refused; use 'auth' or 'headers'"
+    return None
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int]:
+    """Scheme, host and port: what the user's headers may be sent to."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.host, port
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only."""
+
+    url: str
+    method: str = "GET"
+    accept: str = "*/*"
+    params: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    auth_params: tuple[tuple[str, str], ...] = ()
+    content: bytes | None = None
+    content_type: str = "application/json"
+    home: str | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: decoded body, and the URL that gave it after redirects."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    url: str
+
+    @property
+    def next_url(self) -> str | None:
+        """The absolute URL of ``Link: …; rel="next"``, if there is one."""
+        links = httpx.Response(self.status, headers=self.headers).links
+        link = links.get("next", {}).get("url")
+        return str(httpx.URL(self.url).join(link)) if link else None
+
+
+@functools.lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)  # 20 ms, once a process
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's own transport on a pool whose connections are made by ``egress``."""
+
+    def __init__(self, backend: egress.Backend) -> None:
+        super().__init__(verify=_trust(), trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trust(), max_connections=1, http1=True, http2=False, network_backend=backend
+        )
+
+
+class Client:
+    """Fetches, within the policy of ``ctx.network``. An async context manager.
+
+    ``timeout_seconds`` bounds one attempt, redirects and body included; ``field`` is the setting that errors name.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        timeout_seconds: float,
+        retry: Retry,
+        field: str,
+        sleep: Sleep = asyncio.sleep,
+        resolver: egress.Resolver = egress.resolve,
+    ) -> None:
+        self._ctx, self._retry, self._field, self._sleep = ctx, retry, field, sleep
+        self._timeout = timeout_seconds
+        self._policy = egress.Policy.of(ctx.network.allowed_private_hosts)
+        self._http = httpx.AsyncClient(
+            transport=_Transport(egress.Backend(self._policy, resolver)),
+            timeout=timeout_seconds,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+        for name in ("httpx", "httpcore"):  # their lines at INFO and below show whole URLs and headers
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def fetch(self, request: Request) -> Answer:
+        """The answer with a 2xx status, after as many attempts as ``retry`` allows.
+
+        Raises ``errors.Transient`` or ``errors.Permanent``.
+        """
+        return await self._retry.run(lambda: self._attempt(request), self._sleep, self._waiting)
+
+    def _waiting(self, attempt: int, seconds: float, error: Exception) -> None:
+        self._ctx.log.info(
+            "fetch.retry", step=self._ctx.step, attempt=attempt, delay=round(seconds, 3), reason=str(error)
+        )
+
+    async def _attempt(self, request: Request) -> Answer:
+        wrong = fault(request.url)
+        if wrong is not None:
+            raise self._error(errors.Permanent, request.url, wrong)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(request)
+        except errors.PenstockError:
+            raise
+        except Exception as error:
+            found = meaning(error)
+            if found is None:
+                raise
+            raise self._error(found[0], request.url, found[1]) from None
+
+    async def _follow(self, request: Request) -> Answer:
+        url = httpx.URL(request.url)
+        if request.params:
+            url = url.copy_merge_params(list(request.params))
+        home = origin(httpx.URL(request.home or request.url))
+        method, content = request.method, request.content
+        for _ in range(MAX_REDIRECTS + 1):
+            at_home = origin(url) == home
+            if content is not None and not at_home:
+                raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
+            answer = await self._send(request, method, url, content, at_home)
+            if answer.status not in _REDIRECTS or "location" not in answer.headers:
+                return self._judged(answer, method, url)
+            url = self._target(url, answer.headers["location"])
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, content = "GET", None
+        raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
+
+    def _target(self, url: httpx.URL, location: str) -> httpx.URL:
+        target = url.join(location)
+        wrong = fault(str(target))
+        if wrong is not None:
+            raise self._error(errors.Permanent, str(url), f"it redirects to where we do not go: {wrong}")
+        return target
+
+    async def _send(
+        self, request: Request, method: str, url: httpx.URL, content: bytes | None, at_home: bool
+    ) -> Answer:
+        headers = httpx.Headers({**_BASE_HEADERS, "accept": request.accept})
+        if content is not None:
+            headers["content-type"] = request.content_type
+        if at_home:
+            headers.update(request.headers)
+            missing = {k: v for k, v in request.auth_params if k not in url.params}
+            url_sent = url.copy_merge_params(missing) if missing else url
+        else:
+            url_sent = url
+        self._policy.check_port(url.host, origin(url)[2])
+        built = self._http.build_request(method, url_sent, headers=headers, content=content)
+        response = await self._http.send(built, stream=True)
+        try:
+            if response.status_code in _REDIRECTS:
+                body = b""
+            else:
+                body = await self._body(response, request.max_bytes)
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, response.headers, body, str(url))
+
+    async def _body(self, response: httpx.Response, limit: int | None) -> bytes:
+        encoding = response.headers.get("content-encoding", "")
+        if response.is_success:
+            ceiling = self._ctx.network.max_response_bytes
+            return await compression.bounded(response.aiter_raw(), encoding, min(limit or ceiling, ceiling))
+        try:
+            return await compression.bounded(response.aiter_raw(), encoding, _ERROR_BODY)
+        except (compression.TooMuch, compression.Unreadable):
+            return b""  # the status says enough
+
+    def _judged(self, answer: Answer, method: str, url: httpx.URL) -> Answer:
+        if 200 <= answer.status < 300:
+            return answer
+        said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
+        excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
+        if excerpt:
+            said = f"{said}: {excerpt}"
+        if answer.status in (401, 403):
+            said = f"{said}; check 'auth' and 'headers'"
+        if answer.status in STATUSES:
+            raise self._error(errors.Transient, str(url), said, delay=retry_after(answer.headers), status=answer.status)
+        raise self._error(errors.Permanent, str(url), said, status=answer.status)
+
+    def _error(self, family: Family, url: str, text: str, **details: Any) -> errors.StepError:
+        shown = url.split("?", 1)[0].split("#", 1)[0]
+        if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
+            shown = "the URL"
+        message = secrets.mask(f"{shown}: {text}", self._ctx.secrets.values())
+        return family(message, step=self._ctx.step, field=self._field, **details)

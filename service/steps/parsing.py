@@ -1,0 +1,78 @@
+"""Text to typed columns, as row-local expressions that lose nothing: what does not fit fails, naming its column.
+
+Polars' own errors name the column and the value; ``why`` rides along inside the value, because an expression
+has no other way of saying more. Dates are ISO 8601; a time without a zone is taken as it stands, or as one of
+the wanted zone; one with a zone becomes UTC where none is wanted.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+DATE = "%Y-%m-%d"
+NAIVE = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", DATE)
+ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+CLOCK = ("%H:%M:%S%.f", "%H:%M")
+TRUE = ("true", "yes", "t", "1")
+FALSE = ("false", "no", "f", "0")
+
+
+def parsed(column: str, dtype: pl.DataType, *, why: str = "", decimal_comma: bool = False) -> pl.Expr:
+    """A String column as ``dtype``; null stays null. ``why`` is added to a value that does not fit.
+
+    Executing it raises ``pl.exceptions.InvalidOperationError`` that names the column where a value does not fit.
+    Raises ``ValueError`` for types that text cannot become.
+    """
+    text = pl.col(column)
+    if dtype == pl.String:
+        return text
+    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why)
+
+
+def insist(
+    result: pl.Expr, column: str, dtype: pl.DataType, *, why: str = "", unless: pl.Expr | None = None
+) -> pl.Expr:
+    """``result``, failing where it is null although ``column`` is not, and where ``unless`` is true."""
+    text = pl.col(column)
+    misfit = result.is_null() & text.is_not_null()
+    if unless is not None:
+        misfit = misfit | unless
+    shown = pl.concat_str(pl.when(misfit).then(text), pl.lit(f" ({why})" if why else " ")).alias(column)
+    if dtype.is_numeric():
+        failing = shown.cast(dtype)  # never a number, with what was added to it
+    elif dtype.is_temporal():
+        failing = shown.str.to_datetime(DATE).cast(pl.Int64).cast(dtype)
+    elif dtype == pl.Boolean:
+        failing = shown.cast(pl.Enum(["boolean"])) == "boolean"
+    else:
+        failing = shown.cast(pl.Enum([])).cast(pl.String).cast(dtype)
+    return result.fill_null(failing).alias(column)
+
+
+def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:
+    """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot become."""
+    if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
+        text = text.str.replace(",", ".", literal=True)
+    if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return text.cast(dtype, strict=False)
+    match dtype:
+        case pl.Boolean():
+            word = text.str.to_lowercase()
+            return pl.when(word.is_in(TRUE)).then(True).when(word.is_in(FALSE)).then(False)
+        case pl.Date():
+            return text.str.to_date(DATE, strict=False)
+        case pl.Time():
+            return pl.coalesce(text.str.to_time(f, strict=False) for f in CLOCK)
+        case pl.Datetime():
+            return _datetime(text, dtype)
+        case _:
+            raise ValueError(f"text cannot be read as {dtype}")
+
+
+def _datetime(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
+    unit, zone = dtype.time_unit, dtype.time_zone
+    naive = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in NAIVE)
+    zoned = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in ZONED)
+    if zone is None:
+        return naive.fill_null(zoned.dt.replace_time_zone(None))
+    return zoned.dt.convert_time_zone(zone).fill_null(naive.dt.replace_time_zone(zone))

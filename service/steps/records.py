@@ -1,0 +1,225 @@
+"""Records in a JSON document: finding them without parsing them, and turning them into columns.
+
+``Document`` looks at a document through ``msgspec.Raw``, so that the records stay bytes: what is counted and
+spooled is never made into Python objects. ``table`` parses a batch of records with Polars as columns; only where
+values of a column contradict each other (an object here, a number there) does it go record by record, and such
+a column becomes the JSON text of its values: nothing is lost and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+WELL_KNOWN = ("data", "items", "results", "records")
+MAX_DEPTH = 32
+"""Records nested deeper are refused: types thousands deep kill the engine."""
+_SPACE = b" \t\r\n"
+
+
+class Unusable(Exception):
+    """The document does not hold records as expected. The message is meant for the user."""
+
+
+def _first(raw: msgspec.Raw) -> bytes:
+    """The first byte that is no space: it says what kind of value follows."""
+    view = memoryview(raw)
+    return bytes(view[:64]).lstrip(_SPACE)[:1] or bytes(view).lstrip(_SPACE)[:1]
+
+
+def _kind(raw: msgspec.Raw) -> str:
+    return {b"{": "an object", b"[": "an array", b'"': "text", b"t": "true", b"f": "false", b"n": "null"}.get(
+        _first(raw), "a number"
+    )
+
+
+class Document:
+    """One JSON document. Raises ``Unusable`` where it is not JSON."""
+
+    def __init__(self, body: bytes) -> None:
+        encoding = json.detect_encoding(body[:4]) if body else "utf-8"
+        if encoding == "utf-8-sig":
+            body = body[3:]
+        elif encoding != "utf-8":
+            body = body.decode(encoding, "replace").encode()
+        if not body.strip(_SPACE):
+            raise Unusable("the answer is empty, not JSON")
+        self._top = msgspec.Raw(body)
+        self._decode(self._top, Any if _first(self._top) not in (b"{", b"[") else None)
+
+    def _decode(self, raw: msgspec.Raw, kind: Any) -> Any:
+        if kind is None:
+            kind = dict[str, msgspec.Raw] if _first(raw) == b"{" else list[msgspec.Raw]
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
+            raise Unusable(f"the answer is not valid JSON ({error}); it begins with {excerpt!r}") from None
+
+    def at(self, path: str) -> msgspec.Raw | None:
+        """The value at ``a.b.c``, or None where a name on the way is missing."""
+        here = self._top
+        for name in path.split("."):
+            if _first(here) != b"{":
+                return None
+            inner = self._decode(here, None).get(name)
+            if inner is None:
+                return None
+            here = inner
+        return here
+
+    def number(self, path: str) -> int | None:
+        """The whole number at ``path`` (also as text), or None."""
+        raw = self.at(path)
+        if raw is None:
+            return None
+        try:
+            return int(msgspec.json.decode(raw, type=int, strict=False))
+        except msgspec.DecodeError:
+            return None
+
+    def path(self) -> str | None:
+        """Where the array of records is found by itself: None for the document, else a name at its top level.
+
+        Raises ``Unusable`` where there is none, or more than one and none of a well known name.
+        """
+        if _first(self._top) == b"[":
+            return None
+        if _first(self._top) != b"{":
+            raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
+        top = self._decode(self._top, None)
+        found = [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
+        known = [name for name in WELL_KNOWN if name in found]
+        if len(found) == 1 or known:
+            return known[0] if known else found[0]
+        there = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
+        what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
+        raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {there}")
+
+    def _holds_objects(self, raw: msgspec.Raw) -> bool:
+        items = self._decode(raw, list[msgspec.Raw])
+        return not items or _first(items[0]) == b"{"
+
+    def records(self, path: str | None) -> list[msgspec.Raw]:
+        """The records at ``path``, each an object; null is no records, one object is one record.
+
+        Raises ``Unusable`` where something else is there.
+        """
+        raw = self._top if path is None else self.at(path)
+        if raw is None:
+            raise Unusable(f"there is nothing at '{path}'; check records_path")
+        kind = _first(raw)
+        if kind == b"n":
+            return []
+        if kind == b"{":
+            return [raw]
+        if kind != b"[":
+            raise Unusable(f"at '{path}' is {_kind(raw)}, not an array of objects; check records_path")
+        items: list[msgspec.Raw] = self._decode(raw, list[msgspec.Raw])
+        for number, item in enumerate(items):
+            if _first(item) != b"{":
+                raise Unusable(f"record {number} is {_kind(item)}, not an object")
+        return items
+
+
+def lines(records: Iterable[msgspec.Raw]) -> bytes:
+    """The records as one object a line."""
+    joined = [bytes(r) for r in records]
+    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in joined)
+
+
+def table(ndjson: bytes, *, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+    """The records as columns, and the names of the objects that were flattened away.
+
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. Raises ``Unusable``.
+    """
+    try:
+        frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
+        if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
+            raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+    except (pl.exceptions.PolarsError, RecursionError):
+        return _by_record(ndjson, flatten)
+    return _flat(frame) if flatten else (frame, set())
+
+
+def _depth(dtype: Any) -> int:
+    depth, level = 0, [dtype]
+    while level and depth <= MAX_DEPTH + 1:
+        depth += 1
+        level = [i for d in level for i in _inner(d)]
+    return depth
+
+
+def _inner(dtype: Any) -> list[Any]:
+    if isinstance(dtype, pl.Struct):
+        return [f.dtype for f in dtype.fields]
+    return [dtype.inner] if isinstance(dtype, pl.List) else []
+
+
+def _flat(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+    parents: set[str] = set()
+    while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct)]:
+        parents.update(nested)
+        try:
+            frame = frame.unnest(nested, separator="_")
+        except pl.exceptions.DuplicateError as error:
+            raise Unusable(_taken(str(error).splitlines()[0])) from None
+    return frame, parents
+
+
+def _taken(detail: str) -> str:
+    return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
+
+
+def _by_record(ndjson: bytes, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+    """The slow way: Python objects, and JSON text for every column whose values contradict each other."""
+    columns: dict[str, list[Any]] = {}
+    parents: set[str] = set()
+    count = 0
+    for line in ndjson.split(b"\n"):
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Unusable(f"a record is not valid JSON ({error})") from None
+        for name, value in _leaves(record, parents) if flatten else record.items():
+            values = columns.setdefault(name, [])
+            if len(values) > count:
+                raise Unusable(_taken(name))
+            values.extend([None] * (count - len(values)))
+            values.append(value)
+        count += 1
+    for values in columns.values():
+        values.extend([None] * (count - len(values)))
+    frame = pl.DataFrame([_series(n, v) for n, v in columns.items()])
+    if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
+        raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+    return frame, parents
+
+
+def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            parents.add(prefix + name)
+            yield from _leaves(value, parents, f"{prefix}{name}_")
+        else:
+            yield prefix + name, value
+
+
+def _series(name: str, values: Sequence[Any]) -> pl.Series:
+    kinds = {type(v) for v in values if v is not None}
+    numbers = kinds <= {int, float} and all(-(2**63) <= v < 2**63 for v in values if type(v) is int)
+    if len(kinds) <= 1 or numbers:
+        try:
+            if numbers and kinds == {int, float}:
+                return pl.Series(name, values, dtype=pl.Float64, strict=False)
+            if not kinds or numbers or kinds <= {str, bool, dict, list}:
+                return pl.Series(name, values, strict=True)
+        except (pl.exceptions.PolarsError, TypeError, OverflowError):
+            pass  # lists or objects that contradict each other inside
+    texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
+    return pl.Series(name, texts, dtype=pl.String)

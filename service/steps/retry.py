@@ -1,0 +1,102 @@
+"""Retry: how often and how long to wait, as a value. ``tenacity`` counts and somebody else sleeps.
+
+Only ``errors.Transient`` is tried again. Where the source said when (``Retry-After``) that is kept to, unless
+it is longer than ``max_delay_seconds``: then the step fails, and the error tells the delay to whoever may
+start another attempt of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+import tenacity
+
+from service.kit import errors
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exponential backoff with jitter, for statuses 408, 425, 429, 500, 502, 503, 504 and connection errors."""
+
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=20, description="Attempts in all; 1 never retries.")] = 5
+    initial_delay_seconds: Annotated[
+        float, msgspec.Meta(ge=0, le=60, description="Wait before the second attempt; doubles each time.")
+    ] = 0.5
+    max_delay_seconds: Annotated[
+        float, msgspec.Meta(ge=0, le=3600, description="No wait is longer; a longer Retry-After fails the step.")
+    ] = 60.0
+
+    def delay(self, attempt: int, error: Exception) -> float | None:
+        """Seconds to wait after failed attempt number ``attempt`` (from 1); None: do not try again."""
+        if not isinstance(error, errors.Transient) or attempt >= self.max_attempts:
+            return None
+        if error.delay is not None:
+            return error.delay if error.delay <= self.max_delay_seconds else None
+        return self.backoff(attempt)
+
+    def backoff(self, attempt: int) -> float:
+        """The wait without word from the source: half of it fixed, half of it random."""
+        longest = min(self.max_delay_seconds, self.initial_delay_seconds * 2.0 ** (attempt - 1))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+    async def run(
+        self,
+        work: Callable[[], Awaitable[T]],
+        sleep: Sleep = asyncio.sleep,
+        on_wait: Callable[[int, float, Exception], None] = lambda attempt, seconds, error: None,
+    ) -> T:
+        """``work`` until it succeeds or ``delay`` says to stop; raises its last error."""
+        waits: dict[int, float | None] = {}
+
+        def again(state: tenacity.RetryCallState) -> bool:
+            error = _failure(state)
+            if error is None:
+                return False
+            wait = waits[state.attempt_number] = self.delay(state.attempt_number, error)
+            if wait is not None:
+                on_wait(state.attempt_number, wait, error)
+            return wait is not None
+
+        async def attempt() -> T:  # tenacity awaits only what says it is a coroutine function
+            return await work()
+
+        retrying = tenacity.AsyncRetrying(
+            retry=again, wait=lambda state: waits[state.attempt_number] or 0.0, sleep=sleep, reraise=True
+        )
+        return await retrying(attempt)
+
+
+def _failure(state: tenacity.RetryCallState) -> Exception | None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error if isinstance(error, Exception) else None
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds that ``Retry-After`` asks for: a number, or a date seen from the answer's own ``Date``."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
+    until = _date(value)
+    if until is None:
+        return None
+    since = _date(headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (until - since).total_seconds())
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,142 @@
+"""Spool: fetched rows on their way to the plan, as bounded Parquet parts in the collector's folder.
+
+Memory holds one batch, however many pages there are. The parts may differ in their columns and types; ``scan``
+unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats, and
+what cannot be united becomes text (JSON text for lists and objects).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+_NOTHING = ""
+"""The column of a part whose records have none."""
+
+
+class Spool:
+    """Parts ``spool-00000.parquet`` … in ``folder``, which must exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: list[tuple[Path, pl.Schema]] = []
+        self._parents: set[str] = set()
+        self.rows = 0
+
+    def add(self, frame: pl.DataFrame, parents: Collection[str] = ()) -> None:
+        """Write one part. ``parents`` are names that flattening replaced by others."""
+        self._parents.update(parents)
+        if not frame.height:
+            return
+        self.rows += frame.height
+        frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
+        path = self._folder / f"spool-{len(self._parts):05d}.parquet"
+        self._parts.append((path, frame.schema))
+        if not frame.width:  # rows without any column are rows
+            frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
+        frame.write_parquet(path, compression="lz4", statistics=False)
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The columns of all parts, in order of first appearance, with the types that unite them."""
+        united: dict[str, pl.DataType] = {}
+        for _, schema in self._parts:
+            for name, dtype in schema.items():
+                united[name] = unite(united[name], dtype) if name in united else dtype
+        for parent in self._parents & united.keys():
+            if united[parent] == pl.Null:  # null here, an object there: its columns say it all
+                del united[parent]
+        return {name: _settled(dtype) for name, dtype in united.items()}
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows, in the order in which they were added. Without any part: no rows, no columns."""
+        wanted = self.schema
+        scans = []
+        for schema, group in itertools.groupby(self._parts, key=lambda part: part[1]):
+            lf = pl.scan_parquet([path for path, _ in group], glob=False)
+            same = [_as(name, schema.get(name), dtype) for name, dtype in wanted.items()]
+            scans.append(lf.with_columns(same).select(list(wanted)))
+        if not scans or not wanted:
+            return pl.LazyFrame()
+        return scans[0] if len(scans) == 1 else pl.concat(scans, how="vertical")
+
+
+def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Without the types that Parquet, or the engines behind it, do not know."""
+    column = pl.col(name)
+    if dtype == pl.Int128 or dtype == pl.UInt64:
+        return column.cast(pl.String)  # digits beyond Int64 stay as text
+    if _has_empty_struct(dtype):
+        return _json(name, dtype)
+    return column
+
+
+def _has_empty_struct(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return not dtype.fields or any(_has_empty_struct(f.dtype) for f in dtype.fields)
+    return isinstance(dtype, pl.List) and _has_empty_struct(dtype.inner)
+
+
+def unite(one: Any, other: Any) -> pl.DataType:
+    """The type that both can become without loss, String where there is none."""
+    if one == other or other == pl.Null:
+        return one  # type: ignore[no-any-return]
+    if one == pl.Null:
+        return other  # type: ignore[no-any-return]
+    if one.is_integer() and other.is_integer():
+        return pl.Int64()
+    if one.is_numeric() and other.is_numeric():
+        return pl.Float64()
+    if isinstance(one, pl.List) and isinstance(other, pl.List):
+        inner = unite(one.inner, other.inner)
+        nested = any(isinstance(d, pl.List | pl.Struct) for d in (one.inner, other.inner))
+        return pl.String() if nested and inner == pl.String else pl.List(inner)
+    if isinstance(one, pl.Struct) and isinstance(other, pl.Struct):
+        fields: dict[str, Any] = {f.name: f.dtype for f in one.fields}
+        for f in other.fields:
+            fields[f.name] = unite(fields[f.name], f.dtype) if f.name in fields else f.dtype
+        if any(_lossy(f.dtype, fields[f.name]) for s in (one, other) for f in s.fields):
+            return pl.String()
+        return pl.Struct(fields)
+    return pl.String()
+
+
+def _lossy(source: Any, target: Any) -> bool:
+    """Whether a cast inside a struct would make text of something else, and not as JSON writes it."""
+    return target == pl.String and source not in (pl.String, pl.Null)
+
+
+def _settled(dtype: Any) -> pl.DataType:
+    """Null, which no stored column may be, as String; inside lists and structs too."""
+    if dtype == pl.Null:
+        return pl.String()
+    if isinstance(dtype, pl.List):
+        return pl.List(_settled(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({f.name: _settled(f.dtype) for f in dtype.fields})
+    return dtype  # type: ignore[no-any-return]
+
+
+def _as(name: str, source: Any, target: pl.DataType) -> pl.Expr:
+    if source is None:
+        return pl.lit(None, dtype=target).alias(name)
+    if source == target:
+        return pl.col(name)
+    if target == pl.String and isinstance(source, pl.List | pl.Struct):
+        return _json(name, source)
+    return pl.col(name).cast(target)
+
+
+def _json(name: str, dtype: Any) -> pl.Expr:
+    """A list or struct column as JSON text; null stays null."""
+    column = pl.col(name)
+    if isinstance(dtype, pl.Struct):
+        text = column.struct.json_encode()
+    else:  # only structs are encoded: {"":[…]} without its first four and last characters
+        wrapped = pl.struct(column.alias("")).struct.json_encode()
+        text = wrapped.str.slice(4).str.head(-1)
+    return pl.when(column.is_not_null()).then(text).alias(name)

@@ -1,0 +1,283 @@
+"""The csv collector on real files: what users have, and what would lose rows without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.collectors.csv import CsvCollector
+from service.kit import errors
+from service.steps.context import Context
+from service.steps.files import Files
+from service.steps.polars_frame import PolarsFrame
+from tests.unit.steps.site import context
+
+FILE = "data.csv"
+REFUSED = "refused"
+
+
+def collector(**config: Any) -> CsvCollector:
+    return msgspec.convert({"type": "csv", "file_path": FILE, **config}, CsvCollector)
+
+
+def surroundings(tmp_path: Path) -> Context:
+    uploads, staging = tmp_path / "uploads", tmp_path / "staging"
+    uploads.mkdir(exist_ok=True)
+    staging.mkdir(exist_ok=True)
+    return context(staging, files=Files((uploads,)))
+
+
+def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) -> tuple[pl.DataFrame, Context]:
+    """The rows of one file (or several), and what was said; the counted rows are checked on the way."""
+    ctx = surroundings(tmp_path)
+    files = body if isinstance(body, dict) else {FILE: body.encode() if isinstance(body, str) else body}
+    for name, content in files.items():
+        (tmp_path / "uploads" / name).write_bytes(content)
+    counted: list[int] = []
+    ctx.on_rows = counted.append
+    settings = collector(**config)
+    assert list(settings.problems()) == []
+    frame = asyncio.run(settings.collect(ctx))
+    assert isinstance(frame, PolarsFrame)
+    rows = frame.lazy.collect(engine="streaming")
+    assert sum(counted) == len(rows)
+    return rows, ctx
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "config", "wanted"),
+    [
+        ("plain", b"a,b\n1,x\n2,y\n", {}, [(1, "x"), (2, "y")]),
+        ("no last line end", b"a,b\n1,x\n2,y", {}, [(1, "x"), (2, "y")]),
+        ("byte order mark", b"\xef\xbb\xbfa,b\n1,x\n", {}, [(1, "x")]),
+        ("CRLF", b"a,b\r\n1,x\r\n2,y\r\n", {}, [(1, "x"), (2, "y")]),
+        ("CR only", b"a,b\r1,x\r2,y\r", {}, [(1, "x"), (2, "y")]),
+        ("UTF-16 with its mark", "a,b\n1,ö\n".encode("utf-16"), {}, [(1, "ö")]),
+        ("UTF-16 without a mark", "a,b\n1,ö\n".encode("utf-16-le"), {"encoding": "utf-16-le"}, [(1, "ö")]),
+        ("UTF-16 unsaid", "a,b\n1,ö\n".encode("utf-16-le"), {}, REFUSED),
+        ("latin-1", "a,b\n1,ö\n".encode("latin-1"), {"encoding": "latin-1"}, [(1, "ö")]),
+        ("lossy", b"a,b\n1,\xff\n", {"encoding": "utf-8-lossy"}, [(1, "\ufffd")]),
+        ("open quote", b'a,b\n1,"x\n2,y\n3,z\n', {}, REFUSED),
+        ("open quote at the end", b'a,b\n1,x\n2,"y', {}, REFUSED),
+        ("stray quote", b'a,b\n1,5" pipe\n2,y\n', {}, REFUSED),
+        ("stray quote, said", b'a,b\n1,5" pipe\n2,y\n', {"quote_char": None}, [(1, '5" pipe'), (2, "y")]),
+        ("quotes", b'a,b\n1,"x, ""y""\nz"\n2,y\n', {}, [(1, 'x, "y"\nz'), (2, "y")]),
+        ("zero byte", b"a,b\n1,x\0y\n", {}, REFUSED),
+        ("long row", b"a,b\n1,x\n2,y,z\n", {}, REFUSED),
+        ("short row", b"a,b\n1,x\n2\n", {}, REFUSED),
+        ("blank lines at the end", b"a,b\n1,x\n\n\n", {}, [(1, "x")]),
+        ("CRLF blank lines at the end", b"a,b\r\n1,x\r\n\r\n", {}, [(1, "x")]),
+        ("header only", b"a,b\n", {}, []),
+        ("empty", b"", {}, REFUSED),
+        ("blank", b" \n\n", {}, REFUSED),
+        ("quoted header over lines", b'"a\nx",b\n1,x\n', {}, [(1, "x")]),
+        ("missing values", b'a,b\n,x\n2,\n3,""\n', {}, [(None, "x"), (2, None), (3, "")]),
+        ("null values", b"a,b\n-,x\n2,n/a\n", {"null_values": ["-", "n/a"]}, [(None, "x"), (2, None)]),
+        ("no header", b"1,x\n2,y\n", {"has_header": False}, [(1, "x"), (2, "y")]),
+        ("lines to skip", b'it"s a\nreport\na,b\n1,x\n', {"skip_rows": 2}, [(1, "x")]),
+        ("comments", b'# say "hi\na,b\n# c\n1,x\n', {"comment_prefix": "#"}, [(1, "x")]),
+        ("semicolons", b"a;b\n1,5;x\n", {"separator": ";", "decimal_comma": True}, [(1.5, "x")]),
+        ("tabs", b"a\tb\n1\tx\n", {"separator": "\t"}, [(1, "x")]),
+        ("gzip", gzip.compress(b"a,b\n1,x\n"), {}, [(1, "x")]),
+        ("gzip, two members", gzip.compress(b"a,b\n1,x\n") + gzip.compress(b"2,y\n"), {}, [(1, "x"), (2, "y")]),
+        ("zstd", pa.compress(b"a,b\n1,x\n", codec="zstd", asbytes=True), {}, [(1, "x")]),
+        ("gzip of UTF-16", gzip.compress("a,b\n1,ö\n".encode("utf-16")), {}, [(1, "ö")]),
+        ("torn gzip", gzip.compress(b"a,b\n1,x\n" * 999)[:-20], {}, REFUSED),
+        ("zip", b"PK\x03\x04....", {}, REFUSED),
+        ("Parquet", b"PAR1....", {}, REFUSED),
+        ("wrong codec", b"a,b\n1,\xff\n", {"encoding": "ascii"}, REFUSED),
+    ],
+)
+def test_every_row_or_an_error(
+    name: str, body: bytes, config: dict[str, Any], wanted: list[tuple[Any, ...]] | str, tmp_path: Path
+) -> None:
+    if wanted == REFUSED:
+        with pytest.raises(errors.Permanent) as caught:
+            read(tmp_path, body, **config)
+        assert caught.value.message.startswith(f"{FILE}: ")
+        assert caught.value.details["step"] == "collectors[0]"
+        return
+    rows, _ = read(tmp_path, body, **config)
+    assert rows.rows() == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"a,b\n1,x\n2,y,z\n", "line 3: 3 fields where 2 are expected"),
+        (b"a,b\n1,x\n2\n3,z\n", "line 3: 1 fields where 2 are expected"),
+        (b'a,b\n1,x\n2,"y\n3,z\n', "line 3: a quoted field begins here and does not end"),
+        (b'a,b\n1,x\n2,"y"z"\n', "line 3: text follows the end of a quoted field"),
+        (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),
+        (b"", "empty"),
+        (b"a\0", "zero byte"),
+    ],
+)
+def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match=said):
+        read(tmp_path, body)
+
+
+def test_invalid_utf8_fails_where_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises((errors.Permanent, pl.exceptions.PolarsError), match=r"(?i)utf-8"):
+        read(tmp_path, b"a,b\n1,\xff\n")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (["1", "-2", ""], pl.Int64),
+        (["1", "2.5"], pl.Float64),
+        (["1e3", "nan", ".5"], pl.Float64),
+        (["00501", "10001"], pl.String),
+        (["+491511", "1"], pl.String),
+        (["-0", "1"], pl.String),
+        (["007.5"], pl.String),
+        (["9223372036854775807"], pl.Int64),
+        (["9223372036854775808"], pl.String),
+        (["12345678901234567", "1.5"], pl.String),
+        (["0.1234567890123456789"], pl.String),
+        (["nan", "inf"], pl.String),
+        (["true", "FALSE", ""], pl.Boolean),
+        (["true", "1"], pl.String),
+        (["2024-01-02"], pl.String),
+        (["", ""], pl.String),
+        ([" 1", "2"], pl.String),
+        (["0x10"], pl.String),
+        (["1_000"], pl.String),
+    ],
+)
+def test_inference_loses_nothing(values: Sequence[str], dtype: pl.DataType, tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, "k,v\n" + "".join(f"r,{v}\n" for v in values))
+    assert rows.schema["v"] == dtype
+    if dtype == pl.String:
+        assert rows["v"].to_list() == [v or None for v in values]
+
+
+def test_dates_are_inferred_only_when_asked(tmp_path: Path) -> None:
+    body = "d,t,z\n2024-01-02,2024-01-02 03:04:05,2024-01-02T03:04:05+02:00\n"
+    rows, _ = read(tmp_path, body, try_parse_dates=True)
+    assert rows.dtypes == [pl.Date, pl.Datetime("us"), pl.Datetime("us")]
+    assert str(rows["z"][0]) == "2024-01-02 01:04:05"
+
+
+BIG = [str(i % 1000) for i in range(400_000)]
+
+
+@pytest.mark.parametrize("late", ["abc", "00501", "1.5"])
+def test_a_sample_that_misleads_fails_with_column_file_and_hint(late: str, tmp_path: Path) -> None:
+    values = list(BIG)
+    values[230_000] = late  # between the blocks of the sample
+    with pytest.raises(pl.exceptions.PolarsError) as caught:
+        read(tmp_path, "k,v\n" + "".join(f"row,{v}\n" for v in values), infer_rows=1000)
+    for part in ("'v'", late, FILE, "under schema"):
+        assert part in str(caught.value)
+
+
+def test_the_sample_comes_from_all_over_the_file(tmp_path: Path) -> None:
+    values = list(BIG)
+    values[200_000:220_000] = ["00501"] * 20_000
+    body = "k,v\n" + "".join(f'"row, ""{i}"" and\nmore",{v}\n' for i, v in enumerate(values))
+    rows, _ = read(tmp_path, body)
+    assert rows.schema["v"] == pl.String
+    assert rows["v"].to_list() == values
+
+
+def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
+    body = "id;at;price;ok;kind\n00501;2024-05-01;1,50;yes;a\n"
+    schema = {"id": "string", "at": "date", "price": "decimal(10,2)", "ok": "boolean", "kind": "enum(a,b)"}
+    rows, _ = read(tmp_path, body, separator=";", decimal_comma=True, schema=schema)
+    assert [str(v) for v in rows.row(0)] == ["00501", "2024-05-01", "1.50", "True", "a"]
+    with pytest.raises(pl.exceptions.PolarsError, match=rf"'id'.*x1 \(in {FILE}: schema\.id says int64"):
+        read(tmp_path, "id\nx1\n", schema={"id": "int64"})
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "said"),
+    [
+        ({"schema": {"ida": "int64"}}, "schema.ida", "did you mean 'id'"),
+        ({"columns": ["nix"]}, "columns", "there are id, name"),
+        ({"column_names": ["a"]}, "column_names", "has 2 columns"),
+        ({"file_path": "gone.csv"}, "file_path", "no file 'gone.csv'"),
+        ({"file_path": [FILE, "gone.csv"]}, "file_path[1]", "no file 'gone.csv'"),
+        ({"file_path": "../staging/x"}, "file_path", "no file"),
+    ],
+)
+def test_settings_that_the_files_contradict(config: dict[str, Any], field: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent) as caught:
+        read(tmp_path, {FILE: b"id,name\n1,x\n"}, **config)
+    assert caught.value.details["field"] == field
+    assert said in caught.value.message
+
+
+def test_several_files_unite_by_name(tmp_path: Path) -> None:
+    files = {"a1.csv": b"id,x\n1,2\n", "a2.csv": b"y,id\nq,00501\n", "a3.csv": b"", "a4.csv": b"id\n"}
+    rows, ctx = read(tmp_path, files, file_path="a*.csv")
+    assert rows.to_dicts() == [{"id": "1", "x": 2, "y": None}, {"id": "00501", "x": None, "y": "q"}]
+    assert [w["code"] for w in ctx.warnings] == ["empty_file"]
+    listed, _ = read(tmp_path, files, file_path=["a2.csv", "a1.csv", "a2.csv"], columns=["id"])
+    assert listed.rows() == [("00501",), ("1",)]
+
+
+def test_names_that_repeat_or_are_missing(tmp_path: Path) -> None:
+    rows, ctx = read(tmp_path, b"a,,a,a_2\n1,2,3,4\n")
+    assert rows.to_dicts() == [{"a": 1, "column_2": 2, "a_3": 3, "a_2": 4}]
+    assert [w["code"] for w in ctx.warnings] == ["duplicate_column"]
+    renamed, ctx = read(tmp_path, b"a,,a\n1,2,3\n", column_names=["x", "y", "z"], columns=["z", "x"])
+    assert renamed.to_dicts() == [{"z": 3, "x": 1}]
+    assert ctx.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"file_path": "http://x/y.csv"}, "file_path"),
+        ({"file_path": ["a.csv", "s3://x/y.csv"]}, "file_path[1]"),
+        ({"file_path": "~/x.csv"}, "file_path"),
+        ({"separator": '"'}, "quote_char"),
+        ({"separator": "\n"}, "separator"),
+        ({"decimal_comma": True}, "decimal_comma"),
+        ({"encoding": "klingon"}, "encoding"),
+        ({"encoding": "zlib"}, "encoding"),
+        ({"column_names": ["a", "a"]}, "column_names"),
+        ({"columns": ["a", "a"]}, "columns"),
+        ({"schema": {"a": "int65"}}, "schema.a"),
+        ({"schema": {"a": "list(int64)"}}, "schema.a"),
+    ],
+)
+def test_problems_are_found_without_a_file(config: dict[str, Any], field: str) -> None:
+    assert [p.field for p in collector(**config).problems()] == [field]
+
+
+@pytest.mark.parametrize(
+    "config", [{"on_malformed": "skip"}, {"separator": "||"}, {"separator": "ö"}, {"file_path": []}, {"skip_rows": -1}]
+)
+def test_what_is_not_built_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        collector(**config)
+
+
+def test_the_example_is_valid() -> None:
+    assert list(msgspec.convert(CsvCollector.EXAMPLE, CsvCollector).problems()) == []
+
+
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(st.tuples(CELL, CELL), max_size=8), eol=st.sampled_from(["\n", "\r\n"]))
+def test_any_cells_come_back(cells: list[tuple[str, str]], eol: str, tmp_path: Path) -> None:
+    quoted = [['"' + c.replace('"', '""') + '"' for c in row] for row in cells]
+    body = eol.join(["a,b", *(",".join(row) for row in quoted)]) + eol
+    rows, _ = read(tmp_path, body, infer_rows=0)
+    assert rows.rows() == cells
