@@ -34,12 +34,12 @@ async def chunks(request: Asked, most: int) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(SECONDS):
-                message = await request.receive()
+                message: Any = await request.receive()
         except TimeoutError:
             raise _too_slow() from None
         if message["type"] == "http.disconnect":
             raise errors.Invalid("the client went away before the body was complete")
-        part = message.get("body", b"")
+        part: bytes = message.get("body", b"")
         seen += len(part)
         if seen > most:
             raise _too_large(most)

@@ -7,6 +7,7 @@ asking, how often they may; on the way out the headers that every answer carries
 from __future__ import annotations
 
 import structlog
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import failures
@@ -40,7 +41,7 @@ class Envelope:
         self._throttle = Throttle(services.settings.rate_limit_per_minute, services.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])  # of several the last; those that matter are counted in _refuse

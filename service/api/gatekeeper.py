@@ -7,7 +7,7 @@ then demands its role (``authorise``, a guard of the whole application: a route 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -33,7 +33,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a kind of token, not one
     expires_in: int = 86400
 
 

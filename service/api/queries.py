@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -41,22 +42,29 @@ def read(request: Asked, kind: type[T]) -> T:
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for name, text in request.query_params.multi_items():
+    for name, text in _pairs(request.scope["query_string"]):
         field = fields.get(name)
         if field is None:
             known = f" (known: {', '.join(fields)})" if fields else ""
-            problems.append(Problem(str(name), f"unknown parameter{errors.did_you_mean(str(name), fields)}{known}"))
+            problems.append(Problem(name, f"unknown parameter{errors.did_you_mean(name, fields)}{known}"))
         elif name in values:
             problems.append(Problem(name, "is there twice"))
         else:
             try:
-                values[name] = msgspec.convert(str(text), field.type, strict=False)
+                values[name] = msgspec.convert(text, field.type, strict=False)
             except msgspec.ValidationError as error:
                 values[name] = None
                 problems.append(Problem(name, str(error)))
     if problems:
         raise errors.Invalid.of(problems, "query string")
     return kind(**values)
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise errors.Invalid(f"the query string cannot be read: {error}", field="query") from None
 
 
 def listed(items: list[Any], total: int, page: Any) -> dict[str, Any]:
