@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 from litestar import Response, delete, get, post, put
+from litestar.params import FromPath
 
 from service.api import bodies, examples, queries, views
 from service.api.describing import JSON, Answer, Sent, route
@@ -25,7 +26,7 @@ _LOCATION = {"Location": "Where it is found from now on."}
 class ListQuery(Page, frozen=True, kw_only=True):
     """Which pipelines to list."""
 
-    q: Annotated[str | None, about("Only names that contain this.", max_length=63)] = None
+    q: Annotated[str, about("Only names that contain this.", max_length=63)] | None = None
 
 
 class ConfigQuery(queries.Nothing, frozen=True, kw_only=True):
@@ -127,7 +128,7 @@ async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
         query=ConfigQuery,
     ),
 )
-async def read_config(request: Asked, services: Given, name: str) -> Response[dict[str, Any]]:
+async def read_config(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
     wanted = queries.read(request, ConfigQuery).revision
     record = await known(services, name, wanted)
     headers = {"etag": f'"{record.revision}"', "cache-control": "private, no-cache"}
@@ -147,7 +148,7 @@ async def read_config(request: Asked, services: Given, name: str) -> Response[di
         headers={"If-Match": "Change only if this is still the revision (as ETag gave it)."},
     ),
 )
-async def change_config(request: Asked, services: Given, name: str) -> Response[views.Saved]:
+async def change_config(request: Asked, services: Given, name: FromPath[str]) -> Response[views.Saved]:
     await known(services, name)
     if_match = revision_of(request.headers.get("if-match"))
     pipeline = await _decoded(request, services)
@@ -178,7 +179,7 @@ async def change_config(request: Asked, services: Given, name: str) -> Response[
         query=DeleteQuery,
     ),
 )
-async def delete_pipeline(request: Asked, services: Given, name: str) -> views.Message:
+async def delete_pipeline(request: Asked, services: Given, name: FromPath[str]) -> views.Message:
     purge = queries.read(request, DeleteQuery).purge
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
@@ -211,7 +212,7 @@ async def delete_pipeline(request: Asked, services: Given, name: str) -> views.M
         query=ExecuteQuery,
     ),
 )
-async def execute(request: Asked, services: Given, name: str) -> Response[dict[str, Any]]:
+async def execute(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
     wait = queries.read(request, ExecuteQuery).wait
     await bodies.nothing(request, services.settings.max_body_bytes)
     run = await services.supervisor.execute(checked(name), request.user.username)
@@ -232,7 +233,7 @@ async def execute(request: Asked, services: Given, name: str) -> Response[dict[s
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
-async def read_status(request: Asked, services: Given, name: str) -> views.Status:
+async def read_status(request: Asked, services: Given, name: FromPath[str]) -> views.Status:
     queries.read(request, queries.Nothing)
     record = await known(services, name)
     return views.status(name, await services.supervisor.newest(record.id))
@@ -249,7 +250,7 @@ async def read_status(request: Asked, services: Given, name: str) -> views.Statu
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
-async def read_stats(request: Asked, services: Given, name: str) -> views.Stats:
+async def read_stats(request: Asked, services: Given, name: FromPath[str]) -> views.Stats:
     queries.read(request, queries.Nothing)
     record = await known(services, name)
     return views.stats(await asyncio.to_thread(services.history.statistics, record.id))

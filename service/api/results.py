@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
+from litestar.params import FromPath
 
 from service.api import examples, queries, relay, views
 from service.api.describing import Answer, route
@@ -31,10 +32,10 @@ class DataQuery(queries.Nothing, frozen=True, kw_only=True):
     """Which rows, in which form."""
 
     version: Number | None = None
-    columns: Annotated[str | None, about("Only these columns, in this order: `a,b`.")] = None
-    filter: Annotated[str | None, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] = None
-    sort: Annotated[str | None, about("Columns to sort by, `-` for descending: `city,-price`.")] = None
-    limit: Annotated[int | None, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] = None
+    columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
+    filter: Annotated[str, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] | None = None
+    sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
+    limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
     offset: Offset = 0
     format: Format | None = None
 
@@ -71,7 +72,7 @@ async def _version(services: Given, name: str, number: int | None) -> Version:
         headers={"If-None-Match": "An ETag of before: answers 304 where nothing changed."},
     ),
 )
-async def read_data(request: Asked, services: Given, name: str) -> Response[Any]:
+async def read_data(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
     asked = queries.read(request, DataQuery)
     form = relay.format_of(request, asked.format)
     version = await _version(services, name, asked.version)
@@ -115,7 +116,7 @@ def _matches(if_none_match: str | None, tag: str) -> bool:
         query=VersionQuery,
     ),
 )
-async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: str) -> Response[bytes]:
+async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: FromPath[str]) -> Response[bytes]:
     version = await _version(services, name, queries.read(request, VersionQuery).version)
     return Response(await schemas.of(version), media_type="application/json")
 
@@ -132,7 +133,7 @@ async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, na
         query=VersionQuery,
     ),
 )
-async def read_profile(request: Asked, services: Given, name: str) -> views.Profiles:
+async def read_profile(request: Asked, services: Given, name: FromPath[str]) -> views.Profiles:
     version = await _version(services, name, queries.read(request, VersionQuery).version)
     return views.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
 
@@ -149,7 +150,7 @@ async def read_profile(request: Asked, services: Given, name: str) -> views.Prof
         query=Page,
     ),
 )
-async def list_versions(request: Asked, services: Given, name: str) -> dict[str, Any]:
+async def list_versions(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
     page = queries.read(request, Page)
     record = await known(services, name)
     # One more than the page, for the differences of its last.
@@ -171,7 +172,9 @@ async def list_versions(request: Asked, services: Given, name: str) -> dict[str,
         errors=_NONE,
     ),
 )
-async def read_version(request: Asked, services: Given, name: str, number: str) -> views.VersionView:
+async def read_version(
+    request: Asked, services: Given, name: FromPath[str], number: FromPath[str]
+) -> views.VersionView:
     queries.read(request, queries.Nothing)
     version = await _version(services, name, version_of(number, name))
     before = await _version(services, name, version.version - 1) if version.version > 1 else None

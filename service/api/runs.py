@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from service.api import bodies, examples, queries, views
 from service.api.describing import Answer, route
@@ -26,7 +27,7 @@ _BLOCK = 64 * 1024
 class RunsQuery(Page, frozen=True, kw_only=True):
     """Which runs to list."""
 
-    status: Annotated[Status | None, about("Only runs that stand like this.")] = None
+    status: Annotated[Status, about("Only runs that stand like this.")] | None = None
 
 
 @get(
@@ -41,7 +42,7 @@ class RunsQuery(Page, frozen=True, kw_only=True):
         query=RunsQuery,
     ),
 )
-async def list_runs(request: Asked, services: Given, name: str) -> dict[str, Any]:
+async def list_runs(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
     page = queries.read(request, RunsQuery)
     record = await known(services, name)
     found, total = await asyncio.to_thread(
@@ -62,7 +63,7 @@ async def list_runs(request: Asked, services: Given, name: str) -> dict[str, Any
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def read_run(request: Asked, services: Given, run_id: str) -> dict[str, Any]:
+async def read_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
     queries.read(request, queries.Nothing)
     return views.run(await services.supervisor.run(run_id))
 
@@ -78,7 +79,7 @@ async def read_run(request: Asked, services: Given, run_id: str) -> dict[str, An
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def cancel_run(request: Asked, services: Given, run_id: str) -> dict[str, Any]:
+async def cancel_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
     queries.read(request, queries.Nothing)
     await bodies.nothing(request, services.settings.max_body_bytes)
     return views.run(await services.supervisor.cancel(run_id))
@@ -101,7 +102,7 @@ async def cancel_run(request: Asked, services: Given, run_id: str) -> dict[str, 
         headers={"Last-Event-ID": "The last event that was seen."},
     ),
 )
-async def follow(request: Asked, services: Given, run_id: str) -> Relay:
+async def follow(request: Asked, services: Given, run_id: FromPath[str]) -> Relay:
     queries.read(request, queries.Nothing)
     after = _last_event(request.headers.get("last-event-id"))
     await services.supervisor.run(run_id)  # a run that is not there is an answer of its own
@@ -163,7 +164,7 @@ async def _following(events: AsyncIterator[Event]) -> Event:
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def read_log(request: Asked, services: Given, run_id: str) -> Response[Any]:
+async def read_log(request: Asked, services: Given, run_id: FromPath[str]) -> Response[Any]:
     queries.read(request, queries.Nothing)
     run = await services.supervisor.run(run_id)
     return Relay(_blocks(services.layout.log(run.run_id)), media_type="application/x-ndjson")

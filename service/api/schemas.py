@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Annotated
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from service.api.services import Services
 from service.model.version import Version
@@ -40,5 +40,5 @@ class Schemas:
         return await self._services.engine.schema(self._services.source_of(version))
 
 
-GivenSchemas = Annotated[Schemas, Dependency(skip_validation=True)]
+GivenSchemas = NamedDependency[SkipValidation[Schemas]]
 """The type of a handler's ``schemas`` parameter."""

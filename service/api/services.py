@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
@@ -110,7 +111,7 @@ class Services:
     workers_alive: Callable[[], Awaitable[bool]]
 
 
-Given = Annotated[Services, Dependency(skip_validation=True)]
+Given = NamedDependency[SkipValidation[Services]]
 """The type of a handler's ``services`` parameter."""
 
 Asked = Request[User, Claims, State]

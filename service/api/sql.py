@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from service.api import bodies, examples, queries, relay, views
 from service.api.describing import Answer, Sent, route
@@ -30,8 +31,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     sql: Annotated[str, msgspec.Meta(min_length=1, description='One SELECT; `orders` is a table, `"orders@3"` too.')]
     parameters: list[Any] | dict[str, Any] | None = None
-    limit: Annotated[int | None, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] = None
-    timeout_seconds: Annotated[float | None, msgspec.Meta(gt=0, description="End it after this time.")] = None
+    limit: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="End it after this time.")] | None = None
 
 
 class FormQuery(queries.Nothing, frozen=True, kw_only=True):
@@ -97,7 +98,7 @@ async def list_tables(request: Asked, services: Given) -> dict[str, Any]:
         errors=("NOT_FOUND",),
     ),
 )
-async def read_table(request: Asked, services: Given, table: str) -> views.TableView:
+async def read_table(request: Asked, services: Given, table: FromPath[str]) -> views.TableView:
     queries.read(request, queries.Nothing)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
     if found is None:
