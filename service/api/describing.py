@@ -48,6 +48,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     body: Sent | None
     headers: dict[str, str]
 
+    def __deepcopy__(self, _: dict[int, Any]) -> Description:
+        """Litestar copies a handler's options for each layer; this value never changes."""
+        return self
+
 
 class Options(TypedDict):
     """The keyword arguments of a Litestar route decorator."""

@@ -66,9 +66,11 @@ def _loader() -> Any:
 def _checked(value: Any) -> Any:
     """``value``, if it is not too deep, all its keys are strings and none of its strings has a NUL."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for depth in range(DEEPEST + 1):
         below: list[Any] = []
         for item in level:
+            if depth == DEEPEST and isinstance(item, dict | list):
+                raise _too_deep()
             if isinstance(item, dict):
                 if not all(isinstance(key, str) for key in item):
                     raise errors.Invalid("the keys of an object must be strings", code="INVALID_JSON")
@@ -83,10 +85,8 @@ def _checked(value: Any) -> Any:
                 raise errors.Invalid("numbers must be finite", code="INVALID_JSON")
             elif item is not None and not isinstance(item, bool | int | float):
                 raise errors.Invalid(f"a {type(item).__name__} is no JSON value", code="INVALID_JSON")
-        if not below:
-            return value
         level = below
-    raise _too_deep()
+    return value
 
 
 def _too_deep() -> errors.Invalid:

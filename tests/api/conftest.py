@@ -18,6 +18,7 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
+from service.kit import ids
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
@@ -113,7 +114,7 @@ def anonymous(app: Litestar) -> Iterator[TestClient[Litestar]]:
 
 def bearer(services: Services, role: str) -> dict[str, str]:
     """The headers of a user with that role."""
-    return {"authorization": f"Bearer {services.tokens.issue(role, 'fam_' + role)}"}
+    return {"authorization": f"Bearer {services.tokens.issue(role, ids.new('fam'))}"}
 
 
 @pytest.fixture
