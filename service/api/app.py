@@ -1,0 +1,81 @@
+"""App: the handlers, put together. Nothing is built at import; ``create_app`` is given everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from service.api import auth, explorer, failures, files, gatekeeper, health, openapi, pipelines, results, runs, sql
+from service.api.envelope import Envelope
+from service.api.gatekeeper import Gatekeeper
+from service.api.schemas import Schemas
+from service.api.services import Services
+
+BASE = "/api/v1"
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+_API: Sequence[ControllerRouterHandler] = [
+    *pipelines.HANDLERS,
+    *results.HANDLERS,
+    *runs.HANDLERS,
+    *sql.HANDLERS,
+    *files.HANDLERS,
+    *auth.HANDLERS,
+]
+_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *explorer.HANDLERS]
+
+
+def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
+    """The application over ``services``; ``lifespan`` runs around its serving."""
+    keeper, schemas = Gatekeeper(services), Schemas(services)
+    document: list[bytes] = []
+
+    def _services() -> Services:
+        return services
+
+    def _keeper() -> Gatekeeper:
+        return keeper
+
+    def _schemas() -> Schemas:
+        return schemas
+
+    def _document() -> bytes:
+        if not document:
+            document.append(openapi.encoded(app, services.registry))
+        return document[0]
+
+    app = Litestar(
+        [Router(BASE, route_handlers=_API), *_OPEN],
+        dependencies={
+            "services": Provide(_services, sync_to_thread=False),
+            "gatekeeper": Provide(_keeper, sync_to_thread=False),
+            "schemas": Provide(_schemas, sync_to_thread=False),
+            "openapi": Provide(_document, sync_to_thread=False),
+        },
+        guards=[gatekeeper.authorise],
+        exception_handlers={Exception: failures.handle},
+        cors_config=_cors(services.settings.cors_origins),
+        lifespan=list(lifespan),
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # api.bodies bounds them, each as its route wants
+        debug=False,
+    )
+    app.asgi_handler = Envelope(app.asgi_handler, services, keeper)
+    return app
+
+
+def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "X-Request-ID"],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Disposition"],
+    )

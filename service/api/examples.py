@@ -1,0 +1,180 @@
+"""Examples: the values that OpenAPI shows. One pipeline, ``orders``, runs through all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+AT, THEN = "2026-01-01T06:00:00Z", "2026-01-01T06:00:02.5Z"
+RUN_ID = "run_019b7a3c5e00a1b2c3d4e5f6"
+
+PIPELINE: dict[str, Any] = {
+    "name": "orders",
+    "description": "Orders of the shop",
+    "collectors": [{"type": "csv", "file_path": "orders.csv"}],
+    "processors": [
+        {"type": "cleaner", "config": {"cast": {"price": "float"}}},
+        {"type": "analyzer", "config": {}},
+    ],
+    "storage": [{"type": "parquet"}, {"type": "duckdb"}],
+}
+SAVED = {"message": "pipeline 'orders' created", "name": "orders", "revision": 1}
+STORED = [{"type": "parquet", "location": "warehouse/orders/v000003", "bytes": 18234, "state": "ready"}]
+RUN: dict[str, Any] = {
+    "run_id": RUN_ID,
+    "pipeline": "orders",
+    "revision": 1,
+    "status": "completed",
+    "phase": None,
+    "step": None,
+    "progress": 100.0,
+    "attempt": 1,
+    "version": 3,
+    "storage_location": "warehouse/orders/v000003",
+    "storage": STORED,
+    "rows_collected": 1000,
+    "rows_stored": 990,
+    "rows_rejected": 0,
+    "steps": [{"step": "collectors[0]", "duration": 0.021, "rows_in": None, "rows_out": 1000}],
+    "error": None,
+    "warnings": [],
+    "start_time": AT,
+    "end_time": THEN,
+    "duration": 2.5,
+    "peak_memory_bytes": 183500800,
+    "requested_by": "ann",
+    "queued_at": AT,
+}
+STATUS = {
+    **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
+    **{key: RUN[key] for key in ("rows_collected", "rows_stored", "start_time", "end_time", "duration")},
+    "name": "orders",
+}
+LINE = {
+    "name": "orders",
+    "table": "orders",
+    "description": "Orders of the shop",
+    "revision": 1,
+    "status": "completed",
+    "version": 3,
+    "created": AT,
+    "updated": AT,
+}
+STATS = {
+    "total_executions": 4,
+    "successful_executions": 3,
+    "failed_executions": 1,
+    "success_rate": 0.75,
+    "average_duration": 2.4,
+    "p50_duration": 2.5,
+    "p95_duration": 2.6,
+    "total_rows_processed": 2970,
+    "rows_per_second": 412.5,
+    "bytes_stored": 54702,
+    "versions": 3,
+    "last_execution": {
+        "run_id": RUN_ID,
+        "start_time": AT,
+        "end_time": THEN,
+        "duration": 2.5,
+        "status": "completed",
+        "rows_processed": 990,
+        "error": None,
+        "peak_memory_bytes": 183500800,
+        "steps": RUN["steps"],
+    },
+    "last_error": {"code": "STEP_FAILED", "message": "orders.csv: no such file", "details": {"step": "collectors[0]"}},
+}
+COLUMNS = [{"name": "order_id", "type": "BIGINT"}, {"name": "price", "type": "DOUBLE"}]
+POLARS_COLUMNS = [{"name": "order_id", "type": "Int64"}, {"name": "price", "type": "Float64"}]
+DATA = {
+    "pipeline": "orders",
+    "version": 3,
+    "columns": COLUMNS,
+    "data": [{"order_id": 1, "price": 9.5}],
+    "row_count": 1,
+    "total_rows": 990,
+    "limit": 1,
+    "offset": 0,
+    "next_offset": 1,
+}
+SCHEMA = {
+    "pipeline": "orders",
+    "version": 3,
+    "columns": [
+        {
+            "name": "price",
+            "type": "DOUBLE",
+            "polars_type": "Float64",
+            "nullable": True,
+            "unique_values": 412,
+            "missing_values": 20,
+            "min": 0.5,
+            "max": 199.0,
+            "mean": 49.9,
+            "std": 20.1,
+            "q25": 30.0,
+            "q50": 48.5,
+            "q75": 70.0,
+            "bytes": 3120,
+        }
+    ],
+    "row_count": 990,
+    "column_count": 1,
+    "data_types": {"price": "DOUBLE"},
+    "sample_data": [{"price": 9.5}],
+    "storage": [{"type": "parquet", "location": "warehouse/orders/v000003", "bytes": 18234}],
+    "approximate": False,
+}
+VERSION = {
+    "pipeline": "orders",
+    "version": 3,
+    "run_id": RUN_ID,
+    "revision": 1,
+    "rows": 990,
+    "bytes": 18234,
+    "columns": POLARS_COLUMNS,
+    "sources": [{"id": "csv_0", "type": "csv", "rows": 1000}],
+    "schema_changes": [{"column": "price", "change": "retyped", "before": "String", "after": "Float64"}],
+    "created": THEN,
+}
+PROFILES = {
+    "pipeline": "orders",
+    "version": 3,
+    "profiles": [{"row_count": 990, "column_count": 2, "duplicate_rows": 0, "columns": [], "warnings": []}],
+}
+TABLE = {
+    "name": "orders",
+    "pipeline": "orders",
+    "version": 3,
+    "row_count": 990,
+    "columns": POLARS_COLUMNS,
+    "created": THEN,
+}
+QUERY = {"sql": "SELECT count(*) AS n FROM orders WHERE price > $least", "parameters": {"least": 10}}
+RESULT = {
+    "columns": [{"name": "n", "type": "BIGINT"}],
+    "data": [{"n": 871}],
+    "row_count": 1,
+    "truncated": False,
+    "elapsed_ms": 12.4,
+}
+UPLOADED = {
+    "path": "orders.csv",
+    "bytes": 48211,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+}
+UPLOADED_LINE = {"path": "orders.csv", "bytes": 48211, "modified": AT}
+LOGIN = {"username": "ann", "password": "correct horse battery"}
+PAIR = {"access_token": "eyJ…", "refresh_token": "pr_…", "token_type": "bearer", "expires_in": 86400}
+USER = {"username": "ann", "role": "operator", "created": AT, "disabled": False}
+READINESS = {
+    "status": "ready",
+    "version": "0.1.0",
+    "checks": {"catalog": "ok", "disk": "ok", "workers": "ok"},
+    "sandbox": "landlock 7",
+}
+
+
+def page(item: Any) -> dict[str, Any]:
+    """A list with one item."""
+    return {"items": [item], "total": 1, "limit": 50, "offset": 0}

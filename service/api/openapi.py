@@ -1,0 +1,356 @@
+"""OpenAPI: the document of the API, made of the routes, of what they say of themselves, and of the plug-ins.
+
+The schema of a pipeline configuration is built from the registry: a new plug-in file is in it without another
+line. Litestar's own generator is not used, since it does not see bodies and queries that the handlers read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers.http_handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+import service
+from service.api import examples, failures, views
+from service.api.describing import JSON, Answer, Description, Sent
+from service.api.gatekeeper import PUBLIC
+from service.kit import errors
+from service.model import pipeline as model
+from service.steps.registry import Registry, Shelf, tag_of
+
+_REF = "#/components/schemas/{name}"
+_PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
+_TAGS = {
+    "Pipelines": "Configurations, and how their runs stand.",
+    "Results": "What runs stored: rows, schema, profile, versions.",
+    "Runs": "Executions of pipelines.",
+    "SQL": "Questions over all stored tables.",
+    "Files": "Uploads that collectors can name.",
+    "Authentication": "Tokens.",
+    "Service": "Health and this description.",
+}
+_PARAMETERS = {
+    "name": ("The pipeline's name.", "orders"),
+    "run_id": ("The run.", examples.RUN_ID),
+    "number": ("The version.", "3"),
+    "table": ("A table, `orders` or `orders@3`.", "orders"),
+    "path": ("Where the file is, relative to the uploads.", "orders.csv"),
+    "asset": ("The part's name.", "start.js"),
+}
+CODES: dict[str, tuple[int, str]] = {
+    "VALIDATION_ERROR": (400, "name: is required"),
+    "INVALID_JSON": (400, "the text is not JSON: JSON is malformed"),
+    "INVALID_SQL": (400, "Parser Error: syntax error at or near 'SELEC'"),
+    "SQL_NOT_ALLOWED": (400, "only one SELECT is allowed"),
+    "QUERY_TIMEOUT": (400, "the query took longer than 30 s"),
+    "QUERY_TOO_LARGE": (400, "the query needs more memory than it may have"),
+    "UNAUTHORIZED": (401, "the access token is not valid; log in with POST /api/v1/auth/token"),
+    "TOKEN_EXPIRED": (401, "the access token has expired; get a new one with POST /api/v1/auth/refresh"),
+    "INVALID_CREDENTIALS": (401, "the username or the password is wrong"),
+    "FORBIDDEN": (403, "this needs the role operator; 'ann' is viewer"),
+    "NOT_FOUND": (404, "there is no such thing"),
+    "PIPELINE_NOT_FOUND": (404, "there is no pipeline 'orders'"),
+    "RUN_NOT_FOUND": (404, "there is no run 'run_1'"),
+    "VERSION_NOT_FOUND": (404, "the pipeline 'orders' has no version 9"),
+    "NO_DATA": (404, "the pipeline 'orders' has no data yet"),
+    "NOT_ACCEPTABLE": (406, "there is no format 'xml'"),
+    "PIPELINE_EXISTS": (409, "a pipeline 'orders' exists"),
+    "PIPELINE_RUNNING": (409, "'orders' is being run"),
+    "TABLE_NAME_TAKEN": (409, "the table name 'orders' belongs to the pipeline 'shop'"),
+    "FILE_EXISTS": (409, "'orders' is something else already (a file or a folder)"),
+    "REVISION_CONFLICT": (412, "the configuration is at revision 3, not 2"),
+    "PAYLOAD_TOO_LARGE": (413, "the body is larger than 8388608 bytes"),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "send 'Content-Type: application/json'"),
+    "RATE_LIMITED": (429, "too many requests; at most 600 a minute"),
+    "INTERNAL_ERROR": (500, "the service failed to answer this"),
+    "OVERLOADED": (503, "too many runs are waiting; try again later"),
+}
+
+
+def encoded(app: Litestar, registry: Registry) -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(document(app, registry))
+
+
+def document(app: Litestar, registry: Registry) -> dict[str, Any]:
+    """The document of the routes of ``app`` with the plug-ins of ``registry``."""
+    routes = list(_routes(app))
+    named = [kind for _, _, said in routes for kind in _kinds(said)]
+    schemas = _Schemas([*named, *configurable(registry)])
+    paths: dict[str, dict[str, Any]] = {}
+    for path, handler, said in sorted(routes, key=lambda r: r[0]):
+        method = min(handler.http_methods).lower()
+        paths.setdefault(path, {})[method] = _operation(path, method, handler, said, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Penstock",
+            "version": service.__version__,
+            "summary": "Data pipelines and analytics as one service.",
+            "description": "Collect, process, version, and query data over REST. Log in with `POST /api/v1/auth/token` "
+            "and send the access token as `Authorization: Bearer …`. Every error has the same body, every answer an "
+            "`X-Request-ID` that the service's log carries too.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": configuration(registry, schemas),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "password": {
+                    "type": "oauth2",
+                    "flows": {
+                        "password": {
+                            "tokenUrl": "/api/v1/auth/token",
+                            "refreshUrl": "/api/v1/auth/refresh",
+                            "scopes": {},
+                        }
+                    },
+                },
+            },
+        },
+        "security": [{"token": []}, {"password": []}],
+    }
+
+
+def _routes(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler, Description]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                said = handler.opt.get("description")
+                if isinstance(said, Description):
+                    yield _PATH.sub(r"{\1}", route.path_format), handler, said
+
+
+def _kinds(said: Description) -> Iterator[Any]:
+    yield from (a.kind for a in said.answers if a.kind is not None)
+    yield from (f.type for f in msgspec.structs.fields(said.query))
+    if said.body is not None and said.body.kind is not None:
+        yield said.body.kind
+
+
+class _Schemas:
+    """The schemas of all types that routes name, with their components."""
+
+    def __init__(self, kinds: Iterable[Any]) -> None:
+        # All in one call: msgspec gives types of one name their full names then.
+        self._order = [views.FailureAnswer, *kinds]
+        schemas, self.components = msgspec.json.schema_components(self._order, ref_template=_REF)
+        self._found = list(schemas)
+
+    def name(self, kind: Any) -> str:
+        """The name of a struct's component."""
+        return str(self._found[self._order.index(kind)]["$ref"]).rpartition("/")[2]
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        """The schema of a type; a list of something is a page of it."""
+        found = self._found[self._order.index(kind)]
+        if getattr(kind, "__origin__", None) is not list:
+            return dict(found)
+        number = {"type": "integer", "minimum": 0}
+        return {
+            "type": "object",
+            "properties": {"items": found, "total": number, "limit": number, "offset": number},
+            "required": ["items", "total", "limit", "offset"],
+        }
+
+
+def _operation(
+    path: str, method: str, handler: HTTPRouteHandler, said: Description, schemas: _Schemas
+) -> dict[str, Any]:
+    is_open = handler.opt["role"] == PUBLIC
+    operation: dict[str, Any] = {
+        "operationId": handler.fn.__name__,
+        "tags": list(handler.tags or []),
+        "summary": handler.summary,
+        "description": handler.description,
+        "parameters": _parameters(path, said, schemas),
+        "responses": {str(a.status): _answer(a, schemas) for a in said.answers},
+    }
+    if said.body is not None:
+        operation["requestBody"] = _body(said.body, schemas)
+    if is_open:
+        operation["security"] = []
+    for status, codes in _failures(said, is_open=is_open).items():
+        operation["responses"].setdefault(str(status), _failed(status, codes))
+    return operation
+
+
+def _parameters(path: str, said: Description, schemas: _Schemas) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for name in _PATH.findall(path):
+        text, example = _PARAMETERS[name]
+        found.append(
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": text,
+                "schema": {"type": "string"},
+                "example": example,
+            }
+        )
+    for field in msgspec.structs.fields(said.query):
+        schema = _without_null(schemas.of(field.type))
+        text = schema.pop("description", "")
+        if field.default is not msgspec.NODEFAULT and field.default is not None:
+            schema["default"] = field.default
+        found.append({"name": field.encode_name, "in": "query", "description": text, "schema": schema})
+    for name, text in said.headers.items():
+        found.append({"name": name, "in": "header", "description": text, "schema": {"type": "string"}})
+    return found
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is left out, never null."""
+    options = [o for o in schema.get("anyOf", []) if o != {"type": "null"}]
+    if len(options) == 1:
+        return {**options[0], **{k: v for k, v in schema.items() if k != "anyOf"}}
+    if "enum" in schema:
+        return {**schema, "enum": [v for v in schema["enum"] if v is not None]}
+    return schema
+
+
+def _body(body: Sent, schemas: _Schemas) -> dict[str, Any]:
+    if body.pipeline:
+        schema: dict[str, Any] = {"$ref": _REF.format(name="PipelineConfiguration")}
+    elif body.kind is None:
+        schema = {}
+    else:
+        schema = schemas.of(body.kind)
+    content: dict[str, Any] = {"schema": schema} if schema else {}
+    if body.example is not None:
+        content["example"] = body.example
+    return {"required": True, "content": dict.fromkeys(body.media, content)}
+
+
+def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+    header = {"X-Request-ID": "Names this request in the log."}
+    shown: dict[str, Any] = {
+        "description": answer.text,
+        "headers": {
+            name: {"description": text, "schema": {"type": "string"}}
+            for name, text in {**header, **answer.headers}.items()
+        },
+    }
+    if answer.status == 304:
+        return shown
+    content: dict[str, Any] = {}
+    for media in answer.media:
+        described: dict[str, Any] = {}
+        if media == JSON and answer.kind is not None:
+            described["schema"] = schemas.of(answer.kind)
+        if answer.example is not None and (media == JSON or len(answer.media) == 1):
+            described["example"] = answer.example
+        content[media] = described
+    return {**shown, "content": content}
+
+
+def _failures(said: Description, *, is_open: bool) -> dict[int, list[str]]:
+    codes = list(said.errors)
+    if not is_open:
+        codes += ["UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN"]
+    codes.append("VALIDATION_ERROR")
+    if said.body is not None:
+        codes += ["PAYLOAD_TOO_LARGE"]
+    if said.body is not None and JSON in said.body.media:
+        codes += ["INVALID_JSON", "UNSUPPORTED_MEDIA_TYPE"]
+    codes += ["RATE_LIMITED", "INTERNAL_ERROR"]
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        found.setdefault(CODES[code][0], []).append(code)
+    return dict(sorted(found.items()))
+
+
+def _failed(status: int, codes: list[str]) -> dict[str, Any]:
+    header: dict[str, Any] = {"X-Request-ID": {"schema": {"type": "string"}}}
+    if status in (429, 503):
+        header["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "string"}}
+    if status == 401:
+        header["WWW-Authenticate"] = {"schema": {"type": "string"}}
+    return {
+        "description": " or ".join(f"`{code}`" for code in codes),
+        "headers": header,
+        "content": {
+            JSON: {
+                "schema": {"$ref": _REF.format(name="FailureAnswer")},
+                "examples": {
+                    code: {"value": failures.body_of(errors.PenstockError(CODES[code][1], code=code))} for code in codes
+                },
+            }
+        },
+    }
+
+
+def configurable(registry: Registry) -> list[Any]:
+    """The types that a pipeline configuration consists of."""
+    shelves: tuple[Shelf[Any], ...] = (registry.collectors, registry.processors, registry.storages)
+    return [model.Execution, model.Concat, model.Join, *(k for shelf in shelves for k in shelf.kinds.values())]
+
+
+def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
+    """All components: those of the routes, one for each plug-in, and ``PipelineConfiguration``."""
+    components = schemas.components
+    shelves: list[tuple[str, Shelf[Any]]] = [
+        ("Collector", registry.collectors),
+        ("Processor", registry.processors),
+        ("Storage", registry.storages),
+    ]
+    for title, shelf in shelves:
+        known = {tag_of(kind): schemas.name(kind) for kind in shelf.kinds.values()}
+        for tag, kind in shelf.kinds.items():
+            components[known[tag]]["examples"] = [kind.EXAMPLE]
+        if title == "Processor":
+            known = {tag: _wrapped(components, tag, name) for tag, name in known.items()}
+        references = {tag: _REF.format(name=name) for tag, name in sorted(known.items())}
+        components[title] = {
+            "oneOf": [{"$ref": reference} for reference in references.values()],
+            "discriminator": {"propertyName": "type", "mapping": references},
+        }
+    (name,), _ = msgspec.json.schema_components([model.Name], ref_template=_REF)
+    components["PipelineConfiguration"] = {
+        "title": "PipelineConfiguration",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name", "collectors"],
+        "properties": {
+            "name": name,
+            "description": {"type": ["string", "null"]},
+            "collectors": _several("Collector", minItems=1),
+            "combine": {"oneOf": [schemas.of(model.Concat), schemas.of(model.Join)]},
+            "processors": _several("Processor"),
+            "storage": _several("Storage", minItems=1, default=model.DEFAULT_STORAGE),
+            "execution": schemas.of(model.Execution),
+        },
+        "examples": [examples.PIPELINE],
+    }
+    return components
+
+
+def _several(name: str, **bounds: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"$ref": _REF.format(name=name)}, **bounds}
+
+
+def _wrapped(components: dict[str, Any], tag: str, name: str) -> str:
+    """A processor is written ``{"type": tag, "config": {its fields}}``: the tag moves out of its settings."""
+    settings = components[name]
+    example = settings.pop("examples")
+    settings["properties"].pop("type", None)
+    settings["required"] = [r for r in settings.get("required", []) if r != "type"]
+    wrapped = f"{name}Step"
+    components[wrapped] = {
+        "title": wrapped,
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type"],
+        "properties": {"type": {"enum": [tag]}, "config": {"$ref": _REF.format(name=name)}},
+        "examples": example,
+    }
+    return wrapped

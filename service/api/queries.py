@@ -1,0 +1,72 @@
+"""Queries: a route's query string as a struct. Its fields are the parameters that OpenAPI shows; others are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from service.api.services import Asked
+from service.kit import errors
+from service.kit.errors import Problem
+
+T = TypeVar("T", bound=msgspec.Struct)
+_MOST_OFFSET = 2**53
+
+
+def about(text: str, **bounds: Any) -> msgspec.Meta:
+    """A parameter's description and bounds."""
+    return msgspec.Meta(description=text, **bounds)
+
+
+Offset = Annotated[int, about("How many to pass over.", ge=0, le=_MOST_OFFSET)]
+Revision = Annotated[int, about("A revision of the configuration; the newest by default.", ge=1, le=2**31 - 1)]
+Number = Annotated[int, about("A version; the newest by default.", ge=1, le=2**31 - 1)]
+Format = Annotated[str, about("json, ndjson, csv, arrow or parquet; wins over Accept.", max_length=40)]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No parameters."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list."""
+
+    limit: Annotated[int, about("How many at most.", ge=1, le=1000)] = 50
+    offset: Offset = 0
+
+
+def read(request: Asked, kind: type[T]) -> T:
+    """The query string as ``kind``. Raises ``errors.Invalid`` with every problem, ``field`` naming the parameter."""
+    fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, text in _pairs(request.scope["query_string"]):
+        field = fields.get(name)
+        if field is None:
+            known = f" (known: {', '.join(fields)})" if fields else ""
+            problems.append(Problem(name, f"unknown parameter{errors.did_you_mean(name, fields)}{known}"))
+        elif name in values:
+            problems.append(Problem(name, "is there twice"))
+        else:
+            try:
+                values[name] = msgspec.convert(text, field.type, strict=False)
+            except msgspec.ValidationError as error:
+                values[name] = None
+                problems.append(Problem(name, str(error)))
+    if problems:
+        raise errors.Invalid.of(problems, "query string")
+    return kind(**values)
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise errors.Invalid(f"the query string cannot be read: {error}", field="query") from None
+
+
+def listed(items: list[Any], total: int, page: Any) -> dict[str, Any]:
+    """The form of every list."""
+    return {"items": items, "total": total, "limit": page.limit, "offset": page.offset}

@@ -1,0 +1,184 @@
+"""Results: the rows of a version, its schema and profile, and the versions that there are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get
+from litestar.params import FromPath
+
+from service.api import examples, queries, relay, views
+from service.api.describing import Answer, route
+from service.api.names import known, version_of
+from service.api.queries import Format, Number, Offset, Page, about
+from service.api.schemas import GivenSchemas
+from service.api.services import Asked, Given
+from service.model.version import Version
+
+_MEDIA = (
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+)
+_NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+
+
+class DataQuery(queries.Nothing, frozen=True, kw_only=True):
+    """Which rows, in which form."""
+
+    version: Number | None = None
+    columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
+    filter: Annotated[str, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] | None = None
+    sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
+    limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
+    offset: Offset = 0
+    format: Format | None = None
+
+
+class VersionQuery(queries.Nothing, frozen=True, kw_only=True):
+    """Which version."""
+
+    version: Number | None = None
+
+
+async def _version(services: Given, name: str, number: int | None) -> Version:
+    record = await known(services, name)
+    return await asyncio.to_thread(services.history.version, record.id, name, number)
+
+
+@get(
+    "/pipeline/{name:str}/data",
+    **route(
+        "viewer",
+        "Results",
+        "Read rows",
+        "The rows of the newest version, or of `version`, in their stored order unless `sort` says otherwise. JSON "
+        "answers a page; ndjson, csv, arrow and parquet stream everything that `limit` does not cut.",
+        Answer(
+            text="The rows.",
+            kind=dict[str, Any],
+            example=examples.DATA,
+            media=_MEDIA,
+            headers={"ETag": "Names the version and the query."},
+        ),
+        Answer(status=304, text="If-None-Match names what this would answer."),
+        errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
+        query=DataQuery,
+        headers={"If-None-Match": "An ETag of before: answers 304 where nothing changed."},
+    ),
+)
+async def read_data(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
+    asked = queries.read(request, DataQuery)
+    form = relay.format_of(request, asked.format)
+    version = await _version(services, name, asked.version)
+    tag = _tag(version, asked, form)
+    headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "Accept"}
+    if _matches(request.headers.get("if-none-match"), tag):
+        return Response(None, status_code=304, headers=headers)
+    answer = await services.engine.data(
+        services.source_of(version),
+        columns=[c.strip() for c in asked.columns.split(",")] if asked.columns else None,
+        filter=asked.filter,
+        sort=asked.sort,
+        limit=asked.limit,
+        offset=asked.offset,
+        format=form,
+    )
+    return relay.relayed(answer, f"{name}-v{version.version}", form, headers)
+
+
+def _tag(version: Version, asked: DataQuery, form: str) -> str:
+    question = msgspec.json.encode([version.run_id, msgspec.structs.replace(asked, version=None, format=form)])
+    return f'"v{version.version}-{hashlib.sha256(question).hexdigest()[:16]}"'
+
+
+def _matches(if_none_match: str | None, tag: str) -> bool:
+    if if_none_match is None:
+        return False
+    given = [t.strip().removeprefix("W/") for t in if_none_match.split(",")]
+    return "*" in given or tag in given
+
+
+@get(
+    "/pipeline/{name:str}/schema",
+    **route(
+        "viewer",
+        "Results",
+        "Read the schema",
+        "Columns with their types and figures, five rows, and where the version lies; from DuckDB's introspection.",
+        Answer(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
+        errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
+        query=VersionQuery,
+    ),
+)
+async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: FromPath[str]) -> Response[bytes]:
+    version = await _version(services, name, queries.read(request, VersionQuery).version)
+    return Response(await schemas.of(version), media_type="application/json")
+
+
+@get(
+    "/pipeline/{name:str}/profile",
+    **route(
+        "viewer",
+        "Results",
+        "Read the profile",
+        "What the analyzers found, one profile each, of the data at their place in the order.",
+        Answer(text="The profiles.", kind=views.Profiles, example=examples.PROFILES),
+        errors=_NONE,
+        query=VersionQuery,
+    ),
+)
+async def read_profile(request: Asked, services: Given, name: FromPath[str]) -> views.Profiles:
+    version = await _version(services, name, queries.read(request, VersionQuery).version)
+    return views.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
+
+
+@get(
+    "/pipeline/{name:str}/versions",
+    **route(
+        "viewer",
+        "Results",
+        "List versions",
+        "Newest first, each with how its columns differ from the version before.",
+        Answer(text="A page.", kind=list[views.VersionView], example=examples.page(examples.VERSION)),
+        errors=("PIPELINE_NOT_FOUND",),
+        query=Page,
+    ),
+)
+async def list_versions(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
+    page = queries.read(request, Page)
+    record = await known(services, name)
+    # One more than the page, for the differences of its last.
+    found, total = await asyncio.to_thread(
+        services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
+    )
+    shown = [views.version(v, before) for v, before in zip(found, [*found[1:], None], strict=True)]
+    return queries.listed(shown[: page.limit], total, page)
+
+
+@get(
+    "/pipeline/{name:str}/versions/{number:str}",
+    **route(
+        "viewer",
+        "Results",
+        "Read a version",
+        "One version, with how its columns differ from the version before.",
+        Answer(text="The version.", kind=views.VersionView, example=examples.VERSION),
+        errors=_NONE,
+    ),
+)
+async def read_version(
+    request: Asked, services: Given, name: FromPath[str], number: FromPath[str]
+) -> views.VersionView:
+    queries.read(request, queries.Nothing)
+    version = await _version(services, name, version_of(number, name))
+    before = await _version(services, name, version.version - 1) if version.version > 1 else None
+    return views.version(version, before)
+
+
+HANDLERS = [read_data, read_schema, read_profile, list_versions, read_version]

@@ -1,0 +1,118 @@
+"""Services: what the handlers are given. ``bootstrap`` builds it; tests build it with doubles."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.sessions import Sessions
+from service.catalog.store import Store
+from service.catalog.users import Users
+from service.kit.clock import Clock
+from service.kit.settings import Settings
+from service.kit.tokens import Claims, Tokens
+from service.model.run import Event, Run
+from service.model.user import User
+from service.model.version import Version
+from service.steps.layout import Layout
+from service.steps.registry import Registry
+
+
+class Runs(Protocol):
+    """What the API asks of the supervisor."""
+
+    async def execute(self, name: str, requested_by: str | None) -> Run: ...
+
+    async def wait(self, run_id: str, seconds: float) -> Run: ...
+
+    async def run(self, run_id: str) -> Run: ...
+
+    async def newest(self, pipeline_id: str) -> Run | None: ...
+
+    async def cancel(self, run_id: str) -> Run: ...
+
+    def events(self, run_id: str, after: int) -> AsyncIterator[Event]: ...
+
+    def is_running(self, pipeline_id: str) -> bool: ...
+
+    async def delete(self, name: str, *, purge: bool) -> None: ...
+
+
+class Answered(Protocol):
+    """What the query engine answers: bytes to relay."""
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def body(self) -> AsyncIterator[bytes]: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    @property
+    def content(self) -> bytes | None: ...
+
+
+class Queries(Protocol):
+    """What the API asks of the query engine. A source is whatever ``source_of`` makes of a version."""
+
+    async def sql(
+        self,
+        statement: str,
+        *,
+        parameters: list[Any] | dict[str, Any] | None = None,
+        limit: int | None = None,
+        timeout_seconds: float | None = None,
+        format: str = "json",
+    ) -> Answered: ...
+
+    async def data(
+        self,
+        source: Any,
+        *,
+        columns: list[str] | None = None,
+        filter: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        format: str = "json",
+    ) -> Answered: ...
+
+    async def schema(self, source: Any) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that handlers use. ``sandbox`` names the level that confines query workers."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    layout: Layout
+    store: Store
+    pipelines: Pipelines
+    history: History
+    users: Users
+    sessions: Sessions
+    tokens: Tokens
+    supervisor: Runs
+    engine: Queries
+    source_of: Callable[[Version], Any]
+    sandbox: str
+    workers_alive: Callable[[], Awaitable[bool]]
+
+
+Given = NamedDependency[SkipValidation[Services]]
+"""The type of a handler's ``services`` parameter."""
+
+Asked = Request[User, Claims, State]
+"""The type of a handler's ``request`` parameter."""

@@ -1,0 +1,111 @@
+"""Sessions: refresh tokens in families, and access tokens that were revoked before their time.
+
+A login opens a family; a refresh token is good for one use and its second use ends the family, because then two
+parties hold it. What was revoked is held in memory too: every request asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, timedelta
+
+import msgspec
+
+from service.catalog.pipelines import naive
+from service.catalog.store import Store, Transaction, load_sql
+from service.kit import errors, ids, tokens
+from service.kit.clock import Clock
+
+_SQL = load_sql("sessions")
+_ACCESS_LIFE = timedelta(seconds=tokens.LONGEST_SECONDS + 2 * tokens.LEEWAY_SECONDS)
+
+
+class Refresh(msgspec.Struct, frozen=True, kw_only=True):
+    """A refresh token, its family and its user."""
+
+    token: str
+    family: str
+    username: str
+
+
+class Reused(errors.Unauthenticated):
+    """A refresh token came a second time: somebody has a copy."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(
+            "the refresh token was used before, so that this login was ended; log in again with POST /api/v1/auth/token"
+        )
+        self.username = username
+
+
+class Sessions:
+    """What is known of sessions. Methods block (but for ``is_revoked``); the API calls them in threads."""
+
+    def __init__(self, store: Store, clock: Clock, *, days: float = 30) -> None:
+        self._store = store
+        self._clock = clock
+        self._life = timedelta(days=days)
+        self._lock = threading.Lock()
+        now = naive(clock.now())
+        self._revoked = {r["jti"]: r["expires"].replace(tzinfo=UTC) for r in store.rows(_SQL["denied"], {"now": now})}
+
+    def open(self, username: str) -> Refresh:
+        """A new family with its first refresh token."""
+        refresh = Refresh(token=tokens.new_refresh_token(), family=ids.new("fam"), username=username)
+        with self._store.transaction() as transaction:
+            transaction.execute(_SQL["sweep"], {"now": naive(self._clock.now())})
+            self._insert(transaction, refresh)
+        return refresh
+
+    def rotate(self, token: str) -> Refresh:
+        """Spend a refresh token for its successor.
+
+        Raises ``errors.Unauthenticated``: unknown, expired, revoked, or spent before (which ends its family).
+        """
+        hash_, now = tokens.digest(token), self._clock.now()
+        with self._store.transaction() as transaction:
+            row = transaction.row(_SQL["find"], {"hash": hash_})
+            good = row is not None and row["revoked"] is None and row["spent"] is None and row["expires"] > naive(now)
+            if row is not None and good:
+                fresh = Refresh(token=tokens.new_refresh_token(), family=row["family"], username=row["username"])
+                transaction.execute(_SQL["spend"], {"hash": hash_, "now": naive(now)})
+                self._insert(transaction, fresh)
+                return fresh
+        if row is not None and row["spent"] is not None and row["revoked"] is None:
+            self.end(row["family"])
+            raise Reused(row["username"])
+        raise _refused()
+
+    def end(self, family: str, access_id: str | None = None) -> None:
+        """End a login: its refresh tokens, and all access tokens that came of it."""
+        now, expires = self._clock.now(), self._clock.now() + _ACCESS_LIFE
+        denied = [family] if access_id is None else [family, access_id]
+        with self._store.transaction() as transaction:
+            transaction.execute(_SQL["sweep_revoked"], {"now": naive(now)})
+            transaction.execute(_SQL["revoke_family"], {"family": family, "now": naive(now)})
+            for name in denied:
+                transaction.execute(_SQL["deny"], {"jti": name, "expires": naive(expires)})
+        with self._lock:
+            kept = {name: until for name, until in self._revoked.items() if until >= now}
+            self._revoked = {**kept, **dict.fromkeys(denied, expires)}
+
+    def is_revoked(self, claims: tokens.Claims) -> bool:
+        """Whether an access token, or the login it came of, was ended."""
+        return claims.id in self._revoked or claims.family in self._revoked
+
+    def _insert(self, transaction: Transaction, refresh: Refresh) -> None:
+        now = self._clock.now()
+        transaction.execute(
+            _SQL["insert"],
+            {
+                "hash": tokens.digest(refresh.token),
+                "family": refresh.family,
+                "username": refresh.username,
+                "issued": naive(now),
+                "expires": naive(now + self._life),
+            },
+        )
+
+
+def _refused() -> errors.Unauthenticated:
+    return errors.Unauthenticated("the refresh token is not valid; log in again with POST /api/v1/auth/token")

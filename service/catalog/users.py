@@ -1,0 +1,193 @@
+"""Users: the accounts. All of them are held in memory too, because every request asks for one.
+
+The catalog belongs to one process, so the copy in memory is true: it changes after, and only after, the file.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from service.catalog.pipelines import naive
+from service.catalog.store import Store, load_sql
+from service.kit import errors, passwords
+from service.kit.clock import Clock
+from service.model.user import RANK, Role, User
+
+_SQL = load_sql("users")
+_SESSIONS = load_sql("sessions")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A user with what is not shown: the hash, and the second from which on its tokens count."""
+
+    user: User
+    password_hash: str
+    valid_after: int
+
+
+class Users:
+    """What is known of accounts. Methods block (but for ``account``); the API calls them in threads."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._writing = threading.Lock()
+        self._accounts = {
+            r["username"]: Account(
+                user=User(
+                    username=r["username"],
+                    role=r["role"],
+                    created=r["created"].replace(tzinfo=UTC),
+                    disabled=r["disabled"],
+                ),
+                password_hash=r["password_hash"],
+                valid_after=int(r["tokens_valid_after"].replace(tzinfo=UTC).timestamp()),
+            )
+            for r in store.rows(_SQL["all"])
+        }
+
+    def account(self, username: str) -> Account | None:
+        """The account of that name, from memory."""
+        return self._accounts.get(username)
+
+    def list(self) -> list[User]:
+        """All accounts by name."""
+        return [self._accounts[name].user for name in sorted(self._accounts)]
+
+    def ensure_admin(self, username: str, password: str | None) -> str | None:
+        """Make the first account, where there is none yet.
+
+        Answers the generated password, None where one was given or accounts exist already.
+        """
+        if self._accounts:
+            return None
+        chosen = password if password is not None else passwords.generated()
+        self.add(username, chosen, "admin")
+        return None if password is not None else chosen
+
+    def add(self, username: str, password: str, role: Role) -> User:
+        """A new account. Raises ``errors.Invalid``, ``errors.Conflict`` (USER_EXISTS)."""
+        _check(username, role)
+        kept = passwords.hashed(password)
+        with self._writing:
+            if username in self._accounts:
+                raise errors.Conflict(f"a user '{username}' exists", code="USER_EXISTS", field="username")
+            now = self._clock.now()
+            account = Account(
+                user=User(username=username, role=role, created=now),
+                password_hash=kept,
+                valid_after=int(now.timestamp()),
+            )
+            self._store.execute(
+                _SQL["insert"],
+                {
+                    "username": username,
+                    "role": role,
+                    "password_hash": kept,
+                    "created": naive(now),
+                    "tokens_valid_after": _moment(account.valid_after),
+                },
+            )
+            self._accounts[username] = account
+            return account.user
+
+    def change(
+        self, username: str, *, password: str | None = None, role: Role | None = None, disabled: bool | None = None
+    ) -> User:
+        """Change an account; all its tokens end with that. Raises ``errors.Missing``, ``errors.Invalid``.
+
+        The last admin that is not disabled stays one: ``errors.Conflict`` (LAST_ADMIN).
+        """
+        if role is not None:
+            _check(username, role)
+        kept = passwords.hashed(password) if password is not None else None
+        with self._writing:
+            before = self._known(username)
+            user = msgspec.structs.replace(
+                before.user,
+                role=before.user.role if role is None else role,
+                disabled=before.user.disabled if disabled is None else disabled,
+            )
+            self._keep_an_admin(before.user, user)
+            now = self._clock.now()
+            after = Account(user=user, password_hash=kept or before.password_hash, valid_after=int(now.timestamp()) + 1)
+            with self._store.transaction() as transaction:
+                transaction.execute(
+                    _SQL["update"],
+                    {
+                        "username": username,
+                        "role": user.role,
+                        "password_hash": after.password_hash,
+                        "disabled": user.disabled,
+                        "tokens_valid_after": _moment(after.valid_after),
+                    },
+                )
+                transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(now)})
+            self._accounts[username] = after
+            return user
+
+    def delete(self, username: str) -> None:
+        """Forget an account. Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN)."""
+        with self._writing:
+            before = self._known(username)
+            self._keep_an_admin(before.user, None)
+            with self._store.transaction() as transaction:
+                transaction.execute(_SQL["delete"], {"username": username})
+                transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(self._clock.now())})
+            del self._accounts[username]
+
+    def log_in(self, username: str, password: str) -> User | None:
+        """The user, if the password is right and the account may be used; takes as long if not.
+
+        Hashes with old parameters are made anew.
+        """
+        account = self._accounts.get(username)
+        right = passwords.matches(account.password_hash if account else None, password)
+        if account is None or not right or account.user.disabled:
+            return None
+        if passwords.outdated(account.password_hash) and len(password) >= passwords.SHORTEST:
+            self._rehash(account, passwords.hashed(password))
+        return account.user
+
+    def _rehash(self, account: Account, kept: str) -> None:
+        with self._writing:
+            if self._accounts.get(account.user.username) == account:
+                values = {"username": account.user.username, "password_hash": kept}
+                self._store.execute(_SQL["rehash"], values)
+                self._accounts[account.user.username] = msgspec.structs.replace(account, password_hash=kept)
+
+    def _known(self, username: str) -> Account:
+        account = self._accounts.get(username)
+        if account is None:
+            raise errors.Missing(f"there is no user '{username}'", code="USER_NOT_FOUND", field="username")
+        return account
+
+    def _keep_an_admin(self, before: User, after: User | None) -> None:
+        """There must be somebody left who can repair things."""
+        if not before.may("admin") or (after is not None and after.may("admin")):
+            return
+        if not any(a.user.may("admin") for n, a in self._accounts.items() if n != before.username):
+            raise errors.Conflict(
+                f"'{before.username}' is the last admin; make another one first", code="LAST_ADMIN", field="username"
+            )
+
+
+def _check(username: str, role: str) -> None:
+    problems = []
+    if not _NAME.match(username):
+        problems.append(
+            errors.Problem("username", "1 to 63 letters, digits, '.', '_', '@' or '-'; starts with a letter or digit")
+        )
+    if role not in RANK:
+        problems.append(errors.Problem("role", f"one of {', '.join(RANK)}"))
+    if problems:
+        raise errors.Invalid.of(problems, "account")
+
+
+def _moment(second: int) -> datetime:
+    return naive(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second))

@@ -1,0 +1,89 @@
+"""Logs: structlog to stderr, one line an event, with what the context binds (``request_id``, ``run_id``).
+
+The standard library's loggers (the server's, the framework's) go through the same processors. Secrets are taken
+out last, after exceptions became text: values under keys that name a secret, and whatever looks like a token.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+import msgspec
+import structlog
+
+MASK = "***"
+_KEY = re.compile(r"(?i)(password|passwd|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key)")
+_VALUE = re.compile(
+    r"(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
+    r"|\bpr_[A-Za-z0-9_-]{20,}"
+)
+_NOISY = ("httpx", "httpcore", "asyncio", "litestar")
+
+
+def redact(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The event without secrets."""
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return MASK if _KEY.search(key) else _VALUE.sub(MASK, value)
+    if isinstance(value, Mapping):
+        return {k: _redacted(f"{key}.{k}", v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(key, v) for v in value]
+    return value
+
+
+def _line(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def configure(format: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
+    """Send every log line of this process to ``stream`` (stderr) in one form; may be called again."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(serializer=_line)
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def server_config() -> dict[str, Any]:
+    """For Granian's ``log_dictconfig``: its loggers have no handlers of their own, so that ours get their lines."""
+    quiet = {"handlers": [], "level": "INFO", "propagate": True}
+    return {"handlers": {}, "loggers": {"_granian": dict(quiet), "granian.access": dict(quiet)}}

@@ -1,0 +1,136 @@
+"""The application over an in-memory catalog and doubles, a clock that stands still, and an account of each role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from service.api.app import create_app
+from service.api.services import Services
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.sessions import Sessions
+from service.catalog.store import Store
+from service.catalog.users import Users
+from service.kit import ids
+from service.kit.clock import FixedClock
+from service.kit.settings import Settings
+from service.kit.tokens import Tokens
+from service.steps.collector import Collector
+from service.steps.layout import Layout
+from service.steps.processor import Processor
+from service.steps.registry import Registry
+from service.steps.storage import Storage
+from tests.api.doubles import Engine, Supervisor
+
+PASSWORD = "a long enough password"
+ROLES = ("viewer", "operator", "admin")
+SECRET = "s" * 32
+
+
+class Csv(Collector, frozen=True, kw_only=True, tag="csv"):
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "csv", "file_path": "orders.csv"}
+    file_path: str
+
+
+class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "cleaner", "config": {"drop": ["a"]}}
+    drop: Annotated[list[str], msgspec.Meta(description="Columns to drop.")] = []
+
+
+class Parquet(Storage, frozen=True, kw_only=True, tag="parquet"):
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "parquet"}
+    password: str | None = None
+
+
+class Duckdb(Storage, frozen=True, kw_only=True, tag="duckdb"):
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "duckdb"}
+    table: str | None = None
+
+
+def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:
+    return {"name": name, "collectors": [{"type": "csv", "file_path": "x.csv"}], **changes}
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(max_body_bytes=20_000, max_upload_bytes=3_000_000)
+
+
+@pytest.fixture(scope="session")
+def accounts() -> Store:
+    """An account of each role; hashing takes a moment, so it is done once and copied."""
+    store = Store(None)
+    users = Users(store, FixedClock())
+    for role in ROLES:
+        users.add(role, PASSWORD, role)  # type: ignore[arg-type]
+    return store
+
+
+@pytest.fixture
+def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: Store) -> Services:
+    store, layout, registry = Store(None), Layout(tmp_path), Registry()
+    layout.create()
+    registry.collectors.add(Csv)
+    registry.processors.add(Cleaner)
+    registry.storages.add(Parquet)
+    registry.storages.add(Duckdb)
+    for row in accounts.rows("SELECT * FROM users"):
+        store.execute("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?)", list(row.values()))
+    pipelines, history = Pipelines(store, clock), History(store)
+
+    async def alive() -> bool:
+        return True
+
+    return Services(
+        settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
+        history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
+        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), source_of=lambda v: v.run_id,
+        sandbox="landlock 7", workers_alive=alive,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def app(services: Services) -> Litestar:
+    return create_app(services)
+
+
+@pytest.fixture
+def anonymous(app: Litestar) -> Iterator[TestClient[Litestar]]:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def bearer(services: Services, role: str) -> dict[str, str]:
+    """The headers of a user with that role."""
+    return {"authorization": f"Bearer {services.tokens.issue(role, ids.new('fam'))}"}
+
+
+@pytest.fixture
+def client(anonymous: TestClient[Litestar], services: Services) -> TestClient[Litestar]:
+    """An admin."""
+    anonymous.headers.update(bearer(services, "admin"))
+    return anonymous
+
+
+@pytest.fixture
+def supervisor(services: Services) -> Supervisor:
+    assert isinstance(services.supervisor, Supervisor)
+    return services.supervisor
+
+
+@pytest.fixture
+def engine(services: Services) -> Engine:
+    assert isinstance(services.engine, Engine)
+    return services.engine

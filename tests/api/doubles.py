@@ -1,0 +1,152 @@
+"""Doubles of what stands beside the API: a supervisor whose runs end when told, an engine that answers itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.kit import errors
+from service.kit.clock import Clock
+from service.model.run import Event, Run
+from service.model.version import Column, Source, Version
+
+
+@dataclass
+class Supervisor:
+    """Runs are completed at once with one version, unless ``holding``."""
+
+    pipelines: Pipelines
+    history: History
+    clock: Clock
+    holding: bool = False
+    going: dict[str, Run] = field(default_factory=dict)
+    purged: list[str] = field(default_factory=list)
+
+    async def execute(self, name: str, requested_by: str | None) -> Run:
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        if record.id in self.going:
+            raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
+        now = self.clock.now()
+        run = Run(
+            run_id=f"run_{self.history.next_version(record.id)}{len(self.going)}{record.id}", pipeline=name,
+            revision=record.revision, status="queued", requested_by=requested_by, queued_at=now,
+        )  # fmt: skip
+        self.history.add_run(record.id, run)
+        if self.holding:
+            self.going[record.id] = run = msgspec.structs.replace(run, status="running", progress=10.0)
+            return run
+        number = self.history.next_version(record.id)
+        run = msgspec.structs.replace(
+            run, status="completed", version=number, rows_stored=10, progress=100.0, start_time=now, end_time=now,
+            duration=0.5,
+        )  # fmt: skip
+        columns = [Column("a", "Int64"), *([Column("b", "String")] if number > 1 else [])]
+        self.history.publish(record.id, run, Version(
+            pipeline=name, version=number, run_id=run.run_id, revision=record.revision, table=record.table, rows=10,
+            bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
+            profiles=[{"row_count": 10}],
+        ))  # fmt: skip
+        return run
+
+    async def wait(self, run_id: str, seconds: float) -> Run:
+        return await self.run(run_id)
+
+    async def run(self, run_id: str) -> Run:
+        live = [r for r in self.going.values() if r.run_id == run_id]
+        return live[0] if live else await asyncio.to_thread(self.history.run, run_id)
+
+    async def newest(self, pipeline_id: str) -> Run | None:
+        return self.going.get(pipeline_id) or await asyncio.to_thread(self.history.newest_run, pipeline_id)
+
+    async def cancel(self, run_id: str) -> Run:
+        run = await self.run(run_id)
+        for pipeline_id, live in list(self.going.items()):
+            if live.run_id == run_id:
+                del self.going[pipeline_id]
+                error = errors.Permanent("it failed", step="collectors[0]").as_body()
+                run = msgspec.structs.replace(live, status="cancelled", error=error, end_time=self.clock.now())
+                self.history.update_run(run)
+        return run
+
+    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
+        run = msgspec.to_builtins(await self.run(run_id))
+        kinds: list[Any] = ["status", "log", "end"]
+        for number, kind in enumerate(kinds, 1):
+            if number > after:
+                yield Event(id=number, kind=kind, data=run)
+
+    def is_running(self, pipeline_id: str) -> bool:
+        return pipeline_id in self.going
+
+    async def delete(self, name: str, *, purge: bool) -> None:
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        if record.id in self.going:
+            raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
+        await asyncio.to_thread(self.pipelines.delete, name)
+        if purge:
+            self.purged.append(name)
+
+
+class Blocks:
+    """A body in parts that notes whether it was closed."""
+
+    def __init__(self, parts: list[bytes | Exception]) -> None:
+        self.parts = parts
+        self.closed = asyncio.Event()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.parts:
+            raise StopAsyncIteration
+        part = self.parts.pop(0)
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+@dataclass
+class Answer:
+    media_type: str
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+@dataclass
+class Engine:
+    """Answers with what it was asked, whole for JSON and in parts otherwise; or with ``failure``."""
+
+    failure: Exception | None = None
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    last: Blocks | None = None
+
+    async def sql(self, statement: str, **options: Any) -> Answer:
+        return self._answer("sql", {"statement": statement, **options})
+
+    async def data(self, source: Any, **options: Any) -> Answer:
+        return self._answer("data", {"source": source, **options})
+
+    async def schema(self, source: Any) -> bytes:
+        self._answer("schema", {"source": source, "format": "json"})
+        return b'{"version": 1, "columns": []}'
+
+    def _answer(self, kind: str, options: dict[str, Any]) -> Answer:
+        self.asked.append((kind, options))
+        if self.failure is not None:
+            raise self.failure
+        content = msgspec.json.encode({"asked": kind, **options})
+        if options["format"] == "json":
+            return Answer("application/json", Blocks([content]), content=content)
+        self.last = Blocks([b"first\n", b"second\n"])
+        return Answer("text/csv; charset=utf-8", self.last)

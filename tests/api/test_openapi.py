@@ -1,0 +1,113 @@
+"""The description is valid OpenAPI 3.1, tells of every route, and its page needs nobody else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from service.api import examples, failures, openapi, views
+from service.kit import errors
+from service.model.run import Run
+from tests.api.test_access import routes
+
+Client = TestClient[Litestar]
+GOLDEN = Path(__file__).parent.parent / "golden" / "routes.txt"
+
+
+@pytest.fixture
+def document(anonymous: Client) -> dict[str, Any]:
+    answer = anonymous.get("/docs/openapi.json")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(m, p, o) for p, methods in document["paths"].items() for m, o in methods.items()]
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    text = json.dumps(document)
+    for name in re.findall(r'"#/components/schemas/([^"]+)"', text):
+        assert name in document["components"]["schemas"], name
+
+
+def test_it_tells_of_every_route(document: dict[str, Any], app: Litestar) -> None:
+    told = {f"{m.upper()} {p}" for m, p, _ in operations(document)}
+    assert told == {f"{m} {p}" for m, p, _ in routes(app) if m != "OPTIONS"}
+    lines = [
+        f"{m.upper():6} {p}  [{', '.join(sorted(o['responses']))}]  {o['summary']}" for m, p, o in operations(document)
+    ]
+    assert "\n".join(lines) + "\n" == GOLDEN.read_text()
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        assert operation["summary"], where
+        assert operation["description"], where
+        assert operation["tags"], where
+        assert {"400", "429", "500"} <= set(operation["responses"]), where
+        for status, response in operation["responses"].items():
+            for media, content in response.get("content", {}).items():
+                if media == "application/json" and path != "/docs/openapi.json":
+                    assert "example" in content or "examples" in content, f"{where} {status}"
+        for parameter in operation["parameters"]:
+            assert parameter["description"], f"{where} {parameter['name']}"
+        body = operation.get("requestBody")
+        if body is not None and "application/json" in body["content"]:
+            assert "example" in body["content"]["application/json"], where
+    names = [o["operationId"] for _, _, o in operations(document)]
+    assert len(names) == len(set(names))
+
+
+def test_plug_ins_are_in_the_schema_of_a_configuration(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert list(schemas["Collector"]["discriminator"]["mapping"]) == ["csv"]
+    assert list(schemas["Storage"]["discriminator"]["mapping"]) == ["duckdb", "parquet"]
+    step = schemas["CleanerStep"]["properties"]
+    assert step["type"] == {"enum": ["cleaner"]}
+    assert schemas["Cleaner"]["properties"]["drop"]["description"] == "Columns to drop."
+    assert "type" not in schemas["Cleaner"]["properties"]
+    assert schemas["PipelineConfiguration"]["required"] == ["name", "collectors"]
+
+
+def test_codes_have_the_statuses_of_their_families() -> None:
+    for family in failures.STATUSES:
+        if family.code in openapi.CODES:
+            assert openapi.CODES[family.code][0] == failures.STATUSES[family], family
+    assert errors.Invalid.code in openapi.CODES
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [
+        (Run, examples.RUN), (views.Status, examples.STATUS), (views.Stats, examples.STATS),
+        (views.VersionView, examples.VERSION), (views.PipelineLine, examples.LINE), (views.TableView, examples.TABLE),
+        (views.Readiness, examples.READINESS), (views.Uploaded, examples.UPLOADED), (views.Profiles, examples.PROFILES),
+    ],
+)  # fmt: skip
+def test_examples_are_what_they_show(kind: type[msgspec.Struct], example: dict[str, Any]) -> None:
+    assert set(example) == set(kind.__struct_fields__)
+    msgspec.convert(example, kind)
+
+
+def test_the_page_needs_nobody_else(anonymous: Client) -> None:
+    page = anonymous.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert re.findall(r"https?://", page.text) == []
+    for link in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+        part = anonymous.get(link)
+        assert part.status_code == 200, link
+        assert len(part.content) > 100
+    assert anonymous.get("/docs/core.py").status_code == 404

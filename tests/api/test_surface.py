@@ -1,0 +1,234 @@
+"""Whatever comes in, the answer has the one error body, a request id, and is never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from service.api import bodies, failures
+from service.api.app import create_app
+from service.api.services import Services
+from service.kit import errors
+from service.kit.clock import FixedClock
+from service.telemetry import logs
+from tests.api.conftest import bearer
+from tests.api.doubles import Engine
+
+Client = TestClient[Litestar]
+CREATE = "/api/v1/pipeline/create"
+JSON = {"content-type": "application/json"}
+
+
+def check(answer: Any, status: int, code: str) -> dict[str, Any]:
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    assert list(answer.json()) == ["error"]
+    assert sorted(answer.json()["error"]) == ["code", "details", "message"]
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len(answer.headers["x-request-id"]) >= 8
+    return dict(answer.json()["error"])
+
+
+def test_every_family_has_a_status() -> None:
+    pending = [errors.PenstockError]
+    while pending:
+        family = pending.pop()
+        pending += family.__subclasses__()
+        error = family.__new__(family)
+        assert 400 <= failures.status_of(error) < 600
+    assert failures.status_of(errors.Stale("x")) == 412
+    assert failures.status_of(errors.Transient("x")) == 500
+
+
+def test_routing_errors(client: Client) -> None:
+    check(client.get("/nothing"), 404, "NOT_FOUND")
+    check(client.get("/api/v1/pipeline/x/y/z"), 404, "NOT_FOUND")
+    wrong = client.patch(CREATE)
+    check(wrong, 405, "METHOD_NOT_ALLOWED")
+    assert "POST" in wrong.headers["allow"]
+    options = client.options(CREATE)
+    assert (options.status_code, "POST" in options.headers["allow"]) == (204, True)
+
+
+HOSTILE_JSON = [
+    b"", b"{", b"[" * 100_000, b'{"a":' * 1000 + b"1" + b"}" * 1000, b"\xff\xfe", b'{"name": "\xff"}', b"NaN",
+    b'{"name": 1e999}', b'{"name": "\\ud800"}', b'{"name": "a\\u0000b"}', b"[" * 65 + b"]" * 65, b"1 2",
+]  # fmt: skip
+
+
+def test_hostile_json(client: Client) -> None:
+    for text in HOSTILE_JSON:
+        for path in (CREATE, "/api/v1/query", "/api/v1/auth/token"):
+            check(client.post(path, content=text[:15_000], headers=JSON), 400, "INVALID_JSON")
+
+
+def test_json_that_is_no_configuration(client: Client) -> None:
+    for text in (b"null", b"[]", b"1", b'"x"', b"{}", b'{"name": []}', b'{"name": {"a": 1}, "x": 1}'):
+        check(client.post(CREATE, content=text, headers=JSON), 400, "VALIDATION_ERROR")
+        check(client.post("/api/v1/query", content=text, headers=JSON), 400, "VALIDATION_ERROR")
+
+
+def test_only_json_is_json(client: Client) -> None:
+    for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "x"):
+        check(client.post(CREATE, content=b"{}", headers={"content-type": kind}), 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_bodies_are_bounded(client: Client) -> None:
+    big = b" " * 20_001
+    check(client.post(CREATE, content=big, headers=JSON), 413, "PAYLOAD_TOO_LARGE")
+    check(client.post(CREATE, content=iter([big[:15_000], big]), headers=JSON), 413, "PAYLOAD_TOO_LARGE")
+    check(client.post("/api/v1/pipeline/x/execute", content=big), 413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "2"), ("transfer-encoding", "chunked")],
+        [("content-length", "x")],
+        [("content-length", "2"), ("content-length", "3")],
+        [("authorization", "Bearer x"), ("authorization", "Bearer y")],
+    ],
+)
+def test_ambiguous_requests_are_refused(app: Litestar, headers: list[tuple[str, str]]) -> None:
+    sent = asyncio.run(raw(app, "POST", CREATE, headers))
+    assert sent[0]["status"] == 400
+    assert msgspec.json.decode(sent[1]["body"])["error"]["code"] == "VALIDATION_ERROR"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/pipeline/a\x00b/status", "/a\nb", "/a\x7f", "/\ufffd"])
+def test_control_characters_in_paths(app: Litestar, path: str) -> None:
+    assert asyncio.run(raw(app, "GET", path, []))[0]["status"] == 400
+
+
+async def raw(app: Litestar, method: str, path: str, headers: list[tuple[str, str]]) -> list[Any]:
+    """What an ASGI server would pass on, without a client that tidies it up."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    scope: Any = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("10.0.0.1", 1),
+        "server": ("127.0.0.1", 8000), "headers": [(k.encode(), v.encode()) for k, v in headers],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent
+
+
+def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SECONDS", 0.05)
+
+    async def stalled() -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(k.encode(), v.encode()) for k, v in {**bearer(services, "admin"), **JSON}.items()]
+        scope: Any = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+            "path": CREATE, "raw_path": CREATE.encode(), "query_string": b"", "root_path": "", "client": None,
+            "server": None, "headers": headers,
+        }  # fmt: skip
+        await app(scope, receive, send)
+        return sent
+
+    sent = asyncio.run(stalled())
+    assert sent[0]["status"] == 400
+    assert b"did not come" in sent[1]["body"]
+
+
+def test_request_ids(client: Client) -> None:
+    assert client.get("/health", headers={"x-request-id": "abc-12345"}).headers["x-request-id"] == "abc-12345"
+    for insane in ("x", "a b c d e f g", "x" * 200, "{}{}{}{}"):
+        assert client.get("/health", headers={"x-request-id": insane}).headers["x-request-id"].startswith("req_")
+
+
+def test_bugs_say_nothing(client: Client, engine: Engine) -> None:
+    stream = io.StringIO()
+    logs.configure("json", "info", stream)
+    engine.failure = ZeroDivisionError("the password is hunter2")
+    client.post(CREATE, json={"name": "orders", "collectors": [{"type": "csv", "file_path": "x"}]})
+    client.post("/api/v1/pipeline/orders/execute")
+    answer = client.get("/api/v1/pipeline/orders/data", headers={"x-request-id": "find-me-1"})
+    found = check(answer, 500, "INTERNAL_ERROR")
+    assert "hunter2" not in answer.text
+    assert found["details"] == {}
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [line for line in lines if line.get("request_id") == "find-me-1"]
+    assert [line["event"] for line in told] == ["request.failed", "request.finished"]
+    assert "ZeroDivisionError" in told[0]["exception"]
+    finished = told[1]
+    assert (finished["path"], finished["status"], finished["method"]) == (
+        "/api/v1/pipeline/{name}/data", 500, "GET",
+    )  # fmt: skip
+
+
+def test_errors_from_below_keep_code_and_headers(client: Client, engine: Engine) -> None:
+    engine.failure = errors.Unavailable("busy", retry_after=2.5)
+    answer = client.post("/api/v1/query", json={"sql": "SELECT 1"})
+    check(answer, 503, "OVERLOADED")
+    assert answer.headers["retry-after"] == "3"
+    engine.failure = errors.Invalid("no", code="SQL_NOT_ALLOWED", field="sql")
+    check(client.post("/api/v1/query", json={"sql": "DROP"}), 400, "SQL_NOT_ALLOWED")
+
+
+def test_the_general_limit_counts_everything(services: Services, clock: FixedClock) -> None:
+    settings = msgspec.structs.replace(services.settings, rate_limit_per_minute=5)
+    app = create_app(services.__class__(**{**vars(services), "settings": settings}))
+    with TestClient(app) as client:
+        paths = ["/nothing", CREATE, "/api/v1/pipeline", "/docs", "/nothing"]
+        assert 429 not in [
+            client.get(p, headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i, p in enumerate(paths)
+        ]
+        limited = client.get("/nothing", headers={"x-forwarded-for": "10.9.9.9"})
+        check(limited, 429, "RATE_LIMITED")
+        assert limited.headers["retry-after"] == "12"
+        assert client.get("/health").status_code == 200
+        assert client.get("/api/v1/auth/me", headers=bearer(services, "viewer")).status_code == 200
+        clock.advance(12)
+        assert client.get("/nothing").status_code == 404
+
+
+def test_browsers(services: Services) -> None:
+    settings = msgspec.structs.replace(services.settings, cors_origins=("https://app.example",))
+    app = create_app(services.__class__(**{**vars(services), "settings": settings}))
+    with TestClient(app) as client:
+        asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
+        preflight = client.options(CREATE, headers=asked)
+        assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+        assert client.get("/api/v1/pipeline", headers=asked).headers["access-control-allow-origin"] == asked["origin"]
+        stranger = client.get("/health", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in stranger.headers
+        assert "frame-ancestors 'none'" in stranger.headers["content-security-policy"]
+
+
+def test_health(client: Client, services: Services) -> None:
+    assert client.get("/health").json()["status"] == "healthy"
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json()["sandbox"]) == (200, "landlock 7")
+    assert ready.json()["checks"] == {"catalog": "ok", "disk": "ok", "workers": "ok"}
+    services.store.healthy = False
+    failed = client.get("/health/ready")
+    assert (failed.status_code, failed.json()["checks"]["catalog"]) == (503, "failed")
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> Any:
+    yield
+    structlog.reset_defaults()

@@ -1,0 +1,193 @@
+"""Accounts and sessions: what is remembered, what ends what."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import argon2
+import pytest
+
+from service.catalog.sessions import Reused, Sessions
+from service.catalog.store import Store
+from service.catalog.users import Users
+from service.kit import errors, passwords, tokens
+from service.kit.clock import FixedClock
+
+PASSWORD = "a long enough password"
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(None)
+
+
+@pytest.fixture
+def users(store: Store, clock: FixedClock) -> Users:
+    return Users(store, clock)
+
+
+@pytest.fixture
+def sessions(store: Store, clock: FixedClock) -> Sessions:
+    return Sessions(store, clock, days=30)
+
+
+def claims(family: str, number: int = 1) -> tokens.Claims:
+    return tokens.Claims(username="ann", id=f"at_{number}", family=family, issued=0, expires=0)
+
+
+def test_the_first_admin(users: Users) -> None:
+    made = users.ensure_admin("admin", None)
+    assert made is not None
+    assert users.log_in("admin", made) is not None
+    assert users.ensure_admin("admin", None) is None
+    assert users.ensure_admin("other", PASSWORD) is None
+    assert [u.username for u in users.list()] == ["admin"]
+
+
+def test_the_first_admin_with_a_password(users: Users) -> None:
+    assert users.ensure_admin("root", PASSWORD) is None
+    user = users.log_in("root", PASSWORD)
+    assert user is not None
+    assert user.may("admin")
+
+
+def test_accounts_are_read_again(tmp_path: Path, clock: FixedClock) -> None:
+    store = Store(tmp_path / "catalog.duckdb")
+    users = Users(store, clock)
+    users.add("ann", PASSWORD, "operator")
+    users.add("bob", PASSWORD, "admin")
+    users.change("ann", role="viewer", disabled=True)
+    store.close()
+    store = Store(tmp_path / "catalog.duckdb")
+    again = Users(store, clock)
+    assert (again.account("ann"), again.list()) == (users.account("ann"), users.list())
+    store.close()
+
+
+def test_what_is_refused(users: Users) -> None:
+    users.add("ann", PASSWORD, "viewer")
+    with pytest.raises(errors.Conflict, match="exists"):
+        users.add("ann", PASSWORD, "viewer")
+    for name in ("", " ann", "a\x00", "x" * 64, "-a", "ä"):
+        with pytest.raises(errors.Invalid):
+            users.add(name, PASSWORD, "viewer")
+    with pytest.raises(errors.Invalid, match="role"):
+        users.add("bob", PASSWORD, "root")  # type: ignore[arg-type]
+    with pytest.raises(errors.Invalid, match="password"):
+        users.add("bob", "short", "viewer")
+    for change in (lambda: users.change("nobody", disabled=True), lambda: users.delete("nobody")):
+        with pytest.raises(errors.Missing):
+            change()
+
+
+def test_an_admin_is_left(users: Users) -> None:
+    users.add("root", PASSWORD, "admin")
+    for change in (
+        lambda: users.delete("root"),
+        lambda: users.change("root", role="viewer"),
+        lambda: users.change("root", disabled=True),
+    ):
+        with pytest.raises(errors.Conflict) as caught:
+            change()
+        assert caught.value.error_code == "LAST_ADMIN"
+    users.add("second", PASSWORD, "admin")
+    users.delete("root")
+    assert users.account("root") is None
+
+
+def test_a_change_ends_tokens_of_the_same_second(users: Users, sessions: Sessions, clock: FixedClock) -> None:
+    users.add("ann", PASSWORD, "viewer")
+    before = users.account("ann")
+    assert before is not None
+    assert before.valid_after <= int(clock.now().timestamp())
+    refresh = sessions.open("ann")
+    users.change("ann", password=PASSWORD + "!")
+    after = users.account("ann")
+    assert after is not None
+    assert after.valid_after > int(clock.now().timestamp())
+    with pytest.raises(errors.Unauthenticated):
+        sessions.rotate(refresh.token)
+    assert users.log_in("ann", PASSWORD) is None
+    assert users.log_in("ann", PASSWORD + "!") is not None
+
+
+def test_old_hashes_are_made_anew(users: Users, store: Store, clock: FixedClock) -> None:
+    users.add("ann", PASSWORD, "viewer")
+    old = argon2.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    store.execute("UPDATE users SET password_hash = ?", [old])
+    users = Users(store, clock)
+    assert users.log_in("ann", PASSWORD) is not None
+    account = users.account("ann")
+    assert account is not None
+    assert not passwords.outdated(account.password_hash)
+    assert Users(store, clock).account("ann") == account
+
+
+def test_rotation(sessions: Sessions, clock: FixedClock) -> None:
+    first = sessions.open("ann")
+    second = sessions.rotate(first.token)
+    assert (second.family, second.username) == (first.family, "ann")
+    clock.advance(29 * 86400)
+    third = sessions.rotate(second.token)
+    clock.advance(30 * 86400)
+    with pytest.raises(errors.Unauthenticated):
+        sessions.rotate(third.token)
+    for unknown in ("", "x", "\ud800"):
+        with pytest.raises(errors.Unauthenticated):
+            sessions.rotate(unknown)
+
+
+def test_only_hashes_are_stored(sessions: Sessions, store: Store) -> None:
+    refresh = sessions.open("ann")
+    assert refresh.token not in str(store.rows("SELECT * FROM refresh_tokens"))
+
+
+def test_reuse_ends_the_family_and_no_other(sessions: Sessions) -> None:
+    first, other = sessions.open("ann"), sessions.open("ann")
+    second = sessions.rotate(first.token)
+    with pytest.raises(Reused):
+        sessions.rotate(first.token)
+    for token in (first.token, second.token):
+        with pytest.raises(errors.Unauthenticated):
+            sessions.rotate(token)
+    assert sessions.is_revoked(claims(first.family))
+    assert not sessions.is_revoked(claims(other.family))
+    assert sessions.rotate(other.token)
+
+
+def test_of_many_at_once_one_wins(sessions: Sessions) -> None:
+    first = sessions.open("ann")
+    won, lost = [], []
+
+    def refresh() -> None:
+        try:
+            won.append(sessions.rotate(first.token))
+        except errors.Unauthenticated:
+            lost.append(1)
+
+    threads = [threading.Thread(target=refresh) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 19)
+
+
+def test_the_end_of_a_login_outlives_a_restart(sessions: Sessions, store: Store, clock: FixedClock) -> None:
+    refresh = sessions.open("ann")
+    sessions.end(refresh.family, "at_7")
+    again = Sessions(store, clock)
+    for known in (sessions, again):
+        assert known.is_revoked(claims(refresh.family))
+        assert known.is_revoked(claims("other", 7))
+        assert not known.is_revoked(claims("other", 8))
+    clock.advance(2 * 86400)
+    again.end("fam_2")
+    assert [r["jti"] for r in store.rows("SELECT jti FROM revoked_tokens")] == ["fam_2"]
+    assert not again.is_revoked(claims(refresh.family))

@@ -1,0 +1,55 @@
+"""JSON and YAML from outside become plain values or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.kit import documents, errors
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
+_LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+_VALUES = st.recursive(
+    _LEAVES | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(_VALUES)
+def test_json_comes_back(value: object) -> None:
+    assert documents.from_json(msgspec.json.encode(value)) == value
+
+
+@given(st.binary(max_size=40))
+def test_bytes_never_crash(text: bytes) -> None:
+    for read in (documents.from_json, documents.from_yaml):
+        try:
+            read(text)
+        except errors.Invalid as error:
+            assert error.error_code == "INVALID_JSON"
+
+
+def test_depth() -> None:
+    at, over = b"[" * 64 + b"1" + b"]" * 64, b"[" * 65 + b"]" * 65
+    for read in (documents.from_json, documents.from_yaml):
+        assert read(at)
+        for deep in (over, b"[" * 100_000, b"[" * 3000 + b"]" * 3000):
+            with pytest.raises(errors.Invalid):
+                read(deep)
+
+
+def test_yaml() -> None:
+    text = b"name: orders\nday: 2024-01-01\nat: 2024-01-01T00:00:00Z\nzip: '00501'\nyes: 1.5\n"
+    assert documents.from_yaml(text.replace(b"yes", b"n")) == {
+        "name": "orders", "day": "2024-01-01", "at": "2024-01-01T00:00:00Z", "zip": "00501", "n": 1.5,
+    }  # fmt: skip
+    for hostile in (
+        b"a: &x 1\nb: *x", b"!!python/name:os.system", b"a: !!binary aGk=", b"a: !!set {x}", b"1: 2", b"a: .inf",
+        b"a: 1\n---\nb: 2", b"\tx", b"a: !!timestamp 2024-01-01", b"x" * 300_000, b'"\\0"',
+    ):  # fmt: skip
+        with pytest.raises(errors.Invalid) as caught:
+            documents.from_yaml(hostile)
+        assert caught.value.error_code == "INVALID_JSON"
