@@ -86,13 +86,22 @@ def test_an_unknown_setting_is_refused_with_its_path(place: str, plugin: Plugin)
 @each
 def test_a_wrong_type_is_refused_for_every_setting(place: str, plugin: Plugin) -> None:
     for field in msgspec.structs.fields(plugin):
-        if Any in get_args(field.type):
+        if _takes_everything(field.type):
             continue
-        item = {"type": plugin.__struct_config__.tag, field.encode_name: [[object]]}
+        item = {"type": plugin.__struct_config__.tag, field.encode_name: [[{}]]}
+        wrapped = {"type": item.pop("type"), "config": item} if place == "processors" else item
         with pytest.raises(errors.Invalid) as caught:
-            wrapped = {"type": item.pop("type"), "config": item} if place == "processors" else item
             pipelines.decode(document(place, wrapped), REGISTRY)
         assert any(f".{field.encode_name}" in e["field"] for e in caught.value.details["errors"]), field.name
+
+
+def _takes_everything(kind: Any) -> bool:
+    """Any kind of JSON value, or lists, or lists of lists."""
+    try:
+        msgspec.convert([[{}]], kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _metas(kind: Any) -> Iterator[msgspec.Meta]:
