@@ -131,7 +131,8 @@ def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
     """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
     expression = check(text, schema)
     try:
-        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect_schema()
+        # executed over no rows: some types are only compared then, such as text with a number
+        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
     return expression, resolved["\0"]
@@ -202,7 +203,10 @@ def _said(error: BaseException) -> str:
     if not found:
         return str(error).split("\n", 1)[0]
     first = found[0]
-    return f"{first.get('description', '').rstrip('.')} at character {first.get('col')}"
+    said = str(first.get("description", "")).rstrip(".")
+    if said.startswith("Required keyword"):  # names a class of the parser
+        said = "something is missing"
+    return f"{said} at character {first.get('col')}"
 
 
 def _written(tokens: list[Token]) -> str:

@@ -47,7 +47,7 @@ FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
-_SAID = re.compile(r'\["(column .*?)(?:", "|"\])', re.DOTALL)
+_OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<said>column .*?)(?:", "|"\])', re.DOTALL)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
@@ -62,6 +62,9 @@ def translate(error: BaseException, step: str | None) -> errors.StepError:
         return error
     if isinstance(error, OSError):
         return _disk(error, step)
+    ours = _OURS.search(str(error))
+    if ours:
+        return errors.Permanent(_unescaped(ours["said"]), step=ours["step"] or step, field=ours["field"])
     for kind in type(error).__mro__:
         if kind in TABLE:
             return errors.Permanent(TABLE[kind].format(_said(str(error))), step=step)
@@ -91,9 +94,11 @@ def _disk(error: OSError, step: str | None) -> errors.StepError:
 
 
 def _said(text: str) -> str:
-    ours = _SAID.search(text)
-    if ours:
-        return ours.group(1).replace('\\"', '"')
     first = re.split(r"\n\s*\n|\n\nResolved plan|This error occurred", text, maxsplit=1)[0]
     clean = _PATH.sub(r"\1", " ".join(first.split()))
+    return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."
+
+
+def _unescaped(text: str) -> str:
+    clean = text.replace('\\"', '"')
     return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."
