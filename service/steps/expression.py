@@ -180,6 +180,8 @@ def _check_word(token: Token, following: Token | None) -> None:
         return
     if following is None or following.token_type is not TokenType.L_PAREN:
         return
+    if word == "over":
+        raise ValueError("an expression over one row cannot hold a window (OVER)")
     if word not in FUNCTIONS and word not in _BEFORE_PAREN and word not in _SIZED_TYPES:
         hint = errors.did_you_mean(word, FUNCTIONS) or f"; there are {', '.join(sorted(FUNCTIONS))}"
         raise ValueError(f"no row-local function '{word}'{hint}")
@@ -193,7 +195,8 @@ def _tree(text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise ValueError("write exactly one expression")
     tree = trees[0]
-    if not isinstance(tree, exp.Condition | exp.Literal | exp.Interval | exp.Func | exp.Paren):
+    judged = exp.Star | exp.Alias | exp.Tuple | exp.Query  # by the review that follows, in better words
+    if not isinstance(tree, exp.Condition | exp.Literal | exp.Interval | exp.Func | exp.Paren | judged):
         raise ValueError(f"write an expression such as price * quantity, not a {tree.key} statement")
     return tree
 

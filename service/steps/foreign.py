@@ -38,6 +38,9 @@ TABLE: dict[type[BaseException], str] = {
     pl.exceptions.ParameterCollisionError: _PLAIN,
     pl.exceptions.UnsuitableSQLError: _PLAIN,
     pl.exceptions.PolarsError: _PLAIN,
+    pl.exceptions.ArgumentRemovedError: "the service and its engine do not fit together: {}",
+    pl.exceptions.AttributeRemovedError: "the service and its engine do not fit together: {}",
+    pl.exceptions.ModuleUpgradeRequiredError: "the service and its engine do not fit together: {}",
     pl.exceptions.PanicException: "the engine stopped on a fault of its own; please report the pipeline: {}",
     MemoryError: "the run needs more memory than it may have; raise PENSTOCK_RUN_MEMORY_LIMIT or drop columns",
 }
