@@ -57,7 +57,7 @@ class PolarsFrame:
         return self._schema
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
-        frame = PolarsFrame(lf, self._folder, dear=dear)
+        frame = type(self)(lf, self._folder, dear=dear)
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
