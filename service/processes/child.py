@@ -61,6 +61,13 @@ def prepare(modules: Sequence[str]) -> None:
         forkserver.ensure_running()
 
 
+def alive() -> bool:
+    """Whether the forkserver runs; one that has died is started again, with what it had loaded."""
+    with _LOCK:
+        forkserver.ensure_running()
+    return True
+
+
 @contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     before = dict(os.environ)

@@ -29,13 +29,15 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: Annotated[Method, msgspec.Meta(description="onehot or ordinal.")]
     categories: Annotated[
-        list[str | int | float | bool] | None, msgspec.Meta(min_length=1, description="Known ones; otherwise fitted.")
+        Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Known ones; otherwise fitted."),
     ] = None
     handle_unknown: Annotated[
         Literal["null", "other", "fail"], msgspec.Meta(description="What a value of no category becomes.")
     ] = "null"
     max_categories: Annotated[
-        int | None, msgspec.Meta(ge=1, le=MAX_COLUMNS, description="Keep only the most frequent ones.")
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] | None,
+        msgspec.Meta(description="Keep only the most frequent ones."),
     ] = None
     drop_first: Annotated[bool, msgspec.Meta(description="onehot without the first category, for linear models.")] = (
         False

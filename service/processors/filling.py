@@ -39,8 +39,8 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="iqr: quartiles ± factor × their distance; zscore: mean ± factor × std; quantile."),
     ]
     factor: Annotated[
-        float | None,
-        msgspec.Meta(gt=0, description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        msgspec.Meta(description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
     ] = None
     action: Annotated[
         Literal["clip", "null", "drop"], msgspec.Meta(description="Move to the bound, make missing, or drop the row.")
