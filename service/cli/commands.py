@@ -56,7 +56,7 @@ def serve(**chosen: Any) -> None:
 
 
 @penstock.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @options.data_dir()
 @options.several("--file-root", "file_roots", "A directory collectors may read, beside FILE's own and this one.")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
@@ -69,7 +69,7 @@ def run(file: Path, **chosen: Any) -> None:
 
 
 @penstock.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @options.as_json
 def validate(file: Path, as_json: bool) -> None:
     """Check the pipeline in FILE: every problem with its path. No source is touched."""

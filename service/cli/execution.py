@@ -18,8 +18,11 @@ from service.steps.registry import Registry
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The document in a file: JSON where it is called so, else YAML. Raises ``errors.Invalid``."""
-    text = file.read_bytes()
+    """The document in a file: JSON where it is called so, else YAML. Raises ``errors.Invalid``, ``errors.Missing``."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise errors.Missing(f"{file} cannot be read: {error.strerror}", field="file") from error
     document = documents.from_json(text) if file.suffix.lower() == ".json" else documents.from_yaml(text)
     if not isinstance(document, dict):
         raise errors.Invalid(f"{file}: a pipeline is a mapping with at least 'name' and 'collectors'")
@@ -32,8 +35,8 @@ def validate_file(file: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode({"valid": True, "warnings": []}).decode())
         return
-    steps = f"{len(pipeline.collectors)} collectors, {len(pipeline.processors)} processors"
-    click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({steps})")
+    parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
+    click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
 
 
 def run_file(

@@ -23,7 +23,7 @@ def settings(**chosen: Any) -> Settings:
 
 def at_home(chosen: Settings, work: Callable[[House], Awaitable[T]]) -> T:
     """What ``work`` answers, done in the house over the data directory."""
-    logs.configure("console", "error")
+    logs.configure("console", "critical")  # a command tells by itself what went wrong
 
     async def inside() -> T:
         async with bootstrap.opened(chosen, os.environ) as house:
