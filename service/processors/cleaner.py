@@ -214,6 +214,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         inner = pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
         old = [columns.literal(ctx, f"replace.{name}.{k}", k, inner) for k in mapping]
         new = [columns.literal(ctx, f"replace.{name}.{k}", v, inner) for k, v in mapping.items()]
+        if len(set(old)) < len(old):
+            twice = next(v for i, v in enumerate(old) if v in old[:i])
+            raise columns.refused(ctx, f"replace.{name}", f"two replacements for the one value {twice!r}")
         replaced = pl.col(name).cast(inner).replace(pl.Series(old, dtype=inner), pl.Series(new, dtype=inner))
         return replaced.cast(dtype, strict=False).alias(name)
 
@@ -225,7 +228,8 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             try:
                 target = dtypes.parse(wanted.type)
                 strict = wanted.on_error == "fail"
-                casts.append(casting.cast(name, frame.schema[name], target, formats, strict=strict))
+                at = (ctx.step, f"config.cast.{name}")
+                casts.append(casting.cast(name, frame.schema[name], target, formats, strict=strict, at=at))
             except ValueError as error:
                 raise columns.refused(ctx, f"cast.{name}", str(error)) from error
         return frame.rows(lambda lf: lf.with_columns(casts)) if casts else frame

@@ -78,6 +78,8 @@ def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ct
     if setting.max_categories is not None:
         return sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)])
     found: list[Any] = answers[Metric(column, "categories")]
+    if not found:
+        ctx.warn("no_categories", f"column '{column}' has no values to make categories of", column=column)
     if setting.method == "onehot" and len(found) > MAX_COLUMNS:
         message = f"{len(found)} categories would be as many columns; set max_categories, or use ordinal"
         raise columns.refused(ctx, f"encode.{column}", message)
@@ -93,7 +95,7 @@ def recorded(setting: Encode, categories: list[Any]) -> dict[str, Any]:
     }
 
 
-def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataType) -> list[pl.Expr]:
+def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataType, ctx: Context) -> list[pl.Expr]:
     """The expressions of the new columns; a onehot's are uint8, an ordinal's is int32."""
     inner = _inner(dtype)
     value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
@@ -110,7 +112,8 @@ def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataT
         made = [code.alias(setting.into or column)]
     if setting.handle_unknown == "fail":
         shown = pl.concat_str(pl.lit(f"column '{column}': "), value.cast(pl.String), pl.lit(" is no known category"))
-        made = [casting.refuse(unknown, shown, e).alias(e.meta.output_name()) for e in made]
+        at = (ctx.step, f"config.encode.{column}.handle_unknown")
+        made = [casting.refuse(unknown, shown, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 
