@@ -3,7 +3,8 @@
 ``measure`` *stages* where the plan since the last stage has a dear source (text to parse) or a whole-frame
 operation: it executes the plan once into one lz4 Parquet file without statistics and goes on from there, so that
 neither the questions nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
-stage anew. A stage file lives as long as a frame needs it and is removed with the last one.
+stage anew. A stage file lives as long as a frame needs it and is removed with the last one; one of a few hundred
+kilobytes is read back at once, because starting a query over a file costs more than answering it from memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from service.steps import foreign, measuring
 from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
+_SMALL_BYTES = 512 * 1024
 _numbers = itertools.count(1)
 
 
@@ -41,6 +43,7 @@ class PolarsFrame:
         self._lf = lf
         self._folder = folder
         self._dear = dear
+        self._small = False
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
@@ -62,7 +65,9 @@ class PolarsFrame:
         return frame
 
     def rows(self, step: RowLocal) -> PolarsFrame:
-        return self._next(step(self._lf), dear=self._dear)
+        frame = self._next(step(self._lf), dear=self._dear)
+        frame._small = self._small
+        return frame
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))
@@ -71,7 +76,8 @@ class PolarsFrame:
             with foreign.attributed(None):
                 if self._dear:
                     self._stage()
-                self._answers.update(measuring.answer(self._lf, self.schema, missing))
+                engine: measuring.Engine = "in-memory" if self._small else "streaming"
+                self._answers.update(measuring.answer(self._lf, self.schema, missing, engine=engine))
         return {m: self._answers[m] for m in wanted}
 
     def _stage(self) -> None:
@@ -79,8 +85,11 @@ class PolarsFrame:
         schema = self.schema
         stage = _Stage(path)
         self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+        self._small = path.stat().st_size <= _SMALL_BYTES
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
-        self._stages = (stage,)
+        if self._small:
+            self._lf = self._lf.collect().lazy()
+        self._stages = () if self._small else (stage,)
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
