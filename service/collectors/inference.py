@@ -85,6 +85,6 @@ def typed(name: str, dtype: pl.DataType, why: str) -> pl.Expr | None:
     """The expression that reads a String column as the inferred type; None where the parser may do it itself."""
     text = pl.col(name)
     if dtype == pl.Int64:
-        number = text.cast(pl.Int64, strict=False)
-        return parsing.insist(number, name, dtype, why=why, unless=number.cast(pl.String).ne_missing(text))
+        padded = (text.str.starts_with("0") & (text != "0")) | text.str.starts_with("-0") | text.str.starts_with("+")
+        return parsing.insist(text.cast(pl.Int64, strict=False), name, dtype, why=why, unless=padded)
     return parsing.parsed(name, dtype, why=why) if dtype in (pl.Boolean, pl.Date) or dtype.is_temporal() else None
