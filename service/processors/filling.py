@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import polars as pl
 
-from service.processors import carrying, columns
+from service.processors import carrying, columns, splitting
 from service.steps import dtypes
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -111,7 +111,7 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
         return filled
     schema = frame.schema
     wanted = {c: _question(c, f, schema[c], ctx) for c, f in settings.items() if isinstance(f, Fill)}
-    answers = frame.measure(m for m in wanted.values() if m is not None)
+    answers = splitting.measured(frame, [m for m in wanted.values() if m is not None], ctx)
     values: dict[str, Any] = {}
     recorded: dict[str, Any] = {}
     for column, setting in settings.items():
@@ -180,7 +180,7 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Fra
             message = f"outliers are for numbers, and the column is {dtypes.name_of(schema[column])}"
             raise columns.refused(ctx, f"outliers.{column}", message)
     questions = {c: _bounds_of(c, o) for c, o in settings.items()}
-    answers = frame.measure(m for metrics in questions.values() for m in metrics)
+    answers = splitting.measured(frame, [m for metrics in questions.values() for m in metrics], ctx)
     changed: list[pl.Expr] = []
     dropped: list[pl.Expr] = []
     recorded: dict[str, Any] = {}

@@ -2,19 +2,20 @@
 
 The fields stand in the order in which they apply. Numbers and categories are fitted by ``measure`` and go into the
 plan as literals; what is recorded is what a model server needs to do the same to one row. A column that came in as
-it is asked for where it came in, so that what an analyzer measured there is not computed twice.
+it is asked for where it came in, so that what an analyzer measured there is not computed twice. Where a split came
+before, only its training rows are asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 import polars as pl
 
 from service.kit.errors import Problem
-from service.processors import calendar, columns, encoding, scaling
+from service.processors import aggregating, binning, calendar, columns, encoding, scaling, splitting, texts, windows
 from service.processors.columns import Name
 from service.steps import expression, foreign
 from service.steps.context import Context
@@ -31,8 +32,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         "config": {
             "derive": {"total": "price * quantity"},
             "datetime": {"ordered_at": {"parts": ["year", "month"], "cyclical": ["weekday"], "drop": False}},
+            "bin": {"age": {"method": "edges", "edges": [0, 18, 65, 120], "labels": ["child", "adult", "senior"]}},
             "normalize": {"price": "standard", "total": {"method": "minmax", "into": "total_scaled"}},
             "encode": {"city": {"method": "onehot", "max_categories": 20, "handle_unknown": "other"}},
+            "text": {"notes": ["length", "words"]},
+            "lag": {"total": {"by": ["customer_id"], "order_by": ["ordered_at"], "periods": [1]}},
+            "rolling": {"total": {"function": "mean", "window": 7, "order_by": ["ordered_at"]}},
+            "split": {"key": "customer_id", "shares": {"train": 0.8, "test": 0.2}},
             "sort": ["-price", "order_id"],
         },
     }
@@ -44,12 +50,27 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     datetime: Annotated[
         dict[Name, calendar.Calendar], msgspec.Meta(description="Per column: the parts to make columns of.")
     ] = {}
+    bin: Annotated[dict[Name, binning.Bin], msgspec.Meta(description="Per column: how to cut it into bins.")] = {}
     normalize: Annotated[
         dict[Name, scaling.Method | scaling.Normalize], msgspec.Meta(description="Per column: how to scale it.")
     ] = {}
     encode: Annotated[
-        dict[Name, encoding.Method | encoding.Encode], msgspec.Meta(description="Per column: onehot or ordinal.")
+        dict[Name, encoding.Method | encoding.Encode], msgspec.Meta(description="Per column: how to encode it.")
     ] = {}
+    text: Annotated[
+        dict[Name, Annotated[list[texts.Feature], msgspec.Meta(min_length=1)]],
+        msgspec.Meta(description="Per text column: length, words, lower."),
+    ] = {}
+    lag: Annotated[dict[Name, windows.Lag], msgspec.Meta(description="Per column: values of rows before.")] = {}
+    rolling: Annotated[
+        dict[Name, windows.Rolling], msgspec.Meta(description="Per column: a statistic of the rows up to this one.")
+    ] = {}
+    aggregate: Annotated[
+        aggregating.Aggregate | None, msgspec.Meta(description="One row a group, instead of the rows.")
+    ] = None
+    split: Annotated[
+        splitting.Split | None, msgspec.Meta(description="A column that says which part a row is in: train, test …")
+    ] = None
     select: Annotated[list[Name], msgspec.Meta(description="The only columns to keep, in this order.")] = []
     sort: Annotated[
         list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; nulls last.")
@@ -70,6 +91,16 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             wrong = _encode(self.encode[name]).wrong()
             if wrong:
                 yield Problem(f"encode.{name}", wrong)
+        for name, cut in self.bin.items():
+            yield from _each(f"bin.{name}", cut.wrong())
+            if name in self.normalize and cut.into is None:
+                yield Problem(f"normalize.{name}", "the column is cut into bins in place before; bin it 'into' another")
+        for name, lag in self.lag.items():
+            yield from _each(f"lag.{name}", windows.wrong_lag(lag))
+        for name, rolling in self.rolling.items():
+            yield from _each(f"rolling.{name}", windows.wrong_rolling(rolling))
+        for part, value in (("aggregate", self.aggregate), ("split", self.split)):
+            yield from _each(part, value.wrong()) if value is not None else ()
         for field, names in (("rename_columns", list(self.rename_columns.values())), ("select", self.select)):
             for twice in sorted({n for n in names if names.count(n) > 1}):
                 yield Problem(field, f"'{twice}' stands there twice")
@@ -79,28 +110,29 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             for column in self.rename_columns:
                 _known(ctx, f"rename_columns.{column}", column, frame.schema)
             # asked before anything is built on the frame, so that what is built starts from its stage
-            early = frame.measure(self._early(frame.schema, ctx))
+            early = splitting.measured(frame, self._early(frame.schema, ctx), ctx)
             made = self._derived(self._renamed(frame, ctx), ctx)
-            made = self._encoded(self._scaled(made, early, ctx), early, ctx)
+            made = self._scaled(self._binned(made, early, ctx), early, ctx)
+            made = self._windowed(self._encoded(made, early, ctx), ctx)
             return self._arranged(made, ctx)
 
     def _early(self, schema: pl.Schema, ctx: Context) -> list[Metric]:
         """The questions about columns that came in, under the names they came in with."""
+        renamed = pl.Schema({self.rename_columns.get(old, old): dtype for old, dtype in schema.items()})
+        former = {new: old for old, new in self.rename_columns.items()}
         asked: list[Metric] = []
-        for old, dtype in schema.items():
-            for metric in self._questions(self.rename_columns.get(old, old), dtype, ctx):
-                asked.append(_of(metric, old))
-        return asked
+        for name, dtype in renamed.items():
+            if name in self.bin:
+                asked += binning.questions(name, self.bin[name], dtype, ctx)
+            if name in self.bin and self.bin[name].into is None:
+                continue
+            if name in self.normalize:
+                asked += scaling.questions(name, _normalize(self.normalize[name]), dtype, ctx)
+            if name in self.encode and _encode(self.encode[name]).method != "target":
+                asked += encoding.questions(name, _encode(self.encode[name]), renamed, ctx)
+        return [_of(metric, former.get(metric.column, metric.column)) for metric in asked]
 
-    def _questions(self, name: str, dtype: pl.DataType, ctx: Context) -> list[Metric]:
-        asked: list[Metric] = []
-        if name in self.normalize:
-            asked += scaling.questions(name, _normalize(self.normalize[name]), dtype, ctx)
-        if name in self.encode:
-            asked += encoding.questions(name, _encode(self.encode[name]), dtype, ctx)
-        return asked
-
-    def _answers(self, frame: Frame, early: Values, wanted: list[Metric]) -> dict[Metric, Any]:
+    def _answers(self, frame: Frame, early: Values, wanted: list[Metric], ctx: Context) -> dict[Metric, Any]:
         """The answers, from before where the column came in as it is (a derived one may have a former name)."""
         former = {new: old for old, new in self.rename_columns.items()}
         came = {old: new for new, old in former.items()}
@@ -109,8 +141,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             first = _of(metric, former.get(metric.column, metric.column))
             if first in early and came.get(first.column, first.column) == metric.column:
                 known[metric] = early[first]
-        late = [m for m in wanted if m not in known]
-        return {**known, **(frame.measure(late) if late else {})}
+        return {**known, **splitting.measured(frame, [m for m in wanted if m not in known], ctx)}
 
     # -- in order ---------------------------------------------------------------------------------------------
 
@@ -124,36 +155,39 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for name, text in self.derive.items():
             columns.free(ctx, f"derive.{name}", name, frame.schema)
             frame = _with_derived(frame, name, text, ctx)
-        made: list[pl.Expr] = []
-        gone: list[str] = []
-        names = list(frame.schema)
-        for column, setting in self.datetime.items():
-            _known(ctx, f"datetime.{column}", column, frame.schema)
-            parts = calendar.parts(column, setting, frame.schema, ctx)
-            for part in parts:
-                columns.free(ctx, f"datetime.{column}", part.meta.output_name(), names)
-                names.append(part.meta.output_name())
-            made += parts
-            gone += [column] if setting.drop else []
-        return frame.rows(lambda lf: lf.with_columns(made).drop(gone)) if made else frame
+        gone = [c for c, s in self.datetime.items() if s.drop]
+        frame = _with_new(frame, ctx, "datetime", self.datetime, lambda c, s: calendar.parts(c, s, frame.schema, ctx))
+        return frame.rows(lambda lf: lf.drop(gone)) if gone else frame
+
+    def _binned(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+        schema, names = frame.schema, list(frame.schema)
+        wanted: list[Metric] = []
+        for column, setting in self.bin.items():
+            _known(ctx, f"bin.{column}", column, schema)
+            _into(ctx, f"bin.{column}.into", setting.into, names)
+            wanted += binning.questions(column, setting, schema[column], ctx)
+        if not self.bin:
+            return frame
+        answers = self._answers(frame, early, wanted, ctx)
+        constants = {c: binning.fitted(c, s, answers, ctx) for c, s in self.bin.items()}
+        ctx.record("bin", constants)
+        made = [binning.binned(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
+        return frame.rows(lambda lf: lf.with_columns(made))
 
     def _scaled(self, frame: Frame, early: Values, ctx: Context) -> Frame:
-        if not self.normalize:
-            return frame
-        schema = frame.schema
+        schema, names = frame.schema, list(frame.schema)
         wanted: list[Metric] = []
-        names = list(schema)
-        for column, choice in self.normalize.items():
+        settings = {c: _normalize(s) for c, s in self.normalize.items()}
+        for column, setting in settings.items():
             _known(ctx, f"normalize.{column}", column, schema)
-            setting = _normalize(choice)
-            if setting.into is not None:
-                columns.free(ctx, f"normalize.{column}.into", setting.into, names)
-                names.append(setting.into)
+            _into(ctx, f"normalize.{column}.into", setting.into, names)
             wanted += scaling.questions(column, setting, schema[column], ctx)
-        answers = self._answers(frame, early, wanted)
-        constants = {c: scaling.fitted(c, _normalize(s), answers, ctx) for c, s in self.normalize.items()}
+        if not settings:
+            return frame
+        answers = self._answers(frame, early, wanted, ctx)
+        constants = {c: scaling.fitted(c, s, answers, ctx) for c, s in settings.items()}
         ctx.record("normalize", constants)
-        made = [scaling.scaled(c, _normalize(s), constants[c]) for c, s in self.normalize.items()]
+        made = [scaling.scaled(c, s, constants[c]) for c, s in settings.items()]
         return frame.rows(lambda lf: lf.with_columns(made))
 
     def _encoded(self, frame: Frame, early: Values, ctx: Context) -> Frame:
@@ -164,8 +198,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         wanted: list[Metric] = []
         for column, setting in settings.items():
             _known(ctx, f"encode.{column}", column, schema)
-            wanted += encoding.questions(column, setting, schema[column], ctx)
-        answers = self._answers(frame, early, wanted)
+            wanted += encoding.questions(column, setting, schema, ctx)
+        answers = self._answers(frame, early, wanted, ctx)
         fitted = {c: encoding.fitted(c, s, schema[c], answers, ctx) for c, s in settings.items()}
         ctx.record("encode", {c: encoding.recorded(settings[c], fitted[c]) for c in settings})
         places: dict[str, list[pl.Expr]] = {}
@@ -174,14 +208,32 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column in schema:
             places[column] = [pl.col(column)] if column in staying else []
             if column in settings:
-                made = encoding.encoded(column, settings[column], fitted[column], schema[column], ctx)
+                made = encoding.encoded(column, settings[column], fitted[column], schema, ctx)
                 for expr in made:
                     columns.free(ctx, f"encode.{column}", expr.meta.output_name(), names)
                     names.append(expr.meta.output_name())
                 places[column] += made
         return frame.rows(lambda lf: lf.select([e for made in places.values() for e in made]))
 
+    def _windowed(self, frame: Frame, ctx: Context) -> Frame:
+        frame = _with_new(frame, ctx, "text", self.text, lambda c, f: texts.made(c, f, frame.schema[c], ctx))
+        for column, lag in self.lag.items():
+            windows.there("lag", column, lag, frame.schema, ctx)
+            made = windows.lagged(column, lag)
+            _all_free(ctx, f"lag.{column}", made, frame.schema)
+            frame = frame.per_group(lag.by, lag.order_by, made)
+        for column, rolling in self.rolling.items():
+            windows.there("rolling", column, rolling, frame.schema, ctx)
+            made = windows.rolled(column, rolling, frame.schema[column], ctx)
+            _all_free(ctx, f"rolling.{column}", made, frame.schema)
+            frame = frame.per_group(rolling.by, rolling.order_by, made)
+        return frame
+
     def _arranged(self, frame: Frame, ctx: Context) -> Frame:
+        if self.aggregate is not None:
+            frame = aggregating.aggregate(frame, self.aggregate, ctx)
+        if self.split is not None:
+            frame = splitting.split(frame, self.split, ctx)
         for column in self.select:
             _known(ctx, "select", column, frame.schema)
         if self.select:
@@ -194,12 +246,42 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         return frame
 
 
+def _with_new(
+    frame: Frame, ctx: Context, field: str, settings: dict[str, Any], make: Callable[[str, Any], list[pl.Expr]]
+) -> Frame:
+    """The frame with the columns that each setting makes, their names free."""
+    made: list[pl.Expr] = []
+    names = list(frame.schema)
+    for column, setting in settings.items():
+        _known(ctx, f"{field}.{column}", column, frame.schema)
+        for expr in make(column, setting):
+            columns.free(ctx, f"{field}.{column}", expr.meta.output_name(), names)
+            names.append(expr.meta.output_name())
+            made.append(expr)
+    return frame.rows(lambda lf: lf.with_columns(made)) if made else frame
+
+
 def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
     try:
         checked, _ = expression.typed(text, frame.schema)
     except ValueError as error:
         raise columns.refused(ctx, f"derive.{name}", str(error)) from error
     return frame.rows(lambda lf: expression.derive(lf, name, checked))
+
+
+def _each(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:
+    return (Problem(f"{field}.{setting}", message) for setting, message in wrong)
+
+
+def _into(ctx: Context, field: str, new: str | None, names: list[str]) -> None:
+    if new is not None:
+        columns.free(ctx, field, new, names)
+        names.append(new)
+
+
+def _all_free(ctx: Context, field: str, made: list[pl.Expr], schema: pl.Schema) -> None:
+    for expr in made:
+        columns.free(ctx, field, expr.meta.output_name(), schema)
 
 
 def _known(ctx: Context, field: str, column: str, schema: pl.Schema) -> None:

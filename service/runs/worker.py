@@ -26,7 +26,7 @@ from service.processes.channel import Channel
 from service.runs import messages
 from service.runs.messages import Order
 from service.steps import foreign, layout, secrets
-from service.steps.context import Context, Network, Rejected
+from service.steps.context import Context, Network, Rejected, Split
 from service.steps.files import Files
 from service.steps.frame import Frame
 from service.steps.registry import Registry
@@ -147,11 +147,12 @@ class Worker:
     def _process(
         self, pipeline: Pipeline, frame: Frame, fitted: dict[str, Any], profiles: list[dict[str, Any]]
     ) -> Frame:
+        splits: list[Split] = []
         for index, processor in enumerate(pipeline.processors):
             ctx = self._context(f"processors[{index}]", share=(index, len(pipeline.processors)))
             self._enter("processing", ctx.step)
             ctx.profiles = profiles
-            ctx.rejected = self._rejected
+            ctx.rejected, ctx.splits = self._rejected, splits
             with self._timed(ctx.step):
                 frame = processor.apply(frame, ctx)
             ctx.progress(1.0)

@@ -29,6 +29,14 @@ class Rejected:
     file: str | None = None
 
 
+@dataclass(frozen=True)
+class Split:
+    """A column that names each row's part, and the part that later steps fit their numbers by."""
+
+    column: str
+    training: str
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -56,6 +64,7 @@ class Context:
     fitted: dict[str, Any] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
     now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore

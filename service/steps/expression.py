@@ -15,7 +15,7 @@ a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` woul
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -45,6 +45,9 @@ _TIMES = "date_part date_trunc day extract hour month strftime strptime year"
 _ANY = "cast try_cast coalesce if ifnull nullif"
 FUNCTIONS = frozenset(" ".join([_NUMBERS, _TEXTS, _TIMES, _ANY]).split())
 """The functions that an expression may call: row-local, and the same at every run."""
+
+AGGREGATES = frozenset({"sum", "avg", "min", "max", "count", "median", "stddev", "variance", "first", "last"})
+"""The functions over a group that ``aggregate`` takes beside those; ``count(*)`` and ``count(distinct x)`` too."""
 
 _BEFORE_PAREN = frozenset(
     {"and", "or", "not", "in", "is", "when", "then", "else", "case", "like", "ilike", "between", "from", "distinct"}
@@ -99,12 +102,21 @@ class Expression:
 
 def parse(text: str) -> Expression:
     """Check ``text`` without knowing the columns. Raises ``ValueError`` that says what may not stand there."""
+    return _parse(text, FUNCTIONS)
+
+
+def _parse(text: str, functions: Collection[str]) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the expression is longer than {MAX_LENGTH} characters")
-    tokens = _tokens(text)
+    tokens = _tokens(text, functions)
     tree = _tree(text)
+    grouped = "sum" in functions
+    if grouped:
+        _check_aggregates(tree)
     for node in tree.walk():
         if isinstance(node, exp.Tuple) and isinstance(node.parent, exp.In):
+            continue
+        if grouped and (isinstance(node, exp.AggFunc) or isinstance(node.parent, exp.Count)):
             continue
         for kind, what in _REFUSED_NODES:
             if isinstance(node, kind):
@@ -118,9 +130,40 @@ def parse(text: str) -> Expression:
     return Expression(_written(tokens), columns)
 
 
+def aggregate(text: str) -> Expression:
+    """Check an expression over the rows of a group. Raises ``ValueError`` that says what may not stand there."""
+    return _parse(text, FUNCTIONS | AGGREGATES)
+
+
+def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression, pl.Expr]:
+    """``aggregate`` over columns that are there, and what to hand to ``Frame.group``. Raises ``ValueError``."""
+    expression = _known(aggregate(text), schema)
+    try:
+        made = pl.sql_expr(expression.sql)
+        pl.LazyFrame(schema=schema).group_by(list(by)).agg(made.alias("\0")).collect()
+    except foreign.FOREIGN as error:
+        raise ValueError(foreign.translate(error, None).message) from error
+    return expression, made
+
+
+def _check_aggregates(tree: exp.Expr) -> None:
+    """Every column stands in an aggregate, and no aggregate in another one."""
+    if not tree.find(exp.AggFunc):
+        raise ValueError(f"an aggregate is needed: one of {', '.join(sorted(AGGREGATES))}")
+    for node in tree.find_all(exp.Column, exp.AggFunc):
+        inside = node.find_ancestor(exp.AggFunc) is not None
+        if isinstance(node, exp.AggFunc) and inside:
+            raise ValueError("an aggregate cannot stand inside another one")
+        if isinstance(node, exp.Column) and not inside:
+            raise ValueError(f"'{node.name}' stands outside of an aggregate, where a group has many of it")
+
+
 def check(text: str, known: Collection[str]) -> Expression:
     """``parse``, and every column it names is one of ``known``."""
-    expression = parse(text)
+    return _known(parse(text), known)
+
+
+def _known(expression: Expression, known: Collection[str]) -> Expression:
     for column in expression.columns:
         if column not in known:
             raise ValueError(f"no column '{column}' here{errors.did_you_mean(column, known)}")
@@ -148,7 +191,7 @@ def where(lf: pl.LazyFrame, expression: Expression) -> pl.LazyFrame:
     return lf.sql(f"SELECT * FROM self WHERE ({expression.sql})")  # noqa: S608 - checked above
 
 
-def _tokens(text: str) -> list[Token]:
+def _tokens(text: str, functions: Collection[str]) -> list[Token]:
     try:
         tokens = DuckDB().tokenize(text)
     except SqlglotError as error:
@@ -168,11 +211,11 @@ def _tokens(text: str) -> list[Token]:
         if token.token_type is TokenType.R_PAREN:
             depth -= 1
         if token.token_type not in _QUOTES:
-            _check_word(token, following)
+            _check_word(token, following, functions)
     return tokens
 
 
-def _check_word(token: Token, following: Token | None) -> None:
+def _check_word(token: Token, following: Token | None, functions: Collection[str]) -> None:
     word = token.text.lower()
     if word in _CLOCKS:
         raise ValueError(f"{word} answers something else each time; a version must come out the same")
@@ -182,8 +225,8 @@ def _check_word(token: Token, following: Token | None) -> None:
         return
     if word == "over":
         raise ValueError("an expression over one row cannot hold a window (OVER)")
-    if word not in FUNCTIONS and word not in _BEFORE_PAREN and word not in _SIZED_TYPES:
-        hint = errors.did_you_mean(word, FUNCTIONS) or f"; there are {', '.join(sorted(FUNCTIONS))}"
+    if word not in functions and word not in _BEFORE_PAREN and word not in _SIZED_TYPES:
+        hint = errors.did_you_mean(word, functions) or f"; there are {', '.join(sorted(functions))}"
         raise ValueError(f"no row-local function '{word}'{hint}")
 
 

@@ -52,6 +52,7 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
     Raises ``ValueError`` for a metric that has no meaning for its column's type.
     """
     plain: list[Metric] = []
+    means: list[Metric] = []
     ordered: dict[str, list[Metric]] = defaultdict(list)
     grouped: dict[str, list[Metric]] = defaultdict(list)
     duplicates: list[Metric] = []
@@ -60,6 +61,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
         sortable = dtype.is_numeric() or dtype.is_temporal()
         if metric.kind == "duplicates":
             duplicates.append(metric)
+        elif metric.kind == "means":
+            means.append(metric)
         elif metric.kind in _ORDERED or (metric.kind in _EITHER and sortable):
             if not sortable:
                 raise ValueError(f"{metric.kind} of '{metric.column}', which is neither a number nor a time")
@@ -75,6 +78,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
         answers.update(_ordered(lf, column, schema[column], wanted, engine))
     for column, wanted in grouped.items():
         answers.update(_grouped(lf, column, schema[column], wanted, engine))
+    for metric in means:
+        answers[metric] = _means(lf, schema, metric, engine)
     for metric in duplicates:
         answers[metric] = _duplicates(lf, schema, answers, engine)
     return answers
@@ -274,6 +279,23 @@ def _grouped(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequenc
         elif metric.kind == "forms":
             answers[metric] = _forms(groups)
     return answers
+
+
+def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> list[tuple[Any, int, float, float]]:
+    dtype, other = schema[metric.column], str(metric.argument)
+    value = pl.col(metric.column)
+    value = value.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else _value(metric.column, dtype)
+    groups = (
+        lf.select(value.alias("value"), _number(other, schema[other]).cast(pl.Float64).alias("number"))
+        .drop_nulls()
+        .group_by("value")
+        .agg(
+            pl.len().cast(pl.Int64).alias("count"), mean=pl.col("number").mean(), variance=pl.col("number").var(ddof=0)
+        )
+        .collect(engine=engine)
+        .sort("value")
+    )
+    return list(groups.iter_rows())
 
 
 def _categories(groups: pl.DataFrame) -> list[Any]:

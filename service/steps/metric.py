@@ -33,6 +33,7 @@ Kind = Literal[
     "top",  # argument: k -> list of (value, count), most frequent first, ties by value
     "categories",  # sorted distinct values that are not missing -> list
     "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}; times in seconds since 1970
+    "means",  # argument: a number column; [(value, count, mean, variance with ddof 0)] of it by the values, sorted
     "forms",  # strings: {form: count} over a sample of the distinct values ("number", "date 2024-01-31", "text" …)
     "lengths",  # strings: {"min": int, "max": int, "empty": int} in characters
     "true",  # booleans: number of true values

@@ -189,6 +189,14 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "normalize": {"quantity": "standard", "twice": {"method": "robust", "into": "robust"}},
         "encode": {"city": "onehot", "mark": {"method": "ordinal", "handle_unknown": "other"}}, "sort": ["-id"],
     }),
+    "features": ("transformer", {
+        "bin": {"quantity": {"method": "quantile", "bins": 2, "into": "half"}},
+        "encode": {
+            "city": {"method": "target", "target": "quantity", "into": "mean"}, "Price": "binary",
+            "day": {"method": "hash", "buckets": 7, "into": "bucket"}, "id": {"method": "frequency", "into": "often"},
+        },
+        "text": {"city": ["length", "words", "lower"]}, "split": {"key": ["id", "city"]},
+    }),
 }  # fmt: skip
 CSV = """id,Price,city,quantity,day
 3,1.5, x ,4,2024-01-31

@@ -1,0 +1,98 @@
+"""Columns made from the rows before: ``lag`` and ``rolling``, within groups and in an order.
+
+Windows count rows. As with pandas, a rolling value needs ``window`` known values (``min_values`` changes that), and
+NaN counts as missing. Rows with a missing group key are a group; missing order values come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+import polars as pl
+
+from service.processors import columns
+from service.processors.columns import Name
+from service.steps import dtypes
+from service.steps.context import Context
+
+Function = Literal["mean", "sum", "min", "max", "std", "median"]
+By = Annotated[list[Name], msgspec.Meta(description="Only rows that agree in these columns.")]
+Order = Annotated[list[Name], msgspec.Meta(description="The order of the rows; else as they are stored.")]
+Period = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
+
+
+class Lag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The value of an earlier row: ``<column>_lag_<n>``, or of a later one: ``<column>_lead_<n>``."""
+
+    by: By = []
+    order_by: Order = []
+    periods: Annotated[
+        Period | list[Period], msgspec.Meta(description="How many rows before; negative is after. A column for each.")
+    ] = 1
+
+    @property
+    def steps(self) -> list[int]:
+        return [self.periods] if isinstance(self.periods, int) else self.periods
+
+
+class Rolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A statistic of the row and those before it: ``<column>_rolling_<function>_<window>``."""
+
+    function: Annotated[
+        Function | list[Function], msgspec.Meta(description="mean, sum, min, max, std (ddof 1) or median, or several.")
+    ]
+    window: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="How many rows, this one included.")]
+    by: By = []
+    order_by: Order = []
+    min_values: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="How many known values it takes; all of the window where absent."),
+    ] = None
+
+    @property
+    def functions(self) -> list[str]:
+        return [self.function] if isinstance(self.function, str) else list(self.function)
+
+
+def wrong_lag(setting: Lag) -> Iterable[tuple[str, str]]:
+    """What cannot be combined, as (setting, message)."""
+    if not setting.steps or 0 in setting.steps:
+        yield "periods", "whole numbers other than 0, at least one"
+    if len(set(setting.steps)) < len(setting.steps):
+        yield "periods", "a number stands there twice"
+
+
+def wrong_rolling(setting: Rolling) -> Iterable[tuple[str, str]]:
+    """What cannot be combined, as (setting, message)."""
+    if not setting.functions or len(set(setting.functions)) < len(setting.functions):
+        yield "function", "name at least one, and none twice"
+    if setting.min_values is not None and setting.min_values > setting.window:
+        yield "min_values", f"a window of {setting.window} rows cannot hold {setting.min_values}"
+
+
+def there(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: Context) -> None:
+    """Raise where a column that the setting names is missing."""
+    for name, where in ((column, ""), *((b, ".by") for b in setting.by), *((o, ".order_by") for o in setting.order_by)):
+        if name not in schema:
+            raise columns.missing(ctx, f"{field}.{column}{where}", name, schema)
+
+
+def lagged(column: str, setting: Lag) -> list[pl.Expr]:
+    """The expressions over a group."""
+    return [pl.col(column).shift(n).alias(f"{column}_{'lag' if n > 0 else 'lead'}_{abs(n)}") for n in setting.steps]
+
+
+def rolled(column: str, setting: Rolling, dtype: pl.DataType, ctx: Context) -> list[pl.Expr]:
+    """The expressions over a group. Raises ``errors.Permanent`` where the column holds no numbers."""
+    if not (dtype.is_numeric() or isinstance(dtype, pl.Boolean)):
+        raise columns.refused(ctx, f"rolling.{column}", f"the column is {dtypes.name_of(dtype)}, not a number")
+    value = pl.col(column).cast(pl.Float64).fill_nan(None)
+    least = setting.min_values or setting.window
+    return [
+        getattr(value, f"rolling_{f}")(setting.window, min_samples=least).alias(
+            f"{column}_rolling_{f}_{setting.window}"
+        )
+        for f in setting.functions
+    ]
