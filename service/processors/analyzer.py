@@ -20,7 +20,7 @@ from service.processors.filling import plain
 from service.steps import dtypes, foreign
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.metric import Metric, Values
+from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
 
 MAX_CORRELATED = 64
@@ -46,8 +46,15 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     ] = 20
     top_k: Annotated[int, msgspec.Meta(ge=0, le=1000, description="How many of the most frequent texts to name.")] = 10
     correlation: Annotated[
-        Literal["pearson", "none"], msgspec.Meta(description="Between all number columns, over complete pairs.")
+        Literal["pearson", "spearman", "none"],
+        msgspec.Meta(description="Between all number columns, over complete pairs; spearman goes by average ranks."),
     ] = "pearson"
+    exact: Annotated[
+        bool,
+        msgspec.Meta(
+            description="false allows estimates; the profile's 'exact' says whether any was made (none is yet)."
+        ),
+    ] = True
 
     def problems(self) -> Iterable[Problem]:
         if len(set(self.columns)) != len(self.columns):
@@ -60,8 +67,8 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
                 raise columns.missing(ctx, "columns", column, schema)
         chosen = {n: schema[n] for n in self.columns or schema}
         numbers = [n for n, t in chosen.items() if t.is_numeric()]
-        correlated = numbers if self.correlation == "pearson" and 1 < len(numbers) <= MAX_CORRELATED else []
-        pairs = [Metric(a, "corr", b) for a, b in combinations(correlated, 2)]
+        correlated = numbers if self.correlation != "none" and 1 < len(numbers) <= MAX_CORRELATED else []
+        pairs = [Metric(a, self._kind, b) for a, b in combinations(correlated, 2)]
         wanted = [Metric("", "rows"), Metric("", "duplicates"), *pairs]
         for name, dtype in chosen.items():
             wanted.extend(self._questions(name, dtype))
@@ -70,18 +77,23 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         profile: dict[str, Any] = {
             "row_count": answers[Metric("", "rows")],
             "column_count": len(schema),
+            "exact": True,
             "duplicate_rows": answers[Metric("", "duplicates")],
             "columns": [self._column(n, t, answers) for n, t in chosen.items()],
             "correlation": self._correlation(correlated, answers),
         }
         forms = {n: answers[Metric(n, "forms")] for n, t in chosen.items() if isinstance(t, pl.String)}
         found = warnings.found(profile, forms)
-        if self.correlation == "pearson" and len(numbers) > MAX_CORRELATED:
+        if self.correlation != "none" and len(numbers) > MAX_CORRELATED:
             message = f"{len(numbers)} number columns are more than {MAX_CORRELATED}; name some to correlate them"
             found.append({"code": "not_correlated", "column": None, "message": message})
         profile["warnings"] = found
         ctx.profiles.append(profile)
         return frame
+
+    @property
+    def _kind(self) -> Kind:
+        return "spearman" if self.correlation == "spearman" else "corr"
 
     def _questions(self, name: str, dtype: pl.DataType) -> list[Metric]:
         ask = [Metric(name, "nulls")]
@@ -136,7 +148,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
 
     def _correlation(self, names: list[str], answers: Values) -> dict[str, Any]:
         cells: Mapping[tuple[str, str], Any] = {
-            (a, b): answers[Metric(a, "corr", b)] for a, b in combinations(names, 2)
+            (a, b): answers[Metric(a, self._kind, b)] for a, b in combinations(names, 2)
         }
 
         def cell(a: str, b: str) -> float | None:

@@ -52,7 +52,7 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
     Raises ``ValueError`` for a metric that has no meaning for its column's type.
     """
     plain: list[Metric] = []
-    means: list[Metric] = []
+    alone: list[Metric] = []
     ordered: dict[str, list[Metric]] = defaultdict(list)
     grouped: dict[str, list[Metric]] = defaultdict(list)
     duplicates: list[Metric] = []
@@ -61,8 +61,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
         sortable = dtype.is_numeric() or dtype.is_temporal()
         if metric.kind == "duplicates":
             duplicates.append(metric)
-        elif metric.kind == "means":
-            means.append(metric)
+        elif metric.kind in ("means", "spearman"):
+            alone.append(metric)
         elif metric.kind in _ORDERED or (metric.kind in _EITHER and sortable):
             if not sortable:
                 raise ValueError(f"{metric.kind} of '{metric.column}', which is neither a number nor a time")
@@ -78,8 +78,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
         answers.update(_ordered(lf, column, schema[column], wanted, engine))
     for column, wanted in grouped.items():
         answers.update(_grouped(lf, column, schema[column], wanted, engine))
-    for metric in means:
-        answers[metric] = _means(lf, schema, metric, engine)
+    for metric in alone:
+        answers[metric] = (_means if metric.kind == "means" else _spearman)(lf, schema, metric, engine)
     for metric in duplicates:
         answers[metric] = _duplicates(lf, schema, answers, engine)
     return answers
@@ -326,6 +326,15 @@ def _forms(groups: pl.DataFrame) -> dict[str, int]:
     if len(texts):
         found["text"] = len(texts)
     return found
+
+
+def _spearman(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> float | None:
+    """Ranks need both columns whole, so one pair after another."""
+    names = (metric.column, str(metric.argument))
+    pair = (
+        lf.select(_number(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
+    )
+    return _finite(pair.select(pl.corr(pl.col("0").rank(), pl.col("1").rank())).item())
 
 
 # -- duplicates ----------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ Kind = Literal[
     "forms",  # strings: {form: count} over a sample of the distinct values ("number", "date 2024-01-31", "text" …)
     "lengths",  # strings: {"min": int, "max": int, "empty": int} in characters
     "true",  # booleans: number of true values
+    "spearman",  # argument: the other column; Pearson of the average ranks over pairwise complete rows -> float | None
     "corr",  # argument: the other column; Pearson over pairwise complete rows -> float | None
 ]
 

@@ -127,6 +127,14 @@ def test_correlation_is_over_complete_pairs_and_a_constant_has_none() -> None:
     assert profile(frame, correlation="none")["correlation"] == {"method": "none", "columns": [], "matrix": []}
 
 
+def test_ranks_correlate_where_values_do_not_lie_on_a_line() -> None:
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, 4.0, None], "y": [1, 8, 27, 64, 0], "z": [5, 5, 1, 1, 9]})
+    found = profile(frame, correlation="spearman")
+    assert found["correlation"]["method"] == "spearman"
+    assert found["correlation"]["matrix"][0][1:] == [pytest.approx(1.0), pytest.approx(-0.8944271909999159)]
+    assert profile(frame, exact=False)["exact"] is True
+
+
 def test_more_numbers_than_can_be_paired_are_not_correlated() -> None:
     frame = pl.DataFrame({f"c{i}": [1, 2] for i in range(65)})
     found = profile(frame)

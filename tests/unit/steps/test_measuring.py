@@ -133,14 +133,18 @@ def test_counts_of_texts(values: list[str | None], most: int) -> None:
 )
 def test_correlation_is_over_complete_pairs(rows: list[tuple[Any, Any]]) -> None:
     frame = pl.DataFrame(rows, schema={"a": pl.Int64, "b": pl.Float64}, orient="row")
-    asked = Metric("a", "corr", "b")
-    found = measuring.answer(frame.lazy(), frame.schema, [asked])[asked]
+    asked, ranked = Metric("a", "corr", "b"), Metric("a", "spearman", "b")
+    answers = measuring.answer(frame.lazy(), frame.schema, [asked, ranked])
+    found = answers[asked]
     pairs = [(x, y) for x, y in rows if x is not None and y is not None and not math.isnan(y)]
     xs, ys = [float(x) for x, _ in pairs], [y for _, y in pairs]
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         assert found is None
+        assert answers[ranked] is None
     else:
         assert found == pytest.approx(statistics.correlation(xs, ys), abs=1e-9)
+        ranks = [[sum(u < v for u in s) + sum(u == v for u in s) / 2 for v in s] for s in (xs, ys)]
+        assert answers[ranked] == pytest.approx(statistics.correlation(*ranks), abs=1e-9)
 
 
 @few
@@ -214,6 +218,12 @@ def test_forms_of_text() -> None:
     ]  # fmt: skip
     many = [f"t{i}" for i in range(5000)]
     assert ask(many, metric("forms")) == ask(many[::-1], metric("forms")) == [{"text": 2000}]
+
+
+def test_means_of_another_column_by_category() -> None:
+    frame = pl.DataFrame({"a": ["x", "y", "x", None, "x"], "b": [1.0, 5.0, 3.0, 7.0, NAN]})
+    asked = Metric("a", "means", "b")
+    assert measuring.answer(frame.lazy(), frame.schema, [asked])[asked] == [("x", 2, 2.0, 1.0), ("y", 1, 5.0, 0.0)]
 
 
 def test_more_categories_than_come_for_free() -> None:
