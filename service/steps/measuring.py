@@ -162,11 +162,9 @@ def _lengths(values: list[Any]) -> dict[str, Any]:
 
 
 def _moment(values: list[Any]) -> float | None:
-    """A constant column has no shape: 0, as pandas has it, where there are enough values at all."""
+    """A constant column has no shape, as pandas (from 3.1 on) and scipy have it."""
     value, low, high = values
-    if value is None:
-        return None
-    return 0.0 if low == high else _finite(value)
+    return None if low == high else _finite(value)
 
 
 def _finite(value: float | None) -> float | None:

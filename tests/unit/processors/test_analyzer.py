@@ -104,7 +104,7 @@ def test_infinite_values_have_no_place_in_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "skew", "kurtosis"), [([1, 2], None, None), ([1, 2, 4], 0.935, None), ([5] * 4, 0.0, 0.0)]
+    ("values", "skew", "kurtosis"), [([1, 2], None, None), ([1, 2, 4], 0.935, None), ([5] * 4, None, None)]
 )
 def test_the_shape_needs_enough_values(values: list[int], skew: float | None, kurtosis: float | None) -> None:
     found = column(values)

@@ -52,7 +52,7 @@ def skew(values: list[float]) -> float | None:
     if n < 3:
         return None
     m2, m3 = (sum((v - mean) ** p for v in values) / n for p in (2, 3))
-    return 0.0 if min(values) == max(values) else math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5
+    return None if min(values) == max(values) else math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5
 
 
 def kurtosis(values: list[float]) -> float | None:
@@ -61,7 +61,7 @@ def kurtosis(values: list[float]) -> float | None:
         return None
     m2, m4 = (sum((v - mean) ** p for v in values) / n for p in (2, 4))
     if min(values) == max(values):
-        return 0.0
+        return None
     return (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (m4 / m2**2 - 3) + 6)
 
 
