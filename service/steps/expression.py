@@ -59,7 +59,7 @@ _NARROW = frozenset(
     | {"year", "month", "day", "hour"}
 )
 _PARTS = frozenset({"year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute", "second"})
-_CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _GUESSED = (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.DATETIME)
 _QUOTES = {TokenType.STRING: "'", TokenType.IDENTIFIER: '"'}
 _REFUSED_TOKENS = frozenset(
@@ -195,7 +195,7 @@ def _tokens(text: str, functions: Collection[str]) -> list[Token]:
     try:
         tokens = DuckDB().tokenize(text)
     except SqlglotError as error:
-        raise ValueError(f"cannot read the expression: {_said(error)}") from error
+        raise ValueError(f"cannot read the expression: {reason(error)}") from error
     if not tokens:
         raise ValueError("the expression is empty")
     if len(tokens) > MAX_TOKENS:
@@ -217,7 +217,7 @@ def _tokens(text: str, functions: Collection[str]) -> list[Token]:
 
 def _check_word(token: Token, following: Token | None, functions: Collection[str]) -> None:
     word = token.text.lower()
-    if word in _CLOCKS:
+    if word in CLOCKS:
         raise ValueError(f"{word} answers something else each time; a version must come out the same")
     if not (word[:1].isalpha() or word[:1] == "_"):
         return
@@ -234,7 +234,7 @@ def _tree(text: str) -> exp.Expr:
     try:
         trees = sqlglot.parse(text, dialect="duckdb")
     except (SqlglotError, RecursionError) as error:
-        raise ValueError(f"cannot read the expression: {_said(error)}") from error
+        raise ValueError(f"cannot read the expression: {reason(error)}") from error
     if len(trees) != 1 or trees[0] is None:
         raise ValueError("write exactly one expression")
     tree = trees[0]
@@ -244,7 +244,8 @@ def _tree(text: str) -> exp.Expr:
     return tree
 
 
-def _said(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What the parser complained of, for a person."""
     found = getattr(error, "errors", None)
     if not found:
         return str(error).split("\n", 1)[0]

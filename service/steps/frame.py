@@ -64,6 +64,10 @@ class Frame(Protocol):
         """
         ...
 
+    def query(self, sql: str) -> Frame:
+        """The result of a SELECT over this frame as the table ``input``, as ``selection.parse`` has written it."""
+        ...
+
     def numbered(self, name: str) -> Frame:
         """A first column with each row's place from 0."""
         ...

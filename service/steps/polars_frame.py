@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from service.steps import foreign, measuring
+from service.steps import foreign, measuring, selection
 from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
@@ -129,6 +129,9 @@ class PolarsFrame:
         if by or order_by:
             made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
         return self._next(self._lf.with_columns(made), dear=True)
+
+    def query(self, sql: str) -> PolarsFrame:
+        return self._next(selection.run(self._lf, sql), dear=True)
 
     def numbered(self, name: str) -> PolarsFrame:
         return self._next(self._lf.with_row_index(name), dear=self._dear)

@@ -1,0 +1,49 @@
+"""SQL: one SELECT over the current data, where a cleaner and a transformer would be long-winded.
+
+The whole data is one table, ``input``; nothing else can be reached. Names are read as they are written. Without an
+ORDER BY the order of grouped and joined rows is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from service.kit.errors import Problem
+from service.processors import columns
+from service.steps import foreign, selection
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.processor import Processor
+
+
+class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
+    """Replaces the data by the result of one SELECT over it."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "sql",
+        "config": {"query": "SELECT city, sum(price) AS total FROM input GROUP BY city ORDER BY total DESC, city"},
+    }
+
+    query: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1, description="One SELECT; the table is called input. Joins with itself and CTEs work."
+        ),
+    ]
+
+    def problems(self) -> Iterable[Problem]:
+        try:
+            selection.parse(self.query)
+        except ValueError as error:
+            yield Problem("query", str(error))
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        with foreign.attributed(ctx.step):
+            try:
+                query = selection.typed(self.query, frame.schema)
+            except ValueError as error:
+                raise columns.refused(ctx, "query", str(error)) from error
+            return frame.query(query)

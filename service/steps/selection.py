@@ -1,0 +1,139 @@
+"""SQL queries of users over the current data: one SELECT from ``input``, checked before the engine sees it.
+
+The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
+that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
+is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from service.kit import errors
+from service.steps import expression, foreign
+
+MAX_LENGTH = 16_000
+MAX_TOKENS = 2_000
+MAX_DEPTH = 32
+TABLE = "input"
+
+_WINDOWS = {"row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "stddev", "variance"}
+FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
+"""The functions that a query may call."""
+_KEYWORDS = """
+    and or not in is when then else case like ilike between from distinct both select where having on using by as over
+    join exists all any union except intersect with limit offset filter decimal numeric varchar char end
+"""
+_BEFORE_PAREN = frozenset(_KEYWORDS.split())
+_REFUSED_TOKENS = frozenset(
+    {
+        TokenType.SEMICOLON,
+        TokenType.PARAMETER,
+        TokenType.PLACEHOLDER,
+        TokenType.BYTE_STRING,
+        TokenType.HEREDOC_STRING,
+        TokenType.RAW_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.UNICODE_STRING,
+        TokenType.L_BRACKET,
+        TokenType.L_BRACE,
+    }
+)
+_REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
+
+
+def parse(text: str) -> str:
+    """The query as it may be run. Raises ``ValueError`` that says what may not stand there."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the query is longer than {MAX_LENGTH} characters")
+    _check_tokens(text)
+    try:
+        trees = sqlglot.parse(text, dialect="duckdb")
+    except (SqlglotError, RecursionError) as error:
+        raise ValueError(f"cannot read the query: {expression.reason(error)}") from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise ValueError("write one SELECT … FROM input")
+    tree = trees[0]
+    if isinstance(tree, exp.Table | exp.Subquery) or not list(tree.find_all(exp.Table)):
+        raise ValueError("write one SELECT … FROM input")
+    for node in tree.walk():
+        if isinstance(node, _REFUSED_NODES) and not isinstance(node, exp.Query):
+            raise ValueError(f"a query over the current data cannot hold {node.key.upper()}")
+        if isinstance(node, exp.With) and node.args.get("recursive"):
+            raise ValueError("a query over the current data cannot be recursive")
+    for table in tree.find_all(exp.Table):
+        _check_table(table)
+    return tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+
+
+def typed(text: str, schema: pl.Schema) -> str:
+    """``parse``, and the query fits the columns. Raises ``ValueError``; reads no rows."""
+    query = parse(text)
+    try:
+        run(pl.LazyFrame(schema=schema), query).collect()
+    except foreign.FOREIGN as error:
+        raise ValueError(foreign.translate(error, None).message) from error
+    return query
+
+
+def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:
+    """The lazy result of a query that ``parse`` has written."""
+    with pl.SQLContext({TABLE: lf}, eager=False) as context:
+        return context.execute(query)
+
+
+def _check_tokens(text: str) -> None:
+    try:
+        tokens = DuckDB().tokenize(text)
+    except SqlglotError as error:
+        raise ValueError(f"cannot read the query: {expression.reason(error)}") from error
+    if not tokens:
+        raise ValueError("the query is empty")
+    if len(tokens) > MAX_TOKENS:
+        raise ValueError(f"the query has more than {MAX_TOKENS} words and signs")
+    depth = 0
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.token_type in _REFUSED_TOKENS:
+            raise ValueError(f"'{token.text}' cannot stand in a query over the current data")
+        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"the query is nested more than {MAX_DEPTH} deep")
+        if token.token_type is not TokenType.STRING:
+            _check_word(token, following)
+
+
+def _check_word(token: Token, following: Token | None) -> None:
+    word = token.text.lower()
+    if token.token_type is not TokenType.IDENTIFIER and word in expression.CLOCKS:
+        raise ValueError(f"{word} answers something else each time; a version must come out the same")
+    called = following is not None and following.token_type is TokenType.L_PAREN
+    if not called or not (word[:1].isalpha() or word[:1] == "_" or token.token_type is TokenType.IDENTIFIER):
+        return
+    if word not in FUNCTIONS and word not in _BEFORE_PAREN:
+        raise ValueError(f"no function '{word}' in a query over the current data{errors.did_you_mean(word, FUNCTIONS)}")
+
+
+def _check_table(table: exp.Table) -> None:
+    if not isinstance(table.this, exp.Identifier) or table.args.get("db") or table.args.get("catalog"):
+        raise ValueError(f"only '{TABLE}' can be read here, not {table.sql(dialect='duckdb')}")
+    name = table.name
+    if name == TABLE:
+        return
+    scope: exp.Expr | None = table
+    while scope is not None:
+        found = scope.args.get("with_") or scope.args.get("with")
+        if found is not None and any(c.alias == name for c in found.expressions):
+            return
+        scope = scope.parent
+    raise ValueError(f"only '{TABLE}' can be read here, not '{name}'{errors.did_you_mean(name, [TABLE])}")
+
+
+def _as_doubles(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Literal) and not node.is_string and not str(node.this).isdigit():
+        return exp.cast(node.copy(), "double")
+    return node
