@@ -14,7 +14,7 @@ import polars as pl
 
 from service.processors import columns
 from service.processors.filling import plain
-from service.steps import casting, dtypes
+from service.steps import casting, dtypes, mapping
 from service.steps.context import Context
 from service.steps.metric import Metric, Values
 
@@ -105,8 +105,7 @@ def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataT
     unknown = value.is_not_null() & ~value.is_in(known.implode())
     made = _onehot(column, setting, categories, value, unknown, inner) if setting.method == "onehot" else []
     if setting.method == "ordinal":
-        codes = pl.Series(range(len(categories)), dtype=pl.Int32)
-        code = value.replace_strict(known, codes, default=None, return_dtype=pl.Int32)
+        code = mapping.place(value, inner, known).cast(pl.Int32)
         if setting.handle_unknown == "other":
             code = pl.when(unknown).then(pl.lit(len(categories), dtype=pl.Int32)).otherwise(code)
         made = [code.alias(setting.into or column)]

@@ -29,7 +29,6 @@ from service.steps import dtypes
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
-_BOOLEANS = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 _ISO = (
     "%Y-%m-%d",
@@ -121,7 +120,8 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
     if isinstance(target, pl.String | pl.Categorical | pl.Enum):
         return column
     if isinstance(target, pl.Boolean):
-        return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+        word = text.str.to_lowercase()
+        return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False).otherwise(None)
     if target.is_integer():
         number = text.cast(pl.Float64, strict=False)
         exact = (number == number.round()) & (number.abs() <= _EXACT)

@@ -148,7 +148,7 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
         return [expression, low, high], _moment
     if kind == "sum":
-        return [expression, pl.col(column).count()], lambda v: v[0] if v[1] else None
+        return [expression, _value(column, schema[column]).count()], lambda v: v[0] if v[1] else None
     return [expression], lambda v: v[0]
 
 
@@ -227,7 +227,7 @@ def _histogram(values: pl.Series, bins: int) -> dict[str, Any] | None:
         low, high = float(values[0]), float(values[-1])
     if low == high:
         low, high = low - 0.5, high + 0.5
-    width = (high - low) / bins
+    width = high / bins - low / bins  # the distance itself may be more than a float holds
     edges = [low + width * i for i in range(bins)] + [high]
     inner = pl.Series(edges[1:-1], dtype=pl.Float64)
     cuts = (

@@ -22,6 +22,7 @@ from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
 _SMALL_BYTES = 512 * 1024
+_SMALL_ROWS = 50_000
 _numbers = itertools.count(1)
 
 
@@ -60,7 +61,7 @@ class PolarsFrame:
         return self._schema
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
-        frame = PolarsFrame(lf, self._folder, dear=dear)
+        frame = type(self)(lf, self._folder, dear=dear)
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
@@ -85,8 +86,9 @@ class PolarsFrame:
         schema = self.schema
         stage = _Stage(path)
         self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
-        self._small = path.stat().st_size <= _SMALL_BYTES
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
+        # few bytes may be many rows that repeat
+        self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
         if self._small:
             self._lf = self._lf.collect().lazy()
         self._stages = () if self._small else (stage,)
@@ -146,7 +148,12 @@ class PolarsFrame:
                 row_group_size=row_group_size,
                 engine="streaming",
             )
-            return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+            return _count(target)
+
+
+def _count(path: Path) -> int:
+    """The number of rows, from the footer."""
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
 
 
 def _own(frame: Frame) -> PolarsFrame:
