@@ -50,9 +50,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(data: Path, *flags: str, path: str = str(documents.ROOT), **environment: str) -> Iterator[Served]:
+def serving(
+    data: Path, *flags: str, path: str = str(documents.ROOT), module: tuple[str, ...] = ("service",), **environment: str
+) -> Iterator[Served]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data), *flags],
+        [sys.executable, "-m", *module, "serve", "--port", "0", "--data-dir", str(data), *flags],
         env=service.clean_environment(PYTHONPATH=path, **environment), cwd=data.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
