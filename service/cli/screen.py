@@ -39,8 +39,10 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
 def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows as a table; where a terminal is too narrow for that, each row as a block of its own."""
     widest = sum(3 + max([len(c), *(len(text(r.get(c))) for r in rows)]) for c in columns) + 1
-    if not OUT.is_terminal or widest <= OUT.width:
-        OUT.print(table(columns, rows), width=max(widest, OUT.width))
+    if not OUT.is_terminal:
+        OUT.width = max(OUT.width, widest)
+    if widest <= OUT.width:
+        OUT.print(table(columns, rows))
         return
     for number, row in enumerate(rows, 1):
         grid = Table.grid(padding=(0, 2))
