@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
 _numbers = itertools.count(1)
+Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
 
 class _Stage:
@@ -35,12 +37,21 @@ class PolarsFrame:
     """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
 
     ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
+    ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     """
 
-    def __init__(self, lf: pl.LazyFrame, folder: Path, *, dear: bool = True) -> None:
+    def __init__(
+        self,
+        lf: pl.LazyFrame,
+        folder: Path,
+        *,
+        dear: bool = True,
+        explain: Explain | None = None,
+    ) -> None:
         self._lf = lf
         self._folder = folder
         self._dear = dear
+        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
@@ -58,6 +69,7 @@ class PolarsFrame:
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         frame = PolarsFrame(lf, self._folder, dear=dear)
+        frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
@@ -68,11 +80,23 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with foreign.attributed(None):
+            with self._executing():
                 if self._dear:
                     self._stage()
                 self._answers.update(measuring.answer(self._lf, self.schema, missing))
         return {m: self._answers[m] for m in wanted}
+
+    @contextmanager
+    def _executing(self) -> Iterator[None]:
+        with foreign.attributed(None):
+            try:
+                yield
+            except pl.exceptions.PolarsError as error:
+                for explain in self._explainers:
+                    better = explain(error)
+                    if better is not None:
+                        raise better from error
+                raise
 
     def _stage(self) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
@@ -81,6 +105,7 @@ class PolarsFrame:
         self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
         self._stages = (stage,)
+        self._explainers = ()  # the sources were read to their end
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
@@ -129,7 +154,7 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with foreign.attributed(None):
+        with self._executing():
             self._lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
