@@ -31,7 +31,7 @@ class Files:
         if "\x00" in name or "://" in name or name.startswith("~"):
             raise self._refused(name, step, field)
         for root in self.roots:
-            found = self._under(root.resolve(), name)
+            found = self._under(root, root.resolve(), name)
             if found:
                 return list(dict.fromkeys(found))
         raise errors.Permanent(
@@ -41,12 +41,13 @@ class Files:
             field=field,
         )
 
-    def _under(self, root: Path, name: str) -> list[Path]:
+    def _under(self, said: Path, root: Path, name: str) -> list[Path]:
         path = Path(name)
         if path.is_absolute():
-            if not path.is_relative_to(root):
+            above = next((r for r in (root, said) if path.is_relative_to(r)), None)
+            if above is None:
                 return []
-            path = path.relative_to(root)
+            path = path.relative_to(above)
         candidates = _matching(root, path.parts) if _MAGIC & set(name) else [root / path]
         return [p for p in (_real(c) for c in candidates) if p is not None and p.is_relative_to(root)]
 

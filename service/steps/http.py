@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 import httpcore
 import httpx
@@ -113,6 +113,8 @@ def fault(url: str) -> str | None:
         return "only http:// and https:// URLs are fetched"
     if not parsed.host:
         return "the URL names no host"
+    if (parsed.port or 0) > 65535:
+        return f"there is no port {parsed.port}"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
     return None
@@ -155,6 +157,20 @@ class Answer:
         links = httpx.Response(self.status, headers=self.headers).links
         link = links.get("next", {}).get("url")
         return str(httpx.URL(self.url).join(link)) if link else None
+
+
+def _hidden(text: str, values: Sequence[str]) -> str:
+    """``text`` without any of the values, however a URL may write them."""
+    text = secrets.mask(text, values)
+    for value in sorted((v for v in values if len(v) >= 4), key=len, reverse=True):
+        spelled = "".join(c if c.isalnum() and c.isascii() else _spelling(c) for c in value)
+        text = re.sub(spelled, secrets.MASK, text)
+    return text
+
+
+def _spelling(char: str) -> str:
+    encoded = "".join(f"%{b:02X}" for b in char.encode())
+    return f"(?:{re.escape(char)}|{encoded}|{encoded.lower()}{'|[+]' if char == ' ' else ''})"
 
 
 def _echoed(request: Request) -> list[str]:
@@ -307,7 +323,7 @@ class Client:
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
-            said = f"{said}: {secrets.mask(excerpt, _echoed(request))}"
+            said = f"{said}: {_hidden(excerpt, _echoed(request))}"
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
@@ -318,6 +334,5 @@ class Client:
         shown = url.split("?", 1)[0].split("#", 1)[0]
         if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
             shown = "the URL"
-        known = self._ctx.secrets.values()
-        message = secrets.mask(f"{shown}: {text}", [*known, *(quote(v) for v in known), *(quote(v, "") for v in known)])
+        message = _hidden(f"{shown}: {text}", list(self._ctx.secrets.values()))
         return family(message, step=self._ctx.step, field=self._field, **details)
