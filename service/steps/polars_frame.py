@@ -150,13 +150,13 @@ class PolarsFrame:
     def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
         return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), dear=True)
 
-    def per_group(self, by: Sequence[str], order_by: Sequence[str], step: RowLocal) -> PolarsFrame:
-        ordered = self._lf.sort(list(order_by), nulls_last=True, maintain_order=True) if order_by else self._lf
-        if not by:
-            return self._next(step(ordered), dear=True)
-        schema = step(pl.LazyFrame(schema=self.schema)).collect_schema()
-        grouped = ordered.group_by(list(by), maintain_order=True)
-        return self._next(grouped.map_groups(lambda df: step(df.lazy()).collect(), schema=schema), dear=True)
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        if by or order_by:
+            made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
+        return self._next(self._lf.with_columns(made), dear=True)
+
+    def numbered(self, name: str) -> PolarsFrame:
+        return self._next(self._lf.with_row_index(name), dear=self._dear)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
         lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)
