@@ -36,8 +36,8 @@ async def ask(house: House, sql: str, limit: int | None = None) -> dict[str, Any
     return decoded
 
 
-def show(answer: dict[str, Any], title: str | None = None) -> None:
+def show(answer: dict[str, Any]) -> None:
     """A JSON answer as a table with what there is to know about it."""
-    screen.OUT.print(screen.table([c["name"] for c in answer["columns"]], answer["data"], title))
+    screen.shown([c["name"] for c in answer["columns"]], answer["data"])
     more = ", and there are more" if answer["truncated"] else ""
-    screen.OUT.print(f"[dim]{answer['row_count']:,} rows{more}, {answer['elapsed_ms']:.0f} ms[/dim]")
+    screen.OUT.print(f"[dim]{screen.counted(answer['row_count'], 'row')}{more}, {answer['elapsed_ms']:.0f} ms[/dim]")

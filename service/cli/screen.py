@@ -24,16 +24,37 @@ OUT, ERR = _console(stderr=False), _console(stderr=True)
 _WIDEST = 60
 
 
-def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], title: str | None = None) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
     """Rows as a table; columns of numbers stand on the right."""
     kept = list(rows)
-    made = Table(title=escape(title) if title else None, title_justify="left", title_style="bold")
+    made = Table()
     for column in columns:
         numbers = all(isinstance(r.get(column), int | float) or r.get(column) is None for r in kept)
         made.add_column(escape(column), justify="right" if numbers and kept else "left", overflow="fold")
     for row in kept:
         made.add_row(*(escape(text(row.get(column))) for column in columns))
     return made
+
+
+def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table; where a terminal is too narrow for that, each row as a block of its own."""
+    widest = sum(3 + max([len(c), *(len(text(r.get(c))) for r in rows)]) for c in columns) + 1
+    if not OUT.is_terminal:
+        OUT.width = max(OUT.width, widest)
+    if widest <= OUT.width:
+        OUT.print(table(columns, rows))
+        return
+    for number, row in enumerate(rows, 1):
+        grid = Table.grid(padding=(0, 2))
+        for column in columns:
+            grid.add_row(f"[dim]{escape(column)}[/dim]", escape(text(row.get(column))))
+        OUT.print(f"[bold]row {number}[/bold]")
+        OUT.print(grid)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def text(value: Any) -> str:

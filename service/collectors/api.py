@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from service.collectors import headers, pagination
-from service.collectors.authentication import Auth, Given
+from service.collectors.authentication import ApiKey, Auth, Given
 from service.collectors.pagination import Kind, Next, Page, Seen, Short
 from service.kit import errors
 from service.kit.errors import Problem
@@ -81,6 +81,8 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         if self.body is not None and self.method == "GET":
             yield Problem("body", "a GET has no body; set method to POST, or use params")
         yield from headers.problems(self.headers)
+        if isinstance(self.auth, ApiKey) and self.auth.location == "header":
+            yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
         if isinstance(self.pagination, Page) and self.pagination.size_param and not self.pagination.size:
             yield Problem("pagination.size", "is required where size_param is given")
         for column, text in self.schema.items():

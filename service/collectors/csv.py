@@ -17,8 +17,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import polars as pl
 
-from service.collectors import inference, plain
-from service.collectors.survey import Dialect, Survey, misfit, survey
+from service.collectors import exact, inference, plain
+from service.collectors.survey import Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
 from service.steps import dtypes, parsing
@@ -140,7 +140,7 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(next(iter(paths)), "the file is empty; there is not even a header")
-        return PolarsFrame(reading.united(sources), ctx.folder)
+        return PolarsFrame(reading.united(sources), ctx.folder, explain=lambda error: reading.explained(error, sources))
 
 
 def _is_text_codec(name: str) -> bool:
@@ -155,13 +155,17 @@ def _is_text_codec(name: str) -> bool:
 class _Source:
     """One file that is well: where it lies, its columns as Polars names them and as we do, its rows."""
 
-    label: str
+    original: Path
     path: Path
     survey: Survey
     raw: list[str]
     names: list[str]
     rows: int
     sample: pl.DataFrame
+
+    @property
+    def label(self) -> str:
+        return self.original.name
 
 
 class _Reading:
@@ -180,9 +184,9 @@ class _Reading:
         codec = "utf-8" if lossy else codecs.lookup(self._settings.encoding).name
         try:
             path = plain.plain(original, codec, self._ctx.folder, f"plain-{number:05d}.csv")
-        except plain.Unreadable as error:
+            found = survey(path, self._dialect, self._sample_rows)
+        except (plain.Unreadable, Unreadable) as error:
             raise self.error(original, str(error)) from None
-        found = survey(path, self._dialect, self._sample_rows)
         if found.zero_at is not None:
             raise self.error(
                 original, f"it holds a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding", "encoding"
@@ -190,19 +194,29 @@ class _Reading:
         if found.empty:
             self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
             return None
-        if found.torn:
+        if found.torn or found.stray_cr:
             self._diagnose(original, path, found)
         raw, names, sample = self._sampled(original, path, found)
-        rows = self._count(original, path, found, raw)
-        if found.uneven(rows, len(names), self._dialect):
+        if found.uneven(len(names), self._dialect):
             self._diagnose(original, path, found)
-        return _Source(original.name, path, found, raw, names, rows, sample)
+        return _Source(original, path, found, raw, names, found.rows(len(names), self._dialect), sample)
 
     def _diagnose(self, original: Path, path: Path, found: Survey) -> None:
-        wrong = misfit(path, self._dialect, found.eol)
+        wrong = exact.misfit(path, self._dialect, found.eol)
         if wrong is not None:
             hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
             raise self.error(original, f"{wrong}{hint}")
+
+    def explained(self, error: pl.exceptions.PolarsError, sources: list[_Source]) -> errors.Permanent | None:
+        """What the parser gave up on, by file and line, where it was the shape of a file; else None."""
+        if any(f"in {s.label}: " in str(error) for s in sources):
+            return None  # a value that does not fit its column; it says so itself
+        for source in sources:
+            try:
+                self._diagnose(source.original, source.path, source.survey)
+            except errors.Permanent as better:
+                return better
+        return None
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
         settings = self._settings
@@ -260,15 +274,6 @@ class _Reading:
         settings = msgspec.structs.replace(self._settings, has_header=False)
         row = _Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
-
-    def _count(self, original: Path, path: Path, found: Survey, raw: list[str]) -> int:
-        text: dict[str, pl.DataType] = dict.fromkeys(raw, pl.String())
-        try:
-            lines = self._scan(path, found, text, skip_lines=self._dialect.skip_lines).select(pl.len()).collect()
-        except pl.exceptions.PolarsError as error:
-            self._diagnose(original, path, found)
-            raise self.error(original, _brief(error)) from None
-        return max(0, int(lines.item()) - found.blank_tail) if len(raw) > 1 else int(lines.item())
 
     def united(self, sources: list[_Source]) -> pl.LazyFrame:
         """All files one after another, columns by name in order of first appearance, with their types."""

@@ -33,7 +33,14 @@ from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 CONTAINER = "container"
+MAX_OPEN = 15_000
+MAX_ATTRIBUTES = 5_000
 _PART_ROWS = 20_000
+_OPENED = re.compile(
+    rb"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|li|p|td|th|tr|dt|dd|option)\b)[a-z]",
+    re.IGNORECASE,
+)
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{10000,}")
 _ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
@@ -160,6 +167,15 @@ def utf8(body: bytes, content_type: str) -> bytes:
     return body if name == "utf-8" else body.decode(name, "replace").encode()
 
 
+def hostile(body: bytes) -> str | None:
+    """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
+    if len(_OPENED.findall(body)) - body.count(b"</") > MAX_OPEN:
+        return f"more than {MAX_OPEN} of its elements stay open"
+    if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
+        return f"an element has more than {MAX_ATTRIBUTES} attributes"
+    return None
+
+
 @dataclass(frozen=True)
 class Page:
     """One parsed page."""
@@ -245,6 +261,9 @@ class _Scraping:
         return PolarsFrame(self._scan(), ctx.folder, dear=False)
 
     def _extract(self, answer: Answer, url: str) -> int:
+        wrong = hostile(answer.body)
+        if wrong is not None:
+            raise self._permanent(f"{url.split('?', 1)[0]}: the page is refused: {wrong}", "url")
         page = Page.of(answer)
         containers = page.tree.css(self._container)
         for name, field in self._fields.items():

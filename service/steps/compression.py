@@ -38,46 +38,54 @@ class Inflater:
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise Unsupported(f"the answer is encoded as '{name}'; only gzip and deflate, once, are read")
         self._plain = name in ("", "identity")
-        self._raw_possible = name == "deflate"
         self._window = zlib.MAX_WBITS | 16 if "gzip" in name else zlib.MAX_WBITS
         self._stream = zlib.decompressobj(self._window)
-        self._started = False
+        self._head: bytes | None = b"" if name == "deflate" else None  # what was fed before anything came out
+        self._fed = self._full = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """What ``data`` decodes to, in pieces of at most 1 MiB; call ``more`` until it is empty."""
-        if self._plain:
-            return [data] if data else []
+    def feed(self, data: bytes) -> bytes:
+        """What ``data`` decodes to, at most 1 MiB of it; call ``more`` until that is empty."""
+        if self._plain or not data:
+            return data
+        self._fed = True
+        if self._head is not None:
+            self._head += data
         return self._decode(data)
 
-    def more(self) -> list[bytes]:
+    def more(self) -> bytes:
         """The next piece of what was fed already."""
-        if self._plain:
-            return []
-        return self._decode(self._stream.unconsumed_tail)
+        if (self._stream.eof and self._stream.unused_data) or self._full or self._stream.unconsumed_tail:
+            return self._decode(self._stream.unconsumed_tail)
+        return b""
 
     def finish(self) -> None:
         """Raise ``Unreadable`` where the data ended too early."""
-        if not self._plain and self._started and not self._stream.eof:
+        if self._fed and not self._stream.eof:
             raise Unreadable("the compressed answer ends too early")
 
-    def _decode(self, data: bytes) -> list[bytes]:
-        if self._stream.eof:  # gzip may have several members, one after another
-            data = (self._stream.unused_data + data).lstrip(b"\0")
-            if data:
+    def _decode(self, data: bytes) -> bytes:
+        while True:
+            if self._stream.eof:  # gzip may have several members, one after another
+                data = (self._stream.unused_data + data).lstrip(b"\0")
+                if not data:
+                    self._full = False
+                    return b""
                 self._stream = zlib.decompressobj(self._window)
-        if not data:
-            return []
-        try:
-            piece = self._stream.decompress(data, _PIECE)
-        except zlib.error as error:
-            if not (self._raw_possible and not self._started):
-                raise Unreadable("the compressed answer is damaged") from error
-            # "deflate" means zlib, but some servers send it bare
-            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-            self._raw_possible = False
-            return self._decode(data)
-        self._started = True
-        return [piece] if piece else []
+            try:
+                piece = self._stream.decompress(data, _PIECE)
+            except zlib.error as error:
+                if self._head is None:
+                    raise Unreadable("the compressed answer is damaged") from error
+                # "deflate" means zlib, but some servers send it bare
+                data, self._head, self._window = self._head, None, -zlib.MAX_WBITS
+                self._stream = zlib.decompressobj(self._window)
+                continue
+            if piece:
+                self._head = None
+            self._full = len(piece) == _PIECE
+            if piece or not self._stream.eof or not self._stream.unused_data:
+                return piece
+            data = b""  # an empty member, and another one after it
 
 
 async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> bytes:
@@ -92,15 +100,14 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> by
         raw += len(chunk)
         if raw > limit:
             raise TooMuch(f"the answer is larger than {limit} bytes")
-        pieces = inflater.feed(chunk)
-        while pieces:
-            for piece in pieces:
-                decoded += len(piece)
-                if decoded > limit:
-                    raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
-                if decoded > RATIO_FROM and decoded > MAX_RATIO * raw:
-                    raise TooMuch(f"the answer decompresses to more than {MAX_RATIO} times its size")
-                body += piece
-            pieces = inflater.more()
+        piece = inflater.feed(chunk)
+        while piece:
+            decoded += len(piece)
+            if decoded > limit:
+                raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
+            if decoded > RATIO_FROM and decoded > MAX_RATIO * raw:
+                raise TooMuch(f"the answer decompresses to more than {MAX_RATIO} times its size")
+            body += piece
+            piece = inflater.more()
     inflater.finish()
     return bytes(body)

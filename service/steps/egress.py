@@ -48,15 +48,12 @@ _PRIVATE: tuple[Subnet, ...] = tuple(
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays
         "240.0.0.0/4",
-        "::/96",  # IPv4-compatible
-        "64:ff9b:1::/48",  # local NAT64
-        "100::/64",
-        "2001::/23",
+        "2001::/23",  # Teredo and other tunnels
         "3fff::/20",  # documentation
-        "5f00::/16",
-        "fec0::/10",  # site-local
     )
 )
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""The only IPv6 addresses that are given out; all others are at best private."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 _WORST: dict[Verdict, int] = {"public": 0, "private": 1, "never": 2}
@@ -87,6 +84,8 @@ def judge(address: Address) -> Verdict:
         return max(outer, judge(inner), key=_WORST.__getitem__)
     if any(address.version == n.version and address in n for n in _NEVER):
         return "never"
+    if address.version == 6 and address not in _UNICAST:
+        return "private"
     if not address.is_global or any(address.version == n.version and address in n for n in _PRIVATE):
         return "private"
     return "public"
@@ -110,7 +109,8 @@ class Policy:
                 continue
             except ValueError:
                 host, colon, port = entry.rpartition(":")
-            if not colon:
+            if not colon or entry.endswith("]"):
+                colon = ""
                 host = entry
             elif not port.isdigit():
                 raise ValueError(f"'{entry}' is no host, host:port, address or CIDR")

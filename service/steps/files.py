@@ -6,7 +6,8 @@ of a user reaches it: a name is resolved here, against the roots, without follow
 
 from __future__ import annotations
 
-import glob
+import fnmatch
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,9 @@ class Files:
         if "\x00" in name or "://" in name or name.startswith("~"):
             raise self._refused(name, step, field)
         for root in self.roots:
-            found = self._under(root.resolve(), name)
+            found = self._under(root, root.resolve(), name)
             if found:
-                return found
+                return list(dict.fromkeys(found))
         raise errors.Permanent(
             f"no file '{name}' in the uploads or the configured file roots; upload it with "
             "PUT /api/v1/files/<path>, or add its directory to PENSTOCK_FILE_ROOTS",
@@ -40,14 +41,15 @@ class Files:
             field=field,
         )
 
-    def _under(self, root: Path, name: str) -> list[Path]:
-        if _MAGIC & set(name):
-            base = str(Path(name)) if Path(name).is_absolute() else str(Path(glob.escape(str(root))) / name)
-            candidates = [Path(p) for p in sorted(glob.glob(base, recursive=True))]  # noqa: PTH207 - absolute
-        else:
-            candidates = [root / name]
-        real = [p.resolve() for p in candidates]
-        return [p for p in real if p.is_file() and p.is_relative_to(root)]
+    def _under(self, said: Path, root: Path, name: str) -> list[Path]:
+        path = Path(name)
+        if path.is_absolute():
+            above = next((r for r in (root, said) if path.is_relative_to(r)), None)
+            if above is None:
+                return []
+            path = path.relative_to(above)
+        candidates = _matching(root, path.parts) if _MAGIC & set(name) else [root / path]
+        return [p for p in (_real(c) for c in candidates) if p is not None and p.is_relative_to(root)]
 
     def _refused(self, name: str, step: str, field: str) -> errors.Permanent:
         return errors.Permanent(
@@ -55,3 +57,32 @@ class Files:
             step=step,
             field=field,
         )
+
+
+def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:
+    """The files below ``root`` that a glob means, sorted. Symbolic links to directories are not followed."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders[:] = [f for f in folders if not f.startswith(".") or any(p.startswith(".") for p in pattern)]
+        above = Path(folder).relative_to(root).parts
+        found.extend(Path(folder) / name for name in names if _matches((*above, name), pattern))
+    return sorted(found)
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern or not parts:
+        return not pattern and not parts
+    first, *rest = pattern
+    if first == "**":
+        return _matches(parts, tuple(rest)) or (not parts[0].startswith(".") and _matches(parts[1:], pattern))
+    hidden = parts[0].startswith(".") and not first.startswith(".")
+    return not hidden and fnmatch.fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(rest))
+
+
+def _real(path: Path) -> Path | None:
+    """The file itself, links followed; None where there is none that can be read."""
+    try:
+        real = path.resolve(strict=True)
+        return real if real.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # missing, too long, a loop of links
+        return None

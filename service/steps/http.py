@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -71,6 +72,7 @@ FOREIGN: dict[type[Exception], tuple[Family, str]] = {
     httpcore.NetworkError: (errors.Transient, "the connection failed"),
     httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
     httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
+    httpcore.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
     httpcore.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
     httpcore.ConnectionNotAvailable: (errors.Transient, "no connection became free"),
     egress.Refused: (errors.Permanent, ""),
@@ -85,6 +87,10 @@ FOREIGN: dict[type[Exception], tuple[Family, str]] = {
 """What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
 
 
+_TELLTALES = (httpx.LocalProtocolError, httpcore.LocalProtocolError, UnicodeError)
+"""Their texts show what was to be sent, header values and all."""
+
+
 def meaning(error: Exception) -> tuple[Family, str] | None:
     """The family of a foreign error and what to say, or None where it is not one of the network's."""
     for kind in type(error).__mro__:
@@ -92,7 +98,7 @@ def meaning(error: Exception) -> tuple[Family, str] | None:
         if row is not None:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 return errors.Permanent, "its certificate is not trusted"
-            detail = str(error)
+            detail = "" if isinstance(error, _TELLTALES) else str(error)
             return row[0], f"{row[1]} ({detail})" if row[1] and detail else row[1] or detail
     return None
 
@@ -107,6 +113,8 @@ def fault(url: str) -> str | None:
         return "only http:// and https:// URLs are fetched"
     if not parsed.host:
         return "the URL names no host"
+    if (parsed.port or 0) > 65535:
+        return f"there is no port {parsed.port}"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
     return None
@@ -149,6 +157,26 @@ class Answer:
         links = httpx.Response(self.status, headers=self.headers).links
         link = links.get("next", {}).get("url")
         return str(httpx.URL(self.url).join(link)) if link else None
+
+
+def _hidden(text: str, values: Sequence[str]) -> str:
+    """``text`` without any of the values, however a URL may write them."""
+    text = secrets.mask(text, values)
+    for value in sorted((v for v in values if len(v) >= 4), key=len, reverse=True):
+        spelled = "".join(c if c.isalnum() and c.isascii() else _spelling(c) for c in value)
+        text = re.sub(spelled, secrets.MASK, text)
+    return text
+
+
+def _spelling(char: str) -> str:
+    encoded = "".join(f"%{b:02X}" for b in char.encode())
+    return f"(?:{re.escape(char)}|{encoded}|{encoded.lower()}{'|[+]' if char == ' ' else ''})"
+
+
+def _echoed(request: Request) -> list[str]:
+    """What the user's headers and keys say, also without the word before it ("Basic"): some servers repeat it."""
+    values = [*request.headers.values(), *(v for _, v in request.auth_params)]
+    return [part for v in values for part in (v, v.partition(" ")[2]) if len(part) >= 8]
 
 
 @functools.lru_cache(maxsize=1)
@@ -242,7 +270,7 @@ class Client:
                 raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
             answer = await self._send(request, method, url, content, at_home)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
-                return self._judged(answer, method, url)
+                return self._judged(answer, request, method, url)
             url = self._target(url, answer.headers["location"])
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, content = "GET", None
@@ -286,16 +314,16 @@ class Client:
             return await compression.bounded(response.aiter_raw(), encoding, min(limit or ceiling, ceiling))
         try:
             return await compression.bounded(response.aiter_raw(), encoding, _ERROR_BODY)
-        except (compression.TooMuch, compression.Unreadable):
+        except (compression.TooMuch, compression.Unreadable, compression.Unsupported, httpx.TransportError):
             return b""  # the status says enough
 
-    def _judged(self, answer: Answer, method: str, url: httpx.URL) -> Answer:
+    def _judged(self, answer: Answer, request: Request, method: str, url: httpx.URL) -> Answer:
         if 200 <= answer.status < 300:
             return answer
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
-            said = f"{said}: {excerpt}"
+            said = f"{said}: {_hidden(excerpt, _echoed(request))}"
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
@@ -306,5 +334,5 @@ class Client:
         shown = url.split("?", 1)[0].split("#", 1)[0]
         if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
             shown = "the URL"
-        message = secrets.mask(f"{shown}: {text}", self._ctx.secrets.values())
+        message = _hidden(f"{shown}: {text}", list(self._ctx.secrets.values()))
         return family(message, step=self._ctx.step, field=self._field, **details)

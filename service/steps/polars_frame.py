@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from service.steps.metric import Metric, Values
 _SMALL_BYTES = 512 * 1024
 _SMALL_ROWS = 50_000
 _numbers = itertools.count(1)
+Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
 
 class _Stage:
@@ -38,13 +40,22 @@ class PolarsFrame:
     """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
 
     ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
+    ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     """
 
-    def __init__(self, lf: pl.LazyFrame, folder: Path, *, dear: bool = True) -> None:
+    def __init__(
+        self,
+        lf: pl.LazyFrame,
+        folder: Path,
+        *,
+        dear: bool = True,
+        explain: Explain | None = None,
+    ) -> None:
         self._lf = lf
         self._folder = folder
         self._dear = dear
         self._small = False
+        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
@@ -62,6 +73,7 @@ class PolarsFrame:
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         frame = type(self)(lf, self._folder, dear=dear)
+        frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
@@ -74,12 +86,24 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with foreign.attributed(None):
+            with self._executing():
                 if self._dear:
                     self._stage()
                 engine: measuring.Engine = "in-memory" if self._small else "streaming"
                 self._answers.update(measuring.answer(self._lf, self.schema, missing, engine=engine))
         return {m: self._answers[m] for m in wanted}
+
+    @contextmanager
+    def _executing(self) -> Iterator[None]:
+        with foreign.attributed(None):
+            try:
+                yield
+            except pl.exceptions.PolarsError as error:
+                for explain in self._explainers:
+                    better = explain(error)
+                    if better is not None:
+                        raise better from error
+                raise
 
     def _stage(self) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
@@ -92,6 +116,7 @@ class PolarsFrame:
         if self._small:
             self._lf = self._lf.collect().lazy()
         self._stages = () if self._small else (stage,)
+        self._explainers = ()  # the sources were read to their end
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
@@ -143,7 +168,7 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with foreign.attributed(None):
+        with self._executing():
             self._lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows

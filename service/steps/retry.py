@@ -1,4 +1,4 @@
-"""Retry: how often and how long to wait, as a value. ``tenacity`` counts and somebody else sleeps.
+"""Retry: how often and how long to wait, as a value; somebody else sleeps.
 
 Only ``errors.Transient`` is tried again. Where the source said when (``Retry-After``) that is kept to, unless
 it is longer than ``max_delay_seconds``: then the step fails, and the error tells the delay to whoever may
@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, TypeVar
 
 import msgspec
-import tenacity
 
 from service.kit import errors
 
@@ -55,29 +54,17 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         on_wait: Callable[[int, float, Exception], None] = lambda attempt, seconds, error: None,
     ) -> T:
         """``work`` until it succeeds or ``delay`` says to stop; raises its last error."""
-        waits: dict[int, float | None] = {}
-
-        def again(state: tenacity.RetryCallState) -> bool:
-            error = _failure(state)
-            if error is None:
-                return False
-            wait = waits[state.attempt_number] = self.delay(state.attempt_number, error)
-            if wait is not None:
-                on_wait(state.attempt_number, wait, error)
-            return wait is not None
-
-        async def attempt() -> T:  # tenacity awaits only what says it is a coroutine function
-            return await work()
-
-        retrying = tenacity.AsyncRetrying(
-            retry=again, wait=lambda state: waits[state.attempt_number] or 0.0, sleep=sleep, reraise=True
-        )
-        return await retrying(attempt)
-
-
-def _failure(state: tenacity.RetryCallState) -> Exception | None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error if isinstance(error, Exception) else None
+        attempt = 1
+        while True:
+            try:
+                return await work()
+            except errors.Transient as error:
+                wait = self.delay(attempt, error)
+                if wait is None:
+                    raise
+                on_wait(attempt, wait, error)
+                await sleep(wait)
+            attempt += 1
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

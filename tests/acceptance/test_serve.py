@@ -28,8 +28,8 @@ SECRET = "s3cret-value-of-a-source"
 class Served:
     """A running service and a client that is logged in."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str, first_lines: list[str]) -> None:
-        self.process, self.address, self.first_lines = process, address, first_lines
+    def __init__(self, process: subprocess.Popen[str], address: str, data: Path, first_lines: list[str]) -> None:
+        self.process, self.address, self.data, self.first_lines = process, address, data, first_lines
         self.http = httpx.Client(base_url=f"{address}/api/v1", timeout=30, trust_env=False)
 
     def login(self, password: str = PASSWORD) -> dict[str, Any]:
@@ -50,10 +50,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(data: Path, *flags: str, **environment: str) -> Iterator[Served]:
+def serving(
+    data: Path, *flags: str, path: str = str(documents.ROOT), module: tuple[str, ...] = ("service",), **environment: str
+) -> Iterator[Served]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data), *flags],
-        env=service.clean_environment(PYTHONPATH=str(documents.ROOT), **environment), cwd=data.parent,
+        [sys.executable, "-m", *module, "serve", "--port", "0", "--data-dir", str(data), *flags],
+        env=service.clean_environment(PYTHONPATH=path, **environment), cwd=data.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -65,7 +67,7 @@ def serving(data: Path, *flags: str, **environment: str) -> Iterator[Served]:
             lines.append(process.stdout.readline())
         with httpx.Client(transport=httpx.HTTPTransport(retries=5), trust_env=False) as waiting:
             assert waiting.get(f"{address}/health/ready").json()["status"] == "ready"
-        served = Served(process, address, lines)
+        served = Served(process, address, data, lines)
         with served.http:
             yield served
     finally:

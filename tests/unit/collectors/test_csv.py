@@ -115,7 +115,7 @@ def test_every_row_or_an_error(
     ("body", "said"),
     [
         (b"a,b\n1,x\n2,y,z\n", "line 3: 3 fields where 2 are expected"),
-        (b"a,b\n1,x\n2\n3,z\n", "line 3: 1 fields where 2 are expected"),
+        (b"a,b\n1,x\n2\n3,z\n", "line 3: 1 field where 2 are expected"),
         (b'a,b\n1,x\n2,"y\n3,z\n', "line 3: a quoted field begins here and does not end"),
         (b'a,b\n1,x\n2,"y"z"\n', "line 3: text follows the end of a quoted field"),
         (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),

@@ -1,0 +1,89 @@
+"""The spool: parts of any shape come back as one table, in order, without loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.steps.spool import Spool, unite
+
+
+def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]
+    spool = Spool(folder)
+    for frame in frames:
+        spool.add(frame, parents)
+    return spool.scan().collect(engine="streaming")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        ([1], [2], [1, 2]),
+        ([1], [2.5], [1.0, 2.5]),
+        ([1], ["x"], ["1", "x"]),
+        ([True], [1], ["true", "1"]),
+        ([None], [3], [None, 3]),
+        ([None], [None], [None, None]),
+        ([[1]], [[2.5]], [[1.0], [2.5]]),
+        ([[]], [[1]], [[], [1]]),
+        ([[1]], ["x"], ["[1]", "x"]),
+        ([{"a": 1}], ["x"], ['{"a":1}', "x"]),
+        ([{"a": 1}], [{"b": "x"}], [{"a": 1, "b": None}, {"a": None, "b": "x"}]),
+        ([{"a": 1}], [{"a": "x"}], ['{"a":1}', '{"a":"x"}']),
+        ([[{"a": 1}]], [[{"a": "x"}]], ['[{"a":1}]', '[{"a":"x"}]']),
+        ([{}], [1], ["{}", "1"]),
+    ],
+)
+def test_types_unite_without_loss(first: list[Any], second: list[Any], wanted: list[Any], tmp_path: Path) -> None:
+    frame = spooled(tmp_path, pl.DataFrame({"c": first}), pl.DataFrame({"c": second}))
+    assert frame["c"].to_list() == wanted
+
+
+def test_columns_unite_by_name_and_order_stays(tmp_path: Path) -> None:
+    frame = spooled(tmp_path, pl.DataFrame({"a": [1, 2]}), pl.DataFrame({"b": ["x"]}), pl.DataFrame({"a": [3]}))
+    assert frame.to_dicts() == [
+        {"a": 1, "b": None},
+        {"a": 2, "b": None},
+        {"a": None, "b": "x"},
+        {"a": 3, "b": None},
+    ]
+
+
+def test_an_object_that_was_null_leaves_no_column(tmp_path: Path) -> None:
+    null, full = pl.DataFrame({"a": [None]}), pl.DataFrame({"a_b": [1]})
+    assert spooled(tmp_path, null, full, parents={"a"}).columns == ["a_b"]
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    assert spooled(tmp_path).shape == (0, 0)
+    assert spooled(tmp_path, pl.DataFrame({"a": []})).shape == (0, 0)
+
+
+def test_rows_without_columns_are_counted(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.add(pl.select(pl.repeat(None, 3)).select([]))
+    assert spool.rows == 0 or spool.schema == {}
+
+
+def test_digits_beyond_int64_stay(tmp_path: Path) -> None:
+    frame = spooled(tmp_path, pl.DataFrame({"a": [2**64 - 1]}, schema={"a": pl.UInt64}), pl.DataFrame({"a": [1]}))
+    assert frame["a"].to_list() == ["18446744073709551615", "1"]
+
+
+def test_unite_is_symmetric_and_keeps_what_is_equal() -> None:
+    kinds = [
+        pl.Int64(),
+        pl.Float64(),
+        pl.String(),
+        pl.Boolean(),
+        pl.Null(),
+        pl.List(pl.Int64),
+        pl.Struct({"a": pl.Int8}),
+    ]
+    for one in kinds:
+        assert unite(one, one) == one
+        for other in kinds:
+            assert unite(one, other) == unite(other, one)
