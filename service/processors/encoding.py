@@ -40,7 +40,13 @@ _BY_CATEGORIES = ("onehot", "ordinal", "binary")
 class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to encode a column."""
 
-    method: Annotated[Method, msgspec.Meta(description="onehot, ordinal, frequency, target, hash or binary.")]
+    method: Annotated[
+        Method,
+        msgspec.Meta(
+            description="onehot: a column for each category, sorted; ordinal: its number from 0; frequency: its share; "
+            "target: the mean of another column, smoothed as scikit-learn does; hash: a bucket; binary: a column a bit."
+        ),
+    ]
     categories: Annotated[
         Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="onehot, ordinal, binary: the known ones; otherwise fitted."),

@@ -25,7 +25,13 @@ Method = Literal["standard", "minmax", "robust", "maxabs", "log1p"]
 class Normalize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to scale a column, and where to."""
 
-    method: Annotated[Method, msgspec.Meta(description="standard, minmax, robust, maxabs or log1p.")]
+    method: Annotated[
+        Method,
+        msgspec.Meta(
+            description="As scikit-learn: standard (x - mean) / std with ddof 0, minmax to 0…1, robust (x - median) / "
+            "(q75 - q25), maxabs x / max |x|, log1p ln(1 + x). A constant column becomes 0; missing stays missing."
+        ),
+    ]
     into: Annotated[columns.Name | None, msgspec.Meta(description="A new column; the old one stays.")] = None
 
 
