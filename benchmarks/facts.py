@@ -25,9 +25,9 @@ _SUMMED = [
 ]
 _SQUARED = [f"sum({c} * {c}) AS {c}_squared" for c in orders.SCALED]
 QUERY = (
-    "SELECT count(*) AS row_count, sum(order_id * 1.0) AS order_id, sum(length(coupon)) AS coupon, "
+    "SELECT count(*) AS row_count, sum(CAST(order_id AS DOUBLE)) AS order_id, sum(length(coupon)) AS coupon, "
     "sum(length(channel)) AS channel, sum(length(notes)) AS notes, "
-    + ", ".join([*(f"sum({c} * 1.0) AS {c}" for c in _SUMMED), *_SQUARED])
+    + ", ".join([*(f"sum(CAST({c} AS DOUBLE)) AS {c}" for c in _SUMMED), *_SQUARED])
     + " FROM orders"
 )
 

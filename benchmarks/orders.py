@@ -11,6 +11,7 @@ machine and with every version of Polars.
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,9 @@ def pipeline(name: str, file: str, *, native: bool) -> dict[str, Any]:
 
 if __name__ == "__main__":
     write_csv(Path(sys.argv[1]), int(sys.argv[2]))
+
+
+def scale(found: dict[str, Any], column: str) -> float:
+    """What scaling divides by: the deviation over n, as scikit-learn's StandardScaler; a profile's is over n - 1."""
+    count = found["rows"] - found[f"{column}|missing"]
+    return float(found[f"{column}|std"]) * math.sqrt((count - 1) / count)

@@ -75,7 +75,7 @@ def main(source: Path, out: Path) -> None:
         names = {"weekday": "isodow"}
         new = [f"date_part('{names.get(p, p)}', {orders.DATED}) AS {orders.DATED}_{p}" for p in orders.PARTS]
         new += [f"coalesce({orders.ENCODED} = '{c}', false)::UTINYINT AS {orders.ENCODED}_{c}" for c in categories]
-        scaled = [f"({c} - {found[f'{c}|mean']!r}) / {found[f'{c}|std']!r} AS {c}" for c in orders.SCALED]
+        scaled = [f"({c} - {found[f'{c}|mean']!r}) / {orders.scale(found, c)!r} AS {c}" for c in orders.SCALED]
         result = f"SELECT * EXCLUDE ({orders.ENCODED}) REPLACE ({', '.join(scaled)}), {', '.join(new)} FROM filled"
         connection.execute(f"CREATE TABLE orders AS {result}")
         connection.execute(f"CREATE UNIQUE INDEX orders_key ON orders ({orders.KEY})")

@@ -50,7 +50,7 @@ def main(source: Path, out: Path) -> None:
     for part, attribute in parts.items():
         frame[f"{orders.DATED}_{part}"] = getattr(frame[orders.DATED].dt, attribute) + (part == "weekday")
     for column in orders.SCALED:
-        frame[column] = (frame[column] - found[f"{column}|mean"]) / found[f"{column}|std"]
+        frame[column] = (frame[column] - found[f"{column}|mean"]) / orders.scale(found, column)
     frame = pd.get_dummies(frame, columns=[orders.ENCODED], dtype="uint8")
     with sqlite3.connect(out / "orders.sqlite") as connection:
         frame.to_sql("orders", connection, index=False, chunksize=50_000)

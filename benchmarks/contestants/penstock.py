@@ -15,9 +15,9 @@ from benchmarks import facts, measure, orders, server
 NAME = "orders"
 
 
-def _native(service: server.Service) -> None:
+def _native(service: server.Service, run_id: str) -> None:
     """Return when the version's native table is there."""
-    while not any(s["type"] == "duckdb" for s in service.call("GET", f"/pipeline/{NAME}/schema")["storage"]):
+    while any(stored["state"] == "loading" for stored in service.call("GET", f"/runs/{run_id}")["storage"]):
         time.sleep(0.02)
 
 
@@ -45,7 +45,7 @@ def contend(source: Path, *, native: bool) -> tuple[measure.Cost, dict[str, Any]
         with measure.Watch(service.pid) as seen:
             run = service.execute(NAME)
             if native:
-                _native(service)
+                _native(service, run["run_id"])
         peak = max(seen.worker_mib, (run.get("peak_memory_bytes") or 0) / measure.MIB)
         cost = measure.Cost(seen.wall, seen.cpu, peak)
         return cost, found(service), service.sql(facts.QUERY)[0]

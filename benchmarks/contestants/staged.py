@@ -88,7 +88,7 @@ def applied(stage: Rows, found: dict[str, Any]) -> Rows:
     """The transformer, with what was fitted as literals."""
     dated = pl.col(orders.DATED).dt
     parts = [getattr(dated, part)().alias(f"{orders.DATED}_{part}") for part in orders.PARTS]
-    scaled = [(pl.col(c) - found[f"{c}|mean"]) / found[f"{c}|std"] for c in orders.SCALED]
+    scaled = [(pl.col(c) - found[f"{c}|mean"]) / orders.scale(found, c) for c in orders.SCALED]
     hot = [
         (pl.col(orders.ENCODED) == c).fill_null(value=False).cast(pl.UInt8).alias(f"{orders.ENCODED}_{c}")
         for c in found["categories"]

@@ -83,7 +83,7 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
     named = [kind for _, _, said in routes for kind in _kinds(said)]
     schemas = _Schemas([*named, *configurable(registry)])
     paths: dict[str, dict[str, Any]] = {}
-    for path, handler, said in sorted(routes, key=lambda r: r[0]):
+    for path, handler, said in sorted(routes, key=lambda r: (r[0], min(r[1].http_methods))):
         method = min(handler.http_methods).lower()
         paths.setdefault(path, {})[method] = _operation(path, method, handler, said, schemas)
     return {

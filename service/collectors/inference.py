@@ -8,6 +8,7 @@ and value instead of dropping a zero.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import polars as pl
@@ -26,65 +27,63 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     """The type of each column of ``sample`` (all String); columns without any value are text."""
     types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
     filled = [n for n, c in zip(sample.columns, sample.count().row(0), strict=True) if c]
-    if not filled:
-        return types
     comma = "," if decimal_comma else "."
-    tests: dict[str, Callable[[pl.Expr], pl.Expr]] = {
-        "integer": lambda x: x.cast(pl.Int64, strict=False).is_not_null(),
-        "plain": lambda x: x.cast(pl.Int64, strict=False).cast(pl.String).eq_missing(x),
-        "float": lambda x: parsing.tolerantly(x, pl.Float64(), decimal_comma=decimal_comma).is_not_null(),
-        "word": lambda x: x.str.to_lowercase().is_in(_WORDS),
-    }
+    numbers = _fitting(sample, filled, lambda text: parsing.tolerantly(text, pl.Float64(), decimal_comma=decimal_comma))
+    whole = _fitting(sample, numbers, lambda text: text.cast(pl.Int64, strict=False))
+    others = [n for n in filled if n not in numbers]
+    for name in _where(sample, whole, lambda text: ~_padded(text)):
+        types[name] = pl.Int64()
+    for name in _exact(sample, [n for n in numbers if n not in whole], comma):
+        types[name] = pl.Float64()
+    for name in _where(sample, others, lambda text: text.str.to_lowercase().is_in(_WORDS)):
+        types[name] = pl.Boolean()
     if dates:
-        tests["date"] = lambda x: parsing.tolerantly(x, pl.Date()).is_not_null()
-        tests["datetime"] = lambda x: parsing.tolerantly(x, pl.Datetime("us")).is_not_null()
-    passed = dict.fromkeys((f"{kind}:{name}" for name in filled for kind in tests), True)
-    for part in (sample.head(_GLANCE), sample):  # most columns are plainly text, and drop out at a glance
-        asked = [key for key, held in passed.items() if held]
-        if asked:
-            passed |= part.select(_held(key, tests) for key in asked).row(0, named=True)
-    numbers = [n for n in filled if passed[f"float:{n}"]]
-    exact = _exact(sample, numbers, comma)
-    for name in filled:
-        if name in numbers:
-            if passed[f"integer:{name}"]:
-                types[name] = pl.Int64() if passed[f"plain:{name}"] else pl.String()
-            elif exact[name]:
-                types[name] = pl.Float64()
-        elif passed[f"word:{name}"]:
-            types[name] = pl.Boolean()
-        elif dates and passed[f"date:{name}"]:
-            types[name] = pl.Date()
-        elif dates and passed[f"datetime:{name}"]:
-            types[name] = pl.Datetime("us")
+        for dtype in (pl.Datetime("us"), pl.Date()):  # a column of dates is one of datetimes too
+            read = functools.partial(parsing.tolerantly, dtype=dtype)
+            types |= dict.fromkeys(_fitting(sample, others, read), dtype)
     return types
 
 
-def _held(key: str, tests: dict[str, Callable[[pl.Expr], pl.Expr]]) -> pl.Expr:
-    kind, _, name = key.partition(":")
-    return (tests[kind](pl.col(name)) | pl.col(name).is_null()).all().alias(key)
+def _fitting(sample: pl.DataFrame, names: list[str], read: Callable[[pl.Expr], pl.Expr]) -> list[str]:
+    """The columns in which ``read`` makes something of every value."""
+    for part in (sample.head(_GLANCE), sample):  # most columns are plainly text, and drop out at a glance
+        if names:
+            lost = part.select((read(pl.col(n)).null_count() - pl.col(n).null_count()).alias(n) for n in names).row(0)
+            names = [n for n, count in zip(names, lost, strict=True) if not count]
+    return names
 
 
-def _exact(sample: pl.DataFrame, numbers: list[str], comma: str) -> dict[str, bool]:
-    """Which of the numeric columns say no more than floats do."""
-    if not numbers:
-        return {}
+def _where(sample: pl.DataFrame, names: list[str], test: Callable[[pl.Expr], pl.Expr]) -> list[str]:
+    """The columns in which the test holds for every value."""
+    for part in (sample.head(_GLANCE), sample):
+        if names:
+            held = part.select(test(pl.col(names)).all()).row(0)
+            names = [n for n, holds in zip(names, held, strict=True) if holds]
+    return names
 
-    def test(name: str) -> pl.Expr:
-        text = pl.col(name)
-        digits = text.str.replace(r"[eE].*$", "").str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_bytes()
-        whole = ~text.str.contains("e", literal=True) & ~text.str.contains(comma, literal=True)
-        fits = ~((digits > _FLOAT_DIGITS) | (whole & (digits > _INTEGER_DIGITS))).any()
-        figures = text.str.contains(r"\d").any()  # 'nan' and 'inf' alone are words
-        return (fits & figures & ~text.str.contains(_MORE_THAN_A_NUMBER).any()).alias(name)
 
-    return sample.select(test(n) for n in numbers).row(0, named=True)
+def _padded(text: pl.Expr) -> pl.Expr:
+    """Whether a whole number has a leading zero or plus: cheaper than writing the number back and comparing."""
+    zero = text.str.starts_with("0") & (text != "0")
+    return zero | text.str.starts_with("-0") | text.str.starts_with("+")
+
+
+def _exact(sample: pl.DataFrame, names: list[str], comma: str) -> list[str]:
+    """The numeric columns that say no more than floats do."""
+    if not names:
+        return []
+    text = pl.col(names)
+    digits = text.str.replace(r"[eE].*$", "").str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_bytes()
+    whole = ~text.str.contains("e", literal=True) & ~text.str.contains(comma, literal=True)
+    long = ((digits > _FLOAT_DIGITS) | (whole & (digits > _INTEGER_DIGITS))).any()
+    figures = text.str.contains(r"\d").any()  # 'nan' and 'inf' alone are words
+    held = sample.select(~long & figures & ~text.str.contains(_MORE_THAN_A_NUMBER).any()).row(0)
+    return [n for n, holds in zip(names, held, strict=True) if holds]
 
 
 def typed(name: str, dtype: pl.DataType, why: str) -> pl.Expr | None:
     """The expression that reads a String column as the inferred type; None where the parser may do it itself."""
     text = pl.col(name)
     if dtype == pl.Int64:
-        number = text.cast(pl.Int64, strict=False)
-        return parsing.insist(number, name, dtype, why=why, unless=number.cast(pl.String).ne_missing(text))
+        return parsing.insist(text.cast(pl.Int64, strict=False), name, dtype, why=why, unless=_padded(text))
     return parsing.parsed(name, dtype, why=why) if dtype in (pl.Boolean, pl.Date) or dtype.is_temporal() else None

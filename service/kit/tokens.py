@@ -10,6 +10,7 @@ while after a change.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ LEEWAY_SECONDS = 10
 LONGEST_SECONDS = 24 * 3600
 _ISSUER, _AUDIENCE, _KIND = "penstock", "penstock-api", "access"
 _MAX_LENGTH = 4096
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _HEADER = {"alg", "typ", "kid"}
 _CLAIMS = {"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "typ", "fam"}
 
@@ -96,7 +98,7 @@ class Tokens:
         )
 
     def _verified(self, token: str) -> dict[str, Any]:
-        if len(token) > _MAX_LENGTH:
+        if len(token) > _MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise _refused()
         header = jwt.get_unverified_header(token)
         if set(header) != _HEADER or header["alg"] != "HS256" or header["typ"] != "JWT":

@@ -16,7 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 
 from service.processes import limits as rules
@@ -61,6 +61,13 @@ def prepare(modules: Sequence[str]) -> None:
         forkserver.ensure_running()
 
 
+def alive() -> bool:
+    """Whether the forkserver runs; one that has died is started again, with what it had loaded."""
+    with _LOCK:
+        forkserver.ensure_running()
+    return True
+
+
 @contextlib.contextmanager
 def _clean_environment() -> Iterator[None]:
     before = dict(os.environ)
@@ -75,12 +82,27 @@ def _clean_environment() -> Iterator[None]:
 
 def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
     """The first thing that runs in a child."""
+    _let_the_forkserver_go()
     rules.apply(limits)
     channel = Channel(sock)
     order = channel.receive()
     if order is not None:
         entry(channel, order)
     channel.close()
+
+
+def _let_the_forkserver_go() -> None:
+    """Close the pipes that multiprocessing hands to every child.
+
+    The forkserver lives while anybody holds the writing end of its pipe. A child that held it would keep it, and
+    so itself, alive after the service was killed: then nobody dies with their parent.
+    """
+    server, tracker = forkserver._forkserver, resource_tracker._resource_tracker
+    for holder, name in ((server, "_forkserver_alive_fd"), (tracker, "_fd")):
+        descriptor = getattr(holder, name, None)
+        if descriptor is not None:
+            os.close(descriptor)
+            setattr(holder, name, None)
 
 
 class Child:

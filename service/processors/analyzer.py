@@ -154,5 +154,7 @@ def _span(low: Any, high: Any) -> float | None:
     if isinstance(low, datetime.time):
         day = datetime.date.min
         return (datetime.datetime.combine(day, high) - datetime.datetime.combine(day, low)).total_seconds()
+    if isinstance(low, datetime.datetime) and low.tzinfo is not None:
+        low, high = low.astimezone(datetime.UTC), high.astimezone(datetime.UTC)  # else the clocks' hands are compared
     distance: datetime.timedelta = high - low
     return distance.total_seconds()

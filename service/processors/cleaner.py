@@ -18,7 +18,7 @@ from service.kit import errors
 from service.kit.errors import Problem
 from service.processors import columns, filling
 from service.processors.columns import Name, Scalar
-from service.steps import casting, dtypes, expression, foreign
+from service.steps import casting, dtypes, expression, foreign, mapping
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.processor import Processor
@@ -206,15 +206,20 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         ]
         return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
-    def _replaced(self, name: str, mapping: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
+    def _replaced(self, name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
         if dtype.is_nested():
             raise columns.refused(ctx, f"replace.{name}", f"values of a {dtypes.name_of(dtype)} cannot be replaced")
         if isinstance(dtype, pl.Null):
             return pl.col(name)
         inner = pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
-        old = [columns.literal(ctx, f"replace.{name}.{k}", k, inner) for k in mapping]
-        new = [columns.literal(ctx, f"replace.{name}.{k}", v, inner) for k, v in mapping.items()]
-        replaced = pl.col(name).cast(inner).replace(pl.Series(old, dtype=inner), pl.Series(new, dtype=inner))
+        old = [columns.literal(ctx, f"replace.{name}.{k}", k, inner) for k in table]
+        new = [columns.literal(ctx, f"replace.{name}.{k}", v, inner) for k, v in table.items()]
+        if len(set(old)) < len(old):
+            twice = next(v for i, v in enumerate(old) if v in old[:i])
+            raise columns.refused(ctx, f"replace.{name}", f"two replacements for the one value {twice!r}")
+        value, known = pl.col(name).cast(inner), pl.Series(old, dtype=inner)
+        by_table = mapping.replaced(value, inner, known, pl.Series(new, dtype=inner))
+        replaced = pl.when(mapping.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
         return replaced.cast(dtype, strict=False).alias(name)
 
     def _types(self, frame: Frame, ctx: Context) -> Frame:
@@ -225,7 +230,8 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             try:
                 target = dtypes.parse(wanted.type)
                 strict = wanted.on_error == "fail"
-                casts.append(casting.cast(name, frame.schema[name], target, formats, strict=strict))
+                at = (ctx.step, f"config.cast.{name}")
+                casts.append(casting.cast(name, frame.schema[name], target, formats, strict=strict, at=at))
             except ValueError as error:
                 raise columns.refused(ctx, f"cast.{name}", str(error)) from error
         return frame.rows(lambda lf: lf.with_columns(casts)) if casts else frame

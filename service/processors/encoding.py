@@ -14,7 +14,7 @@ import polars as pl
 
 from service.processors import columns
 from service.processors.filling import plain
-from service.steps import casting, dtypes
+from service.steps import casting, dtypes, mapping
 from service.steps.context import Context
 from service.steps.metric import Metric, Values
 
@@ -29,13 +29,15 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: Annotated[Method, msgspec.Meta(description="onehot or ordinal.")]
     categories: Annotated[
-        list[str | int | float | bool] | None, msgspec.Meta(min_length=1, description="Known ones; otherwise fitted.")
+        Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Known ones; otherwise fitted."),
     ] = None
     handle_unknown: Annotated[
         Literal["null", "other", "fail"], msgspec.Meta(description="What a value of no category becomes.")
     ] = "null"
     max_categories: Annotated[
-        int | None, msgspec.Meta(ge=1, le=MAX_COLUMNS, description="Keep only the most frequent ones.")
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] | None,
+        msgspec.Meta(description="Keep only the most frequent ones."),
     ] = None
     drop_first: Annotated[bool, msgspec.Meta(description="onehot without the first category, for linear models.")] = (
         False
@@ -76,6 +78,8 @@ def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ct
     if setting.max_categories is not None:
         return sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)])
     found: list[Any] = answers[Metric(column, "categories")]
+    if not found:
+        ctx.warn("no_categories", f"column '{column}' has no values to make categories of", column=column)
     if setting.method == "onehot" and len(found) > MAX_COLUMNS:
         message = f"{len(found)} categories would be as many columns; set max_categories, or use ordinal"
         raise columns.refused(ctx, f"encode.{column}", message)
@@ -91,7 +95,7 @@ def recorded(setting: Encode, categories: list[Any]) -> dict[str, Any]:
     }
 
 
-def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataType) -> list[pl.Expr]:
+def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataType, ctx: Context) -> list[pl.Expr]:
     """The expressions of the new columns; a onehot's are uint8, an ordinal's is int32."""
     inner = _inner(dtype)
     value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
@@ -101,14 +105,14 @@ def encoded(column: str, setting: Encode, categories: list[Any], dtype: pl.DataT
     unknown = value.is_not_null() & ~value.is_in(known.implode())
     made = _onehot(column, setting, categories, value, unknown, inner) if setting.method == "onehot" else []
     if setting.method == "ordinal":
-        codes = pl.Series(range(len(categories)), dtype=pl.Int32)
-        code = value.replace_strict(known, codes, default=None, return_dtype=pl.Int32)
+        code = mapping.place(value, inner, known).cast(pl.Int32)
         if setting.handle_unknown == "other":
             code = pl.when(unknown).then(pl.lit(len(categories), dtype=pl.Int32)).otherwise(code)
         made = [code.alias(setting.into or column)]
     if setting.handle_unknown == "fail":
         shown = pl.concat_str(pl.lit(f"column '{column}': "), value.cast(pl.String), pl.lit(" is no known category"))
-        made = [casting.refuse(unknown, shown, e).alias(e.meta.output_name()) for e in made]
+        at = (ctx.step, f"config.encode.{column}.handle_unknown")
+        made = [casting.refuse(unknown, shown, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 

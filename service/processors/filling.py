@@ -39,8 +39,8 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="iqr: quartiles ± factor × their distance; zscore: mean ± factor × std; quantile."),
     ]
     factor: Annotated[
-        float | None,
-        msgspec.Meta(gt=0, description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        msgspec.Meta(description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
     ] = None
     action: Annotated[
         Literal["clip", "null", "drop"], msgspec.Meta(description="Move to the bound, make missing, or drop the row.")
@@ -89,8 +89,8 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
             ctx.warn(
                 "nothing_to_fill", f"column '{column}' has no {setting.strategy}; it stays as it is", column=column
             )
-        else:
-            values[column] = value
+            value = None
+        values[column] = value
         recorded[column] = {"strategy": setting.strategy, "value": plain(value)}
     ctx.record("fill_na", recorded)
     expressions = [_filled(c, v, settings[c], schema) for c, v in values.items()]
@@ -125,6 +125,8 @@ def _filled(column: str, value: Any, setting: columns.Scalar | Fill, schema: Map
     if averaged and dtype.is_integer():
         dtype = pl.Float64()
         expr = expr.cast(dtype)
+    if value is None:
+        return expr  # nothing to fill with; the type is as if there were
     if dtype.is_float():
         expr = expr.fill_nan(None)
     return expr.fill_null(pl.lit(value).cast(dtype)).alias(column)
@@ -158,7 +160,10 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Fra
         elif setting.action == "null":
             changed.append(pl.when(outside).then(None).otherwise(pl.col(column)).alias(column))
         else:
-            inner = (math.ceil(low), math.floor(high)) if dtype.is_integer() else (low, high)
+            inner = (low, high)
+            if dtype.is_integer():  # the whole numbers within; the ones around where there is none
+                inside = (math.ceil(low), math.floor(high))
+                inner = inside if inside[0] <= inside[1] else (math.floor(low), math.ceil(high))
             below, above = (pl.lit(b).cast(dtype, strict=False) for b in inner)
             moved = pl.when(value < low).then(below).when(value > high).then(above).otherwise(pl.col(column))
             changed.append(moved.alias(column))

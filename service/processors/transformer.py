@@ -101,9 +101,14 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         return asked
 
     def _answers(self, frame: Frame, early: Values, wanted: list[Metric]) -> dict[Metric, Any]:
-        """The answers, from before where the column came in as it is."""
+        """The answers, from before where the column came in as it is (a derived one may have a former name)."""
         former = {new: old for old, new in self.rename_columns.items()}
-        known = {m: early[e] for m in wanted if (e := _of(m, former.get(m.column, m.column))) in early}
+        came = {old: new for new, old in former.items()}
+        known: dict[Metric, Any] = {}
+        for metric in wanted:
+            first = _of(metric, former.get(metric.column, metric.column))
+            if first in early and came.get(first.column, first.column) == metric.column:
+                known[metric] = early[first]
         late = [m for m in wanted if m not in known]
         return {**known, **(frame.measure(late) if late else {})}
 
@@ -169,7 +174,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column in schema:
             places[column] = [pl.col(column)] if column in staying else []
             if column in settings:
-                made = encoding.encoded(column, settings[column], fitted[column], schema[column])
+                made = encoding.encoded(column, settings[column], fitted[column], schema[column], ctx)
                 for expr in made:
                     columns.free(ctx, f"encode.{column}", expr.meta.output_name(), names)
                     names.append(expr.meta.output_name())

@@ -187,7 +187,8 @@ def _storage(source: Source, warehouse: str) -> list[dict[str, Any]]:
     if source.parts:
         size = sum((Path(warehouse) / relative(p, warehouse)).stat().st_size for p in source.parts)
         found.append({"type": "parquet", "location": folder, "bytes": size})
-    if source.native:
-        size = (Path(warehouse) / relative(source.native, warehouse)).stat().st_size
+    native = Path(warehouse) / relative(source.native, warehouse) if source.native else None
+    if source.native and native is not None and native.exists():
+        size = native.stat().st_size
         found.append({"type": "duckdb", "location": f"warehouse/{relative(source.native, warehouse)}", "bytes": size})
     return found

@@ -27,7 +27,7 @@ READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
 MEDIA_TYPES = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }

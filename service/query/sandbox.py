@@ -7,6 +7,7 @@ Paths are relative to the warehouse, the working directory, so that no plan or m
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def confine(
     connection.execute(f"SET GLOBAL max_execution_time = {max(int(seconds * 1000), 1)}")
     if keep_order:
         connection.execute("SET disabled_optimizers = 'in_clause'")
-    files = [relative(p, warehouse) for s in wanted for p in ([s.native] if s.native else s.parts)]
+    files = [relative(p, warehouse) for s in wanted for p in (*([s.native] if s.native else []), *s.parts)]
     connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
     relations: dict[str, Relation] = {}
     for number, source in enumerate(wanted):
@@ -131,8 +132,10 @@ def confine(
 
 def _attach(connection: duckdb.DuckDBPyConnection, source: Source, number: int, warehouse: str) -> Relation:
     if source.native:
-        connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
-        return Relation(f"stored_{number}.main.{quoted(source.native_table or source.table)}", ("rowid",))
+        # A newer version may have let this file go since its name was looked up; then the Parquet answers.
+        with contextlib.suppress(duckdb.IOException):
+            connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
+            return Relation(f"stored_{number}.main.{quoted(source.native_table or source.table)}", ("rowid",))
     if not source.parts:
         raise errors.PenstockError(f"version {source.version} of '{source.pipeline}' has no files")
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)

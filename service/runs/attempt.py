@@ -155,6 +155,9 @@ class Attempt:
                     live.log("error", "native.failed", message=failed.error.message)
                 case messages.Line() as line:
                     live.relay(line.fields)
+        if any(stored.state == "loading" for stored in live.run.storage):
+            live.log("error", "native.missing", message="the next start of the service tries again")
+            live.run = await asyncio.to_thread(publication.note_unloaded, around.history, live.run)
 
     def _died(self, end: Exit) -> errors.PenstockError:
         if end.signal in (signal.SIGABRT, signal.SIGKILL):

@@ -1,8 +1,13 @@
 """Imported by the forkserver only: the run worker with every plug-in, so that a child starts with all of it.
 
-Importing is all it does; no query may run in the forkserver's own process.
+Importing is all it does but for one thing: each plug-in's example is decoded, so that types are resolved once and
+not in every child. No query may run in the forkserver's own process.
 """
 
 from service.runs import worker
+from service.steps import decoding
 
-worker.registry()
+for _shelf in (worker.registry().collectors, worker.registry().processors, worker.registry().storages):
+    for _tag, _kind in _shelf.kinds.items():
+        _example = _kind.EXAMPLE
+        decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})

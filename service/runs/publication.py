@@ -81,6 +81,14 @@ def note_loaded(history: History, order: Order, run: Run, version: Version, load
     return run, version
 
 
+def note_unloaded(history: History, run: Run) -> Run:
+    """What is still loading will not come: say so. The version stands and answers from Parquet. Blocks."""
+    stored = [msgspec.structs.replace(s, state="failed") if s.state == "loading" else s for s in run.storage]
+    run = msgspec.structs.replace(run, storage=stored)
+    history.update_run(run)
+    return run
+
+
 def expire_native(history: History, places: Layout, pipeline_id: str, keep: int) -> None:
     """Let go of the native files of all but the ``keep`` newest versions; these answer from Parquet. Blocks."""
     versions, _ = history.versions(pipeline_id, limit=keep + 20, offset=0)

@@ -4,7 +4,8 @@ Polars casts no text to booleans, dates or times by itself, and guesses a date f
 none is given, which would depend on how rows are cut. So every form is spelled out here:
 
 * text is trimmed first; ``""`` is a bad value for every type but text;
-* whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad (no digit is lost silently);
+* whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad, and so is ``12.0`` beyond 2^53 (no digit is
+  lost silently);
 * floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
@@ -28,7 +29,6 @@ from service.steps import dtypes
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
-_BOOLEANS = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 _ISO = (
     "%Y-%m-%d",
@@ -39,14 +39,23 @@ _ISO = (
     "%+",
 )
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
+_EXACT = 2**53  # above it floats are further apart than whole numbers
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 
 
 def cast(
-    name: str, source: pl.DataType, target: pl.DataType, formats: Sequence[str] = (), *, strict: bool = False
+    name: str,
+    source: pl.DataType,
+    target: pl.DataType,
+    formats: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    at: tuple[str, str] | None = None,
 ) -> pl.Expr:
     """The expression that casts column ``name``. ``strict`` makes a bad value an error that shows it.
+
+    ``at`` is the step and the field that such an error names, wherever the plan is executed.
 
     Raises ``ValueError`` where there is no such cast, or the format is none.
     """
@@ -57,15 +66,18 @@ def cast(
         shown = pl.format(
             f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", _shown(name, source)
         )
-        value = refuse(bad, shown, value)
+        value = refuse(bad, shown, value, at)
     return value.alias(name)
 
 
-def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr) -> pl.Expr:
+def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
     """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
 
+    ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
     Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
     """
+    if at is not None:
+        message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
     alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
     return pl.when(alarm.is_null()).then(value).otherwise(None)
 
@@ -108,10 +120,12 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
     if isinstance(target, pl.String | pl.Categorical | pl.Enum):
         return column
     if isinstance(target, pl.Boolean):
-        return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+        word = text.str.to_lowercase()
+        return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False).otherwise(None)
     if target.is_integer():
         number = text.cast(pl.Float64, strict=False)
-        whole = pl.when(number == number.round()).then(number).otherwise(None).cast(pl.Int64, strict=False)
+        exact = (number == number.round()) & (number.abs() <= _EXACT)
+        whole = pl.when(exact).then(number).otherwise(None).cast(pl.Int64, strict=False)
         return pl.coalesce(text.cast(target, strict=False), whole.cast(target, strict=False))
     if isinstance(target, pl.Date):
         if formats and formats[0] in _EPOCHS:
@@ -183,19 +197,26 @@ def _check_formats(target: pl.DataType, source: pl.DataType, formats: Sequence[s
         if len(formats) > 1 or not isinstance(target, pl.Date | pl.Datetime):
             raise ValueError("epoch, epoch_ms and epoch_us stand alone, for a date or datetime")
         return
-    sample = pl.Series(["2020-01-01"])
-    moment = pl.Series([datetime.datetime(2020, 1, 1)], dtype=pl.Datetime("us", "UTC"))
+    moment = pl.Series([datetime.datetime(2020, 12, 31, 22, 30, 10)], dtype=pl.Datetime("us", "UTC"))
+    shown = moment.dt.date() if isinstance(source, pl.Date) else moment
+    shown = moment.dt.time() if isinstance(source, pl.Time) else shown
     for form in formats:
         try:
-            moment.dt.strftime(form)
+            if not target.is_temporal():
+                shown.dt.strftime(form)
+                continue
+            text = moment.dt.strftime(form)
             if isinstance(target, pl.Date):
-                sample.str.to_date(form, strict=False)
+                read = text.str.to_date(form, strict=False)
             elif isinstance(target, pl.Datetime):
-                sample.str.to_datetime(form, strict=False)
-            elif isinstance(target, pl.Time):
-                sample.str.to_time(form, strict=False)
-        except pl.exceptions.PolarsError as error:
+                read = text.str.to_datetime(form, strict=False)
+            else:
+                read = text.str.to_time(form, strict=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise ValueError(f"'{form}' is not a format for {dtypes.name_of(target)}, such as %d.%m.%Y") from error
+        known = read.dt.hour() if isinstance(target, pl.Time) else read.dt.year()
+        if known[0] != (22 if isinstance(target, pl.Time) else 2020):
+            raise ValueError(f"'{form}' does not hold all of a {dtypes.name_of(target)}; nothing could be read by it")
 
 
 def _no_such_cast(source: pl.DataType, target: pl.DataType) -> ValueError:

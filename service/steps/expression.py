@@ -131,7 +131,8 @@ def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
     """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
     expression = check(text, schema)
     try:
-        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect_schema()
+        # executed over no rows: some types are only compared then, such as text with a number
+        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
     return expression, resolved["\0"]
@@ -179,6 +180,8 @@ def _check_word(token: Token, following: Token | None) -> None:
         return
     if following is None or following.token_type is not TokenType.L_PAREN:
         return
+    if word == "over":
+        raise ValueError("an expression over one row cannot hold a window (OVER)")
     if word not in FUNCTIONS and word not in _BEFORE_PAREN and word not in _SIZED_TYPES:
         hint = errors.did_you_mean(word, FUNCTIONS) or f"; there are {', '.join(sorted(FUNCTIONS))}"
         raise ValueError(f"no row-local function '{word}'{hint}")
@@ -192,7 +195,8 @@ def _tree(text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise ValueError("write exactly one expression")
     tree = trees[0]
-    if not isinstance(tree, exp.Condition | exp.Literal | exp.Interval | exp.Func | exp.Paren):
+    judged = exp.Star | exp.Alias | exp.Tuple | exp.Query  # by the review that follows, in better words
+    if not isinstance(tree, exp.Condition | exp.Literal | exp.Interval | exp.Func | exp.Paren | judged):
         raise ValueError(f"write an expression such as price * quantity, not a {tree.key} statement")
     return tree
 
@@ -202,7 +206,10 @@ def _said(error: BaseException) -> str:
     if not found:
         return str(error).split("\n", 1)[0]
     first = found[0]
-    return f"{first.get('description', '').rstrip('.')} at character {first.get('col')}"
+    said = str(first.get("description", "")).rstrip(".")
+    if said.startswith("Required keyword"):  # names a class of the parser
+        said = "something is missing"
+    return f"{said} at character {first.get('col')}"
 
 
 def _written(tokens: list[Token]) -> str:

@@ -38,6 +38,9 @@ TABLE: dict[type[BaseException], str] = {
     pl.exceptions.ParameterCollisionError: _PLAIN,
     pl.exceptions.UnsuitableSQLError: _PLAIN,
     pl.exceptions.PolarsError: _PLAIN,
+    pl.exceptions.ArgumentRemovedError: "the service and its engine do not fit together: {}",
+    pl.exceptions.AttributeRemovedError: "the service and its engine do not fit together: {}",
+    pl.exceptions.ModuleUpgradeRequiredError: "the service and its engine do not fit together: {}",
     pl.exceptions.PanicException: "the engine stopped on a fault of its own; please report the pipeline: {}",
     MemoryError: "the run needs more memory than it may have; raise PENSTOCK_RUN_MEMORY_LIMIT or drop columns",
 }
@@ -47,7 +50,7 @@ FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
-_SAID = re.compile(r'\["(column .*?)(?:", "|"\])', re.DOTALL)
+_OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<said>column .*?)(?:", "|"\])', re.DOTALL)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
@@ -62,6 +65,9 @@ def translate(error: BaseException, step: str | None) -> errors.StepError:
         return error
     if isinstance(error, OSError):
         return _disk(error, step)
+    ours = _OURS.search(str(error))
+    if ours:
+        return errors.Permanent(_unescaped(ours["said"]), step=ours["step"] or step, field=ours["field"])
     for kind in type(error).__mro__:
         if kind in TABLE:
             return errors.Permanent(TABLE[kind].format(_said(str(error))), step=step)
@@ -91,9 +97,11 @@ def _disk(error: OSError, step: str | None) -> errors.StepError:
 
 
 def _said(text: str) -> str:
-    ours = _SAID.search(text)
-    if ours:
-        return ours.group(1).replace('\\"', '"')
     first = re.split(r"\n\s*\n|\n\nResolved plan|This error occurred", text, maxsplit=1)[0]
     clean = _PATH.sub(r"\1", " ".join(first.split()))
+    return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."
+
+
+def _unescaped(text: str) -> str:
+    clean = text.replace('\\"', '"')
     return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."

@@ -18,13 +18,14 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from service.steps.metric import Metric
 
 Answers = dict[Metric, Any]
+Engine = Literal["streaming", "in-memory"]
 
 _ORDERED = frozenset({"quantile", "histogram"})
 _GROUPED = frozenset({"top", "categories", "forms"})
@@ -43,8 +44,10 @@ FORMS = {
 """Forms of text by name; what matches none is ``text``."""
 
 
-def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric]) -> Answers:
+def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming") -> Answers:
     """The answers, and perhaps some more that cost nothing. The kinds are those of ``metric.Kind``.
+
+    ``in-memory`` is for small frames that are in memory: it starts a query in a tenth of the time.
 
     Raises ``ValueError`` for a metric that has no meaning for its column's type.
     """
@@ -67,13 +70,13 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric]) -> An
             plain.append(metric)
     answers: Answers = {}
     if plain or duplicates:
-        answers.update(_plain(lf, schema, [*plain, Metric("", "rows")]))
+        answers.update(_plain(lf, schema, [*plain, Metric("", "rows")], engine))
     for column, wanted in ordered.items():
-        answers.update(_ordered(lf, column, schema[column], wanted))
+        answers.update(_ordered(lf, column, schema[column], wanted, engine))
     for column, wanted in grouped.items():
-        answers.update(_grouped(lf, column, schema[column], wanted))
+        answers.update(_grouped(lf, column, schema[column], wanted, engine))
     for metric in duplicates:
-        answers[metric] = _duplicates(lf, schema, answers)
+        answers[metric] = _duplicates(lf, schema, answers, engine)
     return answers
 
 
@@ -118,7 +121,7 @@ _AGGREGATES: dict[str, Callable[[str, pl.DataType], pl.Expr]] = {
 }
 
 
-def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric]) -> Answers:
+def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric], engine: Engine) -> Answers:
     expressions: list[pl.Expr] = []
     readers: list[tuple[Metric, Callable[[list[Any]], Any], int]] = []
     for metric in dict.fromkeys(metrics):
@@ -126,7 +129,7 @@ def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric]) -> An
         readers.append((metric, read, len(found)))
         expressions.extend(found)
     named = [e.alias(str(i)) for i, e in enumerate(expressions)]
-    values = iter(lf.select(named).collect(engine="streaming").row(0))
+    values = iter(lf.select(named).collect(engine=engine).row(0))
     return {metric: read(list(itertools.islice(values, width))) for metric, read, width in readers}
 
 
@@ -145,7 +148,7 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
         return [expression, low, high], _moment
     if kind == "sum":
-        return [expression, pl.col(column).count()], lambda v: v[0] if v[1] else None
+        return [expression, _value(column, schema[column]).count()], lambda v: v[0] if v[1] else None
     return [expression], lambda v: v[0]
 
 
@@ -168,8 +171,8 @@ def _finite(value: float | None) -> float | None:
 # -- one sort a column ----------------------------------------------------------------------------------------
 
 
-def _ordered(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric]) -> Answers:
-    values = lf.select(_value(column, dtype).drop_nulls()).collect(engine="streaming").to_series().sort()
+def _ordered(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine) -> Answers:
+    values = lf.select(_value(column, dtype).drop_nulls()).collect(engine=engine).to_series().sort()
     numbers = values.cast(pl.Float64) if dtype.is_decimal() else values
     answers: Answers = {}
     for metric in metrics:
@@ -224,7 +227,7 @@ def _histogram(values: pl.Series, bins: int) -> dict[str, Any] | None:
         low, high = float(values[0]), float(values[-1])
     if low == high:
         low, high = low - 0.5, high + 0.5
-    width = (high - low) / bins
+    width = high / bins - low / bins  # the distance itself may be more than a float holds
     edges = [low + width * i for i in range(bins)] + [high]
     inner = pl.Series(edges[1:-1], dtype=pl.Float64)
     cuts = (
@@ -248,14 +251,14 @@ def seconds(values: pl.Series) -> pl.Series:
 # -- one group_by a column ------------------------------------------------------------------------------------
 
 
-def _grouped(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric]) -> Answers:
+def _grouped(lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine) -> Answers:
     value = pl.col(column).cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else _value(column, dtype)
     groups = (
         lf.select(value.alias("value"))
         .drop_nulls()
         .group_by("value")
         .agg(pl.len().cast(pl.Int64).alias("count"))
-        .collect(engine="streaming")
+        .collect(engine=engine)
     )
     answers: Answers = {Metric(column, "distinct"): groups.height}
     if groups.height <= _FREE_CATEGORIES:
@@ -306,7 +309,7 @@ def _forms(groups: pl.DataFrame) -> dict[str, int]:
 # -- duplicates ----------------------------------------------------------------------------------------------
 
 
-def _duplicates(lf: pl.LazyFrame, schema: pl.Schema, answers: Answers) -> int:
+def _duplicates(lf: pl.LazyFrame, schema: pl.Schema, answers: Answers, engine: Engine) -> int:
     """Rows that repeat an earlier row, exactly."""
     rows = answers[Metric("", "rows")]
     if rows < 2 or not len(schema):
@@ -315,10 +318,10 @@ def _duplicates(lf: pl.LazyFrame, schema: pl.Schema, answers: Answers) -> int:
         if answers.get(Metric(column, "distinct")) == rows:
             return 0  # a key
     hashed = pl.struct(pl.all()).hash().alias("hash")
-    hashes = lf.select(hashed).collect(engine="streaming").to_series().sort()
+    hashes = lf.select(hashed).collect(engine=engine).to_series().sort()
     again = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
     if not len(again):
         return 0
     met = lf.filter(hashed.is_in(again.implode()))
-    counted = met.unique().select(pl.len()).collect(engine="streaming").item()
-    return int(met.select(pl.len()).collect(engine="streaming").item() - counted)
+    counted = met.unique().select(pl.len()).collect(engine=engine).item()
+    return int(met.select(pl.len()).collect(engine=engine).item() - counted)

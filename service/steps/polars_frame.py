@@ -3,7 +3,8 @@
 ``measure`` *stages* where the plan since the last stage has a dear source (text to parse) or a whole-frame
 operation: it executes the plan once into one lz4 Parquet file without statistics and goes on from there, so that
 neither the questions nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
-stage anew. A stage file lives as long as a frame needs it and is removed with the last one.
+stage anew. A stage file lives as long as a frame needs it and is removed with the last one; one of a few hundred
+kilobytes is read back at once, because starting a query over a file costs more than answering it from memory.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from service.steps import foreign, measuring
 from service.steps.frame import Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
+_SMALL_BYTES = 512 * 1024
+_SMALL_ROWS = 50_000
 _numbers = itertools.count(1)
 Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
@@ -52,6 +55,7 @@ class PolarsFrame:
         self._folder = folder
         self._dear = dear
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
+        self._small = False
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
@@ -68,22 +72,25 @@ class PolarsFrame:
         return self._schema
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
-        frame = PolarsFrame(lf, self._folder, dear=dear)
+        frame = type(self)(lf, self._folder, dear=dear)
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
     def rows(self, step: RowLocal) -> PolarsFrame:
-        return self._next(step(self._lf), dear=self._dear)
+        frame = self._next(step(self._lf), dear=self._dear)
+        frame._small = self._small
+        return frame
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with self._executing():
+            with foreign.attributed(None):
                 if self._dear:
                     self._stage()
-                self._answers.update(measuring.answer(self._lf, self.schema, missing))
+                engine: measuring.Engine = "in-memory" if self._small else "streaming"
+                self._answers.update(measuring.answer(self._lf, self.schema, missing, engine=engine))
         return {m: self._answers[m] for m in wanted}
 
     @contextmanager
@@ -102,10 +109,15 @@ class PolarsFrame:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         schema = self.schema
         stage = _Stage(path)
-        self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+        with self._executing():
+            self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
-        self._stages = (stage,)
         self._explainers = ()  # the sources were read to their end
+        # few bytes may be many rows that repeat
+        self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
+        if self._small:
+            self._lf = self._lf.collect().lazy()
+        self._stages = () if self._small else (stage,)
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
@@ -162,7 +174,12 @@ class PolarsFrame:
                 row_group_size=row_group_size,
                 engine="streaming",
             )
-            return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+            return _count(target)
+
+
+def _count(path: Path) -> int:
+    """The number of rows, from the footer."""
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
 
 
 def _own(frame: Frame) -> PolarsFrame:

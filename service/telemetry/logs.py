@@ -85,5 +85,5 @@ def configure(format: Literal["json", "console"], level: str, stream: TextIO | N
 
 def server_config() -> dict[str, Any]:
     """For Granian's ``log_dictconfig``: its loggers have no handlers of their own, so that ours get their lines."""
-    quiet = {"handlers": [], "level": "INFO", "propagate": True}
+    quiet = {"handlers": [], "level": "ERROR", "propagate": True}  # our own lines say the rest
     return {"handlers": {}, "loggers": {"_granian": dict(quiet), "granian.access": dict(quiet)}}

@@ -149,4 +149,4 @@ class Engine:
         if options["format"] == "json":
             return Answer("application/json", Blocks([content]), content=content)
         self.last = Blocks([b"first\n", b"second\n"])
-        return Answer("text/csv; charset=utf-8", self.last)
+        return Answer("text/csv", self.last)

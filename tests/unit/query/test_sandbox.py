@@ -57,6 +57,14 @@ def opened(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     connection.close()
 
 
+def test_a_native_file_that_was_let_go_is_answered_by_the_parquet(
+    opened: duckdb.DuckDBPyConnection, warehouse: Path
+) -> None:
+    gone = msgspec.structs.replace(source("orders", native=True), native="orders/v000001/gone.duckdb")
+    sandbox.confine(opened, [gone], warehouse=str(warehouse), seconds=5)
+    assert opened.execute("SELECT count(*) FROM orders").fetchone() == (2,)
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_a_source_is_a_view(opened: duckdb.DuckDBPyConnection, warehouse: Path, native: bool) -> None:
     relation = sandbox.confine(opened, [source("orders", native=native)], warehouse=str(warehouse), seconds=5)["orders"]

@@ -1,0 +1,12 @@
+"""``penstock`` and ``python -m service``. Imports nothing at its top: every child process runs this module again."""
+
+
+def main() -> None:
+    """The command line."""
+    from service.cli.commands import penstock
+
+    penstock(prog_name="penstock")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Commands: what a person can type. Each parses, calls one function of its module and shows the answer.
+
+The modules behind the commands are imported when a command runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import service
+from service.cli import failure, options
+from service.model.user import Role
+
+
+class Commands(click.Group):
+    """Errors of the product end a command with their text and their exit code, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with failure.reported(as_json=lambda: bool(ctx.meta.get("json"))):
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(service.__version__, prog_name="penstock")
+def penstock() -> None:
+    """Collect, process, store and serve data: pipelines as configuration."""
+
+
+@penstock.command()
+@options.data_dir(None, "Where the demo's data is kept afterwards; a temporary directory by default.")
+def demo(data_dir: str | None) -> None:
+    """Run a real pipeline over a small messy data set: no server, network or account needed."""
+    from service.cli import demo as shown
+
+    shown.show(data_dir)
+
+
+@penstock.command(epilog=options.VARIABLES)
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8000]")
+@options.data_dir()
+@options.several("--file-root", "file_roots", "A directory that collectors may read beside the uploads; repeatable.")
+@options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
+@click.option("--max-concurrent-runs", type=click.IntRange(1), help="Runs that may go at once.")
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="How log lines look.  [default: json]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+def serve(**chosen: Any) -> None:
+    """Serve the REST API until SIGTERM or Ctrl-C."""
+    from service.cli import server
+
+    server.serve(**chosen)
+
+
+@penstock.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.data_dir()
+@options.several("--file-root", "file_roots", "A directory collectors may read, beside FILE's own and this one.")
+@options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
+@options.as_json
+def run(file: Path, **chosen: Any) -> None:
+    """Run the pipeline in FILE (YAML or JSON) here, without a server, and keep its result."""
+    from service.cli import execution
+
+    execution.run_file(file, **chosen)
+
+
+@penstock.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.as_json
+def validate(file: Path, as_json: bool) -> None:
+    """Check the pipeline in FILE: every problem with its path. No source is touched."""
+    from service.cli import execution
+
+    execution.validate_file(file, as_json=as_json)
+
+
+@penstock.command()
+@click.argument("sql")
+@options.data_dir()
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "ndjson", "csv", "parquet", "arrow"]), default="table",
+    show_default=True, help="How the answer is written to standard output.",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(0), help="Rows at most.  [default: 1000 for table and json, else all]")
+def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
+    """Answer one SQL SELECT over the stored tables, without a server."""
+    from service.cli import answer
+
+    answer.query(sql, data_dir=data_dir, form=form, limit=limit)
+
+
+@penstock.group()
+def user() -> None:
+    """Accounts, without the server (which must not be running on the same data directory)."""
+
+
+def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
+    )(command)
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
+@_password_options
+@options.data_dir()
+def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None) -> None:
+    """Add an account."""
+    from service.cli import accounts
+
+    accounts.add(name, role, from_stdin=password_stdin, data_dir=data_dir)
+
+
+@user.command("password")
+@click.argument("name")
+@_password_options
+@options.data_dir()
+def change_password(name: str, password_stdin: bool, data_dir: str | None) -> None:
+    """Set an account's password; its tokens end with that."""
+    from service.cli import accounts
+
+    accounts.change_password(name, from_stdin=password_stdin, data_dir=data_dir)
+
+
+@user.command("list")
+@options.data_dir()
+@options.as_json
+def list_users(data_dir: str | None, as_json: bool) -> None:
+    """List the accounts."""
+    from service.cli import accounts
+
+    accounts.show(data_dir=data_dir, as_json=as_json)
+
+
+@user.command("remove")
+@click.argument("name")
+@options.data_dir()
+def remove_user(name: str, data_dir: str | None) -> None:
+    """Remove an account and end its logins."""
+    from service.cli import accounts
+
+    accounts.remove(name, data_dir=data_dir)

@@ -1,0 +1,101 @@
+"""Demo: the whole product in a few seconds, on an empty machine, for a person to look at.
+
+A shop is made up and served on loopback (``demo_site``); everything after that is the real thing: the same
+collectors, child processes, commit and query workers as behind the REST API.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from service.bootstrap import House
+from service.cli import answer, demo_site, execution, failure, home, screen
+from service.cli.screen import OUT
+from service.model import pipeline as pipelines
+from service.steps.layout import Layout
+
+
+def show(data_dir: str | None) -> None:
+    """Make the shop, run the pipeline over it, show the result. Raises ``failure.Ended`` where that fails."""
+    kept = nullcontext(data_dir) if data_dir is not None else tempfile.TemporaryDirectory(prefix="penstock-demo-")
+    with kept as folder, demo_site.serve() as address:
+        place = Layout(Path(str(folder)).absolute())
+        place.create()
+        demo_site.make_csv(place.uploads / demo_site.CSV_FILE)
+        chosen = home.settings(data_dir=str(folder), allowed_private_hosts=(urlsplit(address).netloc,))
+        OUT.print(
+            f"[bold]A small shop[/bold]: {demo_site.CSV_FILE} (untidy on purpose), its JSON API at "
+            f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
+            "collect → clean → analyze → transform → Parquet + DuckDB\n"
+        )
+        home.at_home(chosen, lambda house: _tour(house, address))
+    if data_dir is not None:
+        OUT.print(f"\nEverything is in {data_dir}. Go on with", soft_wrap=True)
+        OUT.print(f"  penstock query --data-dir {data_dir} 'FROM {demo_site.NAME} LIMIT 5'", soft_wrap=True)
+        OUT.print(f"  penstock serve --data-dir {data_dir}", soft_wrap=True)
+
+
+async def _tour(house: House, address: str) -> None:
+    pipeline = pipelines.decode(demo_site.pipeline(address), house.registry)
+    run = await execution.execute(house, pipeline, show=True)
+    if run.error is not None:
+        failure.say(run.error, as_json=False)
+        raise failure.Ended
+    execution.summarise(run, house.layout.root)
+    schema = msgspec.json.decode(await house.engine.schema(house.source(demo_site.NAME)))
+    _show_schema(schema)
+    found = house.history.table(demo_site.NAME)
+    if found is not None:
+        _show_profile(found.version.profiles[0])
+    OUT.print(f"\n[bold]{demo_site.QUESTION}[/bold]\n[dim]{demo_site.SQL}[/dim]")
+    answer.show(await answer.ask(house, demo_site.SQL))
+
+
+def _show_schema(schema: dict[str, Any]) -> None:
+    names = {"unique_values": "unique", "missing_values": "missing"}
+    columns = ["name", "type", "missing", "unique", "min", "max", "mean"]
+    rows = [{names.get(key, key): value for key, value in column.items()} for column in schema["columns"]]
+    OUT.print(f"\n[bold]The stored schema, from DuckDB[/bold]: {schema['row_count']:,} rows")
+    OUT.print(screen.table(columns, rows))
+
+
+def _show_profile(profile: dict[str, Any]) -> None:
+    OUT.print(
+        f"\n[bold]The profile before the last step[/bold]: {profile['row_count']:,} rows, "
+        f"{profile['column_count']} columns, {profile['duplicate_rows']:,} duplicate rows"
+    )
+    rows = [
+        {
+            "column": c["name"],
+            "type": c["type"],
+            "missing": f"{c['missing_share']:.1%}",
+            "distinct": c["distinct"],
+            "in short": _gist(c),
+        }
+        for c in profile["columns"]
+    ]
+    OUT.print(screen.table(["column", "type", "missing", "distinct", "in short"], rows))
+    for warning in profile["warnings"]:
+        OUT.print(f"  [yellow]•[/yellow] {screen.escape(str(warning.get('message', warning)))}")
+
+
+def _gist(column: dict[str, Any]) -> str:
+    """One column in a few words: the spread of numbers and dates, the commonest strings."""
+    if "histogram" in column and "mean" in column:
+        return f"{_bars(column['histogram']['counts'])}  mean {screen.text(column['mean'])}"
+    if "histogram" in column:
+        return f"{_bars(column['histogram']['counts'])}  {column['min']} to {column['max']}"
+    if "top" in column:
+        return ", ".join(f"{top['value']} ({top['count']:,})" for top in column["top"][:3])
+    return f"{column['true_share']:.0%} true" if column.get("true_share") is not None else ""
+
+
+def _bars(counts: list[int]) -> str:
+    highest = max(counts, default=0) or 1
+    return "".join("▁▂▃▄▅▆▇█"[min(7, count * 8 // highest)] for count in counts)

@@ -1,0 +1,32 @@
+"""Home: the house as a command uses it, with quiet logs and relative files found where a person expects them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from service import bootstrap
+from service.bootstrap import House
+from service.kit import settings as configuration
+from service.kit.settings import Settings
+from service.telemetry import logs
+
+T = TypeVar("T")
+
+
+def settings(**chosen: Any) -> Settings:
+    """The settings of a command. Raises ``errors.Invalid``."""
+    return configuration.load(os.environ, **chosen)
+
+
+def at_home(chosen: Settings, work: Callable[[House], Awaitable[T]]) -> T:
+    """What ``work`` answers, done in the house over the data directory."""
+    logs.configure("console", "critical")  # a command tells by itself what went wrong
+
+    async def inside() -> T:
+        async with bootstrap.opened(chosen, os.environ) as house:
+            return await work(house)
+
+    return asyncio.run(inside())

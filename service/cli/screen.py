@@ -1,0 +1,91 @@
+"""Screen: what a person sees. Tables on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape as escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_PIPE_WIDTH = 120  # what is no terminal has no width of its own
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _PIPE_WIDTH)
+
+
+OUT, ERR = _console(stderr=False), _console(stderr=True)
+
+_WIDEST = 60
+
+
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Rows as a table; columns of numbers stand on the right."""
+    kept = list(rows)
+    made = Table()
+    for column in columns:
+        numbers = all(isinstance(r.get(column), int | float) or r.get(column) is None for r in kept)
+        made.add_column(escape(column), justify="right" if numbers and kept else "left", overflow="fold")
+    for row in kept:
+        made.add_row(*(escape(text(row.get(column))) for column in columns))
+    return made
+
+
+def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table; where a terminal is too narrow for that, each row as a block of its own."""
+    widest = sum(3 + max([len(c), *(len(text(r.get(c))) for r in rows)]) for c in columns) + 1
+    if not OUT.is_terminal:
+        OUT.width = max(OUT.width, widest)
+    if widest <= OUT.width:
+        OUT.print(table(columns, rows))
+        return
+    for number, row in enumerate(rows, 1):
+        grid = Table.grid(padding=(0, 2))
+        for column in columns:
+            grid.add_row(f"[dim]{escape(column)}[/dim]", escape(text(row.get(column))))
+        OUT.print(f"[bold]row {number}[/bold]")
+        OUT.print(grid)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def text(value: Any) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return "·"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
+    shown = str(value)
+    return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 1] + "…"
+
+
+def size(count: float) -> str:
+    """Bytes with a binary unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def bar(console: Console) -> Progress:
+    """A bar from 0 to 100 with what is being done; nothing where nobody looks."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,36 @@
+"""Server: ``penstock serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import click
+import structlog
+
+from service import bootstrap
+from service.kit import settings as configuration
+from service.telemetry import logs
+
+
+def serve(**chosen: Any) -> None:
+    """Serve until a signal. Raises ``errors.Invalid``, ``errors.Conflict``."""
+    environment = dict(os.environ)
+    settings = configuration.load(environment, **chosen)
+    for name in environment:
+        if name.startswith(configuration.PREFIX):
+            del os.environ[name]  # no child process may find a secret in its environment
+    logs.configure(settings.log_format, settings.log_level)
+    for problem in configuration.unknown(environment):
+        structlog.get_logger("penstock.server").warning("settings.unknown", setting=problem.field, hint=problem.message)
+    asyncio.run(bootstrap.serve(settings, environment, _announce(settings.admin_username)))
+
+
+def _announce(username: str) -> Any:
+    def announce(address: str, password: str | None) -> None:
+        click.echo(f"Penstock listens on {address} (the API is described at {address}/docs)")
+        if password is not None:
+            click.echo(f"First start: the account '{username}' has the password {password} (shown this once)")
+
+    return announce

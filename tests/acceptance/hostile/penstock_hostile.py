@@ -1,0 +1,54 @@
+"""A collector that does what a bug, an attack or a sick machine would do inside a run worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+import polars as pl
+
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+
+
+class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
+    """Ends its process, or never ends at all."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "hostile", "how": "nothing"}
+    how: Annotated[
+        Literal["nothing", "segv", "kill", "abort", "exit", "leave", "memory", "polars", "loop", "bug", "disk"],
+        msgspec.Meta(description="What it does."),
+    ]
+
+    async def collect(self, ctx: Context) -> Frame:
+        match self.how:
+            case "segv":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "abort":
+                os.abort()
+            case "exit":
+                os._exit(3)
+            case "leave":  # looks like a success to whoever asks only for the exit code
+                os._exit(0)
+            case "memory":
+                kept = []
+                while True:
+                    kept.append(bytearray(16 << 20))
+            case "polars":  # an allocation that Rust cannot survive
+                pl.select(pl.int_range(0, 1 << 40)).height  # noqa: B018
+            case "loop":
+                while True:  # holds the interpreter: no signal handler would run
+                    sum(range(1_000_000))
+            case "bug":
+                raise RuntimeError("a bug in a plug-in, with /a/secret/path in it")
+            case "disk":
+                (ctx.folder.parent.parent / "elsewhere").write_text("outside of the staging folder")
+            case "nothing":
+                pass
+        return PolarsFrame(pl.LazyFrame({"n": [1, 2, 3]}), ctx.folder, dear=False)

@@ -1,0 +1,148 @@
+"""The commands as a person or a script runs them: real processes over a data directory of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import documents, service
+
+PEOPLE = "name,age\nann,31\nbob,x\ncéd,\n"
+PIPELINE = {
+    "name": "people",
+    "collectors": [{"type": "csv", "file_path": "people.csv"}],
+    "processors": [{"type": "cleaner", "config": {"cast": {"age": "int64"}, "fill_na": {"age": 7}}}],
+}
+
+
+class Terminal:
+    """A folder to run commands in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str, input: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "service", *words], cwd=self.folder, input=input, capture_output=True, text=True,
+            env=service.clean_environment(PYTHONPATH=str(documents.ROOT), **environment), timeout=60,
+        )  # fmt: skip
+
+    def ok(self, *words: str, input: str = "") -> str:
+        ended = self.run(*words, input=input)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def refused(self, *words: str, code: int) -> dict[str, Any]:
+        ended = self.run(*words)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        assert ended.stdout == ""
+        error: dict[str, Any] = json.loads(ended.stderr)["error"]
+        assert set(error) == {"code", "message", "details"}
+        return error
+
+    def write(self, name: str, document: object) -> None:
+        (self.folder / name).write_text(document if isinstance(document, str) else json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    """A terminal in a folder with one pipeline that was run."""
+    terminal = Terminal(tmp_path_factory.mktemp("cli"))
+    terminal.write("people.csv", PEOPLE)
+    terminal.write("people.json", PIPELINE)
+    said = json.loads(terminal.ok("run", "people.json", "--json"))
+    assert (said["status"], said["version"], said["rows_stored"], said["error"]) == ("completed", 1, 3, None)
+    assert [s["state"] for s in said["storage"]] == ["ready", "ready"]
+    return terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+def test_a_run_says_what_it_stored(stored: Terminal) -> None:
+    said = stored.ok("run", "people.json", "--data-dir", "other")
+    assert "completed people version 1: 3 rows" in said
+    assert list(Path(stored.folder, "other", "warehouse", "people", "v000001").glob("*.duckdb"))
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [("json", b'{"columns"'), ("ndjson", b'{"name"'), ("csv", b"name,age"), ("parquet", b"PAR1"), ("table", None)],
+)
+def test_answers_in_every_form(stored: Terminal, form: str, begins: bytes | None) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "service", "query", "FROM people ORDER BY name", "--format", form], cwd=stored.folder,
+        env=service.clean_environment(PYTHONPATH=str(documents.ROOT)), capture_output=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    if begins is None:
+        assert "3 rows" in said.decode()
+        assert "céd" in said.decode()
+    else:
+        assert said.startswith(begins)
+
+
+def test_errors_have_the_shape_of_the_api_and_an_exit_code(stored: Terminal) -> None:
+    assert stored.refused("query", "FROM peeple", code=2)["code"] == "SQL_NOT_ALLOWED"
+    assert stored.refused("query", "DROP TABLE people", code=2)["code"] == "SQL_NOT_ALLOWED"
+    assert stored.refused("run", "nothing.yaml", code=3)["details"]["field"] == "file"
+    stored.write("broken.json", '{"name": ')
+    assert stored.refused("validate", "broken.json", code=2)["code"] == "INVALID_JSON"
+
+
+def test_validate_lists_every_problem(terminal: Terminal) -> None:
+    wrong = {**PIPELINE, "nmae": 1, "collectors": [{"type": "csv", "file_pth": "x"}], "processors": [{"type": "clean"}]}
+    terminal.write("wrong.json", wrong)
+    found = terminal.refused("validate", "wrong.json", code=2)["details"]["errors"]
+    assert {"nmae", "collectors[0].file_pth", "collectors[0].file_path", "processors[0].type"} <= {
+        p["field"] for p in found
+    }
+    assert not (terminal.folder / "penstock-data").exists()
+
+
+def test_a_yaml_file_and_a_failing_step(terminal: Terminal) -> None:
+    terminal.write("people.csv", PEOPLE)
+    terminal.write("people.yaml", "name: people\ncollectors: [{type: csv, file_path: people.csv}]\n")
+    assert "valid" in terminal.ok("validate", "people.yaml")
+    terminal.write("bad.json", {**PIPELINE, "processors": [{"type": "cleaner", "config": {"drop_columns": ["agee"]}}]})
+    ended = terminal.run("run", "bad.json", "--json")
+    said = json.loads(ended.stdout)
+    assert (ended.returncode, said["status"], said["version"]) == (1, "failed", None)
+    assert said["error"]["details"]["step"] == "processors[0]"
+    assert "did you mean 'age'" in said["error"]["message"]
+    assert terminal.refused("run", "bad.json", code=1)["details"] == said["error"]["details"]
+    assert terminal.refused("query", "FROM people", code=2)["code"] == "SQL_NOT_ALLOWED"
+
+
+def test_accounts(terminal: Terminal) -> None:
+    terminal.ok("user", "add", "ann", "--role", "admin", "--password-stdin", input="a long pass phrase\n")
+    made_up = terminal.ok("user", "add", "bob", "--role", "viewer")
+    assert len(made_up.split()[-1]) >= 12
+    assert [(u["username"], u["role"]) for u in json.loads(terminal.ok("user", "list", "--json"))] == [
+        ("ann", "admin"),
+        ("bob", "viewer"),
+    ]
+    assert terminal.refused("user", "add", "bob", "--role", "viewer", code=4)["code"] == "USER_EXISTS"
+    assert terminal.refused("user", "remove", "ann", code=4)["code"] == "LAST_ADMIN"
+    terminal.ok("user", "remove", "bob")
+    assert "bob" not in terminal.ok("user", "list")
+
+
+def test_help_lists_every_setting_with_its_default() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--help"], cwd=documents.ROOT, capture_output=True, text=True,
+        check=True, env=service.clean_environment(),
+    ).stdout  # fmt: skip
+    from msgspec.structs import fields
+
+    from service.kit.settings import Settings
+
+    for field in fields(Settings):
+        assert f"PENSTOCK_{field.name.upper()}\n" in said
+    assert said.count("Default: ") == len(fields(Settings))

@@ -1,0 +1,111 @@
+"""Runs that crash, hang or eat, in one real service: each ends with its own error and touches nothing else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import documents
+from tests.acceptance.test_serve import PASSWORD, Served, children_of, serving
+
+EXTENSION = documents.ROOT / "tests" / "acceptance" / "hostile"
+ENDS = {
+    "segv": "SIGSEGV",
+    "kill": "SIGKILL",
+    "abort": "SIGABRT",
+    "exit": "exit code 3",
+    "leave": "exit code 0",
+    "memory": "memory",
+    "polars": "memory",
+    "bug": "RuntimeError",
+    "disk": "Permission",
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("hostile")
+    settings = {
+        "PENSTOCK_ADMIN_PASSWORD": PASSWORD,
+        "PENSTOCK_RUN_MEMORY_LIMIT": "768MiB",
+        "PENSTOCK_RATE_LIMIT_PER_MINUTE": "100000",
+        "PENSTOCK_MAX_CONCURRENT_RUNS": "2",
+    }
+    with serving(folder / "data", path=f"{documents.ROOT}:{EXTENSION}", **settings) as served:
+        served.login()
+        create(served, "healthy", "nothing")
+        yield served
+
+
+def create(served: Served, name: str, how: str, **more: Any) -> None:
+    document = {"name": name, "collectors": [{"type": "hostile", "how": how}], **more}
+    served.json("POST", "/pipeline/create", status=201, json=document)
+
+
+def ended(served: Served, run_id: str, seconds: float = 20) -> dict[str, Any]:
+    """The run when its events have come to their end."""
+    with served.http.stream("GET", f"/runs/{run_id}/events", timeout=seconds) as events:
+        kinds = [line for line in events.iter_lines() if line.startswith("event: ")]
+    assert kinds[-1] == "event: end"
+    run: dict[str, Any] = served.json("GET", f"/runs/{run_id}")
+    return run
+
+
+def start(served: Served, name: str) -> str:
+    run_id: str = served.json("POST", f"/pipeline/{name}/execute?wait=0", status=202)["run_id"]
+    return run_id
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> None:
+    create(served, how, how)
+    doomed = start(served, how)
+    healthy = served.json("POST", "/pipeline/healthy/execute?wait=20")
+    assert (healthy["status"], healthy["rows_stored"]) == ("completed", 3)
+    run = ended(served, doomed)
+    assert (run["status"], run["version"], run["progress"] < 100) == ("failed", None, True)
+    assert ENDS[how] in run["error"]["message"], run["error"]
+    assert run["error"]["details"]["step"] == "collectors[0]"
+    assert "/a/secret/path" not in json.dumps(run)
+    assert served.json("GET", f"/pipeline/{how}/data", status=404)["error"]["code"] == "NO_DATA"
+    assert not Path(served.data, "warehouse", "elsewhere").exists()
+
+
+def test_a_loop_ends_at_its_deadline(served: Served) -> None:
+    create(served, "endless", "loop", execution={"timeout_seconds": 1})
+    began = time.monotonic()
+    run = ended(served, start(served, "endless"))
+    assert time.monotonic() - began < 6
+    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_TIMEOUT")
+    assert "timeout_seconds" in run["error"]["message"]
+
+
+def test_a_loop_is_cancelled_within_two_seconds(served: Served) -> None:
+    create(served, "forever", "loop")
+    run_id = start(served, "forever")
+    again = served.json("POST", "/pipeline/forever/execute", status=409)["error"]
+    assert (again["code"], again["details"]["run_id"]) == ("PIPELINE_RUNNING", run_id)
+    assert served.json("DELETE", "/pipeline/forever", status=409)["error"]["code"] == "PIPELINE_RUNNING"
+    began = time.monotonic()
+    served.json("POST", f"/runs/{run_id}/cancel", status=202)
+    run = ended(served, run_id)
+    assert time.monotonic() - began < 2
+    assert (run["status"], run["version"], run["error"]) == ("cancelled", None, None)
+    assert served.json("GET", "/pipeline/forever/data", status=404)["error"]["code"] == "NO_DATA"
+
+
+def test_nobody_is_left_behind(served: Served) -> None:
+    """After everything above: the forkserver, its tracker and one spare query worker."""
+    served.json("POST", "/pipeline/healthy/execute?wait=20")
+    deadline = time.monotonic() + 10
+    staging = Path(served.data, "warehouse", ".staging")
+    while (len(children_of(served.process.pid)) > 3 or any(staging.iterdir())) and time.monotonic() < deadline:
+        served.http.get("/pipeline/healthy/status")
+    assert len(children_of(served.process.pid)) <= 3
+    assert not any(staging.iterdir())
+    assert served.json("GET", "/pipeline/healthy/stats")["failed_executions"] == 0

@@ -1,0 +1,49 @@
+"""A third-party package as its author would write it: it knows the contracts and nothing else of the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import polars as pl
+
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+from service.steps.processor import Processor
+from service.steps.storage import Dataset, File, Storage, Written
+
+
+class Counted(Collector, frozen=True, kw_only=True, tag="counted"):
+    """The numbers from 0 on."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "counted", "rows": 3}
+    rows: Annotated[int, msgspec.Meta(ge=0, description="How many.")]
+
+    async def collect(self, ctx: Context) -> Frame:
+        ctx.collected(self.rows)
+        return PolarsFrame(pl.LazyFrame({"n": range(self.rows)}), ctx.folder, dear=False)
+
+
+class Doubled(Processor, frozen=True, kw_only=True, tag="doubled"):
+    """A column times two."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "doubled", "config": {"column": "n"}}
+    column: Annotated[str, msgspec.Meta(description="Which.")]
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        return frame.rows(lambda lf: lf.with_columns(pl.col(self.column) * 2))
+
+
+class Listing(Storage, frozen=True, kw_only=True, tag="listing"):
+    """A text file with the number of rows, beside the Parquet."""
+
+    deferred: ClassVar[bool] = True
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "listing", "file": "rows.txt"}
+    file: Annotated[str, msgspec.Meta(description="Its name.")] = "rows.txt"
+
+    def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written:
+        (folder / self.file).write_text(str(dataset.rows))
+        return Written("listing", [File(self.file, len(str(dataset.rows)), dataset.rows, "")], dataset.rows)

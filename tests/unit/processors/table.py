@@ -1,0 +1,78 @@
+"""Applying one processor to a small table, the way a run does: decoded from JSON, lazily, executed once."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.kit import errors
+from service.model import pipeline as pipelines
+from service.steps.context import Context
+from service.steps.polars_frame import PolarsFrame
+from service.steps.processor import Processor
+from service.steps.registry import Registry
+
+REGISTRY = Registry.load()
+NAN = float("nan")
+INF = float("inf")
+
+
+@dataclass
+class Done:
+    """What a processor made: rows, and what it said."""
+
+    rows: pl.DataFrame
+    ctx: Context
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        return self.rows.to_dict(as_series=False)
+
+    @property
+    def warned(self) -> list[str]:
+        return [w["code"] for w in self.ctx.warnings]
+
+
+def decode(kind: str, config: dict[str, Any]) -> Processor:
+    """The processor of a configuration. Raises ``errors.Invalid``."""
+    document = {
+        "name": "p",
+        "collectors": [{"type": "csv", "file_path": "x.csv"}],
+        "processors": [{"type": kind, "config": config}],
+    }
+    return pipelines.decode(document, REGISTRY).processors[0]
+
+
+def invalid(kind: str, **config: Any) -> dict[str, str]:
+    """The problems that validation finds: path relative to ``config`` to message."""
+    with pytest.raises(errors.Invalid) as caught:
+        decode(kind, config)
+    return {e["field"].removeprefix("processors[0].config."): e["message"] for e in caught.value.details["errors"]}
+
+
+def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **config: Any) -> Done:
+    """Apply the processor, and execute. The schema foretold must be that of the rows."""
+    processor = decode(kind, config)
+    frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
+    with tempfile.TemporaryDirectory() as folder:
+        ctx = Context("processors[0]", Path(folder))
+        made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
+        foretold = made.schema
+        target = Path(folder) / "out.parquet"
+        made.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
+        rows = pl.read_parquet(target)
+    assert rows.schema == foretold
+    return Done(rows, ctx)
+
+
+def refused(kind: str, data: pl.DataFrame | dict[str, Any], **config: Any) -> tuple[str, str]:
+    """(field, message) of the error that the step raises; it names its step and begins with its field."""
+    with pytest.raises(errors.Permanent) as caught:
+        apply(kind, data, **config)
+    assert caught.value.details["step"] == "processors[0]"
+    return caught.value.details["field"].removeprefix("config."), caught.value.message
