@@ -15,14 +15,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import httpx
 import msgspec
-import polars as pl
 
-from service.collectors import headers, pagination
+from service.collectors import columns, headers, pagination
 from service.collectors.authentication import ApiKey, Auth, Given
 from service.collectors.pagination import Kind, Next, Page, Seen, Short
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import dtypes, http, parsing, records
+from service.steps import http, records
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -85,11 +84,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
         if isinstance(self.pagination, Page) and self.pagination.size_param and not self.pagination.size:
             yield Problem("pagination.size", "is required where size_param is given")
-        for column, text in self.schema.items():
-            try:
-                parsing.tolerantly(pl.col(column), dtypes.parse(text)) if "list" not in text else dtypes.parse(text)
-            except ValueError as error:
-                yield Problem(f"schema.{column}", str(error))
+        yield from columns.problems(self.schema)
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
@@ -98,23 +93,6 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         """
         async with Client(ctx, timeout_seconds=self.timeout_seconds, retry=self.retry, field="endpoint") as client:
             return await _Pages(self, ctx, client).collect()
-
-    def typed(self, lf: pl.LazyFrame, ctx: Context) -> pl.LazyFrame:
-        """``lf`` with the columns of ``schema`` as wanted; columns that never came are null."""
-        present = lf.collect_schema()
-        casts = []
-        for column, text in self.schema.items():
-            dtype = dtypes.parse(text)
-            if column not in present:
-                ctx.warn(
-                    "missing_column", f"no record has '{column}', which the schema names; it is null", column=column
-                )
-                casts.append(pl.lit(None, dtype=dtype).alias(column))
-            elif present[column] == pl.String and not isinstance(dtype, pl.List):
-                casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
-            else:
-                casts.append(pl.col(column).cast(dtype))
-        return lf.with_columns(casts)
 
 
 class _Pages:
@@ -160,7 +138,9 @@ class _Pages:
         if self._collected and not self._spool.schema:
             raise self._permanent(f"the {self._collected} records have no fields at all")
         self._ctx.progress(1.0, f"{self._collected} records")
-        return PolarsFrame(self._settings.typed(self._spool.scan(), self._ctx), self._ctx.folder, dear=False)
+        return PolarsFrame(
+            columns.typed(self._spool.scan(), self._settings.schema, self._ctx), self._ctx.folder, dear=False
+        )
 
     def _request(self, step: Next, given: Given) -> Request:
         settings, ctx = self._settings, self._ctx

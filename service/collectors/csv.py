@@ -17,7 +17,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.collectors import exact, inference, plain
+from service.collectors import exact, inference, inputs, plain
+from service.collectors.inputs import FilePath
 from service.collectors.survey import Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
@@ -28,7 +29,6 @@ from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
 
 Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
-FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
 LOSSY = "utf-8-lossy"
 _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
@@ -47,10 +47,7 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         "schema": {"price": "decimal(12,2)"},
     }
 
-    file_path: Annotated[
-        FileName | Annotated[list[FileName], msgspec.Meta(min_length=1, max_length=10_000)],
-        msgspec.Meta(description="File, list of files, or glob; relative to the uploads and the file roots."),
-    ]
+    file_path: FilePath
     separator: Annotated[Character, msgspec.Meta(description="Between fields.")] = ","
     quote_char: Annotated[Character | None, msgspec.Meta(description="Around fields; null: there are no quotes.")] = '"'
     encoding: Annotated[
@@ -85,23 +82,15 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         msgspec.Meta(description="A row of the wrong shape fails the run, or is left out, counted and shown."),
     ] = "fail"
 
-    @property
-    def names(self) -> list[str]:
-        """The files as they were named."""
-        return [self.file_path] if isinstance(self.file_path, str) else self.file_path
-
     def problems(self) -> Iterable[Problem]:
-        for index, name in enumerate(self.names):
-            if "://" in name or name.startswith("~") or "\0" in name:
-                field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
-                yield Problem(field, "name a file below the uploads or a configured file root")
+        yield from inputs.problems(self.file_path)
         if self.separator == self.quote_char:
             yield Problem("quote_char", "is the separator too")
         if self.separator in "\r\n":
             yield Problem("separator", "a line end cannot separate fields")
         if self.decimal_comma and self.separator == ",":
             yield Problem("decimal_comma", "needs another separator than ','")
-        if self.encoding != LOSSY and not _is_text_codec(self.encoding):
+        if self.encoding != LOSSY and not plain.is_text_codec(self.encoding):
             yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
         for setting in ("column_names", "columns"):
             given = getattr(self, setting) or []
@@ -133,10 +122,7 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        paths: dict[Path, None] = {}
-        for index, name in enumerate(self.names):
-            field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
-            paths.update(dict.fromkeys(ctx.files.resolve(ctx.fill(name), ctx.step, field)))
+        paths = inputs.resolved(self.file_path, ctx)
         reading = _Reading(self, ctx, max(200, self.infer_rows // len(paths)))
         sources = []
         for number, path in enumerate(paths):
@@ -146,16 +132,8 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
                 ctx.collected(source.rows)
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
-            raise reading.error(next(iter(paths)), "the file is empty; there is not even a header")
+            raise reading.error(paths[0], "the file is empty; there is not even a header")
         return PolarsFrame(reading.united(sources), ctx.folder, explain=lambda error: reading.explained(error, sources))
-
-
-def _is_text_codec(name: str) -> bool:
-    try:
-        "".encode(name)
-    except (LookupError, UnicodeError):
-        return False
-    return True
 
 
 @dataclass

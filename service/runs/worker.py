@@ -26,7 +26,7 @@ from service.processes.channel import Channel
 from service.runs import messages
 from service.runs.messages import Order
 from service.steps import foreign, layout, secrets
-from service.steps.context import Context, Network
+from service.steps.context import Context, Network, Stored
 from service.steps.files import Files
 from service.steps.frame import Frame
 from service.steps.registry import Registry
@@ -99,7 +99,7 @@ class Worker:
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=self._rows_collected, files=written.files, columns=columns,
-            sources=[Source(id=s.id, type=s.type, rows=s.rows) for s in sources], steps=self._steps,
+            sources=sources, steps=self._steps,
             warnings=self._warnings, profiles=profiles, fitted=fitted, deferred=deferred,
             peak_memory_bytes=peak_memory(),
         )  # fmt: skip
@@ -127,12 +127,13 @@ class Worker:
                 self._rows_collected += more
 
             ctx.on_rows = count
+            ctx.stored = self._stored(index)
             began = time.perf_counter()
             with self._translated(ctx.step):
                 frame = await collector.collect(ctx)
             self._steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
             self.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
-            return frame, Source(id=pipeline.label(index), type=tag, rows=rows)
+            return frame, Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence)
 
         self._enter("collecting", "collectors[0]")
         found = await asyncio.gather(*(one(i) for i in range(len(pipeline.collectors))))
@@ -141,6 +142,12 @@ class Worker:
             return frames[0], sources
         with self._timed("combine"):
             return _combined(pipeline, frames), sources
+
+    def _stored(self, index: int) -> Stored | None:
+        stored = self.order.stored.get(index)
+        if stored is None:
+            return None
+        return Stored(stored.pipeline, stored.version, tuple(Path(p) for p in stored.parts), stored.rows)
 
     def _process(
         self, pipeline: Pipeline, frame: Frame, fitted: dict[str, Any], profiles: list[dict[str, Any]]

@@ -20,6 +20,16 @@ class Network:
     max_response_bytes: int = 256 * 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A stored version that a collector reads: its Parquet parts, in order, and how many rows they hold."""
+
+    pipeline: str
+    version: int
+    parts: tuple[Path, ...]
+    rows: int
+
+
 def _ignore(*_: Any) -> None:
     return None
 
@@ -30,7 +40,8 @@ class Context:
 
     ``step`` is the step's name in errors, progress and fitted parameters, such as ``collectors[0]:csv``;
     ``folder`` is the run's private staging folder, on the same file system as the warehouse; ``memory_bytes``
-    is what the whole run may use (0: unknown).
+    is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
+    what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
     """
 
     step: str
@@ -42,6 +53,8 @@ class Context:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     fitted: dict[str, Any] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    stored: Stored | None = None
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))

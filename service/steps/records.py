@@ -61,6 +61,11 @@ class Document:
             excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
             raise Unusable(f"the answer is not valid JSON ({error}); it begins with {excerpt!r}") from None
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the document is one object."""
+        return _first(self._top) == b"{"
+
     def at(self, path: str) -> msgspec.Raw | None:
         """The value at ``a.b.c``, or None where a name on the way is missing."""
         here = self._top
@@ -93,13 +98,18 @@ class Document:
         if _first(self._top) != b"{":
             raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
         top = self._decode(self._top, None)
-        found = [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
+        found = self.arrays()
         known = [name for name in WELL_KNOWN if name in found]
         if len(found) == 1 or known:
             return known[0] if known else found[0]
         there = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
         what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
         raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {there}")
+
+    def arrays(self) -> list[str]:
+        """The names at the top level of an object under which arrays of objects are."""
+        top = self._decode(self._top, None)
+        return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
 
     def _holds_objects(self, raw: msgspec.Raw) -> bool:
         items = self._decode(raw, list[msgspec.Raw])
