@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -122,14 +122,17 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        paths = inputs.resolved(self.file_path, ctx)
+        return self.read(inputs.resolved(self.file_path, ctx), ctx, ctx.collected)
+
+    def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:
+        """A scan of ``paths``, whatever ``file_path`` says; ``collected`` is told the rows of each."""
         reading = _Reading(self, ctx, max(200, self.infer_rows // len(paths)))
         sources = []
         for number, path in enumerate(paths):
             source = reading.source(path, number)
             if source is not None:
                 sources.append(source)
-                ctx.collected(source.rows)
+                collected(source.rows)
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")

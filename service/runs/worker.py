@@ -29,6 +29,7 @@ from service.steps import foreign, layout, secrets
 from service.steps.context import Context, Network, Stored
 from service.steps.files import Files
 from service.steps.frame import Frame
+from service.steps.governor import Governor
 from service.steps.registry import Registry
 from service.steps.storage import Dataset, Written
 from service.storages.parquet import ParquetStorage
@@ -72,6 +73,7 @@ class Worker:
         self._steps: list[Step] = []
         self._warnings: list[dict[str, Any]] = []
         self._committed = False
+        self._governors: dict[str, Governor] = {}
         self.log = structlog.wrap_logger(
             _Relay(self),
             processors=[structlog.processors.format_exc_info, _as_fields],
@@ -268,7 +270,7 @@ class Worker:
             step=step, folder=Path(order.staging), memory_bytes=order.memory_bytes,
             files=Files(tuple(Path(r) for r in order.file_roots)),
             network=Network(allowed_private_hosts=order.allowed_private_hosts), secrets=order.secrets,
-            warnings=self._warnings, on_progress=progressed, log=self.log,
+            governors=self._governors, warnings=self._warnings, on_progress=progressed, log=self.log,
         )  # fmt: skip
 
     @contextmanager

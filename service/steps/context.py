@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from service.steps.files import Files
+from service.steps.governor import Governor
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Context:
     profiles: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
+    governors: dict[str, Governor] = field(default_factory=dict)
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))

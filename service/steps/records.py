@@ -88,6 +88,17 @@ class Document:
         except msgspec.DecodeError:
             return None
 
+    def text(self, path: str) -> str | None:
+        """The text or number at ``path`` as text; None where there is none, or nothing in it."""
+        raw = self.at(path)
+        if raw is None:
+            return None
+        try:
+            value = msgspec.json.decode(raw, type=str | int | float | bool | None)
+        except msgspec.DecodeError:
+            raise Unusable(f"at '{path}' is {_kind(raw)}, not text") from None
+        return str(value) if value and value is not True else None
+
     def path(self) -> str | None:
         """Where the array of records is found by itself: None for the document, else a name at its top level.
 
