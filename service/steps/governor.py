@@ -22,13 +22,21 @@ class Governor:
 
     clock: Callable[[], float] = time.monotonic
     _free: float = field(default=0.0, init=False)
+    _pace: float = field(default=0.0, init=False)
 
     def reserve(self, interval: float) -> float:
         """Take the next place, ``interval`` seconds before the one after it; answers the seconds until then."""
+        interval = max(interval, self._pace)
         now = self.clock()
         start = max(now, self._free)
         self._free = start + interval
         return start - now
+
+    def pace(self, seconds: float) -> None:
+        """The host wants so many seconds between two requests from now on."""
+        if seconds > self._pace:
+            self._pace = seconds
+            self._free = max(self._free, self.clock() + seconds)  # it was just asked for this
 
     def pause(self, seconds: float) -> None:
         """Nobody asks this host again for so long."""

@@ -206,6 +206,11 @@ class _Transport(httpx.AsyncHTTPTransport):
         )
 
 
+def governor(ctx: Context, url: str) -> Governor:
+    """The one that decides when the host of ``url`` may be asked again."""
+    return ctx.governors.setdefault(httpx.URL(url).host, Governor())
+
+
 @dataclass
 class Tally:
     """What a collection took: requests sent (redirects and repetitions too), repetitions, bytes of answers."""
@@ -281,7 +286,7 @@ class Client:
         if self._torn:
             await self._http.aclose()
             self._http, self._torn = self._connected(), False
-        wait = self._governor(httpx.URL(request.url)).reserve(self._interval)
+        wait = governor(self._ctx, request.url).reserve(self._interval)
         if wait > 0:
             await self._sleep(wait)
         try:
@@ -318,15 +323,12 @@ class Client:
                 method, content = "GET", None
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
 
-    def _governor(self, url: httpx.URL) -> Governor:
-        return self._ctx.governors.setdefault(url.host, Governor())
-
     def _heed(self, answer: Answer, url: httpx.URL) -> None:
         """Let nobody ask a host again before it is ready."""
         if 200 <= answer.status < 300:
             wait = exhausted(answer.headers)
             if wait:
-                self._governor(url).pause(min(wait, self._retry.max_delay_seconds))
+                governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
 
     def _target(self, url: httpx.URL, location: str) -> httpx.URL:
         target = url.join(location)
@@ -384,7 +386,7 @@ class Client:
             delay = retry_after(answer.headers)
             delay = exhausted(answer.headers) if delay is None else delay
             if delay:
-                self._governor(url).pause(min(delay, self._retry.max_delay_seconds))  # for the others too
+                governor(self._ctx, str(url)).pause(min(delay, self._retry.max_delay_seconds))  # for the others too
             raise self._error(errors.Transient, str(url), said, delay=delay, status=answer.status)
         raise self._error(errors.Permanent, str(url), said, status=answer.status)
 
