@@ -72,7 +72,9 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     ] = None
     records_path: Annotated[
         Annotated[str, msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Where the records are, e.g. 'data.items'; by default found at the top."),
+        msgspec.Meta(
+            description="Where the records are, e.g. 'data.items'; '$': the answer itself; by default found at the top."
+        ),
     ] = None
     pagination: Annotated[
         Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
@@ -214,7 +216,7 @@ class _Collecting:
             if kind == "csv":
                 return formats.csv(answer.body)
             body, self._path = formats.json(answer.body, self._path, found=self._found)
-            self._found = True
+            self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
             return body
         except Unusable as error:
             said = answer.headers.get("content-type", "")

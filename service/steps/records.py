@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-WELL_KNOWN = ("data", "items", "results", "records")
+WELL_KNOWN = ("data", "items", "results", "records", "rows")
+WHOLE = "$"
+"""The path of the document itself."""
 MAX_DEPTH = 32
 """Records nested deeper are refused: types thousands deep kill the engine."""
 _SPACE = b" \t\r\n"
@@ -110,6 +112,8 @@ class Document:
             raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
         top = self._decode(self._top, None)
         found = self.arrays()
+        full = [name for name in found if self._decode(top[name], list[msgspec.Raw])]
+        found = full or found
         known = [name for name in WELL_KNOWN if name in found]
         if len(found) == 1 or known:
             return known[0] if known else found[0]
@@ -131,7 +135,7 @@ class Document:
 
         Raises ``Unusable`` where something else is there.
         """
-        raw = self._top if path is None else self.at(path)
+        raw = self._top if path in (None, WHOLE) else self.at(str(path))
         if raw is None:
             raise Unusable(f"there is nothing at '{path}'; check records_path")
         kind = _first(raw)
