@@ -59,6 +59,13 @@ class Service:
             raise measure.Failed(f"the run of {name} is {run['status']}: {json.dumps(run['error'])}")
         return run
 
+    def settle(self, name: str) -> None:
+        """Return when nothing of the pipeline's newest run is still on its way."""
+        newest = self.call("GET", f"/pipeline/{name}/runs?limit=1")["items"][0]
+        while any(stored["state"] == "loading" for stored in newest["storage"]):
+            time.sleep(0.02)
+            newest = self.call("GET", f"/runs/{newest['run_id']}")
+
     def sql(self, text: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.call("POST", "/query", {"sql": text})["data"]
         return rows

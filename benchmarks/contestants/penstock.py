@@ -6,19 +6,12 @@ every process start of the run and the commit are inside the clock; starting the
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import facts, measure, orders, server
 
 NAME = "orders"
-
-
-def _native(service: server.Service, run_id: str) -> None:
-    """Return when the version's native table is there."""
-    while any(stored["state"] == "loading" for stored in service.call("GET", f"/runs/{run_id}")["storage"]):
-        time.sleep(0.02)
 
 
 def found(service: server.Service) -> dict[str, Any]:
@@ -45,7 +38,7 @@ def contend(source: Path, *, native: bool) -> tuple[measure.Cost, dict[str, Any]
         with measure.Watch(service.pid) as seen:
             run = service.execute(NAME)
             if native:
-                _native(service, run["run_id"])
+                service.settle(NAME)
         peak = max(seen.worker_mib, (run.get("peak_memory_bytes") or 0) / measure.MIB)
         cost = measure.Cost(seen.wall, seen.cpu, peak)
         return cost, found(service), service.sql(facts.QUERY)[0]

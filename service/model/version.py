@@ -27,7 +27,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there."""
+    """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
+
+    ``quarantine`` are Parquet files of rows that were refused, with the names of the rules they broke (``_rules``),
+    their place in the data at that step (``_row``, from 1) and the step (``_step``).
+    """
 
     pipeline: str
     version: int
@@ -44,6 +48,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     wants_native: bool = False
     profiles: list[dict[str, Any]] = []
     fitted: dict[str, Any] = {}
+    quarantine: list[File] = []
 
 
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,14 @@ class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[
         Literal["first", "last", "none", "any"], msgspec.Meta(description="none drops every row that has a double.")
     ] = "first"
+    order_by: Annotated[
+        Name | list[Name],
+        msgspec.Meta(description="What first and last mean; else as the rows are stored. Missing is last of all."),
+    ] = []
+
+    @property
+    def order(self) -> list[str]:
+        return [self.order_by] if isinstance(self.order_by, str) else self.order_by
 
 
 class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
@@ -128,6 +136,11 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         for column, value in self.fill_na.items():
             if value is None:
                 yield Problem(f"fill_na.{column}", "null fills nothing; give a value or {strategy: …}")
+            elif isinstance(value, filling.Fill) and (wrong := value.wrong()) is not None:
+                yield Problem(f"fill_na.{column}", wrong)
+        rule = self.drop_duplicates
+        if isinstance(rule, DropDuplicates) and rule.order and rule.keep not in ("first", "last"):
+            yield Problem("drop_duplicates.order_by", f"is for keep first or last; {rule.keep} knows no order")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         with foreign.attributed(ctx.step):
@@ -267,10 +280,19 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             return frame
         if isinstance(rule, list):
             rule = DropDuplicates(rule)
-        if not isinstance(rule, DropDuplicates) or not rule.columns:
-            return frame.distinct(keep=rule.keep if isinstance(rule, DropDuplicates) else "first")
-        keys = self._there(rule.columns, frame.schema, ctx, "drop_duplicates", dot=False)
-        return frame.distinct(keys, keep=rule.keep) if keys else frame
+        if not isinstance(rule, DropDuplicates):
+            return frame.distinct(keep="first")
+        order = self._there(rule.order, frame.schema, ctx, "drop_duplicates.order_by", dot=False)
+        keys = list(frame.schema)
+        if rule.columns:
+            keys = self._there(rule.columns, frame.schema, ctx, "drop_duplicates", dot=False)
+        if not order:
+            return frame.distinct(keys, keep=rule.keep) if keys else frame
+        place = columns.unused("_place", frame.schema)
+        here, last = pl.int_range(pl.len()), pl.len() - 1
+        kept = here == (0 if rule.keep == "first" else last)
+        ordered = frame.per_group(keys, order, [kept.alias(place)])
+        return ordered.rows(lambda lf: lf.filter(pl.col(place)).drop(place))
 
 
 def _twice(field: str, names: Iterable[str]) -> Iterable[Problem]:

@@ -51,3 +51,10 @@ def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
         message = f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
         raise refused(ctx, field, message) from error
     return fitting
+
+
+def unused(name: str, known: Collection[str]) -> str:
+    """``name``, with underscores until no column begins with it."""
+    while any(k.startswith(name) for k in known):
+        name = f"_{name}"
+    return name

@@ -15,20 +15,53 @@ from typing import Annotated, Any, Literal
 import msgspec
 import polars as pl
 
-from service.processors import columns
+from service.processors import carrying, columns
 from service.steps import dtypes
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 
+ORDERED = ("forward", "backward", "interpolate")
+
 
 class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fill with a number taken from the column itself."""
+    """Fill with a value taken from the column itself: one for all rows, one a group, or from the rows around."""
 
     strategy: Annotated[
-        Literal["mean", "median", "mode", "min", "max", "zero"],
-        msgspec.Meta(description="What to fill with; mean and median make whole numbers float64."),
+        Literal["mean", "median", "mode", "min", "max", "zero", "forward", "backward", "interpolate"],
+        msgspec.Meta(
+            description="What to fill with: forward is the last known value, backward the next, interpolate a straight "
+            "line between the two, by rows. mean, median and interpolate make whole numbers float64."
+        ),
     ]
+    order_by: Annotated[
+        columns.Name | list[columns.Name],
+        msgspec.Meta(description="forward, backward, interpolate: the order of the rows; else as they are stored."),
+    ] = []
+    group_by: Annotated[
+        columns.Name | list[columns.Name], msgspec.Meta(description="Only from rows that agree in these columns.")
+    ] = []
+
+    @property
+    def order(self) -> list[str]:
+        return [self.order_by] if isinstance(self.order_by, str) else self.order_by
+
+    @property
+    def groups(self) -> list[str]:
+        return [self.group_by] if isinstance(self.group_by, str) else self.group_by
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it needs the rows around, so that no one value can be fitted."""
+        return self.strategy in ORDERED or bool(self.groups)
+
+    def wrong(self) -> str | None:
+        """What cannot be combined, or None."""
+        if self.order and self.strategy not in ORDERED:
+            return f"order_by is for {', '.join(ORDERED)}; {self.strategy} is the same in any order"
+        if self.groups and self.strategy == "zero":
+            return "zero is the same in every group; leave group_by out"
+        return None
 
 
 class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +101,14 @@ def plain(value: Any) -> Any:
 
 
 def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Context) -> Frame:
-    """Fill every column of ``settings`` (they exist)."""
+    """Fill every column of ``settings`` (they exist): first by one value a column, then from the rows around."""
+    windows = {c: f for c, f in settings.items() if isinstance(f, Fill) and f.windowed}
+    if windows:
+        plainly = {c: f for c, f in settings.items() if c not in windows}
+        filled = carrying.fill(fill(frame, plainly, ctx) if plainly else frame, windows, ctx)
+        said = {c: msgspec.to_builtins(f) for c, f in windows.items()}
+        ctx.record("fill_na", {**ctx.fitted.get("fill_na", {}), **said})
+        return filled
     schema = frame.schema
     wanted = {c: _question(c, f, schema[c], ctx) for c, f in settings.items() if isinstance(f, Fill)}
     answers = frame.measure(m for m in wanted.values() if m is not None)

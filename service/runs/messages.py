@@ -67,6 +67,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows: int
     rows_collected: int
     files: list[File]
+    quarantine: list[File]
+    rows_rejected: int
     columns: list[Column]
     sources: list[Source]
     steps: list[Step]

@@ -46,12 +46,13 @@ def publish(
         pipeline=pipeline.name, version=order.version, run_id=order.run_id, revision=order.revision,
         table=pipeline.table, rows=prepared.rows, bytes=size, columns=prepared.columns, files=prepared.files,
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
-        profiles=prepared.profiles, fitted=prepared.fitted,
+        profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
         storage_location=location, storage=stored, rows_collected=prepared.rows_collected,
-        rows_stored=prepared.rows, steps=prepared.steps, warnings=prepared.warnings, end_time=ended,
+        rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
+        warnings=prepared.warnings, end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
     Path(order.staging).replace(folder)

@@ -26,13 +26,13 @@ from service.processes.channel import Channel
 from service.runs import messages
 from service.runs.messages import Order
 from service.steps import foreign, layout, secrets
-from service.steps.context import Context, Network, Stored
+from service.steps.context import Context, Network, Rejected, Stored
 from service.steps.files import Files
 from service.steps.frame import Frame
 from service.steps.governor import Governor
 from service.steps.registry import Registry
-from service.steps.storage import Dataset, Written
-from service.storages.parquet import ParquetStorage
+from service.steps.storage import Dataset, File, Written
+from service.storages import parquet
 
 # The share of the whole that each phase ends at, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
@@ -72,6 +72,7 @@ class Worker:
         self._rows_collected = 0
         self._steps: list[Step] = []
         self._warnings: list[dict[str, Any]] = []
+        self._rejected: list[Rejected] = []
         self._committed = False
         self._governors: dict[str, Governor] = {}
         self.log = structlog.wrap_logger(
@@ -101,6 +102,7 @@ class Worker:
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=self._rows_collected, files=written.files, columns=columns,
+            quarantine=self._quarantined(), rows_rejected=sum(r.rows for r in self._rejected),
             sources=sources, steps=self._steps,
             warnings=self._warnings, profiles=profiles, fitted=fitted, deferred=deferred,
             peak_memory_bytes=peak_memory(),
@@ -158,6 +160,7 @@ class Worker:
             ctx = self._context(f"processors[{index}]", share=(index, len(pipeline.processors)))
             self._enter("processing", ctx.step)
             ctx.profiles = profiles
+            ctx.rejected = self._rejected
             with self._timed(ctx.step):
                 frame = processor.apply(frame, ctx)
             ctx.progress(1.0)
@@ -169,7 +172,7 @@ class Worker:
     def _store(self, pipeline: Pipeline, frame: Frame) -> Written:
         _refuse_twins(frame.schema.names())
         bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
-        index, base = bases[0] if bases else (0, ParquetStorage())
+        index, base = bases[0] if bases else (0, parquet.ParquetStorage())
         ctx = self._context(f"storage[{index}]", share=(0, 2))
         self._enter("storing", ctx.step)
         with self._timed(ctx.step):
@@ -179,6 +182,14 @@ class Worker:
         self._steps[-1] = msgspec.structs.replace(self._steps[-1], rows_out=written.rows)
         self.log.info("storage.finished", step=ctx.step, type=_tag(base), rows=written.rows)
         return written
+
+    def _quarantined(self) -> list[File]:
+        """The files of rows that steps refused, flushed."""
+        kept = [(Path(self.order.staging) / r.file, r.rows) for r in self._rejected if r.file is not None]
+        for path, _ in kept:
+            layout.flush(path)
+            path.chmod(0o444)
+        return [parquet.describe(path, rows) for path, rows in kept]
 
     def _check(self, pipeline: Pipeline, dataset: Dataset) -> None:
         for index, storage in enumerate(pipeline.storage):
@@ -201,12 +212,13 @@ class Worker:
         """Write what a reader without the catalog needs to know of the version, and flush the folder."""
         folder = Path(self.order.staging)
         for left in folder.iterdir():
-            if left.name not in {f.name for f in prepared.files}:
+            if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine)}:
                 _remove(left)
         manifest = {
             "format": 1, "pipeline": self.order.document["name"], "version": self.order.version,
             "run_id": self.order.run_id, "revision": self.order.revision, "created": self.order.created,
             "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
+            "quarantine": prepared.quarantine,
             "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
         }  # fmt: skip
         path = folder / layout.MANIFEST

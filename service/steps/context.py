@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ class Stored:
     version: int
     parts: tuple[Path, ...]
     rows: int
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Rows that a step took out of the data, and the Parquet file in ``folder`` that keeps them, if one does."""
+
+    rows: int
+    file: str | None = None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _ignore(*_: Any) -> None:
@@ -57,6 +70,8 @@ class Context:
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
     governors: dict[str, Governor] = field(default_factory=dict)
+    rejected: list[Rejected] = field(default_factory=list)
+    now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
@@ -73,6 +88,10 @@ class Context:
         """Note something that a person should know and that does not stop the run."""
         self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
         self.log.warning("step.warning", step=self.step, code=code, message=message)
+
+    def reject(self, rows: int, file: str | None = None) -> None:
+        """Count rows that were taken out; ``file`` is published beside the version's data."""
+        self.rejected.append(Rejected(rows, file))
 
     def record(self, name: str, value: Any) -> None:
         """Keep a fitted parameter (JSON-able) with the version: means, categories, bin edges."""

@@ -51,7 +51,17 @@ def _leaf(kind: Any, value: Any, path: str) -> Iterable[Problem]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        yield _problem(error, path)
+        found = _problem(error, path)
+        yield Problem(found.field, found.message + _choices([kind], value))
+
+
+def _choices(members: Iterable[Any], value: Any) -> str:
+    """What could stand where ``value`` is no member of an enum."""
+    bare = [get_args(m)[0] if get_origin(m) is Annotated else m for m in members]
+    choices = [str(v) for m in bare if get_origin(m) is Literal for v in get_args(m)]
+    if not isinstance(value, str) or not choices:
+        return ""
+    return f"; one of {', '.join(choices)}{did_you_mean(value, choices)}"
 
 
 def _is_struct(kind: Any) -> bool:
@@ -108,11 +118,7 @@ def _union(kind: Any, value: Any, path: str) -> Iterable[Problem]:
     elif len(members) == 1:
         yield from _walk(members[0], value, path)
     else:
-        choices = [v for m in members if get_origin(m) is Literal for v in get_args(m)]
-        hint = ""
-        if isinstance(value, str) and choices:
-            hint = f"; one of {', '.join(map(str, choices))}{did_you_mean(value, map(str, choices))}"
-        yield Problem(fallback.field, fallback.message + hint)
+        yield Problem(fallback.field, fallback.message + _choices(members, value))
 
 
 def _container(member: Any) -> type | None:

@@ -56,8 +56,16 @@ class Frame(Protocol):
         """One row for each combination of ``by`` with the aggregates, in order of first appearance."""
         ...
 
-    def per_group(self, by: Sequence[str], order_by: Sequence[str], step: RowLocal) -> Frame:
-        """Polars code over each whole group (windows, ordered fills, rolling), sorted by ``order_by``."""
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> Frame:
+        """New or changed columns, each over the whole group of its row (windows, ordered fills, rolling).
+
+        An expression sees its group sorted by ``order_by`` (stable, nulls last). Without ``by`` all rows are one
+        group; rows with null keys are one, too. The row order stays.
+        """
+        ...
+
+    def numbered(self, name: str) -> Frame:
+        """A first column with each row's place from 0."""
         ...
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> Frame:

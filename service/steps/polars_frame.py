@@ -54,8 +54,8 @@ class PolarsFrame:
         self._lf = lf
         self._folder = folder
         self._dear = dear
-        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._small = False
+        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
@@ -112,12 +112,12 @@ class PolarsFrame:
         with self._executing():
             self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
-        self._explainers = ()  # the sources were read to their end
         # few bytes may be many rows that repeat
         self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
         if self._small:
             self._lf = self._lf.collect().lazy()
         self._stages = () if self._small else (stage,)
+        self._explainers = ()  # the sources were read to their end
         self._dear = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
@@ -151,13 +151,13 @@ class PolarsFrame:
     def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
         return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), dear=True)
 
-    def per_group(self, by: Sequence[str], order_by: Sequence[str], step: RowLocal) -> PolarsFrame:
-        ordered = self._lf.sort(list(order_by), nulls_last=True, maintain_order=True) if order_by else self._lf
-        if not by:
-            return self._next(step(ordered), dear=True)
-        schema = step(pl.LazyFrame(schema=self.schema)).collect_schema()
-        grouped = ordered.group_by(list(by), maintain_order=True)
-        return self._next(grouped.map_groups(lambda df: step(df.lazy()).collect(), schema=schema), dear=True)
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        if by or order_by:
+            made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
+        return self._next(self._lf.with_columns(made), dear=True)
+
+    def numbered(self, name: str) -> PolarsFrame:
+        return self._next(self._lf.with_row_index(name), dear=self._dear)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
         lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)

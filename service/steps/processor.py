@@ -29,6 +29,8 @@ class Processor(
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         """The plan after this step. Touches the data only through ``frame``.
 
+        What is fitted goes to ``ctx.record``, rows that are refused to ``ctx.reject``.
+
         Raises ``errors.Permanent`` with ``field`` (relative to the processor, ``config.cast.price``).
         """
         raise TypeError(f"{type(self).__name__} does not process")

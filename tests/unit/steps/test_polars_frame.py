@@ -257,3 +257,16 @@ def test_the_orders_job_reads_its_source_once_stages_once_and_streams(
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_plan_mixes_aggregates_with_rows_or_leaves_the_streaming_engine(tmp_path: Path, name: str) -> None:
     assert set(_nodes(applied(PolarsFrame, name, tmp_path).lazy)) <= STREAMING
+
+
+def test_windows_keep_the_row_order_and_stream(tmp_path: Path) -> None:
+    frame = of({"g": ["b", "a", "b", None], "t": [2, 1, 1, 1], "v": [1, 2, 3, 4]}, tmp_path)
+    sums = frame.per_group(["g"], ["t"], [pl.col("v").cum_sum().alias("s")])
+    assert [r[3] for r in rows(sums)] == [4, 2, 3, 4]
+    assert [r[3] for r in rows(frame.per_group([], ["t", "v"], [pl.col("v").shift(1).alias("s")]))] == [4, None, 2, 3]
+    assert [r[3] for r in rows(frame.per_group([], [], [pl.col("v").shift(1).alias("s")]))] == [None, 1, 2, 3]
+    assert set(_nodes(sums.lazy)) <= STREAMING | {"window"}
+
+
+def test_rows_are_numbered_in_their_order(tmp_path: Path) -> None:
+    assert rows(of({"a": ["x", "y"]}, tmp_path).numbered("n")) == [(0, "x"), (1, "y")]

@@ -1,0 +1,265 @@
+"""Validator: rules over the data, and what becomes of the rows that break them.
+
+Every rule marks its rows in a column of its own, so that one ``measure`` counts them all and later steps read the
+marks from the stage. A row is rejected once, however many rules it breaks. Rules about the whole (``row_count``,
+``freshness``) reject no row: broken, they fail the run whatever ``on_fail`` says, unless it says ``warn``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+import polars as pl
+
+from service.kit import errors
+from service.kit.errors import Problem
+from service.processors import columns, rules
+from service.processors.filling import plain
+from service.processors.rules import Rule
+from service.steps import dtypes, expression, foreign
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.metric import Metric, Values
+from service.steps.processor import Processor
+
+_EXAMPLES = 3
+
+
+@dataclass
+class Finding:
+    """A rule, its name and place, the column that marks its broken rows, and what was found."""
+
+    rule: Rule
+    name: str
+    at: str
+    mark: str
+    broken: int = 0
+    seen: str | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def serious(self) -> bool:
+        return bool(self.broken) and self.rule.severity == "error"
+
+    def said(self) -> str:
+        """One line for a person."""
+        if self.rule.whole:
+            return f"'{self.name}' ({self.seen})"
+        often = ", ".join(f"{e['value']!r} ({e['count']}×)" for e in self.examples)
+        rows = "1 row" if self.broken == 1 else f"{self.broken} rows"
+        return f"'{self.name}' in {rows}" + (f", most often {often}" if often else "")
+
+    def report(self) -> dict[str, Any]:
+        """As it is kept with the version."""
+        found: dict[str, Any] = {"name": self.name, "severity": self.rule.severity, "broken": self.broken}
+        return found | ({"seen": self.seen} if self.rule.whole else {"examples": self.examples})
+
+
+class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
+    """Checks rules, and fails, warns, drops or quarantines. Missing values break only not_null."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "validator",
+        "config": {
+            "rules": [
+                {"column": "order_id", "check": "unique"},
+                {"column": "price", "check": "in_range", "min": 0, "max": 10000},
+                {"name": "shipped after order", "expression": "shipped_at >= ordered_at", "severity": "warning"},
+                {"row_count": {"min": 1}},
+            ],
+            "on_fail": "quarantine",
+            "max_rejected_share": 0.1,
+        },
+    }
+
+    rules: Annotated[list[Rule], msgspec.Meta(min_length=1, max_length=500, description="What must hold.")]
+    on_fail: Annotated[
+        Literal["fail", "warn", "drop", "quarantine"],
+        msgspec.Meta(description="Broken rules end the run, are only reported, or take their rows out of the data."),
+    ] = "fail"
+    max_rejected_share: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        msgspec.Meta(description="drop, quarantine: a greater share of rejected rows ends the run."),
+    ] = None
+
+    def problems(self) -> Iterable[Problem]:
+        seen: dict[str, int] = {}
+        for place, rule in enumerate(self.rules):
+            yield from rule.problems(f"rules[{place}]")
+            if rule.name is not None and seen.setdefault(rule.name, place) != place:
+                yield Problem(f"rules[{place}].name", f"rules[{seen[rule.name]}] has that name already")
+        if self.max_rejected_share is not None and self.on_fail not in ("drop", "quarantine"):
+            yield Problem("max_rejected_share", f"with on_fail '{self.on_fail}' no row is rejected")
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        with foreign.attributed(ctx.step):
+            findings = self._findings(frame.schema)
+            marked = _marked(frame, findings, ctx)
+            self._count(marked, findings, ctx)
+            ctx.record("rules", [f.report() for f in findings])
+            ctx.record("on_fail", self.on_fail)
+            kept = self._judged(marked, findings, ctx)
+            marks = [f.mark for f in findings if not f.rule.whole]
+            return kept.rows(lambda lf: lf.drop(marks))
+
+    def _findings(self, schema: pl.Schema) -> list[Finding]:
+        names: list[str] = []
+        for place, rule in enumerate(self.rules):
+            name, count = rule.label(place), 1
+            while name in names:
+                count += 1
+                name = f"{rule.label(place)}_{count}"
+            names.append(name)
+        free = columns.unused("_broken", schema)
+        return [Finding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
+
+    def _count(self, marked: Frame, findings: list[Finding], ctx: Context) -> None:
+        asked = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
+        newest = [Metric(f.rule.freshness.column, "max") for f in findings if f.rule.freshness is not None]
+        answers = marked.measure([Metric("", "rows"), *asked, *newest])
+        for finding in findings:
+            if finding.rule.whole:
+                finding.seen = _whole(finding.rule, answers, ctx)
+                finding.broken = int(finding.seen is not None)
+            else:
+                finding.broken = answers[Metric(finding.mark, "true")] or 0
+        _illustrate(marked, [f for f in findings if f.broken and len(f.rule.names) == 1])
+
+    def _judged(self, marked: Frame, findings: list[Finding], ctx: Context) -> Frame:
+        rows = marked.measure([Metric("", "rows")])[Metric("", "rows")]
+        serious = [f for f in findings if f.serious]
+        whole = [f for f in serious if f.rule.whole]
+        for finding in findings:
+            if finding.broken and (self.on_fail == "warn" or not finding.serious):
+                ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
+        if self.on_fail == "warn" or not serious:
+            return marked
+        if self.on_fail == "fail" or whole:
+            raise _broken(whole if self.on_fail != "fail" else serious, ctx)
+        bad = pl.any_horizontal([pl.col(f.mark) for f in serious])
+        total = Metric("_", "true")
+        rejected = marked.rows(lambda lf: lf.select(bad.alias("_"))).measure([total])[total]
+        if self.max_rejected_share is not None and rejected > self.max_rejected_share * rows:
+            share = f"{rejected} of {rows} rows are rejected, more than a share of {self.max_rejected_share:g}"
+            raise _broken(serious, ctx, f"{share}: ")
+        if self.on_fail == "quarantine":
+            self._quarantine(marked, serious, bad, ctx, rejected)
+        else:
+            ctx.reject(rejected)
+        ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
+        return marked.rows(lambda lf: lf.filter(~bad))
+
+    def _quarantine(self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int) -> None:
+        """Write the broken rows with the names of their rules, and where they stood when they came in here."""
+        number, names, step = (columns.unused(n, marked.schema) for n in ("_row", "_rules", "_step"))
+        marks = [f.mark for f in serious]
+        broke = pl.concat_list([pl.when(pl.col(f.mark)).then(pl.lit(f.name)) for f in serious]).list.drop_nulls()
+        every = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
+        taken = marked.numbered(number).rows(
+            lambda lf: lf.filter(bad).select(
+                *every,
+                broke.alias(names),
+                (pl.col(number) + 1).cast(pl.Int64).alias(number),
+                pl.lit(ctx.step).alias(step),
+            )
+        )
+        earlier = sum(r.file is not None for r in ctx.rejected)
+        file = f"quarantine-{earlier + 1}.parquet" if earlier else "quarantine.parquet"
+        taken.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
+        ctx.reject(rows, file)
+
+
+def _prefix(mark: str) -> str:
+    return mark.rpartition("_")[0] + "_"
+
+
+def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
+    """The frame with a column for each rule over rows: whether the row breaks it."""
+    schema = frame.schema
+    made: list[pl.Expr] = []
+    for finding in findings:
+        rule, at = finding.rule, finding.at
+        for name in rule.names or ([rule.freshness.column] if rule.freshness else []):
+            if name not in schema:
+                where = "freshness.column" if rule.freshness else "columns" if name != rule.column else "column"
+                raise columns.missing(ctx, f"{at}.{where}", name, schema)
+        if rule.freshness is not None and not isinstance(schema[rule.freshness.column], pl.Date | pl.Datetime):
+            kind = dtypes.name_of(schema[rule.freshness.column])
+            raise columns.refused(ctx, f"{at}.freshness.column", f"a date or datetime is needed, and it is {kind}")
+        if rule.check is not None and rule.check != "unique":
+            made.append(rules.broken(rule, at, schema, ctx).alias(finding.mark))
+    marked = frame.rows(lambda lf: lf.with_columns(made)) if made else frame
+    for finding in findings:
+        if finding.rule.expression is not None:
+            marked = _by_expression(marked, schema, finding, ctx)
+        elif finding.rule.check == "unique":
+            keys = finding.rule.names
+            twice = (pl.len() > 1) & pl.all_horizontal([pl.col(k).is_not_null() for k in keys])
+            marked = marked.per_group(keys, [], [twice.alias(finding.mark)])
+    return marked
+
+
+def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Context) -> Frame:
+    field_ = f"{finding.at}.expression"
+    try:
+        checked, dtype = expression.typed(str(finding.rule.expression), schema)
+    except ValueError as error:
+        raise columns.refused(ctx, field_, str(error)) from error
+    if not isinstance(dtype, pl.Boolean):
+        raise columns.refused(ctx, field_, f"a condition is true or false; this is {dtypes.name_of(dtype)}")
+    mark = finding.mark
+    held = frame.rows(lambda lf: expression.derive(lf, mark, checked))
+    return held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
+
+
+def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
+    """What is wrong with the whole, or None."""
+    if rule.row_count is not None:
+        rows, least, most = answers[Metric("", "rows")], rule.row_count.min, rule.row_count.max
+        low = least is not None and rows < least
+        high = most is not None and rows > most
+        return (
+            f"{rows} rows, {'at least' if low else 'at most'} {least if low else most} expected"
+            if low or high
+            else None
+        )
+    assert rule.freshness is not None
+    newest = answers[Metric(rule.freshness.column, "max")]
+    if newest is None:
+        return f"no value in '{rule.freshness.column}'"
+    if not isinstance(newest, datetime.datetime):
+        newest = datetime.datetime.combine(newest, datetime.time())
+    if newest.tzinfo is None:
+        newest = newest.replace(tzinfo=datetime.UTC)
+    age = (ctx.now() - newest).total_seconds()
+    if age <= rule.freshness.max_age_seconds:
+        return None
+    return f"the newest is {plain(newest)}, {age:.0f} seconds old; at most {rule.freshness.max_age_seconds:g} allowed"
+
+
+def _illustrate(marked: Frame, findings: list[Finding]) -> None:
+    """Note the values that break each rule most often."""
+    shown = [f for f in findings if not marked.schema[f.rule.names[0]].is_nested() and f.rule.check != "not_null"]
+    if not shown:
+        return
+    picked = [pl.when(pl.col(f.mark)).then(pl.col(f.rule.names[0])).alias(f.mark) for f in shown]
+    asked = {f.mark: Metric(f.mark, "top", _EXAMPLES) for f in shown}
+    answers = marked.rows(lambda lf: lf.select(picked)).measure(asked.values())
+    for finding in shown:
+        finding.examples = [{"value": plain(v), "count": n} for v, n in answers[asked[finding.mark]]]
+
+
+def _listed(findings: list[Finding]) -> str:
+    return "; ".join(f.said() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
+
+
+def _broken(findings: list[Finding], ctx: Context, why: str = "") -> errors.Permanent:
+    many = f"{len(findings)} rules are broken" if len(findings) > 1 else "a rule is broken"
+    return errors.Permanent(
+        f"{why}{many}: {_listed(findings)}",
+        code="VALIDATION_FAILED", step=ctx.step, field=f"config.{findings[0].at}", rules=[f.report() for f in findings],
+    )  # fmt: skip

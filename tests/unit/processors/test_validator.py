@@ -1,0 +1,252 @@
+"""The validator: every rule, what becomes of broken rows, what is kept and said, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.kit import errors
+from service.steps.context import Context, Rejected
+from service.steps.polars_frame import PolarsFrame
+from tests.unit.processors.table import NAN, apply, decode, invalid, refused
+
+D, DT = dt.date, dt.datetime
+KEY = "row"
+
+
+def survivors(values: Any, rule: dict[str, Any], **other: list[Any]) -> list[int]:
+    """The rows (from 0) that a rule lets pass; the data that comes through is as it came."""
+    column = values if isinstance(values, pl.Series) else pl.Series(values)
+    frame = pl.DataFrame({"a": column, KEY: range(len(column)), **other})
+    done = apply("validator", frame, rules=[rule], on_fail="drop")
+    assert done.rows.schema == frame.schema
+    kept: list[int] = done.columns[KEY]
+    assert done.rows.equals(frame[kept], null_equal=True)
+    assert done.ctx.fitted["rules"][0]["broken"] == len(column) - len(kept)
+    assert sum(r.rows for r in done.ctx.rejected) == len(column) - len(kept)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "kept"),
+    [
+        ([1, None, 2], {"check": "not_null"}, [0, 2]),
+        ([1.0, NAN, None], {"check": "not_null"}, [0]),
+        (["x", ""], {"check": "not_null"}, [0, 1]),
+        ([1, 1, 2, None, None], {"check": "unique"}, [2, 3, 4]),
+        (["a", "b", None], {"check": "in_set", "values": ["a"]}, [0, 2]),
+        ([1, 2, None], {"check": "in_set", "values": ["1", 3]}, [0, 2]),
+        ([1.5, NAN], {"check": "in_set", "values": [1.5]}, [0, 1]),
+        ([D(2024, 1, 1), D(2024, 1, 2)], {"check": "in_set", "values": ["2024-01-02"]}, [1]),
+        (pl.Series(["x", "y"], dtype=pl.Categorical), {"check": "in_set", "values": ["x"]}, [0]),
+        ([1, 2, 3, None], {"check": "in_range", "min": 2, "max": 2}, [1, 3]),
+        ([1, 2, 3], {"check": "in_range", "min": 1.5}, [1, 2]),
+        ([-1.0, NAN, 5.0], {"check": "in_range", "min": 0, "max": 4.5}, [1]),
+        (["b", "c"], {"check": "in_range", "max": "bz"}, [0]),
+        ([D(2024, 1, 1), D(2025, 1, 1)], {"check": "in_range", "max": "2024-12-31"}, [0]),
+        (["12", "x1", None, "ä"], {"check": "regex", "pattern": r"\d"}, [0, 1, 2]),
+        (["12", "x1"], {"check": "regex", "pattern": r"^\d+$"}, [0]),
+        (["12", "x", None, " 7 "], {"check": "type", "type": "int64"}, [0, 2, 3]),
+        ([1, 2], {"check": "type", "type": "int64"}, [0, 1]),
+        ([300, 2], {"check": "type", "type": "int8"}, [1]),
+        ([[1], None], {"check": "type", "type": "string"}, [1]),
+    ],
+)
+def test_checks_of_a_column(values: Any, rule: dict[str, Any], kept: list[int]) -> None:
+    assert survivors(values, {"column": "a", **rule}) == kept
+
+
+def test_a_key_of_several_columns() -> None:
+    assert survivors([1, 1, 1, None, None], {"columns": ["a", "b"], "check": "unique"}, b=[1, 1, 2, 1, 1]) == [2, 3, 4]
+
+
+def test_an_expression_that_is_unknown_does_not_break_its_rule() -> None:
+    assert survivors([1, 5, None], {"expression": "a < 3"}) == [0, 2]
+    assert survivors([1, 5, None], {"expression": "a < b"}, b=[2, None, 1]) == [0, 1, 2]
+
+
+def test_broken_rules_end_the_run_with_names_counts_and_values() -> None:
+    rules = [
+        {"name": "prices are positive", "column": "price", "check": "in_range", "min": 0},
+        {"column": "id", "check": "unique"},
+        {"column": "id", "check": "not_null", "severity": "warning"},
+    ]
+    with pytest.raises(errors.Permanent) as caught:
+        apply("validator", {"price": [-1, 2, -1, -3], "id": [1, 2, None, 3]}, rules=rules)
+    error = caught.value
+    assert error.error_code == "VALIDATION_FAILED"
+    assert error.message == "a rule is broken: 'prices are positive' in 3 rows, most often -1 (2×), -3 (1×)"
+    assert error.details["field"] == "config.rules[0]"
+    assert error.details["rules"] == [
+        {"name": "prices are positive", "severity": "error", "broken": 3,
+         "examples": [{"value": -1, "count": 2}, {"value": -3, "count": 1}]}
+    ]  # fmt: skip
+
+
+def test_warn_reports_and_changes_nothing() -> None:
+    done = apply("validator", {"a": [1, None]}, rules=[{"column": "a", "check": "not_null"}], on_fail="warn")
+    assert done.columns == {"a": [1, None]}
+    assert done.warned == ["rule_broken"]
+    assert done.ctx.fitted["rules"] == [{"name": "a_not_null", "severity": "error", "broken": 1, "examples": []}]
+
+
+def test_a_warning_takes_no_row_out() -> None:
+    rules = [{"column": "a", "check": "not_null", "severity": "warning"}]
+    done = apply("validator", {"a": [1, None]}, rules=rules, on_fail="drop")
+    assert done.columns == {"a": [1, None]}
+    assert (done.warned, done.ctx.rejected) == (["rule_broken"], [])
+
+
+def test_quarantine_keeps_rows_with_rules_and_origin(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, -1, None, 4], "_rules": ["x"] * 4})
+    settings = {
+        "rules": [
+            {"column": "a", "check": "not_null"},
+            {"column": "a", "check": "in_range", "min": 0},
+            {"expression": "a <> 4"},
+        ],
+        "on_fail": "quarantine",
+    }
+    ctx = Context("processors[2]", tmp_path)
+    made = decode("validator", settings).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
+    made = decode("validator", {**settings, "rules": [{"column": "a", "check": "in_set", "values": [7]}]}).apply(
+        made, ctx
+    )
+    assert isinstance(made, PolarsFrame)
+    assert made.lazy.collect().rows() == []
+    assert ctx.rejected == [Rejected(3, "quarantine.parquet"), Rejected(1, "quarantine-2.parquet")]
+    kept = pl.read_parquet(tmp_path / "quarantine.parquet")
+    assert kept.columns == ["a", "_rules", "__rules", "_row", "_step"]
+    assert kept.rows() == [
+        (-1, "x", ["a_in_range"], 2, "processors[2]"),
+        (None, "x", ["a_not_null"], 3, "processors[2]"),
+        (4, "x", ["expression_3"], 4, "processors[2]"),
+    ]
+    assert pl.read_parquet(tmp_path / "quarantine-2.parquet")["_row"].to_list() == [1]
+    assert ctx.warnings[0]["message"].startswith(
+        "3 of 4 rows were taken out: 'a_not_null' in 1 row; 'a_in_range' in 1 row"
+    )
+
+
+def test_a_row_is_rejected_once_and_too_many_end_the_run() -> None:
+    data = {"a": [-1, -1, 5, 5]}
+    rules = [{"column": "a", "check": "in_range", "min": 0}, {"expression": "a > 0"}]
+    done = apply("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.5)
+    assert done.ctx.rejected == [Rejected(2)]
+    field, said = refused("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.49)
+    assert field == "rules[0]"
+    assert said.startswith("2 of 4 rows are rejected, more than a share of 0.49: 2 rules are broken")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"), [({"min": 3}, "2 rows, at least 3 expected"), ({"max": 1}, "at most 1 expected")]
+)
+def test_row_counts_fail_whatever_becomes_of_rows(bounds: dict[str, int], message: str) -> None:
+    for on_fail in ("fail", "drop", "quarantine"):
+        assert message in refused("validator", {"a": [1, 2]}, rules=[{"row_count": bounds}], on_fail=on_fail)[1]
+    assert apply("validator", {"a": [1, 2]}, rules=[{"row_count": bounds}], on_fail="warn").warned == ["rule_broken"]
+    assert apply("validator", {"a": [1, 2]}, rules=[{"row_count": {"min": 2, "max": 2}}]).warned == []
+
+
+@pytest.mark.parametrize(
+    ("newest", "fresh"),
+    [
+        (DT(2026, 1, 1, 11, 0), True),
+        (DT(2026, 1, 1, 10, 59, 59), False),
+        (D(2026, 1, 1), False),
+        (DT(2026, 1, 1, 12, 30, tzinfo=dt.timezone(dt.timedelta(hours=1))), True),
+        (None, False),
+    ],
+)
+def test_freshness_is_the_age_of_the_newest(tmp_path: Path, newest: Any, fresh: bool) -> None:
+    column = pl.Series("t", [newest, None]) if newest is not None else pl.Series("t", [None], dtype=pl.Datetime("us"))
+    rules = [{"freshness": {"column": "t", "max_age_seconds": 3600}}]
+    ctx = Context("processors[0]", tmp_path, now=lambda: DT(2026, 1, 1, 12, tzinfo=dt.UTC))
+    decode("validator", {"rules": rules, "on_fail": "warn"}).apply(
+        PolarsFrame(pl.LazyFrame({"t": column}), tmp_path), ctx
+    )
+    assert [w["code"] for w in ctx.warnings] == ([] if fresh else ["rule_broken"])
+
+
+def test_names_of_rules_are_kept_apart() -> None:
+    rules = [{"column": "a", "check": "not_null"}, {"column": "a", "check": "not_null"}, {"expression": "a > 0"}]
+    done = apply("validator", {"a": [1]}, rules=rules)
+    assert [r["name"] for r in done.ctx.fitted["rules"]] == ["a_not_null", "a_not_null_2", "expression_3"]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_no_rows_break_no_rule(rows: int) -> None:
+    frame = pl.DataFrame({"a": [1], "_broken_0": ["x"]}).head(rows)
+    rules = [
+        {"column": "a", "check": "unique"},
+        {"column": "a", "check": "in_range", "min": 0},
+        {"expression": "a = 1"},
+    ]
+    assert apply("validator", frame, rules=rules).rows.equals(frame)
+
+
+@pytest.mark.parametrize(
+    ("rule", "field", "message"),
+    [
+        ({"column": "prize", "check": "not_null"}, "column", "did you mean 'price'?"),
+        ({"column": "price", "columns": ["citi"], "check": "unique"}, "columns", "did you mean 'city'?"),
+        ({"column": "price", "check": "regex", "pattern": "x"}, "column", "a regex is for text, and 'price' is int64"),
+        (
+            {"column": "price", "check": "in_set", "values": [1, "x"]},
+            "values[1]",
+            "does not fit the column's type int64",
+        ),
+        ({"column": "price", "check": "in_range", "min": "x"}, "min", "does not fit"),
+        ({"column": "l", "check": "in_range", "min": 1}, "column", "have no order"),
+        ({"expression": "prize > 1"}, "expression", "did you mean 'price'?"),
+        ({"expression": "price + 1"}, "expression", "a condition is true or false; this is int64"),
+        ({"freshness": {"column": "city", "max_age_seconds": 1}}, "freshness.column", "a date or datetime is needed"),
+        ({"freshness": {"column": "dai", "max_age_seconds": 1}}, "freshness.column", "no column 'dai'"),
+    ],
+)
+def test_a_rule_that_does_not_fit_names_its_place(rule: dict[str, Any], field: str, message: str) -> None:
+    found, said = refused(
+        "validator", {"price": [1], "city": ["x"], "l": [[1]]}, rules=[{"row_count": {"min": 0}}, rule]
+    )
+    assert found == f"rules[1].{field}"
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "message"),
+    [
+        ({"rules": []}, "rules", "length >= 1"),
+        ({"rules": [{}]}, "rules[0]", "a rule is one of check, expression, row_count and freshness"),
+        ({"rules": [{"column": "a", "check": "unique", "expression": "a"}]}, "rules[0]", "not check and expression"),
+        ({"rules": [{"check": "unique"}]}, "rules[0].column", "is required"),
+        ({"rules": [{"column": "a", "check": "uniqe"}]}, "rules[0].check", "did you mean 'unique'?"),
+        ({"rules": [{"column": "a", "check": "foreign_key"}]}, "rules[0].check", "foreign_key"),
+        ({"rules": [{"column": "a", "check": "in_set"}]}, "rules[0].values", "is required"),
+        ({"rules": [{"column": "a", "check": "in_set", "values": []}]}, "rules[0].values", "an empty list"),
+        ({"rules": [{"column": "a", "check": "in_range"}]}, "rules[0].min", "min or max is required"),
+        ({"rules": [{"column": "a", "check": "not_null", "min": 1}]}, "rules[0].min", "is not for not_null"),
+        ({"rules": [{"column": "a", "columns": ["b"], "check": "not_null"}]}, "rules[0].columns", "is for unique"),
+        ({"rules": [{"column": "a", "check": "regex", "pattern": "("}]}, "rules[0].pattern", "no regular expression"),
+        ({"rules": [{"column": "a", "check": "type", "type": "int65"}]}, "rules[0].type", "did you mean 'int64'?"),
+        ({"rules": [{"expression": "sum(a) > 1"}]}, "rules[0].expression", "no row-local function"),
+        ({"rules": [{"expression": "a", "column": "b"}]}, "rules[0].column", "is for a check, not for expression"),
+        ({"rules": [{"row_count": {}}]}, "rules[0].row_count", "min or max"),
+        ({"rules": [{"row_count": {"min": 2, "max": 1}}]}, "rules[0].row_count", "min is more than max"),
+        (
+            {"rules": [{"freshness": {"column": "t", "max_age_seconds": 0}}]},
+            "rules[0].freshness.max_age_seconds",
+            "> 0",
+        ),
+        ({"rules": [{"name": "x", "expression": "a"}, {"name": "x", "expression": "b"}]}, "rules[1].name", "already"),
+        ({"rules": [{"expression": "a"}], "max_rejected_share": 0.5}, "max_rejected_share", "no row is rejected"),
+        ({"rules": [{"expression": "a"}], "on_fail": "ignore"}, "on_fail", "ignore"),
+    ],
+)
+def test_validation_finds_what_needs_no_data(config: dict[str, Any], field: str, message: str) -> None:
+    problems = invalid("validator", **config)
+    assert list(problems) == [field]
+    assert message in problems[field]
