@@ -71,7 +71,7 @@ class ClientCredentials(
     """A token for the service itself (RFC 6749, 4.4), fetched with a client's id and secret."""
 
     token_url: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="Where tokens are given out.")]
-    client_id: Annotated[str, msgspec.Meta(min_length=1)]
+    client_id: Annotated[str, msgspec.Meta(min_length=1, description="Who we are to the token's source.")]
     client_secret: Secret
     scope: Annotated[str | None, msgspec.Meta(description="Scopes, separated by spaces.")] = None
     params: Annotated[dict[str, str], msgspec.Meta(description="More fields of the form, e.g. 'audience'.")] = {}

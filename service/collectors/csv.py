@@ -19,6 +19,7 @@ import polars as pl
 
 from service.collectors import exact, inference, inputs, plain
 from service.collectors.inputs import FilePath
+from service.collectors.rejects import Rejects
 from service.collectors.survey import Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
@@ -32,8 +33,6 @@ Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[
 Column = Annotated[str, msgspec.Meta(min_length=1)]
 LOSSY = "utf-8-lossy"
 _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
-_SHOWN_ROWS = 20
-_SHOWN_TEXT = 500
 
 
 class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
@@ -78,8 +77,10 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
     try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
     on_malformed: Annotated[
-        Literal["fail", "skip"],
-        msgspec.Meta(description="A row of the wrong shape fails the run, or is left out, counted and shown."),
+        Literal["fail", "skip", "quarantine"],
+        msgspec.Meta(
+            description="A row of the wrong shape fails the run, or is left out and counted, or kept aside too."
+        ),
     ] = "fail"
 
     def problems(self) -> Iterable[Problem]:
@@ -223,30 +224,19 @@ class _Reading:
 
         Raises ``errors.Permanent`` for the first malformed row where they fail the run.
         """
-        dropped: list[dict[str, Any]] = []
-        count = 0
+        rejects = Rejects(self._ctx, original.name, number, keep=self._settings.on_malformed == "quarantine")
 
         def drop(record: exact.Record) -> None:
-            nonlocal count
             if self._settings.on_malformed == "fail":
                 raise self._malformed(original, f"line {record.line}: {record.fault}")
-            count += 1
-            if len(dropped) < _SHOWN_ROWS:
-                shown = record.text.strip("\r\n").encode("utf-8", "replace").decode()
-                dropped.append({"line": record.line, "reason": record.fault, "text": shown[:_SHOWN_TEXT]})
+            rejects.add(record)
 
         copy = self._ctx.folder / f"mended-{number:05d}.csv"
         try:
             changed = exact.mend(path, self._dialect, found.eol, copy, drop)
         except exact.Unmendable as error:
             raise self.error(original, str(error)) from None
-        if count:
-            first = dropped[0]
-            self._ctx.warn(
-                "malformed_rows",
-                f"{original.name}: {count} malformed rows were left out; line {first['line']}: {first['reason']}",
-                file=original.name, count=count, first=dropped,
-            )  # fmt: skip
+        rejects.close()
         if not changed:
             return path, found, self._dialect.skip_lines
         return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0

@@ -132,6 +132,7 @@ class Worker:
 
             ctx.on_rows = count
             ctx.stored = self._stored(index)
+            ctx.rejected, ctx.beside = self._rejected, Path(self.order.staging)
             began = time.perf_counter()
             with self._translated(ctx.step):
                 frame = await collector.collect(ctx)

@@ -56,6 +56,7 @@ class Context:
     ``folder`` is the run's private staging folder, on the same file system as the warehouse; ``memory_bytes``
     is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
     what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
+    ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
     """
 
     step: str
@@ -69,6 +70,7 @@ class Context:
     profiles: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
+    beside: Path | None = None
     governors: dict[str, Governor] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     now: Callable[[], datetime] = _now

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,6 +85,20 @@ def test_malformed_rows_are_left_out_and_counted(
         assert [row["line"] for row in warning["details"]["first"]] == lines
         assert warning["details"]["count"] == len(lines)
         assert f"line {lines[0]}" in warning["message"]
+
+
+def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    body = b'a,b\n1,x\n2\n3,"y"z\n\xff,"q",\n4,w\n'
+    rows, ctx = read(tmp_path, body, on_malformed="quarantine")
+    assert rows["a"].to_list() == [1, 4]
+    (rejected,) = ctx.rejected
+    assert (rejected.rows, rejected.file) == (3, "quarantine-collectors-0-1.parquet")
+    kept = pl.read_parquet(ctx.folder / str(rejected.file))
+    assert kept["_line"].to_list() == [3, 4, 5]
+    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",']
+    assert kept["_rules"][0].to_list() == ["malformed: 1 field where 2 are expected"]
+    assert kept["_file"].unique().to_list() == [FILE]
+    assert "are kept in quarantine" in ctx.warnings[0]["message"]
 
 
 def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> None:
