@@ -8,7 +8,6 @@ ends early, costs a few requests and never a row.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ class Pages:
         self._kind, self._ctx, self._evidence = kind, ctx, evidence
         self._fetch, self._read, self._concurrency = fetch, read, concurrency
         self._ahead: deque[tuple[Next, asyncio.Task[Answer]]] = deque()
-        self._marks: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._marks: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
         self._urls: set[str] = set()
         self._neighbours: set[int] = set()
         self._guess = True
@@ -163,7 +162,7 @@ class Pages:
             self._urls.add(where)
         if not body.count:
             return False
-        mark = hashlib.blake2b(body.packed, digest_size=16).digest()
+        mark = (len(body.packed), hash(body.packed))
         if mark in self._marks:
             return True
         self._marks.append(mark)

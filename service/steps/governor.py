@@ -49,6 +49,8 @@ def exhausted(headers: Mapping[str, str], now: float | None = None) -> float | N
     Reads ``RateLimit`` (``"default";r=0;t=30``), ``RateLimit-Remaining`` with ``RateLimit-Reset``, and the same
     with ``X-``, whose reset may be a moment (seconds since 1970).
     """
+    if not any("ratelimit" in name for name in headers):
+        return None
     items = dict(_ITEM.findall(headers.get("ratelimit", "")))
     remaining, reset = items.get("r"), items.get("t")
     for prefix in ("ratelimit", "x-ratelimit"):

@@ -104,10 +104,13 @@ def meaning(error: Exception) -> tuple[Family, str] | None:
     return None
 
 
+_parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
+
+
 def fault(url: str) -> str | None:
     """What is wrong with a URL as such, before any connection; None where nothing is."""
     try:
-        parsed = httpx.URL(url)
+        parsed = _parsed(url)
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         return f"not a URL: {error}"
     if parsed.scheme not in ("http", "https"):
@@ -155,6 +158,8 @@ class Answer:
     @property
     def links(self) -> dict[str, str]:
         """The absolute URLs of the ``Link`` header, by their ``rel``."""
+        if "link" not in self.headers:
+            return {}
         found = httpx.Response(self.status, headers=self.headers).links
         return {rel: self.joined(link["url"]) for rel, link in found.items() if rel and link.get("url")}
 
@@ -208,7 +213,7 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 def governor(ctx: Context, url: str) -> Governor:
     """The one that decides when the host of ``url`` may be asked again."""
-    return ctx.governors.setdefault(httpx.URL(url).host, Governor())
+    return ctx.governors.setdefault(_parsed(url).host, Governor())
 
 
 @dataclass
@@ -305,30 +310,26 @@ class Client:
             raise self._error(found[0], request.url, found[1]) from None
 
     async def _follow(self, request: Request) -> Answer:
-        url = httpx.URL(request.url)
+        url = _parsed(request.url)
         if request.params:
             url = url.copy_merge_params(list(request.params))
-        home = origin(httpx.URL(request.home or request.url))
+        home = origin(_parsed(request.home or request.url))
         method, content = request.method, request.content
         for _ in range(MAX_REDIRECTS + 1):
             at_home = origin(url) == home
             if content is not None and not at_home:
                 raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
             answer = await self._send(request, method, url, content, at_home)
-            self._heed(answer, url)
+            if 200 <= answer.status < 300:
+                wait = exhausted(answer.headers)
+                if wait:  # let nobody ask a host again before it is ready
+                    governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return self._judged(answer, request, method, url)
             url = self._target(url, answer.headers["location"])
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, content = "GET", None
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
-
-    def _heed(self, answer: Answer, url: httpx.URL) -> None:
-        """Let nobody ask a host again before it is ready."""
-        if 200 <= answer.status < 300:
-            wait = exhausted(answer.headers)
-            if wait:
-                governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
 
     def _target(self, url: httpx.URL, location: str) -> httpx.URL:
         target = url.join(location)

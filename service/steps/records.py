@@ -21,6 +21,7 @@ WHOLE = "$"
 """The path of the document itself."""
 MAX_DEPTH = 32
 """Records nested deeper are refused: types thousands deep kill the engine."""
+_BRACE = ord("{")
 _SPACE = b" \t\r\n"
 
 
@@ -147,15 +148,18 @@ class Document:
             raise Unusable(f"at '{path}' is {_kind(raw)}, not an array of objects; check records_path")
         items: list[msgspec.Raw] = self._decode(raw, list[msgspec.Raw])
         for number, item in enumerate(items):
-            if _first(item) != b"{":
+            if memoryview(item)[0] != _BRACE and _first(item) != b"{":
                 raise Unusable(f"record {number} is {_kind(item)}, not an object")
         return items
 
 
 def lines(records: Iterable[msgspec.Raw]) -> bytes:
     """The records as one object a line."""
-    joined = [bytes(r) for r in records]
-    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in joined)
+    each = [bytes(r) for r in records]
+    joined = b"\n".join(each)
+    if joined.count(b"\n") == len(each) - 1 and b"\r" not in joined:
+        return joined
+    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in each)
 
 
 def table(ndjson: bytes, *, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
