@@ -143,6 +143,7 @@ class _Collecting:
         self._kind = pagination.of(settings.pagination)
         self._endpoint = ctx.fill(settings.endpoint)
         self._spool = Spool(ctx.folder)
+        self._mixed: dict[str, str] = {}
         self._files: list[Path] = []
         self._batch: list[tuple[int, bytes]] = []
         self._bytes = 0
@@ -175,6 +176,7 @@ class _Collecting:
             return await asyncio.to_thread(self._csv)
         if evidence.rows and not self._spool.schema:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
+        columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
         return PolarsFrame(columns.typed(self._spool.scan(), settings.schema, ctx), ctx.folder, dear=False)
 
     async def _borrowed(self, request: Request) -> Answer:
@@ -251,7 +253,12 @@ class _Collecting:
             return
         flatten = self._settings.flatten
         try:
-            self._spool.add(*records.table(b"\n".join(packed for _, packed in batch), flatten=flatten))
+            mixed: set[str] = set()
+            where = f"page {batch[0][0] + 1}" if len(batch) == 1 else f"pages {batch[0][0] + 1} to {batch[-1][0] + 1}"
+            joined = b"\n".join(packed for _, packed in batch)
+            self._spool.add(*records.table(joined, flatten=flatten, mixed=mixed), label=where)
+            for name in mixed:
+                self._mixed.setdefault(name, where)
         except Unusable:
             for page, packed in batch:  # which page was it?
                 try:

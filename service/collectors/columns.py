@@ -9,6 +9,7 @@ import polars as pl
 from service.kit.errors import Problem
 from service.steps import dtypes, parsing
 from service.steps.context import Context
+from service.steps.spool import Spool
 
 
 def problems(schema: Mapping[str, str]) -> Iterable[Problem]:
@@ -20,6 +21,17 @@ def problems(schema: Mapping[str, str]) -> Iterable[Problem]:
                 parsing.tolerantly(pl.col(column), dtype)
         except ValueError as error:
             yield Problem(f"schema.{column}", str(error))
+
+
+def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
+    """Say which fields became text because their values disagree, and where; ``mixed`` names those within one place."""
+    told = {name: f"differ in kind on {where}" for name, where in mixed.items()}
+    for name, kinds in spool.conflicts().items():
+        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in kinds[:4])
+        told.setdefault(name, f"are {said}")
+    for name, said in told.items():
+        if name not in schema:
+            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as text", column=name)
 
 
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:

@@ -162,17 +162,18 @@ def lines(records: Iterable[msgspec.Raw]) -> bytes:
     return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in each)
 
 
-def table(ndjson: bytes, *, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:
     """The records as columns, and the names of the objects that were flattened away.
 
-    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. Raises ``Unusable``.
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. ``mixed`` takes up the columns whose
+    values contradict each other and became text. Raises ``Unusable``.
     """
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
         if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     except (pl.exceptions.PolarsError, RecursionError):
-        return _by_record(ndjson, flatten)
+        return _by_record(ndjson, flatten, mixed if mixed is not None else set())
     return _flat(frame) if flatten else (frame, set())
 
 
@@ -205,7 +206,7 @@ def _taken(detail: str) -> str:
     return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
 
 
-def _by_record(ndjson: bytes, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
     """The slow way: Python objects, and JSON text for every column whose values contradict each other."""
     columns: dict[str, list[Any]] = {}
     parents: set[str] = set()
@@ -225,9 +226,14 @@ def _by_record(ndjson: bytes, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
     for values in columns.values():
         values.extend([None] * (count - len(values)))
     frame = pl.DataFrame([_series(n, v) for n, v in columns.items()])
+    mixed.update(n for n, v in columns.items() if frame.schema[n] == pl.String and not _all_text(v))
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     return frame, parents
+
+
+def _all_text(values: Iterable[Any]) -> bool:
+    return all(v is None or isinstance(v, str) for v in values)
 
 
 def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -332,7 +332,7 @@ def test_any_records_in_any_pages_arrive_as_they_are(values: list[Any], size: in
         ctx.on_rows = counted.append
         frame = rows({"endpoint": f"{site.address}/orders?size={size}", "pagination": config}, ctx)
     assert sum(counted) == len(frame) == len(records)
-    assert ctx.warnings == []
+    assert {w["code"] for w in ctx.warnings} <= {"mixed_types"}
     if records:
         assert frame["id"].to_list() == list(range(len(records)))
         told = frame["v"].to_list()

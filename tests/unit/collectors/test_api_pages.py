@@ -163,6 +163,25 @@ def test_a_shortfall_fails_where_completeness_is_strict(tmp_path: Path) -> None:
     assert fetched(answer, tmp_path, completeness="strict", **few)[2].evidence["stop_reason"] == "max_pages"
 
 
+def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.collectors.api.BATCH_BYTES", 1)
+    values: list[list[Any]] = [[1, 2], [2.5, None], ["x", "y"], [[1], 3]]
+
+    def answer(hit: Hit) -> Reply:
+        page = int(hit.query["page"])
+        return Reply.json([{"v": v, "ok": f"{page}{n}"} for n, v in enumerate(values[page - 1])] if page < 5 else [])
+
+    frame, _, ctx = fetched(answer, tmp_path, pagination="page")
+    assert frame["v"].to_list() == ["1", "2", "2.5", None, "x", "y", "[1]", "3"]
+    assert [w["message"] for w in ctx.warnings] == ["the values of 'v' differ in kind on page 4; they are kept as text"]
+    values[3] = [True]
+    _, _, ctx = fetched(answer, tmp_path, pagination="page")
+    (said,) = [w["message"] for w in ctx.warnings]
+    assert "'v' are int64 on page 1, float64 on page 2, string on page 3, boolean on page 4" in said
+    _, _, ctx = fetched(answer, tmp_path, pagination="page", schema={"v": "string"})
+    assert ctx.warnings == []
+
+
 def test_one_page_that_links_to_more_is_said(tmp_path: Path) -> None:
     _, _, ctx = fetched(lambda hit: Reply.json(RECORDS, Link='</orders?page=2>; rel="next"'), tmp_path)
     assert [w["code"] for w in ctx.warnings] == ["more_pages"]
