@@ -169,6 +169,11 @@ class History:
             f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
         )
 
+    def version_of(self, name: str, number: int | None = None) -> Version | None:
+        """A version (the newest by default) of the pipeline of that name, or None."""
+        row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})
+        return _version(row) if row is not None else None
+
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
         """Versions, newest first, and how many there are in all."""
         total = self._store.row(_VERSIONS["count"], {"pipeline_id": pipeline_id})

@@ -2,38 +2,44 @@
 
 Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
 batches of a few megabytes into Parquet parts (``steps.records``, ``steps.spool``), so memory does not grow with
-the number of pages. One client with one connection fetches them in order.
+the number of pages. Which page comes next, and whether all came, is the business of ``pages``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import httpx
 import msgspec
-import polars as pl
 
-from service.collectors import headers, pagination
-from service.collectors.authentication import ApiKey, Auth, Given
-from service.collectors.pagination import Kind, Next, Page, Seen, Short
+from service.collectors import columns, completeness, formats, headers, pagination
+from service.collectors.authentication import ApiKey, Auth, ClientCredentials, Given, Session
+from service.collectors.completeness import Completeness, Evidence
+from service.collectors.csv import CsvCollector
+from service.collectors.formats import Body
+from service.collectors.pages import Pages
+from service.collectors.pagination import Kind, Next, Short
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import dtypes, http, parsing, records
+from service.steps import http, records
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer, Client, Request
+from service.steps.http import Answer, Client, Request, Tally
 from service.steps.polars_frame import PolarsFrame
-from service.steps.records import Document, Unusable
+from service.steps.records import Unusable
 from service.steps.retry import Retry
 from service.steps.spool import Spool
 
 BATCH_BYTES = 4 * 1024 * 1024
-_REMEMBERED = 1000  # pages back that a repetition is noticed
+_ACCEPT = {
+    "json": "application/json, */*;q=0.5",
+    "ndjson": "application/x-ndjson, application/jsonl, */*;q=0.5",
+    "csv": "text/csv, */*;q=0.5",
+}
 Scalar = str | int | float | bool
 
 
@@ -60,12 +66,34 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     body: Annotated[
         dict[str, Any] | list[Any] | None, msgspec.Meta(description="JSON body of a POST; pages stay in the query.")
     ] = None
-    auth: Annotated[Auth | None, msgspec.Meta(description="bearer, basic, or api_key in a header or the query.")] = None
+    auth: Annotated[
+        Auth | None,
+        msgspec.Meta(description="bearer, basic, api_key (in a header or the query) or oauth2_client_credentials."),
+    ] = None
     records_path: Annotated[
         Annotated[str, msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Where the records are, e.g. 'data.items'; by default found at the top."),
+        msgspec.Meta(
+            description="Where the records are, e.g. 'data.items'; '$': the answer itself; by default found at the top."
+        ),
     ] = None
-    pagination: Annotated[Kind | Short, msgspec.Meta(description="none, page, offset or link_header.")] = "none"
+    pagination: Annotated[
+        Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
+    ] = "none"
+    concurrency: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, le=16, description="Pages fetched at once, where their addresses are known ahead (page, offset)."
+        ),
+    ] = 1
+    requests_per_second: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None, msgspec.Meta(description="To this host, at most.")
+    ] = None
+    response_format: Annotated[
+        Literal["json", "ndjson", "csv"], msgspec.Meta(description="What a page is: JSON, one object a line, or CSV.")
+    ] = "json"
+    completeness: Annotated[
+        Completeness, msgspec.Meta(description="Fewer records than the source's total: a warning, or an error.")
+    ] = "warn"
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
@@ -83,84 +111,89 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ApiKey) and self.auth.location == "header":
             yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
-        if isinstance(self.pagination, Page) and self.pagination.size_param and not self.pagination.size:
+        if isinstance(self.auth, ClientCredentials):
+            yield from self.auth.problems()
+        kind = pagination.of(self.pagination)
+        if isinstance(kind, pagination.Page | pagination.Cursor) and kind.size_param and not kind.size:
             yield Problem("pagination.size", "is required where size_param is given")
-        for column, text in self.schema.items():
-            try:
-                parsing.tolerantly(pl.col(column), dtypes.parse(text)) if "list" not in text else dtypes.parse(text)
-            except ValueError as error:
-                yield Problem(f"schema.{column}", str(error))
+        if self.response_format != "json":
+            if self.records_path is not None:
+                yield Problem("records_path", f"there is none in {self.response_format}; each line is a record")
+            if isinstance(kind, pagination.Cursor | pagination.NextUrl) or kind.total_path is not None:
+                yield Problem(
+                    "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
+                )
+        if self.concurrency > 1 and kind.ahead(1, 1) is None:
+            yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
+        yield from columns.problems(self.schema)
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
-        async with Client(ctx, timeout_seconds=self.timeout_seconds, retry=self.retry, field="endpoint") as client:
-            return await _Pages(self, ctx, client).collect()
-
-    def typed(self, lf: pl.LazyFrame, ctx: Context) -> pl.LazyFrame:
-        """``lf`` with the columns of ``schema`` as wanted; columns that never came are null."""
-        present = lf.collect_schema()
-        casts = []
-        for column, text in self.schema.items():
-            dtype = dtypes.parse(text)
-            if column not in present:
-                ctx.warn(
-                    "missing_column", f"no record has '{column}', which the schema names; it is null", column=column
-                )
-                casts.append(pl.lit(None, dtype=dtype).alias(column))
-            elif present[column] == pl.String and not isinstance(dtype, pl.List):
-                casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
-            else:
-                casts.append(pl.col(column).cast(dtype))
-        return lf.with_columns(casts)
+        return await _Collecting(self, ctx).collect()
 
 
-class _Pages:
+class _Collecting:
     """One collection going on."""
 
-    def __init__(self, settings: ApiCollector, ctx: Context, client: Client) -> None:
-        self._settings, self._ctx, self._client = settings, ctx, client
+    def __init__(self, settings: ApiCollector, ctx: Context) -> None:
+        self._settings, self._ctx = settings, ctx
         self._kind = pagination.of(settings.pagination)
         self._endpoint = ctx.fill(settings.endpoint)
         self._spool = Spool(ctx.folder)
+        self._mixed: dict[str, str] = {}
+        self._files: list[Path] = []
         self._batch: list[tuple[int, bytes]] = []
         self._bytes = 0
         self._path = settings.records_path
         self._found = settings.records_path is not None
-        self._collected = 0
-        self._total: int | None = None
+        self._evidence = Evidence()
+        self._clients: asyncio.Queue[Client] = asyncio.Queue()
+        self._session = Session(settings.auth, ctx, self._borrowed)
 
     async def collect(self) -> Frame:
-        given = self._settings.auth.given(self._ctx) if self._settings.auth is not None else Given()
-        seen_pages: deque[bytes] = deque(maxlen=_REMEMBERED)
-        step: Next | None = self._kind.first()
-        page = 0
-        while step is not None and (self._kind.max_pages is None or page < self._kind.max_pages):
-            answer = await self._client.fetch(self._request(step, given))
-            found, document = self._records(answer, page)
-            packed = records.lines(found)
-            mark = _digest(packed if found else (step.url or "").encode())
-            if (found or step.url) and mark in seen_pages:
-                self._ctx.warn("page_repeated", f"page {page + 1} repeats an earlier one; collecting ends there")
-                break
-            if not found and not isinstance(self._kind, pagination.LinkHeader):
-                break
-            seen_pages.append(mark)
-            await self._keep(page, packed, len(found))
-            step = self._kind.after(self._seen(page, len(found), document, answer))
-            page += 1
+        settings, ctx, evidence = self._settings, self._ctx, self._evidence
+        tally = Tally()
+        interval = 1 / settings.requests_per_second if settings.requests_per_second else 0.0
+        async with AsyncExitStack() as stack:
+            for _ in range(settings.concurrency):
+                client = Client(
+                    ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="endpoint",
+                    interval=interval, tally=tally,
+                )  # fmt: skip
+                self._clients.put_nowait(await stack.enter_async_context(client))
+            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, settings.concurrency)
+            async with aclosing(pages.all()) as every:
+                async for page in every:
+                    await self._keep(page.number, page.body)
         await self._flush()
-        if self._total is not None and self._collected != self._total and self._kind.max_pages is None:
-            self._ctx.warn(
-                "total_differs", f"the source says it has {self._total} records and gave {self._collected}",
-                total=self._total, collected=self._collected,
-            )  # fmt: skip
-        if self._collected and not self._spool.schema:
-            raise self._permanent(f"the {self._collected} records have no fields at all")
-        self._ctx.progress(1.0, f"{self._collected} records")
-        return PolarsFrame(self._settings.typed(self._spool.scan(), self._ctx), self._ctx.folder, dear=False)
+        evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
+        completeness.settle(evidence, ctx, settings.completeness, "completeness")
+        ctx.progress(1.0, f"{evidence.rows} records")
+        if settings.response_format == "csv":
+            return await asyncio.to_thread(self._csv)
+        if evidence.rows and not self._spool.schema:
+            raise self._permanent(f"the {evidence.rows} records have no fields at all")
+        columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
+        return PolarsFrame(columns.typed(self._spool.scan(), settings.schema, ctx), ctx.folder, dear=False)
+
+    async def _borrowed(self, request: Request) -> Answer:
+        client = await self._clients.get()
+        try:
+            return await client.fetch(request)
+        finally:
+            self._clients.put_nowait(client)
+
+    async def _fetch(self, step: Next) -> Answer:
+        given = await self._session.given()
+        try:
+            return await self._borrowed(self._request(step, given))
+        except errors.Permanent as error:
+            if error.details.get("status") != 401 or not await self._session.refused(given):
+                raise
+        return await self._borrowed(self._request(step, await self._session.given()))
 
     def _request(self, step: Next, given: Given) -> Request:
         settings, ctx = self._settings, self._ctx
@@ -169,7 +202,7 @@ class _Pages:
         return Request(
             url=step.url or self._endpoint,
             method=settings.method,
-            accept="application/json, */*;q=0.5",
+            accept=_ACCEPT[settings.response_format],
             params=params,
             headers={**ctx.fill_all(settings.headers), **given.headers},
             auth_params=given.params,
@@ -177,37 +210,31 @@ class _Pages:
             home=self._endpoint,
         )
 
-    def _records(self, answer: Answer, page: int) -> tuple[list[msgspec.Raw], Document]:
+    def _read(self, answer: Answer, page: int) -> Body:
+        kind = self._settings.response_format
         try:
-            document = Document(answer.body)
-            if not self._found:
-                self._path, self._found = document.path(), True
-            return document.records(self._path), document
+            if kind == "ndjson":
+                return formats.ndjson(answer.body)
+            if kind == "csv":
+                return formats.csv(answer.body)
+            body, self._path = formats.json(answer.body, self._path, found=self._found)
+            self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
+            return body
         except Unusable as error:
-            kind = answer.headers.get("content-type", "")
-            hint = f" (content type {kind})" if kind and "json" not in kind else ""
-            raise self._permanent(f"page {page + 1}: {error}{hint}", field="records_path") from None
+            said = answer.headers.get("content-type", "")
+            hint = f" (content type {said})" if said and kind not in said else ""
+            field = "records_path" if kind == "json" else "response_format"
+            raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 
-    def _seen(self, page: int, count: int, document: Document, answer: Answer) -> Seen:
-        if self._kind.counts is not None:
-            total = document.number(self._kind.counts)
-            if total is None and self._total is None:
-                self._ctx.warn("no_total", f"page {page + 1} has no number at '{self._kind.counts}' (total_path)")
-            self._total = total if total is not None else self._total
-        link = answer.next_url if isinstance(self._kind, pagination.LinkHeader) else None
-        if link is not None and httpx.URL(link) == httpx.URL(answer.url):
-            link = None
-        return Seen(page, count, self._collected, self._total, link)
-
-    async def _keep(self, page: int, packed: bytes, count: int) -> None:
-        if not count:
+    async def _keep(self, page: int, body: Body) -> None:
+        if not body.count:
             return
-        self._collected += count
-        self._ctx.collected(count)
-        self._batch.append((page, packed))
-        self._bytes += len(packed)
-        share = self._collected / self._total if self._total else 1 - 1 / (2 + page)
-        self._ctx.progress(min(share, 0.99), f"{self._collected} records from {page + 1} pages")
+        self._ctx.collected(body.count)
+        self._batch.append((page, body.packed))
+        self._bytes += len(body.packed)
+        rows, total = self._evidence.rows, self._evidence.declared_total
+        share = rows / total if total else 1 - 1 / (2 + page)
+        self._ctx.progress(min(share, 0.99), f"{rows} records from {page + 1} pages")
         if self._bytes >= BATCH_BYTES:
             await self._flush()
 
@@ -218,9 +245,20 @@ class _Pages:
         await asyncio.to_thread(self._write, batch)
 
     def _write(self, batch: list[tuple[int, bytes]]) -> None:
+        if self._settings.response_format == "csv":
+            for page, packed in batch:
+                path = self._ctx.folder / f"page-{page + 1:06d}.csv"
+                path.write_bytes(packed)
+                self._files.append(path)
+            return
         flatten = self._settings.flatten
         try:
-            self._spool.add(*records.table(b"\n".join(packed for _, packed in batch), flatten=flatten))
+            mixed: set[str] = set()
+            where = f"page {batch[0][0] + 1}" if len(batch) == 1 else f"pages {batch[0][0] + 1} to {batch[-1][0] + 1}"
+            joined = b"\n".join(packed for _, packed in batch)
+            self._spool.add(*records.table(joined, flatten=flatten, mixed=mixed), label=where)
+            for name in mixed:
+                self._mixed.setdefault(name, where)
         except Unusable:
             for page, packed in batch:  # which page was it?
                 try:
@@ -228,13 +266,15 @@ class _Pages:
                 except Unusable as error:
                     raise self._permanent(f"page {page + 1}: {error}") from None
 
+    def _csv(self) -> Frame:
+        """The pages as CSV files: surveyed, typed and united like any others."""
+        if not self._files:
+            return PolarsFrame(columns.typed(self._spool.scan(), self._settings.schema, self._ctx), self._ctx.folder)
+        return CsvCollector(file_path="*.csv", schema=self._settings.schema).read(self._files, self._ctx)
+
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]
         return errors.Permanent(f"{shown}: {text}", step=self._ctx.step, field=field)
-
-
-def _digest(what: bytes) -> bytes:
-    return hashlib.blake2b(what, digest_size=16).digest()
 
 
 def _pairs(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import polars as pl
 
-from service.collectors import exact, inference, plain
+from service.collectors import exact, inference, inputs, plain
+from service.collectors.inputs import FilePath
+from service.collectors.rejects import Rejects
 from service.collectors.survey import Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
@@ -28,9 +30,9 @@ from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
 
 Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
-FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
 LOSSY = "utf-8-lossy"
+_UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
 
 class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
@@ -44,10 +46,7 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         "schema": {"price": "decimal(12,2)"},
     }
 
-    file_path: Annotated[
-        FileName | Annotated[list[FileName], msgspec.Meta(min_length=1, max_length=10_000)],
-        msgspec.Meta(description="File, list of files, or glob; relative to the uploads and the file roots."),
-    ]
+    file_path: FilePath
     separator: Annotated[Character, msgspec.Meta(description="Between fields.")] = ","
     quote_char: Annotated[Character | None, msgspec.Meta(description="Around fields; null: there are no quotes.")] = '"'
     encoding: Annotated[
@@ -77,24 +76,22 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
     ] = 10_000
     try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
-
-    @property
-    def names(self) -> list[str]:
-        """The files as they were named."""
-        return [self.file_path] if isinstance(self.file_path, str) else self.file_path
+    on_malformed: Annotated[
+        Literal["fail", "skip", "quarantine"],
+        msgspec.Meta(
+            description="A row of the wrong shape fails the run, or is left out and counted, or kept aside too."
+        ),
+    ] = "fail"
 
     def problems(self) -> Iterable[Problem]:
-        for index, name in enumerate(self.names):
-            if "://" in name or name.startswith("~") or "\0" in name:
-                field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
-                yield Problem(field, "name a file below the uploads or a configured file root")
+        yield from inputs.problems(self.file_path)
         if self.separator == self.quote_char:
             yield Problem("quote_char", "is the separator too")
         if self.separator in "\r\n":
             yield Problem("separator", "a line end cannot separate fields")
         if self.decimal_comma and self.separator == ",":
             yield Problem("decimal_comma", "needs another separator than ','")
-        if self.encoding != LOSSY and not _is_text_codec(self.encoding):
+        if self.encoding != LOSSY and not plain.is_text_codec(self.encoding):
             yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
         for setting in ("column_names", "columns"):
             given = getattr(self, setting) or []
@@ -126,29 +123,21 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        paths: dict[Path, None] = {}
-        for index, name in enumerate(self.names):
-            field = "file_path" if isinstance(self.file_path, str) else f"file_path[{index}]"
-            paths.update(dict.fromkeys(ctx.files.resolve(ctx.fill(name), ctx.step, field)))
+        return self.read(inputs.resolved(self.file_path, ctx), ctx, ctx.collected)
+
+    def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:
+        """A scan of ``paths``, whatever ``file_path`` says; ``collected`` is told the rows of each."""
         reading = _Reading(self, ctx, max(200, self.infer_rows // len(paths)))
         sources = []
         for number, path in enumerate(paths):
             source = reading.source(path, number)
             if source is not None:
                 sources.append(source)
-                ctx.collected(source.rows)
+                collected(source.rows)
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
-            raise reading.error(next(iter(paths)), "the file is empty; there is not even a header")
+            raise reading.error(paths[0], "the file is empty; there is not even a header")
         return PolarsFrame(reading.united(sources), ctx.folder, explain=lambda error: reading.explained(error, sources))
-
-
-def _is_text_codec(name: str) -> bool:
-    try:
-        "".encode(name)
-    except (LookupError, UnicodeError):
-        return False
-    return True
 
 
 @dataclass
@@ -158,6 +147,7 @@ class _Source:
     original: Path
     path: Path
     survey: Survey
+    skip_lines: int
     raw: list[str]
     names: list[str]
     rows: int
@@ -194,29 +184,76 @@ class _Reading:
         if found.empty:
             self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
             return None
-        if found.torn or found.stray_cr:
-            self._diagnose(original, path, found)
-        raw, names, sample = self._sampled(original, path, found)
-        if found.uneven(len(names), self._dialect):
-            self._diagnose(original, path, found)
-        return _Source(original, path, found, raw, names, found.rows(len(names), self._dialect), sample)
+        skip = self._dialect.skip_lines
+        if self._odd(path, found):
+            path, found, skip = self._mended(original, path, found, number)
+        try:
+            sample = self._scan(found.sample, found, None).collect()
+        except _UNREADABLE as error:
+            raise self.error(original, _brief(error)) from None
+        raw = sample.columns
+        names = self._names(original, raw, found)
+        sample = sample.rename(dict(zip(raw, names, strict=True)))
+        return _Source(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
 
-    def _diagnose(self, original: Path, path: Path, found: Survey) -> None:
-        wrong = exact.misfit(path, self._dialect, found.eol)
-        if wrong is not None:
-            hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
-            raise self.error(original, f"{wrong}{hint}")
+    def _odd(self, path: Path, found: Survey) -> bool:
+        """Whether something is wrong with the shape of the file, so that it must be read exactly."""
+        if found.torn or found.stray_cr:
+            return True
+        try:
+            columns = self._scan(found.sample, found, None).collect().columns
+        except _UNREADABLE:
+            return True
+        return found.uneven(len(columns), self._dialect) or self._unparsable(path, found, columns)
+
+    def _unparsable(self, path: Path, found: Survey, raw: list[str]) -> bool:
+        """Whether rows have to be left out although the counts are right: known only by parsing."""
+        if self._settings.on_malformed == "fail":
+            return False
+        lf = self._scan(path, found, dict.fromkeys(raw, pl.String()), skip_lines=self._dialect.skip_lines)
+        try:
+            lf.null_count().collect(engine="streaming")
+        except pl.exceptions.PolarsError:
+            return True
+        return False
+
+    def _mended(self, original: Path, path: Path, found: Survey, number: int) -> tuple[Path, Survey, int]:
+        """A copy without empty lines and, where that was asked for, without malformed rows; the file, if it is well.
+
+        Answers the path, its survey, and how many lines of it to pass over.
+
+        Raises ``errors.Permanent`` for the first malformed row where they fail the run.
+        """
+        rejects = Rejects(self._ctx, original.name, number, keep=self._settings.on_malformed == "quarantine")
+
+        def drop(record: exact.Record) -> None:
+            if self._settings.on_malformed == "fail":
+                raise self._malformed(original, f"line {record.line}: {record.fault}")
+            rejects.add(record)
+
+        copy = self._ctx.folder / f"mended-{number:05d}.csv"
+        try:
+            changed = exact.mend(path, self._dialect, found.eol, copy, drop)
+        except exact.Unmendable as error:
+            raise self.error(original, str(error)) from None
+        rejects.close()
+        if not changed:
+            return path, found, self._dialect.skip_lines
+        return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
 
     def explained(self, error: pl.exceptions.PolarsError, sources: list[_Source]) -> errors.Permanent | None:
         """What the parser gave up on, by file and line, where it was the shape of a file; else None."""
         if any(f"in {s.label}: " in str(error) for s in sources):
             return None  # a value that does not fit its column; it says so itself
         for source in sources:
-            try:
-                self._diagnose(source.original, source.path, source.survey)
-            except errors.Permanent as better:
-                return better
+            wrong = exact.misfit(source.path, self._dialect, source.survey.eol)
+            if wrong is not None:
+                return self._malformed(source.original, wrong)
         return None
+
+    def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
+        hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
+        return self.error(original, f"{wrong}{hint}")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
         settings = self._settings
@@ -236,16 +273,6 @@ class _Reading:
             **more,
         )
 
-    def _sampled(self, original: Path, path: Path, found: Survey) -> tuple[list[str], list[str], pl.DataFrame]:
-        try:
-            sample = self._scan(found.sample, found, None).collect()
-        except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-            self._diagnose(original, path, found)
-            raise self.error(original, _brief(error)) from None
-        raw = sample.columns
-        names = self._names(original, raw, found)
-        return raw, names, sample.rename(dict(zip(raw, names, strict=True)))
-
     def _names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
         wanted = self._settings.column_names
         if wanted is not None:
@@ -256,10 +283,11 @@ class _Reading:
             return raw
         first = self._header(found) if any("_duplicated_" in name for name in raw) else raw
         names: list[str] = []
+        taken, given_names = set[str](), set(first)
         for index, given in enumerate(first):
             name = given or f"column_{index + 1}"
             number, unique = 1, name
-            while unique in names or (number > 1 and unique in first):
+            while unique in taken or (number > 1 and unique in given_names):
                 number += 1
                 unique = f"{name}_{number}"
             if unique != name:
@@ -268,6 +296,7 @@ class _Reading:
                     file=original.name, column=name,
                 )  # fmt: skip
             names.append(unique)
+            taken.add(unique)
         return names
 
     def _header(self, found: Survey) -> list[str]:
@@ -304,6 +333,7 @@ class _Reading:
     def _typed(self, source: _Source, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
+        wanted = set(kept)
         read: dict[str, pl.DataType] = {}
         casts: list[pl.Expr] = []
         for raw, name in zip(source.raw, source.names, strict=True):
@@ -315,10 +345,10 @@ class _Reading:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
                 cast = inference.typed(name, types[name], why)
             read[raw] = pl.String() if cast is not None else types[name]
-            if cast is not None and name in kept:
+            if cast is not None and name in wanted:
                 casts.append(cast)
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
-        lf = self._scan(source.path, source.survey, read, skip_lines=self._dialect.skip_lines, n_rows=limit)
+        lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
         return lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)

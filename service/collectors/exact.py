@@ -46,17 +46,22 @@ def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
     return None
 
 
-def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[Record], None]) -> None:
-    """Copy the records that are well to ``target``, after the header and without empty lines; ``drop`` the others.
+def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[Record], None]) -> bool:
+    """Copy the records that are well to ``target``, without what precedes them, comments, and empty lines.
 
-    Raises ``Unmendable``.
+    ``drop`` is given the others. Answers whether anything but comments was left out. Raises ``Unmendable``.
     """
+    changed = False
+    end = eol.decode()
     with target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         for record in records(path, dialect, eol):
             if record.fault is not None:
                 drop(record)
-            elif not (record.blank and record.fields == 0):
-                out.write(record.text if record.text.endswith(eol.decode()) else record.text + eol.decode())
+            elif not record.blank or record.fields:
+                out.write(record.text if record.text.endswith(end) else record.text + end)
+                continue
+            changed = True
+    return changed
 
 
 def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[Record]:

@@ -1,8 +1,9 @@
 """Pagination: which request comes after a page, as a value. A kind looks at pages and never fetches.
 
-Every kind ends on an empty page, on ``max_pages``, and on a page that repeats an earlier one (some servers
-ignore what they do not know). ``page`` and ``offset`` go on until ``total_path`` is reached where it is given;
-without it, a page shorter than the size that was asked for is the last.
+Every kind ends on ``max_pages`` and on a page that repeats an earlier one (some servers ignore what they do not
+know). ``page`` and ``offset`` go on until the source's total is reached; without one until an empty page, or one
+that there is not (404, 416), because a short page may just be short; ``link_header``, ``next_url`` and ``cursor``
+go on as long as the source names a next page.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ TotalPath = Annotated[
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known after a page: its place (from 0), its records, all records so far, the total if said."""
+    """What is known after a page: its place (from 0), its records, all records so far, and what the answer says.
+
+    ``following`` is the next page's URL or cursor where the answer names one; ``last`` that it says there is none.
+    """
 
     page: int
     records: int
     collected: int
     total: int | None = None
-    link: str | None = None
+    following: str | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,27 +46,42 @@ class Next:
     url: str | None = None
 
 
+@dataclass(frozen=True)
+class End:
+    """There is no next page, because of ``reason``."""
+
+    reason: str
+
+
 class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Base of all kinds."""
 
     max_pages: MaxPages = None
+    total_path: TotalPath = None
 
     def first(self) -> Next:
         """The first request."""
         return Next({})
 
-    def after(self, seen: Seen) -> Next | None:
-        """The request after a page that was neither empty nor a repetition, or None at the end."""
+    def after(self, seen: Seen) -> Next | End:
+        """The request after a page that was no repetition, or why there is none."""
+        raise TypeError(f"{type(self).__name__} does not paginate")
+
+    def ahead(self, page: int, stride: int) -> Next | None:
+        """The request for a page (from 0) where it is known before the pages in between are; each has ``stride``."""
         return None
 
     @property
-    def counts(self) -> str | None:
-        """Where the total is found."""
-        return None
+    def open_ended(self) -> bool:
+        """Whether only asking too far tells that the pages are over."""
+        return False
 
 
 class Single(_Kind, frozen=True, kw_only=True, tag="none"):
     """One request, one page."""
+
+    def after(self, seen: Seen) -> Next | End:
+        return End("single_page")
 
 
 class Page(_Kind, frozen=True, kw_only=True, tag="page"):
@@ -71,21 +91,23 @@ class Page(_Kind, frozen=True, kw_only=True, tag="page"):
     start: Annotated[int, msgspec.Meta(ge=0, description="Number of the first page.")] = 1
     size_param: Annotated[Name | None, msgspec.Meta(description="Parameter for the page's size.")] = None
     size: Annotated[Count | None, msgspec.Meta(description="Records a page; sent as size_param.")] = None
-    total_path: TotalPath = None
 
     def first(self) -> Next:
         return Next(self._params(0))
 
-    def after(self, seen: Seen) -> Next | None:
-        return None if _ended(seen, self.size) else Next(self._params(seen.page + 1))
+    def after(self, seen: Seen) -> Next | End:
+        return _ended(seen) or Next(self._params(seen.page + 1))
+
+    def ahead(self, page: int, stride: int) -> Next | None:
+        return Next(self._params(page))
+
+    @property
+    def open_ended(self) -> bool:
+        return True
 
     def _params(self, page: int) -> Params:
         size = {self.size_param: str(self.size)} if self.size_param and self.size else {}
         return {self.page_param: str(self.start + page), **size}
-
-    @property
-    def counts(self) -> str | None:
-        return self.total_path
 
 
 class Offset(_Kind, frozen=True, kw_only=True, tag="offset"):
@@ -98,41 +120,73 @@ class Offset(_Kind, frozen=True, kw_only=True, tag="offset"):
     start: Annotated[int, msgspec.Meta(ge=0, description="Offset of the first record.")] = 0
     limit_param: Name = "limit"
     limit: Annotated[Count | None, msgspec.Meta(description="Records a page; sent as limit_param.")] = None
-    total_path: TotalPath = None
 
     def first(self) -> Next:
         return Next(self._params(0))
 
-    def after(self, seen: Seen) -> Next | None:
-        return None if _ended(seen, self.limit) else Next(self._params(seen.collected))
+    def after(self, seen: Seen) -> Next | End:
+        return _ended(seen) or Next(self._params(seen.collected))
+
+    def ahead(self, page: int, stride: int) -> Next | None:
+        return Next(self._params(page * stride))
+
+    @property
+    def open_ended(self) -> bool:
+        return True
 
     def _params(self, collected: int) -> Params:
         limit = {self.limit_param: str(self.limit)} if self.limit else {}
         return {self.offset_param: str(self.start + collected), **limit}
 
+
+class Cursor(_Kind, frozen=True, kw_only=True, tag="cursor"):
+    """The answer holds a token for the next page: ``{"next": "abc"}``, then ``?cursor=abc``; null or none ends."""
+
+    cursor_path: Annotated[str, msgspec.Meta(min_length=1, description="Where the answer has it, e.g. 'meta.next'.")]
+    cursor_param: Name = "cursor"
+    size_param: Annotated[Name | None, msgspec.Meta(description="Parameter for the page's size.")] = None
+    size: Annotated[Count | None, msgspec.Meta(description="Records a page; sent as size_param.")] = None
+
+    def first(self) -> Next:
+        return Next(self._size)
+
+    def after(self, seen: Seen) -> Next | End:
+        return Next({self.cursor_param: seen.following, **self._size}) if seen.following else End("no_next")
+
     @property
-    def counts(self) -> str | None:
-        return self.total_path
+    def _size(self) -> Params:
+        return {self.size_param: str(self.size)} if self.size_param and self.size else {}
+
+
+class NextUrl(_Kind, frozen=True, kw_only=True, tag="next_url"):
+    """The answer holds the next page's URL, absolute or relative; null or none ends."""
+
+    next_path: Annotated[str, msgspec.Meta(min_length=1, description="Where the answer has it, e.g. 'links.next'.")]
+
+    def after(self, seen: Seen) -> Next | End:
+        return Next({}, seen.following) if seen.following else End("no_next")
 
 
 class LinkHeader(_Kind, frozen=True, kw_only=True, tag="link_header"):
     """The answer names the next page: ``Link: <…>; rel="next"`` (RFC 8288)."""
 
-    def after(self, seen: Seen) -> Next | None:
-        return None if seen.link is None else Next({}, seen.link)
+    def after(self, seen: Seen) -> Next | End:
+        return Next({}, seen.following) if seen.following else End("no_next")
 
 
-def _ended(seen: Seen, size: int | None) -> bool:
-    if seen.total is not None:
-        return seen.collected >= seen.total
-    return size is not None and seen.records < size
+def _ended(seen: Seen) -> End | None:
+    if seen.total is not None and seen.collected >= seen.total:
+        return End("total_reached")
+    if not seen.records:
+        return End("empty_page")
+    return End("no_next") if seen.last and (seen.total is None) else None
 
 
-Kind = Single | Page | Offset | LinkHeader
+Kind = Single | Page | Offset | Cursor | NextUrl | LinkHeader
 Short = Literal["none", "page", "offset", "link_header"]
-_BY_NAME: dict[str, type[Kind]] = {"none": Single, "page": Page, "offset": Offset, "link_header": LinkHeader}
+_BY_NAME: dict[str, Kind] = {"none": Single(), "page": Page(), "offset": Offset(), "link_header": LinkHeader()}
 
 
 def of(setting: Kind | Short) -> Kind:
     """The pagination that a setting means: a kind, or the name of one with its defaults."""
-    return _BY_NAME[setting]() if isinstance(setting, str) else setting
+    return _BY_NAME[setting] if isinstance(setting, str) else setting

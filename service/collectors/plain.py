@@ -37,6 +37,15 @@ class Unreadable(Exception):
     """The file is not text that can be read. The message is meant for the user."""
 
 
+def is_text_codec(name: str) -> bool:
+    """Whether Python knows it as an encoding of text."""
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        return False
+    return True
+
+
 def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
     """``path`` itself where it is UTF-8 text, else a copy ``name`` in ``folder`` that is.
 
@@ -46,7 +55,7 @@ def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
         head = file.read(8)
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
-            raise Unreadable(f"this is {what}, not CSV text")
+            raise Unreadable(f"this is {what}, not text")
     packing = next((p for magic, p in _PACKED.items() if head.startswith(magic)), None)
     chunks = _chunks(path, packing)
     first = next(chunks, b"")

@@ -1,51 +1,40 @@
-"""Rows from web pages: one for each container, its fields by CSS selectors.
+"""Rows from web pages: one for each container with its fields by CSS selectors, or the rows of tables.
 
-lexbor works on bytes, and a whole column costs one query: where a selector finds exactly one element in each
-container, in order, the answers are taken as they come; only else each container is asked by itself. A page is
-parsed in the run's own process, never in the service's: hostile HTML can hang or crash a parser.
+Pages come from a list (several at once, in order), or each names the next one. robots.txt is kept to, and requests to
+one host keep the distance that it or the configuration asks for. A page is parsed in the run's own process, never in
+the service's: hostile HTML can hang or crash a parser.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urljoin
 
 import msgspec
 import polars as pl
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from service.collectors import headers
+from service.collectors import headers, markup, tables
+from service.collectors.completeness import Evidence
+from service.collectors.markup import Field, Page, Value, fault
+from service.collectors.robots import Robots
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer, Client, Request
+from service.steps.http import Answer, Client, Request, Tally
 from service.steps.polars_frame import PolarsFrame
 from service.steps.retry import Retry
 from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 CONTAINER = "container"
-MAX_OPEN = 15_000
-MAX_ATTRIBUTES = 5_000
 _PART_ROWS = 20_000
-_OPENED = re.compile(
-    rb"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|li|p|td|th|tr|dt|dd|option)\b)[a-z]",
-    re.IGNORECASE,
-)
-_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{10000,}")
-_ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
-_META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_LATIN = frozenset({"iso8859-1", "ascii"})  # browsers read both as windows-1252
 
 Selector = Annotated[
     str, msgspec.Meta(max_length=1000, description="CSS selector; 'h2 a@href' takes the attribute.", examples=["h2 a"])
@@ -53,19 +42,8 @@ Selector = Annotated[
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a column is taken from: the first element that matches inside the container."""
-
-    selector: Annotated[str, msgspec.Meta(max_length=1000, description="CSS selector; '' is the container.")] = ""
-    attribute: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Take this attribute instead of the text."),
-    ] = None
-    required: Annotated[bool, msgspec.Meta(description="A container without it fails the run.")] = False
-
-
 class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
-    """Rows from HTML: one for each element that ``css_selectors.container`` finds, on every page in order."""
+    """Rows from HTML: one for each element that ``css_selectors.container`` finds, or of ``table``, on every page."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "web",
@@ -85,8 +63,26 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     css_selectors: Annotated[
         dict[str, Selector | Field],
         msgspec.Meta(description="'container', and a selector for each column: 'h2 a', 'h2 a@href', or an object."),
-    ]
+    ] = {}
+    table: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
+        msgspec.Meta(
+            description="Instead of css_selectors: read the tables that this selector finds, with their header."
+        ),
+    ] = None
+    next_page: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
+        msgspec.Meta(description="Selector of the link to the next page, followed until there is none."),
+    ] = None
+    max_pages: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: pages in all, at most.")
+    ] = None
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
+    delay_seconds: Annotated[
+        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least.")
+    ] = 0.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=16, description="Pages of a list fetched at once.")] = 1
+    respect_robots: Annotated[bool, msgspec.Meta(description="Keep to robots.txt, its crawl-delay included.")] = True
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     absolute_urls: Annotated[bool, msgspec.Meta(description="href and src become absolute URLs.")] = True
@@ -99,7 +95,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     @property
     def fields(self) -> dict[str, Field]:
         """The columns, each in its long form."""
-        return {name: _field(value) for name, value in self.css_selectors.items() if name != CONTAINER}
+        return {name: Field.of(value) for name, value in self.css_selectors.items() if name != CONTAINER}
 
     def problems(self) -> Iterable[Problem]:
         for index, url in enumerate(self.pages):
@@ -107,6 +103,21 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
             if wrong is not None:
                 yield Problem("url" if isinstance(self.url, str) else f"url[{index}]", wrong)
         yield from headers.problems(self.headers)
+        if self.table is not None:
+            if self.css_selectors:
+                yield Problem("table", "a table needs no css_selectors; leave one of them out")
+            if fault(self.table) is not None:
+                yield Problem("table", f"{fault(self.table)}: '{self.table}'")
+        else:
+            yield from self._selector_problems()
+        if self.next_page is not None and fault(Field.of(self.next_page).selector) is not None:
+            yield Problem("next_page", f"{fault(Field.of(self.next_page).selector)}: '{self.next_page}'")
+        if self.max_pages is not None and self.next_page is None:
+            yield Problem("max_pages", "is for next_page; the pages of a list are all fetched")
+        if self.concurrency > 1 and (self.next_page is not None or len(self.pages) == 1):
+            yield Problem("concurrency", "only the pages of a list can be fetched at once")
+
+    def _selector_problems(self) -> Iterable[Problem]:
         container = self.css_selectors.get(CONTAINER)
         if not isinstance(container, str) or not container:
             yield Problem(f"css_selectors.{CONTAINER}", "is required: the selector of the element that is one row")
@@ -118,115 +129,17 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
             wrong = fault(field.selector) if field.selector else None
             if wrong is not None:
                 yield Problem(f"css_selectors.{name}", f"{wrong}: '{field.selector}'")
+            try:
+                re.compile(field.pattern or "")
+            except re.error as error:
+                yield Problem(f"css_selectors.{name}.pattern", f"not a regular expression: {error}")
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was found there.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
-        async with Client(ctx, timeout_seconds=self.timeout_seconds, retry=self.retry, field="url") as client:
-            return await _Scraping(self, ctx).collect(client)
-
-
-def _field(value: str | Field) -> Field:
-    if isinstance(value, Field):
-        return value
-    match = _ATTRIBUTE.match(value)
-    return Field(selector=match["selector"], attribute=match["attribute"]) if match else Field(selector=value.strip())
-
-
-def fault(selector: str) -> str | None:
-    """What is wrong with a CSS selector, or None."""
-    try:
-        LexborHTMLParser(b"<p>").css(selector)
-    except SelectolaxError:
-        return "not a CSS selector that can be read"
-    return None
-
-
-def charset(body: bytes, content_type: str) -> str:
-    """The Python codec of a page: by its byte order mark, the header, the page's own word, else UTF-8."""
-    for mark, name in _MARKS:
-        if body.startswith(mark):
-            return name
-    said = _CHARSET.search(content_type)
-    meta = None if said else _META.search(body[:4096])
-    name = said[1] if said else meta[1].decode("ascii", "replace") if meta else "utf-8"
-    try:
-        found = codecs.lookup(name).name
-    except LookupError:
-        return "utf-8"
-    if meta and found.startswith("utf-16"):
-        return "utf-8"  # a page that could say so in ASCII is not in UTF-16
-    return "cp1252" if found in _LATIN else found
-
-
-def utf8(body: bytes, content_type: str) -> bytes:
-    """The page in UTF-8, whatever it came in; unreadable bytes become U+FFFD."""
-    name = charset(body, content_type)
-    return body if name == "utf-8" else body.decode(name, "replace").encode()
-
-
-def hostile(body: bytes) -> str | None:
-    """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
-    if len(_OPENED.findall(body)) - body.count(b"</") > MAX_OPEN:
-        return f"more than {MAX_OPEN} of its elements stay open"
-    if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
-        return f"an element has more than {MAX_ATTRIBUTES} attributes"
-    return None
-
-
-@dataclass(frozen=True)
-class Page:
-    """One parsed page."""
-
-    tree: LexborHTMLParser
-    base: str
-
-    @classmethod
-    def of(cls, answer: Answer) -> Page:
-        tree = LexborHTMLParser(utf8(answer.body, answer.headers.get("content-type", "")))
-        base = tree.css_first("base[href]")
-        return cls(tree, _joined(answer.url, base.attributes.get("href") or "") if base is not None else answer.url)
-
-    def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[str | None]:
-        """One value for each container: text with its spaces collapsed, or the attribute; None where missing."""
-        values = [self._value(n, field.attribute) for n in self._nodes(containers, field.selector)]
-        if absolute and field.attribute in ("href", "src"):
-            return [v if v is None else _joined(self.base, v) for v in values]
-        return values
-
-    def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
-        if not selector:
-            return containers
-        found = self.tree.css(selector)
-        if len(found) == len(containers) and all(map(_inside, found, containers)):
-            return found
-        return [c.css_first(selector) for c in containers]
-
-    def _value(self, node: LexborNode | None, attribute: str | None) -> str | None:
-        if node is None:
-            return None
-        if attribute is None:
-            return " ".join(node.text().split())
-        attributes = node.attributes
-        return (attributes[attribute] or "").strip() if attribute in attributes else None
-
-
-def _inside(node: LexborNode, container: LexborNode) -> bool:
-    here: LexborNode | None = node
-    while here is not None:
-        if here.mem_id == container.mem_id:
-            return True
-        here = here.parent
-    return False
-
-
-def _joined(base: str, url: str) -> str:
-    try:
-        return urljoin(base, url)
-    except ValueError:
-        return url
+        return await _Scraping(self, ctx).collect()
 
 
 class _Scraping:
@@ -235,45 +148,137 @@ class _Scraping:
     def __init__(self, settings: WebCollector, ctx: Context) -> None:
         self._settings, self._ctx = settings, ctx
         self._fields = settings.fields
-        self._container = str(settings.css_selectors[CONTAINER])
+        self._container = str(settings.css_selectors.get(CONTAINER, ""))
+        self._schema = {n: pl.List(pl.String()) if f.many else pl.String() for n, f in self._fields.items()}
         self._spool = Spool(ctx.folder)
-        self._rows: dict[str, list[str | None]] = {name: [] for name in self._fields}
+        self._rows: dict[str, list[Value]] = {name: [] for name in self._fields}
         self._matched = dict.fromkeys(self._fields, False)
-        self._pending = self._total = 0
+        self._pending = 0
+        self._evidence = Evidence(stop_reason="all_pages")
+        self._next: str | None = None
+        self._clients: asyncio.Queue[Client] = asyncio.Queue()
+        self._robots = Robots(self._borrowed)
 
-    async def collect(self, client: Client) -> Frame:
-        ctx, pages = self._ctx, self._settings.pages
-        own = ctx.fill_all(self._settings.headers)
-        for number, url in enumerate(pages):
-            request = Request(
-                ctx.fill(url),
-                accept="text/html, application/xhtml+xml, */*;q=0.5",
-                headers=own,
-                max_bytes=MAX_PAGE_BYTES,
-            )
-            answer = await client.fetch(request)
-            found = await asyncio.to_thread(self._extract, answer, url)
-            self._total += found
-            ctx.collected(found)
-            ctx.progress((number + 1) / len(pages), f"{self._total} rows from {number + 1} of {len(pages)} pages")
+    async def collect(self) -> Frame:
+        ctx, settings, evidence, tally = self._ctx, self._settings, self._evidence, Tally()
+        async with AsyncExitStack() as stack:
+            for _ in range(settings.concurrency):
+                client = Client(
+                    ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="url",
+                    interval=settings.delay_seconds, tally=tally,
+                )  # fmt: skip
+                self._clients.put_nowait(await stack.enter_async_context(client))
+            walk = self._linked() if settings.next_page is not None else self._listed()
+            async with aclosing(walk) as answers:
+                async for url, answer in answers:
+                    await self._take(url, answer)
         self._flush()
+        evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
+        ctx.evidence |= evidence.as_dict()
         self._notice()
         return PolarsFrame(self._scan(), ctx.folder, dear=False)
 
+    async def _borrowed(self, request: Request) -> Answer:
+        client = await self._clients.get()
+        try:
+            return await client.fetch(request)
+        finally:
+            self._clients.put_nowait(client)
+
+    async def _fetch(self, url: str, home: str | None = None) -> Answer:
+        if self._settings.respect_robots:
+            if not await self._robots.allows(url):
+                raise self._permanent(
+                    f"{_short(url)}: the site's robots.txt does not allow this page; where you may fetch it all the "
+                    "same, set respect_robots to false",
+                    "respect_robots",
+                )
+            self._slow_down(url, await self._robots.delay(url))
+        own = self._ctx.fill_all(self._settings.headers)
+        accept = "text/html, application/xhtml+xml, */*;q=0.5"
+        return await self._borrowed(Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home))
+
+    def _slow_down(self, url: str, delay: float) -> None:
+        if delay > self._settings.delay_seconds:
+            http.governor(self._ctx, url).pace(delay)
+
+    async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
+        """The pages of the list, in order, some of them fetched ahead."""
+        pages = self._settings.pages
+        ahead: deque[asyncio.Task[Answer]] = deque()
+        started = 0
+        try:
+            for url in pages:
+                while started < len(pages) and len(ahead) < self._settings.concurrency:
+                    ahead.append(asyncio.create_task(self._fetch(self._ctx.fill(pages[started]))))
+                    started += 1
+                yield url, await ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def _linked(self) -> AsyncGenerator[tuple[str, Answer], None]:
+        """Each page of the list and those that it leads to, until one leads nowhere or to where we were."""
+        visited: set[str] = set()
+        limit = self._settings.max_pages
+        self._evidence.stop_reason = "no_next"
+        for start in self._settings.pages:
+            url: str | None = self._ctx.fill(start)
+            home = url
+            while url is not None and url not in visited:
+                if limit is not None and len(visited) >= limit:
+                    self._evidence.stop_reason = "max_pages"
+                    return
+                visited.add(url)
+                answer = await self._fetch(url, home)
+                visited.add(answer.url)
+                yield url, answer
+                url = self._next  # what the page that was just taken names
+            if url is not None:
+                self._evidence.stop_reason = "repeated_page"
+                self._ctx.warn(
+                    "page_repeated", f"{_short(url)} was linked to as the next page a second time; it ends there"
+                )
+
+    async def _take(self, url: str, answer: Answer) -> None:
+        evidence, wanted = self._evidence, len(self._settings.pages)
+        found = await asyncio.to_thread(self._extract, answer, url)
+        evidence.rows += found
+        evidence.pages += 1
+        self._ctx.collected(found)
+        share = evidence.pages / wanted if self._settings.next_page is None else 1 - 1 / (1 + evidence.pages)
+        self._ctx.progress(share, f"{evidence.rows} rows from {evidence.pages} pages")
+
     def _extract(self, answer: Answer, url: str) -> int:
-        wrong = hostile(answer.body)
+        wrong = markup.hostile(answer.body)
         if wrong is not None:
-            raise self._permanent(f"{url.split('?', 1)[0]}: the page is refused: {wrong}", "url")
+            raise self._permanent(f"{_short(url)}: the page is refused: {wrong}", "url")
         page = Page.of(answer)
+        if self._settings.next_page is not None:
+            found = page.link(Field.of(self._settings.next_page))
+            self._next = found if found is None or http.fault(found) is None else None
+        return self._tables(page) if self._settings.table is not None else self._containers(page, url)
+
+    def _tables(self, page: Page) -> int:
+        rows = 0
+        for table in page.tree.css(str(self._settings.table)):
+            names, data = tables.read(table)
+            self._matched["table"] = True
+            self._spool.add(pl.DataFrame(data, schema=dict.fromkeys(names, pl.String), orient="row"))
+            rows += len(data)
+        return rows
+
+    def _containers(self, page: Page, url: str) -> int:
         containers = page.tree.css(self._container)
         for name, field in self._fields.items():
             values = page.column(containers, field, self._settings.absolute_urls)
-            if field.required and None in values:
+            missing = next((i for i, v in enumerate(values) if v is None or v == []), None)
+            if field.required and missing is not None:
                 raise self._permanent(
-                    f"{url.split('?', 1)[0]}: row {values.index(None) + 1} has no '{name}' ('{field.selector}')",
-                    f"css_selectors.{name}",
+                    f"{_short(url)}: row {missing + 1} has no '{name}' ('{field.said}')", f"css_selectors.{name}"
                 )
-            self._matched[name] = self._matched[name] or any(v is not None for v in values)
+            self._matched[name] = self._matched[name] or any(v is not None and v != [] for v in values)
             self._rows[name].extend(values)
         self._pending += len(containers)
         if self._pending >= _PART_ROWS:
@@ -281,20 +286,24 @@ class _Scraping:
         return len(containers)
 
     def _flush(self) -> None:
-        self._spool.add(pl.DataFrame(self._rows, schema=dict.fromkeys(self._fields, pl.String)))
-        self._rows = {name: [] for name in self._fields}
-        self._pending = 0
+        if self._settings.table is None:
+            self._spool.add(pl.DataFrame(self._rows, schema=self._schema))
+            self._rows = {name: [] for name in self._fields}
+            self._pending = 0
 
     def _scan(self) -> pl.LazyFrame:
-        if not self._total:
-            return pl.LazyFrame(schema=dict.fromkeys(self._fields, pl.String))
-        return self._spool.scan()
+        return self._spool.scan() if self._evidence.rows else pl.LazyFrame(schema=self._schema)
 
     def _notice(self) -> None:
         """Say what matched nothing at all: a page that changed looks just like an empty one."""
-        where = "the page" if len(self._settings.pages) == 1 else f"any of the {len(self._settings.pages)} pages"
+        pages = self._evidence.pages
+        where = "the page" if pages == 1 else f"any of the {pages} pages"
         hint = "compare it with the page's source (content made by scripts is not there)"
-        if not self._total:
+        if self._settings.table is not None:
+            if not self._matched.get("table"):
+                raise self._permanent(f"'{self._settings.table}' (table) matches nothing on {where}; {hint}", "table")
+            return
+        if not self._evidence.rows:
             field = f"css_selectors.{CONTAINER}"
             text = f"'{self._container}' (container) matches nothing on {where}; {hint}"
             if any(f.required for f in self._fields.values()):
@@ -303,8 +312,7 @@ class _Scraping:
             return
         for name, matched in self._matched.items():
             if not matched:
-                shown = self._fields[name]
-                said = f"{shown.selector}@{shown.attribute}" if shown.attribute else shown.selector
+                said = self._fields[name].said
                 self._ctx.warn(
                     "selector_matches_nothing",
                     f"'{said}' ({name}) matches nothing in any '{self._container}' on {where}; {hint}",
@@ -313,3 +321,7 @@ class _Scraping:
 
     def _permanent(self, text: str, field: str) -> errors.Permanent:
         return errors.Permanent(text, step=self._ctx.step, field=field)
+
+
+def _short(url: str) -> str:
+    return url.split("?", 1)[0]

@@ -18,11 +18,12 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What one collector brought to a version."""
+    """What one collector brought to a version; ``evidence`` is what it can say for being complete."""
 
     id: str
     type: str
     rows: int
+    evidence: dict[str, Any] = {}
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

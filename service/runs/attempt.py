@@ -181,6 +181,7 @@ class Attempt:
             folder = around.places.version(again.pipeline, again.version)
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
+        stored = {} if again is not None else self._stored()
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else around.history.next_version(record.id),
@@ -188,11 +189,35 @@ class Attempt:
             allowed_private_hosts=around.settings.allowed_private_hosts,
             secrets={n: v for n, v in around.secrets.items() if n in wanted},
             memory_bytes=around.settings.run_memory_limit, created=around.clock.now(), reload=reload,
+            stored=stored,
         )  # fmt: skip
 
+    def _stored(self) -> dict[int, messages.Stored]:
+        """The versions that collectors read, found before the run starts: all see what there is now. Blocks."""
+        found = {}
+        for index, collector in enumerate(self._pipeline.collectors):
+            wanted = collector.upstream()
+            if wanted is None:
+                continue
+            version = self._around.history.version_of(wanted.pipeline, wanted.version)
+            if version is None:
+                which = f"version {wanted.version}" if wanted.version is not None else "stored version"
+                raise errors.Permanent(
+                    f"there is no {which} of a pipeline '{wanted.pipeline}'; execute that pipeline first",
+                    step=f"collectors[{index}]", field=f"collectors[{index}].name",
+                )  # fmt: skip
+            folder = self._around.places.version(version.pipeline, version.version)
+            parts = tuple(str(folder / f.name) for f in version.files)
+            found[index] = messages.Stored(
+                pipeline=version.pipeline, version=version.version, parts=parts, rows=version.rows
+            )
+        return found
+
     def _limits(self, order: Order) -> Limits:
+        parts = tuple(part for stored in order.stored.values() for part in stored.parts)
         return Limits(
-            memory_bytes=order.memory_bytes, open_files=1024, network=order.reload is None, read=order.file_roots,
+            memory_bytes=order.memory_bytes, open_files=1024, network=order.reload is None,
+            read=(*order.file_roots, *parts),
             write=(order.staging,) if order.reload is None else (order.staging, order.reload.folder),
         )  # fmt: skip
 

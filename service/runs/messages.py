@@ -28,6 +28,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     created: datetime
     reload: Reload | None = None
+    stored: dict[int, Stored] = {}
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that a collector reads, by the collector's place in ``Order.stored``."""
+
+    pipeline: str
+    version: int
+    parts: tuple[str, ...]
+    rows: int
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):

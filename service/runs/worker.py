@@ -26,9 +26,10 @@ from service.processes.channel import Channel
 from service.runs import messages
 from service.runs.messages import Order
 from service.steps import foreign, layout, secrets
-from service.steps.context import Context, Network, Rejected, Split
+from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
 from service.steps.frame import Frame
+from service.steps.governor import Governor
 from service.steps.registry import Registry
 from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
@@ -73,6 +74,7 @@ class Worker:
         self._warnings: list[dict[str, Any]] = []
         self._rejected: list[Rejected] = []
         self._committed = False
+        self._governors: dict[str, Governor] = {}
         self.log = structlog.wrap_logger(
             _Relay(self),
             processors=[structlog.processors.format_exc_info, _as_fields],
@@ -101,7 +103,7 @@ class Worker:
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=self._rows_collected, files=written.files, columns=columns,
             quarantine=self._quarantined(), rows_rejected=sum(r.rows for r in self._rejected),
-            sources=[Source(id=s.id, type=s.type, rows=s.rows) for s in sources], steps=self._steps,
+            sources=sources, steps=self._steps,
             warnings=self._warnings, profiles=profiles, fitted=fitted, deferred=deferred,
             peak_memory_bytes=peak_memory(),
         )  # fmt: skip
@@ -129,12 +131,14 @@ class Worker:
                 self._rows_collected += more
 
             ctx.on_rows = count
+            ctx.stored = self._stored(index)
+            ctx.rejected, ctx.beside = self._rejected, Path(self.order.staging)
             began = time.perf_counter()
             with self._translated(ctx.step):
                 frame = await collector.collect(ctx)
             self._steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
             self.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
-            return frame, Source(id=pipeline.label(index), type=tag, rows=rows)
+            return frame, Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence)
 
         self._enter("collecting", "collectors[0]")
         found = await asyncio.gather(*(one(i) for i in range(len(pipeline.collectors))))
@@ -143,6 +147,12 @@ class Worker:
             return frames[0], sources
         with self._timed("combine"):
             return _combined(pipeline, frames), sources
+
+    def _stored(self, index: int) -> Stored | None:
+        stored = self.order.stored.get(index)
+        if stored is None:
+            return None
+        return Stored(stored.pipeline, stored.version, tuple(Path(p) for p in stored.parts), stored.rows)
 
     def _process(
         self, pipeline: Pipeline, frame: Frame, fitted: dict[str, Any], profiles: list[dict[str, Any]]
@@ -274,7 +284,7 @@ class Worker:
             step=step, folder=Path(order.staging), memory_bytes=order.memory_bytes,
             files=Files(tuple(Path(r) for r in order.file_roots)),
             network=Network(allowed_private_hosts=order.allowed_private_hosts), secrets=order.secrets,
-            warnings=self._warnings, on_progress=progressed, log=self.log,
+            governors=self._governors, warnings=self._warnings, on_progress=progressed, log=self.log,
         )  # fmt: skip
 
     @contextmanager

@@ -14,6 +14,13 @@ from service.steps.frame import Frame
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
 
 
+class Upstream(msgspec.Struct, frozen=True):
+    """A stored dataset that a collector reads: the newest version of a pipeline, or one of it."""
+
+    pipeline: str
+    version: int | None = None
+
+
 class Collector(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
 ):
@@ -29,6 +36,10 @@ class Collector(
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to this collector."""
         return ()
+
+    def upstream(self) -> Upstream | None:
+        """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
+        return None
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch or scan, and answer a lazy frame over what was found.

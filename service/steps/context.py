@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from service.steps.files import Files
+from service.steps.governor import Governor
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,16 @@ class Network:
 
     allowed_private_hosts: tuple[str, ...] = ()
     max_response_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored version that a collector reads: its Parquet parts, in order, and how many rows they hold."""
+
+    pipeline: str
+    version: int
+    parts: tuple[Path, ...]
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,9 @@ class Context:
 
     ``step`` is the step's name in errors, progress and fitted parameters, such as ``collectors[0]:csv``;
     ``folder`` is the run's private staging folder, on the same file system as the warehouse; ``memory_bytes``
-    is what the whole run may use (0: unknown).
+    is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
+    what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
+    ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
     """
 
     step: str
@@ -63,6 +76,10 @@ class Context:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     fitted: dict[str, Any] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    stored: Stored | None = None
+    beside: Path | None = None
+    governors: dict[str, Governor] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     now: Callable[[], datetime] = _now

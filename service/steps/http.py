@@ -29,6 +29,7 @@ import service
 from service.kit import errors
 from service.steps import compression, egress, secrets
 from service.steps.context import Context
+from service.steps.governor import Governor, exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
@@ -103,10 +104,13 @@ def meaning(error: Exception) -> tuple[Family, str] | None:
     return None
 
 
+_parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
+
+
 def fault(url: str) -> str | None:
     """What is wrong with a URL as such, before any connection; None where nothing is."""
     try:
-        parsed = httpx.URL(url)
+        parsed = _parsed(url)
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         return f"not a URL: {error}"
     if parsed.scheme not in ("http", "https"):
@@ -152,11 +156,24 @@ class Answer:
     url: str
 
     @property
+    def links(self) -> dict[str, str]:
+        """The absolute URLs of the ``Link`` header, by their ``rel``."""
+        if "link" not in self.headers:
+            return {}
+        found = httpx.Response(self.status, headers=self.headers).links
+        return {rel: self.joined(link["url"]) for rel, link in found.items() if rel and link.get("url")}
+
+    @property
     def next_url(self) -> str | None:
         """The absolute URL of ``Link: …; rel="next"``, if there is one."""
-        links = httpx.Response(self.status, headers=self.headers).links
-        link = links.get("next", {}).get("url")
-        return str(httpx.URL(self.url).join(link)) if link else None
+        return self.links.get("next")
+
+    def joined(self, link: str) -> str:
+        """A link of this answer as an absolute URL. Raises ``ValueError``."""
+        try:
+            return str(httpx.URL(self.url).join(link))
+        except httpx.InvalidURL as error:
+            raise ValueError(f"not a URL: {error}") from None
 
 
 def _hidden(text: str, values: Sequence[str]) -> str:
@@ -194,10 +211,25 @@ class _Transport(httpx.AsyncHTTPTransport):
         )
 
 
+def governor(ctx: Context, url: str) -> Governor:
+    """The one that decides when the host of ``url`` may be asked again."""
+    return ctx.governors.setdefault(_parsed(url).host, Governor())
+
+
+@dataclass
+class Tally:
+    """What a collection took: requests sent (redirects and repetitions too), repetitions, bytes of answers."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+
+
 class Client:
     """Fetches, within the policy of ``ctx.network``. An async context manager.
 
-    ``timeout_seconds`` bounds one attempt, redirects and body included; ``field`` is the setting that errors name.
+    ``timeout_seconds`` bounds one attempt, redirects and body included; ``field`` is the setting that errors name;
+    ``interval`` is the least number of seconds between two requests to one host; ``tally`` may be shared.
     """
 
     def __init__(
@@ -207,21 +239,29 @@ class Client:
         timeout_seconds: float,
         retry: Retry,
         field: str,
+        interval: float = 0.0,
+        tally: Tally | None = None,
         sleep: Sleep = asyncio.sleep,
         resolver: egress.Resolver = egress.resolve,
     ) -> None:
         self._ctx, self._retry, self._field, self._sleep = ctx, retry, field, sleep
-        self._timeout = timeout_seconds
+        self._timeout, self._interval = timeout_seconds, interval
+        self.tally = tally if tally is not None else Tally()
         self._policy = egress.Policy.of(ctx.network.allowed_private_hosts)
-        self._http = httpx.AsyncClient(
-            transport=_Transport(egress.Backend(self._policy, resolver)),
-            timeout=timeout_seconds,
+        self._resolver = resolver
+        self._http = self._connected()
+        self._torn = False  # a request was broken off: httpcore may then count its connection as busy for ever
+        for name in ("httpx", "httpcore"):  # their lines at INFO and below show whole URLs and headers
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    def _connected(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=_Transport(egress.Backend(self._policy, self._resolver)),
+            timeout=self._timeout,
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        for name in ("httpx", "httpcore"):  # their lines at INFO and below show whole URLs and headers
-            logging.getLogger(name).setLevel(logging.WARNING)
 
     async def __aenter__(self) -> Client:
         return self
@@ -239,6 +279,7 @@ class Client:
         return await self._retry.run(lambda: self._attempt(request), self._sleep, self._waiting)
 
     def _waiting(self, attempt: int, seconds: float, error: Exception) -> None:
+        self.tally.retries += 1
         self._ctx.log.info(
             "fetch.retry", step=self._ctx.step, attempt=attempt, delay=round(seconds, 3), reason=str(error)
         )
@@ -247,28 +288,42 @@ class Client:
         wrong = fault(request.url)
         if wrong is not None:
             raise self._error(errors.Permanent, request.url, wrong)
+        if self._torn:
+            await self._http.aclose()
+            self._http, self._torn = self._connected(), False
+        wait = governor(self._ctx, request.url).reserve(self._interval)
+        if wait > 0:
+            await self._sleep(wait)
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(request)
         except errors.PenstockError:
             raise
+        except asyncio.CancelledError:
+            self._torn = True
+            raise
         except Exception as error:
+            self._torn = True
             found = meaning(error)
             if found is None:
                 raise
             raise self._error(found[0], request.url, found[1]) from None
 
     async def _follow(self, request: Request) -> Answer:
-        url = httpx.URL(request.url)
+        url = _parsed(request.url)
         if request.params:
             url = url.copy_merge_params(list(request.params))
-        home = origin(httpx.URL(request.home or request.url))
+        home = origin(_parsed(request.home or request.url))
         method, content = request.method, request.content
         for _ in range(MAX_REDIRECTS + 1):
             at_home = origin(url) == home
             if content is not None and not at_home:
                 raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
             answer = await self._send(request, method, url, content, at_home)
+            if 200 <= answer.status < 300:
+                wait = exhausted(answer.headers)
+                if wait:  # let nobody ask a host again before it is ready
+                    governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return self._judged(answer, request, method, url)
             url = self._target(url, answer.headers["location"])
@@ -296,6 +351,7 @@ class Client:
         else:
             url_sent = url
         self._policy.check_port(url.host, origin(url)[2])
+        self.tally.requests += 1
         built = self._http.build_request(method, url_sent, headers=headers, content=content)
         response = await self._http.send(built, stream=True)
         try:
@@ -305,6 +361,7 @@ class Client:
                 body = await self._body(response, request.max_bytes)
         finally:
             await response.aclose()
+        self.tally.bytes += response.num_bytes_downloaded
         return Answer(response.status_code, response.headers, body, str(url))
 
     async def _body(self, response: httpx.Response, limit: int | None) -> bytes:
@@ -327,7 +384,11 @@ class Client:
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
-            raise self._error(errors.Transient, str(url), said, delay=retry_after(answer.headers), status=answer.status)
+            delay = retry_after(answer.headers)
+            delay = exhausted(answer.headers) if delay is None else delay
+            if delay:
+                governor(self._ctx, str(url)).pause(min(delay, self._retry.max_delay_seconds))  # for the others too
+            raise self._error(errors.Transient, str(url), said, delay=delay, status=answer.status)
         raise self._error(errors.Permanent, str(url), said, status=answer.status)
 
     def _error(self, family: Family, url: str, text: str, **details: Any) -> errors.StepError:

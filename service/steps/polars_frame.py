@@ -86,7 +86,7 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with self._executing():
+            with foreign.attributed(None):
                 if self._dear:
                     self._stage()
                 engine: measuring.Engine = "in-memory" if self._small else "streaming"
@@ -109,7 +109,8 @@ class PolarsFrame:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         schema = self.schema
         stage = _Stage(path)
-        self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+        with self._executing():
+            self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
         # few bytes may be many rows that repeat
         self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS

@@ -16,9 +16,12 @@ from typing import Any
 import msgspec
 import polars as pl
 
-WELL_KNOWN = ("data", "items", "results", "records")
+WELL_KNOWN = ("data", "items", "results", "records", "rows")
+WHOLE = "$"
+"""The path of the document itself."""
 MAX_DEPTH = 32
 """Records nested deeper are refused: types thousands deep kill the engine."""
+_BRACE = ord("{")
 _SPACE = b" \t\r\n"
 
 
@@ -61,6 +64,11 @@ class Document:
             excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
             raise Unusable(f"the answer is not valid JSON ({error}); it begins with {excerpt!r}") from None
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the document is one object."""
+        return _first(self._top) == b"{"
+
     def at(self, path: str) -> msgspec.Raw | None:
         """The value at ``a.b.c``, or None where a name on the way is missing."""
         here = self._top
@@ -83,6 +91,17 @@ class Document:
         except msgspec.DecodeError:
             return None
 
+    def text(self, path: str) -> str | None:
+        """The text or number at ``path`` as text; None where there is none, or nothing in it."""
+        raw = self.at(path)
+        if raw is None:
+            return None
+        try:
+            value = msgspec.json.decode(raw, type=str | int | float | bool | None)
+        except msgspec.DecodeError:
+            raise Unusable(f"at '{path}' is {_kind(raw)}, not text") from None
+        return str(value) if value and value is not True else None
+
     def path(self) -> str | None:
         """Where the array of records is found by itself: None for the document, else a name at its top level.
 
@@ -93,13 +112,20 @@ class Document:
         if _first(self._top) != b"{":
             raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
         top = self._decode(self._top, None)
-        found = [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
+        found = self.arrays()
+        full = [name for name in found if self._decode(top[name], list[msgspec.Raw])]
+        found = full or found
         known = [name for name in WELL_KNOWN if name in found]
         if len(found) == 1 or known:
             return known[0] if known else found[0]
         there = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
         what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
         raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {there}")
+
+    def arrays(self) -> list[str]:
+        """The names at the top level of an object under which arrays of objects are."""
+        top = self._decode(self._top, None)
+        return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
 
     def _holds_objects(self, raw: msgspec.Raw) -> bool:
         items = self._decode(raw, list[msgspec.Raw])
@@ -110,7 +136,7 @@ class Document:
 
         Raises ``Unusable`` where something else is there.
         """
-        raw = self._top if path is None else self.at(path)
+        raw = self._top if path in (None, WHOLE) else self.at(str(path))
         if raw is None:
             raise Unusable(f"there is nothing at '{path}'; check records_path")
         kind = _first(raw)
@@ -122,28 +148,32 @@ class Document:
             raise Unusable(f"at '{path}' is {_kind(raw)}, not an array of objects; check records_path")
         items: list[msgspec.Raw] = self._decode(raw, list[msgspec.Raw])
         for number, item in enumerate(items):
-            if _first(item) != b"{":
+            if memoryview(item)[0] != _BRACE and _first(item) != b"{":
                 raise Unusable(f"record {number} is {_kind(item)}, not an object")
         return items
 
 
 def lines(records: Iterable[msgspec.Raw]) -> bytes:
     """The records as one object a line."""
-    joined = [bytes(r) for r in records]
-    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in joined)
+    each = [bytes(r) for r in records]
+    joined = b"\n".join(each)
+    if joined.count(b"\n") == len(each) - 1 and b"\r" not in joined:
+        return joined
+    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in each)
 
 
-def table(ndjson: bytes, *, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:
     """The records as columns, and the names of the objects that were flattened away.
 
-    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. Raises ``Unusable``.
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. ``mixed`` takes up the columns whose
+    values contradict each other and became text. Raises ``Unusable``.
     """
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
         if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     except (pl.exceptions.PolarsError, RecursionError):
-        return _by_record(ndjson, flatten)
+        return _by_record(ndjson, flatten, mixed if mixed is not None else set())
     return _flat(frame) if flatten else (frame, set())
 
 
@@ -176,7 +206,7 @@ def _taken(detail: str) -> str:
     return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
 
 
-def _by_record(ndjson: bytes, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
+def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
     """The slow way: Python objects, and JSON text for every column whose values contradict each other."""
     columns: dict[str, list[Any]] = {}
     parents: set[str] = set()
@@ -196,9 +226,14 @@ def _by_record(ndjson: bytes, flatten: bool) -> tuple[pl.DataFrame, set[str]]:
     for values in columns.values():
         values.extend([None] * (count - len(values)))
     frame = pl.DataFrame([_series(n, v) for n, v in columns.items()])
+    mixed.update(n for n, v in columns.items() if frame.schema[n] == pl.String and not _all_text(v))
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     return frame, parents
+
+
+def _all_text(values: Iterable[Any]) -> bool:
+    return all(v is None or isinstance(v, str) for v in values)
 
 
 def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -24,11 +24,12 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._parts: list[tuple[Path, pl.Schema]] = []
+        self._labels: list[str] = []
         self._parents: set[str] = set()
         self.rows = 0
 
-    def add(self, frame: pl.DataFrame, parents: Collection[str] = ()) -> None:
-        """Write one part. ``parents`` are names that flattening replaced by others."""
+    def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
+        """Write one part. ``parents`` are names that flattening replaced by others; ``label`` says where it is from."""
         self._parents.update(parents)
         if not frame.height:
             return
@@ -36,6 +37,7 @@ class Spool:
         frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
+        self._labels.append(label)
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
@@ -51,6 +53,20 @@ class Spool:
             if united[parent] == pl.Null:  # null here, an object there: its columns say it all
                 del united[parent]
         return {name: _settled(dtype) for name, dtype in united.items()}
+
+    def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:
+        """Columns that became text because their parts disagree: by name, each type with the first label it had."""
+        found: dict[str, list[tuple[str, pl.DataType]]] = {}
+        for name, dtype in self.schema.items():
+            if dtype != pl.String:
+                continue
+            first: dict[pl.DataType, str] = {}
+            for label, (_, schema) in zip(self._labels, self._parts, strict=True):
+                if name in schema and schema[name] != pl.Null:
+                    first.setdefault(schema[name], label)
+            if len(first) > 1:
+                found[name] = [(label, kind) for kind, label in first.items()]
+        return found
 
     def scan(self) -> pl.LazyFrame:
         """All rows, in the order in which they were added. Without any part: no rows, no columns."""

@@ -23,6 +23,11 @@ SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
 WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
     AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
+-- name: of
+SELECT v.value
+FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
+WHERE p.deleted IS NULL AND p.name = $name
+    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
 -- name: names
 SELECT p.table_name FROM pipelines p
 WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id)

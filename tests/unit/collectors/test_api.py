@@ -135,10 +135,10 @@ def test_takes_the_name_of_a_pagination_alone(tmp_path: Path) -> None:
     assert (len(single), len(site.hits)) == (10, 1)
 
 
-def test_a_short_page_is_the_last_unless_the_total_says_more(tmp_path: Path) -> None:
+def test_a_short_page_is_not_the_last_unless_the_total_says_so(tmp_path: Path) -> None:
     records = [{"id": i} for i in range(12)]
     _, site, _ = fetched(shop(records), tmp_path, pagination=PAGED)
-    assert len(site.hits) == 2
+    assert len(site.hits) == 3  # a short page may just be short; only an empty one is the end
     capped = shop(records, total=True, cap=5)  # gives fewer than asked for
     frame, site, _ = fetched(capped, tmp_path, pagination={"type": "offset", "limit": 10, "total_path": "meta.total"})
     assert frame["id"].to_list() == list(range(12))
@@ -289,7 +289,9 @@ def test_problems_are_found_before_any_request(config: dict[str, Any], field: st
         {"auth": {"type": "oauth2_client_credentials"}},
         {"pagination": {"type": "cursor"}},
         {"pagination": "cursor"},
-        {"concurrency": 2},
+        {"concurrency": 0},
+        {"response_format": "xml"},
+        {"incremental": {"cursor_field": "id", "param": "since"}},
         {"method": "PUT"},
         {"retry": {"max_attempts": 0}},
     ],
@@ -330,7 +332,7 @@ def test_any_records_in_any_pages_arrive_as_they_are(values: list[Any], size: in
         ctx.on_rows = counted.append
         frame = rows({"endpoint": f"{site.address}/orders?size={size}", "pagination": config}, ctx)
     assert sum(counted) == len(frame) == len(records)
-    assert ctx.warnings == []
+    assert {w["code"] for w in ctx.warnings} <= {"mixed_types"}
     if records:
         assert frame["id"].to_list() == list(range(len(records)))
         told = frame["v"].to_list()

@@ -260,7 +260,8 @@ def test_problems_are_found_without_a_file(config: dict[str, Any], field: str) -
 
 
 @pytest.mark.parametrize(
-    "config", [{"on_malformed": "skip"}, {"separator": "||"}, {"separator": "ö"}, {"file_path": []}, {"skip_rows": -1}]
+    "config",
+    [{"on_malformed": "ignore"}, {"separator": "||"}, {"separator": "ö"}, {"file_path": []}, {"skip_rows": -1}],
 )
 def test_what_is_not_built_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from service.collectors import web
-from service.collectors.web import Field, WebCollector
+from service.collectors.markup import Field
+from service.collectors.web import WebCollector
 from service.kit import errors
 from service.steps.context import Context
 from service.steps.polars_frame import PolarsFrame
@@ -34,7 +35,8 @@ def scraped(
 ) -> tuple[list[dict[str, Any]], Context]:
     """Rows of all pages, each served as HTML under its path."""
     ctx = context(folder)
-    with serving(lambda hit: _page(pages[hit.path], config.pop("content_type", "text/html"))) as site:
+    kind = config.pop("content_type", "text/html")
+    with serving(lambda hit: _page(pages[hit.path], kind) if hit.path in pages else Reply(b"", 404)) as site:
         urls = [site.address + path for path in pages]
         settings = collector(url=urls if len(urls) > 1 else urls[0], css_selectors=selectors, **config)
         assert list(settings.problems()) == []
@@ -86,7 +88,7 @@ def test_pages_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     counted: list[int] = []
     ctx = context(tmp_path)
     ctx.on_rows = counted.append
-    with serving(lambda hit: _page(pages[hit.path], "text/html")) as site:
+    with serving(lambda hit: _page(pages[hit.path], "text/html") if hit.path in pages else Reply(b"", 404)) as site:
         settings = collector(url=[site.address + p for p in pages], css_selectors={"container": ".c", "n": "b"})
         frame = asyncio.run(settings.collect(ctx))
     assert isinstance(frame, PolarsFrame)
@@ -164,11 +166,11 @@ def test_problems_are_found_before_any_request(config: dict[str, Any], field: st
 @pytest.mark.parametrize(
     "config",
     [
-        {"respect_robots": True},
-        {"next_page": "a"},
+        {"concurrency": 0},
+        {"table": ""},
         {"url": []},
         {"css_selectors": {"container": "p", "a": "b" * 1001}},
-        {"css_selectors": {"container": "p", "a": {"selector": "b", "many": True}}},
+        {"css_selectors": {"container": "p", "a": {"selector": "b", "every": True}}},
     ],
 )
 def test_what_is_not_built_is_refused(config: dict[str, Any]) -> None:

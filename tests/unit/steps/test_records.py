@@ -36,6 +36,8 @@ def table(items: list[Any], *, flatten: bool = True) -> pl.DataFrame:
         ({"rows": [{"a": 1}], "tags": ["x"], "n": 1}, "rows"),
         ({"included": [{}], "items": [{}]}, "items"),
         ({"data": []}, "data"),
+        ({"rows": [{"a": 1}], "facets": [], "columns": ["a"]}, "rows"),
+        ({"things": [{"a": 1}], "others": [], "rows": []}, "things"),
     ],
 )
 def test_finds_the_array(value: Any, path: str | None) -> None:
@@ -64,6 +66,8 @@ def test_says_why_it_finds_none(value: Any, said: str) -> None:
         ({"a": {"b": [{"x": 1}, {"x": 2}]}}, "a.b", [{"x": 1}, {"x": 2}]),
         ({"a": {"b": {"x": 1}}}, "a.b", [{"x": 1}]),
         ({"a": None}, "a", []),
+        ({"a": 1}, "$", [{"a": 1}]),
+        ([{"a": 1}], "$", [{"a": 1}]),
         ({"a": []}, "a", []),
     ],
 )

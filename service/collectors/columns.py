@@ -1,0 +1,50 @@
+"""The setting ``schema`` of collectors that read records: types of columns, after flattening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from service.kit.errors import Problem
+from service.steps import dtypes, parsing
+from service.steps.context import Context
+from service.steps.spool import Spool
+
+
+def problems(schema: Mapping[str, str]) -> Iterable[Problem]:
+    """Types that there are not, and types that text cannot become."""
+    for column, text in schema.items():
+        try:
+            dtype = dtypes.parse(text)
+            if not isinstance(dtype, pl.List):
+                parsing.tolerantly(pl.col(column), dtype)
+        except ValueError as error:
+            yield Problem(f"schema.{column}", str(error))
+
+
+def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
+    """Say which fields became text because their values disagree, and where; ``mixed`` names those within one place."""
+    told = {name: f"differ in kind on {where}" for name, where in mixed.items()}
+    for name, kinds in spool.conflicts().items():
+        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in kinds[:4])
+        told.setdefault(name, f"are {said}")
+    for name, said in told.items():
+        if name not in schema:
+            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as text", column=name)
+
+
+def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
+    """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning."""
+    present = lf.collect_schema()
+    casts = []
+    for column, text in schema.items():
+        dtype = dtypes.parse(text)
+        if column not in present:
+            ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
+            casts.append(pl.lit(None, dtype=dtype).alias(column))
+        elif present[column] == pl.String and not isinstance(dtype, pl.List):
+            casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
+        else:
+            casts.append(pl.col(column).cast(dtype))
+    return lf.with_columns(casts)

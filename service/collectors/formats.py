@@ -1,0 +1,55 @@
+"""What a page's body holds, by ``response_format``: records that stay bytes until many pages are parsed together."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import msgspec
+import polars as pl
+
+from service.steps import records
+from service.steps.records import Document, Unusable
+
+
+@dataclass(frozen=True)
+class Body:
+    """The records of one page, one object a line (for csv: the text as it came), and the document around them."""
+
+    count: int
+    packed: bytes
+    document: Document | None = None
+
+
+def json(body: bytes, path: str | None, *, found: bool) -> tuple[Body, str | None]:
+    """A JSON document, and where its records are (looked for unless ``found``). Raises ``Unusable``."""
+    document = Document(body)
+    where = path if found else document.path()
+    items = document.records(where)
+    return Body(len(items), records.lines(items), document), where
+
+
+def ndjson(body: bytes) -> Body:
+    """One object a line. Raises ``Unusable`` naming the line."""
+    lines = [line.strip() for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith(b"{"):
+            raise Unusable(f"line {number} is no object; it begins with {line[:40].decode('utf-8', 'replace')!r}")
+        try:
+            if line:
+                msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unusable(f"line {number} is not valid JSON ({error})") from None
+    full = [line for line in lines if line]
+    return Body(len(full), b"\n".join(full))
+
+
+def csv(body: bytes) -> Body:
+    """CSV text with a header. Raises ``Unusable``."""
+    if not body.strip():
+        return Body(0, b"")
+    try:
+        rows = pl.read_csv(io.BytesIO(body), infer_schema=False).height
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
+    return Body(rows, body)

@@ -1,0 +1,41 @@
+"""Which files a collector reads: the setting ``file_path`` of every kind that reads files, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from service.kit.errors import Problem
+from service.steps.context import Context
+
+FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+FilePath = Annotated[
+    FileName | Annotated[list[FileName], msgspec.Meta(min_length=1, max_length=10_000)],
+    msgspec.Meta(description="File, list of files, or glob; relative to the uploads and the file roots."),
+]
+
+
+def _named(file_path: str | list[str]) -> Iterable[tuple[str, str]]:
+    if isinstance(file_path, str):
+        yield "file_path", file_path
+        return
+    for index, name in enumerate(file_path):
+        yield f"file_path[{index}]", name
+
+
+def problems(file_path: str | list[str]) -> Iterable[Problem]:
+    """Names that cannot be files below a root."""
+    for field, name in _named(file_path):
+        if "://" in name or name.startswith("~") or "\0" in name:
+            yield Problem(field, "name a file below the uploads or a configured file root")
+
+
+def resolved(file_path: str | list[str], ctx: Context) -> list[Path]:
+    """The files, each once, in order. Raises ``errors.Permanent`` where one is not there."""
+    paths: dict[Path, None] = {}
+    for field, name in _named(file_path):
+        paths.update(dict.fromkeys(ctx.files.resolve(ctx.fill(name), ctx.step, field)))
+    return list(paths)

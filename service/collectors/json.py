@@ -1,0 +1,162 @@
+"""Rows of JSON files: an array, an object that holds one, or one object a line.
+
+Lines are read in batches of a few megabytes into Parquet parts, so memory does not grow with the file; a document
+must be held whole to find its records, and is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal
+
+import msgspec
+
+from service.collectors import columns, inputs, plain
+from service.collectors.inputs import FilePath
+from service.kit import errors
+from service.kit.errors import Problem
+from service.steps import records
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+from service.steps.records import Document, Unusable
+from service.steps.spool import Spool
+
+BATCH_BYTES = 8 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
+"""A larger file must be written with one object a line."""
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+
+class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
+    """Rows of one or several JSON files: the records of each, nested objects as ``a_b`` columns."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "json",
+        "file_path": "exports/orders-*.json",
+        "records_path": "data.items",
+        "schema": {"created_at": "datetime[UTC]"},
+    }
+
+    file_path: FilePath
+    format: Annotated[
+        Literal["auto", "document", "lines"],
+        msgspec.Meta(description="One document, or one object a line; by default told by the file itself."),
+    ] = "auto"
+    records_path: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(
+            description="Where the records of a document are, e.g. 'data.items'; by default found at the top."
+        ),
+    ] = None
+    encoding: Annotated[str, msgspec.Meta(description="Of the text: utf-8 or any Python codec.")] = "utf-8"
+    flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
+    schema: Annotated[
+        dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
+    ] = {}
+
+    def problems(self) -> Iterable[Problem]:
+        yield from inputs.problems(self.file_path)
+        if self.records_path is not None and self.format == "lines":
+            yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
+        if not plain.is_text_codec(self.encoding):
+            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8 or a Python codec")
+        yield from columns.problems(self.schema)
+
+    async def collect(self, ctx: Context) -> Frame:
+        """Read the files into parts, and answer a scan of them. Raises ``errors.Permanent`` naming file and line."""
+        return await asyncio.to_thread(self._collect, ctx)
+
+    def _collect(self, ctx: Context) -> Frame:
+        paths = inputs.resolved(self.file_path, ctx)
+        spool = Spool(ctx.folder)
+        for number, path in enumerate(paths):
+            before = spool.rows
+            try:
+                text = plain.plain(path, codecs.lookup(self.encoding).name, ctx.folder, f"plain-{number:05d}.json")
+                self._read(text, spool)
+            except (Unusable, plain.Unreadable) as error:
+                raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
+            if spool.rows == before:
+                ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
+            ctx.collected(spool.rows - before)
+            ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
+        ctx.evidence |= {"files": len(paths), "rows": spool.rows}
+        return PolarsFrame(columns.typed(spool.scan(), self.schema, ctx), ctx.folder, dear=False)
+
+    def _read(self, path: Path, spool: Spool) -> None:
+        with path.open("rb") as file:
+            if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
+                for first, batch in _batches(file):
+                    _keep(spool, batch, first, self.flatten)
+                return
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise Unusable(
+                f"a document may have {MAX_DOCUMENT_BYTES >> 20} MiB; write one object a line, which is read in pieces"
+            )
+        document = Document(path.read_bytes())
+        where = self.records_path if self.records_path is not None else _place(document)
+        found = document.records(where)
+        for at in range(0, len(found), 50_000):
+            spool.add(*records.table(records.lines(found[at : at + 50_000]), flatten=self.flatten))
+
+
+def _place(document: Document) -> str | None:
+    if document.is_object and not document.arrays():
+        return None  # one record
+    return document.path()
+
+
+def _in_lines(file: BinaryIO) -> bool:
+    """Whether the first line is an object by itself and another line follows."""
+    head = file.read(MAX_LINE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+    file.seek(0)
+    line, _, rest = head.partition(b"\n")
+    if not line.startswith(b"{") or not rest.strip():
+        return False
+    try:
+        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _batches(file: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines, some megabytes of them at a time, with the number of the first."""
+    number, rest = 1, b""
+    while True:
+        chunk = file.read(BATCH_BYTES)
+        if number == 1:
+            chunk = chunk.removeprefix(codecs.BOM_UTF8)
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop() if chunk else b""
+        if lines:
+            yield number, lines
+            number += len(lines)
+        if not chunk:
+            return
+        if len(rest) > MAX_LINE_BYTES:
+            raise Unusable(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
+
+
+def _keep(spool: Spool, lines: list[bytes], first: int, flatten: bool) -> None:
+    full = [line for line in lines if line and not line.isspace()]
+    if not full:
+        return
+    try:
+        if any(not line.lstrip().startswith(b"{") for line in full):
+            raise Unusable("a line is no object")
+        spool.add(*records.table(b"\n".join(full), flatten=flatten))
+    except Unusable as error:
+        for number, line in enumerate(lines, first):
+            try:
+                if line and not line.isspace():
+                    msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+                shown = line[:60].decode("utf-8", "replace")
+                raise Unusable(f"line {number}: not a JSON object ({wrong}); it begins with {shown!r}") from None
+        raise error

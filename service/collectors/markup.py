@@ -1,0 +1,182 @@
+"""One page of HTML: its text in UTF-8, and columns of values by CSS selectors.
+
+lexbor works on bytes, and a whole column costs one query: where a selector finds exactly one element in each
+container, in order, the answers are taken as they come; only else each container is asked by itself.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urldefrag, urljoin
+
+import msgspec
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+
+from service.steps.http import Answer
+
+MAX_OPEN = 15_000
+MAX_ATTRIBUTES = 5_000
+_OPENED = re.compile(
+    rb"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|li|p|td|th|tr|dt|dd|option)\b)[a-z]",
+    re.IGNORECASE,
+)
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{10000,}")
+_ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
+_META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_LATIN = frozenset({"iso8859-1", "ascii"})  # browsers read both as windows-1252
+
+Value = str | list[str] | None
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a column is taken from: the first element that matches inside the container, or all of them."""
+
+    selector: Annotated[str, msgspec.Meta(max_length=1000, description="CSS selector; '' is the container.")] = ""
+    attribute: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Take this attribute instead of the text."),
+    ] = None
+    many: Annotated[bool, msgspec.Meta(description="Take every match, as a list.")] = False
+    pattern: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
+        msgspec.Meta(
+            description="Regular expression to find in the value: its first group (else the whole match) is kept."
+        ),
+    ] = None
+    required: Annotated[bool, msgspec.Meta(description="A container without it fails the run.")] = False
+
+    @classmethod
+    def of(cls, value: str | Field) -> Field:
+        """The long form of a field: ``"h2 a@href"`` takes an attribute."""
+        if isinstance(value, Field):
+            return value
+        match = _ATTRIBUTE.match(value)
+        return cls(selector=match["selector"], attribute=match["attribute"]) if match else cls(selector=value.strip())
+
+    @property
+    def said(self) -> str:
+        """As a user would write it."""
+        return f"{self.selector}@{self.attribute}" if self.attribute else self.selector
+
+
+def fault(selector: str) -> str | None:
+    """What is wrong with a CSS selector, or None."""
+    try:
+        LexborHTMLParser(b"<p>").css(selector)
+    except SelectolaxError:
+        return "not a CSS selector that can be read"
+    return None
+
+
+def charset(body: bytes, content_type: str) -> str:
+    """The Python codec of a page: by its byte order mark, the header, the page's own word, else UTF-8."""
+    for mark, name in _MARKS:
+        if body.startswith(mark):
+            return name
+    said = _CHARSET.search(content_type)
+    meta = None if said else _META.search(body[:4096])
+    name = said[1] if said else meta[1].decode("ascii", "replace") if meta else "utf-8"
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        return "utf-8"
+    if meta and found.startswith("utf-16"):
+        return "utf-8"  # a page that could say so in ASCII is not in UTF-16
+    return "cp1252" if found in _LATIN else found
+
+
+def utf8(body: bytes, content_type: str) -> bytes:
+    """The page in UTF-8, whatever it came in; unreadable bytes become U+FFFD."""
+    name = charset(body, content_type)
+    return body if name == "utf-8" else body.decode(name, "replace").encode()
+
+
+def hostile(body: bytes) -> str | None:
+    """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
+    if len(_OPENED.findall(body)) - body.count(b"</") > MAX_OPEN:
+        return f"more than {MAX_OPEN} of its elements stay open"
+    if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
+        return f"an element has more than {MAX_ATTRIBUTES} attributes"
+    return None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One parsed page. ``base`` is what its links are relative to."""
+
+    tree: LexborHTMLParser
+    base: str
+
+    @classmethod
+    def of(cls, answer: Answer) -> Page:
+        tree = LexborHTMLParser(utf8(answer.body, answer.headers.get("content-type", "")))
+        base = tree.css_first("base[href]")
+        return cls(tree, _joined(answer.url, base.attributes.get("href") or "") if base is not None else answer.url)
+
+    def link(self, field: Field) -> str | None:
+        """The absolute URL that a selector leads to (its ``href`` unless another attribute is named), or None."""
+        node = self.tree.css_first(field.selector)
+        found = _value(node, field.attribute or "href")
+        return urldefrag(_joined(self.base, found)).url if found else None
+
+    def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
+        """One value for each container: text with its spaces collapsed, or the attribute; None where missing."""
+        if field.many:
+            nodes = [c.css(field.selector) if field.selector else [c] for c in containers]
+            return [[v for n in ns if (v := self._shown(n, field, absolute)) is not None] for ns in nodes]
+        return [self._shown(n, field, absolute) for n in self._nodes(containers, field.selector)]
+
+    def _shown(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
+        value = _value(node, field.attribute)
+        if value is None:
+            return None
+        if absolute and field.attribute in ("href", "src"):
+            value = _joined(self.base, value)
+        if field.pattern is None:
+            return value
+        match = re.search(field.pattern, value)
+        return match[1 if match.re.groups else 0] if match else None
+
+    def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
+        if not selector:
+            return containers
+        found = self.tree.css(selector)
+        if len(found) == len(containers) and all(map(_inside, found, containers)):
+            return found
+        return [c.css_first(selector) for c in containers]
+
+
+def _value(node: LexborNode | None, attribute: str | None) -> str | None:
+    if node is None:
+        return None
+    if attribute is None:
+        return text(node)
+    attributes = node.attributes
+    return (attributes[attribute] or "").strip() if attribute in attributes else None
+
+
+def text(node: LexborNode) -> str:
+    """What an element says, its spaces collapsed."""
+    return " ".join(node.text().split())
+
+
+def _inside(node: LexborNode, container: LexborNode) -> bool:
+    here: LexborNode | None = node
+    while here is not None:
+        if here.mem_id == container.mem_id:
+            return True
+        here = here.parent
+    return False
+
+
+def _joined(base: str, url: str) -> str:
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return url

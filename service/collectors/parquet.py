@@ -1,0 +1,126 @@
+"""Rows of Parquet files, lazily: a scan of each, united by name; columns that differ take the type that holds both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import polars as pl
+
+from service.collectors import inputs
+from service.collectors.inputs import FilePath
+from service.kit import errors
+from service.kit.errors import Problem, did_you_mean
+from service.steps import dtypes
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+from service.steps.spool import unite
+
+
+class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
+    """Rows of one or several Parquet files; files with differing columns unite by name."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "type": "parquet",
+        "file_path": "exports/*.parquet",
+        "columns": ["id", "total"],
+    }
+
+    file_path: FilePath
+    columns: Annotated[
+        Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns, in this order; others are not even read."),
+    ] = None
+    schema: Annotated[dict[str, str], msgspec.Meta(description="Cast columns to these types; a misfit fails.")] = {}
+
+    def problems(self) -> Iterable[Problem]:
+        yield from inputs.problems(self.file_path)
+        given = self.columns or []
+        twice = next((n for n in given if given.count(n) > 1), None)
+        if twice is not None:
+            yield Problem("columns", f"names '{twice}' twice")
+        for column, text in self.schema.items():
+            try:
+                dtypes.parse(text)
+            except ValueError as error:
+                yield Problem(f"schema.{column}", str(error))
+
+    async def collect(self, ctx: Context) -> Frame:
+        """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""
+        return await asyncio.to_thread(self._collect, ctx)
+
+    def _collect(self, ctx: Context) -> Frame:
+        files = [_File.read(path, ctx) for path in inputs.resolved(self.file_path, ctx)]
+        ctx.collected(sum(f.rows for f in files))
+        ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
+        ctx.progress(1.0, f"{len(files)} files")
+        lf = _united(files, ctx)
+        present = lf.collect_schema().names()
+        for setting, names in (("columns", self.columns or []), ("schema", list(self.schema))):
+            for name in names:
+                if name not in present:
+                    hint = did_you_mean(name, present) or f" (there are {', '.join(present[:20])})"
+                    field = f"schema.{name}" if setting == "schema" else setting
+                    raise errors.Permanent(f"no column '{name}' in the files{hint}", step=ctx.step, field=field)
+        if self.columns is not None:
+            lf = lf.select(self.columns)
+        kept = set(self.columns or present)
+        casts = [pl.col(n).cast(dtypes.parse(text)) for n, text in self.schema.items() if n in kept]
+        return PolarsFrame(lf.with_columns(casts), ctx.folder, dear=False)
+
+
+class _File(msgspec.Struct, frozen=True):
+    path: Path
+    schema: pl.Schema
+    rows: int
+
+    @classmethod
+    def read(cls, path: Path, ctx: Context) -> _File:
+        """Look at the footer; nothing else is read."""
+        lf = pl.scan_parquet(path, glob=False)
+        try:
+            return cls(path, lf.collect_schema(), int(lf.select(pl.len()).collect().item()))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            said = str(error).split("\n\n", 1)[0].replace(str(path), path.name)
+            raise errors.Permanent(
+                f"{path.name}: this is not a Parquet file that can be read ({said})", step=ctx.step, field="file_path"
+            ) from None
+
+
+def _united(files: list[_File], ctx: Context) -> pl.LazyFrame:
+    first = files[0].schema
+    if all(f.schema == first for f in files):
+        return pl.scan_parquet([f.path for f in files], glob=False)
+    types: dict[str, pl.DataType] = {}
+    homes: dict[str, str] = {}
+    for file in files:
+        for name, dtype in file.schema.items():
+            known = types.get(name)
+            types[name] = dtype if known is None else _wider(known, dtype)
+            if types[name] == pl.String and pl.String not in (known, dtype):
+                raise errors.Permanent(
+                    f"column '{name}' is {dtypes.name_of(known or dtype)} in {homes[name]} and {dtypes.name_of(dtype)} "
+                    f"in {file.path.name}, which no type holds; read them with two collectors",
+                    step=ctx.step, field="file_path",
+                )  # fmt: skip
+            homes.setdefault(name, file.path.name)
+    scans = []
+    for file in files:
+        columns = [pl.col(n).cast(t) if n in file.schema else pl.lit(None, dtype=t).alias(n) for n, t in types.items()]
+        scans.append(pl.scan_parquet(file.path, glob=False).select(columns))
+    return pl.concat(scans)
+
+
+def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    both = (one, other)
+    if all(isinstance(d, pl.Date | pl.Datetime) for d in both) and one != other:
+        zones = {d.time_zone for d in both if isinstance(d, pl.Datetime)}
+        return pl.Datetime("us", zones.pop()) if len(zones) == 1 else pl.String()
+    if pl.String in both and any(isinstance(d, pl.Categorical | pl.Enum) for d in both):
+        return pl.String()
+    return unite(one, other)

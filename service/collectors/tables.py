@@ -1,0 +1,99 @@
+"""HTML tables as rows: the header's names, cells that span columns and rows repeated in each of them."""
+
+from __future__ import annotations
+
+from selectolax.lexbor import LexborNode
+
+from service.collectors import markup
+
+MAX_COLUMNS = 2000
+Cells = list[str | None]
+_Reaching = dict[int, tuple[int, str]]
+"""By column: into how many more rows a cell reaches, and what it says."""
+
+
+def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
+    """The columns' names and the rows of a table, without the rows of tables inside it and of its footer.
+
+    The header is what ``thead`` holds, else the first row; several rows of it are joined. Every row has a cell for
+    each name, None where the table has none.
+    """
+    rows = [row for row in table.css("tr") if _nearest(row, "table") == table.mem_id]
+    in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
+    body = [
+        r for r, head in zip(rows, in_head, strict=True) if not head and _nearest(r, "tfoot", until="table") is None
+    ]
+    heads = [r for r, head in zip(rows, in_head, strict=True) if head]
+    if not heads:
+        heads, body = body[:1], body[1:]
+    header, data = _grid(heads), _grid(body)
+    width = max((len(row) for row in (*header, *data)), default=0)
+    names = _names(header, width)
+    return names, [row + [None] * (width - len(row)) for row in data]
+
+
+def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None:
+    """The closest element of that kind around ``node``, as its identity; None past ``until`` or where there is none."""
+    here = node.parent
+    while here is not None:
+        if here.tag == tag:
+            return here.mem_id
+        if here.tag == until:
+            return None
+        here = here.parent
+    return None
+
+
+def _grid(rows: list[LexborNode]) -> list[Cells]:
+    grid: list[Cells] = []
+    above: _Reaching = {}
+    for row in rows:
+        cells: Cells = []
+        below: _Reaching = {}
+        for cell in row.iter():
+            if cell.tag not in ("td", "th"):
+                continue
+            _fill(cells, above, below)
+            said = markup.text(cell)
+            across, down = _span(cell, "colspan"), _span(cell, "rowspan")
+            for _ in range(min(across, MAX_COLUMNS - len(cells))):
+                if down > 1:
+                    below[len(cells)] = (down - 1, said)
+                cells.append(said)
+        above = {column: cell for column, cell in above.items() if column >= len(cells)}  # others were overlapped
+        while above:  # what reaches down to the right of this row's own cells
+            _fill(cells, above, below)
+            if above:
+                cells.append(None)
+        grid.append(cells)
+        above = below
+    return grid
+
+
+def _fill(cells: Cells, above: _Reaching, below: _Reaching) -> None:
+    """Take over what reaches down from the rows above, at the place that is next."""
+    while len(cells) in above:
+        left, said = above.pop(len(cells))
+        if left > 1:
+            below[len(cells)] = (left - 1, said)
+        cells.append(said)
+
+
+def _span(cell: LexborNode, name: str) -> int:
+    given = (cell.attributes.get(name) or "").strip()
+    return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 6 else 1
+
+
+def _names(header: list[Cells], width: int) -> list[str]:
+    names: list[str] = []
+    taken: set[str] = set()
+    for index in range(width):
+        parts = [row[index] for row in header if index < len(row) and row[index]]
+        name = " ".join(dict.fromkeys(p for p in parts if p)) or f"column_{index + 1}"
+        unique, number = name, 1
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        names.append(unique)
+    return names

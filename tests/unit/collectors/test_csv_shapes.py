@@ -1,0 +1,172 @@
+"""CSV files of the wrong shape: found wherever they are, named by line, or left out and counted; never lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.collectors import exact
+from service.collectors.survey import Dialect, survey
+from service.kit import errors
+from tests.unit.collectors.test_csv import FILE, read
+
+STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'a,b\n1,"x"\n2\n3,"z"\n', "line 3: 1 field where 2 are expected"),
+        (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),
+        (b'a,b\n1,"x, y"\n2\n3,4,5\n', "line 3: 1 field where 2 are expected"),
+        (b"a,b\r1,x\n2,y\r3,z\n", "line 1: a carriage return inside a field that is not quoted"),
+        (b"a,b\n1,x\r\n2,y\rz\n", "line 3: a carriage return"),
+        (b'# "\na,b\n1\n', "line 3: 1 field"),
+        (STRAY, "line 2: a quote inside a field that is not quoted; where quotes are plain text, set quote_char"),
+    ],
+)
+def test_the_line_is_named(body: bytes, said: str, tmp_path: Path) -> None:
+    config = {"comment_prefix": "#"} if body.startswith(b"#") else {}
+    with pytest.raises(Exception, match=said) as caught:  # the last of them when the plan is executed
+        read(tmp_path, body, **config)
+    assert isinstance(caught.value, errors.Permanent) or body is STRAY
+
+
+def test_a_carriage_return_inside_quotes_is_text(tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, b'a,b\n1,"x\ry"\n2,z\n')
+    assert rows.rows() == [(1, "x\ry"), (2, "z")]
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b"a,b\n\n1,x\n\n\n2,y\n", [(1, "x"), (2, "y")]),
+        (b"a,b\r\n1,x\r\n\r\n2,y\r\n", [(1, "x"), (2, "y")]),
+        (b'a,b\n1,"x\n\ny"\n\n2,z\n', [(1, "x\n\ny"), (2, "z")]),
+        (b"a\n1\n\n2\n", [(1,), (None,), (2,)]),
+        (b"a,b\n1,x\n,\n2,y\n", [(1, "x"), (None, None), (2, "y")]),
+    ],
+)
+def test_empty_lines_are_no_rows_where_there_are_columns(body: bytes, wanted: list[object], tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, body)
+    assert rows.rows() == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "lines"),
+    [
+        (b"a,b\n1,x\n2\n3,y\n4,5,6\n5,z\n", [1, 3, 5], [3, 5]),
+        (b'a,b\n1,"x"\n2,"y"z\n3,"q"\n', [1, 3], [3]),
+        (b'a,b\n1,x\n2,"open\n3,y\n4,z\n', [1, 3, 4], [3]),
+        (b'a,b\n1,x\n2,"open\n3,"y"\n4,"z"\n', [1, 3, 4], [3]),
+        (STRAY, [3], [2, 3]),
+        (b"a,b\n1,x\n\n2,y\n", [1, 2], []),
+        (b'report\na,b\n#"\n1,x\n2\n', [1], [5]),
+        (b"a,b\n1,x\n2,y", [1, 2], []),
+    ],
+)
+def test_malformed_rows_are_left_out_and_counted(
+    body: bytes, wanted: list[int], lines: list[int], tmp_path: Path
+) -> None:
+    config = {"skip_rows": 1, "comment_prefix": "#"} if body.startswith(b"report") else {}
+    rows, ctx = read(tmp_path, body, on_malformed="skip", **config)
+    assert rows["a"].to_list() == wanted
+    assert [w["code"] for w in ctx.warnings] == (["malformed_rows"] if lines else [])
+    for warning in ctx.warnings:
+        assert [row["line"] for row in warning["details"]["first"]] == lines
+        assert warning["details"]["count"] == len(lines)
+        assert f"line {lines[0]}" in warning["message"]
+
+
+def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    body = b'a,b\n1,x\n2\n3,"y"z\n\xff,"q",\n4,w\n'
+    rows, ctx = read(tmp_path, body, on_malformed="quarantine")
+    assert rows["a"].to_list() == [1, 4]
+    (rejected,) = ctx.rejected
+    assert (rejected.rows, rejected.file) == (3, "quarantine-collectors-0-1.parquet")
+    kept = pl.read_parquet(ctx.folder / str(rejected.file))
+    assert kept["_line"].to_list() == [3, 4, 5]
+    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",']
+    assert kept["_rules"][0].to_list() == ["malformed: 1 field where 2 are expected"]
+    assert kept["_file"].unique().to_list() == [FILE]
+    assert "are kept in quarantine" in ctx.warnings[0]["message"]
+
+
+def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> None:
+    files = {"1.csv": b"top\na,b\n1,x\n2\n", "2.csv": b"top\na,b\n3,y\n"}
+    rows, ctx = read(tmp_path, files, file_path="*.csv", skip_rows=1, on_malformed="skip")
+    assert rows["a"].to_list() == [1, 3]
+    assert len(ctx.warnings) == 1
+
+
+def test_a_preamble_and_a_header_of_any_length(tmp_path: Path) -> None:
+    names = [f"column_number_{i}" for i in range(2_000)]
+    body = ("x" * 150 + "\n") * 9_000 + ",".join(names) + "\n" + (",".join("7" for _ in names) + "\n") * 60
+    rows, _ = read(tmp_path, body, skip_rows=9_000, infer_rows=10)
+    assert rows.shape == (60, 2_000)
+    assert rows.columns == names
+
+
+def test_a_field_of_many_megabytes(tmp_path: Path) -> None:
+    huge = 'text, with ""quotes"" and\nlines ' * 400_000
+    rows, _ = read(tmp_path, f'a,b\n1,"{huge}"\n2,y\n')
+    assert rows.rows() == [(1, huge.replace('""', '"')), (2, "y")]
+
+
+CELL = st.sampled_from(["", "x", "ö", "a,b", "a\nb", 'say "hi"', "\r\n", "1"])
+ROWS = st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=7)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from([0, 1]))
+def test_the_survey_counts_what_there_is(
+    rows: list[list[str]], eol: str, last: bool, quoting: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=eol, quoting=quoting).writerows(rows)
+    path = tmp_path_factory.mktemp("survey") / FILE
+    text = out.getvalue()
+    path.write_bytes((text if last else text.removesuffix(eol)).encode())
+    found = survey(path, Dialect(), 100)
+    assert (found.lines, found.torn) == (len(rows), False)
+    assert found.separators == sum(len(row) - 1 for row in rows)
+    records = list(exact.records(path, Dialect(), b"\n"))
+    assert [r.fault is None for r in records] == [len(r) == len(rows[0]) for r in rows]
+
+
+def test_pieces_are_cut_where_nothing_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"a,b\n" + b'1,"x,\n""y"", z"\n2,\n' * 200
+    (tmp_path / FILE).write_bytes(body)
+    for size in (7, 16, 33, 64, 1000):
+        monkeypatch.setattr("service.collectors.survey._PIECE", size)
+        found = survey(tmp_path / FILE, Dialect(), 100)
+        assert (found.lines, found.separators, found.torn) == (401, 401, False)
+        commented = survey(tmp_path / FILE, Dialect(comment=b"2"), 100)
+        assert (commented.lines, commented.separators) == (201, 201)
+
+
+def test_collecting_needs_little_memory_whatever_the_size(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("wb") as file:
+        file.write(b"a,b,c\n")
+        for _ in range(300):
+            file.write(b'1,some text of a row,"quoted, text"\n' * 10_000)
+    code = (
+        "import sys; from pathlib import Path; from service.collectors.survey import *\n"
+        "held = lambda: int(next(x for x in open('/proc/self/status') if x.startswith('VmHWM')).split()[1]) // 1024\n"
+        "survey(Path(sys.argv[2]), Dialect(), 100); before = held()\n"
+        "found = survey(Path(sys.argv[1]), Dialect(), 1000)\n"
+        "assert (found.lines, found.separators) == (3_000_001, 6_000_002), found\n"
+        "assert held() - before < 64, held() - before\n"
+    )
+    (tmp_path / "small.csv").write_bytes(b"a,b,c\n1,2,3\n")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    subprocess.run([sys.executable, "-c", code, tmp_path / FILE, tmp_path / "small.csv"], check=True, env=env)

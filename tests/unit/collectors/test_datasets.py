@@ -1,0 +1,202 @@
+"""The parquet, json and pipeline collectors on real files."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from service.collectors import json as json_collector
+from service.collectors.json import JsonCollector
+from service.collectors.parquet import ParquetCollector
+from service.collectors.stored import PipelineCollector
+from service.kit import errors
+from service.steps.collector import Collector, Upstream
+from service.steps.context import Context, Stored
+from service.steps.files import Files
+from service.steps.polars_frame import PolarsFrame
+from tests.unit.steps.site import context
+
+KINDS = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
+
+
+def collector(kind: str, **config: Any) -> Collector:
+    return msgspec.convert({"type": kind, **config}, KINDS[kind])
+
+
+def surroundings(tmp_path: Path, files: Mapping[str, bytes] = {}) -> Context:
+    uploads, staging = tmp_path / "uploads", tmp_path / "staging"
+    uploads.mkdir(exist_ok=True)
+    staging.mkdir(exist_ok=True)
+    for name, body in files.items():
+        (uploads / name).write_bytes(body)
+    return context(staging, files=Files((uploads,)))
+
+
+def rows(ctx: Context, kind: str, **config: Any) -> pl.DataFrame:
+    counted: list[int] = []
+    ctx.on_rows = counted.append
+    chosen = collector(kind, **config)
+    assert list(chosen.problems()) == []
+    frame = asyncio.run(chosen.collect(ctx))
+    assert isinstance(frame, PolarsFrame)
+    found = frame.lazy.collect(engine="streaming")
+    assert sum(counted) == found.height
+    return found
+
+
+def refusal(ctx: Context, kind: str, **config: Any) -> errors.Permanent:
+    with pytest.raises(errors.Permanent) as caught:
+        rows(ctx, kind, **config)
+    assert caught.value.details["step"] == "collectors[0]"
+    return caught.value
+
+
+def parquet(folder: Path, **files: pl.DataFrame) -> Context:
+    ctx = surroundings(folder)
+    for name, frame in files.items():
+        frame.write_parquet(folder / "uploads" / f"{name}.parquet")
+    return ctx
+
+
+def test_parquet_files_unite_by_name(tmp_path: Path) -> None:
+    ctx = parquet(
+        tmp_path,
+        a=pl.DataFrame({"id": [1, 2], "at": [date(2026, 1, 1), None]}),
+        b=pl.DataFrame({"x": ["q"], "id": [2.5], "at": [datetime(2026, 1, 2, 3)]}),
+    )
+    found = rows(ctx, "parquet", file_path="*.parquet")
+    assert found.rows() == [
+        (1.0, datetime(2026, 1, 1), None), (2.0, None, None), (2.5, datetime(2026, 1, 2, 3), "q"),
+    ]  # fmt: skip
+    assert ctx.evidence == {"files": 2, "rows": 3}
+    assert rows(ctx, "parquet", file_path="a.parquet", columns=["at"], schema={"at": "string"}).rows()[0] == (
+        "2026-01-01",
+    )
+
+
+def test_parquet_columns_that_nothing_holds_are_named(tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, a=pl.DataFrame({"id": [1]}), b=pl.DataFrame({"id": [date(2026, 1, 1)]}))
+    error = refusal(ctx, "parquet", file_path="*.parquet")
+    assert "'id' is int64 in a.parquet and date in b.parquet" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "config", "said"),
+    [
+        (b"not parquet", {}, "x.parquet: this is not a Parquet file"),
+        (b"", {}, "x.parquet: this is not a Parquet file"),
+        (b"PAR1" + bytes(40) + b"PAR1", {}, "x.parquet: this is not a Parquet file"),
+        (None, {"columns": ["idd"]}, "no column 'idd' in the files; did you mean 'id'"),
+        (None, {"schema": {"nix": "int64"}}, "no column 'nix'"),
+    ],
+)
+def test_parquet_refusals(body: bytes | None, config: dict[str, Any], said: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, x=pl.DataFrame({"id": [1]}))
+    if body is not None:
+        (tmp_path / "uploads" / "x.parquet").write_bytes(body)
+    error = refusal(ctx, "parquet", file_path="x.parquet", **config)
+    assert said in error.message
+    assert str(tmp_path) not in error.message
+
+
+LINES = b'{"id": 1, "a": {"b": "x"}}\n\n{"id": 2.5, "t": [1]}\r\n{"id": 3}'
+
+
+@pytest.mark.parametrize(
+    ("body", "config"),
+    [
+        (b'[{"id": 1, "a": {"b": "x"}}, {"id": 2.5, "t": [1]}, {"id": 3}]', {}),
+        (b' {"n": 3, "rows": [{"id": 1, "a": {"b": "x"}}, {"id": 2.5, "t": [1]}, {"id": 3}]}', {}),
+        (b'{"d": {"r": [{"id": 1, "a": {"b": "x"}}, {"id": 2.5, "t": [1]}, {"id": 3}]}}', {"records_path": "d.r"}),
+        (LINES, {}),
+        (LINES, {"format": "lines"}),
+        (b"\xef\xbb\xbf" + LINES + b"\n", {}),
+        (gzip.compress(LINES), {}),
+        (pa.compress(LINES, codec="zstd", asbytes=True), {}),
+        (LINES.decode().encode("utf-16"), {}),
+        (LINES.decode().encode("utf-16-le"), {"encoding": "utf-16-le"}),
+    ],
+)
+def test_every_form_of_json(body: bytes, config: dict[str, Any], tmp_path: Path) -> None:
+    found = rows(surroundings(tmp_path, {"x.json": body}), "json", file_path="x.json", **config)
+    assert found.select("id", "a_b", "t").rows() == [(1.0, "x", None), (2.5, None, [1]), (3.0, None, None)]
+
+
+def test_one_object_is_one_record_and_lines_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = surroundings(tmp_path, {"one.json": b'{\n "id": 1,\n "tags": ["a"]\n}', "line.json": b'{"id": 2}\n'})
+    assert rows(ctx, "json", file_path=["one.json", "line.json"], schema={"id": "string"})["id"].to_list() == ["1", "2"]
+    monkeypatch.setattr(json_collector, "BATCH_BYTES", 50)
+    body = "".join(json.dumps({"n": n, "pad": "x" * (n % 70)}) + "\n" for n in range(300)).encode()
+    ctx = surroundings(tmp_path, {"many.json": body})
+    assert rows(ctx, "json", file_path="many.json")["n"].to_list() == list(range(300))
+    assert len(list(ctx.folder.glob("spool-*.parquet"))) > 20
+
+
+@pytest.mark.parametrize(
+    ("body", "config", "said"),
+    [
+        (b'{"id": 1}\n{"id": 2\n{"id": 3}\n', {}, "x.json: line 2: not a JSON object"),
+        (b'{"id": 1}\n[2]\n', {}, "x.json: line 2: not a JSON object"),
+        (b'\n{"id": 1}\n\n7\n', {"format": "lines"}, "x.json: line 4: not a JSON object"),
+        (b'{"a": [{"x": 1}], "b": [{"x": 1}]}', {}, "several arrays (a, b)"),
+        (b"[1, 2]", {}, "record 0 is a number"),
+        (b"", {}, "empty, not JSON"),
+        (b"{", {}, "not valid JSON"),
+        (b'{"a": 1}', {"records_path": "b"}, "nothing at 'b'"),
+        (b"PK\x03\x04", {}, "a zip archive"),
+        (b'{"a": "\xff"}\n{"a": 1}\n', {"encoding": "ascii"}, "not valid ascii"),
+    ],
+)
+def test_json_refusals_name_file_and_line(body: bytes, config: dict[str, Any], said: str, tmp_path: Path) -> None:
+    error = refusal(surroundings(tmp_path, {"x.json": body}), "json", file_path="x.json", **config)
+    assert said in error.message
+
+
+def test_json_documents_are_bounded_and_empty_ones_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = surroundings(tmp_path, {"x.json": b"[]", "y.json": b'[{"id": 1}]'})
+    assert rows(ctx, "json", file_path="*.json").rows() == [(1,)]
+    assert [w["code"] for w in ctx.warnings] == ["empty_file"]
+    monkeypatch.setattr(json_collector, "MAX_DOCUMENT_BYTES", 5)
+    assert "one object a line" in refusal(ctx, "json", file_path="y.json").message
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "field"),
+    [
+        ("parquet", {"file_path": "s3://b/k"}, "file_path"),
+        ("parquet", {"file_path": ["a", "~/b"]}, "file_path[1]"),
+        ("parquet", {"file_path": "a", "columns": ["x", "x"]}, "columns"),
+        ("parquet", {"file_path": "a", "schema": {"x": "int65"}}, "schema.x"),
+        ("json", {"file_path": "a", "format": "lines", "records_path": "x"}, "records_path"),
+        ("json", {"file_path": "a", "encoding": "klingon"}, "encoding"),
+        ("json", {"file_path": "a", "schema": {"x": "int65"}}, "schema.x"),
+    ],
+)
+def test_problems(kind: str, config: dict[str, Any], field: str) -> None:
+    assert [p.field for p in collector(kind, **config).problems()] == [field]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples(kind: str) -> None:
+    assert list(msgspec.convert(KINDS[kind].EXAMPLE, KINDS[kind]).problems()) == []
+
+
+def test_a_stored_version_is_scanned_as_it_lies(tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, a=pl.DataFrame({"id": [1, 2]}), b=pl.DataFrame({"id": [3]}))
+    parts = tuple(tmp_path / "uploads" / f"{n}.parquet" for n in "ab")
+    ctx.stored = Stored("orders", 4, parts, 3)
+    assert collector("pipeline", name="orders", version=4).upstream() == Upstream("orders", 4)
+    assert rows(ctx, "pipeline", name="orders")["id"].to_list() == [1, 2, 3]
+    assert ctx.evidence == {"pipeline": "orders", "version": 4, "files": 2}
+    ctx.stored = None
+    assert "no stored version of 'orders'" in refusal(ctx, "pipeline", name="orders").message

@@ -1,0 +1,258 @@
+"""How the web collector moves: next pages, robots.txt, politeness, pages at once; and what it takes: lists, tables."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from service.collectors import markup, tables
+from service.kit import errors
+from service.steps.context import Context
+from service.steps.polars_frame import PolarsFrame
+from tests.unit.collectors.test_web import collector
+from tests.unit.steps.site import Hit, Reply, Site, context, serving
+
+ROWS = {"container": "p", "n": "b"}
+Pages = dict[str, str] | Callable[[Hit], Reply]
+
+
+def answering(pages: Pages) -> Callable[[Hit], Reply]:
+    if callable(pages):
+        return pages
+    return lambda hit: Reply(pages[hit.target].encode()) if hit.target in pages else Reply(b"no", 404)
+
+
+def crawl(
+    pages: Pages, folder: Path, start: str | list[str] = "/1", **config: Any
+) -> tuple[pl.DataFrame, Site, Context]:
+    ctx = context(folder)
+    config.setdefault("css_selectors", {} if "table" in config else ROWS)
+    with serving(answering(pages)) as site:
+        url = site.address + start if isinstance(start, str) else [site.address + s for s in start]
+        settings = collector(url=url, retry={"max_attempts": 2, "initial_delay_seconds": 0}, **config)
+        assert list(settings.problems()) == []
+        frame = asyncio.run(settings.collect(ctx))
+    assert isinstance(frame, PolarsFrame)
+    return frame.lazy.collect(engine="streaming"), site, ctx
+
+
+def refusal(pages: Pages, folder: Path, **more: Any) -> errors.StepError:
+    with pytest.raises(errors.StepError) as caught:
+        crawl(pages, folder, **more)
+    return caught.value
+
+
+def chain(n: int, to: str) -> str:
+    return f"<p><b>{n}</b></p><a class=next href='{to}'>next</a>"
+
+
+def test_the_next_page_is_followed_to_the_end(tmp_path: Path) -> None:
+    pages = {"/1": chain(1, "2?x=1#top"), "/2?x=1": chain(2, "/3"), "/3": "<p><b>3</b></p>"}
+    found, site, ctx = crawl(pages, tmp_path, next_page="a.next")
+    assert found["n"].to_list() == ["1", "2", "3"]
+    assert [hit.target for hit in site.hits] == ["/robots.txt", "/1", "/2?x=1", "/3"]
+    assert ctx.evidence["pages"] == 3
+    assert ctx.evidence["stop_reason"] == "no_next"
+    found, _, ctx = crawl(pages, tmp_path, next_page="a.next@href", max_pages=2)
+    assert (found["n"].to_list(), ctx.evidence["stop_reason"]) == (["1", "2"], "max_pages")
+
+
+@pytest.mark.parametrize("to", ["/1", "/2", "#", "/2#again"])
+def test_pages_that_lead_back_end_with_a_warning(to: str, tmp_path: Path) -> None:
+    pages = {"/1": chain(1, "/2"), "/2": chain(2, to)}
+    found, _, ctx = crawl(pages, tmp_path, next_page="a.next")
+    assert found["n"].to_list() == ["1", "2"]
+    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
+    assert ctx.evidence["stop_reason"] == "repeated_page"
+
+
+@pytest.mark.parametrize("to", ["javascript:more()", "mailto:a@b", "ftp://x/y", "http://u:p@127.0.0.1/"])
+def test_links_that_are_no_pages_end_it(to: str, tmp_path: Path) -> None:
+    found, _, _ = crawl({"/1": chain(1, to)}, tmp_path, next_page="a.next")
+    assert found["n"].to_list() == ["1"]
+
+
+def test_the_next_page_on_another_host_gets_no_headers(tmp_path: Path) -> None:
+    with serving(answering({"/2": "<p><b>2</b></p>"})) as other:
+        pages = {"/1": chain(1, f"{other.address}/2")}
+        found, site, _ = crawl(pages, tmp_path, next_page="a.next", headers={"X-Key": "k"})
+        assert found["n"].to_list() == ["1", "2"]
+        assert site.hits[-1].headers["x-key"] == "k"
+        assert all("x-key" not in hit.headers for hit in other.hits)
+    with pytest.raises(errors.Permanent, match="refused"):
+        crawl({"/1": chain(1, "http://169.254.169.254/latest")}, tmp_path, next_page="a.next")
+
+
+@pytest.mark.parametrize(
+    ("robots", "allowed"),
+    [
+        ("User-agent: *\nDisallow: /", False),
+        ("User-agent: *\nDisallow: /\nAllow: /1", True),
+        ("User-agent: penstock\nDisallow: /1\n\nUser-agent: *\nAllow: /", False),
+        ("User-agent: other\nDisallow: /", True),
+        ("User-agent: *\nDisallow: /*1$", False),
+        ("", True),
+    ],
+)
+def test_robots_are_kept_to(robots: str, allowed: bool, tmp_path: Path) -> None:
+    pages = {"/robots.txt": robots, "/1": "<p><b>1</b></p>"}
+    if allowed:
+        assert crawl(pages, tmp_path)[0].height == 1
+        return
+    error = refusal(pages, tmp_path)
+    assert "robots.txt does not allow" in error.message
+    assert error.details["field"] == "respect_robots"
+    found, site, _ = crawl(pages, tmp_path, respect_robots=False)
+    assert (found.height, [h.path for h in site.hits]) == (1, ["/1"])
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False), (503, False)])
+def test_robots_that_cannot_be_read(status: int, allowed: bool, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        return Reply(b"Disallow: /", status) if hit.path == "/robots.txt" else Reply(b"<p><b>1</b></p>")
+
+    if allowed:
+        assert crawl(answer, tmp_path)[0].height == 1
+    else:
+        assert "/robots.txt" in refusal(answer, tmp_path).message
+
+
+def test_the_delay_of_the_site_and_our_own_are_kept(tmp_path: Path) -> None:
+    pages = {f"/{i}": f"<p><b>{i}</b></p>" for i in range(4)}
+    for robots, config in (("User-agent: *\nCrawl-delay: 0.08", {}), ("", {"delay_seconds": 0.08})):
+        began = time.perf_counter()
+        found, _, _ = crawl({**pages, "/robots.txt": robots}, tmp_path, start=list(pages), concurrency=4, **config)
+        assert time.perf_counter() - began >= 0.08 * 3
+        assert found["n"].to_list() == ["0", "1", "2", "3"]
+
+
+def test_pages_of_a_list_are_fetched_at_once_and_kept_in_order(tmp_path: Path) -> None:
+    together = threading.Barrier(3, timeout=5)
+
+    def answer(hit: Hit) -> Reply:
+        if hit.path == "/robots.txt":
+            return Reply(b"", 404)
+        together.wait()  # three requests must be on their way at the same time
+        return Reply(f"<p><b>{hit.path[1:]}</b></p>".encode())
+
+    found, _, _ = crawl(answer, tmp_path, start=[f"/{i}" for i in range(9)], concurrency=3)
+    assert found["n"].to_list() == [str(i) for i in range(9)]
+
+
+def test_one_page_that_fails_fails_the_run(tmp_path: Path) -> None:
+    pages = {f"/{i}": "<p><b>x</b></p>" for i in (0, 2, 3)}
+    assert "404" in refusal(pages, tmp_path, start=[f"/{i}" for i in range(4)], concurrency=4).message
+
+
+def test_many_patterns_and_attributes(tmp_path: Path) -> None:
+    page = "<p>Price: 12,50 EUR <a href=/a>x</a><a href=b>y</a><i></i></p><p>free</p>"
+    fields = {
+        "container": "p",
+        "links": {"selector": "a", "attribute": "href", "many": True},
+        "price": {"selector": "", "pattern": r"(\d+,\d+)"},
+        "word": {"pattern": r"[A-Z]\w+"},
+    }
+    found, site, _ = crawl({"/1": page}, tmp_path, css_selectors=fields)
+    assert found.schema == {"links": pl.List(pl.String), "price": pl.String, "word": pl.String}
+    assert found.rows() == [([site.address + "/a", site.address + "/b"], "12,50", "Price"), ([], None, None)]
+    required = {"container": "p", "price": {"pattern": r"\d+", "required": True}}
+    assert "row 2 has no 'price'" in refusal({"/1": page}, tmp_path, css_selectors=required).message
+    missing = {"container": "p", "i": {"selector": "u", "many": True, "required": True}}
+    assert "row 1 has no 'i'" in refusal({"/1": page}, tmp_path, css_selectors=missing).message
+
+
+def table(html: str) -> tuple[list[str], list[list[str | None]]]:
+    found = LexborHTMLParser(html.encode()).css_first("table")
+    assert found is not None
+    return tables.read(found)
+
+
+@pytest.mark.parametrize(
+    ("html", "names", "rows"),
+    [
+        ("<tr><th>a<th>b<tr><td>1<td> 2  x", ["a", "b"], [["1", "2 x"]]),
+        ("<thead><tr><th>a</thead><tbody><tr><td>1</tbody><tfoot><tr><td>sum</tfoot>", ["a"], [["1"]]),
+        (
+            "<thead><tr><th colspan=2>q<th rowspan=2>z<tr><th>a<th>b</thead><tr><td>1<td>2<td>3",
+            ["q a", "q b", "z"],
+            [["1", "2", "3"]],
+        ),
+        ("<tr><td>a<td>b<tr><td rowspan=2>1<td>2<tr><td>3", ["a", "b"], [["1", "2"], ["1", "3"]]),
+        ("<tr><td>a<td>b<tr><td>1<td rowspan=3>2<tr><td>3<tr><td>4", ["a", "b"], [["1", "2"], ["3", "2"], ["4", "2"]]),
+        (
+            "<tr><td>a<td>b<td>c<tr><td>1<td rowspan=2>2<td>3<tr><td colspan=3>4",
+            ["a", "b", "c"],
+            [["1", "2", "3"], ["4", "4", "4"]],
+        ),
+        (
+            "<tr><td>a<td>a<td><tr><td>1<tr><td>1<td>2<td>3<td>4",
+            ["a", "a_2", "column_3", "column_4"],
+            [["1", None, None, None], ["1", "2", "3", "4"]],
+        ),
+        ("<tr><td>a<tr><td>1<table><tr><td>inner</table>", ["a"], [["1inner"]]),
+        ("<tr><td>a<td>b<tr><td>1<td rowspan=9>2<tr>", ["a", "b"], [["1", "2"], [None, "2"]]),
+        ("<tr><th>a<tr><td colspan=x rowspan=-1>1", ["a"], [["1"]]),
+        ("", [], []),
+    ],
+)
+def test_tables(html: str, names: list[str], rows: list[list[str | None]]) -> None:
+    assert table(f"<table>{html}</table>") == (names, rows)
+
+
+def test_a_table_cannot_be_made_endless() -> None:
+    names, rows = table("<table>" + "<tr><td colspan=99999 rowspan=99999>x" * 50 + "</table>")
+    assert len(names) <= tables.MAX_COLUMNS
+    assert len(rows) == 49
+
+
+def test_tables_of_several_pages_unite_by_name(tmp_path: Path) -> None:
+    pages = {
+        "/1": "<table class=t><tr><th>a<th>b<tr><td>1<td>2</table>",
+        "/2": "<table class=t><tr><th>b<tr><td>3</table>",
+    }
+    found, _, ctx = crawl(pages, tmp_path, start=["/1", "/2"], table="table.t")
+    assert found.to_dicts() == [{"a": "1", "b": "2"}, {"a": None, "b": "3"}]
+    assert ctx.evidence["rows"] == 2
+    error = refusal(pages, tmp_path, table="table.missing")
+    assert "matches nothing" in error.message
+    assert error.details["field"] == "table"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<div>" * 20_000, "stay open"),
+        (b"<p " + b" ".join(b"a%d=1" % i for i in range(6_000)) + b">", "attributes"),
+        (b"<p><b>1</b></p>" * 40_000, None),
+        (b"<li>x" * 40_000 + b"<br><img src=x>" * 40_000, None),
+        (b'<img src="data:' + b"A" * 500_000 + b'">', None),
+    ],
+)
+def test_pages_that_would_keep_the_parser_busy_are_refused(body: bytes, said: str | None, tmp_path: Path) -> None:
+    assert (markup.hostile(body) or "none").count(said or "none") == 1
+    if said:
+        assert said in refusal(lambda hit: Reply(body), tmp_path, respect_robots=False).message
+
+
+@pytest.mark.parametrize(
+    ("config", "fields"),
+    [
+        ({"table": "t", "css_selectors": ROWS}, ["table"]),
+        ({"table": "t["}, ["table"]),
+        ({"css_selectors": ROWS, "next_page": "a["}, ["next_page"]),
+        ({"css_selectors": ROWS, "max_pages": 3}, ["max_pages"]),
+        ({"css_selectors": ROWS, "concurrency": 3}, ["concurrency"]),
+        ({"css_selectors": {"container": "p", "a": {"pattern": "("}}}, ["css_selectors.a.pattern"]),
+        ({}, ["css_selectors.container", "css_selectors"]),
+    ],
+)
+def test_problems(config: dict[str, Any], fields: list[str]) -> None:
+    assert [p.field for p in collector(url="https://a.example/", **config).problems()] == fields
