@@ -22,6 +22,7 @@ from service.api import (
     profiles,
     results,
     runs,
+    serving,
     sql,
 )
 from service.api.envelope import Envelope
@@ -37,6 +38,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *results.HANDLERS,
     *profiles.HANDLERS,
+    *serving.HANDLERS,
     *runs.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,

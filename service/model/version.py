@@ -30,7 +30,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
 
     ``quarantine`` are Parquet files of rows that were refused, with the names of the rules they broke (``_rules``),
-    their place in the data at that step (``_row``, from 1) and the step (``_step``).
+    their place in the data at that step (``_row``, from 1) and the step (``_step``). ``tape`` is the file of what the
+    steps were answered, by which they can be applied to other rows; versions of before there was one have none.
     """
 
     pipeline: str
@@ -49,6 +50,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     profiles: list[dict[str, Any]] = []
     fitted: dict[str, Any] = {}
     quarantine: list[File] = []
+    tape: File | None = None
 
 
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):

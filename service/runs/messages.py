@@ -74,6 +74,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows_collected: int
     files: list[File]
     quarantine: list[File]
+    tape: File
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]

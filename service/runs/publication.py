@@ -47,6 +47,7 @@ def publish(
         table=pipeline.table, rows=prepared.rows, bytes=size, columns=prepared.columns, files=prepared.files,
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine,
+        tape=prepared.tape,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,

@@ -11,7 +11,7 @@ from service.kit import errors
 from service.model.pipeline import Pipeline
 from service.runs.messages import Order, Prepared
 from service.runs.stage import Stage
-from service.steps import layout
+from service.steps import layout, tape
 from service.steps.frame import Frame
 from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
@@ -43,6 +43,15 @@ def quarantined(stage: Stage) -> list[File]:
     return [parquet.describe(path, rows) for path, rows in kept]
 
 
+def keep_tape(stage: Stage) -> File:
+    """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
+    path = stage.folder / layout.TAPE
+    path.write_bytes(tape.encode(stage.tape))
+    layout.flush(path)
+    path.chmod(0o444)
+    return parquet.describe(path, 0)
+
+
 def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
     """Let every storage look at what was written before it is published."""
     for index, storage in enumerate(pipeline.storage):
@@ -55,13 +64,13 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     """Write what a reader without the catalog needs to know of the version, and flush the folder."""
     folder = Path(order.allowance.folder)
     for left in folder.iterdir():
-        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine)}:
+        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine, prepared.tape)}:
             _remove(left)
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
-        "quarantine": prepared.quarantine,
+        "quarantine": prepared.quarantine, "tape": prepared.tape,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
     }  # fmt: skip
     path = folder / layout.MANIFEST
