@@ -115,7 +115,7 @@ class Stage:
     def body(self, error: errors.PenstockError) -> errors.Body:
         """The error as the caller may hear it: the step named, the path whole, no secret in it."""
         body = error.as_body()
-        details = _pathed({"step": self.step, **body.details})
+        details = _pathed({**({"step": self.step} if self.step else {}), **body.details})
         return self.hidden(msgspec.structs.replace(body, details=details))
 
     def hidden(self, value: _Value) -> _Value:
@@ -136,7 +136,7 @@ class Stage:
 def _pathed(details: dict[str, Any]) -> dict[str, Any]:
     """``field`` made absolute: steps name it relative to themselves."""
     field, step = details.get("field"), str(details.get("step", ""))
-    if isinstance(field, str) and field and step and not field.startswith((step, "combine")):
+    if isinstance(field, str) and field and step and not field.startswith((step, "combine", "records[")):
         return {**details, "field": f"{step}.{field}" if not field.startswith("[") else f"{step}{field}"}
     return details
 

@@ -225,5 +225,6 @@ def refused(error: errors.StepError) -> errors.Invalid | None:
     place = error.details.get("record")
     if place is None:
         return None
-    details = {"step": error.details.get("step"), "setting": error.details.get("field")}
+    step, setting = error.details.get("step"), error.details.get("field")
+    details = {"step": step, "setting": f"{step}.{setting}" if step and setting else setting}
     return errors.Invalid(f"records[{place}]: {error.message}", field=f"records[{place}]", **details)
