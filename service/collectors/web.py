@@ -186,6 +186,7 @@ class _Scraping:
             self._clients.put_nowait(client)
 
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
+        interval = 0.0
         if self._settings.respect_robots:
             if not await self._robots.allows(url):
                 raise self._permanent(
@@ -193,14 +194,12 @@ class _Scraping:
                     "same, set respect_robots to false",
                     "respect_robots",
                 )
-            self._slow_down(url, await self._robots.delay(url))
+            interval = await self._robots.delay(url)
         own = self._ctx.fill_all(self._settings.headers)
         accept = "text/html, application/xhtml+xml, */*;q=0.5"
-        return await self._borrowed(Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home))
-
-    def _slow_down(self, url: str, delay: float) -> None:
-        if delay > self._settings.delay_seconds:
-            http.governor(self._ctx, url).pace(delay)
+        return await self._borrowed(
+            Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home, interval=interval)
+        )
 
     async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
         """The pages of the list, in order, some of them fetched ahead."""

@@ -29,7 +29,7 @@ import service
 from service.kit import errors
 from service.steps import compression, egress, secrets
 from service.steps.context import Context
-from service.steps.governor import Governor, exhausted
+from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
@@ -132,7 +132,10 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only."""
+    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
+
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    """
 
     url: str
     method: str = "GET"
@@ -144,6 +147,7 @@ class Request:
     content_type: str = "application/json"
     home: str | None = None
     max_bytes: int | None = None
+    interval: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -211,11 +215,6 @@ class _Transport(httpx.AsyncHTTPTransport):
         )
 
 
-def governor(ctx: Context, url: str) -> Governor:
-    """The one that decides when the host of ``url`` may be asked again."""
-    return ctx.governors.setdefault(_parsed(url).host, Governor())
-
-
 @dataclass
 class Tally:
     """What a collection took: requests sent (redirects and repetitions too), repetitions, bytes of answers."""
@@ -228,8 +227,9 @@ class Tally:
 class Client:
     """Fetches, within the policy of ``ctx.network``. An async context manager.
 
-    ``timeout_seconds`` bounds one attempt, redirects and body included; ``field`` is the setting that errors name;
-    ``interval`` is the least number of seconds between two requests to one host; ``tally`` may be shared.
+    ``timeout_seconds`` bounds one attempt, redirects and body included, waiting for a turn not; ``field`` is the setting
+    that errors name; ``interval`` is the least number of seconds between two requests to one host, ``at_once`` the most
+    requests on their way to it, whoever asks (``governor``); ``tally`` may be shared.
     """
 
     def __init__(
@@ -240,12 +240,13 @@ class Client:
         retry: Retry,
         field: str,
         interval: float = 0.0,
+        at_once: int | None = None,
         tally: Tally | None = None,
         sleep: Sleep = asyncio.sleep,
         resolver: egress.Resolver = egress.resolve,
     ) -> None:
         self._ctx, self._retry, self._field, self._sleep = ctx, retry, field, sleep
-        self._timeout, self._interval = timeout_seconds, interval
+        self._timeout, self._interval, self._at_once = timeout_seconds, interval, at_once
         self.tally = tally if tally is not None else Tally()
         self._policy = egress.Policy.of(ctx.network.allowed_private_hosts)
         self._resolver = resolver
@@ -291,12 +292,8 @@ class Client:
         if self._torn:
             await self._http.aclose()
             self._http, self._torn = self._connected(), False
-        wait = governor(self._ctx, request.url).reserve(self._interval)
-        if wait > 0:
-            await self._sleep(wait)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._follow(request)
+            return await self._follow(request)
         except errors.PenstockError:
             raise
         except asyncio.CancelledError:
@@ -314,22 +311,35 @@ class Client:
         if request.params:
             url = url.copy_merge_params(list(request.params))
         home = origin(_parsed(request.home or request.url))
-        method, content = request.method, request.content
+        method, content, left = request.method, request.content, self._timeout
+        interval = max(self._interval, request.interval)
         for _ in range(MAX_REDIRECTS + 1):
             at_home = origin(url) == home
             if content is not None and not at_home:
                 raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
-            answer = await self._send(request, method, url, content, at_home)
-            if 200 <= answer.status < 300:
-                wait = exhausted(answer.headers)
-                if wait:  # let nobody ask a host again before it is ready
-                    governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
+            host = self._ctx.governors.of(url.host)
+            await host.enter(interval, self._at_once, self._sleep)
+            try:
+                async with asyncio.timeout(left) as deadline:
+                    answer = await self._send(request, method, url, content, at_home)
+                wait = self._wanted(answer)
+                if wait:  # nobody asks a host again before it is ready
+                    await host.pause(min(wait, self._retry.max_delay_seconds))
+            finally:
+                host.leave(self._at_once)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return self._judged(answer, request, method, url)
+            left = max(0.0, (deadline.when() or 0.0) - asyncio.get_running_loop().time())
             url = self._target(url, answer.headers["location"])
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, content = "GET", None
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
+
+    @staticmethod
+    def _wanted(answer: Answer) -> float | None:
+        """Seconds for which the host wants no request."""
+        delay = retry_after(answer.headers) if answer.status in STATUSES else None
+        return exhausted(answer.headers) if delay is None else delay
 
     def _target(self, url: httpx.URL, location: str) -> httpx.URL:
         target = url.join(location)
@@ -384,11 +394,9 @@ class Client:
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
-            delay = retry_after(answer.headers)
-            delay = exhausted(answer.headers) if delay is None else delay
-            if delay:
-                governor(self._ctx, str(url)).pause(min(delay, self._retry.max_delay_seconds))  # for the others too
-            raise self._error(errors.Transient, str(url), said, delay=delay, status=answer.status)
+            raise self._error(
+                errors.Transient, str(url), said, delay=self._wanted(answer), status=answer.status
+            )  # fmt: skip
         raise self._error(errors.Permanent, str(url), said, status=answer.status)
 
     def _error(self, family: Family, url: str, text: str, **details: Any) -> errors.StepError:
