@@ -227,9 +227,9 @@ class Tally:
 class Client:
     """Fetches, within the policy of ``ctx.network``. An async context manager.
 
-    ``timeout_seconds`` bounds one attempt, redirects and body included, waiting for a turn not; ``field`` is the setting
-    that errors name; ``interval`` is the least number of seconds between two requests to one host, ``at_once`` the most
-    requests on their way to it, whoever asks (``governor``); ``tally`` may be shared.
+    ``timeout_seconds`` bounds one attempt, redirects and body included, not the wait for a turn; ``field`` is the
+    setting that errors name; ``interval`` is the least number of seconds between two requests to one host, ``at_once``
+    the most requests on their way to it, whoever asks (``governor``); ``tally`` may be shared.
     """
 
     def __init__(
