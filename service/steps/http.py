@@ -4,7 +4,7 @@ Around httpx: connections through ``egress`` (checked addresses, no proxy from t
 followed by us so that each hop is checked and what the user gave (headers, authentication, its query parameters)
 goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole attempt,
 attempts counted by ``retry``. Cookies are not kept. Foreign errors become ``errors.Transient`` or
-``errors.Permanent`` once, by ``FOREIGN``. Messages name a URL without its query, and never a secret.
+``errors.Permanent`` once, by the table of ``failures``. Messages name a URL without its query, and never a secret.
 
 One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
 """
@@ -27,7 +27,7 @@ import httpx
 
 import service
 from service.kit import errors
-from service.steps import compression, egress, secrets
+from service.steps import compression, egress, failures, secrets
 from service.steps.context import Context
 from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
@@ -37,72 +37,6 @@ _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
-
-Family = type[errors.Transient] | type[errors.Permanent]
-
-FOREIGN: dict[type[Exception], tuple[Family, str]] = {
-    httpx.HTTPError: (errors.Transient, "the request failed"),
-    httpx.RequestError: (errors.Transient, "the request failed"),
-    httpx.TransportError: (errors.Transient, "the connection failed"),
-    httpx.TimeoutException: (errors.Transient, "it took too long"),
-    httpx.ConnectTimeout: (errors.Transient, "connecting took too long"),
-    httpx.ReadTimeout: (errors.Transient, "no answer came in time"),
-    httpx.WriteTimeout: (errors.Transient, "sending took too long"),
-    httpx.PoolTimeout: (errors.Transient, "no connection became free in time"),
-    httpx.NetworkError: (errors.Transient, "the connection failed"),
-    httpx.ConnectError: (errors.Transient, "no connection"),
-    httpx.ReadError: (errors.Transient, "the connection broke while reading"),
-    httpx.WriteError: (errors.Transient, "the connection broke while sending"),
-    httpx.CloseError: (errors.Transient, "the connection broke while closing"),
-    httpx.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpx.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
-    httpx.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
-    httpx.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
-    httpx.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
-    httpx.DecodingError: (errors.Permanent, "the answer cannot be decoded"),
-    httpx.TooManyRedirects: (errors.Permanent, f"more than {MAX_REDIRECTS} redirects"),
-    httpx.HTTPStatusError: (errors.Permanent, "the status is an error"),
-    httpx.InvalidURL: (errors.Permanent, "the URL is not valid"),
-    httpx.CookieConflict: (errors.Permanent, "cookies contradict each other"),
-    httpx.StreamError: (errors.Transient, "the answer was lost"),
-    httpx.StreamConsumed: (errors.Transient, "the answer was lost"),
-    httpx.StreamClosed: (errors.Transient, "the connection was closed"),
-    httpx.ResponseNotRead: (errors.Transient, "the answer was lost"),
-    httpx.RequestNotRead: (errors.Transient, "the request was lost"),
-    httpcore.TimeoutException: (errors.Transient, "it took too long"),
-    httpcore.NetworkError: (errors.Transient, "the connection failed"),
-    httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
-    httpcore.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
-    httpcore.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
-    httpcore.ConnectionNotAvailable: (errors.Transient, "no connection became free"),
-    egress.Refused: (errors.Permanent, ""),
-    compression.TooMuch: (errors.Permanent, ""),
-    compression.Unreadable: (errors.Transient, ""),
-    compression.Unsupported: (errors.Permanent, ""),
-    ssl.SSLError: (errors.Permanent, "the encrypted connection failed"),
-    TimeoutError: (errors.Transient, "the deadline (timeout_seconds) has passed"),
-    OSError: (errors.Transient, "the connection failed"),
-    UnicodeError: (errors.Permanent, "the URL or a header is not valid text"),
-}
-"""What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
-
-
-_TELLTALES = (httpx.LocalProtocolError, httpcore.LocalProtocolError, UnicodeError)
-"""Their texts show what was to be sent, header values and all."""
-
-
-def meaning(error: Exception) -> tuple[Family, str] | None:
-    """The family of a foreign error and what to say, or None where it is not one of the network's."""
-    for kind in type(error).__mro__:
-        row = FOREIGN.get(kind)
-        if row is not None:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                return errors.Permanent, "its certificate is not trusted"
-            detail = "" if isinstance(error, _TELLTALES) else str(error)
-            return row[0], f"{row[1]} ({detail})" if row[1] and detail else row[1] or detail
-    return None
-
 
 _parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
 
@@ -301,7 +235,7 @@ class Client:
             raise
         except Exception as error:
             self._torn = True
-            found = meaning(error)
+            found = failures.meaning(error)
             if found is None:
                 raise
             raise self._error(found[0], request.url, found[1]) from None
@@ -399,7 +333,7 @@ class Client:
             )  # fmt: skip
         raise self._error(errors.Permanent, str(url), said, status=answer.status)
 
-    def _error(self, family: Family, url: str, text: str, **details: Any) -> errors.StepError:
+    def _error(self, family: failures.Family, url: str, text: str, **details: Any) -> errors.StepError:
         shown = url.split("?", 1)[0].split("#", 1)[0]
         if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
             shown = "the URL"
