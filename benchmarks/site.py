@@ -26,7 +26,8 @@ _ENDED = b"\r\n\r\n"
 def record(number: int) -> str:
     """Record ``number`` as JSON."""
     paid = "true" if number % 3 else "false"
-    return f'{{"id":{number},"name":"item {number % 9973}","price":{number % 1000}.5,"paid":{paid},"shop":"s{number % 7}"}}'
+    name, price, shop = f"item {number % 9973}", f"{number % 1000}.5", f"s{number % 7}"
+    return f'{{"id":{number},"name":"{name}","price":{price},"paid":{paid},"shop":"{shop}"}}'
 
 
 def product(number: int) -> str:

@@ -13,41 +13,22 @@ from service.steps import compression, egress
 Family = type[errors.Transient] | type[errors.Permanent]
 
 FOREIGN: dict[type[Exception], tuple[Family, str]] = {
-    httpx.HTTPError: (errors.Transient, "the request failed"),
-    httpx.RequestError: (errors.Transient, "the request failed"),
-    httpx.TransportError: (errors.Transient, "the connection failed"),
-    httpx.TimeoutException: (errors.Transient, "it took too long"),
-    httpx.ConnectTimeout: (errors.Transient, "connecting took too long"),
-    httpx.ReadTimeout: (errors.Transient, "no answer came in time"),
-    httpx.WriteTimeout: (errors.Transient, "sending took too long"),
-    httpx.PoolTimeout: (errors.Transient, "no connection became free in time"),
-    httpx.NetworkError: (errors.Transient, "the connection failed"),
-    httpx.ConnectError: (errors.Transient, "no connection"),
-    httpx.ReadError: (errors.Transient, "the connection broke while reading"),
-    httpx.WriteError: (errors.Transient, "the connection broke while sending"),
-    httpx.CloseError: (errors.Transient, "the connection broke while closing"),
-    httpx.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpx.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
-    httpx.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
-    httpx.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
-    httpx.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
-    httpx.DecodingError: (errors.Permanent, "the answer cannot be decoded"),
-    httpx.TooManyRedirects: (errors.Permanent, "too many redirects"),
-    httpx.HTTPStatusError: (errors.Permanent, "the status is an error"),
-    httpx.InvalidURL: (errors.Permanent, "the URL is not valid"),
-    httpx.CookieConflict: (errors.Permanent, "cookies contradict each other"),
-    httpx.StreamError: (errors.Transient, "the answer was lost"),
-    httpx.StreamConsumed: (errors.Transient, "the answer was lost"),
-    httpx.StreamClosed: (errors.Transient, "the connection was closed"),
-    httpx.ResponseNotRead: (errors.Transient, "the answer was lost"),
-    httpx.RequestNotRead: (errors.Transient, "the request was lost"),
     httpcore.TimeoutException: (errors.Transient, "it took too long"),
+    httpcore.ConnectTimeout: (errors.Transient, "connecting took too long"),
+    httpcore.ReadTimeout: (errors.Transient, "no answer came in time"),
+    httpcore.WriteTimeout: (errors.Transient, "sending took too long"),
+    httpcore.PoolTimeout: (errors.Transient, "no connection became free in time"),
     httpcore.NetworkError: (errors.Transient, "the connection failed"),
+    httpcore.ConnectError: (errors.Transient, "no connection"),
+    httpcore.ReadError: (errors.Transient, "the connection broke while reading"),
+    httpcore.WriteError: (errors.Transient, "the connection broke while sending"),
     httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
     httpcore.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
+    httpcore.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
+    httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
     httpcore.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
     httpcore.ConnectionNotAvailable: (errors.Transient, "no connection became free"),
+    httpx.InvalidURL: (errors.Permanent, "the URL is not valid"),
     egress.Refused: (errors.Permanent, ""),
     compression.TooMuch: (errors.Permanent, ""),
     compression.Unreadable: (errors.Transient, ""),
@@ -60,7 +41,7 @@ FOREIGN: dict[type[Exception], tuple[Family, str]] = {
 """What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
 
 
-_TELLTALES = (httpx.LocalProtocolError, httpcore.LocalProtocolError, UnicodeError)
+_TELLTALES = (httpcore.LocalProtocolError, UnicodeError)
 """Their texts show what was to be sent, header values and all."""
 
 

@@ -1,9 +1,10 @@
 """The guarded HTTP client: the only way in which a step reaches the network.
 
-Around httpcore, the engine of httpx (whose own client takes as much CPU again): connections through ``egress`` (checked
-addresses, no proxy from the environment, HTTP/1.1), redirects followed by us so that each hop is checked and what the user gave (headers, authentication, its query parameters)
-goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole attempt,
-attempts counted by ``retry``. Cookies are not kept. Foreign errors become ``errors.Transient`` or
+Around httpcore, the engine of httpx (whose own client takes half as much CPU again, for what is not used here):
+connections through ``egress`` (checked addresses, no proxy from the environment, HTTP/1.1), redirects followed by us
+so that each hop is checked, waits for its host's turn, and what the user gave (headers, authentication, its query
+parameters) goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole
+attempt, attempts counted by ``retry``. There are no cookies. Foreign errors become ``errors.Transient`` or
 ``errors.Permanent`` once, by the table of ``failures``. Messages name a URL without its query, and never a secret.
 
 One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
