@@ -27,6 +27,7 @@ from service.steps.processor import Processor
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     """Makes columns: derived, of date parts, scaled, encoded. The settings apply in the order they are listed."""
 
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "transformer",
         "config": {
@@ -201,6 +202,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             wanted += encoding.questions(column, setting, schema, ctx)
         answers = self._answers(frame, early, wanted, ctx)
         fitted = {c: encoding.fitted(c, s, schema[c], answers, ctx) for c, s in settings.items()}
+        ctx.loose += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.loose]
         ctx.record("encode", {c: encoding.recorded(settings[c], fitted[c]) for c in settings})
         places: dict[str, list[pl.Expr]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]

@@ -34,10 +34,23 @@ def _nobody(_: Progress) -> None:
 
 
 class Stage:
-    """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress."""
+    """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress.
 
-    def __init__(self, allowance: Allowance, log: Any, listen: Callable[[Progress], None] = _nobody) -> None:
+    ``wanted_rows`` and ``dry`` are what contexts say of them.
+    """
+
+    def __init__(
+        self,
+        allowance: Allowance,
+        log: Any,
+        listen: Callable[[Progress], None] = _nobody,
+        *,
+        wanted_rows: int | None = None,
+        dry: bool = False,
+    ) -> None:
         self.allowance = allowance
+        self.wanted_rows, self.dry = wanted_rows, dry
+        self.loose: list[str] = []
         self.log = log
         self.step = ""
         self.rows_collected = 0
@@ -72,6 +85,7 @@ class Stage:
             network=Network(allowed_private_hosts=allowed.allowed_private_hosts), secrets=allowed.secrets,
             governors=self._governors, warnings=self.warnings, rejected=self.rejected, splits=self.splits,
             profiles=self.profiles, on_progress=progressed, log=self.log,
+            wanted_rows=self.wanted_rows, dry=self.dry, loose=self.loose,
         )  # fmt: skip
 
     def stored(self, index: int) -> Stored | None:

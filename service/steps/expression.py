@@ -92,6 +92,10 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
 )
 
 
+class NoColumn(ValueError):
+    """A column that is not there, which is certain as soon as the names of all columns are."""
+
+
 @dataclass(frozen=True)
 class Expression:
     """A checked expression: ``sql`` to run, and the columns it names in order of appearance."""
@@ -166,7 +170,7 @@ def check(text: str, known: Collection[str]) -> Expression:
 def _known(expression: Expression, known: Collection[str]) -> Expression:
     for column in expression.columns:
         if column not in known:
-            raise ValueError(f"no column '{column}' here{errors.did_you_mean(column, known)}")
+            raise NoColumn(f"no column '{column}' here{errors.did_you_mean(column, known)}")
     return expression
 
 

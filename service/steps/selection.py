@@ -7,6 +7,8 @@ is written anew from the tree, so that no other reading of the same text is ever
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import sqlglot
 from sqlglot import exp
@@ -44,6 +46,9 @@ _REFUSED_TOKENS = frozenset(
         TokenType.L_BRACE,
     }
 )
+_NO_COLUMN = re.compile(
+    r"""column "(?P<one>[^"]*)"; valid columns: \[(?P<known>.*)\]|no column named '(?P<other>.*)' found"""
+)
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
 
 
@@ -77,8 +82,16 @@ def typed(text: str, schema: pl.Schema) -> str:
     try:
         run(pl.LazyFrame(schema=schema), query).collect()
     except foreign.FOREIGN as error:
-        raise ValueError(foreign.translate(error, None).message) from error
+        raise _explained(error) from error
     return query
+
+
+def _explained(error: BaseException) -> ValueError:
+    found = _NO_COLUMN.search(str(error))
+    if found is None:
+        return ValueError(foreign.translate(error, None).message)
+    name, known = found["one"] or found["other"], re.findall(r'"([^"]*)"', found["known"] or "")
+    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known)}")
 
 
 def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:
