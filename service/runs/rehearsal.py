@@ -54,6 +54,15 @@ class Play:
     error: errors.StepError | None = None
     certain: bool = False
 
+    def text(self) -> str:
+        """The optimised plans as text, in order: one for each time that rows are read."""
+        plans = [(part.step, plan) for part in self.parts for plan in part.stages]
+        if self.frame is not None:
+            plans.append(("storage", self.frame.plan))
+        if len(plans) == 1:
+            return plans[0][1]
+        return "\n\n".join(f"-- {n}. read for {step}\n{plan}" for n, (step, plan) in enumerate(plans, 1))
+
     @property
     def likely(self) -> bool:
         """Whether the error is worth a warning: a name that is very like one that is known."""

@@ -136,6 +136,20 @@ class Stage:
         text = secrets.mask(msgspec.json.encode(value).decode(), _escaped(self.allowance.secrets.values()))
         return msgspec.json.decode(text, type=type(value))
 
+    def masked(self, content: bytes) -> bytes:
+        """JSON without any secret."""
+        if not self.allowance.secrets:
+            return content
+        return secrets.mask(content.decode(), _escaped(self.allowance.secrets.values())).encode()
+
+    def without_paths(self, text: str) -> str:
+        """``text`` with every file named as its user would, not by where it lies on this machine."""
+        allowed = self.allowance
+        parts = [str(Path(part).parents[2]) for stored in allowed.stored.values() for part in stored.parts]
+        for root in sorted({allowed.folder, *allowed.file_roots, *parts}, key=len, reverse=True):
+            text = text.replace(f"{root.rstrip('/')}/", "")
+        return text
+
     def _notice(self, progress: float, *, always: bool = False) -> None:
         now = time.monotonic()
         self._progress = max(self._progress, progress)

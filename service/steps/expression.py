@@ -15,6 +15,7 @@ a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` woul
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from service.steps import foreign
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
 MAX_DEPTH = 24
+_REMEMBERED = 512  # what one job reads several times: when it is validated, rehearsed and run
 
 _NUMBERS = """
     abs acos asin atan atan2 bitand bitor bitxor cbrt ceil ceiling cos cot degrees exp floor greatest least ln log log10
@@ -109,7 +111,8 @@ def parse(text: str) -> Expression:
     return _parse(text, FUNCTIONS)
 
 
-def _parse(text: str, functions: Collection[str]) -> Expression:
+@functools.lru_cache(_REMEMBERED)
+def _parse(text: str, functions: frozenset[str]) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the expression is longer than {MAX_LENGTH} characters")
     tokens = _tokens(text, functions)
@@ -176,6 +179,12 @@ def _known(expression: Expression, known: Collection[str]) -> Expression:
 
 def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
     """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
+    return _typed(text, tuple(schema.items()))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Expression, pl.DataType]:
+    schema = pl.Schema(columns)
     expression = check(text, schema)
     try:
         # executed over no rows: some types are only compared then, such as text with a number

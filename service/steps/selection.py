@@ -7,6 +7,7 @@ is written anew from the tree, so that no other reading of the same text is ever
 
 from __future__ import annotations
 
+import functools
 import re
 
 import polars as pl
@@ -23,6 +24,7 @@ MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
 MAX_DEPTH = 32
 TABLE = "input"
+_REMEMBERED = 64
 
 _WINDOWS = {"row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "stddev", "variance"}
 FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
@@ -52,6 +54,7 @@ _NO_COLUMN = re.compile(
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse(text: str) -> str:
     """The query as it may be run. Raises ``ValueError`` that says what may not stand there."""
     if len(text) > MAX_LENGTH:
@@ -78,7 +81,12 @@ def parse(text: str) -> str:
 
 def typed(text: str, schema: pl.Schema) -> str:
     """``parse``, and the query fits the columns. Raises ``ValueError``; reads no rows."""
-    query = parse(text)
+    return _typed(text, tuple(schema.items()))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
+    query, schema = parse(text), pl.Schema(columns)
     try:
         run(pl.LazyFrame(schema=schema), query).collect()
     except foreign.FOREIGN as error:

@@ -88,7 +88,7 @@ def test_nothing_else_can_be_reached(query: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("select d from input", "no such column"),
+        ("select d from input", "no column 'd' here"),
         ("select sum(c) from input", "not supported"),
         ('select c = "größe v" from input', "cannot compare"),
     ],
