@@ -6,6 +6,7 @@ A run, a preview and whatever else drives collectors and processors shares it; w
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,7 +149,7 @@ class Stage:
         parts = [str(Path(part).parents[2]) for stored in allowed.stored.values() for part in stored.parts]
         for root in sorted({allowed.folder, *allowed.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")
-        return text
+        return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
 
     def _notice(self, progress: float, *, always: bool = False) -> None:
         now = time.monotonic()

@@ -18,11 +18,11 @@ PER_PAGE, PAGES = 100, 50
 ORDERS = "id,city,price,day\n" + "".join(
     f"{i},{('Bern', ' Rome', 'Oslo')[i % 3]},{i % 40}.5,2026-01-{i % 28 + 1:02d}\n" for i in range(5000)
 )
+FILL = {"price": {"strategy": "mean"}}
 CLEAN: dict[str, Any] = {
     "type": "cleaner",
-    "config": {"strip_strings": True, "cast": {"day": "date"}, "filter": "price >= 1", "fill_na": {"price": "mean"}},
+    "config": {"strip_strings": True, "cast": {"day": "date"}, "filter": "price >= 1", "fill_na": FILL},
 }
-CLEAN["config"]["fill_na"] = {"price": {"strategy": "mean"}}
 
 
 def answers(hit: Hit) -> Reply:
