@@ -223,12 +223,12 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             windows.there("lag", column, lag, frame.schema, ctx)
             made = windows.lagged(column, lag)
             _all_free(ctx, f"lag.{column}", made, frame.schema)
-            frame = frame.per_group(lag.by, lag.order_by, made)
+            frame = frame.per_group(lag.groups, lag.order, made)
         for column, rolling in self.rolling.items():
             windows.there("rolling", column, rolling, frame.schema, ctx)
             made = windows.rolled(column, rolling, frame.schema[column], ctx)
             _all_free(ctx, f"rolling.{column}", made, frame.schema)
-            frame = frame.per_group(rolling.by, rolling.order_by, made)
+            frame = frame.per_group(rolling.groups, rolling.order, made)
         return frame
 
     def _arranged(self, frame: Frame, ctx: Context) -> Frame:

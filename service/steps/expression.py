@@ -16,6 +16,7 @@ a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` woul
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ from service.steps import foreign
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
 MAX_DEPTH = 24
+_UNSUPPORTED = re.compile(r"supported|unable to parse|sql parser error|invalid expression")
+_NODES = re.compile(r" \{.*|\(\w+\(.*", re.DOTALL)  # how the engine's parser shows what it has read
 _REMEMBERED = 512  # what one job reads several times: when it is validated, rehearsed and run
 
 _NUMBERS = """
@@ -132,7 +135,20 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
                 "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
             )
     columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
-    return Expression(_written(tokens), columns)
+    written = _written(tokens)
+    try:
+        pl.sql_expr(written)
+    except foreign.FOREIGN as error:
+        if unsupported(error):
+            raise ValueError(_NODES.sub("", foreign.translate(error, None).message)) from error
+    return Expression(written, columns)
+
+
+def unsupported(error: BaseException) -> bool:
+    """Whether the engine says that it does not know such SQL at all, whatever the types of the columns are."""
+    return isinstance(error, pl.exceptions.SQLInterfaceError | pl.exceptions.SQLSyntaxError) and bool(
+        _UNSUPPORTED.search(str(error))
+    )
 
 
 def aggregate(text: str) -> Expression:

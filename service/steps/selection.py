@@ -62,7 +62,13 @@ def parse(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    return tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    written = tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    try:
+        run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)
+    except foreign.FOREIGN as error:
+        if expression.unsupported(error):
+            raise ValueError(foreign.translate(error, None).message) from error
+    return written
 
 
 def typed(text: str, schema: pl.Schema) -> str:
