@@ -6,32 +6,34 @@ they can do the same again to other rows (``runs.application``).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 from service.model.pipeline import Pipeline
 from service.runs.stage import Stage
-from service.steps import tape
 from service.steps.frame import Frame
 from service.steps.recorded_frame import RecordedFrame, bare
+from service.steps.tape import Recording
+
+Each = Callable[[int, Frame], Frame]
+"""Told of every processor (its place, the frame after it); its answer goes on."""
 
 
-def process(pipeline: Pipeline, frame: Frame, stage: Stage) -> Frame:
+def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
     """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
-    stage.tape = tape.started(datetime.now(UTC), frame.schema)
+    stage.tape = Recording(frame.schema)
     for index, processor in enumerate(pipeline.processors):
         ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
         stage.enter("processing", ctx.step)
         tag = str(type(processor).__struct_config__.tag)
         ctx.now = lambda: stage.tape.now
-        recorder = tape.Recorder()
+        recorder = stage.tape.recorder(ctx.step)
         given, splits = RecordedFrame(frame, recorder), len(ctx.splits)
         with stage.timed(ctx.step):
             made = processor.apply(given, ctx)
-        frame = bare(made)
-        looked = made is given and len(ctx.splits) == splits
-        stage.tape.steps[ctx.step] = tape.Played(looked=True) if looked else recorder.played
+            if ctx.fitted:
+                stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+            recorder.looked = made is given and len(ctx.splits) == splits
+            frame = each(index, bare(made))
         ctx.progress(1.0)
-        if ctx.fitted:
-            stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
         stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame

