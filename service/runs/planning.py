@@ -173,8 +173,12 @@ def _steps(pipeline: Pipeline, play: Play | None, open_by: str | None) -> list[P
         step, tag = f"processors[{index}]", tag_of(type(processor))
         part = parts.get(step)
         if part is None:
-            said = play.error.message if play is not None and play.error is not None else None
-            steps.append(PlannedStep(step=step, type=tag, why=said or "the columns of a source are not known"))
+            said, given = "the columns of a source are not known", None
+            if play is not None and play.error is not None:
+                said = play.error.message
+                if index == len(play.parts) and open_by is None:
+                    given = steps[-1].output if steps else _listed(play.columns or pl.Schema())
+            steps.append(PlannedStep(step=step, type=tag, input=given, why=said))
             continue
         steps.append(_step(part, open_by))
         open_by = steps[-1].why

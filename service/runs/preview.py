@@ -44,6 +44,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
             return frame
 
         processed = processing.process(pipeline, frame, stage, each)
+        stage.step = "storage"
         storing.refuse_twins(processed.schema.names())
         if not isinstance(processed, PolarsFrame):
             raise errors.Permanent("the rows are not there to be shown", step=stage.step)
