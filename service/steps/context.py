@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from service.steps.files import Files
-from service.steps.governor import Governor
+from service.steps.governor import Governors
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Context:
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
     beside: Path | None = None
-    governors: dict[str, Governor] = field(default_factory=dict)
+    governors: Governors = field(default_factory=Governors)
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     wanted_rows: int | None = None
