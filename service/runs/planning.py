@@ -56,6 +56,7 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
         play: Play | None = None
         if len(told) == len(looks):
             play = rehearsal.rehearse(pipeline, told, stage.allowance, scans=[look.scan for look in looks])
+            warnings += play.ignored
             if play.error is not None and play.certain:
                 problems.append(_problem(play.error, stage))
             elif play.error is not None and (play.likely or known == "version"):
@@ -149,11 +150,10 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
         if len(told) < len(pipeline.collectors):
             return b"[]"
         play = rehearsal.rehearse(pipeline, told, stage.allowance)
-        if play.error is None:
-            return b"[]"
-        if play.certain:
+        if play.error is not None and play.certain:
             raise play.error
-        return stage.masked(msgspec.json.encode([_warning(play.error, stage)] if play.likely else []))
+        likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
+        return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def test_a_preview_fetches_what_it_needs_and_stores_nothing(served: Served, site
     assert {"name": "day", "type": "DATE", "polars_type": "Date"} in found["columns"]
     assert [s["rows"] for s in found["sources"]] == [150, 150]
     steps = {s["step"]: (s["rows_in"], s["rows_out"]) for s in found["steps"]}
+    assert steps["combine"] == (300, 150)
     assert steps["processors[0]"] == (150, found["total_rows"]) == (150, 146)
     assert found["row_count"] == len(found["data"]) == 146
     assert found["data"][0] == {
@@ -244,6 +245,12 @@ def test_a_validation_knows_the_columns_of_stored_versions(served: Served) -> No
     refused = served.json("POST", "/pipeline/validate", status=400, json=chained)["error"]
     assert refused["details"] == {"step": "processors[0]", "field": "processors[0].config.derive.double"}
     assert "did you mean 'price'?" in refused["message"]
+    lenient = {"type": "cleaner", "config": {"drop_columns": ["citi"], "missing_columns": "ignore"}}
+    chained["processors"] = [lenient]
+    for route in ("validate", "plan"):
+        (warning,) = served.json("POST", f"/pipeline/{route}", json=chained)["warnings"]
+        assert (warning["step"], warning["code"]) == ("processors[0]", "missing_column")
+    chained["processors"] = [wrong]
     wrong["config"] = {"derive": {"double": "id * 2"}}
     assert served.json("POST", "/pipeline/validate", json=chained) == {"valid": True, "warnings": []}
 
