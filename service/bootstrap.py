@@ -33,7 +33,8 @@ from service.model.version import Version
 from service.processes import child
 from service.query.engine import PRELOAD, Engine, Resolve
 from service.query.job import Resolved, Source
-from service.runs.attempt import Surroundings
+from service.runs.errands import Errands
+from service.runs.premises import Premises
 from service.runs.supervisor import Supervisor
 from service.steps.layout import Layout
 from service.steps.registry import Registry
@@ -63,6 +64,7 @@ class House:
     history: History
     supervisor: Supervisor
     engine: Engine
+    errands: Errands
 
     def source(self, name: str) -> Source:
         """The stored table of that name. Raises ``errors.Missing``."""
@@ -99,8 +101,8 @@ async def opened(
         await asyncio.to_thread(child.prepare, ["polars", "duckdb", PRELOAD, "service.runs.preload"])
         registry = await asyncio.to_thread(Registry.load)
         pipelines, history = Pipelines(store, clock), History(store)
-        around = Surroundings(settings, layout, history, registry, clock, configuration.secrets(environment))
-        supervisor = Supervisor(around, pipelines)
+        around = Premises(settings, layout, history, registry, clock, configuration.secrets(environment))
+        supervisor, errands = Supervisor(around, pipelines), Errands(around)
         engine = Engine(
             layout=layout,
             resolve=_resolver(history),
@@ -112,7 +114,7 @@ async def opened(
         )
         await supervisor.start()
         try:
-            yield House(settings, clock, registry, layout, store, pipelines, history, supervisor, engine)
+            yield House(settings, clock, registry, layout, store, pipelines, history, supervisor, engine, errands)
         finally:
             await supervisor.close()
             await engine.close()
@@ -188,6 +190,7 @@ def application(house: House, users: Users) -> Litestar:
             tokens=tokens,
             supervisor=house.supervisor,
             engine=house.engine,
+            errands=house.errands,
             source_of=source_of,
             sandbox=f"landlock {level}" if level else "none",
             workers_alive=_workers_alive,

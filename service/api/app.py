@@ -10,9 +10,23 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from service.api import auth, explorer, failures, files, gatekeeper, health, openapi, pipelines, results, runs, sql
+from service.api import (
+    auth,
+    explorer,
+    failures,
+    files,
+    gatekeeper,
+    health,
+    openapi,
+    pipelines,
+    profiles,
+    results,
+    runs,
+    sql,
+)
 from service.api.envelope import Envelope
 from service.api.gatekeeper import Gatekeeper
+from service.api.kept import Kept
 from service.api.schemas import Schemas
 from service.api.services import Services
 
@@ -22,6 +36,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *results.HANDLERS,
+    *profiles.HANDLERS,
     *runs.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,
@@ -32,7 +47,7 @@ _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *explorer.HANDLERS
 
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The application over ``services``; ``lifespan`` runs around its serving."""
-    keeper, schemas = Gatekeeper(services), Schemas(services)
+    keeper, schemas, pages = Gatekeeper(services), Schemas(services), Kept(profiles.MOST_PAGES)
     document: list[bytes] = []
 
     def _services() -> Services:
@@ -43,6 +58,9 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
 
     def _schemas() -> Schemas:
         return schemas
+
+    def _pages() -> Kept:
+        return pages
 
     def _document() -> bytes:
         if not document:
@@ -55,6 +73,7 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
             "services": Provide(_services, sync_to_thread=False),
             "gatekeeper": Provide(_keeper, sync_to_thread=False),
             "schemas": Provide(_schemas, sync_to_thread=False),
+            "pages": Provide(_pages, sync_to_thread=False),
             "openapi": Provide(_document, sync_to_thread=False),
         },
         guards=[gatekeeper.authorise],

@@ -8,6 +8,7 @@ import re
 from service.api.services import Services
 from service.catalog.pipelines import Record, missing
 from service.kit import errors
+from service.model.version import Version
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
@@ -16,6 +17,12 @@ _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 async def known(services: Services, name: str, revision: int | None = None) -> Record:
     """The pipeline of that name. Raises ``errors.Missing``, also for what cannot be a name."""
     return await asyncio.to_thread(services.pipelines.get, checked(name), revision)
+
+
+async def stored(services: Services, name: str, number: int | None = None) -> Version:
+    """A version of the pipeline of that name, the newest for None. Raises ``errors.Missing``."""
+    record = await known(services, name)
+    return await asyncio.to_thread(services.history.version, record.id, name, number)
 
 
 def checked(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from litestar import Response
@@ -29,22 +29,25 @@ FORMATS = tuple(_FORMS)
 _ENDINGS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "arrow": "arrows", "parquet": "parquet"}
 
 
-def format_of(request: Asked, wanted: str | None) -> str:
-    """The format that ``format=`` or else Accept asks for. Raises ``errors.NotAcceptable``."""
+def format_of(request: Asked, wanted: str | None, forms: Mapping[str, tuple[str, ...]] = _FORMS) -> str:
+    """The format that ``format=`` or else Accept asks for; ``forms`` are those that there are, with their types.
+
+    Raises ``errors.NotAcceptable``.
+    """
     if wanted is not None:
-        if wanted not in _FORMS:
-            hint = errors.did_you_mean(wanted, FORMATS)
-            raise errors.NotAcceptable(f"there is no format '{wanted}'{hint}; one of {', '.join(FORMATS)}")
+        if wanted not in forms:
+            hint = errors.did_you_mean(wanted, forms)
+            raise errors.NotAcceptable(f"there is no format '{wanted}'{hint}; one of {', '.join(forms)}")
         return wanted
     accept = request.headers.get("accept") or "*/*"
     best, chosen = 0.0, None
     for part in accept.split(","):
         kind, quality = _preference(part)
-        name = _named(kind)
+        name = _named(kind, forms)
         if name is not None and quality > best:
             best, chosen = quality, name
     if chosen is None:
-        raise errors.NotAcceptable(f"Accept names none of the formats that there are: {', '.join(FORMATS)}")
+        raise errors.NotAcceptable(f"Accept names none of the formats that there are: {', '.join(forms)}")
     return chosen
 
 
@@ -58,12 +61,12 @@ def _preference(part: str) -> tuple[str, float]:
     return kind, 1.0
 
 
-def _named(kind: str) -> str | None:
+def _named(kind: str, forms: Mapping[str, tuple[str, ...]]) -> str | None:
     if kind in ("*/*", "application/*"):
         return "json"
     if kind == "text/*":
-        return "csv"
-    return next((name for name, kinds in _FORMS.items() if kind in kinds), None)
+        return next((name for name, kinds in forms.items() if kinds[0].startswith("text/")), None)
+    return next((name for name, kinds in forms.items() if kind in kinds), None)
 
 
 def relayed(answer: Answered, name: str, form: str, headers: dict[str, str] | None = None) -> Response[Any]:

@@ -1,4 +1,4 @@
-"""Results: the rows of a version, its schema and profile, and the versions that there are."""
+"""Results: the rows of a version, its schema, and the versions that there are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from service.api import examples, queries, relay, views
 from service.api.describing import Answer, route
-from service.api.names import known, version_of
+from service.api.names import known, stored, version_of
 from service.api.queries import Format, Number, Offset, Page, about
 from service.api.schemas import GivenSchemas
 from service.api.services import Asked, Given
@@ -46,11 +46,6 @@ class VersionQuery(queries.Nothing, frozen=True, kw_only=True):
     version: Number | None = None
 
 
-async def _version(services: Given, name: str, number: int | None) -> Version:
-    record = await known(services, name)
-    return await asyncio.to_thread(services.history.version, record.id, name, number)
-
-
 @get(
     "/pipeline/{name:str}/data",
     **route(
@@ -75,7 +70,7 @@ async def _version(services: Given, name: str, number: int | None) -> Version:
 async def read_data(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
     asked = queries.read(request, DataQuery)
     form = relay.format_of(request, asked.format)
-    version = await _version(services, name, asked.version)
+    version = await stored(services, name, asked.version)
     tag = _tag(version, asked, form)
     headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "Accept"}
     if _matches(request.headers.get("if-none-match"), tag):
@@ -117,25 +112,8 @@ def _matches(if_none_match: str | None, tag: str) -> bool:
     ),
 )
 async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: FromPath[str]) -> Response[bytes]:
-    version = await _version(services, name, queries.read(request, VersionQuery).version)
+    version = await stored(services, name, queries.read(request, VersionQuery).version)
     return Response(await schemas.of(version), media_type="application/json")
-
-
-@get(
-    "/pipeline/{name:str}/profile",
-    **route(
-        "viewer",
-        "Results",
-        "Read the profile",
-        "What the analyzers found, one profile each, of the data at their place in the order.",
-        Answer(text="The profiles.", kind=views.Profiles, example=examples.PROFILES),
-        errors=_NONE,
-        query=VersionQuery,
-    ),
-)
-async def read_profile(request: Asked, services: Given, name: FromPath[str]) -> views.Profiles:
-    version = await _version(services, name, queries.read(request, VersionQuery).version)
-    return views.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
 
 
 @get(
@@ -176,9 +154,9 @@ async def read_version(
     request: Asked, services: Given, name: FromPath[str], number: FromPath[str]
 ) -> views.VersionView:
     queries.read(request, queries.Nothing)
-    version = await _version(services, name, version_of(number, name))
-    before = await _version(services, name, version.version - 1) if version.version > 1 else None
+    version = await stored(services, name, version_of(number, name))
+    before = await stored(services, name, version.version - 1) if version.version > 1 else None
     return views.version(version, before)
 
 
-HANDLERS = [read_data, read_schema, read_profile, list_versions, read_version]
+HANDLERS = [read_data, read_schema, list_versions, read_version]

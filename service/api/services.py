@@ -90,6 +90,20 @@ class Queries(Protocol):
     async def schema(self, source: Any) -> bytes: ...
 
 
+class Errands(Protocol):
+    """What the API asks of the errands: a child that answers one question."""
+
+    async def ask(
+        self,
+        errand: Any,
+        *,
+        seconds: float,
+        document: Any = None,
+        stored: Any = None,
+        network: bool = False,
+    ) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that handlers use. ``sandbox`` names the level that confines query workers."""
@@ -106,6 +120,7 @@ class Services:
     tokens: Tokens
     supervisor: Runs
     engine: Queries
+    errands: Errands
     source_of: Callable[[Version], Any]
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]

@@ -7,49 +7,23 @@ kill, a deadline, silence) raises an error that says so; the supervisor writes i
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
 
-from service.catalog.history import History
 from service.catalog.pipelines import Record
 from service.kit import errors
-from service.kit.clock import Clock
-from service.kit.settings import Settings
-from service.model import pipeline as pipelines
-from service.model.pipeline import Pipeline
 from service.model.run import Run
 from service.model.version import Version
-from service.processes.child import Child, Exit
+from service.processes.child import Child
 from service.processes.limits import Limits
-from service.runs import messages, publication, worker
+from service.runs import messages, premises, publication, worker
 from service.runs.live import Live
 from service.runs.messages import Order
-from service.steps import secrets as placeholders
-from service.steps.layout import Layout
-from service.steps.registry import Registry
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What every run of this process shares."""
-
-    settings: Settings
-    places: Layout
-    history: History
-    registry: Registry
-    clock: Clock
-    secrets: Mapping[str, str]
-
-    def decode(self, record: Record) -> Pipeline:
-        """The pipeline at the record's revision."""
-        return pipelines.decode(record.document, self.registry)
+from service.runs.premises import Premises
 
 
 class Attempt:
     """One run in one child. ``carry_out`` until the commit, then ``derive`` the native forms, then ``close``."""
 
-    def __init__(self, around: Surroundings, live: Live, record: Record) -> None:
+    def __init__(self, around: Premises, live: Live, record: Record) -> None:
         self._around = around
         self._live = live
         self._record = record
@@ -79,7 +53,7 @@ class Attempt:
         )
         self._child = child
         async with asyncio.timeout(self.limit):
-            prepared = await self._listen(child)
+            prepared = await self._listen(child, order)
         live.committing = True
         completed, version = await asyncio.to_thread(
             publication.publish, history, self._around.places, self._pipeline, order, prepared, live.run,
@@ -114,7 +88,7 @@ class Attempt:
             self._child.kill()
             await self._child.wait()
 
-    async def _listen(self, child: Child) -> messages.Prepared:
+    async def _listen(self, child: Child, order: Order) -> messages.Prepared:
         live = self._live
         while (data := await child.receive()) is not None:
             match messages.said(data):
@@ -132,7 +106,7 @@ class Attempt:
                     live.emit("progress", noted)
                 case messages.Line() as line:
                     live.relay(line.fields)
-        raise self._died(await child.wait())
+        raise premises.died(await child.wait(), "run", order.allowance.memory_bytes)
 
     async def _take_loaded(self, child: Child) -> None:
         around, live = self._around, self._live
@@ -159,67 +133,28 @@ class Attempt:
             live.log("error", "native.missing", message="the next start of the service tries again")
             live.run = await asyncio.to_thread(publication.note_unloaded, around.history, live.run)
 
-    def _died(self, end: Exit) -> errors.PenstockError:
-        if end.signal in (signal.SIGABRT, signal.SIGKILL):
-            return errors.Permanent(
-                f"the run's process was ended ({end}), most likely for want of memory: a run may use "
-                f"{self._around.settings.run_memory_limit >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)",
-                code="RUN_OUT_OF_MEMORY",
-            )
-        return errors.Permanent(
-            f"the run's process ended without an answer ({end}); nothing was stored", code="RUN_CRASHED"
-        )
-
     def _make_order(self, again: Version | None = None) -> Order:
         """The worker's order, its staging folder made. Blocks."""
         around, record, run = self._around, self._record, self._live.run
         staging = around.places.staging(run.run_id)
         staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        wanted = placeholders.names(str(record.document))
         reload = None
         if again is not None:
             folder = around.places.version(again.pipeline, again.version)
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
-        stored = {} if again is not None else self._stored()
+        stored = {} if again is not None else around.stored(self._pipeline)
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else around.history.next_version(record.id),
-            staging=str(staging), file_roots=(str(around.places.uploads), *around.settings.file_roots),
-            allowed_private_hosts=around.settings.allowed_private_hosts,
-            secrets={n: v for n, v in around.secrets.items() if n in wanted},
-            memory_bytes=around.settings.run_memory_limit, created=around.clock.now(), reload=reload,
-            stored=stored,
+            created=around.clock.now(), reload=reload,
+            allowance=around.allowance(staging, record.document, stored),
         )  # fmt: skip
-
-    def _stored(self) -> dict[int, messages.Stored]:
-        """The versions that collectors read, found before the run starts: all see what there is now. Blocks."""
-        found = {}
-        for index, collector in enumerate(self._pipeline.collectors):
-            wanted = collector.upstream()
-            if wanted is None:
-                continue
-            version = self._around.history.version_of(wanted.pipeline, wanted.version)
-            if version is None:
-                which = f"version {wanted.version}" if wanted.version is not None else "stored version"
-                raise errors.Permanent(
-                    f"there is no {which} of a pipeline '{wanted.pipeline}'; execute that pipeline first",
-                    step=f"collectors[{index}]", field=f"collectors[{index}].name",
-                )  # fmt: skip
-            folder = self._around.places.version(version.pipeline, version.version)
-            parts = tuple(str(folder / f.name) for f in version.files)
-            found[index] = messages.Stored(
-                pipeline=version.pipeline, version=version.version, parts=parts, rows=version.rows
-            )
-        return found
 
     def _limits(self, order: Order) -> Limits:
-        parts = tuple(part for stored in order.stored.values() for part in stored.parts)
-        return Limits(
-            memory_bytes=order.memory_bytes, open_files=1024, network=order.reload is None,
-            read=(*order.file_roots, *parts),
-            write=(order.staging,) if order.reload is None else (order.staging, order.reload.folder),
-        )  # fmt: skip
+        if order.reload is None:
+            return premises.limits(order.allowance)
+        return premises.limits(order.allowance, network=False, write=(order.reload.folder,))
 
 
 def interrupted(run: Run) -> errors.Body:

@@ -21,18 +21,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
     revision: int
     version: int
-    staging: str
-    file_roots: tuple[str, ...]
-    allowed_private_hosts: tuple[str, ...]
-    secrets: dict[str, str]
-    memory_bytes: int
     created: datetime
+    allowance: Allowance
     reload: Reload | None = None
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job in a child may use: its own folder, files, hosts, secrets, memory, stored versions by collector."""
+
+    folder: str
+    memory_bytes: int
+    file_roots: tuple[str, ...] = ()
+    allowed_private_hosts: tuple[str, ...] = ()
+    secrets: dict[str, str] = {}
     stored: dict[int, Stored] = {}
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that a collector reads, by the collector's place in ``Order.stored``."""
+    """The version that a collector reads, by the collector's place in ``Allowance.stored``."""
 
     pipeline: str
     version: int

@@ -4,10 +4,12 @@ Importing is all it does but for one thing: each plug-in's example is decoded, s
 not in every child. No query may run in the forkserver's own process.
 """
 
-from service.runs import worker
+from service.runs import errand, plugins, worker
 from service.steps import decoding
 
-for _shelf in (worker.registry().collectors, worker.registry().processors, worker.registry().storages):
+ENTRIES = (worker.work, errand.work)
+
+for _shelf in (plugins.registry().collectors, plugins.registry().processors, plugins.registry().storages):
     for _tag, _kind in _shelf.kinds.items():
         _example = _kind.EXAMPLE
         decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})

@@ -55,7 +55,7 @@ def publish(
         warnings=prepared.warnings, end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
-    Path(order.staging).replace(folder)
+    Path(order.allowance.folder).replace(folder)
     try:
         layout.flush(folder.parent)
         history.publish(order.pipeline_id, completed, version)

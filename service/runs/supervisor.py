@@ -16,8 +16,9 @@ from service.kit import errors, ids
 from service.model.run import Event, Run, Status
 from service.model.version import Version
 from service.runs import repair
-from service.runs.attempt import Attempt, Surroundings, interrupted
+from service.runs.attempt import Attempt, interrupted
 from service.runs.live import Live
+from service.runs.premises import Premises
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -25,7 +26,7 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 class Supervisor:
     """All runs of this process."""
 
-    def __init__(self, around: Surroundings, pipelines: Pipelines) -> None:
+    def __init__(self, around: Premises, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
         self.history = around.history
         self._around = around

@@ -27,7 +27,7 @@ from service.steps.layout import Layout
 from service.steps.processor import Processor
 from service.steps.registry import Registry
 from service.steps.storage import Storage
-from tests.api.doubles import Engine, Supervisor
+from tests.api.doubles import Engine, Errands, Supervisor
 
 PASSWORD = "a long enough password"
 ROLES = ("viewer", "operator", "admin")
@@ -96,7 +96,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     return Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
         history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
-        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), source_of=lambda v: v.run_id,
+        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), errands=Errands(),
+        source_of=lambda v: v.run_id,
         sandbox="landlock 7", workers_alive=alive,
     )  # fmt: skip
 

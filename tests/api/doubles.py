@@ -150,3 +150,18 @@ class Engine:
             return Answer("application/json", Blocks([content]), content=content)
         self.last = Blocks([b"first\n", b"second\n"])
         return Answer("text/csv", self.last)
+
+
+@dataclass
+class Errands:
+    """Answers with ``content``, or with ``failure``; remembers what it was asked."""
+
+    content: bytes = b""
+    failure: Exception | None = None
+    asked: list[Any] = field(default_factory=list)
+
+    async def ask(self, errand: Any, **_: Any) -> bytes:
+        self.asked.append(errand)
+        if self.failure is not None:
+            raise self.failure
+        return self.content

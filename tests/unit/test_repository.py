@@ -98,7 +98,13 @@ def test_no_leftovers_of_unfinished_work() -> None:
     assert {name: hits for name, hits in found.items() if hits} == {}
 
 
-DISTRIBUTIONS = {"argon2": "argon2-cffi", "jwt": "PyJWT", "yaml": "PyYAML", "swagger_ui": "swagger-ui-py"}
+DISTRIBUTIONS = {
+    "argon2": "argon2-cffi",
+    "jwt": "PyJWT",
+    "yaml": "PyYAML",
+    "swagger_ui": "swagger-ui-py",
+    "vl_convert": "vl-convert-python",
+}
 
 
 def _imported(folder: str) -> set[str]:

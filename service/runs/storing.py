@@ -1,0 +1,91 @@
+"""Storing: a frame becomes files in the staging folder, counted, checked and flushed; later its native forms."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from service.kit import errors
+from service.model.pipeline import Pipeline
+from service.runs.messages import Order, Prepared
+from service.runs.stage import Stage
+from service.steps import layout
+from service.steps.frame import Frame
+from service.steps.storage import Dataset, File, Written
+from service.storages import parquet
+
+
+def store(pipeline: Pipeline, frame: Frame, stage: Stage) -> Written:
+    """Write the base form of the version."""
+    _refuse_twins(frame.schema.names())
+    bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
+    index, base = bases[0] if bases else (0, parquet.ParquetStorage())
+    tag = str(type(base).__struct_config__.tag)
+    ctx = stage.context(f"storage[{index}]", share=(0, 2))
+    stage.enter("storing", ctx.step)
+    with stage.timed(ctx.step):
+        written = base.write(frame, ctx.folder, ctx)
+    if written is None:
+        raise errors.Permanent(f"the storage '{tag}' wrote nothing", step=ctx.step)
+    stage.steps[-1] = msgspec.structs.replace(stage.steps[-1], rows_out=written.rows)
+    stage.log.info("storage.finished", step=ctx.step, type=tag, rows=written.rows)
+    return written
+
+
+def quarantined(stage: Stage) -> list[File]:
+    """The files of rows that steps refused, flushed."""
+    kept = [(stage.folder / r.file, r.rows) for r in stage.rejected if r.file is not None]
+    for path, _ in kept:
+        layout.flush(path)
+        path.chmod(0o444)
+    return [parquet.describe(path, rows) for path, rows in kept]
+
+
+def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
+    """Let every storage look at what was written before it is published."""
+    for index, storage in enumerate(pipeline.storage):
+        ctx = stage.context(f"storage[{index}]", share=(1, 2))
+        with stage.translated(ctx.step):
+            storage.check(dataset, ctx)
+
+
+def write_manifest(order: Order, prepared: Prepared) -> None:
+    """Write what a reader without the catalog needs to know of the version, and flush the folder."""
+    folder = Path(order.allowance.folder)
+    for left in folder.iterdir():
+        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine)}:
+            _remove(left)
+    manifest = {
+        "format": 1, "pipeline": order.document["name"], "version": order.version,
+        "run_id": order.run_id, "revision": order.revision, "created": order.created,
+        "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
+        "quarantine": prepared.quarantine,
+        "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
+    }  # fmt: skip
+    path = folder / layout.MANIFEST
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    layout.flush(path)
+    layout.flush(folder)
+
+
+def _refuse_twins(names: list[str]) -> None:
+    """SQL does not tell ``A`` from ``a``: better refused than renamed behind the user's back."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(name.lower(), name)
+        if twin != name:
+            raise errors.Permanent(
+                f"the columns '{twin}' and '{name}' differ only in case, which SQL cannot tell apart; rename one "
+                "(rename_columns, or normalize_names in a cleaner)"
+            )
+    if not names:
+        raise errors.Permanent("nothing to store: no column is left")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,0 +1,84 @@
+"""The profile as a page: whole in itself, its texts escaped, a chart for what can be drawn."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+
+from service.processors.analyzer import Analyzer
+from service.reports import charts, profile
+from service.steps.context import Context
+from service.steps.polars_frame import PolarsFrame
+
+SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
+
+
+def profiled(frame: pl.DataFrame, tmp_path: Any, **config: Any) -> dict[str, Any]:
+    ctx = Context(step="processors[0]", folder=tmp_path)
+    Analyzer(**config).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
+    return ctx.profiles[0]
+
+
+@pytest.fixture
+def sample() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "price": [1.0, 2.5, 2.5, None, math.inf, 9.0],
+            "pieces": [1, 2, 2, 3, 4, 5],
+            "<b>city</b>": ["Bern", "<script>alert(1)</script>", "Bern", None, "", "Ulm & Co"],
+            "day": pl.Series(
+                ["2026-01-01", "2026-02-01", None, "2026-03-01", "2026-03-02", "2026-12-31"]
+            ).str.to_date(),
+            "paid": [True, False, True, None, True, True],
+            "empty": pl.Series([None] * 6, dtype=pl.Float64),
+        }
+    )
+
+
+def test_a_page_shows_every_column_and_draws_what_it_can(sample: pl.DataFrame, tmp_path: Any) -> None:
+    page = profile.page("shop", 3, "2026-11-23 12:00 UTC", [profiled(sample, tmp_path)])
+    drawings = SVG.findall(page)
+    # missing values, correlation, and a chart each but for the column that has no value
+    assert len(drawings) == 2 + 5
+    for drawing in drawings:
+        assert ElementTree.fromstring(drawing).tag.endswith("svg")
+    assert "shop version 3" in page
+    for shown in ("price", "pieces", "day", "paid", "empty", "Bern", "Ulm &amp; Co"):
+        assert shown in page
+
+
+def test_texts_of_the_data_are_never_markup(sample: pl.DataFrame, tmp_path: Any) -> None:
+    page = profile.page("shop", 3, "now", [profiled(sample, tmp_path)])
+    assert "<script" not in page
+    assert "<b>city" not in page
+    assert "&lt;b&gt;city&lt;/b&gt;" in page
+
+
+def test_a_page_loads_nothing(sample: pl.DataFrame, tmp_path: Any) -> None:
+    page = profile.page("shop", 3, "now", [profiled(sample, tmp_path)])
+    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!#)|url\((?!['"]?#)|@import""", page) == []
+
+
+def test_a_page_without_an_analyzer_says_what_to_do() -> None:
+    page = profile.page("shop", 3, "now", [])
+    assert "no analyzer" in page
+    assert "<svg" not in page
+
+
+def test_no_rows_and_no_numbers_are_a_page_too(tmp_path: Any) -> None:
+    empty = pl.DataFrame({"a": pl.Series([], dtype=pl.Int64), "b": pl.Series([], dtype=pl.String)})
+    assert "int64" in profile.page("shop", 1, "now", [profiled(empty, tmp_path)])
+
+
+def test_every_bar_of_a_histogram_stands_on_the_ground() -> None:
+    for times in (False, True):
+        drawn = ElementTree.fromstring(charts.svg(charts.histogram([0.0, 1e6, 2e6], [3, 1], times=times)))
+        bars = [e.attrib["d"] for e in drawn.iter() if "bar" in e.attrib.get("aria-roledescription", "")]
+        assert len(bars) == 2
+        heights = [float(re.findall(r"v(-?[\d.]+)", d)[0]) for d in bars]
+        assert heights[0] == pytest.approx(3 * heights[1])
