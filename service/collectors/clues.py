@@ -31,7 +31,9 @@ _CURSOR = re.compile(
 _TOTAL = re.compile(r"total|count|num_?found|hits|n_results|size|length", re.IGNORECASE)
 _NO_TOTAL = re.compile(r"page|per_|limit|offset|time|took|status|score", re.IGNORECASE)
 
-PAGE_PARAMS = ("page", "_page", "p", "page_number", "pageNumber", "pagenumber", "page[number]", "pageno", "pg", "pageIndex")
+PAGE_PARAMS = (
+    "page", "_page", "p", "page_number", "pageNumber", "pagenumber", "page[number]", "pageno", "pg", "pageIndex",
+)  # fmt: skip
 OFFSETS = (
     ("offset", "limit"), ("skip", "limit"), ("_start", "_limit"), ("$skip", "$top"), ("start", "rows"),
     ("start", "limit"), ("skip", "take"), ("from", "size"), ("startIndex", "count"), ("startAt", "maxResults"),
@@ -70,28 +72,25 @@ def records_path(document: Document) -> tuple[str | None, list[str]]:
         return None, []
     found = dict(arrays(document))
     others = sorted(found, key=lambda p: (not found[p], p.rpartition(".")[2] not in WELL_KNOWN, -found[p]))
+    most = max(found.values(), default=0)
+    awkward = [p for p, v in walk(document) if isinstance(v, list) and len(v) > most and isinstance(v[0], list)]
+    if awkward:
+        raise Unusable(
+            f"the records at '{awkward[0]}' are arrays, and a record is an object; look in the source's documentation "
+            "for a parameter that makes objects of them"
+        )
     try:
         path = document.path()
     except Unusable:
         path = others[0] if others else None
-    if path is not None:
-        return path, [p for p in others if p != path and found[p]]
-    awkward = next((p for p, v in walk(document) if isinstance(v, list) and v and isinstance(v[0], list)), None)
-    if awkward is not None:
-        raise Unusable(
-            f"the records at '{awkward}' are arrays, and a record is an object; look in the source's documentation for "
-            "a parameter that makes objects of them"
-        )
-    return WHOLE, []
+    if path is None:
+        return WHOLE, []
+    return path, [p for p in others if p != path and found[p]]
 
 
 def walk(document: Document) -> Iterator[tuple[str, Any]]:
     """Every value that is no object, with its path, down to a few levels; arrays are not entered."""
-    try:
-        whole = msgspec.json.decode(document.at(WHOLE) or b"null")
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return
-    pending: list[tuple[str, Any, int]] = [("", whole, 0)]
+    pending: list[tuple[str, Any, int]] = [("", document.value, 0)]
     while pending:
         path, value, depth = pending.pop(0)
         if isinstance(value, dict) and depth < _DEPTH:
@@ -151,13 +150,17 @@ def shown(params: Mapping[str, Any]) -> Iterable[Clue]:
     for name in PAGE_PARAMS:
         if name in params:
             said = f"the address has '{name}'"
-            start = int(params[name]) if str(params[name]) in ("0", "1") else 1
-            given = {"size_param": size[0], "size": size[1]} if size else {}
-            yield Clue(pagination.Page(page_param=name, start=start, **given), said)
+            start = int(params[name]) if _is_count(params[name]) or params[name] == "0" else 1
+            kind = pagination.Page(page_param=name, start=start)
+            if size is not None:
+                kind = msgspec.structs.replace(kind, size_param=size[0], size=size[1])
+            yield Clue(kind, said)
     for offset, limit in OFFSETS:
         if offset in params or (limit in params and limit not in ("count", "size", "limit", "rows")):
             count = int(params[limit]) if _is_count(params.get(limit)) else None
-            yield Clue(pagination.Offset(offset_param=offset, limit_param=limit, limit=count), "the address's parameters")
+            start = int(params[offset]) if _is_count(params.get(offset)) else 0
+            moved = pagination.Offset(offset_param=offset, start=start, limit_param=limit, limit=count)
+            yield Clue(moved, f"the address has '{offset if offset in params else limit}'")
 
 
 def guessed() -> Iterable[Clue]:

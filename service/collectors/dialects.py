@@ -42,6 +42,8 @@ class Guess:
 
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    even: bool = False
+    """Whether there are several columns, and as many fields in every row that was looked at."""
 
 
 def guess(head: bytes, *, whole: bool) -> Guess:
@@ -63,6 +65,7 @@ def guess(head: bytes, *, whole: bool) -> Guess:
         found.notes.append(f"the first {skip} lines are not like the others and are passed over (skip_rows)")
         rows = rows[skip:]
     rows = [row for row in rows if row]
+    found.even = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
     if rows and not has_header(rows):
         found.settings["has_header"] = False
         found.notes.append("the first row looks like data, not like names; give the names in column_names")

@@ -29,7 +29,9 @@ _KEYS = tuple(
     )
 )  # fmt: skip
 _CHANGED = re.compile(r"(updated|modified|changed|last_?(update|modif|change|seen)|mtime|revis)", re.IGNORECASE)
-_CREATED = re.compile(r"(created|inserted|added|published|posted|occurred|timestamp|_at$|_on$|time|date)", re.IGNORECASE)
+_CREATED = re.compile(
+    r"(created|inserted|added|published|posted|occurred|timestamp|_at$|_on$|time|date)", re.IGNORECASE
+)
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +64,14 @@ def columns(sample: pl.DataFrame) -> list[Column]:
     found = []
     for series in sample.get_columns():
         moment = _moment(series)
+        like = moment.dtype if moment is not None and moment.dtype != series.dtype else None
         found.append(
             Column(
                 name=series.name,
                 type=dtypes.name_of(series.dtype),
                 missing=series.null_count(),
                 samples=[_shown(v) for v in series.drop_nulls().head(SAMPLES).to_list()],
-                looks_like=dtypes.name_of(moment.dtype) if moment is not None and moment.dtype != series.dtype else None,
+                looks_like=dtypes.name_of(like) if like is not None else None,
             )
         )
     return found
@@ -106,8 +109,8 @@ def cursors(sample: pl.DataFrame) -> list[Cursor]:
             said = "a moment, by its name that of the last change" if changed else "a moment"
             found.append((rank, Cursor(column=series.name, order=order, reason=said)))
         elif series.dtype.is_integer() and order != "none" and _rank(series, sample)[0] < len(_KEYS):
+            said = "a whole number that only goes one way; it shows new rows and no changed ones"
             if series.n_unique() == sample.height:
-                said = "a whole number that only goes one way; it shows new rows and no changed ones"
                 found.append((10, Cursor(column=series.name, order=order, reason=said)))
     return [cursor for _, cursor in sorted(found, key=lambda f: f[0])][:_MOST]
 
