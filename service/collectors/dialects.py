@@ -94,7 +94,7 @@ def _text(head: bytes, found: Guess, whole: bool) -> str:
         found.notes.append("no encoding fits all its bytes; those that are not UTF-8 become U+FFFD")
         return head.decode("utf-8", "replace")
     found.settings["encoding"] = name
-    found.notes.append(f"it is not UTF-8; by its letters it is {name} ({said['confidence']:.0%} sure)")
+    found.notes.append(f"it is not UTF-8; by its letters it seems to be {name} (encoding)")
     return text
 
 

@@ -123,7 +123,8 @@ def _file(path: Path, said: str, ctx: Context) -> Source:
             collector["records_path"] = found.records_path
         mention(found, others)
     if format in ("csv", "ndjson"):
-        found.head = ctx.folder / f"head.{format}"
+        found.head = ctx.folder / "head" / path.name.removesuffix(".gz").removesuffix(".zst")  # errors name it
+        found.head.parent.mkdir()
         found.head.write_bytes(head if whole else _cut(head))
         found.trial = {"file_path": str(found.head)}
     if format == "csv":
