@@ -51,9 +51,8 @@ def _told(error: errors.StepError) -> errors.PenstockError:
     """What is wrong with the source is wrong with the question: the fields are those of the body."""
     if error.error_code != "STEP_FAILED":
         return error  # the child died
-    details = dict(error.details)
-    details["field"] = str(details.get("field", "")).removeprefix(f"{details.get('step')}.")
-    return errors.Invalid(error.message, **details)
+    field = str(error.details.get("field", "")).removeprefix(f"{error.details.get('step')}.")
+    return errors.Invalid(error.message, **{**error.details, "field": field or None})
 
 
 HANDLERS = [look]

@@ -23,10 +23,10 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
     def answer(self, stage: Stage) -> bytes:
         stage.step = STEP
         with stage.translated(STEP):
-            found = probe(self.probe, stage.context(STEP), _decoded)
+            found = probe(self.probe, stage.context(STEP), decoded)
         return msgspec.json.encode(stage.hidden(found))
 
 
-def _decoded(proposal: Mapping[str, Any]) -> Collector:
+def decoded(proposal: Mapping[str, Any]) -> Collector:
     """The proposal, judged as a part of a pipeline is."""
     return pipelines.decode({"name": "probe", "collectors": [dict(proposal)]}, registry()).collectors[0]
