@@ -9,6 +9,7 @@ what is answered has worked once, with the secrets, the limits and the network p
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
@@ -134,9 +135,11 @@ def _sample(found: sources.Source, ctx: Context, decode: Decode) -> pl.DataFrame
     settings = decode({**found.collector, **found.trial})
     folder = ctx.folder / f"trial-{len(list(ctx.folder.iterdir()))}"
     folder.mkdir()
+    network = dataclasses.replace(ctx.network, max_response_bytes=endpoints.MAX_BYTES)
+    files = Files((ctx.folder,)) if found.head is not None else ctx.files
     trial = Context(
-        STEP, folder, memory_bytes=ctx.memory_bytes, network=ctx.network, secrets=ctx.secrets, log=ctx.log,
-        governors=ctx.governors, files=Files((ctx.folder,)) if found.head is not None else ctx.files,
+        STEP, folder, memory_bytes=ctx.memory_bytes, network=network, secrets=ctx.secrets, log=ctx.log,
+        governors=ctx.governors, files=files,
     )  # fmt: skip
     frame = asyncio.run(settings.collect(trial))
     assert isinstance(frame, PolarsFrame)
