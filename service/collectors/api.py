@@ -180,7 +180,12 @@ class _Collecting:
         if evidence.rows and not self._spool.schema:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
         columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
-        return PolarsFrame(columns.typed(self._spool.scan(), settings.schema, ctx), ctx.folder, dear=False)
+        return PolarsFrame(
+            columns.typed(self._spool.scan(), settings.schema, ctx),
+            ctx.folder,
+            dear=False,
+            row_bytes=self._spool.row_bytes,
+        )
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()

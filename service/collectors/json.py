@@ -86,7 +86,9 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        return PolarsFrame(columns.typed(spool.scan(), self.schema, ctx), ctx.folder, dear=False)
+        return PolarsFrame(
+            columns.typed(spool.scan(), self.schema, ctx), ctx.folder, dear=False, row_bytes=spool.row_bytes
+        )
 
     def _read(self, path: Path, spool: Spool) -> None:
         with path.open("rb") as file:
