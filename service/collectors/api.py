@@ -194,7 +194,8 @@ class _Collecting:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
         columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
         lf = columns.typed(self._spool.scan(), settings.schema, ctx)
-        return PolarsFrame(columns.select(lf, settings.columns, ctx), ctx.folder, dear=False)
+        lf = columns.select(lf, settings.columns, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()
