@@ -19,6 +19,7 @@ from service.api import (
     health,
     openapi,
     pipelines,
+    planning,
     profiles,
     results,
     runs,
@@ -35,6 +36,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *planning.HANDLERS,
     *results.HANDLERS,
     *profiles.HANDLERS,
     *runs.HANDLERS,
