@@ -20,6 +20,7 @@ from service.api import (
     openapi,
     pipelines,
     planning,
+    probing,
     profiles,
     results,
     runs,
@@ -37,6 +38,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *planning.HANDLERS,
+    *probing.HANDLERS,
     *results.HANDLERS,
     *profiles.HANDLERS,
     *runs.HANDLERS,
