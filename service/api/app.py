@@ -20,6 +20,7 @@ from service.api import (
     openapi,
     pipelines,
     planning,
+    probing,
     profiles,
     results,
     runs,
@@ -38,6 +39,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *planning.HANDLERS,
+    *probing.HANDLERS,
     *results.HANDLERS,
     *profiles.HANDLERS,
     *serving.HANDLERS,

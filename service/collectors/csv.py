@@ -158,7 +158,13 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")
-        return PolarsFrame(reading.united(sources), ctx.folder, explain=lambda error: reading.explained(error, sources))
+        width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
+        return PolarsFrame(
+            reading.united(sources),
+            ctx.folder,
+            explain=lambda error: reading.explained(error, sources),
+            row_bytes=width,
+        )
 
 
 @dataclass

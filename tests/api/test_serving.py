@@ -56,7 +56,7 @@ def test_records_go_to_a_child_as_they_came(orders: Client, errands: Errands, se
     assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
     assert asked.document == a_pipeline()  # of the version's revision, not the newest
     assert asked.tape.endswith("/orders/v000002/tape.json")
-    (readable,) = errands.allowed["stored"].values()
+    (readable,) = errands.given[-1]["stored"].values()
     assert readable.parts == (asked.tape,)
 
 
