@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from service.model.pipeline import Pipeline
 from service.runs.stage import Stage
 from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
 from service.steps.recorded_frame import RecordedFrame, bare
 from service.steps.tape import Recording
 
@@ -27,13 +30,18 @@ def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda 
         tag = str(type(processor).__struct_config__.tag)
         ctx.now = lambda: stage.tape.now
         recorder = stage.tape.recorder(ctx.step)
-        given, splits = RecordedFrame(frame, recorder), len(ctx.splits)
+        given, splits, staged = RecordedFrame(frame, recorder), len(ctx.splits), _staged(frame)
         with stage.timed(ctx.step):
             made = processor.apply(given, ctx)
             if ctx.fitted:
                 stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
             recorder.looked = made is given and len(ctx.splits) == splits
             frame = each(index, bare(made))
+        stage.steps[-1] = msgspec.structs.replace(stage.steps[-1], staged=max(_staged(frame) - staged, 0))
         ctx.progress(1.0)
         stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame
+
+
+def _staged(frame: Frame) -> int:
+    return frame.staged if isinstance(frame, PolarsFrame) else 0
