@@ -15,10 +15,17 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", descr
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """A stored dataset that a collector reads: the newest version of a pipeline, or one of it."""
+    """A stored dataset that a step reads: the newest version of a pipeline, or one of it.
+
+    ``field`` is the setting that names it, relative to the step; ``column`` is one that it must have, which
+    ``column_field`` names.
+    """
 
     pipeline: str
     version: int | None = None
+    field: str = "name"
+    column: str | None = None
+    column_field: str = ""
 
 
 class Collector(

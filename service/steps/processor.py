@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from service.kit.errors import Problem
+from service.steps.collector import Upstream
 from service.steps.context import Context
 from service.steps.frame import Frame
 
@@ -21,9 +22,15 @@ class Processor(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
+    repeatable: ClassVar[bool] = False
+    """Whether rows that went through it may go through it again: it mends or checks what is there."""
 
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to ``config``."""
+        return ()
+
+    def upstreams(self) -> Iterable[Upstream]:
+        """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
         return ()
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
