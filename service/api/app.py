@@ -20,6 +20,7 @@ from service.api import (
     openapi,
     pipelines,
     profiles,
+    quarantine,
     results,
     runs,
     sql,
@@ -36,6 +37,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *results.HANDLERS,
+    *quarantine.HANDLERS,
     *profiles.HANDLERS,
     *runs.HANDLERS,
     *sql.HANDLERS,

@@ -85,6 +85,7 @@ class Queries(Protocol):
         limit: int | None = None,
         offset: int = 0,
         format: str = "json",
+        about: dict[str, Any] | None = None,
     ) -> Answered: ...
 
     async def schema(self, source: Any) -> bytes: ...
@@ -122,6 +123,7 @@ class Services:
     engine: Queries
     errands: Errands
     source_of: Callable[[Version], Any]
+    quarantine_of: Callable[[Version], Any]
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]
 

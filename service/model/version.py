@@ -26,11 +26,21 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] = {}
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the quarantined rows broke a rule of a step; ``column`` is null where it looks at none."""
+
+    step: str
+    rule: str
+    column: str | None
+    rows: int
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
 
-    ``quarantine`` are Parquet files of rows that were refused, with the names of the rules they broke (``_rules``),
-    their place in the data at that step (``_row``, from 1) and the step (``_step``).
+    ``quarantine`` are Parquet files of rows that were refused, in the layout of ``steps.quarantine``, one a step;
+    ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
+    the version whose quarantined rows were tried again to make this one.
     """
 
     pipeline: str
@@ -49,6 +59,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     profiles: list[dict[str, Any]] = []
     fitted: dict[str, Any] = {}
     quarantine: list[File] = []
+    refusals: list[Refusal] = []
+    quarantine_columns: list[Column] = []
+    replay_of: int | None = None
+
+    @property
+    def quarantined(self) -> int:
+        """How many rows are in quarantine."""
+        return sum(file.rows for file in self.quarantine)
 
 
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ class Errands:
         *,
         seconds: float,
         document: Any = None,
-        stored: Mapping[int, messages.Stored] | None = None,
+        stored: Mapping[str, messages.Stored] | None = None,
         network: bool = False,
     ) -> bytes:
         """The answer of a child that may use what ``document`` names of the secrets, and ``stored`` versions.

@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit.errors import Body
 from service.model.run import Phase, Step
-from service.model.version import Column, Source
+from service.model.version import Column, Refusal, Source
 from service.steps.storage import File, Written
 
 
@@ -27,18 +27,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job in a child may use: its own folder, files, hosts, secrets, memory, stored versions by collector."""
+    """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
+
+    ``stored`` has them by the setting that names each, such as ``collectors[0].name``.
+    """
 
     folder: str
     memory_bytes: int
     file_roots: tuple[str, ...] = ()
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
-    stored: dict[int, Stored] = {}
+    stored: dict[str, Stored] = {}
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that a collector reads, by the collector's place in ``Allowance.stored``."""
+    """A version that a step reads."""
 
     pipeline: str
     version: int
@@ -52,6 +55,14 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     parts: tuple[str, ...]
     rows: int
+
+
+class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
+    """What steps refused and kept: the files, why, and what they look like as one table."""
+
+    files: list[File]
+    refusals: list[Refusal]
+    columns: list[Column]
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -73,7 +84,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows: int
     rows_collected: int
     files: list[File]
-    quarantine: list[File]
+    quarantine: Quarantine
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]

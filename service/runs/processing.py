@@ -12,6 +12,8 @@ def process(pipeline: Pipeline, frame: Frame, stage: Stage) -> Frame:
     for index, processor in enumerate(pipeline.processors):
         ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
         stage.enter("processing", ctx.step)
+        ctx.upstreams, ctx.source_rows = stage.stored(ctx.step), stage.rows_collected
+        ctx.source = pipeline.label(0) if len(pipeline.collectors) == 1 else None
         tag = str(type(processor).__struct_config__.tag)
         with stage.timed(ctx.step):
             frame = processor.apply(frame, ctx)

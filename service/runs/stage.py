@@ -74,12 +74,13 @@ class Stage:
             profiles=self.profiles, on_progress=progressed, log=self.log,
         )  # fmt: skip
 
-    def stored(self, index: int) -> Stored | None:
-        """The stored version that the collector at ``index`` reads, if it reads one."""
-        stored = self.allowance.stored.get(index)
-        if stored is None:
-            return None
-        return Stored(stored.pipeline, stored.version, tuple(Path(p) for p in stored.parts), stored.rows)
+    def stored(self, step: str) -> dict[str, Stored]:
+        """The stored versions that a step reads, by the settings that name them, relative to it."""
+        return {
+            field.removeprefix(f"{step}."): Stored(s.pipeline, s.version, tuple(map(Path, s.parts)), s.rows)
+            for field, s in self.allowance.stored.items()
+            if field.startswith(f"{step}.")
+        }
 
     def collected(self, rows: int) -> None:
         """So many more rows have come."""

@@ -19,6 +19,7 @@ A column of the data that has one of these names has one more underscore in ther
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def counted(path: Path) -> list[dict[str, Any]]:
     return parts.group_by(by, maintain_order=True).agg(pl.len().alias("rows")).collect().sort(by).to_dicts()
 
 
-def united(schemas: list[pl.Schema]) -> dict[str, pl.DataType]:
+def united(schemas: Sequence[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
     """The columns of several quarantine files as one table: where their types differ, text."""
     found: dict[str, pl.DataType] = {}
     for schema in schemas:
