@@ -43,6 +43,7 @@ RUN: dict[str, Any] = {
     "peak_memory_bytes": 183500800,
     "requested_by": "ann",
     "queued_at": AT,
+    "replay_of": None,
 }
 STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},

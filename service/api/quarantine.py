@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import examples, queries, relay
-from service.api.describing import Answer, route
-from service.api.names import stored
+from service.api import bodies, examples, queries, relay
+from service.api.describing import Answer, Sent, route
+from service.api.names import checked, stored
+from service.api.pipelines import ExecuteQuery, started
 from service.api.queries import Format, Number, Offset, about
 from service.api.results import MEDIA
 from service.api.services import Asked, Given
+from service.model.run import Run
 
 
 class QuarantineQuery(queries.Nothing, frozen=True, kw_only=True):
@@ -61,4 +63,57 @@ async def read_quarantine(request: Asked, services: Given, name: FromPath[str]) 
     return relay.relayed(answer, f"{name}-v{version.version}-quarantine", form, {"vary": "Accept"})
 
 
-HANDLERS = [read_quarantine]
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be tried again."""
+
+    version: Annotated[Number | None, about("The version whose quarantine is tried again; the newest by default.")] = (
+        None
+    )
+
+
+@post(
+    "/pipeline/{name:str}/quarantine/replay",
+    **route(
+        "operator",
+        "Pipelines",
+        "Replay rows in quarantine",
+        "Tries the rows that the newest version, or `version`, refused again, with the current configuration, and "
+        "stores a new version: the rows of the newest one and, after them, those that pass. What is refused again "
+        "stays in the new version's quarantine. It is a run like any other, with status, events, log and the same "
+        "answer as execute; its `replay_of` names the version.\n\n"
+        "Rows of a validator go on with the step that refused them, wherever it stands now; cleaners and validators "
+        "right before it that were changed or added since are gone through again (a cleaner then passes over columns "
+        "that are not there), other steps are not. Malformed rows begin at the beginning where the collector's current "
+        "settings can make rows of them; rows of a pipeline that joins its sources, and rows that the collector still "
+        "cannot read, stay in quarantine.\n\n"
+        "Limits: only the rows in quarantine are seen. `unique`, `drop_duplicates` and `sort` do not see the rows that "
+        "are stored already; `max_rejected_share`, `row_count` and `freshness` decide nothing. A later step that "
+        "computes from all rows (filling with a mean, scaling, encoding, windows, aggregates, SQL) ends the run with "
+        "NEEDS_ALL_ROWS: execute the pipeline instead. If no row passes, the run fails with NOTHING_PASSED and nothing "
+        "is stored. Analyzers that nothing but validators follow profile the whole new version, others are left out.",
+        Answer(
+            text="The run ended within `wait` seconds.",
+            kind=Run,
+            example={**examples.RUN, "version": 4, "replay_of": 3},
+            headers={"Location": "The run."},
+        ),
+        Answer(
+            status=202,
+            text="The run goes on.",
+            kind=Run,
+            example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0, "replay_of": 3},
+            headers={"Location": "The run."},
+        ),
+        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
+        query=ExecuteQuery,
+        body=Sent(kind=Replayed, example={"version": 3}, required=False),
+    ),
+)
+async def replay(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
+    wait = queries.read(request, ExecuteQuery).wait
+    asked = await bodies.optional(request, Replayed, services.settings.max_body_bytes) or Replayed()
+    run = await services.supervisor.replay(checked(name), request.user.username, asked.version)
+    return await started(services, run, wait)
+
+
+HANDLERS = [read_quarantine, replay]

@@ -112,7 +112,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` are against the version before; ``replay_of`` is the one whose quarantine made it."""
+    """A version. ``schema_changes`` are against the version before; the quarantine of ``replay_of`` made it."""
 
     pipeline: str
     version: int

@@ -197,6 +197,11 @@ class History:
         rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "limit": limit, "offset": offset})
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
+    def replay_of(self, pipeline_id: str, number: int) -> int | None:
+        """The newest version that a replay of the quarantine of version ``number`` made."""
+        row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
+        return int(row["version"]) if row is not None else None
+
     def is_committed(self, run_id: str) -> bool:
         """Whether a run's version was committed."""
         row = self._store.row(_VERSIONS["committed"], {"run_id": run_id})

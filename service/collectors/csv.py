@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.collectors import exact, inference, inputs, plain
+from service.collectors import exact, inference, inputs, plain, rereading
 from service.collectors.inputs import FilePath
 from service.collectors.rejects import Rejects, Shape
 from service.collectors.survey import Dialect, Survey, Unreadable, survey
@@ -122,6 +122,10 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         Raises ``errors.Permanent`` naming file and line, or the setting to blame.
         """
         return await asyncio.to_thread(self._collect, ctx)
+
+    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
+        """Malformed rows, where the settings can make rows of them by now; see ``rereading``."""
+        return rereading.read(kept, self, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
         return self.read(inputs.resolved(self.file_path, ctx), ctx, ctx.collected)

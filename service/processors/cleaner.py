@@ -143,6 +143,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if isinstance(rule, DropDuplicates) and rule.order and rule.keep not in ("first", "last"):
             yield Problem("drop_duplicates.order_by", f"is for keep first or last; {rule.keep} knows no order")
 
+    def again(self) -> Cleaner:
+        return msgspec.structs.replace(self, missing_columns="ignore")
+
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         with foreign.attributed(ctx.step):
             for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):

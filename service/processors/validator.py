@@ -65,6 +65,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     """Checks rules, and fails, warns, drops or quarantines. Missing values break only not_null."""
 
     repeatable: ClassVar[bool] = True
+    observes: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "validator",
         "config": {

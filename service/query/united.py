@@ -12,7 +12,6 @@ import duckdb
 
 from service.query.names import literal, quoted
 
-
 ORDER = ("_step", "_file", "_line", "_row")
 """The columns of a quarantine that keep its rows in order."""
 _LAYOUT = {

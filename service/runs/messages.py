@@ -24,6 +24,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     allowance: Allowance
     reload: Reload | None = None
+    replay: Replay | None = None
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,23 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     files: list[File]
     refusals: list[Refusal]
     columns: list[Column]
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """Quarantined rows that are to be tried again, and the version that those that pass are added to.
+
+    ``files`` are the quarantine of ``version``, ``before`` the processors that refused them; ``carried`` and
+    ``carried_before`` those of ``base`` where that is another version, which stay as they are. ``fitted`` are the
+    parameters recorded with ``base``.
+    """
+
+    version: int
+    files: tuple[str, ...]
+    before: list[Any]
+    base: Stored
+    fitted: dict[str, Any]
+    carried: tuple[str, ...] = ()
+    carried_before: list[Any] = []
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):

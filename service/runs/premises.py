@@ -24,6 +24,7 @@ from service.steps import secrets as placeholders
 from service.steps.collector import Upstream
 from service.steps.layout import Layout
 from service.steps.registry import Registry
+from service.steps.storage import File
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,25 @@ class Premises:
 
     def parts(self, version: Version) -> tuple[str, ...]:
         """Where the Parquet files of a version lie."""
+        return self._paths(version, version.files)
+
+    def quarantine(self, version: Version) -> tuple[str, ...]:
+        """Where the rows lie that a version refused."""
+        return self._paths(version, version.quarantine)
+
+    def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         folder = self.places.version(version.pipeline, version.version)
-        return tuple(str(folder / file.name) for file in version.files)
+        return tuple(str(folder / file.name) for file in files)
 
 
-def limits(allowance: Allowance, *, network: bool = True, write: tuple[str, ...] = ()) -> Limits:
-    """The bounds of a child that has ``allowance``; ``write`` are folders it may change beside its own."""
+def limits(
+    allowance: Allowance, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()
+) -> Limits:
+    """The bounds of a child that has ``allowance``; it may ``read`` and ``write`` these beside its own."""
     parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
     return Limits(
         memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
-        read=(*allowance.file_roots, *parts), write=(allowance.folder, *write),
+        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *write),
     )  # fmt: skip
 
 

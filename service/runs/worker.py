@@ -16,7 +16,7 @@ from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.version import Column
 from service.processes.channel import Channel
-from service.runs import collection, memory, messages, plugins, processing, relay, storing
+from service.runs import collection, memory, messages, plugins, processing, relay, replay, storing
 from service.runs.messages import Order
 from service.runs.stage import Stage
 from service.steps import foreign
@@ -57,8 +57,11 @@ class Worker:
             self._load(pipeline, dataset, Path(again.folder))
             return
         stage = self.stage
-        frame, sources = asyncio.run(collection.collect(pipeline, stage))
-        frame = processing.process(pipeline, frame, stage)
+        if self.order.replay is None:
+            frame, sources = asyncio.run(collection.collect(pipeline, stage))
+            frame = processing.process(pipeline, frame, stage)
+        else:
+            frame, sources = replay.replayed(pipeline, stage, self.order.replay)
         columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]
         written = storing.store(pipeline, frame, stage)
         names = [f.name for f in written.files]

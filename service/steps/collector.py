@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
+import polars as pl
 
 from service.kit.errors import Problem
 from service.steps.context import Context
@@ -46,6 +48,13 @@ class Collector(
 
     def upstream(self) -> Upstream | None:
         """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
+        return None
+
+    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame | None:
+        """The rows that can be made now of the malformed ones in a quarantine file that this collector wrote.
+
+        Those that cannot go to ``ctx.reject`` again. None where there is no way to make rows of them.
+        """
         return None
 
     async def collect(self, ctx: Context) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -23,7 +23,9 @@ class Processor(
 
     EXAMPLE: ClassVar[dict[str, Any]]
     repeatable: ClassVar[bool] = False
-    """Whether rows that went through it may go through it again: it mends or checks what is there."""
+    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there."""
+    observes: ClassVar[bool] = False
+    """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
 
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to ``config``."""
@@ -32,6 +34,10 @@ class Processor(
     def upstreams(self) -> Iterable[Upstream]:
         """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
         return ()
+
+    def again(self) -> Self:
+        """The processor for rows that went through it, or through an earlier form of it, already."""
+        return self
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         """The plan after this step. Touches the data only through ``frame``.
