@@ -82,15 +82,17 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "stays in the new version's quarantine. It is a run like any other, with status, events, log and the same "
         "answer as execute; its `replay_of` names the version.\n\n"
         "Rows of a validator go on with the step that refused them, wherever it stands now; cleaners and validators "
-        "right before it that were changed or added since are gone through again (a cleaner then passes over columns "
-        "that are not there), other steps are not. Malformed rows begin at the beginning where the collector's current "
-        "settings can make rows of them; rows of a pipeline that joins its sources, and rows that the collector still "
-        "cannot read, stay in quarantine.\n\n"
+        "before it that were changed or added since are gone through again (a cleaner then passes over columns that "
+        "are not there), but nothing that stands before a transformer or a query. Malformed rows begin at the "
+        "beginning where the collector's current settings can make rows of them; rows of a pipeline that joins its "
+        "sources, and rows that the collector still cannot read, stay in quarantine.\n\n"
         "Limits: only the rows in quarantine are seen. `unique`, `drop_duplicates` and `sort` do not see the rows that "
-        "are stored already; `max_rejected_share`, `row_count` and `freshness` decide nothing. A later step that "
-        "computes from all rows (filling with a mean, scaling, encoding, windows, aggregates, SQL) ends the run with "
-        "NEEDS_ALL_ROWS: execute the pipeline instead. If no row passes, the run fails with NOTHING_PASSED and nothing "
-        "is stored. Analyzers that nothing but validators follow profile the whole new version, others are left out.",
+        "are stored already; `max_rejected_share`, `row_count` and `freshness` decide nothing. Rows that come to a "
+        "step that computes from all rows (filling with a mean, scaling, encoding, windows, aggregates, SQL) stay in "
+        "quarantine, and where all do the run fails with NEEDS_ALL_ROWS: execute the pipeline instead. If no row "
+        "passes, the run fails with NOTHING_PASSED and nothing is stored. Columns that the configuration added or "
+        "dropped since are null where they are not there, and a warning. Analyzers that nothing but validators follow "
+        "profile the whole new version, others are left out.",
         Answer(
             text="The run ended within `wait` seconds.",
             kind=Run,

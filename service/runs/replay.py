@@ -28,6 +28,8 @@ from service.steps.metric import Metric, Values
 from service.steps.polars_frame import PolarsFrame
 
 _ROWS = Metric("", "rows")
+_CANNOT = "NOT_REPLAYED"
+_LEFT = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they are; others may pass
 
 
 class Few(PolarsFrame):
@@ -76,6 +78,7 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
     Raises ``errors.Permanent``: what a step raises, NEEDS_ALL_ROWS, NOTHING_PASSED.
     """
     passed: list[Few] = []
+    blocked: list[errors.Permanent] = []
     tried = came = 0
     stage.enter("processing", "replay")
     for file in map(Path, order.files):
@@ -83,18 +86,25 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
         tried += rows
         stage.collected(rows)
         before = len(stage.rejected)
-        with stage.translated("replay"):
-            frame = _tried(pipeline, stage, order, file, step)
-        _set_apart(stage, before)
-        if frame is None:
+        try:
+            with stage.translated("replay"):
+                frame, count = _tried(pipeline, stage, order, file, step)
+        except errors.Permanent as error:
+            if error.error_code not in _LEFT:
+                raise
+            blocked.append(error)
+            stage.context(step).warn("not_replayed", f"the {rows} rows that {step} refused stay: {error.message}")
+            _take_back(stage, before)
             _keep(stage, file, step, step, rows)
             continue
-        count = int(frame.looked_at(asked=True).measure([_ROWS])[_ROWS])
+        _set_apart(stage, before)
         came += count
         if count:
             passed.append(frame)
     if not came:
-        raise _nothing_passed(stage, order, tried)
+        raise next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None) or _nothing_passed(
+            stage, order, tried
+        )
     for file in map(Path, order.carried):
         step, rows = _step_and_rows(file)
         _keep(stage, file, step, _now(step, order.carried_before, pipeline), rows)
@@ -105,40 +115,50 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
     return whole, [Source(id=f"quarantine@{order.version}", type="replay", rows=came, evidence=evidence)]
 
 
-def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path, step: str) -> Few | None:
-    """The rows of a quarantine file after the last processor; None where there is no way to try them."""
+def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path, step: str) -> tuple[Few, int]:
+    """The rows of a quarantine file after the last processor, and how many there are.
+
+    Raises ``errors.Permanent`` with a code of ``_LEFT`` where there is no way to try them.
+    """
     if step.startswith("collectors"):
-        read = _read_again(pipeline, stage, file, step)
-        return None if read is None else _way(pipeline, stage, Few(read, stage.folder, dear=False), 0, 0)
-    now = pipeline.document.get("processors", [])
-    index = resumption.number(step)
-    start = resumption.resumed(index, order.before, now, pipeline.processors)
-    names = quarantine.own_columns(list(pl.read_parquet_schema(file)))
-    lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
-    frame = Few(lf, stage.folder, dear=False)
-    return _way(pipeline, stage, frame, start, resumption.place(index, order.before, now))
+        frame = Few(_read_again(pipeline, stage, file, step), stage.folder, dear=False)
+        repeated, refused_at = list[int](), 0
+    else:
+        now, index = pipeline.document.get("processors", []), resumption.number(step)
+        repeated = resumption.repeated(index, order.before, now, pipeline.processors)
+        refused_at = resumption.place(index, order.before, now)
+        names = quarantine.own_columns(list(pl.read_parquet_schema(file)))
+        lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
+        frame = Few(lf, stage.folder, dear=False)
+    if not _count(frame):
+        return frame, 0
+    frame = _way(pipeline, stage, frame, repeated, refused_at)
+    return frame, _count(frame)
 
 
-def _read_again(pipeline: Pipeline, stage: Stage, file: Path, step: str) -> pl.LazyFrame | None:
+def _count(frame: Few) -> int:
+    return int(frame.looked_at(asked=True).measure([_ROWS])[_ROWS])
+
+
+def _read_again(pipeline: Pipeline, stage: Stage, file: Path, step: str) -> pl.LazyFrame:
     """The rows that can be made of malformed ones now, as their collector makes rows."""
     index = resumption.number(step)
     ctx = stage.context(step)
     if index >= len(pipeline.collectors) or isinstance(pipeline.combine, Join):
-        ctx.warn("not_replayed", f"the malformed rows of {step} cannot be tried alone: they are joined, or it is gone")
-        return None
+        raise errors.Permanent("they cannot be tried alone, as sources are joined, or theirs is gone", code=_CANNOT)
     ctx.folder = stage.folder / f".collect-{index}"
     ctx.folder.mkdir(exist_ok=True)
     ctx.beside, ctx.source = stage.folder, pipeline.label(index)
     with stage.timed(step):
         frame = pipeline.collectors[index].again(file, ctx)
     if frame is None:
-        ctx.warn("not_replayed", f"{step} cannot make rows of what it refused")
+        raise errors.Permanent("its collector has no way of reading them again", code=_CANNOT)
     return frame
 
 
-def _way(pipeline: Pipeline, stage: Stage, frame: Few, start: int, refused_at: int) -> Few:
-    """The rows after every processor from ``start``; those before ``refused_at`` they went through already."""
-    for index in range(start, len(pipeline.processors)):
+def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refused_at: int) -> Few:
+    """The rows after those processors that are ``repeated``, and every one from ``refused_at``."""
+    for index in (*repeated, *range(refused_at, len(pipeline.processors))):
         processor = pipeline.processors[index]
         if isinstance(processor, Analyzer):
             continue
@@ -224,6 +244,14 @@ def _set_apart(stage: Stage, before: int) -> None:
             target = _free(stage.folder, f"again-{rejected.file}")
             (stage.folder / rejected.file).rename(target)
             stage.rejected[place] = Rejected(rejected.rows, target.name, rejected.step)
+
+
+def _take_back(stage: Stage, before: int) -> None:
+    """Forget what steps refused just now: the rows stay where they were."""
+    for rejected in stage.rejected[before:]:
+        if rejected.file is not None:
+            (stage.folder / rejected.file).unlink()
+    del stage.rejected[before:]
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -1,8 +1,8 @@
 """Resumption: where quarantined rows go on in a configuration that may have changed since they were refused.
 
-They go on with the step that refused them, wherever it stands now. Cleaners and validators right before it that
-were changed or added since are gone through again, back to the first change: that is how most rows are mended.
-Nothing else is repeated: a transformer would scale or encode what it scaled or encoded before.
+They go on with the step that refused them, wherever it stands now. Cleaners and validators before it that were
+changed or added since are gone through again: that is how most rows are mended. Nothing else is repeated, nor what
+stands before such a step: a transformer would scale or encode what it scaled or encoded before.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ def place(index: int, before: Sequence[Any], now: Sequence[Any]) -> int:
     return min(index, len(now))
 
 
-def resumed(index: int, before: Sequence[Any], now: Sequence[Any], processors: Sequence[Processor]) -> int:
-    """The processor of ``now`` that rows go on with which the processor ``index`` of ``before`` refused."""
-    first_change, at = _alike(before, now), place(index, before, now)
-    while at > first_change and processors[at - 1].repeatable:
-        at -= 1
-    return at
+def repeated(index: int, before: Sequence[Any], now: Sequence[Any], processors: Sequence[Processor]) -> list[int]:
+    """The processors of ``now`` before its place that rows go through again which ``index`` of ``before`` refused."""
+    found = []
+    for at in reversed(range(place(index, before, now))):
+        if not processors[at].repeatable:
+            break
+        if now[at] not in before[:index]:
+            found.append(at)
+    return found[::-1]
 
 
 def number(step: str) -> int:

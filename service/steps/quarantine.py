@@ -79,7 +79,7 @@ def shown(column: str, dtype: pl.DataType) -> pl.Expr:
         text = value.dt.to_string("iso")
     else:
         text = value.cast(pl.String)
-    return text.str.slice(0, _SHOWN_TEXT)
+    return text.str.slice(0, _SHOWN_TEXT).alias(column)
 
 
 def arranged(lf: pl.LazyFrame, own: list[str], made: dict[str, pl.Expr]) -> pl.LazyFrame:
