@@ -32,7 +32,7 @@ def show(data_dir: str | None) -> None:
         OUT.print(
             f"[bold]A small shop[/bold]: {demo_site.CSV_FILE} (untidy on purpose), its JSON API at "
             f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
-            "collect → clean → analyze → transform → Parquet + DuckDB\n"
+            "collect → clean → validate → analyze → transform → Parquet + DuckDB\n"
         )
         home.at_home(chosen, lambda house: _tour(house, address))
     if data_dir is not None:

@@ -84,11 +84,14 @@ def _order(number: int, chance: random.Random, shop: list[dict[str, Any]]) -> li
     if chance.random() < 0.02:
         price = chance.choice(_JUNK_PRICES)
     channel = chance.choice(_CHANNELS)
+    quantity: Any = chance.randint(1, 5)
+    if chance.random() < 0.04:
+        quantity = chance.choice(["", "", "", -1, 500])
     return [
         10_000 + number,
         ordered.strftime(_FORMATS[chance.random() < 0.3]),
         product["sku"],
-        "" if chance.random() < 0.03 else chance.randint(1, 5),
+        quantity,
         "" if chance.random() < 0.03 else price,
         "" if chance.random() < 0.05 else f"  {channel} " if chance.random() < 0.2 else channel,
         chance.choice(["", "", "", "gift wrap, please", 'wrote "call first"']),
@@ -213,6 +216,17 @@ def pipeline(address: str, file: str = CSV_FILE) -> dict[str, Any]:
                     },
                     "fill_na": {"channel": "unknown", "quantity": 1, "unit_price": {"strategy": "median"}},
                     "drop_duplicates": {"columns": ["order_id"], "keep": "first"},
+                },
+            },
+            {
+                "type": "validator",
+                "config": {
+                    "rules": [
+                        {"name": "believable quantity", "column": "quantity", "check": "in_range", "min": 1, "max": 50},
+                        {"name": "known product", "column": "cost", "check": "not_null"},
+                        {"name": "one row an order", "column": "order_id", "check": "unique"},
+                    ],
+                    "on_fail": "quarantine",
                 },
             },
             {"type": "analyzer", "config": {}},

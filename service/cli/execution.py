@@ -101,9 +101,10 @@ def summarise(run: Run, root: Path) -> None:
     """What a completed run stored, where, and what to know about it."""
     for warning in run.warnings:
         screen.ERR.print(f"[yellow]warning[/yellow] {screen.escape(str(warning.get('message', warning)))}")
+    rejected = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
     screen.OUT.print(
         f"[bold green]completed[/bold green] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "
-        f"in {run.duration or 0:.2f} s ({run.rows_collected:,} collected)"
+        f"in {run.duration or 0:.2f} s ({run.rows_collected:,} collected{rejected})"
     )
     for stored in run.storage:
         screen.OUT.print(f"  {stored.type:8} {screen.size(stored.bytes):>10}  {root / stored.location}", soft_wrap=True)

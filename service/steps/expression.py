@@ -62,7 +62,7 @@ _PARTS = frozenset({"year", "quarter", "month", "week", "day", "dow", "doy", "ho
 CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _GUESSED = (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.DATETIME)
 _QUOTES = {TokenType.STRING: "'", TokenType.IDENTIFIER: '"'}
-_REFUSED_TOKENS = frozenset(
+FOREIGN_TOKENS = frozenset(
     {
         TokenType.SEMICOLON,
         TokenType.PARAMETER,
@@ -74,12 +74,10 @@ _REFUSED_TOKENS = frozenset(
         TokenType.UNICODE_STRING,
         TokenType.L_BRACKET,
         TokenType.L_BRACE,
-        TokenType.DOT,
-        TokenType.ARROW,
-        TokenType.DARROW,
-        TokenType.COLON,
     }
 )
+"""What no SQL in a configuration may hold."""
+_REFUSED_TOKENS = FOREIGN_TOKENS | {TokenType.DOT, TokenType.ARROW, TokenType.DARROW, TokenType.COLON}
 _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Query, "a subquery"),
     (exp.Subquery, "a subquery"),

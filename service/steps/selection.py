@@ -30,20 +30,6 @@ _KEYWORDS = """
     join exists all any union except intersect with limit offset filter decimal numeric varchar char end
 """
 _BEFORE_PAREN = frozenset(_KEYWORDS.split())
-_REFUSED_TOKENS = frozenset(
-    {
-        TokenType.SEMICOLON,
-        TokenType.PARAMETER,
-        TokenType.PLACEHOLDER,
-        TokenType.BYTE_STRING,
-        TokenType.HEREDOC_STRING,
-        TokenType.RAW_STRING,
-        TokenType.NATIONAL_STRING,
-        TokenType.UNICODE_STRING,
-        TokenType.L_BRACKET,
-        TokenType.L_BRACE,
-    }
-)
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
 
 
@@ -98,7 +84,7 @@ def _check_tokens(text: str) -> None:
         raise ValueError(f"the query has more than {MAX_TOKENS} words and signs")
     depth = 0
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.token_type in _REFUSED_TOKENS:
+        if token.token_type in expression.FOREIGN_TOKENS:
             raise ValueError(f"'{token.text}' cannot stand in a query over the current data")
         depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
         if depth > MAX_DEPTH:

@@ -83,8 +83,14 @@ def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None
 
 
 def children_of(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task")
-    found = [int(p) for task in tasks.iterdir() for p in (task / "children").read_text().split()]
+    """The processes below ``pid``; one that ends while we look is not among them."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += [int(p) for p in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return found + [below for child in found for below in children_of(child)]
 
 
