@@ -23,6 +23,7 @@ from service.api import (
     quarantine,
     results,
     runs,
+    serving,
     sql,
 )
 from service.api.envelope import Envelope
@@ -39,6 +40,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *results.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,
+    *serving.HANDLERS,
     *runs.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,

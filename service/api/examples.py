@@ -169,6 +169,27 @@ PROFILES = {
     "version": 3,
     "profiles": [{"row_count": 990, "column_count": 2, "duplicate_rows": 0, "columns": [], "warnings": []}],
 }
+FITTED = {
+    "pipeline": "orders",
+    "version": 3,
+    "revision": 1,
+    "fitted": {
+        "processors[1]": {
+            "type": "transformer",
+            "parameters": {"normalize": {"price": {"method": "standard", "mean": 49.9, "scale": 20.1}}},
+        }
+    },
+}
+APPLY = {"records": [{"order_id": 1, "price": 70.0}, {"order_id": None, "price": 5.0}], "version": 3}
+APPLIED = {
+    "pipeline": "orders",
+    "version": 3,
+    "columns": COLUMNS,
+    "data": [{"order_id": 1, "price": 1.0}],
+    "rows": [0],
+    "dropped": [{"index": 1, "step": "processors[0]"}],
+    "skipped": [{"step": "processors[0]", "operation": "distinct", "reason": "each record stands alone here"}],
+}
 TABLE = {
     "name": "orders",
     "pipeline": "orders",

@@ -86,13 +86,15 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "are not there), but nothing that stands before a transformer or a query. Malformed rows begin at the "
         "beginning where the collector's current settings can make rows of them; rows of a pipeline that joins its "
         "sources, and rows that the collector still cannot read, stay in quarantine.\n\n"
+        "What a later step computes from the data (means, scales, categories, bin edges) is what it was for the newest "
+        "version, if the step is as it was; nothing is fitted to the few rows of a replay.\n\n"
         "Limits: only the rows in quarantine are seen. `unique`, `drop_duplicates` and `sort` do not see the rows that "
         "are stored already; `max_rejected_share`, `row_count` and `freshness` decide nothing. Rows that come to a "
-        "step that computes from all rows (filling with a mean, scaling, encoding, windows, aggregates, SQL) stay in "
-        "quarantine, and where all do the run fails with NEEDS_ALL_ROWS: execute the pipeline instead. If no row "
-        "passes, the run fails with NOTHING_PASSED and nothing is stored. Columns that the configuration added or "
-        "dropped since are null where they are not there, and a warning. Analyzers that nothing but validators follow "
-        "profile the whole new version, others are left out.",
+        "step that needs other rows (windows, ordered fills, aggregates, SQL that is no plain SELECT), or to one that "
+        "fits and was changed since, stay in quarantine; where all do, the run fails with NEEDS_ALL_ROWS: execute the "
+        "pipeline instead. If no row passes, the run fails with NOTHING_PASSED and nothing is stored. Columns that the "
+        "configuration added or dropped since are null where they are not there, and a warning. Analyzers that nothing "
+        "but validators follow profile the whole new version, others are left out.",
         Answer(
             text="The run ended within `wait` seconds.",
             kind=Run,

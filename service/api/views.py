@@ -136,6 +136,43 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
     profiles: list[dict[str, Any]]
 
 
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the steps of a version learnt from its data, by step: its type and the parameters."""
+
+    pipeline: str
+    version: int
+    revision: int
+    fitted: dict[str, Any]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a step took out; ``index`` is its place in what was sent."""
+
+    index: int
+    step: str
+
+
+class SkippedOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that needs other rows, and the columns of the answer that it would have made or changed."""
+
+    step: str
+    operation: str
+    columns: list[str] = []
+    reason: str
+
+
+class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Records after the row-local steps of a version. ``rows`` names the record that each row of ``data`` came from."""
+
+    pipeline: str
+    version: int
+    columns: list[dict[str, str]]
+    data: list[dict[str, Any]]
+    rows: list[int]
+    dropped: list[Dropped]
+    skipped: list[SkippedOperation]
+
+
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
     """A table that SQL can see, and what is behind it."""
 

@@ -40,7 +40,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are Parquet files of rows that were refused, in the layout of ``steps.quarantine``, one a step;
     ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
-    the version whose quarantined rows were tried again to make this one.
+    the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
+    answered, by which they can be applied to other rows; versions of before there was one have none.
     """
 
     pipeline: str
@@ -59,6 +60,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     profiles: list[dict[str, Any]] = []
     fitted: dict[str, Any] = {}
     quarantine: list[File] = []
+    tape: File | None = None
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []
     replay_of: int | None = None

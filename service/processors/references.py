@@ -1,7 +1,8 @@
 """References: which rows name something that is not in another pipeline's stored version, as a join in the plan.
 
 The keys are made distinct first, so that the join adds no row and keeps the order. A missing value refers to
-nothing and breaks nothing, as with FOREIGN KEY in SQL.
+nothing and breaks nothing, as with FOREIGN KEY in SQL. A run always has the other version; where a stored version's
+steps are applied to records it is not at hand, and the rule is left out like everything that needs other rows.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from service.steps.frame import Frame
 def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
     """The frame with a column ``mark``: whether the row's value is not among the keys that the rule names.
 
-    Raises ``errors.Permanent`` where the other version is not there, lacks the column, or has it in another kind.
+    Raises ``errors.Permanent`` where the other version lacks the column, or has it in another kind.
     """
     column, there = str(rule.column), str(rule.to)
     stored = ctx.upstreams.get(f"config.{at}.pipeline")
     if stored is None:
-        raise columns.refused(ctx, f"{at}.pipeline", f"there is no stored version of '{rule.pipeline}'")
+        return frame.per_group([], [], [pl.lit(value=False).alias(mark)])
     keys = frame.beside(stored.parts)
     if there not in keys.schema:
         hint = errors.did_you_mean(there, keys.schema)

@@ -149,14 +149,18 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         for finding in findings:
             if finding.broken and (self.on_fail == "warn" or not finding.serious):
                 ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
+        judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
         if self.on_fail == "warn":
             return marked
         if serious and (self.on_fail == "fail" or whole):
             raise _broken(whole if self.on_fail != "fail" else serious, ctx)
         if not serious:
             self._bounded(0, rows, [], ctx)
+        if not judging:
             return marked
-        bad = pl.any_horizontal([pl.col(f.mark) for f in serious])
+        bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
+        if not serious:  # no row of this data goes, but one that the version is applied to later may
+            return marked.rows(lambda lf: lf.filter(~bad))
         total = Metric("_", "true")
         rejected = marked.rows(lambda lf: lf.select(bad.alias("_"))).measure([total])[total]
         self._bounded(rejected, rows, serious, ctx)

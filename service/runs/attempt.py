@@ -156,7 +156,8 @@ class Attempt:
 
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
-            files = (*order.replay.files, *order.replay.carried, *order.replay.base.parts)
+            replay = order.replay
+            files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
             return premises.limits(order.allowance, network=False, read=files)
         if order.reload is None:
             return premises.limits(order.allowance)

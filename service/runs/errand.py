@@ -14,12 +14,13 @@ import structlog
 from service.kit import errors
 from service.processes.channel import Channel
 from service.runs import memory, relay
+from service.runs.application import Application
 from service.runs.messages import Allowance
 from service.runs.page import ProfilePage
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage
+Errand = ProfilePage | Application
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

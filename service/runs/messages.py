@@ -69,9 +69,9 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Quarantined rows that are to be tried again, and the version that those that pass are added to.
 
-    ``files`` are the quarantine of ``version``, ``before`` the processors that refused them; ``carried`` and
-    ``carried_before`` those of ``base`` where that is another version, which stay as they are. ``fitted`` are the
-    parameters recorded with ``base``.
+    ``files`` are the quarantine of ``version``, ``before`` the processors that refused them; ``carried`` is the
+    quarantine of ``base`` where that is another version, which stays as it is. ``base_before`` are the processors
+    that made ``base``, ``fitted`` the parameters recorded with it, ``tape`` what they were answered.
     """
 
     version: int
@@ -79,8 +79,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     before: list[Any]
     base: Stored
     fitted: dict[str, Any]
+    base_before: list[Any]
+    tape: str | None = None
     carried: tuple[str, ...] = ()
-    carried_before: list[Any] = []
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -103,6 +104,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows_collected: int
     files: list[File]
     quarantine: Quarantine
+    tape: File
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]

@@ -100,6 +100,10 @@ class Premises:
         """Where the rows lie that a version refused."""
         return self._paths(version, version.quarantine)
 
+    def tape(self, version: Version) -> str | None:
+        """Where it is written what the steps of a version were answered."""
+        return self._paths(version, [version.tape])[0] if version.tape is not None else None
+
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         folder = self.places.version(version.pipeline, version.version)
         return tuple(str(folder / file.name) for file in files)

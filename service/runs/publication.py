@@ -48,7 +48,7 @@ def publish(
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
-        replay_of=order.replay.version if order.replay is not None else None,
+        replay_of=order.replay.version if order.replay is not None else None, tape=prepared.tape,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,

@@ -1,8 +1,9 @@
 """Replay: quarantined rows go through the current configuration again; what passes is added to the newest version.
 
 The rows of each step that refused some go their own way, from where ``resumption`` says. They are few and bad, so
-they answer no question about the data: a step that computes from all rows (means, categories, windows, aggregates)
-stops the replay, shares and row counts decide nothing. What is refused again, or could not be tried, stays in
+they answer no question about the data: what a step that is as it was asks (means, categories, bin edges) is answered
+as it was for the newest version (``steps.tape``), a step that was changed or needs other rows (windows, aggregates)
+cannot be gone through, shares and row counts decide nothing. What is refused again, or could not be tried, stays in
 quarantine.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import polars as pl
 
 from service.kit import errors
@@ -21,11 +23,12 @@ from service.model.version import Source
 from service.processors.analyzer import Analyzer
 from service.runs import messages, processing, resumption
 from service.runs.stage import Stage
-from service.steps import casting, dtypes, quarantine
+from service.steps import casting, dtypes, quarantine, selection, tape
 from service.steps.context import Rejected
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.polars_frame import PolarsFrame
+from service.steps.tape import Player, Tape
 
 _ROWS = Metric("", "rows")
 _CANNOT = "NOT_REPLAYED"
@@ -33,15 +36,23 @@ _LEFT = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they
 
 
 class Few(PolarsFrame):
-    """A few rows that do not stand for the data. ``asked`` says that the step that has them may look at them."""
+    """A few rows that do not stand for the data. ``asked`` says that the step that has them may look at them;
+    ``player`` answers one that may not.
+    """
 
     asked = False
+    player: Player | None = None
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(metrics)
-        if wanted and not self.asked:
+        if self.asked or not wanted:
+            return super().measure(wanted)
+        if self.player is None:
             self._refuse()
-        return super().measure(wanted)
+        try:
+            return self.player.answers(wanted)
+        except errors.Permanent:
+            self._refuse()
 
     def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Few:
         return self._refuse()
@@ -49,25 +60,26 @@ class Few(PolarsFrame):
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         return super().per_group(by, order_by, made) if self.asked else self._refuse()
 
-    def query(self, sql: str) -> Few:
-        return self._refuse()
+    def query(self, sql: str) -> PolarsFrame:
+        plain = selection.local(sql, "_")
+        return self._refuse() if plain is None else super().query(plain.text)
 
-    def looked_at(self, asked: bool) -> Few:
+    def looked_at(self, *, asked: bool, player: Player | None = None) -> Few:
         """The same rows for a step that may, or may not, look at all of them."""
         frame = self._next(self.lazy, dear=False)
-        frame.asked = asked
+        frame.asked, frame.player = asked, player
         return frame
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> Few:
         frame = super()._next(lf, dear=dear, others=others)
         assert isinstance(frame, Few)
-        frame.asked = self.asked
+        frame.asked, frame.player = self.asked, self.player
         return frame
 
     def _refuse(self) -> NoReturn:
         raise errors.Permanent(
-            "this step computes from all rows of the data, and a replay has only those in quarantine; execute the "
-            "pipeline again to have them all",
+            "this step was changed or computes from all rows of the data, and a replay has only those in quarantine; "
+            "execute the pipeline again to have them all",
             code="NEEDS_ALL_ROWS",
         )
 
@@ -81,6 +93,7 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
     blocked: list[errors.Permanent] = []
     tried = came = 0
     stage.enter("processing", "replay")
+    stage.tape = _taped(order, pipeline, stage)
     for file in map(Path, order.files):
         step, rows = _step_and_rows(file)
         tried += rows
@@ -107,7 +120,7 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
         )
     for file in map(Path, order.carried):
         step, rows = _step_and_rows(file)
-        _keep(stage, file, step, _now(step, order.carried_before, pipeline), rows)
+        _keep(stage, file, step, _now(step, order.base_before, pipeline), rows)
     stage.fitted.clear()
     stage.fitted.update(order.fitted)
     evidence = {"version": order.version, "rows": tried}
@@ -134,6 +147,22 @@ def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path,
         return frame, 0
     frame = _way(pipeline, stage, frame, repeated, refused_at)
     return frame, _count(frame)
+
+
+def _taped(order: messages.Replay, pipeline: Pipeline, stage: Stage) -> Tape:
+    """What the steps of the newest version were answered, for those that are as they were, where they stand now."""
+    if order.tape is None:
+        return stage.tape
+    kept = tape.decode(Path(order.tape).read_bytes())
+    steps = {}
+    for index, document in enumerate(pipeline.document.get("processors", [])):
+        alike = [at for at, earlier in enumerate(order.base_before) if earlier == document]
+        if alike:
+            at = min(alike, key=lambda place: abs(place - index))
+            played = kept.steps.get(f"processors[{at}]")
+            if played is not None:
+                steps[f"processors[{index}]"] = played
+    return msgspec.structs.replace(kept, steps=steps)
 
 
 def _count(frame: Few) -> int:
@@ -164,9 +193,10 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
             continue
         if index < refused_at:
             processor = processor.again()
-        made = processing.applied(
-            pipeline, index, frame.looked_at(asked=processor.observes), stage, processor=processor, replay=True
-        )
+        played = stage.tape.steps.get(f"processors[{index}]")
+        player = Player(f"processors[{index}]", played) if played is not None else None
+        given = frame.looked_at(asked=processor.observes, player=player)
+        made = processing.applied(pipeline, index, given, stage, processor=processor, replay=True)
         assert isinstance(made, Few)
         frame = made
     return frame.looked_at(asked=False)

@@ -41,7 +41,8 @@ def prepared(pipelines: Pipelines, around: Premises, record: Record, number: int
         ),
         fitted=newest.fitted,
         carried=around.quarantine(newest) if other else (),
-        carried_before=_processors(pipelines, newest) if other else [],
+        base_before=_processors(pipelines, newest),
+        tape=around.tape(newest),
     )  # fmt: skip
 
 

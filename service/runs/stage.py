@@ -9,15 +9,17 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import polars as pl
 
 from service.kit import errors
 from service.model.run import Phase, Step
 from service.runs.messages import Allowance, Progress
-from service.steps import foreign, secrets
+from service.steps import foreign, secrets, tape
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
 from service.steps.governor import Governor
@@ -47,6 +49,7 @@ class Stage:
         self.splits: list[Split] = []
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
+        self.tape = tape.started(datetime.now(UTC), pl.Schema())
         self._governors: dict[str, Governor] = {}
         self._listen = listen
         self._phase: Phase = "collecting"

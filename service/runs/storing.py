@@ -13,9 +13,9 @@ from service.model.pipeline import Pipeline
 from service.model.version import Column, Refusal
 from service.runs.messages import Order, Prepared, Quarantine
 from service.runs.stage import Stage
-from service.steps import layout, quarantine
+from service.steps import layout, quarantine, tape
 from service.steps.frame import Frame
-from service.steps.storage import Dataset, Written
+from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
 
 
@@ -50,6 +50,15 @@ def quarantined(stage: Stage) -> Quarantine:
     )
 
 
+def keep_tape(stage: Stage) -> File:
+    """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
+    path = stage.folder / layout.TAPE
+    path.write_bytes(tape.encode(stage.tape))
+    layout.flush(path)
+    path.chmod(0o444)
+    return parquet.describe(path, 0)
+
+
 def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
     """Let every storage look at what was written before it is published."""
     for index, storage in enumerate(pipeline.storage):
@@ -62,13 +71,13 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     """Write what a reader without the catalog needs to know of the version, and flush the folder."""
     folder = Path(order.allowance.folder)
     for left in folder.iterdir():
-        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine.files)}:
+        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine.files, prepared.tape)}:
             _remove(left)
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
-        "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals,
+        "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.tape,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
     }  # fmt: skip
     path = folder / layout.MANIFEST

@@ -69,7 +69,8 @@ class Worker:
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=stage.rows_collected, files=written.files, columns=columns,
-            quarantine=storing.quarantined(stage), rows_rejected=sum(r.rows for r in stage.rejected),
+            quarantine=storing.quarantined(stage), tape=storing.keep_tape(stage),
+            rows_rejected=sum(r.rows for r in stage.rejected),
             sources=sources, steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
             fitted=stage.fitted, deferred=deferred, peak_memory_bytes=memory.peak(),
         )  # fmt: skip

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+TAPE = "tape.json"
 
 
 @dataclass(frozen=True)

@@ -128,24 +128,35 @@ def test_from_dirty_to_mended(served: Served) -> None:
     assert (tables["orders__quarantine"]["version"], tables["orders__quarantine"]["row_count"]) == (3, 1)
     assert served.json("GET", "/tables/orders__quarantine@1")["row_count"] == 5
     assert served.json("GET", f"{P}/schema")["row_count"] == 6
+    records = [{"id": 8, "customer": 77, "price": 1.0, "city": "Bern"}]
+    applied = served.json("POST", f"{P}/apply", json={"records": records})
+    assert (applied["data"], applied["dropped"]) == (records, [])
+    assert [s["step"] for s in applied["skipped"]] == ["processors[1]"]
 
 
-def test_a_step_that_needs_all_rows_ends_a_replay(served: Served) -> None:
-    upload(served, "scaled.csv", "a\n1\n2\n-3\n")
+def test_numbers_that_were_fitted_are_used_again_and_no_others(served: Served) -> None:
+    upload(served, "scaled.csv", "a\n1\n3\n-2\n-7\n")
     rule = {"column": "a", "check": "in_range", "min": 0}
-    scale = {"type": "transformer", "config": {"normalize": {"a": "standard"}}}
-    document = {
-        "name": "scaled", "collectors": [{"type": "csv", "file_path": "scaled.csv"}],
-        "processors": [{"type": "validator", "config": {"rules": [rule], "on_fail": "quarantine"}}, scale],
-    }  # fmt: skip
-    served.json("POST", "/pipeline/create", status=201, json=document)
+    scale = {"type": "transformer", "config": {"normalize": {"a": "minmax"}}}
+
+    def document(least: int, *steps: dict[str, Any]) -> dict[str, Any]:
+        judge = {"type": "validator", "config": {"rules": [{**rule, "min": least}], "on_fail": "quarantine"}}
+        return {
+            "name": "scaled", "collectors": [{"type": "csv", "file_path": "scaled.csv"}], "processors": [judge, *steps],
+        }  # fmt: skip
+
+    served.json("POST", "/pipeline/create", status=201, json=document(0, scale))
     assert served.json("POST", "/pipeline/scaled/execute")["status"] == "completed"
-    document["processors"] = [{"type": "validator", "config": {"rules": [{**rule, "min": -9}]}}, scale]
-    served.json("PUT", "/pipeline/scaled/config", json=document)
+    other = {"type": "transformer", "config": {"normalize": {"a": "standard"}}}
+    served.json("PUT", "/pipeline/scaled/config", json=document(-5, other))
     failed = served.json("POST", "/pipeline/scaled/quarantine/replay?wait=60")
     assert failed["error"]["code"] == "NEEDS_ALL_ROWS"
-    assert failed["error"]["details"]["step"] == "processors[1]"
     assert served.json("GET", "/pipeline/scaled/data")["version"] == 1
+    served.json("PUT", "/pipeline/scaled/config", json=document(-5, scale))
+    assert served.json("POST", "/pipeline/scaled/quarantine/replay?wait=60")["status"] == "completed"
+    assert [r["a"] for r in served.json("GET", "/pipeline/scaled/data")["data"]] == [0.0, 1.0, -1.5]
+    applied = served.json("POST", "/pipeline/scaled/apply", json={"records": [{"a": 2}, {"a": -6}]})
+    assert (applied["version"], [r["a"] for r in applied["data"]]) == (2, [0.5])
 
 
 def test_nothing_in_quarantine_is_nothing_to_replay(served: Served) -> None:

@@ -84,7 +84,8 @@ def test_the_versions_that_rules_read_are_known_before_a_run() -> None:
     ]
 
 
-def test_a_version_that_the_run_was_not_given_is_an_error(tmp_path: Path) -> None:
-    frame = PolarsFrame(pl.LazyFrame({"a": [1]}), tmp_path)
-    with pytest.raises(errors.Permanent, match="no stored version of 'customers'"):
-        decode("validator", {"rules": [RULE]}).apply(frame, Context("processors[0]", tmp_path))
+def test_without_the_other_version_the_rule_is_left_out(tmp_path: Path) -> None:
+    frame = PolarsFrame(pl.LazyFrame({"a": [1, None]}), tmp_path)
+    made = decode("validator", {"rules": [RULE]}).apply(frame, Context("processors[0]", tmp_path))
+    assert isinstance(made, PolarsFrame)
+    assert made.lazy.collect().to_dict(as_series=False) == {"a": [1, None]}

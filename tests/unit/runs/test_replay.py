@@ -17,6 +17,7 @@ from service.model.version import Source
 from service.runs import collection, messages, processing, replay
 from service.runs.messages import Allowance
 from service.runs.stage import Stage
+from service.steps import tape
 from service.steps.polars_frame import PolarsFrame
 from tests.unit.processors.table import REGISTRY
 
@@ -62,13 +63,15 @@ class Warehouse:
     def run(self, processors: list[Any], **settings: Any) -> tuple[Stage, pl.DataFrame]:
         pipeline, stage = self.pipeline(processors, **settings), self.stage()
         frame, _ = asyncio.run(collection.collect(pipeline, stage))
-        return stage, self.stored(processing.process(pipeline, frame, stage), stage)
+        rows = self.stored(processing.process(pipeline, frame, stage), stage)
+        (stage.folder / "tape").write_bytes(tape.encode(stage.tape))
+        return stage, rows
 
     def order(self, of: Stage, before: list[Any], base: Stage | None = None, **more: Any) -> messages.Replay:
         base = base or of
-        part = base.folder / "part.parquet"
-        stored = messages.Stored(pipeline="p", version=1, parts=(str(part),), rows=0)
-        return messages.Replay(version=1, files=files(of), before=before, base=stored, fitted={}, **more)
+        stored = messages.Stored(pipeline="p", version=1, parts=(str(base.folder / "part.parquet"),), rows=0)
+        given = {"base_before": before, "tape": str(base.folder / "tape"), **more}
+        return messages.Replay(version=1, files=files(of), before=before, base=stored, fitted={}, **given)
 
     def replay(
         self, order: messages.Replay, processors: list[Any], **settings: Any
@@ -159,19 +162,43 @@ def test_rows_of_joined_sources_and_of_collectors_that_cannot_stay(warehouse: Wa
         assert "not_replayed" in codes(stage)
 
 
+FITTED = [
+    transformer(normalize={"price": "standard"}, encode={"city": "onehot"}),
+    transformer(
+        bin={"price": {"method": "quantile", "bins": 2}}, encode={"city": {"method": "target", "target": "id"}}
+    ),
+    cleaner(
+        fill_na={"price": {"strategy": "mean"}}, outliers={"price": {"method": "iqr", "factor": 1.5, "action": "clip"}}
+    ),
+    {"type": "sql", "config": {"query": "SELECT id, price * 2 AS price FROM input ORDER BY id"}},
+]
+
+
+@pytest.mark.parametrize("step", FITTED)
+def test_what_was_fitted_then_is_used_again(step: dict[str, Any], warehouse: Warehouse) -> None:
+    rows = "id,price,city\n1,10,Bern\n2,30,Rome\n3,-4,Bern\n4,14,Rome\n"
+    (warehouse.folder / "uploads" / "x.csv").write_text(rows)
+    before = [validator(POSITIVE), step]
+    first, stored = warehouse.run(before)
+    _, whole, _ = warehouse.replay(warehouse.order(first, before), [validator({**POSITIVE, "min": -5}), step])
+    assert whole.head(stored.height).equals(stored)
+    assert whole["id"].to_list() == [1, 2, 4, 3]
+    if "price" in step["config"].get("normalize", {}):
+        mean, std = 18.0, ((8**2 + 12**2 + 4**2) / 3) ** 0.5  # of the three that were stored
+        assert whole["price"][-1] == pytest.approx((-4 - mean) / std)
+        assert whole.select("city_Bern", "city_Rome").row(-1) == (1, 0)
+
+
 @pytest.mark.parametrize(
     "step",
     [
-        transformer(normalize={"price": "standard"}),
-        transformer(encode={"city": "onehot"}),
         transformer(aggregate={"by": ["city"], "metrics": {"n": "count(*)"}}),
         transformer(lag={"price": {"by": ["city"], "order_by": ["id"]}}),
-        cleaner(fill_na={"price": {"strategy": "mean"}}),
         cleaner(fill_na={"price": {"strategy": "forward", "order_by": "id"}}),
-        {"type": "sql", "config": {"query": "SELECT * FROM input"}},
+        {"type": "sql", "config": {"query": "SELECT city, sum(price) AS price FROM input GROUP BY city"}},
     ],
 )
-def test_a_step_that_needs_all_rows_stops_those_that_come_to_it(step: dict[str, Any], warehouse: Warehouse) -> None:
+def test_a_step_that_needs_other_rows_stops_those_that_come_to_it(step: dict[str, Any], warehouse: Warehouse) -> None:
     before = [validator(POSITIVE), step]
     first, _ = warehouse.run(before)
     with pytest.raises(errors.Permanent) as caught:
@@ -179,8 +206,31 @@ def test_a_step_that_needs_all_rows_stops_those_that_come_to_it(step: dict[str, 
     assert caught.value.error_code == "NEEDS_ALL_ROWS"
 
 
+def test_a_fit_that_was_changed_or_is_not_written_down_stops_them_too(warehouse: Warehouse) -> None:
+    before = [validator(POSITIVE), transformer(normalize={"price": "standard"})]
+    first, _ = warehouse.run(before)
+    loose = validator({**POSITIVE, "min": -5})
+    for now, more in (
+        ([loose, transformer(normalize={"price": "minmax"})], {}),
+        ([loose, before[1]], {"tape": None}),
+    ):
+        with pytest.raises(errors.Permanent) as caught:
+            warehouse.replay(warehouse.order(first, before, **more), now)
+        assert caught.value.error_code == "NEEDS_ALL_ROWS"
+
+
+def test_the_answers_go_with_the_new_version_under_the_places_of_now(warehouse: Warehouse) -> None:
+    before = [validator(POSITIVE), transformer(normalize={"price": "standard"})]
+    first, _ = warehouse.run(before)
+    now = [cleaner(strip_strings=True), validator({**POSITIVE, "min": -5}), before[1]]
+    stage, _, _ = warehouse.replay(warehouse.order(first, before), now)
+    assert stage.tape.steps["processors[2]"] == first.tape.steps["processors[1]"]
+    assert stage.tape.schema == first.tape.schema
+    assert "processors[1]" in stage.tape.steps
+
+
 def test_rows_that_come_to_no_such_step_pass_and_the_others_stay(warehouse: Warehouse) -> None:
-    filled = cleaner(fill_na={"price": {"strategy": "mean"}})
+    filled = cleaner(fill_na={"price": {"strategy": "forward", "order_by": "id"}})
     before = [validator(POSITIVE), filled, validator(KNOWN)]
     first, _ = warehouse.run(before)
     now = [validator({**POSITIVE, "min": -5}), filled, validator({**KNOWN, "values": ["Bern", "Rom"]})]
@@ -233,7 +283,7 @@ def test_types_are_those_of_the_version(warehouse: Warehouse) -> None:
 def test_the_quarantine_of_the_newest_version_stays_beside_that_of_an_older_one(warehouse: Warehouse) -> None:
     first, _ = warehouse.run(BEFORE)
     newest, _ = warehouse.run([validator(KNOWN)])
-    order = warehouse.order(first, BEFORE, newest, carried=files(newest), carried_before=[validator(KNOWN)])
+    order = warehouse.order(first, BEFORE, newest, carried=files(newest), base_before=[validator(KNOWN)])
     stage, rows, _ = warehouse.replay(order, [validator({**POSITIVE, "min": -5}), validator(KNOWN)])
     assert rows["id"].to_list() == [1, 2, 2]
     assert left(stage) == [
