@@ -135,7 +135,7 @@ async def list_versions(request: Asked, services: Given, name: FromPath[str]) ->
     found, total = await asyncio.to_thread(
         services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
     )
-    shown = [views.version(v, before) for v, before in zip(found, [*found[1:], None], strict=True)]
+    shown = [views.version(v, before) for v, before in zip(found, [*found[1:], None], strict=False)]
     return queries.listed(shown[: page.limit], total, page)
 
 

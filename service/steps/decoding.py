@@ -136,7 +136,7 @@ def _by_tag(structs: list[Any], value: Mapping[str, Any], path: str) -> Any:
     if field not in value:
         return Problem(join(path, field), f"is required; one of {', '.join(sorted(map(str, tagged)))}")
     tag = value[field]
-    if tag not in tagged:
+    if not isinstance(tag, str | int) or tag not in tagged:  # an object or a list has no hash
         return Problem(
             join(path, field),
             f"unknown {field} '{tag}'; one of {', '.join(sorted(map(str, tagged)))}"

@@ -93,6 +93,12 @@ def test_no_data_and_no_version(client: Client) -> None:
     assert code(client.get(f"{P}/data?version=99999999999")) == (400, "VALIDATION_ERROR")
 
 
+def test_a_pipeline_that_never_ran_has_no_versions(client: Client) -> None:
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    answer = client.get(f"{P}/versions")
+    assert (answer.status_code, answer.json()["items"], answer.json()["total"]) == (200, [], 0)
+
+
 def test_versions_show_what_changed(orders: Client) -> None:
     page = orders.get(f"{P}/versions?limit=1").json()
     assert (page["total"], [v["version"] for v in page["items"]]) == (2, [2])

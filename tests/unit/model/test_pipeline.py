@@ -1,0 +1,66 @@
+"""A configuration of any shape is either a pipeline or a list of problems, each at a place that exists."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.kit import errors
+from service.model import pipeline as pipelines
+from service.steps.registry import Registry
+
+REGISTRY = Registry.load()
+DOCUMENT: dict[str, Any] = {
+    "name": "orders",
+    "description": "all kinds at once",
+    "collectors": [{**kind.EXAMPLE, "id": tag} for tag, kind in REGISTRY.collectors.kinds.items()],
+    "combine": {"how": "join", "on": ["key"], "type": "left"},
+    "processors": [copy.deepcopy(kind.EXAMPLE) for kind in REGISTRY.processors.kinds.values()],
+    "storage": [copy.deepcopy(kind.EXAMPLE) for kind in REGISTRY.storages.kinds.values()],
+    "execution": {"timeout_seconds": 60},
+}
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value below ``value``."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in items for place in [(*path, key), *places(inner, (*path, key))]]
+
+
+def test_the_examples_together_are_a_pipeline() -> None:
+    pipeline = pipelines.decode(DOCUMENT, REGISTRY)
+    assert len(pipeline.collectors) == len(REGISTRY.collectors.kinds)
+    assert pipeline.document == DOCUMENT
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(places(DOCUMENT)), junk=JUNK)
+def test_junk_anywhere_is_told_and_never_a_crash(place: tuple[Any, ...], junk: Any) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    target: Any = document
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = junk
+    try:
+        pipelines.decode(document, REGISTRY)
+    except errors.Invalid as error:
+        found = error.details["errors"]
+        assert found
+        for problem in found:
+            assert problem["message"]
+
+
+@pytest.mark.parametrize("tag", [{}, [], {"join": 1}, [["join"]], 1, True])
+def test_a_tag_that_is_no_text(tag: Any) -> None:
+    for change in ({"combine": {"how": tag, "on": ["key"]}}, {"collectors": [{"type": tag}]}):
+        with pytest.raises(errors.Invalid, match=r"unknown (how|type)"):
+            pipelines.decode({**DOCUMENT, **change}, REGISTRY)
