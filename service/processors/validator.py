@@ -24,11 +24,13 @@ from service.processors.rules import Rule
 from service.steps import dtypes, expression, foreign, quarantine
 from service.steps.collector import Upstream
 from service.steps.context import Context
-from service.steps.frame import Frame
+from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
 
 _EXAMPLES = 3
+_MOST_IN_A_FILE = 1_000_000
+"""About so many rows of a quarantine go into one file."""
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         rejected = marked.rows(lambda lf: lf.select(bad.alias("_"))).measure([total])[total]
         self._bounded(rejected, rows, serious, ctx)
         if self.on_fail == "quarantine":
-            self._quarantine(marked, serious, bad, ctx, rejected)
+            self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
@@ -188,31 +190,46 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 field="config.max_rejected_share", rules=[f.report() for f in serious],
             )  # fmt: skip
 
-    def _quarantine(self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int) -> None:
-        """Write the broken rows with the rules they broke, and where they stood when they came in here."""
+    def _quarantine(
+        self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+    ) -> None:
+        """Write the broken rows with the rules they broke, and where they stood when they came in here.
+
+        Many of them go into several files, so that they need no more memory than some.
+        """
         number, reasons = (columns.unused(n, marked.schema) for n in ("_number", "_reasons"))
         marks = [f.mark for f in serious]
         own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
-        each = [pl.when(pl.col(f.mark)).then(_reason(f, marked.schema)) for f in serious]
         made = {
             "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
-        taken = marked.numbered(number).rows(
-            lambda lf: quarantine.arranged(
-                lf.filter(bad).with_columns(pl.concat_list(each).list.drop_nulls().alias(reasons)), own, made
-            )
-        )
-        file = quarantine.file_of(ctx.step)
-        taken.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
-        ctx.reject(rows, file)
+        numbered = marked.numbered(number)
+        size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
+        for part, start in enumerate(range(0, rows, size)):
+            here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
+            taken = numbered.rows(_filtered(here))
+            # one row a reason, then gathered: lists of structs made row by row take ten times as long
+            first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
+            gathered = first.union(others).group([number], [pl.col(reasons)])
+            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arranged(lf, own, made))
+            file = quarantine.file_of(ctx.step, part)
+            written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
+            if written:
+                ctx.reject(written, file)
 
 
-def _reason(finding: Finding, schema: pl.Schema) -> pl.Expr:
+def _filtered(kept: pl.Expr) -> RowLocal:
+    return lambda lf: lf.filter(kept)
+
+
+def _reasons(finding: Finding, schema: pl.Schema, number: str, name: str) -> RowLocal:
+    """A row-local step: for each row that breaks the rule its number and, as ``name``, why."""
     names = finding.rule.names
     texts = [quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
-    return quarantine.broken(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    reason = quarantine.broken(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))
 
 
 def _prefix(mark: str) -> str:

@@ -54,8 +54,8 @@ class Few(PolarsFrame):
         except errors.Permanent:
             self._refuse()
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Few:
-        return self._refuse()
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+        return super().group(by, aggregates) if self.asked else self._refuse()
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         return super().per_group(by, order_by, made) if self.asked else self._refuse()
@@ -294,7 +294,7 @@ def _free(folder: Path, name: str) -> Path:
 
 def _nothing_passed(stage: Stage, order: messages.Replay, tried: int) -> errors.Permanent:
     kept = [stage.folder / r.file for r in stage.rejected if r.file is not None]
-    reasons = [counts for path in kept for counts in quarantine.counted(path)]
+    reasons = quarantine.counted(kept)
     said = ", ".join(f"{r['rule']} of {r['step']} ({r['rows']}×)" for r in reasons[:5])
     return errors.Permanent(
         f"none of the {tried} rows in quarantine of version {order.version} passes now"

@@ -45,7 +45,7 @@ def quarantined(stage: Stage) -> Quarantine:
     columns = quarantine.united([pl.read_parquet_schema(path) for path, _ in kept])
     return Quarantine(
         files=[parquet.describe(path, rows) for path, rows in kept],
-        refusals=[Refusal(**counts) for path, _ in kept for counts in quarantine.counted(path)],
+        refusals=[Refusal(**counts) for counts in quarantine.counted([path for path, _ in kept])],
         columns=[Column(name, str(dtype)) for name, dtype in columns.items()],
     )
 

@@ -1,6 +1,6 @@
 """Quarantine: rows that a step refused, in the one layout that people, SQL and a replay read.
 
-Each step that refuses rows writes one Parquet file beside the version (``file_of``). A row has the columns of
+Each step that refuses rows writes a Parquet file beside the version (``file_of``). A row has the columns of
 ``LAYOUT`` first, then its own as they stood when the step refused it:
 
 =========  ============================================================================================
@@ -41,10 +41,10 @@ _RESERVED = re.compile(r"_+(rules|step|source|file|line|row|text)", re.IGNORECAS
 _SHOWN_TEXT = 200
 
 
-def file_of(step: str) -> str:
-    """The name of the file that keeps what ``step`` refused."""
+def file_of(step: str, part: int = 0) -> str:
+    """The name of the file (of the one numbered ``part``, from 0) that keeps what ``step`` refused."""
     plain = "".join(c if c.isalnum() else "-" for c in step).strip("-")
-    return f"quarantine-{plain}.parquet"
+    return f"quarantine-{plain}{f'-{part + 1}' if part else ''}.parquet"
 
 
 def kept_name(name: str) -> str:
@@ -94,12 +94,18 @@ def own_columns(names: list[str]) -> dict[str, str]:
     return {name: own_name(name) for name in names if name not in LAYOUT}
 
 
-def counted(path: Path) -> list[dict[str, Any]]:
-    """How often each rule was broken in a quarantine file: ``step``, ``rule``, ``column`` and ``rows``."""
-    reasons = pl.scan_parquet(path, glob=False).select(pl.col("_step").alias("step"), "_rules").explode("_rules")
-    parts = reasons.select("step", *(pl.col("_rules").struct.field(name) for name in ("rule", "column")))
-    by = ["step", "rule", "column"]
-    return parts.group_by(by, maintain_order=True).agg(pl.len().alias("rows")).collect().sort(by).to_dicts()
+def counted(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """How often each rule was broken in quarantine files: ``step``, ``rule``, ``column`` and ``rows``."""
+    if not paths:
+        return []
+    reasons = pl.concat([pl.scan_parquet(p, glob=False).select("_step", "_rules") for p in paths]).explode("_rules")
+    by = {"step": pl.col("_step"), "rule": _part("rule"), "column": _part("column")}
+    counts = reasons.select(**by).group_by(list(by)).agg(pl.len().alias("rows"))
+    return counts.collect(engine="streaming").sort(list(by)).to_dicts()
+
+
+def _part(name: str) -> pl.Expr:
+    return pl.col("_rules").struct.field(name)
 
 
 def united(schemas: Sequence[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from service.kit import errors
+from service.processors import validator
 from service.steps import quarantine
 from service.steps.context import Context, Rejected
 from service.steps.polars_frame import PolarsFrame
@@ -141,6 +142,19 @@ def test_quarantine_keeps_rows_with_reasons_and_origin(tmp_path: Path) -> None:
     assert ctx.warnings[0]["message"].startswith(
         "3 of 4 rows were taken out: 'a_not_null' in 1 row; 'a_in_range' in 1 row"
     )
+
+
+def test_many_rows_go_into_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validator, "_MOST_IN_A_FILE", 10)
+    frame = pl.LazyFrame({"a": [-1] * 15 + [1] * 20 + [-1] * 10})
+    ctx = Context("processors[0]", tmp_path)
+    settings = {"rules": [{"column": "a", "check": "in_range", "min": 0}], "on_fail": "quarantine"}
+    decode("validator", settings).apply(PolarsFrame(frame, tmp_path), ctx)
+    assert [(r.rows, r.file) for r in ctx.rejected] == [
+        (15, "quarantine-processors-0.parquet"), (10, "quarantine-processors-0-3.parquet"),
+    ]  # fmt: skip
+    kept = [pl.read_parquet(tmp_path / str(r.file))["_row"].to_list() for r in ctx.rejected]
+    assert kept == [list(range(1, 16)), list(range(36, 46))]
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,11 @@ def test_reasons_are_counted_by_rule_and_column(tmp_path: Path) -> None:
     rows = pl.LazyFrame({"_rules": [[one, other], [one]], "_step": ["processors[0]"] * 2})
     made = {"_rules": pl.col("_rules"), "_step": pl.col("_step")}
     quarantine.arranged(rows, [], made).sink_parquet(tmp_path / "q.parquet")
-    assert quarantine.counted(tmp_path / "q.parquet") == [
-        {"step": "processors[0]", "rule": "r", "column": "a", "rows": 2},
-        {"step": "processors[0]", "rule": "s", "column": None, "rows": 1},
+    assert quarantine.counted([tmp_path / "q.parquet"] * 2) == [
+        {"step": "processors[0]", "rule": "r", "column": "a", "rows": 4},
+        {"step": "processors[0]", "rule": "s", "column": None, "rows": 2},
     ]
+    assert quarantine.counted([]) == []
 
 
 def test_long_values_are_cut_and_missing_ones_stay_missing() -> None:
