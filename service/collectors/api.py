@@ -80,13 +80,15 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
     ] = "none"
     concurrency: Annotated[
-        int,
+        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
         msgspec.Meta(
-            ge=1, le=16, description="Pages fetched at once, where their addresses are known ahead (page, offset)."
+            description="Pages fetched at once, where their addresses are known ahead (page, offset); meanwhile all "
+            "runs together have no more requests to the host on their way. By default 1 (8 of all runs together)."
         ),
-    ] = 1
+    ] = None
     requests_per_second: Annotated[
-        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None, msgspec.Meta(description="To this host, at most.")
+        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None,
+        msgspec.Meta(description="To this host, at most, by all runs."),
     ] = None
     response_format: Annotated[
         Literal["json", "ndjson", "csv"], msgspec.Meta(description="What a page is: JSON, one object a line, or CSV.")
@@ -123,7 +125,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 yield Problem(
                     "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
                 )
-        if self.concurrency > 1 and kind.ahead(1, 1) is None:
+        if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
         yield from columns.problems(self.schema)
 
@@ -158,13 +160,14 @@ class _Collecting:
         tally = Tally()
         interval = 1 / settings.requests_per_second if settings.requests_per_second else 0.0
         async with AsyncExitStack() as stack:
-            for _ in range(settings.concurrency):
+            concurrency = settings.concurrency or 1
+            for _ in range(concurrency):
                 client = Client(
                     ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="endpoint",
-                    interval=interval, tally=tally,
+                    interval=interval, at_once=settings.concurrency, tally=tally,
                 )  # fmt: skip
                 self._clients.put_nowait(await stack.enter_async_context(client))
-            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, settings.concurrency)
+            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, concurrency)
             async with aclosing(pages.all()) as every:
                 async for page in every:
                     await self._keep(page.number, page.body)

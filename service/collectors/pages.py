@@ -88,13 +88,15 @@ class Pages:
 
     async def _answer(self, step: Next, number: int, stride: int) -> Answer | None:
         """The answer to ``step``; None where there is no such page and only asking could tell."""
-        if self._ahead and self._ahead[0][0] != step:
-            await self._drop()
-        if not self._ahead:
-            self._ahead.append((step, asyncio.create_task(self._take(step))))
-        self._look_ahead(number, stride)
-        _, task = self._ahead.popleft()
         try:
+            if self._concurrency == 1:  # a task would only cost time
+                return await self._fetch(step)
+            if self._ahead and self._ahead[0][0] != step:
+                await self._drop()
+            if not self._ahead:
+                self._ahead.append((step, asyncio.create_task(self._take(step))))
+            self._look_ahead(number, stride)
+            _, task = self._ahead.popleft()
             return await task
         except errors.Permanent as error:
             over = number and self._kind.open_ended and error.details.get("status") in _NO_SUCH_PAGE

@@ -79,9 +79,15 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     ] = None
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
     delay_seconds: Annotated[
-        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least.")
+        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least, whoever asks it.")
     ] = 0.0
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=16, description="Pages of a list fetched at once.")] = 1
+    concurrency: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
+        msgspec.Meta(
+            description="Pages of a list fetched at once; all runs together have no more requests to its host "
+            "on their way. By default 1 (8 of all runs together)."
+        ),
+    ] = None
     respect_robots: Annotated[bool, msgspec.Meta(description="Keep to robots.txt, its crawl-delay included.")] = True
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
@@ -114,7 +120,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
             yield Problem("next_page", f"{fault(Field.of(self.next_page).selector)}: '{self.next_page}'")
         if self.max_pages is not None and self.next_page is None:
             yield Problem("max_pages", "is for next_page; the pages of a list are all fetched")
-        if self.concurrency > 1 and (self.next_page is not None or len(self.pages) == 1):
+        if (self.concurrency or 1) > 1 and (self.next_page is not None or len(self.pages) == 1):
             yield Problem("concurrency", "only the pages of a list can be fetched at once")
 
     def _selector_problems(self) -> Iterable[Problem]:
@@ -162,10 +168,10 @@ class _Scraping:
     async def collect(self) -> Frame:
         ctx, settings, evidence, tally = self._ctx, self._settings, self._evidence, Tally()
         async with AsyncExitStack() as stack:
-            for _ in range(settings.concurrency):
+            for _ in range(settings.concurrency or 1):
                 client = Client(
                     ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="url",
-                    interval=settings.delay_seconds, tally=tally,
+                    interval=settings.delay_seconds, at_once=settings.concurrency, tally=tally,
                 )  # fmt: skip
                 self._clients.put_nowait(await stack.enter_async_context(client))
             walk = self._linked() if settings.next_page is not None else self._listed()
@@ -186,6 +192,7 @@ class _Scraping:
             self._clients.put_nowait(client)
 
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
+        interval = 0.0
         if self._settings.respect_robots:
             if not await self._robots.allows(url):
                 raise self._permanent(
@@ -193,14 +200,12 @@ class _Scraping:
                     "same, set respect_robots to false",
                     "respect_robots",
                 )
-            self._slow_down(url, await self._robots.delay(url))
+            interval = await self._robots.delay(url)
         own = self._ctx.fill_all(self._settings.headers)
         accept = "text/html, application/xhtml+xml, */*;q=0.5"
-        return await self._borrowed(Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home))
-
-    def _slow_down(self, url: str, delay: float) -> None:
-        if delay > self._settings.delay_seconds:
-            http.governor(self._ctx, url).pace(delay)
+        return await self._borrowed(
+            Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home, interval=interval)
+        )
 
     async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
         """The pages of the list, in order, some of them fetched ahead."""
@@ -209,7 +214,7 @@ class _Scraping:
         started = 0
         try:
             for url in pages:
-                while started < len(pages) and len(ahead) < self._settings.concurrency:
+                while started < len(pages) and len(ahead) < (self._settings.concurrency or 1):
                     ahead.append(asyncio.create_task(self._fetch(self._ctx.fill(pages[started]))))
                     started += 1
                 yield url, await ahead.popleft()

@@ -50,6 +50,7 @@ class Premises:
         return Allowance(
             folder=str(folder),
             memory_bytes=self.settings.run_memory_limit,
+            pace=str(self.places.pace),
             file_roots=(str(self.places.uploads), *self.settings.file_roots),
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
@@ -114,9 +115,10 @@ def limits(
 ) -> Limits:
     """The bounds of a child that has ``allowance``; it may ``read`` and ``write`` these beside its own."""
     parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
+    shared = (allowance.pace,) if network and allowance.pace is not None else ()
     return Limits(
         memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
-        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *write),
+        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *shared, *write),
     )  # fmt: skip
 
 

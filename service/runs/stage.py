@@ -22,7 +22,7 @@ from service.runs.messages import Allowance, Progress
 from service.steps import foreign, secrets, tape
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
-from service.steps.governor import Governor
+from service.steps.governor import Governors
 
 # The share of the whole that each phase ends at, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
@@ -50,7 +50,7 @@ class Stage:
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
         self.tape = tape.started(datetime.now(UTC), pl.Schema())
-        self._governors: dict[str, Governor] = {}
+        self._governors = Governors(None if allowance.pace is None else Path(allowance.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
         self._progress = 0.0

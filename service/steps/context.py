@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from service.steps.files import Files
-from service.steps.governor import Governor
+from service.steps.governor import Governors
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Context:
     source_rows: int = 0
     replay: bool = False
     beside: Path | None = None
-    governors: dict[str, Governor] = field(default_factory=dict)
+    governors: Governors = field(default_factory=Governors)
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     now: Callable[[], datetime] = _now
