@@ -86,6 +86,9 @@ def test_from_dirty_to_mended(served: Served) -> None:
     assert (page["data"], page["next_offset"]) == (why["data"][1:3], 3)
     csv = served.http.get(f"{P}/quarantine?format=csv").text.splitlines()
     assert (csv[0].split(",")[:3], len(csv)) == (["_rules", "_step", "_source"], 6)
+    for form in ("ndjson", "arrow", "parquet"):
+        assert served.http.get(f"{P}/quarantine?format={form}&limit=4").status_code == 200
+    assert {"name": "orders__quarantine"} in sql(served, "SHOW TABLES")
     assert sql(served, "SELECT id FROM orders__quarantine WHERE _rules[1].rule = 'city_in_set'") == [{"id": 5}]
 
     # the configuration is mended: a cleaner before the validator, another bound, quotes that are plain text
