@@ -19,6 +19,7 @@ from service.api import (
     health,
     openapi,
     pipelines,
+    planning,
     profiles,
     quarantine,
     results,
@@ -37,6 +38,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *planning.HANDLERS,
     *results.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,

@@ -25,7 +25,7 @@ from service.collectors.pagination import Kind, Next, Short
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http, records
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.http import Answer, Client, Request, Tally
@@ -99,6 +99,10 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
+    columns: Annotated[
+        Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
+    ] = None
     schema: Annotated[
         dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
     ] = {}
@@ -127,7 +131,16 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 )
         if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
-        yield from columns.problems(self.schema)
+        yield from columns.problems(self.schema, self.columns)
+
+    def declared(self) -> Declared | None:
+        return columns.declared(self.columns, self.schema)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
+        auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
+        return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
+                "auth": auth, "concurrency": self.concurrency}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
@@ -180,7 +193,8 @@ class _Collecting:
         if evidence.rows and not self._spool.schema:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
         columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
-        return PolarsFrame(columns.typed(self._spool.scan(), settings.schema, ctx), ctx.folder, dear=False)
+        lf = columns.typed(self._spool.scan(), settings.schema, ctx)
+        return PolarsFrame(columns.select(lf, settings.columns, ctx), ctx.folder, dear=False)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()
@@ -272,8 +286,10 @@ class _Collecting:
     def _csv(self) -> Frame:
         """The pages as CSV files: surveyed, typed and united like any others."""
         if not self._files:
-            return PolarsFrame(columns.typed(self._spool.scan(), self._settings.schema, self._ctx), self._ctx.folder)
-        return CsvCollector(file_path="*.csv", schema=self._settings.schema).read(self._files, self._ctx)
+            lf = columns.typed(self._spool.scan(), self._settings.schema, self._ctx)
+            return PolarsFrame(columns.select(lf, self._settings.columns, self._ctx), self._ctx.folder)
+        given = CsvCollector(file_path="*.csv", schema=self._settings.schema, columns=self._settings.columns)
+        return given.read(self._files, self._ctx)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]

@@ -81,6 +81,8 @@ class Pages:
                 step = self._kind.after(self._seen(number, body, answer))
                 yield Page(number, answer, body)
                 number += 1
+                if self._ctx.wanted_rows is not None and evidence.rows >= self._ctx.wanted_rows:
+                    step = End("sampled")
             assert isinstance(step, End)
             evidence.stop_reason = step.reason
         finally:
@@ -109,6 +111,8 @@ class Pages:
 
     def _look_ahead(self, number: int, stride: int) -> None:
         total = self._evidence.declared_total
+        if self._ctx.partial:
+            return  # one page too many is more than a sample needs
         while stride and (self._guess or total is not None) and len(self._ahead) < self._concurrency:
             page = number + len(self._ahead)
             beyond = total is not None and page * stride >= total

@@ -46,6 +46,21 @@ def is_text_codec(name: str) -> bool:
     return True
 
 
+def foreign(head: bytes) -> str | None:
+    """What a file is that begins so, where it is no text; None else."""
+    return next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
+
+
+def packing(head: bytes) -> str | None:
+    """How a file that begins so is compressed, or None."""
+    return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+
+
+def marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark names, or None."""
+    return next((codec for mark, codec in _MARKS.items() if head.startswith(mark)), None)
+
+
 def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
     """``path`` itself where it is UTF-8 text, else a copy ``name`` in ``folder`` that is.
 
@@ -53,14 +68,14 @@ def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
     """
     with path.open("rb") as file:
         head = file.read(8)
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise Unreadable(f"this is {what}, not text")
-    packing = next((p for magic, p in _PACKED.items() if head.startswith(magic)), None)
-    chunks = _chunks(path, packing)
+    what = foreign(head)
+    if what is not None:
+        raise Unreadable(f"this is {what}, not text")
+    packed = packing(head)
+    chunks = _chunks(path, packed)
     first = next(chunks, b"")
-    codec = next((c for mark, c in _MARKS.items() if first.startswith(mark)), encoding)
-    if packing is None and codec.startswith("utf-8"):
+    codec = marked(first) or encoding
+    if packed is None and codec.startswith("utf-8"):
         return path
     copy = folder / name
     with copy.open("wb") as out:

@@ -24,7 +24,7 @@ from service.collectors.robots import Robots
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.http import Answer, Client, Request, Tally
@@ -34,6 +34,7 @@ from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 CONTAINER = "container"
+_SHOWN = 100
 _PART_ROWS = 20_000
 
 Selector = Annotated[
@@ -123,6 +124,14 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         if (self.concurrency or 1) > 1 and (self.next_page is not None or len(self.pages) == 1):
             yield Problem("concurrency", "only the pages of a list can be fetched at once")
 
+    def declared(self) -> Declared | None:
+        return None if self.table is not None else Declared(pl.Schema(_types(self.fields)))
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        urls = [url.split("?", 1)[0] for url in self.pages]
+        return {"kind": "http", "urls": urls[:_SHOWN], "count": len(urls), "next_page": self.next_page,
+                "max_pages": self.max_pages, "respect_robots": self.respect_robots}  # fmt: skip
+
     def _selector_problems(self) -> Iterable[Problem]:
         container = self.css_selectors.get(CONTAINER)
         if not isinstance(container, str) or not container:
@@ -148,6 +157,10 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         return await _Scraping(self, ctx).collect()
 
 
+def _types(fields: dict[str, Field]) -> dict[str, pl.DataType]:
+    return {n: pl.List(pl.String()) if f.many else pl.String() for n, f in fields.items()}
+
+
 class _Scraping:
     """One collection going on."""
 
@@ -155,7 +168,7 @@ class _Scraping:
         self._settings, self._ctx = settings, ctx
         self._fields = settings.fields
         self._container = str(settings.css_selectors.get(CONTAINER, ""))
-        self._schema = {n: pl.List(pl.String()) if f.many else pl.String() for n, f in self._fields.items()}
+        self._schema = _types(self._fields)
         self._spool = Spool(ctx.folder)
         self._rows: dict[str, list[Value]] = {name: [] for name in self._fields}
         self._matched = dict.fromkeys(self._fields, False)
@@ -178,6 +191,9 @@ class _Scraping:
             async with aclosing(walk) as answers:
                 async for url, answer in answers:
                     await self._take(url, answer)
+                    if ctx.wanted_rows is not None and evidence.rows >= ctx.wanted_rows:
+                        evidence.stop_reason = "sampled"
+                        break
         self._flush()
         evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
         ctx.evidence |= evidence.as_dict()
@@ -214,7 +230,8 @@ class _Scraping:
         started = 0
         try:
             for url in pages:
-                while started < len(pages) and len(ahead) < (self._settings.concurrency or 1):
+                most = 1 if self._ctx.partial else self._settings.concurrency or 1
+                while started < len(pages) and len(ahead) < most:
                     ahead.append(asyncio.create_task(self._fetch(self._ctx.fill(pages[started]))))
                     started += 1
                 yield url, await ahead.popleft()

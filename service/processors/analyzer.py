@@ -34,6 +34,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
 
     repeatable: ClassVar[bool] = True
     observes: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "analyzer",
         "config": {"quantiles": [0.25, 0.5, 0.75], "histogram_bins": 10, "top_k": 5, "correlation": "pearson"},

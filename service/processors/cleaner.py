@@ -70,6 +70,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     """Cleans rows. The settings apply in the order in which they are listed; use two cleaners for another order."""
 
     repeatable: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "cleaner",
         "config": {

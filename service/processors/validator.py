@@ -68,6 +68,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
 
     repeatable: ClassVar[bool] = True
     observes: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "validator",
         "config": {
@@ -138,7 +139,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         answers = marked.measure([Metric("", "rows"), *asked, *newest])
         for finding in findings:
             if finding.rule.whole:
-                finding.seen = None if ctx.replay else _whole(finding.rule, answers, ctx)
+                finding.seen = None if ctx.partial else _whole(finding.rule, answers, ctx)
                 finding.broken = int(finding.seen is not None)
             else:
                 finding.broken = answers[Metric(finding.mark, "true")] or 0

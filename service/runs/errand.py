@@ -17,10 +17,12 @@ from service.runs import memory, relay
 from service.runs.application import Application
 from service.runs.messages import Allowance
 from service.runs.page import ProfilePage
+from service.runs.planning import Planning, Validation
+from service.runs.preview import Preview
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Application
+Errand = ProfilePage | Application | Preview | Planning | Validation
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

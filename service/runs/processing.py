@@ -6,6 +6,7 @@ they can do the same again to other rows (``runs.application``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from service.model.pipeline import Pipeline
@@ -15,12 +16,15 @@ from service.steps.frame import Frame
 from service.steps.processor import Processor
 from service.steps.recorded_frame import RecordedFrame, bare
 
+Each = Callable[[int, Frame], Frame]
+"""Told of every processor (its place, the frame after it); its answer goes on."""
 
-def process(pipeline: Pipeline, frame: Frame, stage: Stage) -> Frame:
+
+def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
     """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
     stage.tape = tape.started(datetime.now(UTC), frame.schema)
     for index in range(len(pipeline.processors)):
-        frame = applied(pipeline, index, frame, stage)
+        frame = applied(pipeline, index, frame, stage, each=each)
     return frame
 
 
@@ -32,6 +36,7 @@ def applied(
     *,
     processor: Processor | None = None,
     replay: bool = False,
+    each: Each = lambda _, frame: frame,
 ) -> Frame:
     """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in Context."""
     processor = processor or pipeline.processors[index]
@@ -45,12 +50,12 @@ def applied(
     given, splits = RecordedFrame(frame, recorder), len(ctx.splits)
     with stage.timed(ctx.step):
         made = processor.apply(given, ctx)
-    frame = bare(made)
+        if ctx.fitted:
+            stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+        frame = each(index, bare(made))
     looked = made is given and len(ctx.splits) == splits
     if processor.observes or not replay:  # a replay answers the other steps as they were answered before
         stage.tape.steps[ctx.step] = tape.Played(looked=True) if looked else recorder.played
     ctx.progress(1.0)
-    if ctx.fitted:
-        stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
     stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame

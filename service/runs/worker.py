@@ -58,8 +58,8 @@ class Worker:
             return
         stage = self.stage
         if self.order.replay is None:
-            frame, sources = asyncio.run(collection.collect(pipeline, stage))
-            frame = processing.process(pipeline, frame, stage)
+            frame, collected = asyncio.run(collection.collect(pipeline, stage))
+            frame, sources = processing.process(pipeline, frame, stage), [c.source for c in collected]
         else:
             frame, sources = replay.replayed(pipeline, stage, self.order.replay)
         columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -30,6 +31,23 @@ class Upstream(msgspec.Struct, frozen=True):
     column_field: str = ""
 
 
+@dataclass(frozen=True)
+class Declared:
+    """The columns that a collector will bring, as far as its settings say.
+
+    ``closed``: these and no others. The types of those in ``guessed`` are known only when rows were seen.
+    """
+
+    schema: pl.Schema
+    closed: bool = True
+    guessed: frozenset[str] = frozenset()
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left to be found out."""
+        return self.closed and not self.guessed
+
+
 class Collector(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
 ):
@@ -39,6 +57,8 @@ class Collector(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
+    local: ClassVar[bool] = False
+    """Whether it only reads files that are here, so that asking for its columns asks nobody else."""
 
     id: Id | None = None
 
@@ -57,8 +77,19 @@ class Collector(
         """
         return None
 
+    def declared(self) -> Declared | None:
+        """The columns it will bring, from its settings alone; None where they say nothing."""
+        return None
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        """What it would fetch (JSON-able, without secrets), found without asking anybody for it.
+
+        Raises ``errors.Permanent`` where that shows already that it cannot.
+        """
+        return {}
+
     async def collect(self, ctx: Context) -> Frame:
-        """Fetch or scan, and answer a lazy frame over what was found.
+        """Fetch or scan, and answer a lazy frame over what was found; with ``ctx.wanted_rows`` no more than it takes.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """

@@ -70,6 +70,8 @@ class Context:
     the collectors brought (0: unknown). ``stored`` is the version that a collector reads, ``upstreams`` are those
     that a processor's settings name, by their paths. ``replay`` says that the rows are quarantined ones that are
     tried again: how many they are says nothing.
+    ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
+    no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
     """
 
     step: str
@@ -91,10 +93,18 @@ class Context:
     governors: Governors = field(default_factory=Governors)
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
+    wanted_rows: int | None = None
+    dry: bool = False
+    loose: list[str] = field(default_factory=list)
     now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
+
+    @property
+    def partial(self) -> bool:
+        """Whether not all rows are here, so that nothing can be said of the whole."""
+        return self.dry or self.replay or self.wanted_rows is not None
 
     def progress(self, share: float, message: str = "") -> None:
         """How much of this step is done, 0 to 1."""

@@ -87,7 +87,7 @@ def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Int128 or dtype == pl.UInt64:
         return column.cast(pl.String)  # digits beyond Int64 stay as text
     if _has_empty_struct(dtype):
-        return _json(name, dtype)
+        return json_text(column, dtype).alias(name)
     return column
 
 
@@ -143,16 +143,15 @@ def _as(name: str, source: Any, target: pl.DataType) -> pl.Expr:
     if source == target:
         return pl.col(name)
     if target == pl.String and isinstance(source, pl.List | pl.Struct):
-        return _json(name, source)
+        return json_text(pl.col(name), source).alias(name)
     return pl.col(name).cast(target)
 
 
-def _json(name: str, dtype: Any) -> pl.Expr:
+def json_text(column: pl.Expr, dtype: Any) -> pl.Expr:
     """A list or struct column as JSON text; null stays null."""
-    column = pl.col(name)
     if isinstance(dtype, pl.Struct):
         text = column.struct.json_encode()
     else:  # only structs are encoded: {"":[…]} without its first four and last characters
         wrapped = pl.struct(column.alias("")).struct.json_encode()
         text = wrapped.str.slice(4).str.head(-1)
-    return pl.when(column.is_not_null()).then(text).alias(name)
+    return pl.when(column.is_not_null()).then(text)

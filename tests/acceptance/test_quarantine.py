@@ -111,7 +111,7 @@ def test_from_dirty_to_mended(served: Served) -> None:
     version = served.json("GET", f"{P}/versions/2")
     assert (version["replay_of"], version["rows_quarantined"]) == (1, 2)
     assert version["sources"] == [
-        {"id": "quarantine@1", "type": "replay", "rows": 3, "evidence": {"version": 1, "rows": 5}}
+        {"id": "quarantine@1", "type": "replay", "rows": 3, "evidence": {"version": 1, "rows": 5}, "columns": []}
     ]
     events = served.http.get(f"/runs/{replayed['run_id']}/events").text
     assert "event: end" in events
