@@ -20,6 +20,7 @@ from service.api import (
     openapi,
     pipelines,
     planning,
+    probing,
     profiles,
     quarantine,
     results,
@@ -39,6 +40,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *planning.HANDLERS,
+    *probing.HANDLERS,
     *results.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,

@@ -79,13 +79,18 @@ def fault(selector: str) -> str | None:
 
 
 def charset(body: bytes, content_type: str) -> str:
-    """The Python codec of a page: by its byte order mark, the header, the page's own word, else UTF-8."""
+    """The Python codec of a page: by its byte order mark, the header, the page's own word, else by its bytes.
+
+    A page that says nothing and is not UTF-8 is taken for windows-1252, as browsers do.
+    """
     for mark, name in _MARKS:
         if body.startswith(mark):
             return name
     said = _CHARSET.search(content_type)
     meta = None if said else _META.search(body[:4096])
-    name = said[1] if said else meta[1].decode("ascii", "replace") if meta else "utf-8"
+    if not said and not meta:
+        return "utf-8" if _is_utf8(body) else "cp1252"
+    name = said[1] if said else meta[1].decode("ascii", "replace") if meta else ""
     try:
         found = codecs.lookup(name).name
     except LookupError:
@@ -93,6 +98,14 @@ def charset(body: bytes, content_type: str) -> str:
     if meta and found.startswith("utf-16"):
         return "utf-8"  # a page that could say so in ASCII is not in UTF-16
     return "cp1252" if found in _LATIN else found
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def utf8(body: bytes, content_type: str) -> bytes:

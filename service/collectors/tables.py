@@ -7,6 +7,7 @@ from selectolax.lexbor import LexborNode
 from service.collectors import markup
 
 MAX_COLUMNS = 2000
+MAX_HEADER_ROWS = 5
 Cells = list[str | None]
 _Reaching = dict[int, tuple[int, str]]
 """By column: into how many more rows a cell reaches, and what it says."""
@@ -15,8 +16,8 @@ _Reaching = dict[int, tuple[int, str]]
 def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
     """The columns' names and the rows of a table, without the rows of tables inside it and of its footer.
 
-    The header is what ``thead`` holds, else the first row; several rows of it are joined. Every row has a cell for
-    each name, None where the table has none.
+    The header is what ``thead`` holds, else the first row with the rows that its cells span and those after it that
+    are all ``th``; several rows of it are joined. Every row has a cell for each name, None where the table has none.
     """
     rows = [row for row in table.css("tr") if _nearest(row, "table") == table.mem_id]
     in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
@@ -25,11 +26,33 @@ def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
     ]
     heads = [r for r, head in zip(rows, in_head, strict=True) if head]
     if not heads:
-        heads, body = body[:1], body[1:]
+        size = _header_rows(body)
+        heads, body = body[:size], body[size:]
     header, data = _grid(heads), _grid(body)
     width = max((len(row) for row in (*header, *data)), default=0)
     names = _names(header, width)
     return names, [row + [None] * (width - len(row)) for row in data]
+
+
+def _header_rows(rows: list[LexborNode]) -> int:
+    """How many of the rows are the header, where nothing but their cells says so."""
+    if not rows:
+        return 0
+    size = max((_span(cell, "rowspan") for cell in _cells(rows[0])), default=1)
+    size = size if size <= MAX_HEADER_ROWS else 1
+    if _all_heads(rows[0]):
+        while size < len(rows) and _all_heads(rows[size]):
+            size += 1
+    return size if size < len(rows) else 1
+
+
+def _all_heads(row: LexborNode) -> bool:
+    cells = _cells(row)
+    return bool(cells) and all(cell.tag == "th" for cell in cells)
+
+
+def _cells(row: LexborNode) -> list[LexborNode]:
+    return [cell for cell in row.iter() if cell.tag in ("td", "th")]
 
 
 def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None:
@@ -50,9 +73,7 @@ def _grid(rows: list[LexborNode]) -> list[Cells]:
     for row in rows:
         cells: Cells = []
         below: _Reaching = {}
-        for cell in row.iter():
-            if cell.tag not in ("td", "th"):
-                continue
+        for cell in _cells(row):
             _fill(cells, above, below)
             said = markup.text(cell)
             across, down = _span(cell, "colspan"), _span(cell, "rowspan")

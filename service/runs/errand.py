@@ -19,10 +19,11 @@ from service.runs.messages import Allowance
 from service.runs.page import ProfilePage
 from service.runs.planning import Planning, Validation
 from service.runs.preview import Preview
+from service.runs.probing import Probing
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Application | Preview | Planning | Validation
+Errand = ProfilePage | Application | Preview | Planning | Validation | Probing
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

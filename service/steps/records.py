@@ -69,17 +69,24 @@ class Document:
         """Whether the document is one object."""
         return _first(self._top) == b"{"
 
+    @property
+    def value(self) -> Any:
+        """The whole document as Python objects."""
+        return self._decode(self._top, Any)
+
     def at(self, path: str) -> msgspec.Raw | None:
-        """The value at ``a.b.c``, or None where a name on the way is missing."""
-        inner: Any = self._whole
-        here = self._top
-        for name in path.split("."):
+        """The value at ``a.b.c``, or None where a name on the way is missing. A name may hold dots itself."""
+        here, rest = self._top, path
+        while rest:
             if _first(here) != b"{":
                 return None
-            inner = inner if here is self._top else self._decode(here, None)
-            if name not in inner:
+            names: Any = self._whole if here is self._top else self._decode(here, None)
+            if rest in names:
+                return names[rest]  # type: ignore[no-any-return]
+            ends = [i for i, c in enumerate(rest) if c == "." and rest[:i] in names]
+            if not ends:
                 return None
-            here = inner[name]
+            here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
 
     def number(self, path: str) -> int | None:

@@ -163,14 +163,16 @@ class Engine:
 
 @dataclass
 class Errands:
-    """Answers with ``content``, or with ``failure``; remembers what it was asked."""
+    """Answers with ``content``, or with ``failure``; remembers what it was asked, and what was given for it."""
 
     content: bytes = b""
     failure: Exception | None = None
     asked: list[Any] = field(default_factory=list)
+    given: list[dict[str, Any]] = field(default_factory=list)
 
-    async def ask(self, errand: Any, **_: Any) -> bytes:
+    async def ask(self, errand: Any, **given: Any) -> bytes:
         self.asked.append(errand)
+        self.given.append(given)
         if self.failure is not None:
             raise self.failure
         return self.content

@@ -106,6 +106,8 @@ def test_pages_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("\ufeff<p>Köln</p>".encode(), "text/html; charset=latin-1"),
         ("<meta charset=utf-16><p>Köln</p>".encode(), "text/html"),
         ("<p>Köln</p>".encode(), "text/html; charset=nonsense"),
+        ("<p>Köln</p>".encode(), "text/html"),
+        ("<p>Köln</p>".encode("cp1252"), "text/html"),
     ],
 )
 def test_encodings(body: bytes, content_type: str, tmp_path: Path) -> None:

@@ -185,6 +185,14 @@ def table(html: str) -> tuple[list[str], list[list[str | None]]]:
             ["q a", "q b", "z"],
             [["1", "2", "3"]],
         ),
+        (
+            "<tr><td rowspan=2>z<td colspan=2>q<tr><td>a<td>b<tr><td>1<td>2<td>3",
+            ["z", "q a", "q b"],
+            [["1", "2", "3"]],
+        ),
+        ("<tr><th colspan=2>q<tr><th>a<th>b<tr><th>1<td>2", ["q a", "q b"], [["1", "2"]]),
+        ("<tr><th>a<tr><th>b<tr><th>c", ["a"], [["b"], ["c"]]),
+        ("<tr><td rowspan=2>a<td>b<tr><td>c", ["a", "b"], [["c", None]]),
         ("<tr><td>a<td>b<tr><td rowspan=2>1<td>2<tr><td>3", ["a", "b"], [["1", "2"], ["1", "3"]]),
         ("<tr><td>a<td>b<tr><td>1<td rowspan=3>2<tr><td>3<tr><td>4", ["a", "b"], [["1", "2"], ["3", "2"], ["4", "2"]]),
         (

@@ -12,6 +12,7 @@ import pytest
 from service.kit import errors
 from service.steps.collector import Upstream
 from service.steps.context import Context, Stored
+from service.steps.planned_frame import PlannedFrame, Trace
 from service.steps.polars_frame import PolarsFrame
 from tests.unit.processors.table import NAN, decode
 
@@ -82,6 +83,20 @@ def test_the_versions_that_rules_read_are_known_before_a_run() -> None:
         Upstream("customers", None, "config.rules[1].pipeline", "id", "config.rules[1].to"),
         Upstream("customers", 2, "config.rules[2].pipeline", "id", "config.rules[2].to"),
     ]
+
+
+def test_a_rehearsal_finds_what_cannot_be_compared_and_reads_no_rows(tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["x"]}).write_parquet(tmp_path / "part.parquet")
+    stored = {"config.rules[0].pipeline": Stored("customers", 3, (tmp_path / "part.parquet",), 1)}
+
+    def rehearsed(dtype: type[pl.DataType]) -> pl.Schema:
+        ctx = Context("processors[0]", tmp_path, upstreams=stored, dry=True)
+        frame = PlannedFrame.of(pl.LazyFrame(schema={"a": dtype}), tmp_path, Trace())
+        return decode("validator", {"rules": [RULE], "on_fail": "quarantine"}).apply(frame, ctx).schema
+
+    assert rehearsed(pl.String) == {"a": pl.String}
+    with pytest.raises(errors.Permanent, match="cast one of them"):
+        rehearsed(pl.Int64)
 
 
 def test_without_the_other_version_the_rule_is_left_out(tmp_path: Path) -> None:

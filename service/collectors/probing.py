@@ -1,0 +1,187 @@
+"""Probing: a look at one source, and the collector that would read it, ready to be posted.
+
+A source says what it is by its bytes; what it is called does not matter. The proposal is made of what was found
+(``dialects``, ``clues`` and ``trials``, ``structures``), decoded like any configuration, and then *used*: the columns
+of the answer are what the proposed collector itself makes of the first page or two, or of the file's beginning. So
+what is answered has worked once, with the secrets, the limits and the network policy of a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+import polars as pl
+
+from service.collectors import endpoints, headers, inputs, sources, traits
+from service.collectors.authentication import Auth, ClientCredentials
+from service.collectors.sources import STEP
+from service.collectors.structures import Structure, Table
+from service.collectors.traits import Column, Cursor, Key
+from service.kit import errors
+from service.kit.errors import Problem
+from service.steps import http
+from service.steps.collector import Collector
+from service.steps.context import Context
+from service.steps.files import Files
+from service.steps.polars_frame import PolarsFrame
+
+SAMPLE_ROWS = 10_000
+_EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the look was short on purpose; said already
+Decode = Callable[[Mapping[str, Any]], Collector]
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
+
+    url: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
+        msgspec.Meta(description="An API or a page; http or https.", examples=["https://api.example.com/v1/orders"]),
+    ] = None
+    file_path: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
+        msgspec.Meta(description="A file or a glob; relative to the uploads and the file roots."),
+    ] = None
+    headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the URL's own origin only.")] = {}
+    auth: Annotated[Auth | None, msgspec.Meta(description="bearer, basic, api_key or oauth2_client_credentials.")] = (
+        None
+    )
+
+    def problems(self) -> Iterable[Problem]:
+        """What is wrong with it; a path relative to the body."""
+        if (self.url is None) == (self.file_path is None):
+            yield Problem("url", "give either a url or a file_path")
+        if self.url is not None and "${" not in self.url and http.fault(self.url) is not None:
+            yield Problem("url", str(http.fault(self.url)))
+        if self.file_path is not None:
+            yield from inputs.problems(self.file_path)
+            for name, given in (("headers", self.headers), ("auth", self.auth)):
+                if given:
+                    yield Problem(name, "is for a url; a file needs none")
+        yield from headers.problems(self.headers)
+        if isinstance(self.auth, ClientCredentials):
+            yield from self.auth.problems()
+
+
+class Pagination(msgspec.Struct, frozen=True, kw_only=True):
+    """How further pages are asked for, and how that is known. ``tried`` lists the candidates, in order."""
+
+    type: str
+    verified: bool
+    how: str
+    tried: list[str] = []
+
+
+class Robots(msgspec.Struct, frozen=True, kw_only=True):
+    """What the site's robots.txt says of this page and of the pace."""
+
+    allowed: bool
+    delay_seconds: float
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found. ``collector`` can be posted in a pipeline as it is; null where robots.txt forbids the page."""
+
+    format: str
+    collector: dict[str, Any] | None
+    records_path: str | None = None
+    pagination: Pagination | None = None
+    primary_keys: list[Key] = []
+    cursors: list[Cursor] = []
+    columns: list[Column] = []
+    sample_rows: int = 0
+    tables: list[Table] = []
+    structures: list[Structure] = []
+    robots: Robots | None = None
+    requests: int = 0
+    notes: list[str] = []
+
+
+def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
+    """Look at the source. ``decode`` judges the proposal as a pipeline's would be.
+
+    Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is to blame.
+    """
+    if asked.url is not None:
+        found = asyncio.run(endpoints.remote(asked.url, asked.headers, asked.auth, ctx))
+    else:
+        found = sources.local(str(asked.file_path), ctx)
+    if found.collector is None or not found.tried:
+        if found.collector is not None:
+            decode(found.collector)
+        return _finding(found, None)
+    try:
+        sample = _sample(found, ctx, decode)
+    except errors.StepError as error:
+        if not found.lenient:
+            raise _blamed(error, asked) from None
+        found.collector = {**found.collector, **found.lenient}
+        said = ", ".join(f"{k}: {v}" for k, v in found.lenient.items())
+        found.notes.append(f"{error.message}; so {said} is set")
+        try:
+            sample = _sample(found, ctx, decode)
+        except errors.StepError as again:
+            raise _blamed(again, asked) from None
+    return _finding(found, sample)
+
+
+def _sample(found: sources.Source, ctx: Context, decode: Decode) -> pl.DataFrame:
+    """Rows of the proposed collector: of the first pages, or of the file's beginning."""
+    assert found.collector is not None
+    decode(found.collector)  # as it will be posted
+    settings = decode({**found.collector, **found.trial})
+    folder = ctx.folder / f"trial-{len(list(ctx.folder.iterdir()))}"
+    folder.mkdir()
+    network = dataclasses.replace(ctx.network, max_response_bytes=endpoints.MAX_BYTES)
+    files = Files((ctx.folder,)) if found.head is not None else ctx.files
+    trial = Context(
+        STEP, folder, memory_bytes=ctx.memory_bytes, network=network, secrets=ctx.secrets, log=ctx.log,
+        governors=ctx.governors, files=files,
+    )  # fmt: skip
+    frame = asyncio.run(settings.collect(trial))
+    assert isinstance(frame, PolarsFrame)
+    try:
+        sample = frame.lazy.head(SAMPLE_ROWS).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise errors.Permanent(f"its rows cannot be read: {str(error).splitlines()[0]}", step=STEP) from None
+    for warning in trial.warnings:
+        if warning["code"] not in _EXPECTED:
+            found.notes.append(str(warning["message"]))
+    found.requests += int(trial.evidence.get("requests", 0))
+    return sample
+
+
+def _finding(found: sources.Source, sample: pl.DataFrame | None) -> Finding:
+    verdict = found.pagination
+    keys, cursors, shown = ([], [], []) if sample is None else (
+        traits.keys(sample), traits.cursors(sample), traits.columns(sample)
+    )  # fmt: skip
+    paged = None
+    if verdict is not None:
+        paged = Pagination(type=verdict.type, verified=verdict.verified, how=verdict.how, tried=verdict.tried)
+    return Finding(
+        format=found.format,
+        collector=found.collector,
+        records_path=found.records_path,
+        pagination=paged,
+        primary_keys=keys,
+        cursors=cursors,
+        columns=shown,
+        sample_rows=sample.height if sample is not None else 0,
+        tables=found.tables,
+        structures=found.structures,
+        robots=Robots(allowed=found.robots[0], delay_seconds=found.robots[1]) if found.robots is not None else None,
+        requests=found.requests,
+        notes=list(dict.fromkeys(found.notes)),
+    )
+
+
+def _blamed(error: errors.StepError, asked: Probe) -> errors.StepError:
+    """The trial's error, with a field of the question instead of one of the proposal."""
+    field = str(error.details.get("field", ""))
+    if not field.startswith(("headers", "auth")):
+        error.details["field"] = "url" if asked.url is not None else "file_path"
+    return error

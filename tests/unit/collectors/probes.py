@@ -1,0 +1,50 @@
+"""A probe as a test asks it: decoded, judged like a part of a pipeline, run over a folder or a server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+
+from service.collectors.probing import Finding, Probe, probe
+from service.kit import errors
+from service.runs.probing import decoded
+from service.steps.context import Context, Network
+from service.steps.files import Files
+from service.steps.polars_frame import PolarsFrame
+
+SECRETS = {"TOKEN": "s3cret-token"}
+
+
+def context(folder: Path, files: Path | None = None) -> Context:
+    return Context(
+        "probe", folder, network=Network(("127.0.0.1",)), secrets=SECRETS, files=Files((files,) if files else ())
+    )
+
+
+def looked(folder: Path, files: Path | None = None, **asked: Any) -> Finding:
+    """What a probe finds; ``folder`` is its own and must not be there yet."""
+    folder.mkdir()
+    wanted = msgspec.convert(asked, Probe)
+    assert list(wanted.problems()) == []
+    return probe(wanted, context(folder, files), decoded)
+
+
+def refused(folder: Path, files: Path | None = None, **asked: Any) -> errors.StepError:
+    with pytest.raises(errors.StepError) as caught:
+        looked(folder, files, **asked)
+    return caught.value
+
+
+def collected(proposal: Mapping[str, Any] | None, folder: Path, files: Path | None = None) -> pl.DataFrame:
+    """The rows of a proposed collector, all of them."""
+    assert proposal is not None
+    folder.mkdir()
+    frame = asyncio.run(decoded(proposal).collect(context(folder, files)))
+    assert isinstance(frame, PolarsFrame)
+    return frame.lazy.collect(engine="streaming")

@@ -1,0 +1,140 @@
+"""How CSV files of unknown origin are written, guessed and then read back by the csv collector."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.collectors import dialects
+from tests.unit.collectors.probes import collected, looked, refused
+
+NAMES = ["id", "place", "price", "day", "note"]
+ROWS = [[str(i), f"Köln {i}", f"{i}.5", f"2026-01-{i:02d}", 'a "b", c; d' if i % 3 else ""] for i in range(1, 29)]
+
+
+def text(separator: str = ",", quote: str = '"', *, header: bool = True, comma: bool = False) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, quotechar=quote, lineterminator="\n")
+    rows = [[c.replace(".", ",") if i == 2 and comma else c for i, c in enumerate(row)] for row in ROWS]
+    writer.writerows([NAMES, *rows] if header else rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("header", [True, False])
+def test_what_is_proposed_reads_every_row(separator: str, encoding: str, header: bool, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(text(separator, header=header).encode(encoding))
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.csv")
+    assert found.format == "csv"
+    rows = collected(found.collector, tmp_path / "run", tmp_path)
+    assert rows.rows()[0][1:] == ("Köln 1", 1.5, "2026-01-01", 'a "b", c; d')
+    assert rows.height == found.sample_rows == len(ROWS)
+    assert (rows.columns == NAMES) is header
+    wanted = {"type", "file_path"} | ({"separator"} if separator != "," else set())
+    wanted |= {"encoding"} if encoding in ("cp1252", "utf-16") else set()
+    assert set(found.collector or {}) == wanted | (set() if header else {"has_header"})
+
+
+@pytest.mark.parametrize(
+    ("body", "settings"),
+    [
+        (text(";", comma=True), {"separator": ";", "decimal_comma": True}),
+        (text(quote="'"), {"quote_char": "'"}),
+        ("Report\nof 2026\n\nid,name,price\n1,a,2.5\n2,b,3.5\n3,c,4.5\n", {"skip_rows": 3}),
+        ("# by us\nid|v\n1|2\n# and\n2|3\n", {"separator": "|", "comment_prefix": "#"}),
+        ("Country,2019,2020,2021\nA,1,2,3\nB,4,5,6\n", {}),
+        ("name,city\nAda,London\nBob,Paris\nCid,Rome\n", {}),
+        ("4,5.0,6\n7,8.5,9\n", {"has_header": False}),
+        ("id,name\n", {}),
+        ("only\none\ncolumn\nhere\n", {}),
+        ("a,b\r\n1,2\r\n3,4\r\n", {}),
+        ("a;b\r1;2\r3;4\r", {"separator": ";"}),
+    ],
+)
+def test_settings(body: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    assert dialects.guess(body.encode(), whole=True).settings == settings
+    (tmp_path / "x.csv").write_text(body, newline="")
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.csv")
+    assert found.collector == {"type": "csv", "file_path": "x.csv", **settings}
+
+
+def test_bytes_that_no_encoding_explains() -> None:
+    guess = dialects.guess(b"a,b\n1,\x81\x8d\x8f\x90\x9d\xff\xfe\x00\xff\n" * 3, whole=True)
+    assert guess.settings.get("encoding") is not None
+    assert any("UTF-8" in note for note in guess.notes)
+
+
+def test_a_character_cut_in_two_is_no_other_encoding() -> None:
+    body = text().encode()
+    cut = body[: body.rfind("ö".encode()) + 1]
+    assert dialects.guess(cut, whole=False).settings == {}
+    assert "encoding" in dialects.guess(cut, whole=True).settings
+
+
+def test_malformed_rows_are_kept_aside_and_said(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n1,2,3\n4,5\n")
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.csv")
+    assert found.collector == {"type": "csv", "file_path": "x.csv", "on_malformed": "quarantine"}
+    assert any("x.csv: line 3: 3 fields where 2 are expected" in note for note in found.notes)
+
+
+def test_a_large_file_is_looked_at_only_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,v\n" + "".join(f"{i:07d},abc\n" for i in range(700_000)))
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.csv")
+    assert found.sample_rows == 10_000
+    assert [c.type for c in found.columns] == ["string", "string"]  # leading zeros
+    assert (tmp_path / "probe" / "head" / "x.csv").stat().st_size < 5_000_000
+
+
+def test_other_files(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"id": [1, 2, 3], "updated_at": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", None]})
+    rows.write_parquet(tmp_path / "x.parquet")
+    rows.write_ndjson(tmp_path / "x.ndjson")
+    (tmp_path / "x.json").write_text('{"meta": {"n": 3}, "out": {"rows": ' + rows.write_json() + "}}")
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(rows.write_csv().encode()))
+    for number, (name, format, more) in enumerate(
+        [
+            ("x.parquet", "parquet", {}), ("x.ndjson", "ndjson", {}), ("x.csv.gz", "csv", {}),
+            ("x.json", "json", {"records_path": "out.rows"}),
+        ]
+    ):  # fmt: skip
+        found = looked(tmp_path / f"probe{number}", tmp_path, file_path=name)
+        kind = "json" if format == "ndjson" else format
+        assert (found.format, found.collector) == (format, {"type": kind, "file_path": name, **more})
+        assert [k.columns for k in found.primary_keys] == [["id"]]
+        assert collected(found.collector, tmp_path / f"run{number}", tmp_path).height == 3
+    found = looked(tmp_path / "globbed", tmp_path, file_path="x.[jnp]*")
+    assert found.notes == ["3 files match; x.json was looked at"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("x.csv", b"", "nothing in it"), ("x.html", b"<!doctype html><p>x", "give a url"), ("x.xml", b"<a/>", "XML"),
+        ("x.zip", b"PK\x03\x04abc", "zip archive"), ("x.bin", bytes(range(256)), "no text"),
+        ("x.json", b'{"a": [1', "not valid JSON"), ("x.json", b'{"rows": [[1, 2]]}', "are arrays"),
+        ("x.json", b"[1, 2]", "not an object"), ("x.csv.gz", b"\x1f\x8b\x08broken", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_says_why(name: str, body: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(body)
+    error = refused(tmp_path / "probe", tmp_path, file_path=name)
+    assert said in error.message
+    assert error.message.startswith(name)
+    assert error.details == {"step": "probe", "field": "file_path"}
+
+
+def test_files_outside_the_roots_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    (tmp_path / "inside" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    for number, name in enumerate(("../secret.csv", str(tmp_path / "secret.csv"), "link.csv", "*.csv")):
+        error = refused(tmp_path / f"probe{number}", tmp_path / "inside", file_path=name)
+        assert "no file" in error.message
