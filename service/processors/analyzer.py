@@ -32,6 +32,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing."""
 
+    repeatable: ClassVar[bool] = True
+    observes: ClassVar[bool] = True
     predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "analyzer",
