@@ -20,7 +20,7 @@ import polars as pl
 from service.collectors import exact, inference, inputs, plain
 from service.collectors.inputs import FilePath
 from service.collectors.rejects import Rejects
-from service.collectors.survey import Dialect, Survey, Unreadable, survey
+from service.collectors.survey import MAX_COLUMNS, Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
 from service.steps import dtypes, parsing
@@ -184,6 +184,10 @@ class _Reading:
         if found.empty:
             self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
             return None
+        wide = found.header(self._dialect)
+        if wide > MAX_COLUMNS:
+            text = f"{wide} columns, and at most {MAX_COLUMNS} are read; is the separator right?"
+            raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "separator")
         skip = self._dialect.skip_lines
         if self._odd(path, found):
             path, found, skip = self._mended(original, path, found, number)
@@ -284,19 +288,24 @@ class _Reading:
         first = self._header(found) if any("_duplicated_" in name for name in raw) else raw
         names: list[str] = []
         taken, given_names = set[str](), set(first)
+        numbers, renamed = dict[str, int](), dict[str, list[str]]()
         for index, given in enumerate(first):
             name = given or f"column_{index + 1}"
-            number, unique = 1, name
-            while unique in taken or (number > 1 and unique in given_names):
+            number, unique = numbers.get(name, 1), name if name not in taken else ""
+            while not unique or unique in taken or (number > 1 and unique in given_names):
                 number += 1
                 unique = f"{name}_{number}"
+            numbers[name] = number
             if unique != name:
-                self._ctx.warn(
-                    "duplicate_column", f"{original.name} has several columns '{name}'; one is now '{unique}'",
-                    file=original.name, column=name,
-                )  # fmt: skip
+                renamed.setdefault(name, []).append(unique)
             names.append(unique)
             taken.add(unique)
+        for name, others in renamed.items():
+            said = f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
+            self._ctx.warn(
+                "duplicate_column", f"{original.name} has several columns '{name}'; {said}",
+                file=original.name, column=name, count=len(others),
+            )  # fmt: skip
         return names
 
     def _header(self, found: Survey) -> list[str]:
