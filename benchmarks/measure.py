@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +45,15 @@ def process(module: str, arguments: Sequence[str]) -> Cost:
     if child.returncode:
         raise Failed(f"{module} ended with {child.returncode}: {said.strip()[-1500:]}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def said(module: str, arguments: Sequence[str]) -> Any:
+    """Run ``python -m module`` to its end; answers the JSON that it printed."""
+    command = [sys.executable, "-m", module, *arguments]
+    ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise Failed(f"{module} ended with {ended.returncode}: {ended.stderr.strip()[-1500:]}")
+    return json.loads(ended.stdout.strip().splitlines()[-1])
 
 
 def _stat(pid: int) -> list[str]:

@@ -92,6 +92,7 @@ def running(files: Path) -> Iterator[Service]:
         environment = os.environ | {
             "PENSTOCK_ADMIN_PASSWORD": _PASSWORD,
             "PENSTOCK_FILE_ROOTS": str(files),
+            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
             "PENSTOCK_RATE_LIMIT_PER_MINUTE": "1000000",
             "PENSTOCK_LOG_LEVEL": "warning",
         }

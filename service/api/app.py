@@ -19,6 +19,7 @@ from service.api import (
     health,
     openapi,
     pipelines,
+    planning,
     probing,
     profiles,
     results,
@@ -36,6 +37,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
     *profiles.HANDLERS,

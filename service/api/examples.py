@@ -125,7 +125,7 @@ SCHEMA = {
     "storage": [{"type": "parquet", "location": "warehouse/orders/v000003", "bytes": 18234}],
     "approximate": False,
 }
-VERSION = {
+VERSION: dict[str, Any] = {
     "pipeline": "orders",
     "version": 3,
     "run_id": RUN_ID,
@@ -137,10 +137,63 @@ VERSION = {
     "schema_changes": [{"column": "price", "change": "retyped", "before": "String", "after": "Float64"}],
     "created": THEN,
 }
-PROFILES = {
+PROFILES: dict[str, Any] = {
     "pipeline": "orders",
     "version": 3,
     "profiles": [{"row_count": 990, "column_count": 2, "duplicate_rows": 0, "columns": [], "warnings": []}],
+}
+SAMPLE: dict[str, Any] = {
+    "columns": [{"name": "price", "type": "DOUBLE", "polars_type": "Float64"}],
+    "data": [{"price": 9.5}],
+    "row_count": 1,
+    "truncated": False,
+    "total_rows": 1,
+    "rows_collected": 2,
+    "rows_rejected": 0,
+    "sources": [{"id": "csv_0", "type": "csv", "rows": 2, "columns": [{"name": "price", "type": "string"}]}],
+    "steps": [
+        {"step": "collectors[0]", "duration": 0.004, "rows_out": 2},
+        {"step": "processors[0]", "duration": 0.002, "rows_in": 2, "rows_out": 1},
+    ],
+    "profile": PROFILES["profiles"][0],
+    "warnings": [],
+    "plan": 'WITH_COLUMNS:\n[col("price").cast(Float64)]\n  Csv SCAN [orders.csv]',
+}
+PLAN: dict[str, Any] = {
+    "configuration": {**PIPELINE, "combine": {"how": "concat"}, "execution": {"timeout_seconds": 3600.0}},
+    "sources": [
+        {
+            "step": "collectors[0]",
+            "id": "csv_0",
+            "type": "csv",
+            "fetch": {"kind": "files", "files": [{"name": "orders.csv", "bytes": 48211}], "count": 1, "bytes": 48211},
+            "known": "read",
+            "columns": [{"name": "price", "type": "String"}],
+            "rows": 1000,
+            "why": None,
+        }
+    ],
+    "known": "read",
+    "steps": [
+        {
+            "step": "processors[0]",
+            "type": "cleaner",
+            "row_local": True,
+            "measured": False,
+            "operations": [],
+            "staged": 0,
+            "fitted": {},
+            "input": [{"name": "price", "type": "String"}],
+            "output": [{"name": "price", "type": "Float64"}],
+            "why": None,
+        }
+    ],
+    "columns": [{"name": "price", "type": "Float64"}],
+    "compared_with": 3,
+    "changes": VERSION["schema_changes"],
+    "problems": [],
+    "warnings": [],
+    "plan": SAMPLE["plan"],
 }
 TABLE = {
     "name": "orders",

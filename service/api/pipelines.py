@@ -8,18 +8,16 @@ from typing import Annotated, Any
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
-from service.api import bodies, examples, queries, views
-from service.api.describing import JSON, Answer, Sent, route
+from service.api import bodies, examples, planning, queries, views
+from service.api.describing import Answer, route
 from service.api.names import checked, known, revision_of
 from service.api.queries import Page, Revision, about
 from service.api.services import Asked, Given
 from service.kit import errors
 from service.model import masking
-from service.model import pipeline as model
 from service.model.run import Run
 
-_YAML = "application/yaml"
-_CONFIGURATION = Sent(pipeline=True, example=examples.PIPELINE, media=(JSON, _YAML))
+_CONFIGURATION = planning.CONFIGURATION
 _LOCATION = {"Location": "Where it is found from now on."}
 
 
@@ -47,11 +45,6 @@ class DeleteQuery(queries.Nothing, frozen=True, kw_only=True):
     purge: Annotated[bool, about("Remove the stored versions too (admin only).")] = False
 
 
-async def _decoded(request: Asked, services: Given) -> model.Pipeline:
-    given = await bodies.document(request, services.settings.max_body_bytes, yaml=True)
-    return model.decode(given, services.registry)
-
-
 @post(
     "/pipeline/create",
     **route(
@@ -65,7 +58,7 @@ async def _decoded(request: Asked, services: Given) -> model.Pipeline:
     ),
 )
 async def create(request: Asked, services: Given) -> Response[views.Saved]:
-    pipeline = await _decoded(request, services)
+    pipeline = await planning.decoded(request, services)
     record = await asyncio.to_thread(
         services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username
     )
@@ -79,14 +72,17 @@ async def create(request: Asked, services: Given) -> Response[views.Saved]:
         "operator",
         "Pipelines",
         "Check a configuration",
-        "Answers every problem at once, each with its path. Nothing is stored and no source is touched.",
+        "Answers every problem at once, each with its path. Nothing is stored and no source is touched: columns are "
+        "checked where the settings name them all (`columns`, `css_selectors`) or a stored version has them; "
+        "`POST /pipeline/plan` looks at files, too.",
         Answer(text="It is valid.", kind=views.Checked, example={"valid": True, "warnings": []}),
+        errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=_CONFIGURATION,
     ),
 )
 async def validate(request: Asked, services: Given) -> views.Checked:
-    await _decoded(request, services)
-    return views.Checked(valid=True)
+    pipeline = await planning.decoded(request, services)
+    return views.Checked(valid=True, warnings=await planning.checked(services, pipeline))
 
 
 @get(
@@ -151,7 +147,7 @@ async def read_config(request: Asked, services: Given, name: FromPath[str]) -> R
 async def change_config(request: Asked, services: Given, name: FromPath[str]) -> Response[views.Saved]:
     await known(services, name)
     if_match = revision_of(request.headers.get("if-match"))
-    pipeline = await _decoded(request, services)
+    pipeline = await planning.decoded(request, services)
     if pipeline.name != name:
         message = f"name: the document names '{pipeline.name}', the path '{name}'; a pipeline cannot be renamed"
         raise errors.Invalid(message, field="name")

@@ -19,6 +19,7 @@ from service.catalog.users import Users
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
+from service.model.pipeline import Pipeline
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
@@ -102,6 +103,10 @@ class Errands(Protocol):
         stored: Any = None,
         network: bool = False,
     ) -> bytes: ...
+
+    async def ask_about(self, pipeline: Pipeline, errand: Any, *, seconds: float, network: bool = False) -> bytes: ...
+
+    async def stored(self, pipeline: Pipeline) -> Any: ...
 
 
 @dataclass(frozen=True)

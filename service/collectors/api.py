@@ -25,7 +25,7 @@ from service.collectors.pagination import Kind, Next, Short
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http, records
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.http import Answer, Client, Request, Tally
@@ -80,13 +80,15 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
     ] = "none"
     concurrency: Annotated[
-        int,
+        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
         msgspec.Meta(
-            ge=1, le=16, description="Pages fetched at once, where their addresses are known ahead (page, offset)."
+            description="Pages fetched at once, where their addresses are known ahead (page, offset); meanwhile all "
+            "runs together have no more requests to the host on their way. By default 1 (8 of all runs together)."
         ),
-    ] = 1
+    ] = None
     requests_per_second: Annotated[
-        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None, msgspec.Meta(description="To this host, at most.")
+        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None,
+        msgspec.Meta(description="To this host, at most, by all runs."),
     ] = None
     response_format: Annotated[
         Literal["json", "ndjson", "csv"], msgspec.Meta(description="What a page is: JSON, one object a line, or CSV.")
@@ -97,6 +99,10 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
+    columns: Annotated[
+        Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
+    ] = None
     schema: Annotated[
         dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
     ] = {}
@@ -123,9 +129,18 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 yield Problem(
                     "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
                 )
-        if self.concurrency > 1 and kind.ahead(1, 1) is None:
+        if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
-        yield from columns.problems(self.schema)
+        yield from columns.problems(self.schema, self.columns)
+
+    def declared(self) -> Declared | None:
+        return columns.declared(self.columns, self.schema)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
+        auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
+        return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
+                "auth": auth, "concurrency": self.concurrency or 1}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
@@ -158,13 +173,14 @@ class _Collecting:
         tally = Tally()
         interval = 1 / settings.requests_per_second if settings.requests_per_second else 0.0
         async with AsyncExitStack() as stack:
-            for _ in range(settings.concurrency):
+            concurrency = settings.concurrency or 1
+            for _ in range(concurrency):
                 client = Client(
                     ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="endpoint",
-                    interval=interval, tally=tally,
+                    interval=interval, at_once=settings.concurrency, tally=tally,
                 )  # fmt: skip
                 self._clients.put_nowait(await stack.enter_async_context(client))
-            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, settings.concurrency)
+            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, concurrency)
             async with aclosing(pages.all()) as every:
                 async for page in every:
                     await self._keep(page.number, page.body)
@@ -177,7 +193,9 @@ class _Collecting:
         if evidence.rows and not self._spool.schema:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
         columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
-        return PolarsFrame(columns.typed(self._spool.scan(), settings.schema, ctx), ctx.folder, dear=False)
+        lf = columns.typed(self._spool.scan(), settings.schema, ctx)
+        lf = columns.select(lf, settings.columns, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()
@@ -269,8 +287,10 @@ class _Collecting:
     def _csv(self) -> Frame:
         """The pages as CSV files: surveyed, typed and united like any others."""
         if not self._files:
-            return PolarsFrame(columns.typed(self._spool.scan(), self._settings.schema, self._ctx), self._ctx.folder)
-        return CsvCollector(file_path="*.csv", schema=self._settings.schema).read(self._files, self._ctx)
+            lf = columns.typed(self._spool.scan(), self._settings.schema, self._ctx)
+            return PolarsFrame(columns.select(lf, self._settings.columns, self._ctx), self._ctx.folder)
+        given = CsvCollector(file_path="*.csv", schema=self._settings.schema, columns=self._settings.columns)
+        return given.read(self._files, self._ctx)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]

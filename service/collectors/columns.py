@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
+from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import dtypes, parsing
+from service.steps.collector import Declared
 from service.steps.context import Context
 from service.steps.spool import Spool
 
 
-def problems(schema: Mapping[str, str]) -> Iterable[Problem]:
-    """Types that there are not, and types that text cannot become."""
+def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> Iterable[Problem]:
+    """Types that there are not, and types that text cannot become; columns that are named twice or not kept."""
+    twice = next((n for n in kept or () if (kept or []).count(n) > 1), None)
+    if twice is not None:
+        yield Problem("columns", f"names '{twice}' twice")
+    for column in () if kept is None else schema.keys() - set(kept):
+        yield Problem(f"schema.{column}", f"'{column}' is not among columns{errors.did_you_mean(column, kept or ())}")
     for column, text in schema.items():
         try:
             dtype = dtypes.parse(text)
@@ -21,6 +28,27 @@ def problems(schema: Mapping[str, str]) -> Iterable[Problem]:
                 parsing.tolerantly(pl.col(column), dtype)
         except ValueError as error:
             yield Problem(f"schema.{column}", str(error))
+
+
+def declared(kept: Sequence[str] | None, schema: Mapping[str, str], *, text: bool = False) -> Declared | None:
+    """What the settings say of the columns: ``kept`` are all there will be; ``text`` says that the others are text."""
+    if kept is None:
+        named = {name: dtypes.parse(said) for name, said in schema.items()}
+        return Declared(pl.Schema(named), closed=False) if named else None
+    types = {name: dtypes.parse(schema[name]) if name in schema else pl.String() for name in kept}
+    return Declared(pl.Schema(types), guessed=frozenset() if text else frozenset(kept) - schema.keys())
+
+
+def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.LazyFrame:
+    """``lf`` with these columns only, where they are named; those that never came are null text, with a warning."""
+    if kept is None:
+        return lf
+    present = lf.collect_schema()
+    for name in kept:
+        if name not in present:
+            hint = errors.did_you_mean(name, present)
+            ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
+    return lf.select(pl.col(n) if n in present else pl.lit(None, dtype=pl.String).alias(n) for n in kept)
 
 
 def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:

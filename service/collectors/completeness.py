@@ -43,7 +43,7 @@ def settle(evidence: Evidence, ctx: Context, completeness: Completeness, field: 
             rows=evidence.repeated_rows,
         )  # fmt: skip
     total, rows = evidence.declared_total, evidence.rows
-    if total is None or total == rows or evidence.stop_reason == "max_pages":
+    if total is None or total == rows or evidence.stop_reason in ("max_pages", "sampled"):
         return
     text = f"the source says it has {total} records and gave {rows} (it ended because: {evidence.stop_reason})"
     if rows < total and completeness == "strict":

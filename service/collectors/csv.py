@@ -17,14 +17,14 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.collectors import exact, inference, inputs, plain
+from service.collectors import columns, exact, heads, inference, inputs, plain
 from service.collectors.inputs import FilePath
 from service.collectors.rejects import Rejects
 from service.collectors.survey import MAX_COLUMNS, Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
 from service.steps import dtypes, parsing
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
@@ -38,6 +38,7 @@ _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
     """Rows of one or several CSV files; files with differing columns unite by name."""
 
+    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "csv",
         "file_path": "orders/2026-*.csv",
@@ -122,8 +123,28 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         """
         return await asyncio.to_thread(self._collect, ctx)
 
+    def declared(self) -> Declared | None:
+        return columns.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        return inputs.outlook(self.file_path, ctx)
+
     def _collect(self, ctx: Context) -> Frame:
-        return self.read(inputs.resolved(self.file_path, ctx), ctx, ctx.collected)
+        paths = inputs.resolved(self.file_path, ctx)
+        if ctx.wanted_rows is not None:
+            paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: heads.MOST_FILES])]
+        return self.read(paths, ctx, ctx.collected)
+
+    def _head(self, path: Path, rows: int, number: int, ctx: Context) -> Path:
+        records = self.skip_rows + self.has_header + rows
+        codec = "utf-8" if self.encoding == LOSSY else codecs.lookup(self.encoding).name
+        folder = ctx.folder / f"head-{number:05d}"
+        try:
+            return heads.head(
+                path, records, folder, codec=codec, quote=self.quote_char or "", comment=self.comment_prefix or ""
+            )
+        except plain.Unreadable as error:
+            raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
 
     def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:
         """A scan of ``paths``, whatever ``file_path`` says; ``collected`` is told the rows of each."""
@@ -137,7 +158,13 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")
-        return PolarsFrame(reading.united(sources), ctx.folder, explain=lambda error: reading.explained(error, sources))
+        width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
+        return PolarsFrame(
+            reading.united(sources),
+            ctx.folder,
+            explain=lambda error: reading.explained(error, sources),
+            row_bytes=width,
+        )
 
 
 @dataclass

@@ -21,7 +21,6 @@ from service.collectors.sources import STEP, Source, wrong
 from service.collectors.trials import Trials, Verdict
 from service.collectors.web import MAX_PAGE_BYTES
 from service.kit import errors
-from service.steps import http
 from service.steps.context import Context
 from service.steps.http import Answer, Client, Request, Tally
 from service.steps.records import Document, Unusable
@@ -62,6 +61,7 @@ class _Look:
         self._session = Session(auth, ctx, client.fetch)
         self._path: str | None = None
         self._format = ""
+        self._delay = 0.0  # what robots.txt wants between two requests
 
     async def found(self) -> Source:
         answer = await self._fetch(Next({}))
@@ -90,6 +90,7 @@ class _Look:
                 auth_params=given.params,
                 home=home,
                 max_bytes=MAX_BYTES,
+                interval=self._delay,
             )
         )
 
@@ -180,8 +181,7 @@ class _Look:
         found.collector = collector
         found.tried = delay <= PATIENCE_SECONDS
         if found.tried:
-            if delay:
-                http.governor(self._ctx, answer.url).pace(delay)
+            self._delay = delay
             found.pagination = await self._next_page(wants, answer, chosen, rules)
             if found.pagination.verified:
                 collector["next_page"] = found.pagination.tried[-1]

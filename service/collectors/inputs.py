@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from service.kit.errors import Problem
 from service.steps.context import Context
 
+_SHOWN = 1000
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 FilePath = Annotated[
     FileName | Annotated[list[FileName], msgspec.Meta(min_length=1, max_length=10_000)],
@@ -31,6 +32,12 @@ def problems(file_path: str | list[str]) -> Iterable[Problem]:
     for field, name in _named(file_path):
         if "://" in name or name.startswith("~") or "\0" in name:
             yield Problem(field, "name a file below the uploads or a configured file root")
+
+
+def outlook(file_path: str | list[str], ctx: Context) -> dict[str, Any]:
+    """The files as a plan names them, with their sizes. Raises ``errors.Permanent`` where one is not there."""
+    files = [{"name": ctx.files.shown(path), "bytes": path.stat().st_size} for path in resolved(file_path, ctx)]
+    return {"kind": "files", "files": files[:_SHOWN], "count": len(files), "bytes": sum(f["bytes"] for f in files)}
 
 
 def resolved(file_path: str | list[str], ctx: Context) -> list[Path]:

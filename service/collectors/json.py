@@ -14,12 +14,12 @@ from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
-from service.collectors import columns, inputs, plain
+from service.collectors import columns, heads, inputs, plain
 from service.collectors.inputs import FilePath
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import records
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
@@ -35,6 +35,7 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     """Rows of one or several JSON files: the records of each, nested objects as ``a_b`` columns."""
 
+    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "json",
         "file_path": "exports/orders-*.json",
@@ -55,6 +56,10 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     ] = None
     encoding: Annotated[str, msgspec.Meta(description="Of the text: utf-8 or any Python codec.")] = "utf-8"
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
+    columns: Annotated[
+        Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
+    ] = None
     schema: Annotated[
         dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
     ] = {}
@@ -65,7 +70,13 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
         if not plain.is_text_codec(self.encoding):
             yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8 or a Python codec")
-        yield from columns.problems(self.schema)
+        yield from columns.problems(self.schema, self.columns)
+
+    def declared(self) -> Declared | None:
+        return columns.declared(self.columns, self.schema)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        return inputs.outlook(self.file_path, ctx)
 
     async def collect(self, ctx: Context) -> Frame:
         """Read the files into parts, and answer a scan of them. Raises ``errors.Permanent`` naming file and line."""
@@ -74,11 +85,16 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     def _collect(self, ctx: Context) -> Frame:
         paths = inputs.resolved(self.file_path, ctx)
         spool = Spool(ctx.folder)
+        if ctx.wanted_rows is not None:
+            paths = paths[: heads.MOST_FILES]
         for number, path in enumerate(paths):
             before = spool.rows
             try:
-                text = plain.plain(path, codecs.lookup(self.encoding).name, ctx.folder, f"plain-{number:05d}.json")
-                self._read(text, spool)
+                codec = codecs.lookup(self.encoding).name
+                if ctx.wanted_rows is not None:
+                    path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
+                text = plain.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
+                self._read(text, spool, ctx.wanted_rows)
             except (Unusable, plain.Unreadable) as error:
                 raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
             if spool.rows == before:
@@ -86,9 +102,20 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        return PolarsFrame(columns.typed(spool.scan(), self.schema, ctx), ctx.folder, dear=False)
+        lf = columns.typed(spool.scan(), self.schema, ctx)
+        lf = columns.select(lf, self.columns, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
 
-    def _read(self, path: Path, spool: Spool) -> None:
+    def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
+        """A copy of the first lines; the file itself where it is one document, which must be read whole."""
+        if self.format == "document" or self.records_path is not None:
+            return path
+        copy = heads.head(path, max(rows, 2), folder, codec=codec)
+        text = plain.plain(copy, codec, folder, "plain.json")
+        with text.open("rb") as file:
+            return copy if self.format == "lines" or _in_lines(file) else path
+
+    def _read(self, path: Path, spool: Spool, most: int | None) -> None:
         with path.open("rb") as file:
             if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
                 for first, batch in _batches(file):
@@ -100,7 +127,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             )
         document = Document(path.read_bytes())
         where = self.records_path if self.records_path is not None else _place(document)
-        found = document.records(where)
+        found = document.records(where)[:most]
         for at in range(0, len(found), 50_000):
             spool.add(*records.table(records.lines(found[at : at + 50_000]), flatten=self.flatten))
 

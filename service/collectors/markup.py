@@ -7,6 +7,7 @@ container, in order, the answers are taken as they come; only else each containe
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ _OPENED = re.compile(
     rb"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|li|p|td|th|tr|dt|dd|option)\b)[a-z]",
     re.IGNORECASE,
 )
-_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{10000,}")
+_LONG = 10_000
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{%d,}" % _LONG)
+_PLAIN = re.compile(r"/?(?:[\w%~+,=&@-]+(?:\.\w+)*/)*[\w%~+,=&@-]+(?:\.\w+)*/?(?:\?[\w%~+,=&@./-]+)?", re.ASCII)
+"""A link that needs no more than to be put behind what it is relative to: no scheme, no dots that lead elsewhere."""
 _ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
@@ -112,8 +116,12 @@ def utf8(body: bytes, content_type: str) -> bytes:
 
 def hostile(body: bytes) -> str | None:
     """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
-    if len(_OPENED.findall(body)) - body.count(b"</") > MAX_OPEN:
+    closed = body.count(b"</")
+    if body.count(b"<") - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
         return f"more than {MAX_OPEN} of its elements stay open"
+    half = _LONG // 2  # whatever is longer than that covers one of these whole
+    if all(body.find(b">", at, at + half) >= 0 for at in range(0, len(body) - half, half)):
+        return None
     if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
         return f"an element has more than {MAX_ATTRIBUTES} attributes"
     return None
@@ -143,7 +151,10 @@ class Page:
         if field.many:
             nodes = [c.css(field.selector) if field.selector else [c] for c in containers]
             return [[v for n in ns if (v := self._shown(n, field, absolute)) is not None] for ns in nodes]
-        return [self._shown(n, field, absolute) for n in self._nodes(containers, field.selector)]
+        found = self._nodes(containers, field.selector)
+        if field.attribute is None and field.pattern is None:
+            return [None if n is None else text(n) for n in found]
+        return [self._shown(n, field, absolute) for n in found]
 
     def _shown(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
         value = _value(node, field.attribute)
@@ -188,8 +199,16 @@ def _inside(node: LexborNode, container: LexborNode) -> bool:
     return False
 
 
+@functools.lru_cache(maxsize=256)
+def _roots(base: str) -> tuple[str, str]:
+    """What links are put behind that begin with a slash, and what the others."""
+    return urljoin(base, "/")[:-1], urljoin(base, ".")
+
+
 def _joined(base: str, url: str) -> str:
     try:
+        if _PLAIN.fullmatch(url):  # most links; the whole way takes as long as parsing the page
+            return _roots(base)[url[0] != "/"] + url
         return urljoin(base, url)
     except ValueError:
         return url

@@ -81,6 +81,8 @@ class Pages:
                 step = self._kind.after(self._seen(number, body, answer))
                 yield Page(number, answer, body)
                 number += 1
+                if self._ctx.wanted_rows is not None and evidence.rows >= self._ctx.wanted_rows:
+                    step = End("sampled")
             assert isinstance(step, End)
             evidence.stop_reason = step.reason
         finally:
@@ -88,13 +90,15 @@ class Pages:
 
     async def _answer(self, step: Next, number: int, stride: int) -> Answer | None:
         """The answer to ``step``; None where there is no such page and only asking could tell."""
-        if self._ahead and self._ahead[0][0] != step:
-            await self._drop()
-        if not self._ahead:
-            self._ahead.append((step, asyncio.create_task(self._take(step))))
-        self._look_ahead(number, stride)
-        _, task = self._ahead.popleft()
         try:
+            if self._concurrency == 1:  # a task would only cost time
+                return await self._fetch(step)
+            if self._ahead and self._ahead[0][0] != step:
+                await self._drop()
+            if not self._ahead:
+                self._ahead.append((step, asyncio.create_task(self._take(step))))
+            self._look_ahead(number, stride)
+            _, task = self._ahead.popleft()
             return await task
         except errors.Permanent as error:
             over = number and self._kind.open_ended and error.details.get("status") in _NO_SUCH_PAGE
@@ -107,6 +111,8 @@ class Pages:
 
     def _look_ahead(self, number: int, stride: int) -> None:
         total = self._evidence.declared_total
+        if self._ctx.partial:
+            return  # one page too many is more than a sample needs
         while stride and (self._guess or total is not None) and len(self._ahead) < self._concurrency:
             page = number + len(self._ahead)
             beyond = total is not None and page * stride >= total

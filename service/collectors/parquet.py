@@ -10,12 +10,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import polars as pl
 
-from service.collectors import inputs
+from service.collectors import columns, inputs
 from service.collectors.inputs import FilePath
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
 from service.steps import dtypes
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
@@ -25,6 +25,7 @@ from service.steps.spool import unite
 class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     """Rows of one or several Parquet files; files with differing columns unite by name."""
 
+    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "parquet",
         "file_path": "exports/*.parquet",
@@ -49,6 +50,12 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
                 dtypes.parse(text)
             except ValueError as error:
                 yield Problem(f"schema.{column}", str(error))
+
+    def declared(self) -> Declared | None:
+        return columns.declared(self.columns, self.schema)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        return inputs.outlook(self.file_path, ctx)
 
     async def collect(self, ctx: Context) -> Frame:
         """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""

@@ -56,6 +56,11 @@ def packing(head: bytes) -> str | None:
     return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
 
 
+def marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark names, or None."""
+    return next((codec for mark, codec in _MARKS.items() if head.startswith(mark)), None)
+
+
 def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
     """``path`` itself where it is UTF-8 text, else a copy ``name`` in ``folder`` that is.
 
@@ -69,7 +74,7 @@ def plain(path: Path, encoding: str, folder: Path, name: str) -> Path:
     packed = packing(head)
     chunks = _chunks(path, packed)
     first = next(chunks, b"")
-    codec = next((c for mark, c in _MARKS.items() if first.startswith(mark)), encoding)
+    codec = marked(first) or encoding
     if packed is None and codec.startswith("utf-8"):
         return path
     copy = folder / name

@@ -17,6 +17,7 @@ from service.steps.polars_frame import PolarsFrame
 class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
     """Another pipeline's stored result: its newest version as of the run's start, or the one that is named."""
 
+    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "pipeline", "name": "orders", "version": 3}
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="The pipeline to read.")]
@@ -26,6 +27,14 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
 
     def upstream(self) -> Upstream:
         return Upstream(self.name, self.version)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        stored = ctx.stored
+        if stored is None:
+            return {"kind": "pipeline", "pipeline": self.name, "version": self.version}
+        size = sum(part.stat().st_size for part in stored.parts)
+        return {"kind": "pipeline", "pipeline": stored.pipeline, "version": stored.version, "rows": stored.rows,
+                "bytes": size}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """A scan of the version's parts. Raises ``errors.Permanent`` where the run was given none."""

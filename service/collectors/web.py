@@ -24,7 +24,7 @@ from service.collectors.robots import Robots
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http
-from service.steps.collector import Collector
+from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.http import Answer, Client, Request, Tally
@@ -34,6 +34,7 @@ from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 CONTAINER = "container"
+_SHOWN = 100
 _PART_ROWS = 20_000
 
 Selector = Annotated[
@@ -79,9 +80,15 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     ] = None
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
     delay_seconds: Annotated[
-        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least.")
+        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least, whoever asks it.")
     ] = 0.0
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=16, description="Pages of a list fetched at once.")] = 1
+    concurrency: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
+        msgspec.Meta(
+            description="Pages of a list fetched at once; all runs together have no more requests to its host "
+            "on their way. By default 1 (8 of all runs together)."
+        ),
+    ] = None
     respect_robots: Annotated[bool, msgspec.Meta(description="Keep to robots.txt, its crawl-delay included.")] = True
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
@@ -114,8 +121,16 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
             yield Problem("next_page", f"{fault(Field.of(self.next_page).selector)}: '{self.next_page}'")
         if self.max_pages is not None and self.next_page is None:
             yield Problem("max_pages", "is for next_page; the pages of a list are all fetched")
-        if self.concurrency > 1 and (self.next_page is not None or len(self.pages) == 1):
+        if (self.concurrency or 1) > 1 and (self.next_page is not None or len(self.pages) == 1):
             yield Problem("concurrency", "only the pages of a list can be fetched at once")
+
+    def declared(self) -> Declared | None:
+        return None if self.table is not None else Declared(pl.Schema(_types(self.fields)))
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        urls = [url.split("?", 1)[0] for url in self.pages]
+        return {"kind": "http", "urls": urls[:_SHOWN], "count": len(urls), "next_page": self.next_page,
+                "max_pages": self.max_pages, "respect_robots": self.respect_robots}  # fmt: skip
 
     def _selector_problems(self) -> Iterable[Problem]:
         container = self.css_selectors.get(CONTAINER)
@@ -142,6 +157,10 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         return await _Scraping(self, ctx).collect()
 
 
+def _types(fields: dict[str, Field]) -> dict[str, pl.DataType]:
+    return {n: pl.List(pl.String()) if f.many else pl.String() for n, f in fields.items()}
+
+
 class _Scraping:
     """One collection going on."""
 
@@ -149,7 +168,7 @@ class _Scraping:
         self._settings, self._ctx = settings, ctx
         self._fields = settings.fields
         self._container = str(settings.css_selectors.get(CONTAINER, ""))
-        self._schema = {n: pl.List(pl.String()) if f.many else pl.String() for n, f in self._fields.items()}
+        self._schema = _types(self._fields)
         self._spool = Spool(ctx.folder)
         self._rows: dict[str, list[Value]] = {name: [] for name in self._fields}
         self._matched = dict.fromkeys(self._fields, False)
@@ -162,21 +181,24 @@ class _Scraping:
     async def collect(self) -> Frame:
         ctx, settings, evidence, tally = self._ctx, self._settings, self._evidence, Tally()
         async with AsyncExitStack() as stack:
-            for _ in range(settings.concurrency):
+            for _ in range(settings.concurrency or 1):
                 client = Client(
                     ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="url",
-                    interval=settings.delay_seconds, tally=tally,
+                    interval=settings.delay_seconds, at_once=settings.concurrency, tally=tally,
                 )  # fmt: skip
                 self._clients.put_nowait(await stack.enter_async_context(client))
             walk = self._linked() if settings.next_page is not None else self._listed()
             async with aclosing(walk) as answers:
                 async for url, answer in answers:
                     await self._take(url, answer)
+                    if ctx.wanted_rows is not None and evidence.rows >= ctx.wanted_rows:
+                        evidence.stop_reason = "sampled"
+                        break
         self._flush()
         evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
         ctx.evidence |= evidence.as_dict()
         self._notice()
-        return PolarsFrame(self._scan(), ctx.folder, dear=False)
+        return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()
@@ -186,6 +208,7 @@ class _Scraping:
             self._clients.put_nowait(client)
 
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
+        interval = 0.0
         if self._settings.respect_robots:
             if not await self._robots.allows(url):
                 raise self._permanent(
@@ -193,14 +216,12 @@ class _Scraping:
                     "same, set respect_robots to false",
                     "respect_robots",
                 )
-            self._slow_down(url, await self._robots.delay(url))
+            interval = await self._robots.delay(url)
         own = self._ctx.fill_all(self._settings.headers)
         accept = "text/html, application/xhtml+xml, */*;q=0.5"
-        return await self._borrowed(Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home))
-
-    def _slow_down(self, url: str, delay: float) -> None:
-        if delay > self._settings.delay_seconds:
-            http.governor(self._ctx, url).pace(delay)
+        return await self._borrowed(
+            Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home, interval=interval)
+        )
 
     async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
         """The pages of the list, in order, some of them fetched ahead."""
@@ -209,7 +230,8 @@ class _Scraping:
         started = 0
         try:
             for url in pages:
-                while started < len(pages) and len(ahead) < self._settings.concurrency:
+                most = 1 if self._ctx.partial else self._settings.concurrency or 1
+                while started < len(pages) and len(ahead) < most:
                     ahead.append(asyncio.create_task(self._fetch(self._ctx.fill(pages[started]))))
                     started += 1
                 yield url, await ahead.popleft()

@@ -18,12 +18,16 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What one collector brought to a version; ``evidence`` is what it can say for being complete."""
+    """What one collector brought to a version; ``evidence`` is what it can say for being complete.
+
+    ``columns`` are those that it brought, their types by the names that configurations use.
+    """
 
     id: str
     type: str
     rows: int
     evidence: dict[str, Any] = {}
+    columns: list[Column] = []
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

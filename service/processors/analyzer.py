@@ -32,6 +32,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing."""
 
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "analyzer",
         "config": {"quantiles": [0.25, 0.5, 0.75], "histogram_bins": 10, "top_k": 5, "correlation": "pearson"},

@@ -69,6 +69,7 @@ class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     """Cleans rows. The settings apply in the order in which they are listed; use two cleaners for another order."""
 
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "cleaner",
         "config": {

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from service.kit import errors
+from service.steps import expression
 from service.steps.context import Context
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
@@ -22,7 +23,9 @@ def refused(ctx: Context, field: str, message: str) -> errors.Permanent:
 
 def missing(ctx: Context, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
     """The error of a setting that names a column which is not there."""
-    return refused(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
+    error = refused(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
+    error.__cause__ = expression.NoColumn(column)
+    return error
 
 
 def free(ctx: Context, field: str, column: str, known: Collection[str]) -> None:

@@ -78,6 +78,11 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many.")
     ] = None
 
+    @property
+    def loose(self) -> bool:
+        """Whether the names of the new columns come from the data."""
+        return self.method in _SEVERAL and self.categories is None
+
     def wrong(self) -> str | None:
         """What cannot be combined, or None."""
         if self.method in _SEVERAL and self.into is not None:

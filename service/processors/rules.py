@@ -170,6 +170,8 @@ def _wrong(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType,
     target = dtypes.parse(str(rule.type))
     if dtype == target:
         return pl.lit(value=False)
+    if dtype.is_nested() and not target.is_nested():  # it has a text, but it is none
+        return pl.lit(value=True)
     try:
         return casting.cast(column, dtype, target).is_null()
     except ValueError:

@@ -22,6 +22,7 @@ from service.steps.processor import Processor
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
     """Replaces the data by the result of one SELECT over it."""
 
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "sql",
         "config": {"query": "SELECT city, sum(price) AS total FROM input GROUP BY city ORDER BY total DESC, city"},

@@ -27,6 +27,7 @@ from service.steps.processor import Processor
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     """Makes columns: derived, of date parts, scaled, encoded. The settings apply in the order they are listed."""
 
+    predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "transformer",
         "config": {
@@ -201,6 +202,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             wanted += encoding.questions(column, setting, schema, ctx)
         answers = self._answers(frame, early, wanted, ctx)
         fitted = {c: encoding.fitted(c, s, schema[c], answers, ctx) for c, s in settings.items()}
+        ctx.loose += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.loose]
         ctx.record("encode", {c: encoding.recorded(settings[c], fitted[c]) for c in settings})
         places: dict[str, list[pl.Expr]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]
@@ -221,12 +223,12 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             windows.there("lag", column, lag, frame.schema, ctx)
             made = windows.lagged(column, lag)
             _all_free(ctx, f"lag.{column}", made, frame.schema)
-            frame = frame.per_group(lag.by, lag.order_by, made)
+            frame = frame.per_group(lag.groups, lag.order, made)
         for column, rolling in self.rolling.items():
             windows.there("rolling", column, rolling, frame.schema, ctx)
             made = windows.rolled(column, rolling, frame.schema[column], ctx)
             _all_free(ctx, f"rolling.{column}", made, frame.schema)
-            frame = frame.per_group(rolling.by, rolling.order_by, made)
+            frame = frame.per_group(rolling.groups, rolling.order, made)
         return frame
 
     def _arranged(self, frame: Frame, ctx: Context) -> Frame:

@@ -18,16 +18,29 @@ from service.steps import dtypes
 from service.steps.context import Context
 
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
-By = Annotated[list[Name], msgspec.Meta(description="Only rows that agree in these columns.")]
-Order = Annotated[list[Name], msgspec.Meta(description="The order of the rows; else as they are stored.")]
+By = Annotated[Name | list[Name], msgspec.Meta(description="Only rows that agree in these columns.")]
+Order = Annotated[Name | list[Name], msgspec.Meta(description="The order of the rows; else as they are stored.")]
 Period = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
 
 
-class Lag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The value of an earlier row: ``<column>_lag_<n>``, or of a later one: ``<column>_lead_<n>``."""
+class _Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which rows are a group, and their order."""
 
     by: By = []
     order_by: Order = []
+
+    @property
+    def groups(self) -> list[str]:
+        return [self.by] if isinstance(self.by, str) else self.by
+
+    @property
+    def order(self) -> list[str]:
+        return [self.order_by] if isinstance(self.order_by, str) else self.order_by
+
+
+class Lag(_Window, frozen=True, forbid_unknown_fields=True):
+    """The value of an earlier row: ``<column>_lag_<n>``, or of a later one: ``<column>_lead_<n>``."""
+
     periods: Annotated[
         Period | list[Period], msgspec.Meta(description="How many rows before; negative is after. A column for each.")
     ] = 1
@@ -37,15 +50,13 @@ class Lag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [self.periods] if isinstance(self.periods, int) else self.periods
 
 
-class Rolling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rolling(_Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A statistic of the row and those before it: ``<column>_rolling_<function>_<window>``."""
 
     function: Annotated[
         Function | list[Function], msgspec.Meta(description="mean, sum, min, max, std (ddof 1) or median, or several.")
     ]
     window: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="How many rows, this one included.")]
-    by: By = []
-    order_by: Order = []
     min_values: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None,
         msgspec.Meta(description="How many known values it takes; all of the window where absent."),
@@ -74,7 +85,11 @@ def wrong_rolling(setting: Rolling) -> Iterable[tuple[str, str]]:
 
 def there(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: Context) -> None:
     """Raise where a column that the setting names is missing."""
-    for name, where in ((column, ""), *((b, ".by") for b in setting.by), *((o, ".order_by") for o in setting.order_by)):
+    for name, where in (
+        (column, ""),
+        *((g, ".by") for g in setting.groups),
+        *((o, ".order_by") for o in setting.order),
+    ):
         if name not in schema:
             raise columns.missing(ctx, f"{field}.{column}{where}", name, schema)
 

@@ -16,11 +16,13 @@ from service.processes.channel import Channel
 from service.runs import memory, relay
 from service.runs.messages import Allowance
 from service.runs.page import ProfilePage
+from service.runs.planning import Planning, Validation
+from service.runs.preview import Preview
 from service.runs.probing import Probing
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Probing
+Errand = ProfilePage | Preview | Planning | Validation | Probing
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

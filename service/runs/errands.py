@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.kit import errors, ids
+from service.model.pipeline import Pipeline
 from service.processes.child import Child
 from service.runs import errand as errand_module
 from service.runs import messages, premises
@@ -54,6 +55,18 @@ class Errands:
         finally:
             self._slots.release()
             await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    async def ask_about(self, pipeline: Pipeline, errand: Errand, *, seconds: float, network: bool = False) -> bytes:
+        """``ask`` with all that the pipeline names: its secrets, and the stored versions that it reads.
+
+        Raises what ``ask`` and ``stored`` raise.
+        """
+        stored = await self.stored(pipeline)
+        return await self.ask(errand, seconds=seconds, document=pipeline.document, stored=stored, network=network)
+
+    async def stored(self, pipeline: Pipeline) -> Mapping[int, messages.Stored]:
+        """The stored versions that a pipeline reads. Raises ``errors.Permanent`` where one is not there."""
+        return await asyncio.to_thread(self.premises.stored, pipeline)
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = premises.limits(call.allowance, network=network)

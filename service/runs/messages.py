@@ -27,10 +27,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job in a child may use: its own folder, files, hosts, secrets, memory, stored versions by collector."""
+    """What a job in a child may use: its own folder, files, hosts, secrets, memory, stored versions by collector.
+
+    ``pace`` is the folder where all jobs keep the pace towards hosts that they ask (``steps.governor``).
+    """
 
     folder: str
     memory_bytes: int
+    pace: str | None = None
     file_roots: tuple[str, ...] = ()
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}

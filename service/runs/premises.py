@@ -47,6 +47,7 @@ class Premises:
         return Allowance(
             folder=str(folder),
             memory_bytes=self.settings.run_memory_limit,
+            pace=str(self.places.pace),
             file_roots=(str(self.places.uploads), *self.settings.file_roots),
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
@@ -81,9 +82,10 @@ class Premises:
 def limits(allowance: Allowance, *, network: bool = True, write: tuple[str, ...] = ()) -> Limits:
     """The bounds of a child that has ``allowance``; ``write`` are folders it may change beside its own."""
     parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
+    shared = (allowance.pace,) if network and allowance.pace is not None else ()
     return Limits(
         memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
-        read=(*allowance.file_roots, *parts), write=(allowance.folder, *write),
+        read=(*allowance.file_roots, *parts), write=(allowance.folder, *shared, *write),
     )  # fmt: skip
 
 

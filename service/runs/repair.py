@@ -41,6 +41,8 @@ def repair(history: History, places: Layout, now: datetime) -> list[str]:
                 log.info("version.removed", pipeline=pipeline.name, folder=folder.name, reason="never committed")
     for folder in _children(places.spill):
         shutil.rmtree(folder, ignore_errors=True)
+    for file in places.pace.glob("*"):  # moments of a clock that may have begun anew
+        file.unlink(missing_ok=True)
     return interrupted
 
 

@@ -6,6 +6,7 @@ A run, a preview and whatever else drives collectors and processors shares it; w
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from service.runs.messages import Allowance, Progress
 from service.steps import foreign, secrets
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
-from service.steps.governor import Governor
+from service.steps.governor import Governors
 
 # The share of the whole that each phase ends at, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
@@ -34,10 +35,23 @@ def _nobody(_: Progress) -> None:
 
 
 class Stage:
-    """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress."""
+    """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress.
 
-    def __init__(self, allowance: Allowance, log: Any, listen: Callable[[Progress], None] = _nobody) -> None:
+    ``wanted_rows`` and ``dry`` are what contexts say of them.
+    """
+
+    def __init__(
+        self,
+        allowance: Allowance,
+        log: Any,
+        listen: Callable[[Progress], None] = _nobody,
+        *,
+        wanted_rows: int | None = None,
+        dry: bool = False,
+    ) -> None:
         self.allowance = allowance
+        self.wanted_rows, self.dry = wanted_rows, dry
+        self.loose: list[str] = []
         self.log = log
         self.step = ""
         self.rows_collected = 0
@@ -47,7 +61,7 @@ class Stage:
         self.splits: list[Split] = []
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
-        self._governors: dict[str, Governor] = {}
+        self._governors = Governors(None if allowance.pace is None else Path(allowance.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
         self._progress = 0.0
@@ -72,6 +86,7 @@ class Stage:
             network=Network(allowed_private_hosts=allowed.allowed_private_hosts), secrets=allowed.secrets,
             governors=self._governors, warnings=self.warnings, rejected=self.rejected, splits=self.splits,
             profiles=self.profiles, on_progress=progressed, log=self.log,
+            wanted_rows=self.wanted_rows, dry=self.dry, loose=self.loose,
         )  # fmt: skip
 
     def stored(self, index: int) -> Stored | None:
@@ -121,6 +136,20 @@ class Stage:
             return value
         text = secrets.mask(msgspec.json.encode(value).decode(), _escaped(self.allowance.secrets.values()))
         return msgspec.json.decode(text, type=type(value))
+
+    def masked(self, content: bytes) -> bytes:
+        """JSON without any secret."""
+        if not self.allowance.secrets:
+            return content
+        return secrets.mask(content.decode(), _escaped(self.allowance.secrets.values())).encode()
+
+    def without_paths(self, text: str) -> str:
+        """``text`` with every file named as its user would, not by where it lies on this machine."""
+        allowed = self.allowance
+        parts = [str(Path(part).parents[2]) for stored in allowed.stored.values() for part in stored.parts]
+        for root in sorted({allowed.folder, *allowed.file_roots, *parts}, key=len, reverse=True):
+            text = text.replace(f"{root.rstrip('/')}/", "")
+        return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
 
     def _notice(self, progress: float, *, always: bool = False) -> None:
         now = time.monotonic()

@@ -19,7 +19,7 @@ from service.storages import parquet
 
 def store(pipeline: Pipeline, frame: Frame, stage: Stage) -> Written:
     """Write the base form of the version."""
-    _refuse_twins(frame.schema.names())
+    refuse_twins(frame.schema.names())
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, base = bases[0] if bases else (0, parquet.ParquetStorage())
     tag = str(type(base).__struct_config__.tag)
@@ -70,7 +70,7 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     layout.flush(folder)
 
 
-def _refuse_twins(names: list[str]) -> None:
+def refuse_twins(names: list[str]) -> None:
     """SQL does not tell ``A`` from ``a``: better refused than renamed behind the user's back."""
     seen: dict[str, str] = {}
     for name in names:

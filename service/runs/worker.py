@@ -57,7 +57,7 @@ class Worker:
             self._load(pipeline, dataset, Path(again.folder))
             return
         stage = self.stage
-        frame, sources = asyncio.run(collection.collect(pipeline, stage))
+        frame, collected = asyncio.run(collection.collect(pipeline, stage))
         frame = processing.process(pipeline, frame, stage)
         columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]
         written = storing.store(pipeline, frame, stage)
@@ -67,7 +67,7 @@ class Worker:
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=stage.rows_collected, files=written.files, columns=columns,
             quarantine=storing.quarantined(stage), rows_rejected=sum(r.rows for r in stage.rejected),
-            sources=sources, steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
+            sources=[c.source for c in collected], steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
             fitted=stage.fitted, deferred=deferred, peak_memory_bytes=memory.peak(),
         )  # fmt: skip
         storing.write_manifest(self.order, prepared)

@@ -15,7 +15,7 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
-* dates, times and datetimes to text: ISO 8601, or the first ``format``.
+* dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from service.steps import dtypes
+from service.steps import dtypes, spool
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
@@ -98,6 +98,8 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return column
     if isinstance(source, pl.List) and isinstance(target, pl.List):
         return column
+    if isinstance(source, pl.List | pl.Struct) and isinstance(target, pl.String):
+        return spool.json_text(column, source)
     if source.is_nested() or target.is_nested():
         raise _no_such_cast(source, target)
     if isinstance(source, pl.String):
@@ -108,6 +110,8 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return _to_temporal(column, source, target, formats)
     if isinstance(target, pl.Boolean) and source.is_numeric():
         return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
+    if isinstance(source, pl.Boolean) and target.is_decimal():
+        return column.cast(pl.Int64)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
         raise _no_such_cast(source, target)
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):

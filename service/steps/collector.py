@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import msgspec
+import polars as pl
 
 from service.kit.errors import Problem
 from service.steps.context import Context
@@ -21,6 +23,23 @@ class Upstream(msgspec.Struct, frozen=True):
     version: int | None = None
 
 
+@dataclass(frozen=True)
+class Declared:
+    """The columns that a collector will bring, as far as its settings say.
+
+    ``closed``: these and no others. The types of those in ``guessed`` are known only when rows were seen.
+    """
+
+    schema: pl.Schema
+    closed: bool = True
+    guessed: frozenset[str] = frozenset()
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left to be found out."""
+        return self.closed and not self.guessed
+
+
 class Collector(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
 ):
@@ -30,6 +49,8 @@ class Collector(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
+    local: ClassVar[bool] = False
+    """Whether it only reads files that are here, so that asking for its columns asks nobody else."""
 
     id: Id | None = None
 
@@ -41,8 +62,19 @@ class Collector(
         """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
         return None
 
+    def declared(self) -> Declared | None:
+        """The columns it will bring, from its settings alone; None where they say nothing."""
+        return None
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        """What it would fetch (JSON-able, without secrets), found without asking anybody for it.
+
+        Raises ``errors.Permanent`` where that shows already that it cannot.
+        """
+        return {}
+
     async def collect(self, ctx: Context) -> Frame:
-        """Fetch or scan, and answer a lazy frame over what was found.
+        """Fetch or scan, and answer a lazy frame over what was found; with ``ctx.wanted_rows`` no more than it takes.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from service.steps.files import Files
-from service.steps.governor import Governor
+from service.steps.governor import Governors
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Context:
     is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
     what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
     ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
+    ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
+    no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
     """
 
     step: str
@@ -79,13 +81,21 @@ class Context:
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
     beside: Path | None = None
-    governors: dict[str, Governor] = field(default_factory=dict)
+    governors: Governors = field(default_factory=Governors)
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
+    wanted_rows: int | None = None
+    dry: bool = False
+    loose: list[str] = field(default_factory=list)
     now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
+
+    @property
+    def partial(self) -> bool:
+        """Whether not all rows are here, so that nothing can be said of the whole."""
+        return self.dry or self.wanted_rows is not None
 
     def progress(self, share: float, message: str = "") -> None:
         """How much of this step is done, 0 to 1."""

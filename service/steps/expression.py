@@ -15,6 +15,8 @@ a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` woul
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +33,9 @@ from service.steps import foreign
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
 MAX_DEPTH = 24
+_UNSUPPORTED = re.compile(r"supported|unable to parse|sql parser error|invalid expression")
+_NODES = re.compile(r" \{.*|\(\w+\(.*", re.DOTALL)  # how the engine's parser shows what it has read
+_REMEMBERED = 512  # what one job reads several times: when it is validated, rehearsed and run
 
 _NUMBERS = """
     abs acos asin atan atan2 bitand bitor bitxor cbrt ceil ceiling cos cot degrees exp floor greatest least ln log log10
@@ -90,6 +95,10 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
 )
 
 
+class NoColumn(ValueError):
+    """A column that is not there, which is certain as soon as the names of all columns are."""
+
+
 @dataclass(frozen=True)
 class Expression:
     """A checked expression: ``sql`` to run, and the columns it names in order of appearance."""
@@ -103,7 +112,8 @@ def parse(text: str) -> Expression:
     return _parse(text, FUNCTIONS)
 
 
-def _parse(text: str, functions: Collection[str]) -> Expression:
+@functools.lru_cache(_REMEMBERED)
+def _parse(text: str, functions: frozenset[str]) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the expression is longer than {MAX_LENGTH} characters")
     tokens = _tokens(text, functions)
@@ -125,7 +135,20 @@ def _parse(text: str, functions: Collection[str]) -> Expression:
                 "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
             )
     columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
-    return Expression(_written(tokens), columns)
+    written = _written(tokens)
+    try:
+        pl.sql_expr(written)
+    except foreign.FOREIGN as error:
+        if unsupported(error):
+            raise ValueError(_NODES.sub("", foreign.translate(error, None).message)) from error
+    return Expression(written, columns)
+
+
+def unsupported(error: BaseException) -> bool:
+    """Whether the engine says that it does not know such SQL at all, whatever the types of the columns are."""
+    return isinstance(error, pl.exceptions.SQLInterfaceError | pl.exceptions.SQLSyntaxError) and bool(
+        _UNSUPPORTED.search(str(error))
+    )
 
 
 def aggregate(text: str) -> Expression:
@@ -164,12 +187,18 @@ def check(text: str, known: Collection[str]) -> Expression:
 def _known(expression: Expression, known: Collection[str]) -> Expression:
     for column in expression.columns:
         if column not in known:
-            raise ValueError(f"no column '{column}' here{errors.did_you_mean(column, known)}")
+            raise NoColumn(f"no column '{column}' here{errors.did_you_mean(column, known)}")
     return expression
 
 
 def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
     """``check``, and the type of the result, as the engine sees it. Raises ``ValueError``; reads no rows."""
+    return _typed(text, tuple(schema.items()))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Expression, pl.DataType]:
+    schema = pl.Schema(columns)
     expression = check(text, schema)
     try:
         # executed over no rows: some types are only compared then, such as text with a number

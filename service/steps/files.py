@@ -41,6 +41,11 @@ class Files:
             field=field,
         )
 
+    def shown(self, path: Path) -> str:
+        """A file that was resolved, as a user would name it: relative to its root."""
+        above = next((r.resolve() for r in self.roots if path.is_relative_to(r.resolve())), path.parent)
+        return str(path.relative_to(above))
+
     def _under(self, said: Path, root: Path, name: str) -> list[Path]:
         path = Path(name)
         if path.is_absolute():

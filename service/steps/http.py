@@ -1,10 +1,11 @@
 """The guarded HTTP client: the only way in which a step reaches the network.
 
-Around httpx: connections through ``egress`` (checked addresses, no proxy from the environment, HTTP/1.1), redirects
-followed by us so that each hop is checked and what the user gave (headers, authentication, its query parameters)
-goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole attempt,
-attempts counted by ``retry``. Cookies are not kept. Foreign errors become ``errors.Transient`` or
-``errors.Permanent`` once, by ``FOREIGN``. Messages name a URL without its query, and never a secret.
+Around httpcore, the engine of httpx (whose own client takes half as much CPU again, for what is not used here):
+connections through ``egress`` (checked addresses, no proxy from the environment, HTTP/1.1), redirects followed by us
+so that each hop is checked, waits for its host's turn, and what the user gave (headers, authentication, its query
+parameters) goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole
+attempt, attempts counted by ``retry``. There are no cookies. Foreign errors become ``errors.Transient`` or
+``errors.Permanent`` once, by the table of ``failures``. Messages name a URL without its query, and never a secret.
 
 One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
 """
@@ -16,93 +17,31 @@ import functools
 import logging
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
 import service
 from service.kit import errors
-from service.steps import compression, egress, secrets
+from service.steps import compression, egress, failures, secrets
 from service.steps.context import Context
-from service.steps.governor import Governor, exhausted
+from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
+LONGEST_PAUSE = 60.0
+"""How long one answer can keep all others from a host, who may be known to it under another name."""
 _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
+_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
-
-Family = type[errors.Transient] | type[errors.Permanent]
-
-FOREIGN: dict[type[Exception], tuple[Family, str]] = {
-    httpx.HTTPError: (errors.Transient, "the request failed"),
-    httpx.RequestError: (errors.Transient, "the request failed"),
-    httpx.TransportError: (errors.Transient, "the connection failed"),
-    httpx.TimeoutException: (errors.Transient, "it took too long"),
-    httpx.ConnectTimeout: (errors.Transient, "connecting took too long"),
-    httpx.ReadTimeout: (errors.Transient, "no answer came in time"),
-    httpx.WriteTimeout: (errors.Transient, "sending took too long"),
-    httpx.PoolTimeout: (errors.Transient, "no connection became free in time"),
-    httpx.NetworkError: (errors.Transient, "the connection failed"),
-    httpx.ConnectError: (errors.Transient, "no connection"),
-    httpx.ReadError: (errors.Transient, "the connection broke while reading"),
-    httpx.WriteError: (errors.Transient, "the connection broke while sending"),
-    httpx.CloseError: (errors.Transient, "the connection broke while closing"),
-    httpx.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpx.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
-    httpx.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
-    httpx.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
-    httpx.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
-    httpx.DecodingError: (errors.Permanent, "the answer cannot be decoded"),
-    httpx.TooManyRedirects: (errors.Permanent, f"more than {MAX_REDIRECTS} redirects"),
-    httpx.HTTPStatusError: (errors.Permanent, "the status is an error"),
-    httpx.InvalidURL: (errors.Permanent, "the URL is not valid"),
-    httpx.CookieConflict: (errors.Permanent, "cookies contradict each other"),
-    httpx.StreamError: (errors.Transient, "the answer was lost"),
-    httpx.StreamConsumed: (errors.Transient, "the answer was lost"),
-    httpx.StreamClosed: (errors.Transient, "the connection was closed"),
-    httpx.ResponseNotRead: (errors.Transient, "the answer was lost"),
-    httpx.RequestNotRead: (errors.Transient, "the request was lost"),
-    httpcore.TimeoutException: (errors.Transient, "it took too long"),
-    httpcore.NetworkError: (errors.Transient, "the connection failed"),
-    httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
-    httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
-    httpcore.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
-    httpcore.UnsupportedProtocol: (errors.Permanent, "only http:// and https:// are fetched"),
-    httpcore.ConnectionNotAvailable: (errors.Transient, "no connection became free"),
-    egress.Refused: (errors.Permanent, ""),
-    compression.TooMuch: (errors.Permanent, ""),
-    compression.Unreadable: (errors.Transient, ""),
-    compression.Unsupported: (errors.Permanent, ""),
-    ssl.SSLError: (errors.Permanent, "the encrypted connection failed"),
-    TimeoutError: (errors.Transient, "the deadline (timeout_seconds) has passed"),
-    OSError: (errors.Transient, "the connection failed"),
-    UnicodeError: (errors.Permanent, "the URL or a header is not valid text"),
-}
-"""What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
-
-
-_TELLTALES = (httpx.LocalProtocolError, httpcore.LocalProtocolError, UnicodeError)
-"""Their texts show what was to be sent, header values and all."""
-
-
-def meaning(error: Exception) -> tuple[Family, str] | None:
-    """The family of a foreign error and what to say, or None where it is not one of the network's."""
-    for kind in type(error).__mro__:
-        row = FOREIGN.get(kind)
-        if row is not None:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                return errors.Permanent, "its certificate is not trusted"
-            detail = "" if isinstance(error, _TELLTALES) else str(error)
-            return row[0], f"{row[1]} ({detail})" if row[1] and detail else row[1] or detail
-    return None
-
 
 _parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
 
@@ -124,15 +63,55 @@ def fault(url: str) -> str | None:
     return None
 
 
-def origin(url: httpx.URL) -> tuple[str, str, int]:
-    """Scheme, host and port: what the user's headers may be sent to."""
-    port = url.port or (443 if url.scheme == "https" else 80)
-    return url.scheme, url.host, port
+class Hop(NamedTuple):
+    """One place to ask: its origin (scheme, host and port: what the user's headers may be sent to), path and query."""
+
+    origin: tuple[str, str, int]
+    path: bytes
+    query: str
+    root: str
+
+    @classmethod
+    def of(cls, url: str, params: Sequence[tuple[str, str]] = ()) -> Hop:
+        """``params`` take the place of those of the same names in ``url``."""
+        found = _hop(url)
+        if not params:
+            return found
+        query = urlencode(params) if not found.query else str(httpx.QueryParams(found.query).merge(list(params)))
+        return found._replace(query=query)
+
+    @property
+    def url(self) -> str:
+        """The whole, without a fragment."""
+        return f"{self.root}?{self.query}" if self.query else self.root
+
+    def request(self, method: str, headers: Mapping[str, str], content: bytes | None) -> httpcore.Request:
+        """What goes over the wire. Raises ``UnicodeError`` where a header is not ASCII."""
+        scheme, host, port = self.origin
+        name = f"[{host}]" if ":" in host else host
+        netloc = name if port == _PORTS[scheme] else f"{name}:{port}"
+        sent = [(b"host", netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
+        if content is not None or method == "POST":
+            sent.append((b"content-length", str(len(content or b"")).encode()))
+        target = self.path + b"?" + self.query.encode() if self.query else self.path
+        url = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
+        return httpcore.Request(method, url, headers=sent, content=content)
+
+
+@functools.lru_cache(maxsize=256)
+def _hop(url: str) -> Hop:
+    parsed = _parsed(url)
+    origin = (parsed.scheme, parsed.raw_host.decode(), parsed.port or _PORTS[parsed.scheme])
+    bare = parsed.copy_with(query=None, fragment=None)
+    return Hop(origin, bare.raw_path, parsed.query.decode(), str(bare))
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only."""
+    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
+
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    """
 
     url: str
     method: str = "GET"
@@ -144,14 +123,15 @@ class Request:
     content_type: str = "application/json"
     home: str | None = None
     max_bytes: int | None = None
+    interval: float = 0.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: decoded body, and the URL that gave it after redirects."""
+    """A successful answer: headers by their names in lower case, decoded body, the URL that gave it after redirects."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
     url: str
 
@@ -201,21 +181,6 @@ def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)  # 20 ms, once a process
 
 
-class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's own transport on a pool whose connections are made by ``egress``."""
-
-    def __init__(self, backend: egress.Backend) -> None:
-        super().__init__(verify=_trust(), trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trust(), max_connections=1, http1=True, http2=False, network_backend=backend
-        )
-
-
-def governor(ctx: Context, url: str) -> Governor:
-    """The one that decides when the host of ``url`` may be asked again."""
-    return ctx.governors.setdefault(_parsed(url).host, Governor())
-
-
 @dataclass
 class Tally:
     """What a collection took: requests sent (redirects and repetitions too), repetitions, bytes of answers."""
@@ -228,8 +193,9 @@ class Tally:
 class Client:
     """Fetches, within the policy of ``ctx.network``. An async context manager.
 
-    ``timeout_seconds`` bounds one attempt, redirects and body included; ``field`` is the setting that errors name;
-    ``interval`` is the least number of seconds between two requests to one host; ``tally`` may be shared.
+    ``timeout_seconds`` bounds one attempt, redirects and body included, not the wait for a turn; ``field`` is the
+    setting that errors name; ``interval`` is the least number of seconds between two requests to one host, ``at_once``
+    the most requests on their way to it, whoever asks (``governor``); ``tally`` may be shared.
     """
 
     def __init__(
@@ -240,28 +206,24 @@ class Client:
         retry: Retry,
         field: str,
         interval: float = 0.0,
+        at_once: int | None = None,
         tally: Tally | None = None,
         sleep: Sleep = asyncio.sleep,
         resolver: egress.Resolver = egress.resolve,
     ) -> None:
         self._ctx, self._retry, self._field, self._sleep = ctx, retry, field, sleep
-        self._timeout, self._interval = timeout_seconds, interval
+        self._timeout, self._interval, self._at_once = timeout_seconds, interval, at_once
         self.tally = tally if tally is not None else Tally()
         self._policy = egress.Policy.of(ctx.network.allowed_private_hosts)
         self._resolver = resolver
-        self._http = self._connected()
+        self._pool = self._connected()
         self._torn = False  # a request was broken off: httpcore may then count its connection as busy for ever
         for name in ("httpx", "httpcore"):  # their lines at INFO and below show whole URLs and headers
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    def _connected(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=_Transport(egress.Backend(self._policy, self._resolver)),
-            timeout=self._timeout,
-            trust_env=False,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+    def _connected(self) -> httpcore.AsyncConnectionPool:
+        backend = egress.Backend(self._policy, self._resolver)
+        return httpcore.AsyncConnectionPool(_trust(), max_connections=1, network_backend=backend)
 
     async def __aenter__(self) -> Client:
         return self
@@ -269,7 +231,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._pool.aclose()
 
     async def fetch(self, request: Request) -> Answer:
         """The answer with a 2xx status, after as many attempts as ``retry`` allows.
@@ -289,14 +251,10 @@ class Client:
         if wrong is not None:
             raise self._error(errors.Permanent, request.url, wrong)
         if self._torn:
-            await self._http.aclose()
-            self._http, self._torn = self._connected(), False
-        wait = governor(self._ctx, request.url).reserve(self._interval)
-        if wait > 0:
-            await self._sleep(wait)
+            await self._pool.aclose()
+            self._pool, self._torn = self._connected(), False
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._follow(request)
+            return await self._follow(request)
         except errors.PenstockError:
             raise
         except asyncio.CancelledError:
@@ -304,77 +262,90 @@ class Client:
             raise
         except Exception as error:
             self._torn = True
-            found = meaning(error)
+            found = failures.meaning(error)
             if found is None:
                 raise
             raise self._error(found[0], request.url, found[1]) from None
 
     async def _follow(self, request: Request) -> Answer:
-        url = _parsed(request.url)
-        if request.params:
-            url = url.copy_merge_params(list(request.params))
-        home = origin(_parsed(request.home or request.url))
-        method, content = request.method, request.content
+        hop = Hop.of(request.url, request.params)
+        home = Hop.of(request.home or request.url).origin
+        method, content, left = request.method, request.content, self._timeout
+        interval = max(self._interval, request.interval)
         for _ in range(MAX_REDIRECTS + 1):
-            at_home = origin(url) == home
+            at_home = hop.origin == home
             if content is not None and not at_home:
-                raise self._error(errors.Permanent, str(url), "the request body is not sent on to another origin")
-            answer = await self._send(request, method, url, content, at_home)
-            if 200 <= answer.status < 300:
-                wait = exhausted(answer.headers)
-                if wait:  # let nobody ask a host again before it is ready
-                    governor(self._ctx, str(url)).pause(min(wait, self._retry.max_delay_seconds))
+                raise self._error(errors.Permanent, hop.url, "the request body is not sent on to another origin")
+            host = self._ctx.governors.of(hop.origin[1])
+            await host.enter(interval, self._at_once, self._sleep)
+            try:
+                async with asyncio.timeout(left) as deadline:
+                    answer = await self._send(request, method, hop, content, at_home)
+                wait = self._wanted(answer)
+                if wait:  # nobody asks a host again before it is ready
+                    longest = self._retry.max_delay_seconds
+                    await host.pause(min(wait, longest if answer.status < 300 else max(longest, LONGEST_PAUSE)))
+            finally:
+                host.leave(self._at_once)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
-                return self._judged(answer, request, method, url)
-            url = self._target(url, answer.headers["location"])
+                return self._judged(answer, request, method)
+            left = max(0.0, (deadline.when() or 0.0) - asyncio.get_running_loop().time())
+            hop = self._target(hop.url, answer.headers["location"])
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, content = "GET", None
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
 
-    def _target(self, url: httpx.URL, location: str) -> httpx.URL:
-        target = url.join(location)
-        wrong = fault(str(target))
-        if wrong is not None:
-            raise self._error(errors.Permanent, str(url), f"it redirects to where we do not go: {wrong}")
-        return target
+    @staticmethod
+    def _wanted(answer: Answer) -> float | None:
+        """Seconds for which the host wants no request."""
+        delay = retry_after(answer.headers) if answer.status in STATUSES else None
+        return exhausted(answer.headers) if delay is None else delay
 
-    async def _send(
-        self, request: Request, method: str, url: httpx.URL, content: bytes | None, at_home: bool
-    ) -> Answer:
-        headers = httpx.Headers({**_BASE_HEADERS, "accept": request.accept})
+    def _target(self, url: str, location: str) -> Hop:
+        target = str(httpx.URL(url).join(location))
+        wrong = fault(target)
+        if wrong is not None:
+            raise self._error(errors.Permanent, url, f"it redirects to where we do not go: {wrong}")
+        return Hop.of(target)
+
+    async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_home: bool) -> Answer:
+        headers = {**_BASE_HEADERS, "accept": request.accept}
         if content is not None:
             headers["content-type"] = request.content_type
+        sent = hop
         if at_home:
-            headers.update(request.headers)
-            missing = {k: v for k, v in request.auth_params if k not in url.params}
-            url_sent = url.copy_merge_params(missing) if missing else url
-        else:
-            url_sent = url
-        self._policy.check_port(url.host, origin(url)[2])
+            headers |= {name.lower(): value for name, value in request.headers.items()}
+            if request.auth_params:
+                sent = Hop.of(hop.url, [p for p in request.auth_params if p[0] not in httpx.QueryParams(hop.query)])
+        self._policy.check_port(hop.origin[1], hop.origin[2])
         self.tally.requests += 1
-        built = self._http.build_request(method, url_sent, headers=headers, content=content)
-        response = await self._http.send(built, stream=True)
+        response = await self._pool.handle_async_request(sent.request(method, headers, content))
         try:
-            if response.status_code in _REDIRECTS:
-                body = b""
-            else:
-                body = await self._body(response, request.max_bytes)
+            named: dict[str, str] = {}
+            for raw, value in response.headers:
+                name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+                named[name] = f"{named[name]}, {text}" if name in named else text
+            body = b"" if response.status in _REDIRECTS else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
-        self.tally.bytes += response.num_bytes_downloaded
-        return Answer(response.status_code, response.headers, body, str(url))
+        return Answer(response.status, named, body, hop.url)
 
-    async def _body(self, response: httpx.Response, limit: int | None) -> bytes:
-        encoding = response.headers.get("content-encoding", "")
-        if response.is_success:
+    async def _body(self, response: httpcore.Response, headers: Mapping[str, str], limit: int | None) -> bytes:
+        encoding = headers.get("content-encoding", "")
+        if 200 <= response.status < 300:
             ceiling = self._ctx.network.max_response_bytes
-            return await compression.bounded(response.aiter_raw(), encoding, min(limit or ceiling, ceiling))
+            return await compression.bounded(self._counted(response), encoding, min(limit or ceiling, ceiling))
         try:
-            return await compression.bounded(response.aiter_raw(), encoding, _ERROR_BODY)
-        except (compression.TooMuch, compression.Unreadable, compression.Unsupported, httpx.TransportError):
+            return await compression.bounded(self._counted(response), encoding, _ERROR_BODY)
+        except (compression.TooMuch, compression.Unreadable, compression.Unsupported, *_BROKEN):
             return b""  # the status says enough
 
-    def _judged(self, answer: Answer, request: Request, method: str, url: httpx.URL) -> Answer:
+    async def _counted(self, response: httpcore.Response) -> AsyncIterator[bytes]:
+        async for chunk in response.aiter_stream():
+            self.tally.bytes += len(chunk)
+            yield chunk
+
+    def _judged(self, answer: Answer, request: Request, method: str) -> Answer:
         if 200 <= answer.status < 300:
             return answer
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
@@ -384,14 +355,11 @@ class Client:
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
-            delay = retry_after(answer.headers)
-            delay = exhausted(answer.headers) if delay is None else delay
-            if delay:
-                governor(self._ctx, str(url)).pause(min(delay, self._retry.max_delay_seconds))  # for the others too
-            raise self._error(errors.Transient, str(url), said, delay=delay, status=answer.status)
-        raise self._error(errors.Permanent, str(url), said, status=answer.status)
+            wait = self._wanted(answer)
+            raise self._error(errors.Transient, answer.url, said, delay=wait, status=answer.status)
+        raise self._error(errors.Permanent, answer.url, said, status=answer.status)
 
-    def _error(self, family: Family, url: str, text: str, **details: Any) -> errors.StepError:
+    def _error(self, family: failures.Family, url: str, text: str, **details: Any) -> errors.StepError:
         shown = url.split("?", 1)[0].split("#", 1)[0]
         if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
             shown = "the URL"

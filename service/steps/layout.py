@@ -10,6 +10,7 @@
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/logs/<run>.ndjson                   the log lines of a run
     <data>/spill/…                             private scratch folders of query workers
+    <data>/pace/…                              when each host may be asked again, by all runs; emptied at start
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Layout:
     def spill(self) -> Path:
         return self.root / "spill"
 
+    @property
+    def pace(self) -> Path:
+        return self.root / "pace"
+
     def staging(self, run_id: str) -> Path:
         return self.staging_root / run_id
 
@@ -74,7 +79,7 @@ class Layout:
     def create(self) -> None:
         """Make the directories that must exist, readable by the owner only where that matters."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill):
+        for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)
 
 

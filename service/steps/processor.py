@@ -21,6 +21,12 @@ class Processor(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
+    predictable: ClassVar[bool] = False
+    """Whether ``apply`` over no rows (``Context.dry``) refuses exactly what it would refuse whatever the rows are.
+
+    It then gives the columns that it would give, or names in ``Context.loose`` the settings that depend on the rows.
+    Only then may a run be ended by it before a source was read.
+    """
 
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to ``config``."""

@@ -53,7 +53,7 @@ class Document:
         if not body.strip(_SPACE):
             raise Unusable("the answer is empty, not JSON")
         self._top = msgspec.Raw(body)
-        self._decode(self._top, Any if _first(self._top) not in (b"{", b"[") else None)
+        self._whole: Any = self._decode(self._top, Any if _first(self._top) not in (b"{", b"[") else None)
 
     def _decode(self, raw: msgspec.Raw, kind: Any) -> Any:
         if kind is None:
@@ -80,7 +80,7 @@ class Document:
         while rest:
             if _first(here) != b"{":
                 return None
-            names = self._decode(here, None)
+            names: Any = self._whole if here is self._top else self._decode(here, None)
             if rest in names:
                 return names[rest]  # type: ignore[no-any-return]
             ends = [i for i, c in enumerate(rest) if c == "." and rest[:i] in names]
@@ -119,7 +119,7 @@ class Document:
             return None
         if _first(self._top) != b"{":
             raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
-        top = self._decode(self._top, None)
+        top = self._whole
         found = self.arrays()
         full = [name for name in found if self._decode(top[name], list[msgspec.Raw])]
         found = full or found
@@ -132,14 +132,14 @@ class Document:
 
     def arrays(self) -> list[str]:
         """The names at the top level of an object under which arrays of objects are."""
-        top = self._decode(self._top, None)
+        top: dict[str, msgspec.Raw] = self._whole
         return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
 
     def _holds_objects(self, raw: msgspec.Raw) -> bool:
         items = self._decode(raw, list[msgspec.Raw])
         return not items or _first(items[0]) == b"{"
 
-    def records(self, path: str | None) -> list[msgspec.Raw]:
+    def records(self, path: str | None) -> list[bytes]:
         """The records at ``path``, each an object; null is no records, one object is one record.
 
         Raises ``Unusable`` where something else is there.
@@ -151,23 +151,23 @@ class Document:
         if kind == b"n":
             return []
         if kind == b"{":
-            return [raw]
+            return [bytes(raw)]
         if kind != b"[":
             raise Unusable(f"at '{path}' is {_kind(raw)}, not an array of objects; check records_path")
-        items: list[msgspec.Raw] = self._decode(raw, list[msgspec.Raw])
-        for number, item in enumerate(items):
-            if memoryview(item)[0] != _BRACE and _first(item) != b"{":
-                raise Unusable(f"record {number} is {_kind(item)}, not an object")
-        return items
+        items: list[msgspec.Raw] = self._whole if raw is self._top else self._decode(raw, list[msgspec.Raw])
+        found = [bytes(item) for item in items]
+        for number, item in enumerate(found):
+            if item[0] != _BRACE and _first(items[number]) != b"{":
+                raise Unusable(f"record {number} is {_kind(items[number])}, not an object")
+        return found
 
 
-def lines(records: Iterable[msgspec.Raw]) -> bytes:
+def lines(records: Sequence[bytes]) -> bytes:
     """The records as one object a line."""
-    each = [bytes(r) for r in records]
-    joined = b"\n".join(each)
-    if joined.count(b"\n") == len(each) - 1 and b"\r" not in joined:
+    joined = b"\n".join(records)
+    if joined.count(b"\n") == len(records) - 1 and b"\r" not in joined:
         return joined
-    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in each)
+    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in records)
 
 
 def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:

@@ -7,6 +7,9 @@ is written anew from the tree, so that no other reading of the same text is ever
 
 from __future__ import annotations
 
+import functools
+import re
+
 import polars as pl
 import sqlglot
 from sqlglot import exp
@@ -21,6 +24,7 @@ MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
 MAX_DEPTH = 32
 TABLE = "input"
+_REMEMBERED = 64
 
 _WINDOWS = {"row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "stddev", "variance"}
 FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
@@ -30,17 +34,28 @@ _KEYWORDS = """
     join exists all any union except intersect with limit offset filter decimal numeric varchar char end
 """
 _BEFORE_PAREN = frozenset(_KEYWORDS.split())
+_NO_COLUMN = re.compile(
+    r"""column "(?P<one>[^"]*)"; valid columns: \[(?P<known>.*)\]|no column named '(?P<other>.*)' found"""
+)
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
 
 
+@functools.lru_cache(_REMEMBERED)
 def parse(text: str) -> str:
     """The query as it may be run. Raises ``ValueError`` that says what may not stand there."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the query is longer than {MAX_LENGTH} characters")
+    try:
+        return _written(text)
+    except RecursionError as error:
+        raise ValueError("cannot read the query: it is nested too deep; write it in several steps") from error
+
+
+def _written(text: str) -> str:
     _check_tokens(text)
     try:
         trees = sqlglot.parse(text, dialect="duckdb")
-    except (SqlglotError, RecursionError) as error:
+    except SqlglotError as error:
         raise ValueError(f"cannot read the query: {expression.reason(error)}") from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise ValueError("write one SELECT … FROM input")
@@ -54,17 +69,36 @@ def parse(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    return tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    written = tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    try:
+        run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)
+    except foreign.FOREIGN as error:
+        if expression.unsupported(error):
+            raise ValueError(foreign.translate(error, None).message) from error
+    return written
 
 
 def typed(text: str, schema: pl.Schema) -> str:
     """``parse``, and the query fits the columns. Raises ``ValueError``; reads no rows."""
-    query = parse(text)
+    return _typed(text, tuple(schema.items()))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
+    query, schema = parse(text), pl.Schema(columns)
     try:
         run(pl.LazyFrame(schema=schema), query).collect()
     except foreign.FOREIGN as error:
-        raise ValueError(foreign.translate(error, None).message) from error
+        raise _explained(error) from error
     return query
+
+
+def _explained(error: BaseException) -> ValueError:
+    found = _NO_COLUMN.search(str(error))
+    if found is None:
+        return ValueError(foreign.translate(error, None).message)
+    name, known = found["one"] or found["other"], re.findall(r'"([^"]*)"', found["known"] or "")
+    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known)}")
 
 
 def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:

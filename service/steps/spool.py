@@ -27,6 +27,7 @@ class Spool:
         self._labels: list[str] = []
         self._parents: set[str] = set()
         self.rows = 0
+        self._bytes = 0
 
     def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
         """Write one part. ``parents`` are names that flattening replaced by others; ``label`` says where it is from."""
@@ -34,6 +35,7 @@ class Spool:
         if not frame.height:
             return
         self.rows += frame.height
+        self._bytes += int(frame.estimated_size())
         frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
@@ -41,6 +43,11 @@ class Spool:
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes in memory, on average."""
+        return self._bytes // max(1, self.rows)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -87,7 +94,7 @@ def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Int128 or dtype == pl.UInt64:
         return column.cast(pl.String)  # digits beyond Int64 stay as text
     if _has_empty_struct(dtype):
-        return _json(name, dtype)
+        return json_text(column, dtype).alias(name)
     return column
 
 
@@ -143,16 +150,15 @@ def _as(name: str, source: Any, target: pl.DataType) -> pl.Expr:
     if source == target:
         return pl.col(name)
     if target == pl.String and isinstance(source, pl.List | pl.Struct):
-        return _json(name, source)
+        return json_text(pl.col(name), source).alias(name)
     return pl.col(name).cast(target)
 
 
-def _json(name: str, dtype: Any) -> pl.Expr:
+def json_text(column: pl.Expr, dtype: Any) -> pl.Expr:
     """A list or struct column as JSON text; null stays null."""
-    column = pl.col(name)
     if isinstance(dtype, pl.Struct):
         text = column.struct.json_encode()
     else:  # only structs are encoded: {"":[…]} without its first four and last characters
         wrapped = pl.struct(column.alias("")).struct.json_encode()
         text = wrapped.str.slice(4).str.head(-1)
-    return pl.when(column.is_not_null()).then(text).alias(name)
+    return pl.when(column.is_not_null()).then(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.kit import errors
+from service.steps.context import Context
 from tests.unit.collectors.test_api import rows
-from tests.unit.steps.site import Hit, Reply, context, serving
+from tests.unit.steps.site import Hit, Reply, Site, context, serving
 
 ATTEMPTS = 4
-FAULTS = ("busy", "later", "until", "torn", "short gzip", "damaged gzip", "cut", "gateway")
+FAULTS = (
+    "busy", "later", "until", "torn", "reset", "reset at once", "short gzip", "damaged gzip", "cut", "gateway"
+)  # fmt: skip
+ALWAYS = "always"
 RETRY = {"max_attempts": ATTEMPTS, "initial_delay_seconds": 0, "max_delay_seconds": 1}
 
 
 def faulty(kind: str, good: Reply) -> Reply:
     packed = gzip.compress(good.body)
+    half = good.body[: len(good.body) // 2]
     match kind:
         case "busy":
             return Reply(b"busy", 503)
@@ -33,100 +39,218 @@ def faulty(kind: str, good: Reply) -> Reply:
             return Reply(b"{}", 429, {"Retry-After": formatdate(0, usegmt=True)})
         case "torn":  # ends before its length
             return Reply(headers={"content-length": str(len(good.body) + 1)}, chunks=iter([good.body]))
+        case "reset":  # in the middle of the body
+            return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([half]), reset=True)
+        case "reset at once":
+            return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([]), reset=True)
         case "cut":
             return Reply(headers={"content-length": "100000"}, chunks=iter([]))
         case "short gzip":
             return Reply(packed[:-5], headers={"content-encoding": "gzip"})
         case "damaged gzip":
             return Reply(packed[:-5] + b"\0" + packed[-4:], headers={"content-encoding": "gzip"})
+        case "drip":
+            return Reply(headers={"content-length": str(len(good.body) + 1000)}, chunks=dripping())
         case _:
             return Reply(b"<html>", 502, {"content-encoding": "br"})
 
 
-class Source:
-    """Records behind offsets or cursors; every request takes the next entry of the schedule (None: answer)."""
+def dripping() -> Iterator[bytes]:
+    """A byte now and then, until the client has had enough."""
+    pause = threading.Event()
+    while True:
+        yield b" "
+        pause.wait(0.05)
 
-    def __init__(self, count: int, schedule: Sequence[str | None], sizes: Sequence[int]) -> None:
+
+class Source:
+    """Records behind offsets, cursors or links. Each page has its faults, one after another, or one for ever."""
+
+    def __init__(self, count: int, faults: Mapping[int, Sequence[str]], sizes: Sequence[int]) -> None:
         self.records = [{"id": i} for i in range(count)]
-        self.schedule, self.sizes = list(schedule), sizes
+        self.left = {begin: list(kinds) for begin, kinds in faults.items()}
+        self.faults, self.sizes = faults, sizes
+        self.lock = threading.Lock()
+        self.spent = 0
+
+    def page(self, begin: int) -> list[dict[str, int]]:
+        """Pages may be shorter than asked for, anywhere."""
+        return self.records[begin : begin + self.sizes[begin % len(self.sizes)]]
 
     def __call__(self, hit: Hit) -> Reply:
         begin = int(hit.query.get("offset", hit.query.get("cursor", 0)))
-        size = self.sizes[begin % len(self.sizes)]  # pages may be shorter than asked for, anywhere
-        page = self.records[begin : begin + size]
-        after = begin + len(page)
-        body = {"items": page, "total": len(self.records), "next": after if after < len(self.records) else None}
-        good = Reply(json.dumps(body).encode())
-        fault = self.schedule.pop(0) if self.schedule else None
-        return good if fault is None else faulty(fault, good)
+        page = self.page(begin)
+        after = begin + len(page) if begin + len(page) < len(self.records) else None
+        link = f"{hit.path}?cursor={after}" if after is not None else None
+        body = {"items": page, "total": len(self.records), "next": after, "link": link}
+        headers = {"link": f'<{link}>; rel="next"'} if link else {}
+        good = Reply(json.dumps(body).encode(), headers=headers)
+        with self.lock:
+            left = self.left.get(begin)
+            if not left:
+                return good
+            kind = left[0] if left[-1] == ALWAYS else left.pop(0)
+            self.spent += 1
+        return faulty(kind, good)
+
+    def needed(self, *, to_the_end: bool) -> list[int]:
+        """The beginnings of the pages that nobody can do without; where no total is known, of the empty one too."""
+        begins, begin = [0], len(self.page(0))
+        while begin < len(self.records):
+            begins.append(begin)
+            begin += len(self.page(begin))
+        return [*begins, begin] if to_the_end and begin else begins
+
+    def bearable(self, *, to_the_end: bool) -> bool:
+        return not any(self.faults.get(b, [""])[-1] == ALWAYS for b in self.needed(to_the_end=to_the_end))
 
 
-def bearable(schedule: Sequence[str | None]) -> bool:
-    run = longest = 0
-    for entry in schedule:
-        run = run + 1 if entry is not None else 0
-        longest = max(longest, run)
-    return longest < ATTEMPTS
+def collected(source: Source, **config: Any) -> tuple[list[int] | errors.StepError, Context, Site]:
+    with tempfile.TemporaryDirectory() as folder, serving(source) as site:
+        ctx = context(Path(folder))
+        given = {"endpoint": site.address + "/r", "retry": RETRY, "records_path": "items", **config}
+        try:
+            frame = rows(given, ctx)
+        except errors.StepError as error:
+            return error, ctx, site
+        return (frame["id"].to_list() if frame.width else []), ctx, site
 
 
-PAGINATIONS: list[dict[str, Any]] = [
-    {"type": "offset", "limit": 5},
-    {"type": "offset", "limit": 5, "total_path": "total"},
-    {"type": "cursor", "cursor_path": "next"},
+OFFSET = {"type": "offset", "limit": 5}
+PAGINATIONS: list[tuple[dict[str, Any], int]] = [
+    (OFFSET, 1),
+    (OFFSET, 3),
+    ({**OFFSET, "total_path": "total"}, 1),
+    ({**OFFSET, "total_path": "total"}, 4),
+    ({"type": "cursor", "cursor_path": "next"}, 1),
+    ({"type": "next_url", "next_path": "link", "total_path": "total"}, 1),
+    ({"type": "link_header"}, 1),
 ]
+HARMS = st.lists(st.sampled_from(FAULTS), min_size=1, max_size=ATTEMPTS - 1)
+SCHEDULES = st.dictionaries(
+    st.integers(0, 25), st.one_of(HARMS, HARMS, HARMS, st.sampled_from(FAULTS).map(lambda k: [k, ALWAYS])), max_size=8
+)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     count=st.integers(0, 23),
-    schedule=st.lists(st.one_of(st.none(), st.sampled_from(FAULTS)), max_size=14),
+    faults=SCHEDULES,
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5),
-    pagination=st.sampled_from(PAGINATIONS),
-    concurrency=st.sampled_from([1, 3]),
+    way=st.sampled_from(PAGINATIONS),
 )
 def test_faults_change_no_row(
-    count: int, schedule: list[str | None], sizes: list[int], pagination: dict[str, Any], concurrency: int
+    count: int, faults: dict[int, list[str]], sizes: list[int], way: tuple[dict[str, Any], int]
 ) -> None:
-    side_by_side = concurrency > 1 and pagination["type"] == "offset"
-    with tempfile.TemporaryDirectory() as folder, serving(Source(count, schedule, sizes)) as site:
-        ctx = context(Path(folder))
-        config = {"endpoint": site.address, "pagination": pagination, "retry": RETRY, "records_path": "items"}
-        if side_by_side:
-            config["concurrency"] = concurrency
-        failed: errors.StepError | None = None
-        try:
-            frame = rows(config, ctx)
-        except errors.StepError as error:
-            failed = error
-    if failed is not None:
-        assert not bearable(schedule) or side_by_side, failed
-        assert failed.details["step"] == "collectors[0]"
+    pagination, concurrency = way
+    source = Source(count, faults, sizes)
+    found, ctx, _ = collected(source, pagination=pagination, concurrency=concurrency)
+    open_ended = pagination["type"] == "offset" and "total_path" not in pagination
+    assert isinstance(found, list) == source.bearable(to_the_end=open_ended), found
+    if isinstance(found, errors.StepError):
+        assert isinstance(found, errors.Transient)
+        assert found.details["step"] == "collectors[0]"
         assert ctx.evidence == {}
         return
-    assert (frame["id"].to_list() if frame.width else []) == list(range(count))
-    if not side_by_side and len(site.hits) > len(schedule):
-        assert bearable(schedule)
-        assert ctx.evidence["retries"] == sum(entry is not None for entry in schedule)
+    assert found == list(range(count))
+    assert ctx.evidence["rows"] == count
+    if concurrency == 1:
+        assert ctx.evidence["retries"] == source.spent
 
 
-@settings(max_examples=20, deadline=None)
-@given(totals=st.lists(st.integers(0, 30), min_size=1, max_size=6))
-def test_totals_that_change_are_told(totals: list[int]) -> None:
+@settings(max_examples=4, deadline=None)
+@given(
+    faults=st.dictionaries(st.integers(0, 9), st.just(["drip"]), min_size=1, max_size=2),
+    way=st.sampled_from(PAGINATIONS),
+)
+def test_slow_drips_change_no_row(faults: dict[int, list[str]], way: tuple[dict[str, Any], int]) -> None:
+    source = Source(10, faults, [1])
+    found, ctx, _ = collected(source, pagination=way[0], concurrency=way[1], timeout_seconds=1)
+    assert found == list(range(10))
+    assert ctx.evidence["retries"] >= (source.spent if way[1] == 1 else 0)
+
+
+def test_a_drip_that_never_ends_fails() -> None:
+    found, ctx, site = collected(
+        Source(10, {4: ["drip", ALWAYS]}, [2]), pagination={**OFFSET, "total_path": "total"}, concurrency=3,
+        timeout_seconds=0.3, retry={**RETRY, "max_attempts": 2},
+    )  # fmt: skip
+    assert isinstance(found, errors.Transient)
+    assert "timeout_seconds" in found.message
+    assert ctx.evidence == {}
+    assert sum(hit.query["offset"] == "4" for hit in site.hits) == 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    at=st.integers(1, 6),
+    back=st.integers(0, 6),
+    faults=st.dictionaries(st.integers(0, 14), HARMS, max_size=4),
+    kind=st.sampled_from(["cursor", "next_url", "link_header", "offset", "offset ahead"]),
+    strict=st.booleans(),
+)
+def test_loops_end_with_what_came_and_are_told(
+    at: int, back: int, faults: dict[int, list[str]], kind: str, strict: bool
+) -> None:
+    """Page ``at`` leads back, or is an earlier one again: nothing comes twice, and the shortfall is no secret."""
+    back = min(back, at - 1)
+
+    class Looping(Source):
+        def __call__(self, hit: Hit) -> Reply:
+            reply = super().__call__(hit)
+            begin = int(hit.query.get("offset", hit.query.get("cursor", 0)))
+            if reply.status != 200 or reply.chunks is not None or "content-encoding" in reply.headers:
+                return reply
+            if kind.startswith("offset"):
+                body = {"items": self.page(back * 2 if begin >= at * 2 else begin), "total": 16}
+                return Reply(json.dumps(body).encode())
+            if begin != at * 2 - 2:
+                return reply
+            link = f"{hit.path}?cursor={back * 2}"
+            body = {**json.loads(reply.body), "next": str(back * 2), "link": link}
+            return Reply(json.dumps(body).encode(), headers={"link": f'<{link}>; rel="next"'})
+
+    paginations = {
+        "cursor": {"type": "cursor", "cursor_path": "next"}, "next_url": {"type": "next_url", "next_path": "link"},
+        "link_header": {"type": "link_header"},
+    }  # fmt: skip
+    pagination = {**paginations.get(kind, OFFSET), "total_path": "total"}
+    more = {"completeness": "strict"} if strict else {}
+    if kind == "offset ahead":
+        more["concurrency"] = 3  # type: ignore[assignment]
+    found, ctx, _ = collected(Looping(16, faults, [2]), pagination=pagination, **more)
+    if strict:
+        assert isinstance(found, errors.Permanent)
+        assert found.details["field"] == "completeness"
+        return
+    assert found == list(range(at * 2))
+    assert ctx.evidence["stop_reason"] == "repeated_page"
+    assert sorted(w["code"] for w in ctx.warnings) == ["page_repeated", "total_differs"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    totals=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    faults=st.dictionaries(st.integers(0, 12), HARMS, max_size=3),
+    concurrency=st.sampled_from([1, 3]),
+)
+def test_totals_that_change_are_told(totals: list[int], faults: dict[int, list[str]], concurrency: int) -> None:
     """Whatever the source claims, all that it gave is kept, and a claim that does not hold in the end is a warning."""
-    records = [{"id": i} for i in range(12)]
-    said = list(totals)
 
-    def answer(hit: Hit) -> Reply:
-        begin = int(hit.query["offset"])
-        total = said.pop(0) if len(said) > 1 else said[0]
-        return Reply.json({"items": records[begin : begin + 4], "total": total})
+    class Claiming(Source):
+        def __call__(self, hit: Hit) -> Reply:
+            reply = super().__call__(hit)
+            if reply.status != 200 or reply.chunks is not None or "content-encoding" in reply.headers:
+                return reply
+            with self.lock:
+                total = totals.pop(0) if len(totals) > 1 else totals[0]
+            return Reply.json({**json.loads(reply.body), "total": total})
 
-    with tempfile.TemporaryDirectory() as folder, serving(answer) as site:
-        ctx = context(Path(folder))
-        pagination = {"type": "offset", "limit": 4, "total_path": "total"}
-        frame = rows({"endpoint": site.address, "pagination": pagination, "retry": RETRY}, ctx)
-    evidence = ctx.evidence
-    assert evidence["rows"] == frame.height
-    assert frame["id"].to_list() == list(range(frame.height))
+    totals = list(totals)
+    pagination = {**OFFSET, "limit": 4, "total_path": "total"}
+    found, ctx, _ = collected(Claiming(12, faults, [4]), pagination=pagination, concurrency=concurrency)
+    assert isinstance(found, list)
+    assert found == list(range(len(found)))
+    assert ctx.evidence["rows"] == len(found)
     told = [w for w in ctx.warnings if w["code"] == "total_differs"]
-    assert bool(told) == (evidence["declared_total"] != frame.height)
+    assert bool(told) == (ctx.evidence["declared_total"] != len(found))

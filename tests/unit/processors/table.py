@@ -13,6 +13,7 @@ import pytest
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import Context
+from service.steps.planned_frame import PlannedFrame, Trace
 from service.steps.polars_frame import PolarsFrame
 from service.steps.processor import Processor
 from service.steps.registry import Registry
@@ -56,9 +57,11 @@ def invalid(kind: str, **config: Any) -> dict[str, str]:
 
 
 def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **config: Any) -> Done:
-    """Apply the processor, and execute. The schema foretold must be that of the rows."""
+    """Apply the processor, and execute. The schema foretold must be that of the rows, also by a dry run without any."""
     processor = decode(kind, config)
     frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
+    dry = Context("processors[0]", Path(), dry=True)
+    empty = PlannedFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
     with tempfile.TemporaryDirectory() as folder:
         ctx = Context("processors[0]", Path(folder))
         made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
@@ -67,6 +70,9 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
         made.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
         rows = pl.read_parquet(target)
     assert rows.schema == foretold
+    rehearsed = processor.apply(empty, dry).schema
+    assert dry.loose or rehearsed == foretold
+    assert not dry.rejected
     return Done(rows, ctx)
 
 

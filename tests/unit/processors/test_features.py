@@ -132,6 +132,8 @@ def test_lags_and_leads() -> None:
     made = transform(ROWS, lag={"v": {"by": ["g"], "order_by": ["t"], "periods": [1, -1]}}).columns
     assert made["v_lag_1"] == [3, None, None, None, 2, 1]
     assert made["v_lead_1"] == [6, 5, 1, None, None, None]
+    same = transform(ROWS, lag={"v": {"by": "g", "order_by": "t", "periods": [1, -1]}})
+    assert same.columns == made
     assert transform(ROWS, lag={"v": {}}).columns["v_lag_1"] == [None, 1, 2, 3, 4, 5]
 
 

@@ -67,6 +67,7 @@ def test_no_rows_and_empty_results() -> None:
         ("explain select * from input", "write one SELECT"),
         ("set x = 1", "write one SELECT"),
         ("with recursive t as (select * from input) select * from t", "cannot be recursive"),
+        ("select c from input asof join input b using (c)", "sql parser error"),
         ("select * exclude (c) from input", "no function 'exclude'"),
         ("select now() from input", "no function 'now'"),
         ("select random() from input", "no function 'random'"),
@@ -75,6 +76,8 @@ def test_no_rows_and_empty_results() -> None:
         ("select $1 from input", "cannot stand"),
         ("select [1] from input", "cannot stand"),
         ("select " + "(" * 40 + "1" + ")" * 40 + " from input", "nested more than"),
+        ("select c" + "::int" * 600 + " from input", "nested too deep"),
+        ("select " + "not " * 1500 + "c from input", "nested too deep"),
         ("select 1" + " + 1" * 2000 + " from input", "more than 2000 words"),
         ("select '" + "x" * 20_000 + "' from input", "longer than"),
     ],
@@ -88,7 +91,8 @@ def test_nothing_else_can_be_reached(query: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("select d from input", "no such column"),
+        ("select d from input", "no column 'd' here"),
+        ("select i.d from input i join input j on i.c = j.c", "no column 'd' here"),
         ("select sum(c) from input", "not supported"),
         ('select c = "größe v" from input', "cannot compare"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,12 +37,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer. ``chunks`` streams without a length until the test's iterator ends."""
+    """What to answer. ``chunks`` streams without a length until the test's iterator ends; ``reset`` then tears the
+    connection down instead of closing it."""
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: Iterator[bytes] | None = None
+    reset: bool = False
 
     @classmethod
     def json(cls, value: Any, **headers: str) -> Reply:
@@ -90,6 +94,9 @@ class Site:
                         self.wfile.flush()
                 except (BrokenPipeError, ConnectionResetError):
                     pass  # the client had enough, as it should
+                if reply.reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Silence."""

@@ -157,6 +157,9 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         ([1.005, 2.5], None, "decimal(5,2)", [Decimal("1.00"), Decimal("2.50")]),
         ([None, None], pl.Null, "date", [None, None]),
         ([[1, 2], None], None, "list(string)", [["1", "2"], None]),
+        ([[1, None], None], None, "string", ["[1,null]", None]),
+        ([{"a": 'x"', "b": [1.5]}, None], None, "string", ['{"a":"x\\"","b":[1.5]}', None]),
+        ([True, None], None, "decimal(3,1)", [Decimal("1.0"), None]),
         (["x", "1"], pl.Categorical, "int64", [None, 1]),
         ([1, None], None, "categorical", ["1", None]),
     ],
@@ -168,7 +171,7 @@ def test_other_types(values: list[Any], dtype: Any, target: str, wanted: list[An
 @pytest.mark.parametrize(
     ("values", "target", "formats", "message"),
     [
-        ([[1]], "string", (), "there is no cast from list"),
+        ([[1]], "int64", (), "there is no cast from list"),
         (["1"], "list(int64)", (), "there is no cast from string to list"),
         ([5], "date", (), "only with format: epoch"),
         ([5], "time", (), "there is no cast from int64 to time"),

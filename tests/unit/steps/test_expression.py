@@ -99,6 +99,9 @@ def test_what_an_expression_means(text: str, wanted: list[Any]) -> None:
         ("'" + "x" * 5000 + "'", "longer than 4000"),
         ("lowr(t)", "did you mean 'lower'"),
         ("drop table x", "cannot read|not a"),
+        ("t similar to 'x'", "not supported: expression SimilarTo$"),
+        ("a ** 2", "not supported: unable to parse"),
+        ("t like 'x!%' escape '!'", "ESCAPE char"),
     ],
 )
 def test_what_may_not_stand_in_one(text: str, message: str) -> None:

@@ -1,0 +1,40 @@
+"""Resolved: a pipeline as it was understood, every default written out. Secrets stay as they were written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from service.model.pipeline import Pipeline
+
+
+def resolved(pipeline: Pipeline) -> dict[str, Any]:
+    """The configuration that says the same and leaves nothing out."""
+    return {
+        "name": pipeline.name,
+        "description": pipeline.description,
+        "collectors": [_written(c) for c in pipeline.collectors],
+        "combine": _written(pipeline.combine),
+        "processors": [_processor(p) for p in pipeline.processors],
+        "storage": [_written(s) for s in pipeline.storage],
+        "execution": _written(pipeline.execution),
+    }
+
+
+def _processor(value: Any) -> dict[str, Any]:
+    written = _written(value)
+    return {"type": written.pop("type"), "config": written}
+
+
+def _written(value: Any) -> Any:
+    """JSON-like, with the fields that have their defaults, which msgspec leaves out of the plug-ins."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        tag = {} if config.tag is None else {str(config.tag_field): config.tag}
+        return tag | {f.encode_name: _written(getattr(value, f.name)) for f in msgspec.structs.fields(value)}
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
+    return msgspec.to_builtins(value)
