@@ -17,6 +17,7 @@ from typing import TextIO
 
 from service.collectors.survey import MAX_LINE, Dialect
 
+_MOST_LINES = 2_000_000  # of one record; they are held, and tens of millions would not fit
 _REREAD = 50  # times the file's size that may be read again after open quotes
 
 
@@ -41,9 +42,12 @@ class Unmendable(Exception):
 
 def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
     """The first malformed place of the file, with its line, or None where it is well."""
-    for record in records(path, dialect, eol):
-        if record.fault is not None:
-            return f"line {record.line}: {record.fault}"
+    try:
+        for record in records(path, dialect, eol):
+            if record.fault is not None:
+                return f"line {record.line}: {record.fault}"
+    except Unmendable as error:
+        return str(error)
     return None
 
 
@@ -148,6 +152,9 @@ class _Reading:
                     continue
             if self._comment is None or self._taken or not line.startswith(self._comment):
                 self._taken.append((number, line))
+                if len(self._taken) > _MOST_LINES:
+                    text = f"a quoted field begins here and does not end within {_MOST_LINES} lines"
+                    raise Unmendable(f"line {self._taken[0][0]}: {text}")
                 return line
 
     def _open(self, fault: str) -> Record:
