@@ -87,6 +87,19 @@ async def value(request: Asked, kind: type[T], most: int, *, form: bool = False)
     return found
 
 
+async def optional(request: Asked, kind: type[T], most: int) -> T | None:
+    """As ``value``; None where there is no body."""
+    text = await read(request, most)
+    if not text.strip():
+        return None
+    if media_type(request) != "application/json":
+        raise errors.Unsupported("send 'Content-Type: application/json'")
+    found, problems = decoding.decode(kind, documents.from_json(text))
+    if found is None:
+        raise errors.Invalid.of(problems, "body")
+    return found
+
+
 async def nothing(request: Asked, most: int) -> None:
     """There is nothing to say in this body yet: refuse what would be passed over."""
     text = await read(request, most)

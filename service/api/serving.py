@@ -80,7 +80,7 @@ async def apply(request: Asked, services: Given, name: FromPath[str]) -> Respons
     record = await known(services, name, version.revision)
     tape = services.layout.version(version.pipeline, version.version) / version.tape.name
     asked = Application(document=record.document, version=version.version, tape=str(tape), records=bytes(given.records))
-    readable = {0: Stored(pipeline=name, version=version.version, parts=(str(tape),), rows=0)}
+    readable = {"tape": Stored(pipeline=name, version=version.version, parts=(str(tape),), rows=0)}
     content = await services.errands.ask(
         asked, seconds=_SECONDS, document=record.document.get("processors"), stored=readable
     )

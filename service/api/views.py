@@ -112,7 +112,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` are against the version before."""
+    """A version. ``schema_changes`` are against the version before; the quarantine of ``replay_of`` made it."""
 
     pipeline: str
     version: int
@@ -124,6 +124,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[Source]
     schema_changes: list[SchemaChange]
     created: datetime
+    rows_quarantined: int
+    replay_of: int | None
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,6 +290,8 @@ def version(value: Version, before: Version | None) -> VersionView:
         sources=value.sources,
         schema_changes=changes(before.columns, value.columns) if before is not None else [],
         created=value.created,
+        rows_quarantined=value.quarantined,
+        replay_of=value.replay_of,
     )
 
 
@@ -298,7 +302,7 @@ def table(value: Table) -> TableView:
         name=value.name,
         pipeline=found.pipeline,
         version=found.version,
-        row_count=found.rows,
-        columns=found.columns,
+        row_count=value.rows,
+        columns=value.columns,
         created=found.created,
     )

@@ -44,9 +44,14 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     return types
 
 
+def _looks(sample: pl.DataFrame) -> list[pl.DataFrame]:
+    """The sample, after a glance at its beginning: most columns are plainly text, and drop out there."""
+    return [sample.head(_GLANCE), sample] if sample.height > _GLANCE else [sample]
+
+
 def _fitting(sample: pl.DataFrame, names: list[str], read: Callable[[pl.Expr], pl.Expr]) -> list[str]:
     """The columns in which ``read`` makes something of every value."""
-    for part in (sample.head(_GLANCE), sample):  # most columns are plainly text, and drop out at a glance
+    for part in _looks(sample):
         if names:
             lost = part.select((read(pl.col(n)).null_count() - pl.col(n).null_count()).alias(n) for n in names).row(0)
             names = [n for n, count in zip(names, lost, strict=True) if not count]
@@ -55,7 +60,7 @@ def _fitting(sample: pl.DataFrame, names: list[str], read: Callable[[pl.Expr], p
 
 def _where(sample: pl.DataFrame, names: list[str], test: Callable[[pl.Expr], pl.Expr]) -> list[str]:
     """The columns in which the test holds for every value."""
-    for part in (sample.head(_GLANCE), sample):
+    for part in _looks(sample):
         if names:
             held = part.select(test(pl.col(names)).all()).row(0)
             names = [n for n, holds in zip(names, held, strict=True) if holds]

@@ -25,6 +25,8 @@ _PIECE = 8 * _CHUNK  # a query costs a millisecond, so it is to count much at on
 _BLOCK = 16 * 1024
 _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
+MAX_COLUMNS = 20_000
+"""More are refused: it is a wrong separator, or nothing that a table could hold."""
 MAX_LINE = 512 * 1024 * 1024
 """A longer line is refused: it is no line."""
 _BOM = b"\xef\xbb\xbf"
@@ -74,6 +76,11 @@ class Survey:
     def empty(self) -> bool:
         return not self.sample.strip(b" \t\r\n")
 
+    def header(self, dialect: Dialect) -> int:
+        """How many fields the first line of the sample has, where it is one record."""
+        first = self.sample[: self.sample.find(self.eol) + 1] or self.sample
+        return _occurrences(first, dialect.separator, dialect.quote) + 1
+
     def rows(self, columns: int, dialect: Dialect) -> int:
         """The rows of data. Empty lines at the end are none, but where there is one column they are values."""
         blank = self.blank_tail if columns > 1 else 0
@@ -113,11 +120,13 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
     piece = read(_PIECE)
     size = len(piece)
     while size == len(piece) and piece:
-        quotes = _occurrences(piece, dialect.quote, None) if dialect.quote is not None else 0
+        quotes = _quotes_in(piece, dialect)
         found.torn = quotes % 2 == 1
         if not found.torn and dialect.comment is None:
             break
-        end = _cut(piece, found.eol, dialect.quote, quotes % 2, last=True)
+        end = 0
+        if not _one_line(piece, found.eol, dialect.quote if found.torn else None):
+            end = _cut(piece, found.eol, dialect.quote, quotes % 2, last=True)
         if end:
             found.torn = False
             return piece[:end]
@@ -125,7 +134,21 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
             raise Unreadable(f"a line is longer than {MAX_LINE >> 20} MiB; is a quote left open?")
         piece += read(size)
         size *= 2
+    if piece:
+        found.torn = _quotes_in(piece, dialect) % 2 == 1
     return piece
+
+
+def _quotes_in(piece: bytes, dialect: Dialect) -> int:
+    """How many quotes there are; in one long field not by the counter of lines, which would be slow there."""
+    if dialect.quote is None:
+        return 0
+    return piece.count(dialect.quote) if len(piece) > _PIECE else _occurrences(piece, dialect.quote, None)
+
+
+def _one_line(piece: bytes, eol: bytes, quote: bytes | None) -> bool:
+    """Whether no line ends in a piece whose last quote is open: one long field, not to be looked at line by line."""
+    return quote is not None and _ends(piece + quote, eol.decode(), quote) == 1
 
 
 class _Counter:
@@ -262,6 +285,8 @@ def _cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool)
     """
     edge = len(block) if last else 0
     while True:
+        if last and odd and quote is not None:  # nothing ends inside: go to where the quote was opened
+            edge, odd = max(0, block.rfind(quote, 0, edge)), 0
         at = block.rfind(eol, 0, edge) if last else block.find(eol, edge)
         if at < 0:
             return 0 if last else len(block)

@@ -175,6 +175,7 @@ class _Scraping:
         self._pending = 0
         self._evidence = Evidence(stop_reason="all_pages")
         self._next: str | None = None
+        self._linked_on = settings.next_page is None
         self._clients: asyncio.Queue[Client] = asyncio.Queue()
         self._robots = Robots(self._borrowed)
 
@@ -280,6 +281,7 @@ class _Scraping:
         if self._settings.next_page is not None:
             found = page.link(Field.of(self._settings.next_page))
             self._next = found if found is None or http.fault(found) is None else None
+            self._linked_on = self._linked_on or found is not None
         return self._tables(page) if self._settings.table is not None else self._containers(page, url)
 
     def _tables(self, page: Page) -> int:
@@ -321,6 +323,9 @@ class _Scraping:
         pages = self._evidence.pages
         where = "the page" if pages == 1 else f"any of the {pages} pages"
         hint = "compare it with the page's source (content made by scripts is not there)"
+        if not self._linked_on:
+            text = f"'{self._settings.next_page}' (next_page) matches nothing on {where}; {hint}"
+            self._ctx.warn("selector_matches_nothing", text, field="next_page")
         if self._settings.table is not None:
             if not self._matched.get("table"):
                 raise self._permanent(f"'{self._settings.table}' (table) matches nothing on {where}; {hint}", "table")

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from service.query import encoding
-from service.query.sandbox import literal
+from service.query.names import literal
 
 _CONFIG: dict[str, Any] = {
     "threads": 1,

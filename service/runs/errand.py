@@ -23,7 +23,7 @@ from service.runs.probing import Probing
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Preview | Planning | Validation | Probing | Application
+Errand = ProfilePage | Application | Preview | Planning | Validation | Probing
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

@@ -49,6 +49,9 @@ class RecordedFrame:
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
         return self._of(self.frame.per_group(by, order_by, made))
 
+    def beside(self, parts: Sequence[Path]) -> RecordedFrame:
+        return RecordedFrame(self.frame.beside(parts), Recorder())
+
     def query(self, sql: str) -> RecordedFrame:
         return self._of(self.frame.query(sql))
 

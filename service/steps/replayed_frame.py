@@ -111,6 +111,10 @@ class ReplayedFrame:
         with foreign.attributed(None):
             return self._next(numbered.collect(), Skipped("per_group", names, _ALONE))
 
+    def beside(self, parts: Sequence[Path]) -> PolarsFrame:
+        """Other data is looked at as it is: ``join`` takes no more of it than its columns."""
+        return self._empty().beside(parts)
+
     def query(self, sql: str) -> ReplayedFrame:
         local = selection.local(sql, _unused(self.schema))
         if local is None or self.origin is not None:

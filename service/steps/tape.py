@@ -9,7 +9,7 @@ given (it only looked) is kept as such, without its answers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -43,6 +43,11 @@ class Tape(msgspec.Struct):
     format: int = 1
 
 
+def started(now: datetime, schema: pl.Schema) -> Tape:
+    """An empty tape, for data of this schema."""
+    return Tape(now, lossless.plain_schema(schema))
+
+
 def encode(tape: Tape) -> bytes:
     return msgspec.json.encode(tape)
 
@@ -56,39 +61,14 @@ def decode(data: bytes) -> Tape:
 
 
 class Recorder:
-    """Writes down one step. ``looked``: it left the frame as it was."""
+    """Writes down one step."""
 
     def __init__(self) -> None:
-        self.looked = False
-        self._calls: list[Values] = []
+        self.played = Played()
 
     def note(self, answers: Values) -> None:
         """The answers of one call."""
-        self._calls.append(answers)
-
-    def played(self) -> Played:
-        """The step as it is kept."""
-        if self.looked:
-            return Played(looked=True)
-        return Played([[Answer(m, lossless.plain(v)) for m, v in answers.items()] for answers in self._calls])
-
-
-class Recording:
-    """A tape while it is made, over data of ``schema``. ``now`` is the time that the steps are told."""
-
-    def __init__(self, schema: pl.Schema) -> None:
-        self.now = datetime.now(UTC)
-        self._schema = schema
-        self._recorders: dict[str, Recorder] = {}
-
-    def recorder(self, step: str) -> Recorder:
-        """Whom the step's frames tell of their answers."""
-        return self._recorders.setdefault(step, Recorder())
-
-    def kept(self) -> Tape:
-        """The tape as it is kept."""
-        steps = {step: recorder.played() for step, recorder in self._recorders.items()}
-        return Tape(self.now, lossless.plain_schema(self._schema), steps)
+        self.played.calls.append([Answer(metric, lossless.plain(value)) for metric, value in answers.items()])
 
 
 class Player:

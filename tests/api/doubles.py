@@ -28,6 +28,7 @@ class Supervisor:
     holding: bool = False
     going: dict[str, Run] = field(default_factory=dict)
     purged: list[str] = field(default_factory=list)
+    replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
     async def execute(self, name: str, requested_by: str | None) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
@@ -54,6 +55,14 @@ class Supervisor:
             profiles=[{"row_count": 10}], fitted={"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
             tape=File("tape.json", 10, 0, "") if number > 1 else None,
         ))  # fmt: skip
+        return run
+
+    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        found = await asyncio.to_thread(self.history.version, record.id, name, version)
+        self.replayed.append((name, requested_by, found.version))
+        run = msgspec.structs.replace(await self.execute(name, requested_by), replay_of=found.version)
+        await asyncio.to_thread(self.history.update_run, run)
         return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:

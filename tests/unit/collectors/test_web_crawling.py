@@ -78,6 +78,15 @@ def test_pages_that_lead_back_end_with_a_warning(to: str, tmp_path: Path) -> Non
     assert ctx.evidence["stop_reason"] == "repeated_page"
 
 
+def test_a_next_page_that_no_page_has_is_a_warning_with_a_hint(tmp_path: Path) -> None:
+    pages = {"/1": "<p><b>1</b></p>", "/2": "<p><b>2</b></p>"}
+    found, _, ctx = crawl(pages, tmp_path, start=["/1", "/2"], next_page="a.gone")
+    assert found["n"].to_list() == ["1", "2"]
+    (warning,) = ctx.warnings
+    assert (warning["code"], warning["details"]["field"]) == ("selector_matches_nothing", "next_page")
+    assert "'a.gone' (next_page) matches nothing on any of the 2 pages; compare it with" in warning["message"]
+
+
 @pytest.mark.parametrize("to", ["javascript:more()", "mailto:a@b", "ftp://x/y", "http://u:p@127.0.0.1/"])
 def test_links_that_are_no_pages_end_it(to: str, tmp_path: Path) -> None:
     found, _, _ = crawl({"/1": chain(1, to)}, tmp_path, next_page="a.next")

@@ -112,6 +112,13 @@ def test_numbers_on_the_way(value: Any, number: int | None) -> None:
     assert document(value).number("n") == number
 
 
+def test_names_may_hold_dots() -> None:
+    body = json.dumps({"@odata.nextLink": "x", "a.b": {"c": 1}, "a": {"b": {"c": 2}}, "p": {"q.r": {"s": 3}}}).encode()
+    document = Document(body)
+    assert document.text("@odata.nextLink") == "x"
+    assert [document.number(path) for path in ("a.b.c", "p.q.r.s", "a.c", "p.q")] == [1, 3, None, None]
+
+
 def test_objects_become_columns_and_lists_stay() -> None:
     frame = table([{"a": {"b": {"c": 1}, "d": [1, 2]}, "e": [{"f": 1}]}, {"a": None, "e": []}])
     assert frame.columns == ["a_d", "a_b_c", "e"] or set(frame.columns) == {"a_d", "a_b_c", "e"}
