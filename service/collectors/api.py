@@ -140,7 +140,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
         return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
-                "auth": auth, "concurrency": self.concurrency}  # fmt: skip
+                "auth": auth, "concurrency": self.concurrency or 1}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
