@@ -113,8 +113,11 @@ def test_the_distance_holds_over_all_runs(served: Served) -> None:
         )
     assert [run["rows_stored"] for run in runs.values()] == [PAGES, PAGES]
     assert watched.overlapped("one", "two")
-    assert sum(gap < 0.5 / 8 for gap in watched.gaps()) < PAGES / 3  # one that comes late is nearer to the next
-    assert watched.seen[-1][0] - watched.seen[0][0] > (2 * PAGES - 1) / 8 - LATE
+    moments = [moment for moment, _ in watched.seen]
+    # One that comes late on a busy machine shortens the gap to the next, but not to those after it. Two that did not
+    # know of each other would be through in half the time.
+    assert all(after - before > 1 - LATE for before, after in zip(moments, moments[8:], strict=False))
+    assert moments[-1] - moments[0] > (2 * PAGES - 1) / 8 - LATE
 
 
 def test_what_a_host_answers_one_run_holds_for_the_other(served: Served) -> None:
