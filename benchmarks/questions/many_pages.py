@@ -1,8 +1,8 @@
 """How much memory does a run need that collects five million small records through 50,000 pages?
 
-From a loopback server into a committed version (Parquet); the peak is what the kernel says of the
-run's process (``peak_memory_bytes``). Rows and the sum of their ids are compared first. A tenth of the pages comes
-before, to see what grows.
+From a loopback server into a committed version (Parquet); the peak is what the kernel says of the run's process
+(``peak_memory_bytes``). Rows and the sum of their ids are compared first. A tenth of the pages comes before, to see
+what grows.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
         return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
-                "auth": auth, "concurrency": self.concurrency}  # fmt: skip
+                "auth": auth, "concurrency": self.concurrency or 1}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
@@ -194,7 +194,8 @@ class _Collecting:
             raise self._permanent(f"the {evidence.rows} records have no fields at all")
         columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
         lf = columns.typed(self._spool.scan(), settings.schema, ctx)
-        return PolarsFrame(columns.select(lf, settings.columns, ctx), ctx.folder, dear=False)
+        lf = columns.select(lf, settings.columns, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()

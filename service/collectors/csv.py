@@ -163,11 +163,11 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")
-        types = reading.types(sources)
-        reading.settle(sources, types)
+        width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
         return PolarsFrame(
-            reading.united(sources, types), ctx.folder, explain=lambda error: reading.explained(error, sources)
-        )
+            reading.united(sources), ctx.folder, row_bytes=width,
+            explain=lambda error: reading.explained(error, sources),
+        )  # fmt: skip
 
 
 @dataclass
@@ -340,19 +340,19 @@ class _Reading:
         row = _Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 
-    def settle(self, sources: list[_Source], types: dict[str, pl.DataType]) -> None:
-        """Keep the malformed rows, with what rows of their files look like."""
+    def united(self, sources: list[_Source]) -> pl.LazyFrame:
+        """All files one after another, columns by name in order of first appearance, with their types.
+
+        The malformed rows are kept, with what rows of their files look like.
+        """
+        types = self._types(sources)
         names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
         self._rejects.close(Shape({s.label: s.names for s in sources}, names))
-
-    def united(self, sources: list[_Source], types: dict[str, pl.DataType]) -> pl.LazyFrame:
-        """All files one after another, columns by name in order of first appearance, with their types."""
         scans = [self._typed(source, types) for source in sources]
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 
-    def types(self, sources: list[_Source]) -> dict[str, pl.DataType]:
-        """The type of every column, by the settings or the sample."""
+    def _types(self, sources: list[_Source]) -> dict[str, pl.DataType]:
         settings = self._settings
         sample = pl.concat([s.sample for s in sources], how="diagonal")
         for setting, wanted in (("columns", settings.columns or []), ("schema", list(settings.schema))):

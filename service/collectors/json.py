@@ -103,7 +103,8 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
         lf = columns.typed(spool.scan(), self.schema, ctx)
-        return PolarsFrame(columns.select(lf, self.columns, ctx), ctx.folder, dear=False)
+        lf = columns.select(lf, self.columns, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
         """A copy of the first lines; the file itself where it is one document, which must be read whole."""

@@ -198,7 +198,7 @@ class _Scraping:
         evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
         ctx.evidence |= evidence.as_dict()
         self._notice()
-        return PolarsFrame(self._scan(), ctx.folder, dear=False)
+        return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _borrowed(self, request: Request) -> Answer:
         client = await self._clients.get()

@@ -178,7 +178,8 @@ def _plugin(item: Any, path: str, shelf: Shelf[Any], problems: list[Problem], *,
 
 def _together(document: Mapping[str, Any], collectors: list[Any], storage: list[Any]) -> Iterable[Problem]:
     """What only shows when the parts are seen together."""
-    if "combine" in document and len(document.get("collectors", [])) < 2:
+    given = document.get("collectors", [])
+    if "combine" in document and isinstance(given, list) and len(given) < 2:
         yield Problem("combine", "needs at least two collectors")
     seen: set[str] = set()
     for index, collector in enumerate(collectors):

@@ -56,6 +56,7 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
         play: Play | None = None
         if len(told) == len(looks):
             play = rehearsal.rehearse(pipeline, told, stage.allowance, scans=[look.scan for look in looks])
+            warnings += play.ignored
             if play.error is not None and play.certain:
                 problems.append(_problem(play.error, stage))
             elif play.error is not None and (play.likely or known == "version"):
@@ -149,11 +150,10 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
         if len(told) < len(pipeline.collectors):
             return b"[]"
         play = rehearsal.rehearse(pipeline, told, stage.allowance)
-        if play.error is None:
-            return b"[]"
-        if play.certain:
+        if play.error is not None and play.certain:
             raise play.error
-        return stage.masked(msgspec.json.encode([_warning(play.error, stage)] if play.likely else []))
+        likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
+        return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,12 @@ def _steps(pipeline: Pipeline, play: Play | None, open_by: str | None) -> list[P
         step, tag = f"processors[{index}]", tag_of(type(processor))
         part = parts.get(step)
         if part is None:
-            said = play.error.message if play is not None and play.error is not None else None
-            steps.append(PlannedStep(step=step, type=tag, why=said or "the columns of a source are not known"))
+            said, given = "the columns of a source are not known", None
+            if play is not None and play.error is not None:
+                said = play.error.message
+                if index == len(play.parts) and open_by is None:
+                    given = steps[-1].output if steps else _listed(play.columns or pl.Schema())
+            steps.append(PlannedStep(step=step, type=tag, input=given, why=said))
             continue
         steps.append(_step(part, open_by))
         open_by = steps[-1].why

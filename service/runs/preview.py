@@ -44,6 +44,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
             return frame
 
         processed = processing.process(pipeline, frame, stage, each)
+        stage.step = "storage"
         storing.refuse_twins(processed.schema.names())
         if not isinstance(processed, PolarsFrame):
             raise errors.Permanent("the rows are not there to be shown", step=stage.step)
@@ -55,7 +56,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
                 "rows_collected": sum(c.source.rows for c in collected),
                 "rows_rejected": sum(r.rows for r in stage.rejected),
                 "sources": [c.source for c in collected],
-                "steps": _steps(stage.steps, counts),
+                "steps": _steps(stage.steps, counts, [c.source.rows for c in collected]),
                 "profile": profile,
                 "warnings": stage.warnings,
                 "plan": plan,
@@ -68,14 +69,16 @@ def _counted(frame: Frame) -> int:
     return int(frame.measure([_ROWS])[_ROWS])
 
 
-def _steps(steps: list[Step], counts: list[int]) -> list[Step]:
-    """The processors' steps with the rows that went in and came out, after those of the sources."""
+def _steps(steps: list[Step], counts: list[int], sources: list[int]) -> list[Step]:
+    """The steps with the rows that went in and came out."""
     told = iter(itertools.pairwise(counts))
     found = []
     for step in steps:
         if step.step.startswith("processors"):
             before, after = next(told)
             step = msgspec.structs.replace(step, rows_in=before, rows_out=after)
+        elif step.step == "combine":
+            step = msgspec.structs.replace(step, rows_in=sum(sources), rows_out=counts[0])
         found.append(step)
     return found
 

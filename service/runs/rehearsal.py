@@ -44,7 +44,8 @@ class Part:
 class Play:
     """What a rehearsal came to. ``error`` ended it; it would end a run, too, where it is ``certain``.
 
-    ``columns`` are those after the combination, ``frame`` is the last one, None where it did not come so far.
+    ``columns`` are those after the combination, ``frame`` is the last one, None where it did not come so far;
+    ``ignored`` are the warnings of columns that are not there and that settings allow to be missing.
     """
 
     trace: Trace
@@ -53,6 +54,7 @@ class Play:
     frame: PlannedFrame | None = None
     error: errors.StepError | None = None
     certain: bool = False
+    ignored: list[dict[str, Any]] = field(default_factory=list)
 
     def text(self) -> str:
         """The optimised plans as text, in order: one for each time that rows are read."""
@@ -117,6 +119,8 @@ def rehearse(
         play.error, play.certain = error, _is_certain(error, pipeline, sources, stage, len(play.parts))
     else:
         play.frame = last if isinstance(last, PlannedFrame) else None
+    if all(s.closed for s in sources):
+        play.ignored = [w for w in stage.warnings if w["code"] == "missing_column"]
     return play
 
 

@@ -34,6 +34,8 @@ from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
+LONGEST_PAUSE = 60.0
+"""How long one answer can keep all others from a host, who may be known to it under another name."""
 _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -281,7 +283,8 @@ class Client:
                     answer = await self._send(request, method, hop, content, at_home)
                 wait = self._wanted(answer)
                 if wait:  # nobody asks a host again before it is ready
-                    await host.pause(min(wait, self._retry.max_delay_seconds))
+                    longest = self._retry.max_delay_seconds
+                    await host.pause(min(wait, longest if answer.status < 300 else max(longest, LONGEST_PAUSE)))
             finally:
                 host.leave(self._at_once)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:

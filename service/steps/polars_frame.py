@@ -24,6 +24,9 @@ from service.steps.metric import Metric, Values
 
 _SMALL_BYTES = 512 * 1024
 _SMALL_ROWS = 50_000
+_WIDE_ROW = 256
+_GROUP_BYTES = 16 * 1024 * 1024
+"""A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
 _numbers = itertools.count(1)
 Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
@@ -41,6 +44,7 @@ class PolarsFrame:
 
     ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
+    ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class PolarsFrame:
         *,
         dear: bool = True,
         explain: Explain | None = None,
+        row_bytes: int = 0,
     ) -> None:
         self._lf = lf
         self._folder = folder
         self._dear = dear
         self._small = False
+        self._row_bytes = row_bytes
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
@@ -72,7 +78,8 @@ class PolarsFrame:
         return self._schema
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
-        frame = type(self)(lf, self._folder, dear=dear)
+        width = max([self._row_bytes, *(o._row_bytes for o in others)])
+        frame = type(self)(lf, self._folder, dear=dear, row_bytes=width)
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
@@ -110,7 +117,9 @@ class PolarsFrame:
         schema = self.schema
         stage = _Stage(path)
         with self._executing():
-            self._lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+            self._lf.sink_parquet(
+                path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
+            )
         self._lf = pl.scan_parquet(path, glob=False, schema=schema)
         # few bytes may be many rows that repeat
         self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
@@ -169,6 +178,11 @@ class PolarsFrame:
         lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)
         return self._next(lf, dear=True)
 
+    @property
+    def _group_rows(self) -> int | None:
+        """Rows in a row group; None for Polars' own number."""
+        return max(1000, _GROUP_BYTES // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
+
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
@@ -177,7 +191,7 @@ class PolarsFrame:
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
                 compression_level=compression_level,
-                row_group_size=row_group_size,
+                row_group_size=row_group_size or self._group_rows,
                 engine="streaming",
             )
             return _count(target)

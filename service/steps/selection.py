@@ -47,10 +47,17 @@ def parse(text: str) -> str:
     """The query as it may be run. Raises ``ValueError`` that says what may not stand there."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the query is longer than {MAX_LENGTH} characters")
+    try:
+        return _written(text)
+    except RecursionError as error:
+        raise ValueError("cannot read the query: it is nested too deep; write it in several steps") from error
+
+
+def _written(text: str) -> str:
     _check_tokens(text)
     try:
         trees = sqlglot.parse(text, dialect="duckdb")
-    except (SqlglotError, RecursionError) as error:
+    except SqlglotError as error:
         raise ValueError(f"cannot read the query: {expression.reason(error)}") from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise ValueError("write one SELECT … FROM input")

@@ -27,6 +27,7 @@ class Spool:
         self._labels: list[str] = []
         self._parents: set[str] = set()
         self.rows = 0
+        self._bytes = 0
 
     def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
         """Write one part. ``parents`` are names that flattening replaced by others; ``label`` says where it is from."""
@@ -34,6 +35,7 @@ class Spool:
         if not frame.height:
             return
         self.rows += frame.height
+        self._bytes += int(frame.estimated_size())
         frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
@@ -41,6 +43,11 @@ class Spool:
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes in memory, on average."""
+        return self._bytes // max(1, self.rows)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:

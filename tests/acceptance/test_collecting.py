@@ -34,8 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def run(served: Served, name: str, collector: dict[str, Any]) -> dict[str, Any]:
-    storage = {"type": "parquet", "row_group_size": 5000}  # a row group is held until it is full
-    document = {"name": name, "collectors": [{"type": "api", **collector}], "storage": [storage]}
+    document = {"name": name, "collectors": [{"type": "api", **collector}], "storage": [{"type": "parquet"}]}
     served.json("POST", "/pipeline/create", status=201, json=document)
     ended: dict[str, Any] = served.json("POST", f"/pipeline/{name}/execute?wait=120", timeout=130)
     return ended

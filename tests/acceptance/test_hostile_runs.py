@@ -76,6 +76,19 @@ def test_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> N
     assert not Path(served.data, "warehouse", "elsewhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("segv", "REQUEST_CRASHED"), ("memory", "VALIDATION_ERROR"), ("bug", "VALIDATION_ERROR")],
+)
+def test_a_preview_that_dies_leaves_nothing(served: Served, how: str, code: str) -> None:
+    document = {"name": "look", "collectors": [{"type": "hostile", "how": how}]}
+    answer = served.http.post("/pipeline/preview", json=document)
+    assert answer.json()["error"]["code"] == code, answer.text
+    assert "/a/secret/path" not in answer.text
+    assert not any(Path(served.data, "warehouse", ".staging").iterdir())
+    assert served.http.get("/pipeline/look/config").status_code == 404
+
+
 def test_a_loop_ends_at_its_deadline(served: Served) -> None:
     create(served, "endless", "loop", execution={"timeout_seconds": 1})
     began = time.monotonic()

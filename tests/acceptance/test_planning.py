@@ -85,6 +85,7 @@ def test_a_preview_fetches_what_it_needs_and_stores_nothing(served: Served, site
     assert {"name": "day", "type": "DATE", "polars_type": "Date"} in found["columns"]
     assert [s["rows"] for s in found["sources"]] == [150, 150]
     steps = {s["step"]: (s["rows_in"], s["rows_out"]) for s in found["steps"]}
+    assert steps["combine"] == (300, 150)
     assert steps["processors[0]"] == (150, found["total_rows"]) == (150, 146)
     assert found["row_count"] == len(found["data"]) == 146
     assert found["data"][0] == {
@@ -212,6 +213,46 @@ def test_a_plan_asks_no_server(served: Served, site: Site) -> None:
     assert [c["name"] for c in remembered["columns"]] == ["id", "who", "token"]
     assert remembered["changes"] == []
     assert len(site.hits) == asked
+
+
+def test_a_plan_says_what_would_end_a_run(served: Served) -> None:
+    wrong = {"type": "cleaner", "config": {"drop_columns": ["citi"]}}
+    plan = served.json("POST", "/pipeline/plan", json=document(CSV, processors=[CLEAN, wrong, {"type": "analyzer"}]))
+    (problem,) = plan["problems"]
+    assert problem["field"] == "processors[1].config.drop_columns"
+    assert "did you mean 'city'?" in problem["message"]
+    cleaner, failing, last = plan["steps"]
+    assert failing["input"] == cleaner["output"]
+    assert (failing["output"], last["input"], plan["columns"], plan["plan"]) == (None, None, None, None)
+    plan = served.json("POST", "/pipeline/plan", json=document({"type": "csv", "file_path": "none.csv"}))
+    assert plan["problems"][0]["field"] == "collectors[0].file_path"
+    (served.data / "uploads" / "twins.csv").write_text("a,A\n1,2\n")
+    plan = served.json("POST", "/pipeline/plan", json=document({"type": "csv", "file_path": "twins.csv"}))
+    assert "differ only in case" in plan["problems"][0]["message"]
+    onehot = {"type": "transformer", "config": {"encode": {"city": "onehot"}}}
+    plan = served.json("POST", "/pipeline/plan", json=document(CSV, processors=[onehot]))
+    assert (plan["problems"], plan["columns"]) == ([], None)
+    assert "only when rows were seen" in plan["steps"][0]["why"]
+
+
+def test_a_validation_knows_the_columns_of_stored_versions(served: Served) -> None:
+    wrong = {"type": "transformer", "config": {"derive": {"double": "prise * 2"}}}
+    chained = document({"type": "pipeline", "name": "source"}, name="chained", processors=[wrong])
+    (warning,) = served.json("POST", "/pipeline/validate", json=chained)["warnings"]
+    assert (warning["code"], warning["details"]["field"]) == ("not_stored", "collectors[0].name")
+    served.json("POST", "/pipeline/create", status=201, json=document(CSV, name="source"))
+    assert served.json("POST", "/pipeline/source/execute?wait=30")["status"] == "completed"
+    refused = served.json("POST", "/pipeline/validate", status=400, json=chained)["error"]
+    assert refused["details"] == {"step": "processors[0]", "field": "processors[0].config.derive.double"}
+    assert "did you mean 'price'?" in refused["message"]
+    lenient = {"type": "cleaner", "config": {"drop_columns": ["citi"], "missing_columns": "ignore"}}
+    chained["processors"] = [lenient]
+    for route in ("validate", "plan"):
+        (warning,) = served.json("POST", f"/pipeline/{route}", json=chained)["warnings"]
+        assert (warning["step"], warning["code"]) == ("processors[0]", "missing_column")
+    chained["processors"] = [wrong]
+    wrong["config"] = {"derive": {"double": "id * 2"}}
+    assert served.json("POST", "/pipeline/validate", json=chained) == {"valid": True, "warnings": []}
 
 
 def test_a_misspelt_column_ends_a_run_before_the_first_request(served: Served, site: Site) -> None:

@@ -113,7 +113,10 @@ def test_the_distance_holds_over_all_runs(served: Served) -> None:
         )
     assert [run["rows_stored"] for run in runs.values()] == [PAGES, PAGES]
     assert watched.overlapped("one", "two")
-    assert min(watched.gaps()) > 0.5 / 8  # one that comes late shortens the gap to the next
+    moments = [moment for moment, _ in watched.seen]
+    # One that comes late on a busy machine shortens the gap to the next, but not to those after it. Two that did not
+    # know of each other would be through in half the time.
+    assert all(after - before > 0.6 for before, after in zip(moments, moments[8:], strict=False))
     assert watched.seen[-1][0] - watched.seen[0][0] > 0.9 * (2 * PAGES - 1) / 8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors import markup, tables
 from service.kit import errors
 from service.steps.context import Context
 from service.steps.polars_frame import PolarsFrame
+from tests.unit.collectors.test_api_faults import ALWAYS, FAULTS, faulty
 from tests.unit.collectors.test_web import collector
 from tests.unit.steps.site import Hit, Reply, Site, context, serving
 
@@ -37,9 +41,9 @@ def crawl(
     config.setdefault("css_selectors", {} if "table" in config else ROWS)
     with serving(answering(pages)) as site:
         url = site.address + start if isinstance(start, str) else [site.address + s for s in start]
-        settings = collector(url=url, retry={"max_attempts": 2, "initial_delay_seconds": 0}, **config)
-        assert list(settings.problems()) == []
-        frame = asyncio.run(settings.collect(ctx))
+        chosen = collector(url=url, retry={"max_attempts": 2, "initial_delay_seconds": 0}, **config)
+        assert list(chosen.problems()) == []
+        frame = asyncio.run(chosen.collect(ctx))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect(engine="streaming"), site, ctx
 
@@ -264,3 +268,26 @@ def test_pages_that_would_keep_the_parser_busy_are_refused(body: bytes, said: st
 )
 def test_problems(config: dict[str, Any], fields: list[str]) -> None:
     assert [p.field for p in collector(url="https://a.example/", **config).problems()] == fields
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.dictionaries(st.integers(0, 8), st.sampled_from([*FAULTS, ALWAYS]), max_size=6), st.sampled_from([1, 3]))
+def test_faults_change_no_row_of_a_list_of_pages(faults: dict[int, str], concurrency: int) -> None:
+    left = dict(faults)
+
+    def answer(hit: Hit) -> Reply:
+        if hit.path == "/robots.txt":
+            return Reply(b"", 404)
+        number = int(hit.path[1:])
+        good = Reply(f"<p><b>{number}</b></p>".encode())
+        kind = left.get(number) if faults.get(number) == ALWAYS else left.pop(number, None)
+        return good if kind is None else faulty(kind, good)
+
+    with tempfile.TemporaryDirectory() as folder:
+        ways: dict[str, Any] = {"start": [f"/{n}" for n in range(9)], "concurrency": concurrency}
+        if ALWAYS in faults.values():
+            assert isinstance(refusal(answer, Path(folder), **ways), errors.Transient)
+            return
+        found, _, ctx = crawl(answer, Path(folder), **ways)
+        assert found["n"].to_list() == [str(n) for n in range(9)]
+        assert ctx.evidence["retries"] == len(faults)

@@ -42,6 +42,13 @@ def test_the_examples_together_are_a_pipeline() -> None:
     assert pipeline.document == DOCUMENT
 
 
+@pytest.mark.parametrize("place", ["collectors", "combine", "storage", "processors"])
+def test_null_is_no_list(place: str) -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        pipelines.decode({**DOCUMENT, place: None}, REGISTRY)
+    assert {e["field"] for e in caught.value.details["errors"]} == {place}
+
+
 @settings(max_examples=300, deadline=None)
 @given(place=st.sampled_from(places(DOCUMENT)), junk=JUNK)
 def test_junk_anywhere_is_told_and_never_a_crash(place: tuple[Any, ...], junk: Any) -> None:

@@ -76,6 +76,8 @@ def test_no_rows_and_empty_results() -> None:
         ("select $1 from input", "cannot stand"),
         ("select [1] from input", "cannot stand"),
         ("select " + "(" * 40 + "1" + ")" * 40 + " from input", "nested more than"),
+        ("select c" + "::int" * 600 + " from input", "nested too deep"),
+        ("select " + "not " * 1500 + "c from input", "nested too deep"),
         ("select 1" + " + 1" * 2000 + " from input", "more than 2000 words"),
         ("select '" + "x" * 20_000 + "' from input", "longer than"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pyarrow import parquet
 
 from service.kit import errors
 from service.steps import polars_frame
@@ -278,3 +279,20 @@ def test_windows_keep_the_row_order_and_stream(tmp_path: Path) -> None:
 
 def test_rows_are_numbered_in_their_order(tmp_path: Path) -> None:
     assert rows(of({"a": ["x", "y"]}, tmp_path).numbered("n")) == [(0, "x"), (1, "y")]
+
+
+def test_files_of_wide_rows_have_small_row_groups(tmp_path: Path) -> None:
+    data = {"n": range(20_000)}
+
+    def groups(frame: Frame, size: int | None = None) -> int:
+        target = tmp_path / "w.parquet"
+        assert frame.write(target, compression="lz4", compression_level=None, row_group_size=size) == 20_000
+        return int(parquet.ParquetFile(target).metadata.num_row_groups)
+
+    assert groups(of(data, tmp_path, row_bytes=200)) == 1
+    wide = of(data, tmp_path, row_bytes=4096)
+    assert groups(wide) == 5
+    assert groups(wide, 10_000) == 2
+    joined = of(data, tmp_path).join(wide, ["n"])
+    assert groups(joined) == 5
+    assert groups(wide.rows(lambda lf: lf.with_columns(pl.lit(1).alias("one")))) == 5
