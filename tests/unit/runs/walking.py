@@ -55,7 +55,7 @@ def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
         target = Path(folder) / "stored.parquet"
         frame.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
         stored = pl.read_parquet(target)
-    return Made(pipeline, stored, tape.decode(tape.encode(stage.tape)), stage)
+    return Made(pipeline, stored, tape.decode(tape.encode(stage.tape.kept())), stage)
 
 
 def cleaner(**config: Any) -> dict[str, Any]:

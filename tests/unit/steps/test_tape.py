@@ -71,12 +71,12 @@ def test_what_has_no_form() -> None:
 
 def test_a_step_is_answered_as_it_was_and_asks_nothing_new() -> None:
     low, high = Metric("a", "min"), Metric("a", "max")
-    made, recorder = tape.started(dt.datetime.now(dt.UTC), pl.Schema({"a": pl.Int64()})), tape.Recorder()
-    recorder.note({low: 1, high: float("inf")})
-    recorder.note({low: None})
-    made.steps = {"processors[0]": recorder.played, "processors[1]": tape.Played(looked=True)}
-    kept = tape.decode(tape.encode(made))
-    assert (kept.now, kept.schema) == (made.now, [["a", "Int64"]])
+    recording = tape.Recording(pl.Schema({"a": pl.Int64()}))
+    recording.recorder("processors[0]").note({low: 1, high: float("inf")})
+    recording.recorder("processors[0]").note({low: None})
+    recording.recorder("processors[1]").looked = True
+    kept = tape.decode(tape.encode(recording.kept()))
+    assert kept.now == recording.now
     assert kept.steps["processors[1]"].looked
     player = tape.Player("processors[0]", kept.steps["processors[0]"])
     assert player.answers([high]) == {high: float("inf")}
