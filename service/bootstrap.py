@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from service.catalog.history import History
+from service.catalog.history import QUARANTINE, History, Table
 from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
@@ -71,7 +71,7 @@ class House:
         found = self.history.table(name)
         if found is None:
             raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
-        return source_of(found.version, name)
+        return _source(found)
 
 
 @asynccontextmanager
@@ -135,13 +135,30 @@ def source_of(version: Version, table: str | None = None) -> Source:
     )
 
 
+def quarantine_of(version: Version, table: str | None = None) -> Source:
+    """Where the rows that a version refused lie, under the name that SQL uses for them."""
+    folder = f"{version.pipeline}/v{version.version:06d}"
+    return Source(
+        table=table or version.table + QUARANTINE,
+        pipeline=version.pipeline,
+        version=version.version,
+        parts=[f"{folder}/{file.name}" for file in version.quarantine],
+        rows=version.quarantined,
+        united=True,
+    )
+
+
+def _source(table: Table) -> Source:
+    return (quarantine_of if table.quarantine else source_of)(table.version, table.name)
+
+
 def _resolver(history: History) -> Resolve:
     def everything() -> Resolved:
-        return Resolved([source_of(t.version, t.name) for t in history.tables()])
+        return Resolved([_source(t) for t in history.tables()])
 
     def named(names: list[str]) -> Resolved:
         found = {name: history.table(name) for name in names}
-        sources = [source_of(table.version, name) for name, table in found.items() if table is not None]
+        sources = [_source(table) for table in found.values() if table is not None]
         missing = [name for name, table in found.items() if table is None]
         return Resolved(sources, missing, history.table_names() if missing else [])
 
@@ -192,6 +209,7 @@ def application(house: House, users: Users) -> Litestar:
             engine=house.engine,
             errands=house.errands,
             source_of=source_of,
+            quarantine_of=quarantine_of,
             sandbox=f"landlock {level}" if level else "none",
             workers_alive=_workers_alive,
         )

@@ -22,8 +22,10 @@ from service.api import (
     planning,
     probing,
     profiles,
+    quarantine,
     results,
     runs,
+    serving,
     sql,
 )
 from service.api.envelope import Envelope
@@ -40,7 +42,9 @@ _API: Sequence[ControllerRouterHandler] = [
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
+    *quarantine.HANDLERS,
     *profiles.HANDLERS,
+    *serving.HANDLERS,
     *runs.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,

@@ -60,13 +60,17 @@ async def read(request: Asked, most: int) -> bytes:
 
 async def document(request: Asked, most: int, *, yaml: bool = False) -> Any:
     """The JSON (or YAML) value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
-    kind = media_type(request)
-    if yaml and kind in _YAML:
+    if yaml and media_type(request) in _YAML:
         return await asyncio.to_thread(documents.from_yaml, await read(request, most))
+    return documents.from_json(await json(request, most, also=" or application/yaml" if yaml else ""))
+
+
+async def json(request: Asked, most: int, *, also: str = "") -> bytes:
+    """The bytes of a body that says it is JSON. Raises ``errors.Unsupported``, which names what ``also`` would do."""
+    kind = media_type(request)
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        also = " or application/yaml" if yaml else ""
         raise errors.Unsupported(f"send 'Content-Type: application/json'{also}, not '{kind[:80]}'")
-    return documents.from_json(await read(request, most))
+    return await read(request, most)
 
 
 async def value(request: Asked, kind: type[T], most: int, *, form: bool = False) -> T:
@@ -78,6 +82,19 @@ async def value(request: Asked, kind: type[T], most: int, *, form: bool = False)
     if not isinstance(given, dict):
         raise errors.Invalid("the body is a JSON object")
     found, problems = decoding.decode(kind, given)
+    if found is None:
+        raise errors.Invalid.of(problems, "body")
+    return found
+
+
+async def optional(request: Asked, kind: type[T], most: int) -> T | None:
+    """As ``value``; None where there is no body."""
+    text = await read(request, most)
+    if not text.strip():
+        return None
+    if media_type(request) != "application/json":
+        raise errors.Unsupported("send 'Content-Type: application/json'")
+    found, problems = decoding.decode(kind, documents.from_json(text))
     if found is None:
         raise errors.Invalid.of(problems, "body")
     return found

@@ -26,6 +26,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     example: Any = None
     media: tuple[str, ...] = (JSON,)
     pipeline: bool = False
+    required: bool = True
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ RUN: dict[str, Any] = {
     "peak_memory_bytes": 183500800,
     "requested_by": "ann",
     "queued_at": AT,
+    "replay_of": None,
 }
 STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
@@ -97,6 +98,30 @@ DATA = {
     "offset": 0,
     "next_offset": 1,
 }
+QUARANTINE = {
+    "pipeline": "orders",
+    "version": 3,
+    "rules": [{"step": "processors[1]", "rule": "price_in_range", "column": "price", "rows": 10}],
+    "columns": [{"name": "_rules", "type": 'STRUCT("rule" VARCHAR, "column" VARCHAR, …)[]'}, *COLUMNS],
+    "data": [
+        {
+            "_rules": [{"rule": "price_in_range", "column": "price", "value": "-9.5", "message": "is less than 0"}],
+            "_step": "processors[1]",
+            "_source": "csv_0",
+            "_file": None,
+            "_line": None,
+            "_row": 17,
+            "_text": None,
+            "order_id": 17,
+            "price": -9.5,
+        }
+    ],
+    "row_count": 1,
+    "total_rows": 10,
+    "limit": 1,
+    "offset": 0,
+    "next_offset": 1,
+}
 SCHEMA = {
     "pipeline": "orders",
     "version": 3,
@@ -136,11 +161,34 @@ VERSION: dict[str, Any] = {
     "sources": [{"id": "csv_0", "type": "csv", "rows": 1000}],
     "schema_changes": [{"column": "price", "change": "retyped", "before": "String", "after": "Float64"}],
     "created": THEN,
+    "rows_quarantined": 10,
+    "replay_of": None,
 }
 PROFILES: dict[str, Any] = {
     "pipeline": "orders",
     "version": 3,
     "profiles": [{"row_count": 990, "column_count": 2, "duplicate_rows": 0, "columns": [], "warnings": []}],
+}
+FITTED = {
+    "pipeline": "orders",
+    "version": 3,
+    "revision": 1,
+    "fitted": {
+        "processors[1]": {
+            "type": "transformer",
+            "parameters": {"normalize": {"price": {"method": "standard", "mean": 49.9, "scale": 20.1}}},
+        }
+    },
+}
+APPLY = {"records": [{"order_id": 1, "price": 70.0}, {"order_id": None, "price": 5.0}], "version": 3}
+APPLIED = {
+    "pipeline": "orders",
+    "version": 3,
+    "columns": COLUMNS,
+    "data": [{"order_id": 1, "price": 1.0}],
+    "rows": [0],
+    "dropped": [{"index": 1, "step": "processors[0]"}],
+    "skipped": [{"step": "processors[0]", "operation": "distinct", "reason": "each record stands alone here"}],
 }
 SAMPLE: dict[str, Any] = {
     "columns": [{"name": "price", "type": "DOUBLE", "polars_type": "Float64"}],

@@ -228,7 +228,7 @@ def _body(body: Sent, schemas: _Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schema} if schema else {}
     if body.example is not None:
         content["example"] = body.example
-    return {"required": True, "content": dict.fromkeys(body.media, content)}
+    return {"required": body.required, "content": dict.fromkeys(body.media, content)}
 
 
 def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:

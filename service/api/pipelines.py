@@ -12,7 +12,7 @@ from service.api import bodies, examples, planning, queries, views
 from service.api.describing import Answer, route
 from service.api.names import checked, known, revision_of
 from service.api.queries import Page, Revision, about
-from service.api.services import Asked, Given
+from service.api.services import Asked, Given, Services
 from service.kit import errors
 from service.model import masking
 from service.model.run import Run
@@ -212,6 +212,11 @@ async def execute(request: Asked, services: Given, name: FromPath[str]) -> Respo
     wait = queries.read(request, ExecuteQuery).wait
     await bodies.nothing(request, services.settings.max_body_bytes)
     run = await services.supervisor.execute(checked(name), request.user.username)
+    return await started(services, run, wait)
+
+
+async def started(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
+    """The answer of a route that queued a run: when it has ended, or after ``wait`` seconds."""
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
     location = f"/api/v1/runs/{run.run_id}"

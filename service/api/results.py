@@ -18,7 +18,7 @@ from service.api.schemas import GivenSchemas
 from service.api.services import Asked, Given
 from service.model.version import Version
 
-_MEDIA = (
+MEDIA = (
     "application/json",
     "application/x-ndjson",
     "text/csv",
@@ -58,7 +58,7 @@ class VersionQuery(queries.Nothing, frozen=True, kw_only=True):
             text="The rows.",
             kind=dict[str, Any],
             example=examples.DATA,
-            media=_MEDIA,
+            media=MEDIA,
             headers={"ETag": "Names the version and the query."},
         ),
         Answer(status=304, text="If-None-Match names what this would answer."),

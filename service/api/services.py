@@ -32,6 +32,8 @@ class Runs(Protocol):
 
     async def execute(self, name: str, requested_by: str | None) -> Run: ...
 
+    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run: ...
+
     async def wait(self, run_id: str, seconds: float) -> Run: ...
 
     async def run(self, run_id: str) -> Run: ...
@@ -86,6 +88,7 @@ class Queries(Protocol):
         limit: int | None = None,
         offset: int = 0,
         format: str = "json",
+        about: dict[str, Any] | None = None,
     ) -> Answered: ...
 
     async def schema(self, source: Any) -> bytes: ...
@@ -127,6 +130,7 @@ class Services:
     engine: Queries
     errands: Errands
     source_of: Callable[[Version], Any]
+    quarantine_of: Callable[[Version], Any]
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]
 

@@ -48,7 +48,8 @@ class FormQuery(queries.Nothing, frozen=True, kw_only=True):
         "SQL",
         "Ask in SQL",
         "One DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) over "
-        'the stored tables: `orders` is the newest version, `"orders@3"` version 3. Nothing else can be reached.',
+        'the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
+        '`"orders__quarantine@3"` the rows that they refused. Nothing else can be reached.',
         Answer(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=_MEDIA),
         errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=FormQuery,
@@ -75,7 +76,8 @@ async def ask(request: Asked, services: Given) -> Response[Any]:
         "viewer",
         "SQL",
         "List tables",
-        "The tables that SQL can see, with the pipeline and the version behind each.",
+        "The tables that SQL can see, with the pipeline and the version behind each; `<table>__quarantine` where rows "
+        "of the newest version are in quarantine (where none are, SQL finds that table empty).",
         Answer(text="A page.", kind=list[views.TableView], example=examples.page(examples.TABLE)),
         query=Page,
     ),

@@ -112,7 +112,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` are against the version before."""
+    """A version. ``schema_changes`` are against the version before; the quarantine of ``replay_of`` made it."""
 
     pipeline: str
     version: int
@@ -124,6 +124,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[Source]
     schema_changes: list[SchemaChange]
     created: datetime
+    rows_quarantined: int
+    replay_of: int | None
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +134,43 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     version: int
     profiles: list[dict[str, Any]]
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the steps of a version learnt from its data, by step: its type and the parameters."""
+
+    pipeline: str
+    version: int
+    revision: int
+    fitted: dict[str, Any]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a step took out; ``index`` is its place in what was sent."""
+
+    index: int
+    step: str
+
+
+class SkippedOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that needs other rows, and the columns of the answer that it would have made or changed."""
+
+    step: str
+    operation: str
+    columns: list[str] = []
+    reason: str
+
+
+class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Records after the row-local steps of a version. ``rows`` names the record that each row of ``data`` came from."""
+
+    pipeline: str
+    version: int
+    columns: list[dict[str, str]]
+    data: list[dict[str, Any]]
+    rows: list[int]
+    dropped: list[Dropped]
+    skipped: list[SkippedOperation]
 
 
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,6 +290,8 @@ def version(value: Version, before: Version | None) -> VersionView:
         sources=value.sources,
         schema_changes=changes(before.columns, value.columns) if before is not None else [],
         created=value.created,
+        rows_quarantined=value.quarantined,
+        replay_of=value.replay_of,
     )
 
 
@@ -261,7 +302,7 @@ def table(value: Table) -> TableView:
         name=value.name,
         pipeline=found.pipeline,
         version=found.version,
-        row_count=found.rows,
-        columns=found.columns,
+        row_count=value.rows,
+        columns=value.columns,
         created=found.created,
     )

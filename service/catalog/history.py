@@ -10,7 +10,8 @@ from service.catalog.pipelines import naive
 from service.catalog.store import Row, Store, Transaction, load_sql
 from service.kit import errors
 from service.model.run import Run
-from service.model.version import Version
+from service.model.version import Column, Version
+from service.steps import quarantine
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
@@ -28,11 +29,27 @@ def _encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+QUARANTINE = "__quarantine"
+"""What follows the name of a table in the name of its quarantine: ``orders__quarantine``, ``orders__quarantine@3``."""
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that SQL can use and the version behind it."""
+    """A name that SQL can use and the version behind it: its rows, or those in ``quarantine``."""
 
     name: str
     version: Version
+    quarantine: bool = False
+
+    @property
+    def rows(self) -> int:
+        return self.version.quarantined if self.quarantine else self.version.rows
+
+    @property
+    def columns(self) -> list[Column]:
+        if not self.quarantine:
+            return self.version.columns
+        empty = [Column(name, str(dtype)) for name, dtype in quarantine.LAYOUT.items()]
+        return self.version.quarantine_columns or empty
 
 
 class History:
@@ -180,6 +197,11 @@ class History:
         rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "limit": limit, "offset": offset})
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
+    def replay_of(self, pipeline_id: str, number: int) -> int | None:
+        """The newest version that a replay of the quarantine of version ``number`` made."""
+        row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
+        return int(row["version"]) if row is not None else None
+
     def is_committed(self, run_id: str) -> bool:
         """Whether a run's version was committed."""
         row = self._store.row(_VERSIONS["committed"], {"run_id": run_id})
@@ -192,16 +214,29 @@ class History:
     # what SQL can name
 
     def tables(self) -> list[Table]:
-        """The newest version of every pipeline that has one, under its table name."""
-        return [Table(name=r["table_name"], version=_version(r)) for r in self._store.rows(_VERSIONS["tables"])]
+        """The newest version of every pipeline that has one, under its table name, and quarantines that have rows."""
+        newest = [Table(name=r["table_name"], version=_version(r)) for r in self._store.rows(_VERSIONS["tables"])]
+        kept = [
+            Table(name=t.name + QUARANTINE, version=t.version, quarantine=True) for t in newest if t.version.quarantine
+        ]
+        return sorted([*newest, *kept], key=lambda t: t.name)
 
     def table(self, name: str) -> Table | None:
-        """What ``orders`` or ``orders@3`` means: a table name (in any case) or a pipeline's own name."""
+        """What ``orders`` or ``orders@3`` means: a table name (in any case) or a pipeline's own name.
+
+        With ``__quarantine`` after the name, the rows that were refused; of a version without any, none.
+        """
         base, _, number = name.partition("@")
         if number and not number.isdecimal():
             return None
-        found = self._store.row(_VERSIONS["named"], {"table_name": base, "version": int(number) if number else None})
-        return Table(name=name, version=_version(found)) if found is not None else None
+        version = int(number) if number else None
+        found = self._store.row(_VERSIONS["named"], {"table_name": base, "version": version})
+        if found is not None:
+            return Table(name=name, version=_version(found))
+        if not base.casefold().endswith(QUARANTINE):
+            return None
+        of = self._store.row(_VERSIONS["named"], {"table_name": base[: -len(QUARANTINE)], "version": version})
+        return Table(name=name, version=_version(of), quarantine=True) if of is not None else None
 
     def table_names(self) -> list[str]:
         return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]

@@ -157,6 +157,14 @@ def _current(transaction: Transaction, name: str) -> Row:
 
 def _check_table(transaction: Transaction, name: str, table: str) -> None:
     other = transaction.row(_SQL["taken"], {"table_name": table, "name": name})
+    if other is not None and not other["same"]:
+        raise errors.Conflict(
+            f"the table names of the pipelines '{name}' and '{other['name']}' would clash: one's name followed by "
+            "__quarantine is the table of its rejected rows; choose another name, or give the duckdb storage another "
+            "'table'",
+            code="TABLE_NAME_TAKEN",
+            field="name",
+        )
     if other is not None:
         raise errors.Conflict(
             f"the table name '{table}' belongs to the pipeline '{other['name']}'; give the duckdb storage another "

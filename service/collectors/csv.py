@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.collectors import columns, exact, heads, inference, inputs, plain
+from service.collectors import columns, exact, heads, inference, inputs, naming, plain, rereading
 from service.collectors.inputs import FilePath
-from service.collectors.rejects import Rejects
+from service.collectors.rejects import Rejects, Shape
 from service.collectors.survey import MAX_COLUMNS, Dialect, Survey, Unreadable, survey
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
@@ -32,6 +32,7 @@ from service.steps.polars_frame import PolarsFrame
 Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
 LOSSY = "utf-8-lossy"
+_TAKEN = 1_000  # malformed rows that are written at once
 _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
 
@@ -123,6 +124,10 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
         """
         return await asyncio.to_thread(self._collect, ctx)
 
+    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
+        """Malformed rows, where the settings can make rows of them by now; see ``rereading``."""
+        return rereading.read(kept, self, ctx)
+
     def declared(self) -> Declared | None:
         return columns.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
 
@@ -158,13 +163,11 @@ class CsvCollector(Collector, frozen=True, kw_only=True, tag="csv"):
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")
+        types = reading.types(sources)
+        reading.settle(sources, types)
         width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
-        return PolarsFrame(
-            reading.united(sources),
-            ctx.folder,
-            explain=lambda error: reading.explained(error, sources),
-            row_bytes=width,
-        )
+        united = reading.united(sources, types)
+        return PolarsFrame(united, ctx.folder, explain=lambda e: reading.explained(e, sources), row_bytes=width)
 
 
 @dataclass
@@ -191,6 +194,7 @@ class _Reading:
     def __init__(self, settings: CsvCollector, ctx: Context, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
         self._dialect = settings.dialect
+        self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")
 
     def error(self, path: Path, text: str, field: str = "file_path") -> errors.Permanent:
         return errors.Permanent(f"{path.name}: {text}", step=self._ctx.step, field=field)
@@ -255,19 +259,24 @@ class _Reading:
 
         Raises ``errors.Permanent`` for the first malformed row where they fail the run.
         """
-        rejects = Rejects(self._ctx, original.name, number, keep=self._settings.on_malformed == "quarantine")
+        self._rejects.begin(original.name)
+        taken: list[exact.Record] = []
 
         def drop(record: exact.Record) -> None:
             if self._settings.on_malformed == "fail":
                 raise self._malformed(original, f"line {record.line}: {record.fault}")
-            rejects.add(record)
+            taken.append(record)
+            if len(taken) == _TAKEN:
+                self._rejects.add(taken)
+                taken.clear()
 
         copy = self._ctx.folder / f"mended-{number:05d}.csv"
         try:
             changed = exact.mend(path, self._dialect, found.eol, copy, drop)
         except exact.Unmendable as error:
             raise self.error(original, str(error)) from None
-        rejects.close()
+        self._rejects.add(taken)
+        self._rejects.end()
         if not changed:
             return path, found, self._dialect.skip_lines
         return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
@@ -313,20 +322,7 @@ class _Reading:
         if not self._settings.has_header:
             return raw
         first = self._header(found) if any("_duplicated_" in name for name in raw) else raw
-        names: list[str] = []
-        taken, given_names = set[str](), set(first)
-        numbers, renamed = dict[str, int](), dict[str, list[str]]()
-        for index, given in enumerate(first):
-            name = given or f"column_{index + 1}"
-            number, unique = numbers.get(name, 1), name if name not in taken else ""
-            while not unique or unique in taken or (number > 1 and unique in given_names):
-                number += 1
-                unique = f"{name}_{number}"
-            numbers[name] = number
-            if unique != name:
-                renamed.setdefault(name, []).append(unique)
-            names.append(unique)
-            taken.add(unique)
+        names, renamed = naming.unique(first)
         for name, others in renamed.items():
             said = f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
             self._ctx.warn(
@@ -340,14 +336,19 @@ class _Reading:
         row = _Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 
-    def united(self, sources: list[_Source]) -> pl.LazyFrame:
+    def settle(self, sources: list[_Source], types: dict[str, pl.DataType]) -> None:
+        """Keep the malformed rows, with what rows of their files look like."""
+        names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
+        self._rejects.close(Shape({s.label: s.names for s in sources}, names))
+
+    def united(self, sources: list[_Source], types: dict[str, pl.DataType]) -> pl.LazyFrame:
         """All files one after another, columns by name in order of first appearance, with their types."""
-        types = self._types(sources)
         scans = [self._typed(source, types) for source in sources]
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 
-    def _types(self, sources: list[_Source]) -> dict[str, pl.DataType]:
+    def types(self, sources: list[_Source]) -> dict[str, pl.DataType]:
+        """The type of every column, by the settings or the sample."""
         settings = self._settings
         sample = pl.concat([s.sample for s in sources], how="diagonal")
         for setting, wanted in (("columns", settings.columns or []), ("schema", list(settings.schema))):

@@ -7,10 +7,11 @@ so a copy differs from the file in what was left out and in nothing else.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -75,6 +76,20 @@ def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[Record]:
         yield from _Reading(file, dialect, path.stat().st_size).records()
 
 
+def fields(text: str, dialect: Dialect) -> list[str] | str:
+    """The fields of one record, or what is wrong with it."""
+    reading = _Reading(io.StringIO(text, newline=""), replace(dialect, skip_lines=0, comment=None), len(text))
+    reader = reading.reader()
+    try:
+        row = next(reader)
+        more = next(reader, None)
+    except StopIteration:
+        return "it is empty"
+    except csv.Error as error:
+        return _explained(str(error))
+    return reading.stray(text) or ("it is several rows" if more is not None else row)
+
+
 class _Reading:
     """Lines that can be given back: after an open quote the next line is read again, as a record of its own."""
 
@@ -92,12 +107,16 @@ class _Reading:
             one = rf"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{s}]*+)"
             self._shape = re.compile(rf"{one}(?:{s}{one})*+", re.DOTALL)
 
-    def records(self) -> Iterator[Record]:
-        expected = 0
-        reader = csv.reader(
+    def reader(self) -> Iterator[list[str]]:
+        """The fields of each record."""
+        return csv.reader(
             self, delimiter=self._separator, quotechar=self._quote,
             quoting=csv.QUOTE_MINIMAL if self._quote else csv.QUOTE_NONE, strict=True,
         )  # fmt: skip
+
+    def records(self) -> Iterator[Record]:
+        expected = 0
+        reader = self.reader()
         while True:
             self._taken = []
             try:
@@ -109,7 +128,7 @@ class _Reading:
                 continue
             text = "".join(line for _, line in self._taken)
             line = self._taken[0][0]
-            fault = self._stray(text)
+            fault = self.stray(text)
             if fault is None and row and expected and len(row) != expected:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
             if fault is None:
@@ -147,7 +166,8 @@ class _Reading:
             raise Unmendable(f"line {number}: {fault}; too many quotes stay open to go on")
         return Record(number, line, 0, fault)
 
-    def _stray(self, text: str) -> str | None:
+    def stray(self, text: str) -> str | None:
+        """Whether a quote stands where none may."""
         if self._quote is None or self._quote not in text or self._shape.fullmatch(text.rstrip("\r\n")):
             return None
         return "a quote inside a field that is not quoted"

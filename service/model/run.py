@@ -35,7 +35,10 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it goes on."""
+    """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it goes on.
+
+    ``replay_of`` is the version whose quarantined rows it tries again; null for every other run.
+    """
 
     run_id: str
     pipeline: str
@@ -60,6 +63,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     requested_by: str | None = None
     queued_at: datetime | None = None
+    replay_of: int | None = None
 
     @property
     def ended(self) -> bool:

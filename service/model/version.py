@@ -30,11 +30,22 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Column] = []
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the quarantined rows broke a rule of a step; ``column`` is null where it looks at none."""
+
+    step: str
+    rule: str
+    column: str | None
+    rows: int
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
 
-    ``quarantine`` are Parquet files of rows that were refused, with the names of the rules they broke (``_rules``),
-    their place in the data at that step (``_row``, from 1) and the step (``_step``).
+    ``quarantine`` are Parquet files of rows that were refused, in the layout of ``steps.quarantine``;
+    ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
+    the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
+    answered, by which they can be applied to other rows; versions of before there was one have none.
     """
 
     pipeline: str
@@ -53,6 +64,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     profiles: list[dict[str, Any]] = []
     fitted: dict[str, Any] = {}
     quarantine: list[File] = []
+    tape: File | None = None
+    refusals: list[Refusal] = []
+    quarantine_columns: list[Column] = []
+    replay_of: int | None = None
+
+    @property
+    def quarantined(self) -> int:
+        """How many rows are in quarantine."""
+        return sum(file.rows for file in self.quarantine)
 
 
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):

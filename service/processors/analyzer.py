@@ -32,6 +32,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing."""
 
+    repeatable: ClassVar[bool] = True
+    observes: ClassVar[bool] = True
     predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "analyzer",
@@ -66,6 +68,9 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         for column in self.columns:
             if column not in schema:
                 raise columns.missing(ctx, "columns", column, schema)
+        if ctx.dry:
+            frame.measure([Metric("", "rows")])
+            return frame
         chosen = {n: schema[n] for n in self.columns or schema}
         numbers = [n for n, t in chosen.items() if t.is_numeric()]
         correlated = numbers if self.correlation != "none" and 1 < len(numbers) <= MAX_CORRELATED else []

@@ -69,6 +69,7 @@ class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     """Cleans rows. The settings apply in the order in which they are listed; use two cleaners for another order."""
 
+    repeatable: ClassVar[bool] = True
     predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "cleaner",
@@ -142,6 +143,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         rule = self.drop_duplicates
         if isinstance(rule, DropDuplicates) and rule.order and rule.keep not in ("first", "last"):
             yield Problem("drop_duplicates.order_by", f"is for keep first or last; {rule.keep} knows no order")
+
+    def again(self) -> Cleaner:
+        return msgspec.structs.replace(self, missing_columns="ignore")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         with foreign.attributed(ctx.step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
 from typing import Annotated, Any
 
@@ -39,21 +40,27 @@ def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
 
     Text stands for dates, times and decimals (ISO 8601). Raises ``errors.Permanent`` where it does not fit.
     """
-    from service.steps import casting, dtypes
+    from service.steps import dtypes
 
     if value is None or isinstance(dtype, pl.Null):
         return value
-    source = pl.Series("value", [value])
     if isinstance(value, float) and dtype.is_integer() and not value.is_integer():
         raise refused(
             ctx, field, f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
         )
     try:
-        fitting = source.to_frame().select(casting.cast("value", source.dtype, dtype, strict=True)).item()
+        return _fitting(value, dtype)
     except (ValueError, pl.exceptions.PolarsError) as error:
         message = f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
         raise refused(ctx, field, message) from error
-    return fitting
+
+
+@functools.lru_cache(512, typed=True)  # asked in the rehearsal and in the run
+def _fitting(value: Any, dtype: pl.DataType) -> Any:
+    from service.steps import casting
+
+    source = pl.Series("value", [value])
+    return source.to_frame().select(casting.cast("value", source.dtype, dtype, strict=True)).item()
 
 
 def unused(name: str, known: Collection[str]) -> str:

@@ -18,10 +18,14 @@ from service.processors.columns import Name, Scalar
 from service.steps import casting, dtypes, expression
 from service.steps.context import Context
 
-Check = Literal["not_null", "unique", "in_set", "in_range", "regex", "type"]
+Check = Literal["not_null", "unique", "in_set", "in_range", "regex", "type", "foreign_key"]
 
-_NEEDS = {"in_set": ("values",), "in_range": ("min", "max"), "regex": ("pattern",), "type": ("type",)}
-_PARAMETERS = ("values", "min", "max", "pattern", "type")
+_NEEDS = {
+    "in_set": ("values",), "in_range": ("min", "max"), "regex": ("pattern",), "type": ("type",),
+    "foreign_key": ("pipeline", "to", "version"),
+}  # fmt: skip
+_PARAMETERS = ("values", "min", "max", "pattern", "type", "pipeline", "to", "version")
+_SHOWN_VALUES = 5
 
 
 class RowCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +57,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     check: Annotated[
         Check | None,
         msgspec.Meta(
-            description="not_null, unique, in_set (values), in_range (min, max), regex (pattern) or type (type)."
+            description="not_null, unique, in_set (values), in_range (min, max), regex (pattern), type (type) or "
+            "foreign_key (pipeline, to, version)."
         ),
     ] = None
     values: Annotated[list[Scalar] | None, msgspec.Meta(description="in_set: the values that may occur.")] = None
@@ -64,6 +69,18 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     type: Annotated[
         str | None, msgspec.Meta(description="type: the column has it, or its texts can be cast to it.")
+    ] = None
+    pipeline: Annotated[
+        Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None,
+        msgspec.Meta(
+            description="foreign_key: every value that is not missing occurs in this pipeline's stored rows. A run "
+            "sees one version of it, however many rules and collectors name it."
+        ),
+    ] = None
+    to: Annotated[Name | None, msgspec.Meta(description="foreign_key: the column there.")] = None
+    version: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="foreign_key: a version there; by default the newest as of the run's start."),
     ] = None
     expression: Annotated[str | None, msgspec.Meta(description="A SQL condition over one row.")] = None
     row_count: Annotated[RowCount | None, msgspec.Meta(description="How many rows there must be.")] = None
@@ -87,6 +104,31 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return "_".join([*self.names, self.check])
         return "row_count" if self.row_count else "freshness" if self.freshness else f"expression_{place + 1}"
 
+    @property
+    def expected(self) -> str:
+        """What is wrong with a row that breaks it, for a person who reads the row."""
+        match self.check:
+            case "not_null":
+                return "is missing"
+            case "unique":
+                return "occurs more than once"
+            case "in_set":
+                known = [str(v) for v in self.values or ()]
+                more = f" and {len(known) - _SHOWN_VALUES} more" if len(known) > _SHOWN_VALUES else ""
+                return f"is none of {', '.join(known[:_SHOWN_VALUES])}{more}"
+            case "in_range":
+                ends = (("less than", self.min), ("more than", self.max))
+                return "is " + " or ".join(f"{word} {end}" for word, end in ends if end is not None)
+            case "regex":
+                return f"does not match {self.pattern}"
+            case "type":
+                return f"is no {self.type}"
+            case "foreign_key":
+                which = f"@{self.version}" if self.version is not None else ""
+                return f"is not in '{self.to}' of {self.pipeline}{which}"
+            case _:
+                return f"does not hold: {self.expression}"
+
     def problems(self, at: str) -> Iterable[Problem]:
         """What can be said without data; ``at`` is the rule's own path."""
         kinds = [k for k in ("check", "expression", "row_count", "freshness") if getattr(self, k) is not None]
@@ -108,7 +150,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for parameter in _PARAMETERS:
             if getattr(self, parameter) is not None and parameter not in needs:
                 yield Problem(f"{at}.{parameter}", f"is not for {self.check}")
-        if needs and all(getattr(self, n) is None for n in needs):
+        if self.check == "foreign_key":
+            yield from (Problem(f"{at}.{n}", "is required") for n in ("pipeline", "to") if getattr(self, n) is None)
+        elif needs and all(getattr(self, n) is None for n in needs):
             yield Problem(f"{at}.{needs[0]}", "is required" if len(needs) == 1 else f"{' or '.join(needs)} is required")
         if self.values == []:
             yield Problem(f"{at}.values", "an empty list; no value could occur")
@@ -141,7 +185,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def broken(rule: Rule, at: str, schema: pl.Schema, ctx: Context) -> pl.Expr:
-    """Whether a row breaks the rule: true or false, never null. Not for ``unique`` and expressions.
+    """Whether a row breaks the rule: true or false, never null. Not for what needs other rows, and expressions.
 
     Raises ``errors.Permanent`` where the rule does not fit the column; ``at`` is its path.
     """

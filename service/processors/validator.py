@@ -2,7 +2,8 @@
 
 Every rule marks its rows in a column of its own, so that one ``measure`` counts them all and later steps read the
 marks from the stage. A row is rejected once, however many rules it breaks. Rules about the whole (``row_count``,
-``freshness``) reject no row: broken, they fail the run whatever ``on_fail`` says, unless it says ``warn``.
+``freshness``) reject no row: broken, they fail the run whatever ``on_fail`` says, unless it says ``warn``. Where
+quarantined rows are tried again (``Context.replay``), shares and rules about the whole say nothing and are left out.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import polars as pl
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.processors import columns, rules
+from service.processors import columns, references, rules
 from service.processors.filling import plain
 from service.processors.rules import Rule
-from service.steps import dtypes, expression, foreign
+from service.steps import dtypes, expression, foreign, quarantine
+from service.steps.collector import Upstream
 from service.steps.context import Context
-from service.steps.frame import Frame
+from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
 
 _EXAMPLES = 3
+_MOST_IN_A_FILE = 1_000_000
+"""About so many rows of a quarantine go into one file."""
 
 
 @dataclass
@@ -62,6 +66,8 @@ class Finding:
 class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     """Checks rules, and fails, warns, drops or quarantines. Missing values break only not_null."""
 
+    repeatable: ClassVar[bool] = True
+    observes: ClassVar[bool] = True
     predictable: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "validator",
@@ -84,7 +90,10 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     ] = "fail"
     max_rejected_share: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
-        msgspec.Meta(description="drop, quarantine: a greater share of rejected rows ends the run."),
+        msgspec.Meta(
+            description="drop, quarantine: a greater share of rejected rows ends the run. Counted twice: the rows "
+            "rejected here of those that came here, and all rejected so far (malformed ones too) of all collected."
+        ),
     ] = None
 
     def problems(self) -> Iterable[Problem]:
@@ -95,6 +104,12 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 yield Problem(f"rules[{place}].name", f"rules[{seen[rule.name]}] has that name already")
         if self.max_rejected_share is not None and self.on_fail not in ("drop", "quarantine"):
             yield Problem("max_rejected_share", f"with on_fail '{self.on_fail}' no row is rejected")
+
+    def upstreams(self) -> Iterable[Upstream]:
+        for place, rule in enumerate(self.rules):
+            if rule.pipeline is not None:
+                at = f"config.rules[{place}]"
+                yield Upstream(rule.pipeline, rule.version, f"{at}.pipeline", rule.to, f"{at}.to")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         with foreign.attributed(ctx.step):
@@ -137,41 +152,85 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         for finding in findings:
             if finding.broken and (self.on_fail == "warn" or not finding.serious):
                 ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
-        if self.on_fail == "warn" or not serious:
+        judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
+        if self.on_fail == "warn":
             return marked
-        if self.on_fail == "fail" or whole:
+        if serious and (self.on_fail == "fail" or whole):
             raise _broken(whole if self.on_fail != "fail" else serious, ctx)
-        bad = pl.any_horizontal([pl.col(f.mark) for f in serious])
+        if not serious:
+            self._bounded(0, rows, [], ctx)
+        if not judging:
+            return marked
+        bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
+        if not serious:  # no row of this data goes, but one that the version is applied to later may
+            return marked.rows(lambda lf: lf.filter(~bad))
         total = Metric("_", "true")
         rejected = marked.rows(lambda lf: lf.select(bad.alias("_"))).measure([total])[total]
-        if self.max_rejected_share is not None and rejected > self.max_rejected_share * rows:
-            share = f"{rejected} of {rows} rows are rejected, more than a share of {self.max_rejected_share:g}"
-            raise _broken(serious, ctx, f"{share}: ")
+        self._bounded(rejected, rows, serious, ctx)
         if self.on_fail == "quarantine":
-            self._quarantine(marked, serious, bad, ctx, rejected)
+            self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 
-    def _quarantine(self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int) -> None:
-        """Write the broken rows with the names of their rules, and where they stood when they came in here."""
-        number, names, step = (columns.unused(n, marked.schema) for n in ("_row", "_rules", "_step"))
+    def _bounded(self, rejected: int, rows: int, serious: list[Finding], ctx: Context) -> None:
+        """Raise where too many rows are rejected: here, or by everything so far."""
+        most = self.max_rejected_share
+        if most is None or ctx.replay:
+            return
+        if rejected > most * rows:
+            raise _broken(serious, ctx, f"{rejected} of {rows} rows are rejected, more than a share of {most:g}: ")
+        malformed = sum(r.rows for r in ctx.rejected if r.step.startswith("collectors"))
+        earlier = sum(r.rows for r in ctx.rejected) - malformed
+        every, total = rejected + earlier + malformed, (ctx.source_rows or rows + earlier) + malformed
+        if every > most * total:
+            share = f"{every} of {total} rows are rejected, more than a share of {most:g}: {malformed} malformed"
+            raise errors.Permanent(
+                f"{share}, {earlier} by earlier steps, {rejected} here", code="VALIDATION_FAILED", step=ctx.step,
+                field="config.max_rejected_share", rules=[f.report() for f in serious],
+            )  # fmt: skip
+
+    def _quarantine(
+        self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+    ) -> None:
+        """Write the broken rows with the rules they broke, and where they stood when they came in here.
+
+        Many of them go into several files, so that they need no more memory than some.
+        """
+        number, reasons = (columns.unused(n, marked.schema) for n in ("_number", "_reasons"))
         marks = [f.mark for f in serious]
-        broke = pl.concat_list([pl.when(pl.col(f.mark)).then(pl.lit(f.name)) for f in serious]).list.drop_nulls()
-        every = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
-        taken = marked.numbered(number).rows(
-            lambda lf: lf.filter(bad).select(
-                *every,
-                broke.alias(names),
-                (pl.col(number) + 1).cast(pl.Int64).alias(number),
-                pl.lit(ctx.step).alias(step),
-            )
-        )
-        earlier = sum(r.file is not None for r in ctx.rejected)
-        file = f"quarantine-{earlier + 1}.parquet" if earlier else "quarantine.parquet"
-        taken.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
-        ctx.reject(rows, file)
+        own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
+        made = {
+            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source),
+            "_row": pl.col(number) + 1,
+        }  # fmt: skip
+        numbered = marked.numbered(number)
+        size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
+        for part, start in enumerate(range(0, rows, size)):
+            here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
+            taken = numbered.rows(_filtered(here))
+            # one row a reason, then gathered: lists of structs made row by row take ten times as long
+            first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
+            gathered = first.union(others).group([number], [pl.col(reasons)])
+            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arranged(lf, own, made))
+            file = quarantine.file_of(ctx.step, part)
+            written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
+            if written:
+                ctx.reject(written, file)
+
+
+def _filtered(kept: pl.Expr) -> RowLocal:
+    return lambda lf: lf.filter(kept)
+
+
+def _reasons(finding: Finding, schema: pl.Schema, number: str, name: str) -> RowLocal:
+    """A row-local step: for each row that breaks the rule its number and, as ``name``, why."""
+    names = finding.rule.names
+    texts = [quarantine.shown(n, schema[n]) for n in names]
+    value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
+    reason = quarantine.broken(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))
 
 
 def _prefix(mark: str) -> str:
@@ -191,7 +250,7 @@ def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
         if rule.freshness is not None and not isinstance(schema[rule.freshness.column], pl.Date | pl.Datetime):
             kind = dtypes.name_of(schema[rule.freshness.column])
             raise columns.refused(ctx, f"{at}.freshness.column", f"a date or datetime is needed, and it is {kind}")
-        if rule.check is not None and rule.check != "unique":
+        if rule.check not in (None, "unique", "foreign_key"):
             made.append(rules.broken(rule, at, schema, ctx).alias(finding.mark))
     marked = frame.rows(lambda lf: lf.with_columns(made)) if made else frame
     for finding in findings:
@@ -201,6 +260,8 @@ def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
             keys = finding.rule.names
             twice = (pl.len() > 1) & pl.all_horizontal([pl.col(k).is_not_null() for k in keys])
             marked = marked.per_group(keys, [], [twice.alias(finding.mark)])
+        elif finding.rule.check == "foreign_key":
+            marked = references.marked(marked, finding.rule, finding.at, finding.mark, ctx)
     return marked
 
 

@@ -19,7 +19,8 @@ from duckdb.sqltypes import DuckDBPyType
 
 from service.query import encoding, forms
 from service.query.job import Source
-from service.query.sandbox import literal, quoted, relative
+from service.query.names import literal, quoted
+from service.query.sandbox import relative
 
 EXACT_ROWS = 1_000_000
 _SAMPLE_ROWS = 5

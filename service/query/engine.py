@@ -148,8 +148,12 @@ class Engine:
         offset: int = 0,
         format: str = "json",
         escape_formulas: bool = True,
+        about: dict[str, Any] | None = None,
     ) -> Answer:
-        """The rows of one source; as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort."""
+        """The rows of one source; as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
+
+        ``about`` is put into a page of JSON as it is.
+        """
         self._known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
@@ -164,6 +168,7 @@ class Engine:
             filter,
             sort,
             escape_formulas,
+            about or {},
         )
         return await self._answer(asked, self._timeout)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from duckdb import DuckDBPyConnection
 from duckdb.sqltypes import DuckDBPyType
 
-from service.query.sandbox import literal, quoted
+from service.query.names import literal, quoted
 
 Form = Callable[[str, DuckDBPyType, int], str | None]
 

@@ -37,7 +37,8 @@ class Source(msgspec.Struct, frozen=True):
     """A stored table: the name SQL knows it by and the files of one version.
 
     ``parts`` and ``native`` are paths below the warehouse. Where ``native`` is given, the table
-    ``native_table`` of that DuckDB file is read instead of the Parquet parts.
+    ``native_table`` of that DuckDB file is read instead of the Parquet parts. ``united`` says that the parts are
+    quarantine files: they may differ in their columns, and there may be none.
     """
 
     table: str
@@ -47,6 +48,7 @@ class Source(msgspec.Struct, frozen=True):
     native: str | None = None
     native_table: str | None = None
     rows: int = 0
+    united: bool = False
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ class Sql(msgspec.Struct, frozen=True, tag="sql"):
 
 
 class Data(msgspec.Struct, frozen=True, tag="data"):
-    """Rows of one source. ``limit`` None: all of them."""
+    """Rows of one source. ``limit`` None: all of them; ``about`` is told with a page of JSON, as it is."""
 
     source: Source
     format: str
@@ -100,6 +102,7 @@ class Data(msgspec.Struct, frozen=True, tag="data"):
     filter: str | None = None
     sort: str | None = None
     escape_formulas: bool = True
+    about: dict[str, Any] = {}
 
 
 class Schema(msgspec.Struct, frozen=True, tag="schema"):

@@ -14,7 +14,8 @@ import duckdb
 
 from service.kit import errors
 from service.query import gate
-from service.query.sandbox import Relation, quoted
+from service.query.names import quoted
+from service.query.sandbox import Relation
 
 # Words that the parser takes for columns and that are functions.
 _WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})

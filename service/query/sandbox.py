@@ -16,7 +16,9 @@ from pathlib import Path
 import duckdb
 
 from service.kit import errors
+from service.query import united
 from service.query.job import Order, Source
+from service.query.names import literal, quoted
 
 # What must read back so, whatever else was set.
 LOCKED = {
@@ -44,16 +46,6 @@ class Relation:
 
     sql: str
     order: tuple[str, ...]
-
-
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """``text`` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def duckdb_memory(memory_bytes: int) -> int:
@@ -136,6 +128,9 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: Source, number: int, 
         with contextlib.suppress(duckdb.IOException):
             connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
             return Relation(f"stored_{number}.main.{quoted(source.native_table or source.table)}", ("rowid",))
+    if source.united:
+        files = [relative(p, warehouse) for p in source.parts]
+        return Relation(united.relation(connection, files), united.ORDER)
     if not source.parts:
         raise errors.PenstockError(f"version {source.version} of '{source.pipeline}' has no files")
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)

@@ -23,7 +23,7 @@ import msgspec
 
 from service.kit import errors
 from service.processes.channel import Channel
-from service.query import description, encoding, gate, job, page, sandbox
+from service.query import description, encoding, gate, job, names, page, sandbox
 from service.query.translation import Translator, too_large
 
 _CHUNK = 256 << 10  # what a socket takes without much waiting
@@ -146,7 +146,7 @@ class Worker:
         except duckdb.Error as error:
             raise self._located(error, accepted, asked) from None
         lines = [line for row in plan for line in str(row[1]).splitlines()]
-        values = ", ".join(f"({i}, {sandbox.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
+        values = ", ".join(f"({i}, {names.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
         return encoding.Rows.of(self._connection, f"SELECT plan FROM (VALUES {values}) AS p(line, plan) ORDER BY line")
 
     def _located(self, error: duckdb.Error, accepted: gate.Accepted, asked: job.Sql) -> errors.PenstockError:
@@ -166,11 +166,11 @@ class Worker:
         if asked.format == "parquet" and plain and self._single(asked):
             self._stream("parquet", self._stored(asked.source.parts[0]))
             return
-        known = self._connection.sql(f"FROM {sandbox.quoted(asked.source.table)}").columns
-        names = page.chosen(asked.columns, known)
+        known = self._connection.sql(f"FROM {names.quoted(asked.source.table)}").columns
+        chosen = page.chosen(asked.columns, known)
         where = page.filtered(self._connection, asked.filter, known)
         order = page.ordered(asked.sort, known, relation)
-        columns = ", ".join(sandbox.quoted(n) for n in names)
+        columns = ", ".join(names.quoted(n) for n in chosen)
         sql = f"SELECT {columns} FROM {relation.sql}{where}{order}"
         try:
             if asked.format == "json":
@@ -191,7 +191,8 @@ class Worker:
         rows = encoding.Rows.of(self._connection, f"{sql} LIMIT {limit} OFFSET {asked.offset}")
         records = encoding.Records.read(rows, None, asked.max_bytes)
         after_this = asked.offset + records.count
-        before = {"pipeline": asked.source.pipeline, "version": asked.source.version, "columns": rows.columns}
+        source = asked.source
+        before = {"pipeline": source.pipeline, "version": source.version, **asked.about, "columns": rows.columns}
         after = {
             "row_count": records.count,
             "total_rows": total,

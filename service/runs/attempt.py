@@ -16,17 +16,18 @@ from service.processes.child import Child
 from service.processes.limits import Limits
 from service.runs import messages, premises, publication, worker
 from service.runs.live import Live
-from service.runs.messages import Order
+from service.runs.messages import Order, Replay
 from service.runs.premises import Premises
 
 
 class Attempt:
     """One run in one child. ``carry_out`` until the commit, then ``derive`` the native forms, then ``close``."""
 
-    def __init__(self, around: Premises, live: Live, record: Record) -> None:
+    def __init__(self, around: Premises, live: Live, record: Record, replay: Replay | None = None) -> None:
         self._around = around
         self._live = live
         self._record = record
+        self._replay = replay
         self._pipeline = around.decode(record)
         self._child: Child | None = None
         self._order: Order | None = None
@@ -144,14 +145,20 @@ class Attempt:
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
         stored = {} if again is not None else around.stored(self._pipeline)
+        if self._replay is not None and around.history.next_version(record.id) != self._replay.base.version + 1:
+            raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else around.history.next_version(record.id),
-            created=around.clock.now(), reload=reload,
+            created=around.clock.now(), reload=reload, replay=self._replay,
             allowance=around.allowance(staging, record.document, stored),
         )  # fmt: skip
 
     def _limits(self, order: Order) -> Limits:
+        if order.replay is not None:
+            replay = order.replay
+            files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
+            return premises.limits(order.allowance, network=False, read=files)
         if order.reload is None:
             return premises.limits(order.allowance)
         return premises.limits(order.allowance, network=False, write=(order.reload.folder,))

@@ -81,7 +81,8 @@ async def one(pipeline: Pipeline, index: int, stage: Stage) -> Collected:
         stage.collected(more)
 
     ctx.on_rows = count
-    ctx.stored = stage.stored(index)
+    ctx.stored = next(iter(stage.stored(ctx.step).values()), None)
+    ctx.source = pipeline.label(index)
     ctx.beside = stage.folder
     began = time.perf_counter()
     with stage.translated(ctx.step):

@@ -14,6 +14,7 @@ import structlog
 from service.kit import errors
 from service.processes.channel import Channel
 from service.runs import memory, relay
+from service.runs.application import Application
 from service.runs.messages import Allowance
 from service.runs.page import ProfilePage
 from service.runs.planning import Planning, Validation
@@ -22,7 +23,7 @@ from service.runs.probing import Probing
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Preview | Planning | Validation | Probing
+Errand = ProfilePage | Application | Preview | Planning | Validation | Probing
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

@@ -31,7 +31,7 @@ class Errands:
         *,
         seconds: float,
         document: Any = None,
-        stored: Mapping[int, messages.Stored] | None = None,
+        stored: Mapping[str, messages.Stored] | None = None,
         network: bool = False,
     ) -> bytes:
         """The answer of a child that may use what ``document`` names of the secrets, and ``stored`` versions.
@@ -64,7 +64,7 @@ class Errands:
         stored = await self.stored(pipeline)
         return await self.ask(errand, seconds=seconds, document=pipeline.document, stored=stored, network=network)
 
-    async def stored(self, pipeline: Pipeline) -> Mapping[int, messages.Stored]:
+    async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.Stored]:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` where one is not there."""
         return await asyncio.to_thread(self.premises.stored, pipeline)
 

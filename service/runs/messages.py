@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit.errors import Body
 from service.model.run import Phase, Step
-from service.model.version import Column, Source
+from service.model.version import Column, Refusal, Source
 from service.steps.storage import File, Written
 
 
@@ -24,12 +24,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     allowance: Allowance
     reload: Reload | None = None
+    replay: Replay | None = None
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job in a child may use: its own folder, files, hosts, secrets, memory, stored versions by collector.
+    """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
 
-    ``pace`` is the folder where all jobs keep the pace towards hosts that they ask (``steps.governor``).
+    ``stored`` has them by the setting that names each, such as ``collectors[0].name``. ``pace`` is the folder where
+    all jobs keep the pace towards hosts that they ask (``steps.governor``).
     """
 
     folder: str
@@ -38,11 +40,11 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     file_roots: tuple[str, ...] = ()
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
-    stored: dict[int, Stored] = {}
+    stored: dict[str, Stored] = {}
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that a collector reads, by the collector's place in ``Allowance.stored``."""
+    """A version that a step reads."""
 
     pipeline: str
     version: int
@@ -56,6 +58,32 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     parts: tuple[str, ...]
     rows: int
+
+
+class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
+    """What steps refused and kept: the files, why, and what they look like as one table."""
+
+    files: list[File]
+    refusals: list[Refusal]
+    columns: list[Column]
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """Quarantined rows that are to be tried again, and the version that those that pass are added to.
+
+    ``files`` are the quarantine of ``version``, ``before`` the processors that refused them; ``carried`` is the
+    quarantine of ``base`` where that is another version, which stays as it is. ``base_before`` are the processors
+    that made ``base``, ``fitted`` the parameters recorded with it, ``tape`` what they were answered.
+    """
+
+    version: int
+    files: tuple[str, ...]
+    before: list[Any]
+    base: Stored
+    fitted: dict[str, Any]
+    base_before: list[Any]
+    tape: str | None = None
+    carried: tuple[str, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -77,7 +105,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows: int
     rows_collected: int
     files: list[File]
-    quarantine: list[File]
+    quarantine: Quarantine
+    tape: File
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]

@@ -82,7 +82,7 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
     def _look(self, pipeline: Pipeline, index: int, stage: Stage) -> _Look:
         collector, step = pipeline.collectors[index], f"collectors[{index}]"
         ctx = stage.context(step)
-        ctx.stored = stage.stored(index)
+        ctx.stored = next(iter(stage.stored(step).values()), None)
         fetch: dict[str, Any] = {}
         declared, scan, rows = collector.declared(), None, None
         known: Known = "unknown"
@@ -143,7 +143,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
         pipeline = pipelines.decode(self.document, plugins.registry())
         told = []
         for index, collector in enumerate(pipeline.collectors):
-            if stage.stored(index) is not None:
+            if stage.stored(f"collectors[{index}]"):
                 told.append(Declared(asyncio.run(collection.one(pipeline, index, stage)).frame.schema))
             elif (declared := collector.declared()) is not None:
                 told.append(declared)

@@ -15,13 +15,16 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.version import Version
 from service.processes.child import Exit
 from service.processes.limits import Limits
 from service.runs import messages
 from service.runs.messages import Allowance
 from service.steps import secrets as placeholders
+from service.steps.collector import Upstream
 from service.steps.layout import Layout
 from service.steps.registry import Registry
+from service.steps.storage import File
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Premises:
         return pipelines.decode(record.document, self.registry)
 
     def allowance(
-        self, folder: Path, document: Any = None, stored: Mapping[int, messages.Stored] | None = None
+        self, folder: Path, document: Any = None, stored: Mapping[str, messages.Stored] | None = None
     ) -> Allowance:
         """What a job over ``document`` may use: only the secrets that it names, files, hosts, memory."""
         wanted = placeholders.names(str(document))
@@ -54,38 +57,68 @@ class Premises:
             stored=dict(stored or {}),
         )
 
-    def stored(self, pipeline: Pipeline) -> dict[int, messages.Stored]:
-        """The versions that collectors read, found before the job starts: all see what there is now. Blocks.
+    def stored(self, pipeline: Pipeline) -> dict[str, messages.Stored]:
+        """The versions that steps read, by the settings that name them, found before the job starts. Blocks.
 
-        Raises ``errors.Permanent`` where one is not there.
+        All see what there is now, and one version where several name a pipeline without a version. Raises
+        ``errors.Permanent`` where one is not there or lacks a column that a setting wants.
         """
+        wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
+        wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
+        seen: dict[tuple[str, int | None], Version | None] = {}
         found = {}
-        for index, collector in enumerate(pipeline.collectors):
-            wanted = collector.upstream()
-            if wanted is None:
+        for step, upstream in wanted:
+            if upstream is None:
                 continue
-            version = self.history.version_of(wanted.pipeline, wanted.version)
-            if version is None:
-                which = f"version {wanted.version}" if wanted.version is not None else "stored version"
-                raise errors.Permanent(
-                    f"there is no {which} of a pipeline '{wanted.pipeline}'; execute that pipeline first",
-                    step=f"collectors[{index}]", field=f"collectors[{index}].name",
-                )  # fmt: skip
-            folder = self.places.version(version.pipeline, version.version)
-            parts = tuple(str(folder / f.name) for f in version.files)
-            found[index] = messages.Stored(
-                pipeline=version.pipeline, version=version.version, parts=parts, rows=version.rows
-            )
+            key = (upstream.pipeline, upstream.version)
+            version = seen[key] if key in seen else seen.setdefault(key, self.history.version_of(*key))
+            found[f"{step}.{upstream.field}"] = self._readable(upstream, version, step)
         return found
 
+    def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.Stored:
+        if version is None:
+            which = f"version {upstream.version}" if upstream.version is not None else "stored version"
+            raise errors.Permanent(
+                f"there is no {which} of a pipeline '{upstream.pipeline}'; execute that pipeline first",
+                step=step, field=f"{step}.{upstream.field}",
+            )  # fmt: skip
+        names = [c.name for c in version.columns]
+        if upstream.column is not None and upstream.column not in names:
+            hint = errors.did_you_mean(upstream.column, names)
+            raise errors.Permanent(
+                f"{version.pipeline}@{version.version} has no column '{upstream.column}'{hint}",
+                step=step, field=f"{step}.{upstream.column_field}",
+            )  # fmt: skip
+        return messages.Stored(
+            pipeline=version.pipeline, version=version.version, parts=self.parts(version), rows=version.rows
+        )
 
-def limits(allowance: Allowance, *, network: bool = True, write: tuple[str, ...] = ()) -> Limits:
-    """The bounds of a child that has ``allowance``; ``write`` are folders it may change beside its own."""
+    def parts(self, version: Version) -> tuple[str, ...]:
+        """Where the Parquet files of a version lie."""
+        return self._paths(version, version.files)
+
+    def quarantine(self, version: Version) -> tuple[str, ...]:
+        """Where the rows lie that a version refused."""
+        return self._paths(version, version.quarantine)
+
+    def tape(self, version: Version) -> str | None:
+        """Where it is written what the steps of a version were answered."""
+        return self._paths(version, [version.tape])[0] if version.tape is not None else None
+
+    def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
+        folder = self.places.version(version.pipeline, version.version)
+        return tuple(str(folder / file.name) for file in files)
+
+
+def limits(
+    allowance: Allowance, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()
+) -> Limits:
+    """The bounds of a child that has ``allowance``; it may ``read`` and ``write`` these beside its own."""
     parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
     shared = (allowance.pace,) if network and allowance.pace is not None else ()
     return Limits(
         memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
-        read=(*allowance.file_roots, *parts), write=(allowance.folder, *shared, *write),
+        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *shared, *write),
     )  # fmt: skip
 
 

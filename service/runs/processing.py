@@ -1,12 +1,20 @@
-"""Processing: the processors of a pipeline, one after the other, over a lazy frame."""
+"""Processing: the processors of a pipeline, one after the other, over a lazy frame.
+
+What they are answered is written down (``Stage.tape``), and the time that they are told is one and the same, so that
+they can do the same again to other rows (``runs.application``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from service.model.pipeline import Pipeline
 from service.runs.stage import Stage
+from service.steps import tape
 from service.steps.frame import Frame
+from service.steps.processor import Processor
+from service.steps.recorded_frame import RecordedFrame, bare
 
 Each = Callable[[int, Frame], Frame]
 """Told of every processor (its place, the frame after it); its answer goes on."""
@@ -14,15 +22,40 @@ Each = Callable[[int, Frame], Frame]
 
 def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
     """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
-    for index, processor in enumerate(pipeline.processors):
-        ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
-        stage.enter("processing", ctx.step)
-        tag = str(type(processor).__struct_config__.tag)
-        with stage.timed(ctx.step):
-            frame = processor.apply(frame, ctx)
-            if ctx.fitted:
-                stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
-            frame = each(index, frame)
-        ctx.progress(1.0)
-        stage.log.info("processor.finished", step=ctx.step, type=tag)
+    stage.tape = tape.started(datetime.now(UTC), frame.schema)
+    for index in range(len(pipeline.processors)):
+        frame = applied(pipeline, index, frame, stage, each=each)
+    return frame
+
+
+def applied(
+    pipeline: Pipeline,
+    index: int,
+    frame: Frame,
+    stage: Stage,
+    *,
+    processor: Processor | None = None,
+    replay: bool = False,
+    each: Each = lambda _, frame: frame,
+) -> Frame:
+    """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in Context."""
+    processor = processor or pipeline.processors[index]
+    ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
+    stage.enter("processing", ctx.step)
+    ctx.upstreams, ctx.source_rows, ctx.replay = stage.stored(ctx.step), stage.rows_collected, replay
+    ctx.source = pipeline.label(0) if len(pipeline.collectors) == 1 else None
+    ctx.now = lambda: stage.tape.now
+    tag = str(type(processor).__struct_config__.tag)
+    recorder = tape.Recorder()
+    given, splits = RecordedFrame(frame, recorder), len(ctx.splits)
+    with stage.timed(ctx.step):
+        made = processor.apply(given, ctx)
+        if ctx.fitted:
+            stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+        frame = each(index, bare(made))
+    looked = made is given and len(ctx.splits) == splits
+    if processor.observes or not replay:  # a replay answers the other steps as they were answered before
+        stage.tape.steps[ctx.step] = tape.Played(looked=True) if looked else recorder.played
+    ctx.progress(1.0)
+    stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame

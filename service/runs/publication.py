@@ -46,7 +46,9 @@ def publish(
         pipeline=pipeline.name, version=order.version, run_id=order.run_id, revision=order.revision,
         table=pipeline.table, rows=prepared.rows, bytes=size, columns=prepared.columns, files=prepared.files,
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
-        profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine,
+        profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
+        refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
+        replay_of=order.replay.version if order.replay is not None else None, tape=prepared.tape,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,

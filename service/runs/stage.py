@@ -10,15 +10,17 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import polars as pl
 
 from service.kit import errors
 from service.model.run import Phase, Step
 from service.runs.messages import Allowance, Progress
-from service.steps import foreign, secrets
+from service.steps import foreign, secrets, tape
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
 from service.steps.governor import Governors
@@ -61,6 +63,7 @@ class Stage:
         self.splits: list[Split] = []
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
+        self.tape = tape.started(datetime.now(UTC), pl.Schema())
         self._governors = Governors(None if allowance.pace is None else Path(allowance.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
@@ -89,12 +92,13 @@ class Stage:
             wanted_rows=self.wanted_rows, dry=self.dry, loose=self.loose,
         )  # fmt: skip
 
-    def stored(self, index: int) -> Stored | None:
-        """The stored version that the collector at ``index`` reads, if it reads one."""
-        stored = self.allowance.stored.get(index)
-        if stored is None:
-            return None
-        return Stored(stored.pipeline, stored.version, tuple(Path(p) for p in stored.parts), stored.rows)
+    def stored(self, step: str) -> dict[str, Stored]:
+        """The stored versions that a step reads, by the settings that name them, relative to it."""
+        return {
+            field.removeprefix(f"{step}."): Stored(s.pipeline, s.version, tuple(map(Path, s.parts)), s.rows)
+            for field, s in self.allowance.stored.items()
+            if field.startswith(f"{step}.")
+        }
 
     def collected(self, rows: int) -> None:
         """So many more rows have come."""

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from service.kit import errors
 from service.model.pipeline import Pipeline
-from service.runs.messages import Order, Prepared
+from service.model.version import Column, Refusal
+from service.runs.messages import Order, Prepared, Quarantine
 from service.runs.stage import Stage
-from service.steps import layout
+from service.steps import layout, quarantine, tape
 from service.steps.frame import Frame
 from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
@@ -34,13 +36,27 @@ def store(pipeline: Pipeline, frame: Frame, stage: Stage) -> Written:
     return written
 
 
-def quarantined(stage: Stage) -> list[File]:
-    """The files of rows that steps refused, flushed."""
+def quarantined(stage: Stage) -> Quarantine:
+    """What steps refused and kept, flushed."""
     kept = [(stage.folder / r.file, r.rows) for r in stage.rejected if r.file is not None]
     for path, _ in kept:
         layout.flush(path)
         path.chmod(0o444)
-    return [parquet.describe(path, rows) for path, rows in kept]
+    columns = quarantine.united([pl.read_parquet_schema(path) for path, _ in kept])
+    return Quarantine(
+        files=[parquet.describe(path, rows) for path, rows in kept],
+        refusals=[Refusal(**counts) for counts in quarantine.counted([path for path, _ in kept])],
+        columns=[Column(name, str(dtype)) for name, dtype in columns.items()],
+    )
+
+
+def keep_tape(stage: Stage) -> File:
+    """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
+    path = stage.folder / layout.TAPE
+    path.write_bytes(tape.encode(stage.tape))
+    layout.flush(path)
+    path.chmod(0o444)
+    return parquet.describe(path, 0)
 
 
 def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
@@ -55,13 +71,13 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     """Write what a reader without the catalog needs to know of the version, and flush the folder."""
     folder = Path(order.allowance.folder)
     for left in folder.iterdir():
-        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine)}:
+        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine.files, prepared.tape)}:
             _remove(left)
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
-        "quarantine": prepared.quarantine,
+        "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.tape,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
     }  # fmt: skip
     path = folder / layout.MANIFEST

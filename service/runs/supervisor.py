@@ -15,9 +15,10 @@ from service.catalog.pipelines import Pipelines, Record
 from service.kit import errors, ids
 from service.model.run import Event, Run, Status
 from service.model.version import Version
-from service.runs import repair
+from service.runs import repair, retrial
 from service.runs.attempt import Attempt, interrupted
 from service.runs.live import Live
+from service.runs.messages import Replay
 from service.runs.premises import Premises
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
@@ -49,16 +50,37 @@ class Supervisor:
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
         """
+        return await self._queue(await self._idle(name), requested_by)
+
+    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+        """Queue a run that tries the rows in quarantine of ``version`` (the newest by default) again.
+
+        Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` where there is
+        nothing to try.
+        """
+        record = await self._idle(name)
+        replay = await asyncio.to_thread(retrial.prepared, self.pipelines, self._around, record, version)
+        return await self._queue(record, requested_by, replay)
+
+    async def _idle(self, name: str) -> Record:
         if self._closing:
             raise errors.Unavailable("the service is stopping", retry_after=10)
         record = await asyncio.to_thread(self.pipelines.get, name)
+        self._refuse_second(record)
+        return record
+
+    def _refuse_second(self, record: Record) -> None:
         if record.id in self._active:
-            raise _running(name, self._active[record.id].run)
+            raise _running(record.name, self._active[record.id].run)
+
+    async def _queue(self, record: Record, requested_by: str | None, replay: Replay | None = None) -> Run:
+        self._refuse_second(record)
         if len(self._active) >= self._around.settings.max_concurrent_runs + self._around.settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5)
         run = Run(
-            run_id=ids.new("run"), pipeline=name, revision=record.revision, status="queued",
+            run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
             requested_by=requested_by, queued_at=self._around.clock.now(),
+            replay_of=replay.version if replay is not None else None,
         )  # fmt: skip
         live = Live(record.id, run, self._around.places.log(run.run_id), self._around.clock)
         self._active[record.id] = self._recent[run.run_id] = live
@@ -70,7 +92,7 @@ class Supervisor:
             del self._active[record.id], self._recent[run.run_id]
             raise
         live.emit("status", msgspec.to_builtins(run))
-        live.task = asyncio.create_task(self._drive(live, record))
+        live.task = asyncio.create_task(self._drive(live, record, replay))
         return live.view()
 
     async def wait(self, run_id: str, seconds: float) -> Run:
@@ -159,11 +181,11 @@ class Supervisor:
 
     # one run
 
-    async def _drive(self, live: Live, record: Record) -> None:
+    async def _drive(self, live: Live, record: Record, replay: Replay | None) -> None:
         attempt: Attempt | None = None
         try:
             async with self._slots:
-                attempt = Attempt(self._around, live, record)
+                attempt = Attempt(self._around, live, record, replay)
                 unfinished = await attempt.carry_out()
                 self._release(live)
                 if unfinished:

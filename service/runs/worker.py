@@ -16,7 +16,7 @@ from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.version import Column
 from service.processes.channel import Channel
-from service.runs import collection, memory, messages, plugins, processing, relay, storing
+from service.runs import collection, memory, messages, plugins, processing, relay, replay, storing
 from service.runs.messages import Order
 from service.runs.stage import Stage
 from service.steps import foreign
@@ -57,8 +57,11 @@ class Worker:
             self._load(pipeline, dataset, Path(again.folder))
             return
         stage = self.stage
-        frame, collected = asyncio.run(collection.collect(pipeline, stage))
-        frame = processing.process(pipeline, frame, stage)
+        if self.order.replay is None:
+            frame, collected = asyncio.run(collection.collect(pipeline, stage))
+            frame, sources = processing.process(pipeline, frame, stage), [c.source for c in collected]
+        else:
+            frame, sources = replay.replayed(pipeline, stage, self.order.replay)
         columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]
         written = storing.store(pipeline, frame, stage)
         names = [f.name for f in written.files]
@@ -66,8 +69,9 @@ class Worker:
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=stage.rows_collected, files=written.files, columns=columns,
-            quarantine=storing.quarantined(stage), rows_rejected=sum(r.rows for r in stage.rejected),
-            sources=[c.source for c in collected], steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
+            quarantine=storing.quarantined(stage), tape=storing.keep_tape(stage),
+            rows_rejected=sum(r.rows for r in stage.rejected),
+            sources=sources, steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
             fitted=stage.fitted, deferred=deferred, peak_memory_bytes=memory.peak(),
         )  # fmt: skip
         storing.write_manifest(self.order, prepared)

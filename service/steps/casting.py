@@ -21,6 +21,7 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Sequence
 
 import polars as pl
@@ -59,7 +60,7 @@ def cast(
 
     Raises ``ValueError`` where there is no such cast, or the format is none.
     """
-    _check_formats(target, source, formats)
+    _check_formats(target, source, tuple(formats))
     value = _cast(pl.col(name), source, target, formats).cast(target, strict=False)
     if strict and not isinstance(source, pl.Null):
         bad = pl.col(name).is_not_null() & value.is_null()
@@ -192,7 +193,8 @@ def _to_temporal(column: pl.Expr, source: pl.DataType, target: pl.DataType, form
     raise _no_such_cast(source, target)
 
 
-def _check_formats(target: pl.DataType, source: pl.DataType, formats: Sequence[str]) -> None:
+@functools.lru_cache(256)  # asked in the rehearsal and in the run
+def _check_formats(target: pl.DataType, source: pl.DataType, formats: tuple[str, ...]) -> None:
     if not formats:
         return
     if not target.is_temporal() and not (isinstance(target, pl.String) and source.is_temporal()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -17,10 +18,17 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", descr
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """A stored dataset that a collector reads: the newest version of a pipeline, or one of it."""
+    """A stored dataset that a step reads: the newest version of a pipeline, or one of it.
+
+    ``field`` is the setting that names it, relative to the step; ``column`` is one that it must have, which
+    ``column_field`` names.
+    """
 
     pipeline: str
     version: int | None = None
+    field: str = "name"
+    column: str | None = None
+    column_field: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,13 @@ class Collector(
 
     def upstream(self) -> Upstream | None:
         """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
+        return None
+
+    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame | None:
+        """The rows that can be made now of the malformed ones in a quarantine file that this collector wrote.
+
+        Those that cannot go to ``ctx.reject`` again. None where there is no way to make rows of them.
+        """
         return None
 
     def declared(self) -> Declared | None:

@@ -24,7 +24,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored version that a collector reads: its Parquet parts, in order, and how many rows they hold."""
+    """A stored version that a step reads: its Parquet parts, in order, and how many rows they hold."""
 
     pipeline: str
     version: int
@@ -34,10 +34,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Rows that a step took out of the data, and the Parquet file in ``folder`` that keeps them, if one does."""
+    """Rows that ``step`` took out of the data, and the Parquet file in ``folder`` that keeps them, if one does."""
 
     rows: int
     file: str | None = None
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Context:
     is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
     what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
     ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
+    ``source`` names the collector that the rows come from, where there is but one; ``source_rows`` is how many rows
+    the collectors brought (0: unknown). ``stored`` is the version that a collector reads, ``upstreams`` are those
+    that a processor's settings name, by their paths. ``replay`` says that the rows are quarantined ones that are
+    tried again: how many they are says nothing.
     ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
     no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
     """
@@ -80,6 +85,10 @@ class Context:
     profiles: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     stored: Stored | None = None
+    upstreams: Mapping[str, Stored] = field(default_factory=dict)
+    source: str | None = None
+    source_rows: int = 0
+    replay: bool = False
     beside: Path | None = None
     governors: Governors = field(default_factory=Governors)
     rejected: list[Rejected] = field(default_factory=list)
@@ -95,7 +104,7 @@ class Context:
     @property
     def partial(self) -> bool:
         """Whether not all rows are here, so that nothing can be said of the whole."""
-        return self.dry or self.wanted_rows is not None
+        return self.dry or self.replay or self.wanted_rows is not None
 
     def progress(self, share: float, message: str = "") -> None:
         """How much of this step is done, 0 to 1."""
@@ -112,7 +121,7 @@ class Context:
 
     def reject(self, rows: int, file: str | None = None) -> None:
         """Count rows that were taken out; ``file`` is published beside the version's data."""
-        self.rejected.append(Rejected(rows, file))
+        self.rejected.append(Rejected(rows, file, self.step))
 
     def record(self, name: str, value: Any) -> None:
         """Keep a fitted parameter (JSON-able) with the version: means, categories, bin edges."""

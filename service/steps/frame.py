@@ -64,6 +64,10 @@ class Frame(Protocol):
         """
         ...
 
+    def beside(self, parts: Sequence[Path]) -> Frame:
+        """Another frame of the same engine: the rows of stored Parquet files, in order."""
+        ...
+
     def query(self, sql: str) -> Frame:
         """The result of a SELECT over this frame as the table ``input``, as ``selection.parse`` has written it."""
         ...

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+TAPE = "tape.json"
 
 
 @dataclass(frozen=True)

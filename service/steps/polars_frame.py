@@ -165,6 +165,9 @@ class PolarsFrame:
             made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
         return self._next(self._lf.with_columns(made), dear=True)
 
+    def beside(self, parts: Sequence[Path]) -> PolarsFrame:
+        return type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, dear=False)
+
     def query(self, sql: str) -> PolarsFrame:
         return self._next(selection.run(self._lf, sql), dear=True)
 

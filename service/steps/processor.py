@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 
 from service.kit.errors import Problem
+from service.steps.collector import Upstream
 from service.steps.context import Context
 from service.steps.frame import Frame
 
@@ -21,6 +22,10 @@ class Processor(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
+    repeatable: ClassVar[bool] = False
+    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there."""
+    observes: ClassVar[bool] = False
+    """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
     predictable: ClassVar[bool] = False
     """Whether ``apply`` over no rows (``Context.dry``) refuses exactly what it would refuse whatever the rows are.
 
@@ -31,6 +36,14 @@ class Processor(
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to ``config``."""
         return ()
+
+    def upstreams(self) -> Iterable[Upstream]:
+        """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
+        return ()
+
+    def again(self) -> Self:
+        """The processor for rows that went through it, or through an earlier form of it, already."""
+        return self
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         """The plan after this step. Touches the data only through ``frame``.

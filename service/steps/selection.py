@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 
 import polars as pl
 import sqlglot
@@ -29,6 +30,7 @@ _REMEMBERED = 64
 _WINDOWS = {"row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "stddev", "variance"}
 FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
 """The functions that a query may call."""
+_WHOLE = ("with_", "with", "joins", "group", "having", "distinct", "limit", "offset", "qualify", "windows", "laterals")
 _KEYWORDS = """
     and or not in is when then else case like ilike between from distinct both select where having on using by as over
     join exists all any union except intersect with limit offset filter decimal numeric varchar char end
@@ -105,6 +107,38 @@ def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:
     """The lazy result of a query that ``parse`` has written."""
     with pl.SQLContext({TABLE: lf}, eager=False) as context:
         return context.execute(query)
+
+
+@dataclass(frozen=True)
+class Local:
+    """A query over one row at a time: its text without its order, the same with one more column, and the order."""
+
+    text: str
+    marked: str
+    ordered: bool
+
+
+def local(query: str, mark: str) -> Local | None:
+    """A query that ``parse`` has written, if it looks at one row at a time; ``mark`` is the column more.
+
+    None for everything else: groups, windows, joins, distinct rows, a number of rows.
+    """
+    tree = sqlglot.parse_one(query, dialect="duckdb")
+    if not isinstance(tree, exp.Select) or any(tree.args.get(part) for part in _WHOLE):
+        return None
+    inside = [n for n in tree.walk() if n is not tree]
+    if any(isinstance(n, exp.AggFunc | exp.Window | exp.Query) for n in inside):
+        return None
+    if any(isinstance(n, exp.Func) and n.sql_name().lower() in _WINDOWS for n in inside):
+        return None
+    if not any(e.find(exp.Column, exp.Star) for e in tree.expressions):
+        return None  # nothing but constants is one row, however many there are
+    ordered = tree.args.get("order") is not None
+    tree.set("order", None)
+    text = tree.sql(dialect="duckdb", identify=True)
+    if not any(e.find(exp.Star) for e in tree.expressions):
+        tree.select(exp.column(mark, quoted=True), copy=False)
+    return Local(text, tree.sql(dialect="duckdb", identify=True), ordered)
 
 
 def _check_tokens(text: str) -> None:

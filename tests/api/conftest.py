@@ -97,7 +97,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
         history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=Supervisor(pipelines, history, clock), engine=Engine(), errands=Errands(),
-        source_of=lambda v: v.run_id,
+        source_of=lambda v: v.run_id, quarantine_of=lambda v: f"refused by {v.run_id}",
         sandbox="landlock 7", workers_alive=alive,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ class Supervisor:
     holding: bool = False
     going: dict[str, Run] = field(default_factory=dict)
     purged: list[str] = field(default_factory=list)
+    replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
     async def execute(self, name: str, requested_by: str | None) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
@@ -52,6 +53,14 @@ class Supervisor:
             bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
             profiles=[{"row_count": 10}],
         ))  # fmt: skip
+        return run
+
+    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        found = await asyncio.to_thread(self.history.version, record.id, name, version)
+        self.replayed.append((name, requested_by, found.version))
+        run = msgspec.structs.replace(await self.execute(name, requested_by), replay_of=found.version)
+        await asyncio.to_thread(self.history.update_run, run)
         return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:

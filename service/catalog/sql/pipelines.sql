@@ -5,7 +5,15 @@ WHERE p.name = $name AND p.deleted IS NULL
 -- name: current
 SELECT id, name, revision, table_name FROM pipelines WHERE name = $name AND deleted IS NULL
 -- name: taken
-SELECT name FROM pipelines WHERE lower(table_name) = lower($table_name) AND deleted IS NULL AND name <> $name
+SELECT name, lower(table_name) = lower($table_name) AS same FROM pipelines
+WHERE deleted IS NULL AND name <> $name AND (
+    lower(table_name) = lower($table_name)
+    OR lower($table_name) || '__quarantine' IN (lower(table_name), name)
+    OR $name || '__quarantine' IN (lower(table_name), name)
+    OR lower(table_name) || '__quarantine' IN (lower($table_name), $name)
+    OR name || '__quarantine' IN (lower($table_name), $name)
+)
+ORDER BY same DESC
 -- name: insert
 INSERT INTO pipelines (id, name, table_name, revision, created, created_by)
 VALUES ($id, $name, $table_name, 1, $created, $created_by)

@@ -38,5 +38,9 @@ SELECT id, value FROM (
     QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
 )
 WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
+-- name: replay_of
+SELECT version FROM versions
+WHERE pipeline_id = $pipeline_id AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
+ORDER BY version DESC LIMIT 1
 -- name: committed
 SELECT count(*) AS total FROM versions WHERE run_id = $run_id

@@ -18,6 +18,8 @@ from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.run import Run
 from service.model.version import Column, Version
+from service.steps import quarantine
+from service.steps.storage import File
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -143,6 +145,60 @@ def test_missing_native_tables_are_found(pipelines: Pipelines, history: History)
     assert [v.version for _, v in history.without_native()] == [1]
     publish(history, record.id, 2)
     assert history.without_native() == []
+
+
+def test_what_a_version_refused_is_a_table_too(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("my-orders", "orders", {}, None)
+    refused = [File("quarantine-processors-0.parquet", 10, 3, "")]
+    publish(history, record.id, 1, quarantine=refused, quarantine_columns=[Column("_step", "String")])
+    assert [(t.name, t.rows, t.quarantine) for t in history.tables()] == [
+        ("orders", 10, False), ("orders__quarantine", 3, True),
+    ]  # fmt: skip
+    publish(history, record.id, 2)
+    assert [t.name for t in history.tables()] == ["orders"]
+    for name, version, rows, columns in (
+        ("orders__quarantine", 2, 0, len(quarantine.LAYOUT)),
+        ("ORDERS__Quarantine@1", 1, 3, 1),
+        ("my-orders__quarantine@2", 2, 0, len(quarantine.LAYOUT)),
+    ):
+        found = history.table(name)
+        assert found is not None
+        assert (found.name, found.version.version, found.rows, len(found.columns)) == (name, version, rows, columns)
+    for name in ("other__quarantine", "orders__quarantine@3", "orders@1__quarantine", "__quarantine"):
+        assert history.table(name) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("orders", "orders"), ("orders__quarantine", "orders__quarantine")),
+        (("orders__quarantine", "other"), ("orders", "orders")),
+        (("sales", "Orders"), ("orders__quarantine", "x")),
+        (("my-orders", "x"), ("my-orders__quarantine", "y")),
+        (("a", "orders__QUARANTINE"), ("b", "orders")),
+    ],
+)
+def test_the_table_of_a_quarantine_is_nobody_else_s(
+    first: tuple[str, str], second: tuple[str, str], pipelines: Pipelines
+) -> None:
+    pipelines.create(*first, {}, None)
+    with pytest.raises(errors.Conflict, match="__quarantine") as caught:
+        pipelines.create(*second, {}, None)
+    assert caught.value.error_code == "TABLE_NAME_TAKEN"
+    pipelines.create("third", "third", {}, None)
+    with pytest.raises(errors.Conflict, match="'third'"):
+        pipelines.update(
+            "third", f"{first[1]}__quarantine" if "quarantine" not in first[1].lower() else "orders", {}, None
+        )
+
+
+def test_the_newest_replay_of_a_version(pipelines: Pipelines, history: History) -> None:
+    record = pipelines.create("orders", "orders", {}, None)
+    publish(history, record.id, 1)
+    assert history.replay_of(record.id, 1) is None
+    publish(history, record.id, 2, replay_of=1)
+    publish(history, record.id, 3, replay_of=1)
+    assert (history.replay_of(record.id, 1), history.replay_of(record.id, 2)) == (3, None)
 
 
 def test_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store) -> None:

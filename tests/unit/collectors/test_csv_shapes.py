@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.collectors import exact
+from service.collectors import exact, rejects
 from service.collectors.survey import Dialect, survey
 from service.kit import errors
+from service.steps import quarantine
 from tests.unit.collectors.test_csv import FILE, read
 
 STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
@@ -89,16 +90,32 @@ def test_malformed_rows_are_left_out_and_counted(
 
 def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     body = b'a,b\n1,x\n2\n3,"y"z\n\xff,"q",\n4,w\n'
-    rows, ctx = read(tmp_path, body, on_malformed="quarantine")
-    assert rows["a"].to_list() == [1, 4]
+    rows, ctx = read(
+        tmp_path, {"1.csv": body, "2.csv": b"b,c\nx,\n\ny\n"}, file_path="*.csv", on_malformed="quarantine"
+    )
+    assert rows["a"].to_list() == [1, 4, None]
     (rejected,) = ctx.rejected
-    assert (rejected.rows, rejected.file) == (3, "quarantine-collectors-0-1.parquet")
-    kept = pl.read_parquet(ctx.folder / str(rejected.file))
-    assert kept["_line"].to_list() == [3, 4, 5]
-    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",']
-    assert kept["_rules"][0].to_list() == ["malformed: 1 field where 2 are expected"]
-    assert kept["_file"].unique().to_list() == [FILE]
+    assert (rejected.rows, rejected.file) == (4, "quarantine-collectors-0.parquet")
+    path = ctx.folder / str(rejected.file)
+    kept = pl.read_parquet(path)
+    assert kept.columns == list(quarantine.LAYOUT)
+    assert kept["_line"].to_list() == [3, 4, 5, 4]
+    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",', "y"]
+    assert kept["_rules"][0].to_list() == [
+        {"rule": "malformed", "column": None, "value": None, "message": "1 field where 2 are expected"}
+    ]
+    assert kept["_file"].to_list() == ["1.csv", "1.csv", "1.csv", "2.csv"]
+    assert set(kept["_step"]) == {ctx.step}
     assert "are kept in quarantine" in ctx.warnings[0]["message"]
+    shape = rejects.shape_of(path)
+    assert shape.columns == {"1.csv": ["a", "b"], "2.csv": ["b", "c"]}
+    assert shape.types == {"a": "int64", "b": "string", "c": "string"}
+
+
+def test_more_malformed_rows_than_are_written_at_once(tmp_path: Path) -> None:
+    _, ctx = read(tmp_path, b"a,b\n1,x\n" + b"2\n" * 2_500, on_malformed="quarantine")
+    kept = pl.read_parquet(ctx.folder / str(ctx.rejected[0].file))
+    assert kept["_line"].to_list() == list(range(3, 2_503))
 
 
 def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from service.kit import errors
+from service.processors import validator
+from service.steps import quarantine
 from service.steps.context import Context, Rejected
 from service.steps.polars_frame import PolarsFrame
 from tests.unit.processors.table import NAN, apply, decode, invalid, refused
@@ -101,42 +103,124 @@ def test_a_warning_takes_no_row_out() -> None:
     assert (done.warned, done.ctx.rejected) == (["rule_broken"], [])
 
 
-def test_quarantine_keeps_rows_with_rules_and_origin(tmp_path: Path) -> None:
+def test_quarantine_keeps_rows_with_reasons_and_origin(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1, -1, None, 4], "_rules": ["x"] * 4})
     settings = {
         "rules": [
             {"column": "a", "check": "not_null"},
             {"column": "a", "check": "in_range", "min": 0},
-            {"expression": "a <> 4"},
+            {"expression": "a <> 4 AND a >= 0"},
         ],
         "on_fail": "quarantine",
     }
-    ctx = Context("processors[2]", tmp_path)
+    ctx = Context("processors[2]", tmp_path, source="orders")
     made = decode("validator", settings).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
+    ctx.step = "processors[3]"
     made = decode("validator", {**settings, "rules": [{"column": "a", "check": "in_set", "values": [7]}]}).apply(
         made, ctx
     )
     assert isinstance(made, PolarsFrame)
     assert made.lazy.collect().rows() == []
-    assert ctx.rejected == [Rejected(3, "quarantine.parquet"), Rejected(1, "quarantine-2.parquet")]
-    kept = pl.read_parquet(tmp_path / "quarantine.parquet")
-    assert kept.columns == ["a", "_rules", "__rules", "_row", "_step"]
-    assert kept.rows() == [
-        (-1, "x", ["a_in_range"], 2, "processors[2]"),
-        (None, "x", ["a_not_null"], 3, "processors[2]"),
-        (4, "x", ["expression_3"], 4, "processors[2]"),
+    assert ctx.rejected == [
+        Rejected(3, "quarantine-processors-2.parquet", "processors[2]"),
+        Rejected(1, "quarantine-processors-3.parquet", "processors[3]"),
     ]
-    assert pl.read_parquet(tmp_path / "quarantine-2.parquet")["_row"].to_list() == [1]
+    kept = pl.read_parquet(tmp_path / "quarantine-processors-2.parquet")
+    assert kept.columns == [*quarantine.LAYOUT, "a", "__rules"]
+    assert kept["_rules"].to_list() == [
+        [{"rule": "a_in_range", "column": "a", "value": "-1", "message": "is less than 0"},
+         {"rule": "expression_3", "column": None, "value": None, "message": "does not hold: a <> 4 AND a >= 0"}],
+        [{"rule": "a_not_null", "column": "a", "value": None, "message": "is missing"}],
+        [{"rule": "expression_3", "column": None, "value": None, "message": "does not hold: a <> 4 AND a >= 0"}],
+    ]  # fmt: skip
+    assert kept.select("_step", "_source", "_file", "_line", "_row", "_text", "a", "__rules").rows() == [
+        ("processors[2]", "orders", None, None, 2, None, -1, "x"),
+        ("processors[2]", "orders", None, None, 3, None, None, "x"),
+        ("processors[2]", "orders", None, None, 4, None, 4, "x"),
+    ]
+    assert pl.read_parquet(tmp_path / "quarantine-processors-3.parquet")["_row"].to_list() == [1]
     assert ctx.warnings[0]["message"].startswith(
         "3 of 4 rows were taken out: 'a_not_null' in 1 row; 'a_in_range' in 1 row"
     )
+
+
+def test_many_rows_go_into_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validator, "_MOST_IN_A_FILE", 10)
+    frame = pl.LazyFrame({"a": [-1] * 15 + [1] * 20 + [-1] * 10})
+    ctx = Context("processors[0]", tmp_path)
+    settings = {"rules": [{"column": "a", "check": "in_range", "min": 0}], "on_fail": "quarantine"}
+    decode("validator", settings).apply(PolarsFrame(frame, tmp_path), ctx)
+    assert [(r.rows, r.file) for r in ctx.rejected] == [
+        (15, "quarantine-processors-0.parquet"), (10, "quarantine-processors-0-3.parquet"),
+    ]  # fmt: skip
+    kept = [pl.read_parquet(tmp_path / str(r.file))["_row"].to_list() for r in ctx.rejected]
+    assert kept == [list(range(1, 16)), list(range(36, 46))]
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "shown", "message"),
+    [
+        ({"columns": ["a", "b"], "check": "unique"}, [1, 1], "1, 2", "occurs more than once"),
+        ({"column": "a", "check": "in_set", "values": list(range(7))}, [9], "9", "is none of 0, 1, 2, 3, 4 and 2 more"),
+        ({"column": "a", "check": "in_range", "min": 1, "max": 2}, [3], "3", "is less than 1 or more than 2"),
+        ({"column": "a", "check": "regex", "pattern": "^x"}, ["y"], "y", "does not match ^x"),
+        ({"column": "a", "check": "type", "type": "int8"}, [D(2024, 2, 29)], "2024-02-29", "is no int8"),
+        ({"column": "a", "check": "type", "type": "string"}, [[1, None]], "[1,null]", "is no string"),
+        ({"column": "a", "check": "unique"}, [b"\xff"] * 2, "/w==", "occurs more than once"),
+    ],
+)
+def test_a_row_in_quarantine_says_what_is_wrong_with_it(
+    rule: dict[str, Any], values: list[Any], shown: str, message: str, tmp_path: Path
+) -> None:
+    frame = pl.LazyFrame({"a": values, "b": [2] * len(values)})
+    ctx = Context("processors[0]", tmp_path)
+    decode("validator", {"rules": [rule], "on_fail": "quarantine"}).apply(PolarsFrame(frame, tmp_path), ctx)
+    kept = pl.read_parquet(tmp_path / "quarantine-processors-0.parquet")
+    reason, *others = kept["_rules"][0].to_list()
+    assert others == []
+    assert (reason["value"], reason["message"]) == (shown, message)
+
+
+def test_malformed_rows_and_earlier_steps_count_towards_the_share(tmp_path: Path) -> None:
+    def share(most: float, **more: Any) -> Context:
+        ctx = Context("processors[1]", tmp_path, source_rows=95, **more)
+        ctx.rejected += [Rejected(5, None, "collectors[0]"), Rejected(3, None, "processors[0]")]
+        settings = {"rules": [{"column": "a", "check": "not_null"}], "on_fail": "drop", "max_rejected_share": most}
+        frame = PolarsFrame(pl.LazyFrame({"a": [None, None, *range(90)]}), tmp_path)
+        decode("validator", settings).apply(frame, ctx)
+        return ctx
+
+    assert share(0.1).rejected[-1] == Rejected(2, None, "processors[1]")
+    assert share(0.0, replay=True).rejected[-1].rows == 2
+    with pytest.raises(errors.Permanent) as caught:
+        share(0.09)
+    assert caught.value.message == (
+        "10 of 100 rows are rejected, more than a share of 0.09: 5 malformed, 3 by earlier steps, 2 here"
+    )
+    assert caught.value.details["field"] == "config.max_rejected_share"
+
+
+def test_too_many_malformed_rows_are_too_many_where_no_rule_is_broken(tmp_path: Path) -> None:
+    ctx = Context("processors[0]", tmp_path)
+    ctx.rejected.append(Rejected(1, None, "collectors[0]"))
+    settings = {"rules": [{"column": "a", "check": "not_null"}], "on_fail": "drop", "max_rejected_share": 0.4}
+    with pytest.raises(errors.Permanent, match="1 of 2 rows are rejected"):
+        decode("validator", settings).apply(PolarsFrame(pl.LazyFrame({"a": [1]}), tmp_path), ctx)
+
+
+def test_rules_about_the_whole_are_left_out_of_a_replay(tmp_path: Path) -> None:
+    ctx = Context("processors[0]", tmp_path, replay=True)
+    decode("validator", {"rules": [{"row_count": {"min": 5}}]}).apply(
+        PolarsFrame(pl.LazyFrame({"a": [1]}), tmp_path), ctx
+    )
+    assert ctx.warnings == []
 
 
 def test_a_row_is_rejected_once_and_too_many_end_the_run() -> None:
     data = {"a": [-1, -1, 5, 5]}
     rules = [{"column": "a", "check": "in_range", "min": 0}, {"expression": "a > 0"}]
     done = apply("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.5)
-    assert done.ctx.rejected == [Rejected(2)]
+    assert done.ctx.rejected == [Rejected(2, None, "processors[0]")]
     field, said = refused("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.49)
     assert field == "rules[0]"
     assert said.startswith("2 of 4 rows are rejected, more than a share of 0.49: 2 rules are broken")
@@ -224,7 +308,9 @@ def test_a_rule_that_does_not_fit_names_its_place(rule: dict[str, Any], field: s
         ({"rules": [{"column": "a", "check": "unique", "expression": "a"}]}, "rules[0]", "not check and expression"),
         ({"rules": [{"check": "unique"}]}, "rules[0].column", "is required"),
         ({"rules": [{"column": "a", "check": "uniqe"}]}, "rules[0].check", "did you mean 'unique'?"),
-        ({"rules": [{"column": "a", "check": "foreign_key"}]}, "rules[0].check", "foreign_key"),
+        ({"rules": [{"column": "a", "check": "foreign_key", "to": "id"}]}, "rules[0].pipeline", "is required"),
+        ({"rules": [{"column": "a", "check": "foreign_key", "pipeline": "p"}]}, "rules[0].to", "is required"),
+        ({"rules": [{"column": "a", "check": "unique", "to": "id"}]}, "rules[0].to", "is not for unique"),
         ({"rules": [{"column": "a", "check": "in_set"}]}, "rules[0].values", "is required"),
         ({"rules": [{"column": "a", "check": "in_set", "values": []}]}, "rules[0].values", "an empty list"),
         ({"rules": [{"column": "a", "check": "in_range"}]}, "rules[0].min", "min or max is required"),

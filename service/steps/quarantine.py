@@ -1,0 +1,117 @@
+"""Quarantine: rows that a step refused, in the one layout that people, SQL and a replay read.
+
+Each step that refuses rows writes a Parquet file beside the version (``file_of``). A row has the columns of
+``LAYOUT`` first, then its own as they stood when the step refused it:
+
+=========  ============================================================================================
+_rules     why: a list of {rule, column, value, message}, one for each rule that the row broke
+_step      the step that refused it, such as ``processors[1]``
+_source    the collector that it came from, where that is known (one collector, or a malformed row)
+_file      the file that it came from (malformed rows)
+_line      its line in that file, from 1 (malformed rows)
+_row       its place in the data that came to the step, from 1 (not for malformed rows)
+_text      how it was written (malformed rows, which have no columns of their own)
+=========  ============================================================================================
+
+A column of the data that has one of these names has one more underscore in there, and loses it in a replay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+BROKEN = pl.Struct({"rule": pl.String, "column": pl.String, "value": pl.String, "message": pl.String})
+LAYOUT = {
+    "_rules": pl.List(BROKEN),
+    "_step": pl.String(),
+    "_source": pl.String(),
+    "_file": pl.String(),
+    "_line": pl.Int64(),
+    "_row": pl.Int64(),
+    "_text": pl.String(),
+}
+MALFORMED = "malformed"
+"""The rule that rows break of which no row could be made."""
+_RESERVED = re.compile(r"_+(rules|step|source|file|line|row|text)", re.IGNORECASE)
+_SHOWN_TEXT = 200
+
+
+def file_of(step: str, part: int = 0) -> str:
+    """The name of the file (of the one numbered ``part``, from 0) that keeps what ``step`` refused."""
+    plain = "".join(c if c.isalnum() else "-" for c in step).strip("-")
+    return f"quarantine-{plain}{f'-{part + 1}' if part else ''}.parquet"
+
+
+def kept_name(name: str) -> str:
+    """What a column of the data is called in quarantine."""
+    return f"_{name}" if _RESERVED.fullmatch(name) else name
+
+
+def own_name(name: str) -> str:
+    """What a column in quarantine, none of ``LAYOUT``, was called in the data."""
+    return name[1:] if _RESERVED.fullmatch(name) else name
+
+
+def broken(rule: str, column: str | None, value: pl.Expr, message: str) -> pl.Expr:
+    """One entry of ``_rules``; ``value`` is text (``shown``)."""
+    return pl.struct(
+        pl.lit(rule).alias("rule"),
+        pl.lit(column, dtype=pl.String).alias("column"),
+        value.cast(pl.String).alias("value"),
+        pl.lit(message).alias("message"),
+    )
+
+
+def shown(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column's values as text for a person, cut after a few words; null stays null."""
+    value = pl.col(column)
+    if dtype.is_nested():
+        text = pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+        text = pl.when(value.is_not_null()).then(text)
+    elif isinstance(dtype, pl.Binary):
+        text = value.bin.encode("base64")
+    elif isinstance(dtype, pl.Duration):
+        text = value.dt.to_string("iso")
+    else:
+        text = value.cast(pl.String)
+    return text.str.slice(0, _SHOWN_TEXT).alias(column)
+
+
+def arranged(lf: pl.LazyFrame, own: list[str], made: dict[str, pl.Expr]) -> pl.LazyFrame:
+    """``lf`` in the layout: the columns of ``LAYOUT`` that ``made`` has (the others null), then ``own``."""
+    nothing = pl.lit(None)
+    leading = [made.get(name, nothing).cast(dtype).alias(name) for name, dtype in LAYOUT.items()]
+    return lf.select(*leading, *(pl.col(name).alias(kept_name(name)) for name in own))
+
+
+def own_columns(names: list[str]) -> dict[str, str]:
+    """The columns of the data among ``names`` of a quarantine file: name in there to name in the data."""
+    return {name: own_name(name) for name in names if name not in LAYOUT}
+
+
+def counted(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """How often each rule was broken in quarantine files: ``step``, ``rule``, ``column`` and ``rows``."""
+    if not paths:
+        return []
+    reasons = pl.concat([pl.scan_parquet(p, glob=False).select("_step", "_rules") for p in paths]).explode("_rules")
+    by = {"step": pl.col("_step"), "rule": _part("rule"), "column": _part("column")}
+    counts = reasons.select(**by).group_by(list(by)).agg(pl.len().alias("rows"))
+    return counts.collect(engine="streaming").sort(list(by)).to_dicts()
+
+
+def _part(name: str) -> pl.Expr:
+    return pl.col("_rules").struct.field(name)
+
+
+def united(schemas: Sequence[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
+    """The columns of several quarantine files as one table: where their types differ, text."""
+    found: dict[str, pl.DataType] = {}
+    for schema in schemas:
+        for name, dtype in schema.items():
+            found[name] = dtype if found.get(name, dtype) == dtype else pl.String()
+    return found
