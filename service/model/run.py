@@ -17,12 +17,16 @@ ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "inter
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step of a run did. ``duration`` is in seconds; row counts are null where nobody counted."""
+    """What one step of a run did. ``duration`` is in seconds; row counts are null where nobody counted.
+
+    ``staged`` is how often the step had the data written to a fast file, so that its source is not read again.
+    """
 
     step: str
     duration: float
     rows_in: int | None = None
     rows_out: int | None = None
+    staged: int = 0
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):

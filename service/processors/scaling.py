@@ -99,5 +99,6 @@ def scaled(column: str, setting: Normalize, constants: dict[str, Any]) -> pl.Exp
         result = pl.when(value > -1).then(value).otherwise(None).log1p()
     else:
         center = constants.get("mean", constants.get("median", constants.get("min")))
-        result = (value - center if center is not None else value) / constants["scale"]
+        # a column is divided by a literal by its reciprocal, one value truly: a row alone would differ in the last bit
+        result = (value - center if center is not None else value) * (1.0 / constants["scale"])
     return result.alias(setting.into or column)

@@ -23,7 +23,7 @@ from service.runs.probing import Probing
 from service.runs.stage import Stage
 from service.steps import foreign
 
-Errand = ProfilePage | Application | Preview | Planning | Validation | Probing
+Errand = ProfilePage | Preview | Planning | Validation | Probing | Application
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 

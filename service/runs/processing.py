@@ -7,14 +7,16 @@ they can do the same again to other rows (``runs.application``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+
+import msgspec
 
 from service.model.pipeline import Pipeline
 from service.runs.stage import Stage
-from service.steps import tape
 from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
 from service.steps.processor import Processor
 from service.steps.recorded_frame import RecordedFrame, bare
+from service.steps.tape import Recorder, Recording
 
 Each = Callable[[int, Frame], Frame]
 """Told of every processor (its place, the frame after it); its answer goes on."""
@@ -22,7 +24,7 @@ Each = Callable[[int, Frame], Frame]
 
 def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
     """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
-    stage.tape = tape.started(datetime.now(UTC), frame.schema)
+    stage.tape = Recording(frame.schema)
     for index in range(len(pipeline.processors)):
         frame = applied(pipeline, index, frame, stage, each=each)
     return frame
@@ -46,16 +48,20 @@ def applied(
     ctx.source = pipeline.label(0) if len(pipeline.collectors) == 1 else None
     ctx.now = lambda: stage.tape.now
     tag = str(type(processor).__struct_config__.tag)
-    recorder = tape.Recorder()
-    given, splits = RecordedFrame(frame, recorder), len(ctx.splits)
+    # a replay answers steps as they were answered before; only those that look at its own rows are asked anew
+    recorder = stage.tape.recorder(ctx.step) if processor.observes or not replay else Recorder()
+    given, splits, staged = RecordedFrame(frame, recorder), len(ctx.splits), _staged(frame)
     with stage.timed(ctx.step):
         made = processor.apply(given, ctx)
         if ctx.fitted:
             stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+        recorder.looked = made is given and len(ctx.splits) == splits
         frame = each(index, bare(made))
-    looked = made is given and len(ctx.splits) == splits
-    if processor.observes or not replay:  # a replay answers the other steps as they were answered before
-        stage.tape.steps[ctx.step] = tape.Played(looked=True) if looked else recorder.played
+    stage.steps[-1] = msgspec.structs.replace(stage.steps[-1], staged=max(_staged(frame) - staged, 0))
     ctx.progress(1.0)
     stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame
+
+
+def _staged(frame: Frame) -> int:
+    return frame.staged if isinstance(frame, PolarsFrame) else 0

@@ -28,7 +28,7 @@ from service.steps.context import Rejected
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.polars_frame import PolarsFrame
-from service.steps.tape import Player, Tape
+from service.steps.tape import Player, Recording, Tape
 
 _ROWS = Metric("", "rows")
 _CANNOT = "NOT_REPLAYED"
@@ -93,7 +93,7 @@ def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[
     blocked: list[errors.Permanent] = []
     tried = came = 0
     stage.enter("processing", "replay")
-    stage.tape = _taped(order, pipeline, stage)
+    stage.tape = Recording(pl.Schema(), _taped(order, pipeline))
     for file in map(Path, order.files):
         step, rows = _step_and_rows(file)
         tried += rows
@@ -149,10 +149,10 @@ def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path,
     return frame, _count(frame)
 
 
-def _taped(order: messages.Replay, pipeline: Pipeline, stage: Stage) -> Tape:
+def _taped(order: messages.Replay, pipeline: Pipeline) -> Tape | None:
     """What the steps of the newest version were answered, for those that are as they were, where they stand now."""
     if order.tape is None:
-        return stage.tape
+        return None
     kept = tape.decode(Path(order.tape).read_bytes())
     steps = {}
     for index, document in enumerate(pipeline.document.get("processors", [])):
@@ -193,7 +193,7 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
             continue
         if index < refused_at:
             processor = processor.again()
-        played = stage.tape.steps.get(f"processors[{index}]")
+        played = stage.tape.played(f"processors[{index}]")
         player = Player(f"processors[{index}]", played) if played is not None else None
         given = frame.looked_at(asked=processor.observes, player=player)
         made = processing.applied(pipeline, index, given, stage, processor=processor, replay=True)

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +19,11 @@ import polars as pl
 from service.kit import errors
 from service.model.run import Phase, Step
 from service.runs.messages import Allowance, Progress
-from service.steps import foreign, secrets, tape
+from service.steps import foreign, secrets
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
 from service.steps.governor import Governors
+from service.steps.tape import Recording
 
 # The share of the whole that each phase ends at, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
@@ -63,7 +63,7 @@ class Stage:
         self.splits: list[Split] = []
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
-        self.tape = tape.started(datetime.now(UTC), pl.Schema())
+        self.tape = Recording(pl.Schema())
         self._governors = Governors(None if allowance.pace is None else Path(allowance.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
@@ -131,7 +131,7 @@ class Stage:
     def body(self, error: errors.PenstockError) -> errors.Body:
         """The error as the caller may hear it: the step named, the path whole, no secret in it."""
         body = error.as_body()
-        details = _pathed({"step": self.step, **body.details})
+        details = _pathed({**({"step": self.step} if self.step else {}), **body.details})
         return self.hidden(msgspec.structs.replace(body, details=details))
 
     def hidden(self, value: _Value) -> _Value:
@@ -166,7 +166,7 @@ class Stage:
 def _pathed(details: dict[str, Any]) -> dict[str, Any]:
     """``field`` made absolute: steps name it relative to themselves."""
     field, step = details.get("field"), str(details.get("step", ""))
-    if isinstance(field, str) and field and step and not field.startswith((step, "combine")):
+    if isinstance(field, str) and field and step and not field.startswith((step, "combine", "records[")):
         return {**details, "field": f"{step}.{field}" if not field.startswith("[") else f"{step}{field}"}
     return details
 

@@ -53,7 +53,7 @@ def quarantined(stage: Stage) -> Quarantine:
 def keep_tape(stage: Stage) -> File:
     """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
     path = stage.folder / layout.TAPE
-    path.write_bytes(tape.encode(stage.tape))
+    path.write_bytes(tape.encode(stage.tape.kept()))
     layout.flush(path)
     path.chmod(0o444)
     return parquet.describe(path, 0)

@@ -214,6 +214,8 @@ def _decimal(precision: int, scale: int) -> Read:
             if type(value) not in (int, float, str):
                 raise InvalidOperation
             number = Decimal(str(value))
+            if not number.is_finite():
+                raise InvalidOperation
             fitting = number.quantize(unit, context=_EXACT)
         except InvalidOperation:
             raise Wrong(f"expected a number, best as text, got {_shown(value)}") from None

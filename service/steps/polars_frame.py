@@ -65,6 +65,12 @@ class PolarsFrame:
         self._stages: tuple[_Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
+        self._staged = [0]
+
+    @property
+    def staged(self) -> int:
+        """How often this frame, what it came from and what came of that was staged."""
+        return self._staged[0]
 
     @property
     def lazy(self) -> pl.LazyFrame:
@@ -80,6 +86,7 @@ class PolarsFrame:
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         width = max([self._row_bytes, *(o._row_bytes for o in others)])
         frame = type(self)(lf, self._folder, dear=dear, row_bytes=width)
+        frame._staged = self._staged
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
@@ -116,6 +123,7 @@ class PolarsFrame:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         schema = self.schema
         stage = _Stage(path)
+        self._staged[0] += 1
         with self._executing():
             self._lf.sink_parquet(
                 path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows

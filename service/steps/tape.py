@@ -9,7 +9,7 @@ given (it only looked) is kept as such, without its answers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -43,11 +43,6 @@ class Tape(msgspec.Struct):
     format: int = 1
 
 
-def started(now: datetime, schema: pl.Schema) -> Tape:
-    """An empty tape, for data of this schema."""
-    return Tape(now, lossless.plain_schema(schema))
-
-
 def encode(tape: Tape) -> bytes:
     return msgspec.json.encode(tape)
 
@@ -61,14 +56,48 @@ def decode(data: bytes) -> Tape:
 
 
 class Recorder:
-    """Writes down one step."""
+    """Writes down one step. ``looked``: it left the frame as it was."""
 
     def __init__(self) -> None:
-        self.played = Played()
+        self.looked = False
+        self._calls: list[Values] = []
 
     def note(self, answers: Values) -> None:
         """The answers of one call."""
-        self.played.calls.append([Answer(metric, lossless.plain(value)) for metric, value in answers.items()])
+        self._calls.append(answers)
+
+    def played(self) -> Played:
+        """The step as it is kept."""
+        if self.looked:
+            return Played(looked=True)
+        return Played([[Answer(m, lossless.plain(v)) for m, v in answers.items()] for answers in self._calls])
+
+
+class Recording:
+    """A tape while it is made, over data of ``schema``. ``now`` is the time that the steps are told.
+
+    ``before`` is a tape that is gone on with: its schema and time stay, and its steps until they are recorded anew.
+    """
+
+    def __init__(self, schema: pl.Schema, before: Tape | None = None) -> None:
+        self.now = datetime.now(UTC) if before is None else before.now
+        self._schema = schema
+        self._before = before
+        self._recorders: dict[str, Recorder] = {}
+
+    def recorder(self, step: str) -> Recorder:
+        """Whom the step's frames tell of their answers."""
+        return self._recorders.setdefault(step, Recorder())
+
+    def kept(self) -> Tape:
+        """The tape as it is kept."""
+        steps = {step: recorder.played() for step, recorder in self._recorders.items()}
+        before = self._before or Tape(self.now, lossless.plain_schema(self._schema))
+        return msgspec.structs.replace(before, steps={**before.steps, **steps})
+
+    def played(self, step: str) -> Played | None:
+        """What the step was answered on the tape that is gone on with, if it is there."""
+        return self._before.steps.get(step) if self._before is not None else None
 
 
 class Player:

@@ -16,8 +16,8 @@ from tests.acceptance.test_serve import PASSWORD, Served, serving
 from tests.unit.steps import site
 from tests.unit.steps.site import Hit, Reply
 
-PAGES = 12
-JITTER = 0.05  # between leaving the one process and arriving at the other
+PAGES = 16
+LATE = 0.5  # how long a request may take from leaving one process to arriving at another, on a busy machine
 
 
 class Watched:
@@ -116,19 +116,19 @@ def test_the_distance_holds_over_all_runs(served: Served) -> None:
     moments = [moment for moment, _ in watched.seen]
     # One that comes late on a busy machine shortens the gap to the next, but not to those after it. Two that did not
     # know of each other would be through in half the time.
-    assert all(after - before > 0.6 for before, after in zip(moments, moments[8:], strict=False))
-    assert watched.seen[-1][0] - watched.seen[0][0] > 0.9 * (2 * PAGES - 1) / 8
+    assert all(after - before > 1 - LATE for before, after in zip(moments, moments[8:], strict=False))
+    assert moments[-1] - moments[0] > (2 * PAGES - 1) / 8 - LATE
 
 
 def test_what_a_host_answers_one_run_holds_for_the_other(served: Served) -> None:
     with host() as (watched, address):
-        watched.hold = 0.03
+        watched.hold = 0.15
         runs = together(served, told=api(address, "told", "?429=1"), other=api(address, "other"))
     assert [run["rows_stored"] for run in runs.values()] == [PAGES, PAGES]
     assert watched.throttled is not None
-    late = [t - watched.throttled for t, _ in watched.seen if t > watched.throttled + watched.hold + JITTER]
-    assert min(late) > 2 - JITTER
-    assert {name for t, name in watched.seen if t > watched.throttled + 2 - JITTER} == {"told", "other"}
+    later = [(t - watched.throttled, name) for t, name in watched.seen if t > watched.throttled + watched.hold + LATE]
+    assert min(later)[0] >= 2
+    assert {name for _, name in later} == {"told", "other"}
 
 
 @pytest.mark.parametrize(("limits", "most"), [((3, 3), 3), ((1, 1), 1), ((None, None), 2)])
@@ -136,7 +136,7 @@ def test_so_many_requests_are_on_their_way_over_all_runs(
     limits: tuple[int | None, int | None], most: int, served: Served
 ) -> None:
     with host() as (watched, address):
-        watched.hold = 0.05
+        watched.hold = 0.12
         given = [{} if n is None else {"concurrency": n} for n in limits]
         together(served, one=api(address, "one", **given[0]), two=api(address, "two", **given[1]))
     assert watched.overlapped("one", "two")
@@ -152,5 +152,5 @@ def test_a_crawl_delay_holds_for_whoever_asks(served: Served) -> None:
     crawled = [i for i, (_, name) in enumerate(watched.seen) if name.startswith("web")]
     assert len(crawled) == 6
     between = watched.gaps()[crawled[0] - 1 : crawled[-1]]
-    assert min(between) > 0.25
-    assert sum(between) > 0.9 * 0.5 * len(between)
+    assert sum(gap < 0.25 for gap in between) <= 2
+    assert sum(between) > 0.5 * len(between) - LATE

@@ -15,6 +15,7 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
+from service.steps.storage import File
 
 
 @dataclass
@@ -51,7 +52,8 @@ class Supervisor:
         self.history.publish(record.id, run, Version(
             pipeline=name, version=number, run_id=run.run_id, revision=record.revision, table=record.table, rows=10,
             bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
-            profiles=[{"row_count": 10}],
+            profiles=[{"row_count": 10}], fitted={"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
+            tape=File("tape.json", 10, 0, "") if number > 1 else None,
         ))  # fmt: skip
         return run
 

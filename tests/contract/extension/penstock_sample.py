@@ -11,6 +11,7 @@ import polars as pl
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
+from service.steps.metric import Metric
 from service.steps.polars_frame import PolarsFrame
 from service.steps.processor import Processor
 from service.steps.storage import Dataset, File, Storage, Written
@@ -35,6 +36,19 @@ class Doubled(Processor, frozen=True, kw_only=True, tag="doubled"):
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
         return frame.rows(lambda lf: lf.with_columns(pl.col(self.column) * 2))
+
+
+class Share(Processor, frozen=True, kw_only=True, tag="share"):
+    """A column as a share of its sum, which is learnt from the data."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "share", "config": {"column": "n"}}
+    column: Annotated[str, msgspec.Meta(description="Which.")]
+
+    def apply(self, frame: Frame, ctx: Context) -> Frame:
+        total = Metric(self.column, "sum")
+        whole = frame.measure([total])[total] or 1
+        ctx.record("share", {self.column: {"of": whole}})
+        return frame.rows(lambda lf: lf.with_columns((pl.col(self.column) * (1 / whole)).alias("share")))
 
 
 class Listing(Storage, frozen=True, kw_only=True, tag="listing"):

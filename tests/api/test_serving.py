@@ -1,0 +1,102 @@
+"""What was fitted, and a version applied to records: what is asked of the child, and what is refused before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from service.api.services import Services
+from service.kit import errors
+from service.runs.application import Application
+from tests.api.conftest import a_pipeline, bearer
+from tests.api.doubles import Errands
+
+Client = TestClient[Litestar]
+P = "/api/v1/pipeline/orders"
+
+
+@pytest.fixture
+def orders(client: Client) -> Client:
+    """Version 1 is of before versions could be applied; revision 2 has made none yet."""
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    client.post(f"{P}/execute")
+    client.post(f"{P}/execute")
+    client.put(f"{P}/config", json=a_pipeline(description="another"))
+    return client
+
+
+@pytest.fixture
+def errands(services: Services) -> Errands:
+    assert isinstance(services.errands, Errands)
+    services.errands.content = b'{"version":2,"data":[]}'
+    return services.errands
+
+
+def test_what_was_fitted(orders: Client) -> None:
+    assert orders.get(f"{P}/versions/2/fitted").json() == {
+        "pipeline": "orders", "version": 2, "revision": 1,
+        "fitted": {"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
+    }  # fmt: skip
+    assert orders.get(f"{P}/versions/9/fitted").json()["error"]["code"] == "VERSION_NOT_FOUND"
+    assert orders.get(f"{P}/versions/x/fitted").json()["error"]["code"] == "VERSION_NOT_FOUND"
+
+
+def test_records_go_to_a_child_as_they_came(orders: Client, errands: Errands, services: Services) -> None:
+    orders.headers.update(bearer(services, "viewer"))
+    answer = orders.post(
+        f"{P}/apply", content=b'{"records": [ {"a": 1.50} ]}', headers={"content-type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()) == (200, {"version": 2, "data": []})
+    (asked,) = errands.asked
+    assert isinstance(asked, Application)
+    assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
+    assert asked.document == a_pipeline()  # of the version's revision, not the newest
+    assert asked.tape.endswith("/orders/v000002/tape.json")
+    (readable,) = errands.given[-1]["stored"].values()
+    assert readable.parts == (asked.tape,)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ({"recods": []}, 400, "VALIDATION_ERROR", "recods"),
+        ({"records": [], "version": "2"}, 400, "VALIDATION_ERROR", "version"),
+        ({"records": [], "version": 0}, 400, "VALIDATION_ERROR", "version"),
+        ({"records": [], "version": 9}, 404, "VERSION_NOT_FOUND", "version"),
+        ({"records": [], "version": 1}, 404, "NO_DATA", "version"),
+        ([], 400, "VALIDATION_ERROR", None),
+    ],
+)
+def test_what_is_refused(orders: Client, errands: Errands, body: Any, status: int, code: str, field: str) -> None:
+    answer = orders.post(f"{P}/apply", json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["details"].get("field")) == (status, code, field)
+    assert errands.asked == []
+
+
+def test_what_the_child_refuses(orders: Client, errands: Errands) -> None:
+    errands.failure = errors.Invalid("records[3].price: is missing", field="records[3].price")
+    answer = orders.post(f"{P}/apply", json={"records": [{}]})
+    assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "records[3].price")
+
+
+def test_bodies_that_are_no_json(orders: Client, errands: Errands) -> None:
+    for text in (b'{"records": [nope]}', b"", b'{"records": ' + b"[" * 100_000):
+        answer = orders.post(f"{P}/apply", content=text[:19_000], headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_JSON")
+    answer = orders.post(f"{P}/apply", content=b"{}", headers={"content-type": "text/plain"})
+    assert answer.status_code == 415
+    large = msgspec.json.encode({"records": [{"a": "x" * 30_000}]})
+    answer = orders.post(f"{P}/apply", content=large, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert errands.asked == []
+
+
+def test_nothing_was_stored_yet(client: Client) -> None:
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    assert client.post(f"{P}/apply", json={"records": []}).json()["error"]["code"] == "NO_DATA"
+    assert client.post("/api/v1/pipeline/other/apply", json={"records": []}).status_code == 404

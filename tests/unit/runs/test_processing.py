@@ -1,0 +1,52 @@
+"""Processing: one pass over the source where the plan allows; else it is staged once, and the steps say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.model import pipeline as pipelines
+from service.runs import processing
+from service.steps.frame import Frame
+from service.steps.polars_frame import PolarsFrame
+from tests.contract.test_registry import REGISTRY
+from tests.unit.runs.walking import cleaner, stage_in, transformer
+
+CAST = cleaner(cast={"price": "float64"}, filter="quantity > 0", fill_na={"city": "?"})
+MEDIAN = cleaner(fill_na={"price": {"strategy": "median"}})
+LOOK = {"type": "analyzer", "config": {}}
+SCALE = transformer(normalize={"price": "standard"}, encode={"city": "onehot"})
+KEYS = cleaner(drop_duplicates=["city"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "staged"),
+    [
+        ([CAST], [0]),
+        ([CAST, transformer(derive={"total": "price * quantity"}), KEYS], [0, 0, 0]),
+        ([CAST, MEDIAN], [0, 1]),
+        ([CAST, MEDIAN, LOOK, SCALE], [0, 1, 0, 0]),
+        ([SCALE], [1]),
+        ([LOOK, KEYS, SCALE], [1, 0, 1]),  # what comes of a whole-frame step is made once, too
+    ],
+)
+def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], staged: list[int]) -> None:
+    source = tmp_path / "orders.csv"
+    source.write_text("price,city,quantity\n1.5,x,1\n2.5,y,2\n,x,3\n")
+    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
+    stage = stage_in(str(tmp_path))
+
+    def gone(_: int, frame: Frame) -> Frame:
+        """Once it was staged the source is not there any more: whoever came back for it would fail."""
+        if isinstance(frame, PolarsFrame) and frame.staged:
+            source.unlink(missing_ok=True)
+        return frame
+
+    frame = processing.process(
+        pipelines.decode(document, REGISTRY), PolarsFrame(pl.scan_csv(source), tmp_path), stage, gone
+    )
+    assert [(s.step, s.staged) for s in stage.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
+    assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
