@@ -7,8 +7,8 @@ from litestar import Response, post
 from service.api import bodies, examples, queries
 from service.api.describing import JSON, Answer, Sent, route
 from service.api.services import Asked, Given
-from service.collectors.probing import Finding, Probe
 from service.kit import errors
+from service.probing.probe import Finding, Probe
 from service.runs.probing import Probing
 
 SECONDS = 30.0

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from service.collectors.probing import Probe, probe
-from service.collectors.sources import STEP
 from service.model import pipeline as pipelines
+from service.probing.probe import Probe, probe
+from service.probing.sources import STEP
 from service.runs.plugins import registry
 from service.runs.stage import Stage
 from service.steps.collector import Collector

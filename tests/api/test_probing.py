@@ -11,8 +11,8 @@ from litestar.testing import TestClient
 
 from service.api import examples
 from service.api.services import Services
-from service.collectors.probing import Finding
 from service.kit import errors
+from service.probing.probe import Finding
 from tests.api.conftest import bearer
 from tests.api.doubles import Errands
 

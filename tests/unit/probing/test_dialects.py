@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.collectors import dialects
-from tests.unit.collectors.probes import collected, looked, refused
+from service.probing import dialects
+from tests.unit.probing.probes import collected, looked, refused
 
 NAMES = ["id", "place", "price", "day", "note"]
 ROWS = [[str(i), f"Köln {i}", f"{i}.5", f"2026-01-{i:02d}", 'a "b", c; d' if i % 3 else ""] for i in range(1, 29)]

@@ -16,13 +16,14 @@ from typing import Annotated, Any
 import msgspec
 import polars as pl
 
-from service.collectors import endpoints, headers, inputs, sources, traits
+from service.collectors import headers, inputs
 from service.collectors.authentication import Auth, ClientCredentials
-from service.collectors.sources import STEP
-from service.collectors.structures import Structure, Table
-from service.collectors.traits import Column, Cursor, Key
 from service.kit import errors
 from service.kit.errors import Problem
+from service.probing import endpoints, sources, traits
+from service.probing.sources import STEP
+from service.probing.structures import Structure, Table
+from service.probing.traits import Column, Cursor, Key
 from service.steps import http
 from service.steps.collector import Collector
 from service.steps.context import Context

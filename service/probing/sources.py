@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 import pyarrow.lib as pa
 
-from service.collectors import clues, dialects, plain
+from service.collectors import plain
 from service.collectors.pagination import Kind
-from service.collectors.structures import Structure, Table
-from service.collectors.trials import Verdict
 from service.kit import errors
+from service.probing import clues, dialects
+from service.probing.structures import Structure, Table
+from service.probing.trials import Verdict
 from service.steps.context import Context
 from service.steps.records import Document, Unusable
 

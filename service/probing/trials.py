@@ -16,13 +16,14 @@ from typing import Any
 
 import msgspec
 
-from service.collectors import clues, pagination
-from service.collectors.clues import Clue
+from service.collectors import pagination
 from service.collectors.completeness import Evidence
 from service.collectors.formats import Body
 from service.collectors.pages import Page, Pages
 from service.collectors.pagination import Kind, Next, Offset
 from service.kit import errors
+from service.probing import clues
+from service.probing.clues import Clue
 from service.steps.context import Context
 from service.steps.http import Answer
 

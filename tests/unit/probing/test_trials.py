@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service.collectors import trials
-from service.collectors.probing import Finding
-from tests.unit.collectors.probes import collected, looked, refused
+from service.probing import trials
+from service.probing.probe import Finding
+from tests.unit.probing.probes import collected, looked, refused
 from tests.unit.steps.site import Hit, Reply, serving
 
 ROWS: list[dict[str, Any]] = [
@@ -255,7 +255,7 @@ def test_records_beside_other_arrays(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_too_large_and_one_that_is_empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("service.collectors.endpoints.MAX_BYTES", 100)
+    monkeypatch.setattr("service.probing.endpoints.MAX_BYTES", 100)
     with serving(page) as site:
         assert "100 bytes" in refused(tmp_path / "large", url=site.address + "/x").message
     with serving(lambda hit: Reply.json([])) as site:

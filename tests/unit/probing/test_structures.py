@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from service.collectors import structures
 from service.collectors.markup import Page
-from service.collectors.probing import Finding
-from tests.unit.collectors.probes import SECRETS, collected, looked, refused
+from service.probing import structures
+from service.probing.probe import Finding
+from tests.unit.probing.probes import SECRETS, collected, looked, refused
 from tests.unit.steps.site import Hit, Reply, Site, serving
 
 BOOK = """<li class="col-xs-6"><article class="product" data-sku="s{i}"><div class="image"><a href="/b/{i}">

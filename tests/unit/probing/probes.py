@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 import pytest
 
-from service.collectors.probing import Finding, Probe, probe
 from service.kit import errors
+from service.probing.probe import Finding, Probe, probe
 from service.runs.probing import decoded
 from service.steps.context import Context, Network
 from service.steps.files import Files

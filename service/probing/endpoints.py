@@ -12,15 +12,16 @@ from urllib.parse import parse_qsl, urldefrag, urlsplit, urlunsplit
 
 import msgspec
 
-from service.collectors import clues, dialects, formats, markup, robots, sources, structures, tables
+from service.collectors import formats, markup, robots, tables
 from service.collectors.authentication import ApiKey, Auth, Bearer, Session
 from service.collectors.formats import Body
 from service.collectors.markup import Field, Page
 from service.collectors.pagination import Next
-from service.collectors.sources import STEP, Source, wrong
-from service.collectors.trials import Trials, Verdict
 from service.collectors.web import MAX_PAGE_BYTES
 from service.kit import errors
+from service.probing import clues, dialects, sources, structures
+from service.probing.sources import STEP, Source, wrong
+from service.probing.trials import Trials, Verdict
 from service.steps.context import Context
 from service.steps.http import Answer, Client, Request, Tally
 from service.steps.records import Document, Unusable

@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 import pytest
 
-from service.collectors import traits
-from service.collectors.probing import Probe
+from service.probing import traits
+from service.probing.probe import Probe
 
 DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 

@@ -1,0 +1,1 @@
+"""Probing: a look at one source, and the collector that would read it."""
