@@ -34,9 +34,12 @@ class ConfigQuery(queries.Nothing, frozen=True, kw_only=True):
 
 
 class ExecuteQuery(queries.Nothing, frozen=True, kw_only=True):
-    """How long to wait."""
+    """How long to wait, and what to begin with."""
 
     wait: Annotated[float, about("Seconds to wait for the end of the run.", ge=0, le=300)] = 10.0
+    full_refresh: Annotated[
+        bool, about("Fetch everything again: collectors with `incremental` forget cursors and earlier records.")
+    ] = False
 
 
 class DeleteQuery(queries.Nothing, frozen=True, kw_only=True):
@@ -209,10 +212,10 @@ async def delete_pipeline(request: Asked, services: Given, name: FromPath[str]) 
     ),
 )
 async def execute(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
-    wait = queries.read(request, ExecuteQuery).wait
+    query = queries.read(request, ExecuteQuery)
     await bodies.nothing(request, services.settings.max_body_bytes)
-    run = await services.supervisor.execute(checked(name), request.user.username)
-    return await started(services, run, wait)
+    run = await services.supervisor.execute(checked(name), request.user.username, afresh=query.full_refresh)
+    return await started(services, run, query.wait)
 
 
 async def started(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:

@@ -60,6 +60,7 @@ def serve(**chosen: Any) -> None:
 @options.data_dir()
 @options.several("--file-root", "file_roots", "A directory collectors may read, beside FILE's own and this one.")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
+@click.option("--full-refresh", is_flag=True, help="Fetch everything again: incremental collectors forget the past.")
 @options.as_json
 def run(file: Path, **chosen: Any) -> None:
     """Run the pipeline in FILE (YAML or JSON) here, without a server, and keep its result."""

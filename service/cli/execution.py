@@ -45,6 +45,7 @@ def run_file(
     data_dir: str | None,
     file_roots: tuple[str, ...] | None,
     allowed_private_hosts: tuple[str, ...] | None,
+    full_refresh: bool,
     as_json: bool,
 ) -> None:
     """Run a pipeline file and show what came of it. Raises ``failure.Ended`` where the run did not complete."""
@@ -55,7 +56,7 @@ def run_file(
 
     async def work(house: House) -> Run:
         pipeline = pipelines.decode(document, house.registry)
-        return await execute(house, pipeline, show=not as_json)
+        return await execute(house, pipeline, show=not as_json, afresh=full_refresh)
 
     ended = home.at_home(chosen, work)
     if as_json:
@@ -70,10 +71,10 @@ def run_file(
         raise failure.Ended(1)
 
 
-async def execute(house: House, pipeline: Pipeline, *, show: bool) -> Run:
+async def execute(house: House, pipeline: Pipeline, *, show: bool, afresh: bool = False) -> Run:
     """Save the pipeline (a new revision where it changed), run it, wait until all its storages are there."""
     _save(house, pipeline)
-    run = await house.supervisor.execute(pipeline.name, "cli")
+    run = await house.supervisor.execute(pipeline.name, "cli", afresh=afresh)
     with screen.bar(screen.ERR) as bar:
         task = bar.add_task("starting", total=100, visible=show)
         async for event in house.supervisor.events(run.run_id, 0):

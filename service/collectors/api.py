@@ -1,40 +1,54 @@
 """Records from a JSON API, page after page.
 
 Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
-batches of a few megabytes into Parquet parts (``steps.records``, ``steps.spool``), so memory does not grow with
-the number of pages. Which page comes next, and whether all came, is the business of ``pages``.
+batches of a few megabytes into Parquet parts (``batches``, ``steps.spool``), so memory does not grow with
+the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
+parent at a time of ``children``; what came in earlier runs of ``accumulation``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from service.collectors import columns, completeness, formats, headers, pagination
-from service.collectors.authentication import ApiKey, Auth, ClientCredentials, Given, Session
+from service.collectors import (
+    asking,
+    children,
+    columns,
+    completeness,
+    formats,
+    headers,
+    incremental,
+    inference,
+    pagination,
+)
+from service.collectors.accumulation import Accumulation
+from service.collectors.asking import Asking
+from service.collectors.authentication import ApiKey, Auth, ClientCredentials, Session
+from service.collectors.batches import Batches
+from service.collectors.children import ForEach, Listing
+from service.collectors.clients import Clients
 from service.collectors.completeness import Completeness, Evidence
-from service.collectors.csv import CsvCollector
 from service.collectors.formats import Body
-from service.collectors.pages import Pages
-from service.collectors.pagination import Kind, Next, Short
+from service.collectors.incremental import Incremental, PrimaryKey
+from service.collectors.pages import Page, Pages
+from service.collectors.pagination import Kind, Short
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import http, records
-from service.steps.collector import Collector, Declared
+from service.steps import http
+from service.steps.collector import Collector, Declared, Parent
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer, Client, Request, Tally
+from service.steps.http import Answer
 from service.steps.polars_frame import PolarsFrame
 from service.steps.records import Unusable
 from service.steps.retry import Retry
 from service.steps.spool import Spool
 
-BATCH_BYTES = 4 * 1024 * 1024
 _ACCEPT = {
     "json": "application/json, */*;q=0.5",
     "ndjson": "application/x-ndjson, application/jsonl, */*;q=0.5",
@@ -57,7 +71,14 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         "schema": {"id": "int64", "created_at": "datetime[UTC]"},
     }
 
-    endpoint: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="URL, http or https.")]
+    endpoint: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=4096,
+            description="URL, http or https; with for_each also relative to the parent's.",
+        ),
+    ]
     method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the endpoint is asked.")] = "GET"
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the endpoint's own origin only.")] = {}
     params: Annotated[
@@ -66,6 +87,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     body: Annotated[
         dict[str, Any] | list[Any] | None, msgspec.Meta(description="JSON body of a POST; pages stay in the query.")
     ] = None
+    compress_body: Annotated[bool, msgspec.Meta(description="Send the body with Content-Encoding: gzip.")] = False
     auth: Annotated[
         Auth | None,
         msgspec.Meta(description="bearer, basic, api_key (in a header or the query) or oauth2_client_credentials."),
@@ -79,11 +101,22 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     pagination: Annotated[
         Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
     ] = "none"
+    for_each: Annotated[
+        ForEach | None, msgspec.Meta(description="One list of records for each row of another collector.")
+    ] = None
+    incremental: Annotated[
+        Incremental | None,
+        msgspec.Meta(
+            description="Ask only for what is new since the newest version; a version has the records of all runs."
+        ),
+    ] = None
+    primary_key: PrimaryKey = None
     concurrency: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
         msgspec.Meta(
-            description="Pages fetched at once, where their addresses are known ahead (page, offset); meanwhile all "
-            "runs together have no more requests to the host on their way. By default 1 (8 of all runs together)."
+            description="Pages fetched at once, where their addresses are known ahead (page, offset), or parents with "
+            "for_each; meanwhile all runs together have no more requests to the host on their way. By default 1 (8 of "
+            "all runs together)."
         ),
     ] = None
     requests_per_second: Annotated[
@@ -108,12 +141,22 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
-        if "${" not in self.endpoint:
+        if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
             wrong = http.fault(self.endpoint)
             if wrong is not None:
                 yield Problem("endpoint", wrong)
+        if self.for_each is not None:
+            yield from self.for_each.problems(self.endpoint, self.params)
+        if self.incremental is not None:
+            yield from self.incremental.problems(self.params)
+        elif self.primary_key is not None:
+            yield Problem(
+                "primary_key", "tells records of several runs apart, with incremental; within one, use drop_duplicates"
+            )
         if self.body is not None and self.method == "GET":
             yield Problem("body", "a GET has no body; set method to POST, or use params")
+        if self.compress_body and self.body is None:
+            yield Problem("compress_body", "there is no body")
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ApiKey) and self.auth.location == "header":
             yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
@@ -129,18 +172,36 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 yield Problem(
                     "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
                 )
-        if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None:
+        if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None and self.for_each is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
         yield from columns.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
-        return columns.declared(self.columns, self.schema)
+        return columns.declared(self.kept, self.schema)
+
+    def parent(self) -> Parent | None:
+        given = self.for_each
+        if given is None:
+            return None
+        return Parent(given.collector, given.columns, "for_each.collector", given.keep_parents)
+
+    def address(self) -> str | None:
+        return self.endpoint
+
+    @property
+    def kept(self) -> list[str] | None:
+        """All columns that are kept, those of the parent among them."""
+        if self.columns is None or self.for_each is None:
+            return self.columns
+        return [*self.columns, *(n for n in self.for_each.taken.values() if n not in self.columns)]
 
     def outlook(self, ctx: Context) -> dict[str, Any]:
         kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
+        above = {} if self.for_each is None else {"for_each": self.for_each.collector}
+        since = {} if self.incremental is None else {"incremental": self.incremental.param}
         return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
-                "auth": auth, "concurrency": self.concurrency or 1}  # fmt: skip
+                "auth": auth, "concurrency": self.concurrency or 1, **above, **since}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
@@ -150,83 +211,87 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         return await _Collecting(self, ctx).collect()
 
 
+_DEPENDS = (
+    "endpoint", "method", "params", "body", "records_path", "response_format", "flatten", "for_each", "incremental",
+    "primary_key",
+)  # fmt: skip
+"""The settings that say which records there are, and what they look like."""
+
+
 class _Collecting:
     """One collection going on."""
 
     def __init__(self, settings: ApiCollector, ctx: Context) -> None:
         self._settings, self._ctx = settings, ctx
         self._kind = pagination.of(settings.pagination)
-        self._endpoint = ctx.fill(settings.endpoint)
-        self._spool = Spool(ctx.folder)
-        self._mixed: dict[str, str] = {}
-        self._files: list[Path] = []
-        self._batch: list[tuple[int, bytes]] = []
-        self._bytes = 0
         self._path = settings.records_path
         self._found = settings.records_path is not None
-        self._evidence = Evidence()
-        self._clients: asyncio.Queue[Client] = asyncio.Queue()
-        self._session = Session(settings.auth, ctx, self._borrowed)
+        self._pages = self._rows = 0
+        self._sum = completeness.Sum(ctx, settings.completeness)
+        self._memory: Accumulation | None = None
+        if settings.incremental is not None:
+            asked = {name: getattr(settings, name) for name in _DEPENDS}
+            key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
+            self._memory = Accumulation(settings.incremental, key, asked, ctx)
 
     async def collect(self) -> Frame:
-        settings, ctx, evidence = self._settings, self._ctx, self._evidence
-        tally = Tally()
-        interval = 1 / settings.requests_per_second if settings.requests_per_second else 0.0
-        async with AsyncExitStack() as stack:
-            concurrency = settings.concurrency or 1
-            for _ in range(concurrency):
-                client = Client(
-                    ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="endpoint",
-                    interval=interval, at_once=settings.concurrency, tally=tally,
-                )  # fmt: skip
-                self._clients.put_nowait(await stack.enter_async_context(client))
-            pages = Pages(self._kind, ctx, evidence, self._fetch, self._read, concurrency)
-            async with aclosing(pages.all()) as every:
-                async for page in every:
-                    await self._keep(page.number, page.body)
-        await self._flush()
-        evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
-        completeness.settle(evidence, ctx, settings.completeness, "completeness")
-        ctx.progress(1.0, f"{evidence.rows} records")
-        if settings.response_format == "csv":
-            return await asyncio.to_thread(self._csv)
-        if evidence.rows and not self._spool.schema:
-            raise self._permanent(f"the {evidence.rows} records have no fields at all")
-        columns.warn_of_conflicts(self._spool, self._mixed, settings.schema, ctx)
-        lf = columns.typed(self._spool.scan(), settings.schema, ctx)
-        lf = columns.select(lf, settings.columns, ctx)
-        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
-
-    async def _borrowed(self, request: Request) -> Answer:
-        client = await self._clients.get()
-        try:
-            return await client.fetch(request)
-        finally:
-            self._clients.put_nowait(client)
-
-    async def _fetch(self, step: Next) -> Answer:
-        given = await self._session.given()
-        try:
-            return await self._borrowed(self._request(step, given))
-        except errors.Permanent as error:
-            if error.details.get("status") != 401 or not await self._session.refused(given):
-                raise
-        return await self._borrowed(self._request(step, await self._session.given()))
-
-    def _request(self, step: Next, given: Given) -> Request:
-        settings, ctx = self._settings, self._ctx
-        params = () if step.url is not None else (*_pairs(ctx.fill_all(settings.params)), *step.params.items())
-        content = msgspec.json.encode(ctx.fill_all(settings.body)) if settings.body is not None else None
-        return Request(
-            url=step.url or self._endpoint,
-            method=settings.method,
-            accept=_ACCEPT[settings.response_format],
-            params=params,
-            headers={**ctx.fill_all(settings.headers), **given.headers},
-            auth_params=given.params,
-            content=content,
-            home=self._endpoint,
+        settings, ctx, memory = self._settings, self._ctx, self._memory
+        listings, added = await asyncio.to_thread(
+            children.listings, settings.for_each, settings.endpoint, settings.params, ctx
         )
+        spool = memory.spool() if memory is not None else Spool(ctx.folder)
+        batches = Batches(
+            spool, ctx, csv=settings.response_format == "csv", flatten=settings.flatten, added=added,
+            traced=memory is not None,
+        )  # fmt: skip
+        clients = Clients(
+            ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,
+            interval=1 / settings.requests_per_second if settings.requests_per_second else 0.0, field="endpoint",
+        )  # fmt: skip
+        async with clients:
+            walk = self._walk(Asking(
+                clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[settings.response_format],
+                _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
+            ))  # fmt: skip
+            at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
+            async with aclosing(children.in_order(listings, at_once, walk)) as every:
+                async for listing, page in every:
+                    await batches.keep(listing, page.number, page.body)
+                    self._notice(listing, page, len(listings))
+                    if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
+                        break
+        await batches.flush()
+        clients.count(self._sum.evidence)
+        self._sum.settle(several=settings.for_each is not None)
+        ctx.progress(1.0, f"{self._sum.evidence.rows} records")
+        if memory is not None:
+            spool = await asyncio.to_thread(memory.settle, spool, self._sum.cut)
+        return self._frame(spool, batches)
+
+    def _walk(self, asked: Asking) -> Callable[[Listing], AsyncGenerator[Page, None]]:
+        settings, memory = self._settings, self._memory
+
+        async def walk(listing: Listing) -> AsyncGenerator[Page, None]:
+            evidence, extra = Evidence(stop_reason="sampled"), list[tuple[str, str]]()
+            if memory is not None and settings.incremental is not None:
+                start = memory.start(listing.key)
+                extra = [(settings.incremental.param, str(start))] if start is not None else []
+            fetch = asked.fetch(listing, extra)
+            ahead = (settings.concurrency or 1) if settings.for_each is None else 1
+            pages = Pages(self._kind, self._ctx, evidence, fetch, self._read, ahead)
+            try:
+                async with aclosing(pages.all()) as every:
+                    async for page in every:
+                        yield page
+            except errors.Permanent as error:
+                missing = not evidence.pages and error.details.get("status") in (404, 410)
+                if not missing or settings.for_each is None or settings.for_each.on_missing == "fail":
+                    raise
+                evidence.stop_reason = "missing"
+            finally:
+                self._sum.add(evidence, listing.key, listing.said)
+
+        return walk
 
     def _read(self, answer: Answer, page: int) -> Body:
         kind = self._settings.response_format
@@ -244,60 +309,33 @@ class _Collecting:
             field = "records_path" if kind == "json" else "response_format"
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 
-    async def _keep(self, page: int, body: Body) -> None:
-        if not body.count:
-            return
-        self._ctx.collected(body.count)
-        self._batch.append((page, body.packed))
-        self._bytes += len(body.packed)
-        rows, total = self._evidence.rows, self._evidence.declared_total
-        share = rows / total if total else 1 - 1 / (2 + page)
-        self._ctx.progress(min(share, 0.99), f"{rows} records from {page + 1} pages")
-        if self._bytes >= BATCH_BYTES:
-            await self._flush()
+    def _notice(self, listing: Listing, page: Page, lists: int) -> None:
+        self._pages, self._rows = self._pages + 1, self._rows + page.body.count
+        self._ctx.collected(page.body.count)
+        if listing.number is not None:
+            share = listing.number / lists
+        else:
+            share = self._rows / page.total if page.total else 1 - 1 / (2 + page.number)
+        self._ctx.progress(min(share, 0.99), f"{self._rows} records from {self._pages} pages")
 
-    async def _flush(self) -> None:
-        if not self._batch:
-            return
-        batch, self._batch, self._bytes = self._batch, [], 0
-        await asyncio.to_thread(self._write, batch)
-
-    def _write(self, batch: list[tuple[int, bytes]]) -> None:
-        if self._settings.response_format == "csv":
-            for page, packed in batch:
-                path = self._ctx.folder / f"page-{page + 1:06d}.csv"
-                path.write_bytes(packed)
-                self._files.append(path)
-            return
-        flatten = self._settings.flatten
-        try:
-            mixed: set[str] = set()
-            where = f"page {batch[0][0] + 1}" if len(batch) == 1 else f"pages {batch[0][0] + 1} to {batch[-1][0] + 1}"
-            joined = b"\n".join(packed for _, packed in batch)
-            self._spool.add(*records.table(joined, flatten=flatten, mixed=mixed), label=where)
-            for name in mixed:
-                self._mixed.setdefault(name, where)
-        except Unusable:
-            for page, packed in batch:  # which page was it?
-                try:
-                    self._spool.add(*records.table(packed, flatten=flatten))
-                except Unusable as error:
-                    raise self._permanent(f"page {page + 1}: {error}") from None
-
-    def _csv(self) -> Frame:
-        """The pages as CSV files: surveyed, typed and united like any others."""
-        if not self._files:
-            lf = columns.typed(self._spool.scan(), self._settings.schema, self._ctx)
-            return PolarsFrame(columns.select(lf, self._settings.columns, self._ctx), self._ctx.folder)
-        given = CsvCollector(file_path="*.csv", schema=self._settings.schema, columns=self._settings.columns)
-        return given.read(self._files, self._ctx)
+    def _frame(self, spool: Spool, batches: Batches) -> Frame:
+        settings, ctx = self._settings, self._ctx
+        present = [name for name in spool.schema if name != children.PARENT]
+        if spool.rows and not present:
+            raise self._permanent(f"the {spool.rows} records have no fields at all")
+        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, ctx)
+        lf = spool.scan().select(present)
+        if settings.response_format == "csv":
+            lf = inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
+        lf = columns.typed(lf, settings.schema, ctx)
+        lf = columns.select(lf, settings.kept, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]
         return errors.Permanent(f"{shown}: {text}", step=self._ctx.step, field=field)
 
 
-def _pairs(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, value in params.items():
-        for item in value if isinstance(value, list) else [value]:
-            yield name, str(item).lower() if isinstance(item, bool) else str(item)
+def _headers(settings: ApiCollector, ctx: Context) -> dict[str, str]:
+    encoding = {"content-encoding": "gzip"} if settings.compress_body else {}
+    return {**ctx.fill_all(settings.headers), **encoding}

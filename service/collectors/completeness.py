@@ -6,13 +6,16 @@ way, or changed while it was read: a warning, or an error where that was asked f
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from service.kit import errors
 from service.steps.context import Context
 
 Completeness = Literal["warn", "strict"]
+
+_CUT = ("max_pages", "repeated_page", "sampled")
 
 
 @dataclass
@@ -28,24 +31,63 @@ class Evidence:
     declared_total: int | None = None
     stop_reason: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
+class Sum:
+    """The evidence of one collection, of all its lists of records together. ``cut`` names those not read to the end."""
 
-def settle(evidence: Evidence, ctx: Context, completeness: Completeness, field: str) -> None:
-    """Keep the evidence, and warn of what it shows. Raises ``errors.Permanent`` for a shortfall where strict."""
-    ctx.evidence |= evidence.as_dict()
-    if evidence.repeated_rows:
-        ctx.warn(
-            "rows_repeated",
-            f"{evidence.repeated_rows} rows came again on the next page: rows moved while they were read; "
-            "an order by a field that never changes, or a cursor, prevents that",
-            rows=evidence.repeated_rows,
-        )  # fmt: skip
-    total, rows = evidence.declared_total, evidence.rows
-    if total is None or total == rows or evidence.stop_reason in ("max_pages", "sampled"):
-        return
-    text = f"the source says it has {total} records and gave {rows} (it ended because: {evidence.stop_reason})"
-    if rows < total and completeness == "strict":
-        raise errors.Permanent(f"{text}; completeness is strict", step=ctx.step, field=field)
-    ctx.warn("total_differs", text, total=total, collected=rows)
+    def __init__(self, ctx: Context, completeness: Completeness) -> None:
+        self._ctx, self._strict = ctx, completeness == "strict"
+        self._reasons: Counter[str] = Counter()
+        self._differing: list[tuple[str, int, int]] = []
+        self._undeclared = 0
+        self.evidence = Evidence()
+        self.cut: set[str] = set()
+
+    def add(self, one: Evidence, key: str = "", said: str = "") -> None:
+        """A list was read. ``said`` names it in messages. Raises ``errors.Permanent`` for a shortfall where strict."""
+        whole = self.evidence
+        whole.pages += one.pages
+        whole.rows += one.rows
+        whole.repeated_rows += one.repeated_rows
+        self._reasons[one.stop_reason] += 1
+        if one.stop_reason in _CUT:
+            self.cut.add(key)
+        if one.declared_total is None:
+            self._undeclared += one.rows
+            return
+        whole.declared_total = (whole.declared_total or 0) + one.declared_total
+        if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled"):
+            return
+        self._differing.append((said, one.declared_total, one.rows))
+        if one.rows < one.declared_total:
+            self.cut.add(key)
+            if self._strict:
+                text = f"{self._text(said, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
+                raise errors.Permanent(text, step=self._ctx.step, field="completeness")
+
+    def settle(self, *, several: bool) -> None:
+        """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""
+        whole, ctx, reasons = self.evidence, self._ctx, self._reasons
+        if whole.declared_total is not None:
+            whole.declared_total += self._undeclared
+        whole.stop_reason = next(iter(reasons)) if len(reasons) == 1 else "several" if reasons else "no_parents"
+        ctx.evidence |= asdict(whole) | ({"stop_reasons": dict(reasons)} if several else {})
+        if whole.repeated_rows:
+            ctx.warn(
+                "rows_repeated",
+                f"{whole.repeated_rows} rows came again on the next page: rows moved while they were read; "
+                "an order by a field that never changes, or a cursor, prevents that",
+                rows=whole.repeated_rows,
+            )  # fmt: skip
+        if reasons["missing"]:
+            ctx.warn("list_missing", f"{reasons['missing']} parents have no list; they are left out")
+        if self._differing:
+            said, total, rows = self._differing[0]
+            more = f" (and so for {len(self._differing) - 1} more)" if len(self._differing) > 1 else ""
+            text = self._text(said, total, rows, whole.stop_reason) + more
+            ctx.warn("total_differs", text, total=whole.declared_total, collected=whole.rows)
+
+    @staticmethod
+    def _text(said: str, total: int, rows: int, reason: str) -> str:
+        of = f" of {said}" if said else ""
+        return f"the source says it has {total} records{of} and gave {rows} (it ended because: {reason})"

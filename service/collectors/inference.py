@@ -9,7 +9,7 @@ and value instead of dropping a zero.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 import polars as pl
 
@@ -42,6 +42,29 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
             read = functools.partial(parsing.tolerantly, dtype=dtype)
             types |= dict.fromkeys(_fitting(sample, others, read), dtype)
     return types
+
+
+def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str]) -> pl.LazyFrame:
+    """``text``, which consists of ``parts``, with the types that all values of its columns fit, but for those known."""
+    types: dict[str, pl.DataType] = {}
+    for part in parts:
+        rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
+        for name, dtype in infer(rows, dates=False, decimal_comma=False).items():
+            if rows[name].null_count() < rows.height:
+                types[name] = _both(types[name], dtype) if name in types else dtype
+    present = text.collect_schema()
+    casts = []
+    for name, dtype in types.items():
+        if name in present and dtype != pl.String:
+            exact = typed(name, dtype, "all of them fit it")
+            casts.append(exact if exact is not None else pl.col(name).cast(dtype))
+    return text.with_columns(casts)
+
+
+def _both(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    if one == other:
+        return one
+    return pl.Float64() if {one, other} == {pl.Int64(), pl.Float64()} else pl.String()
 
 
 def _looks(sample: pl.DataFrame) -> list[pl.DataFrame]:

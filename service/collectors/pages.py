@@ -27,11 +27,12 @@ _NO_SUCH_PAGE = (404, 416)
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its place (from 0), its answer and its records."""
+    """A page: its place (from 0), its answer and its records, and how many there are in all where the source says."""
 
     number: int
     answer: Answer
     body: Body
+    total: int | None = None
 
 
 class Pages:
@@ -79,7 +80,7 @@ class Pages:
                 evidence.rows += body.count
                 self._compare(body)
                 step = self._kind.after(self._seen(number, body, answer))
-                yield Page(number, answer, body)
+                yield Page(number, answer, body, evidence.declared_total)
                 number += 1
                 if self._ctx.wanted_rows is not None and evidence.rows >= self._ctx.wanted_rows:
                     step = End("sampled")

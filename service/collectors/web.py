@@ -8,16 +8,18 @@ the service's: hostile HTML can hang or crash a parser.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 import polars as pl
 
 from service.collectors import headers, markup, tables
+from service.collectors.clients import Clients
 from service.collectors.completeness import Evidence
 from service.collectors.markup import Field, Page, Value, fault
 from service.collectors.robots import Robots
@@ -27,7 +29,7 @@ from service.steps import http
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer, Client, Request, Tally
+from service.steps.http import Answer, Request
 from service.steps.polars_frame import PolarsFrame
 from service.steps.retry import Retry
 from service.steps.spool import Spool
@@ -176,18 +178,15 @@ class _Scraping:
         self._evidence = Evidence(stop_reason="all_pages")
         self._next: str | None = None
         self._linked_on = settings.next_page is None
-        self._clients: asyncio.Queue[Client] = asyncio.Queue()
-        self._robots = Robots(self._borrowed)
+        self._clients = Clients(
+            ctx, limit=settings.concurrency, interval=settings.delay_seconds, timeout_seconds=settings.timeout_seconds,
+            retry=settings.retry, field="url",
+        )  # fmt: skip
+        self._robots = Robots(self._clients.fetch)
 
     async def collect(self) -> Frame:
-        ctx, settings, evidence, tally = self._ctx, self._settings, self._evidence, Tally()
-        async with AsyncExitStack() as stack:
-            for _ in range(settings.concurrency or 1):
-                client = Client(
-                    ctx, timeout_seconds=settings.timeout_seconds, retry=settings.retry, field="url",
-                    interval=settings.delay_seconds, at_once=settings.concurrency, tally=tally,
-                )  # fmt: skip
-                self._clients.put_nowait(await stack.enter_async_context(client))
+        ctx, settings, evidence = self._ctx, self._settings, self._evidence
+        async with self._clients:
             walk = self._linked() if settings.next_page is not None else self._listed()
             async with aclosing(walk) as answers:
                 async for url, answer in answers:
@@ -196,17 +195,10 @@ class _Scraping:
                         evidence.stop_reason = "sampled"
                         break
         self._flush()
-        evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes
-        ctx.evidence |= evidence.as_dict()
+        self._clients.count(evidence)
+        ctx.evidence |= dataclasses.asdict(evidence)
         self._notice()
         return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
-
-    async def _borrowed(self, request: Request) -> Answer:
-        client = await self._clients.get()
-        try:
-            return await client.fetch(request)
-        finally:
-            self._clients.put_nowait(client)
 
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
         interval = 0.0
@@ -220,7 +212,7 @@ class _Scraping:
             interval = await self._robots.delay(url)
         own = self._ctx.fill_all(self._settings.headers)
         accept = "text/html, application/xhtml+xml, */*;q=0.5"
-        return await self._borrowed(
+        return await self._clients.fetch(
             Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home, interval=interval)
         )
 

@@ -9,6 +9,7 @@ import msgspec
 
 from service.kit import errors
 from service.kit.errors import Problem
+from service.model import lineage
 from service.steps import decoding
 from service.steps.collector import Collector
 from service.steps.processor import Processor
@@ -69,10 +70,23 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         named = (getattr(s, "table", None) for s in self.storage)
         return next((t for t in named if isinstance(t, str)), self.default_table)
 
+    @property
+    def data(self) -> list[int]:
+        """The places of the collectors whose rows are data; one that only says what others ask for is none of them."""
+        return lineage.data(self.collectors)
+
+    def parent(self, index: int) -> int | None:
+        """The place of the collector of whose rows this one makes its requests."""
+        return lineage.parent(self.collectors, index)
+
+    def base(self, index: int) -> tuple[str, ...]:
+        """Where those ask that are above it, from the first on, as it is written."""
+        found = [self.collectors[i].address() for i in reversed(lineage.above(self.collectors, index))]
+        return tuple(address for address in found if address is not None)
+
     def label(self, index: int) -> str:
         """The name of a source in reports: its id, or its type and place."""
-        collector = self.collectors[index]
-        return collector.id or f"{type(collector).__struct_config__.tag}_{index}"
+        return lineage.label(self.collectors, index)
 
 
 def decode(document: Any, registry: Registry) -> Pipeline:
@@ -97,7 +111,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     storage = _plugins(document, "storage", registry.storages, problems, nested=False)
     if "collectors" not in document or document["collectors"] == []:
         problems.append(Problem("collectors", "at least one collector is required"))
-    problems.extend(_together(document, collectors, storage))
+    problems.extend(_together(document, collectors, combine, storage))
     if problems:
         raise errors.Invalid.of(problems)
     return Pipeline(
@@ -176,7 +190,9 @@ def _plugin(item: Any, path: str, shelf: Shelf[Any], problems: list[Problem], *,
     return value
 
 
-def _together(document: Mapping[str, Any], collectors: list[Any], storage: list[Any]) -> Iterable[Problem]:
+def _together(
+    document: Mapping[str, Any], collectors: list[Any], combine: Any, storage: list[Any]
+) -> Iterable[Problem]:
     """What only shows when the parts are seen together."""
     given = document.get("collectors", [])
     if "combine" in document and isinstance(given, list) and len(given) < 2:
@@ -185,7 +201,11 @@ def _together(document: Mapping[str, Any], collectors: list[Any], storage: list[
     for index, collector in enumerate(collectors):
         if collector.id is not None and collector.id in seen:
             yield Problem(f"collectors[{index}].id", f"'{collector.id}' is the id of another collector")
-        seen.add(collector.id)
+        seen.add(lineage.label(collectors, index))
+    if isinstance(given, list) and len(collectors) == len(given):
+        yield from lineage.problems(collectors)
+        if len(given) > 1 and len(lineage.data(collectors)) < 2 and isinstance(combine, Join):
+            yield Problem("combine", "joins the rows of several collectors, and only one has data; set keep_parents")
     kinds = [type(s).__struct_config__.tag for s in storage]
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:

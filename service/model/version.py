@@ -45,7 +45,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     ``quarantine`` are Parquet files of rows that were refused, in the layout of ``steps.quarantine``;
     ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
     the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
-    answered, by which they can be applied to other rows; versions of before there was one have none.
+    answered, by which they can be applied to other rows; versions of before there was one have none. ``state`` are the
+    files of what its collectors remember for the next one.
     """
 
     pipeline: str
@@ -65,6 +66,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     fitted: dict[str, Any] = {}
     quarantine: list[File] = []
     tape: File | None = None
+    state: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []
     replay_of: int | None = None

@@ -18,16 +18,23 @@ from service.runs import messages, premises, publication, worker
 from service.runs.live import Live
 from service.runs.messages import Order, Replay
 from service.runs.premises import Premises
+from service.steps import layout
 
 
 class Attempt:
-    """One run in one child. ``carry_out`` until the commit, then ``derive`` the native forms, then ``close``."""
+    """One run in one child. ``carry_out`` until the commit, then ``derive`` the native forms, then ``close``.
 
-    def __init__(self, around: Premises, live: Live, record: Record, replay: Replay | None = None) -> None:
+    ``afresh`` says that collectors are to forget what they remember.
+    """
+
+    def __init__(
+        self, around: Premises, live: Live, record: Record, replay: Replay | None = None, *, afresh: bool = False
+    ) -> None:
         self._around = around
         self._live = live
         self._record = record
         self._replay = replay
+        self._afresh = afresh
         self._pipeline = around.decode(record)
         self._child: Child | None = None
         self._order: Order | None = None
@@ -147,10 +154,14 @@ class Attempt:
         stored = {} if again is not None else around.stored(self._pipeline)
         if self._replay is not None and around.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
+        remembered = None
+        if again is None and not self._afresh:
+            remembered = around.remembered(record)
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else around.history.next_version(record.id),
             created=around.clock.now(), reload=reload, replay=self._replay,
+            remembered=remembered,
             allowance=around.allowance(staging, record.document, stored),
         )  # fmt: skip
 
@@ -160,7 +171,8 @@ class Attempt:
             files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
             return premises.limits(order.allowance, network=False, read=files)
         if order.reload is None:
-            return premises.limits(order.allowance)
+            remembered = (f"{order.remembered.folder}/{layout.STATE}",) if order.remembered is not None else ()
+            return premises.limits(order.allowance, read=remembered)
         return premises.limits(order.allowance, network=False, write=(order.reload.folder,))
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
+from service.kit import errors
 from service.model.pipeline import Pipeline
 from service.model.run import Step
 from service.model.version import Column, Source
@@ -47,26 +48,38 @@ async def collect(pipeline: Pipeline, stage: Stage) -> tuple[Frame, list[Collect
     rehearsed: list[Declared] = []
     known = {i: d for i, d in told.items() if d is not None and d.closed}
     if pipeline.processors and told and len(known) == len(told):
-        found = await _each(pipeline, (i for i in places if i not in told), stage)
+        found = await _each(pipeline, (i for i in places if i not in told), stage, {})
         rehearsed = [known[i] if i in known else Declared(found[i].frame.schema) for i in places]
         await asyncio.to_thread(rehearsal.check, pipeline, rehearsed, stage.allowance)
-    found |= await _each(pipeline, (i for i in places if i not in found), stage)
+    found |= await _each(pipeline, (i for i in places if i not in found), stage, found)
     every = [found[i] for i in places]
     exact = [Declared(c.frame.schema) for c in every]
     if pipeline.processors and rehearsed != exact:
         await asyncio.to_thread(rehearsal.check, pipeline, exact, stage.allowance)
-    if len(every) == 1:
-        return every[0].frame, every
+    if len(pipeline.data) == 1:
+        return every[pipeline.data[0]].frame, every
     with stage.timed("combine"):
         return combining.combined(pipeline, [c.frame for c in every]), every
 
 
-async def _each(pipeline: Pipeline, places: Iterable[int], stage: Stage) -> dict[int, Collected]:
-    wanted = list(places)
-    return dict(zip(wanted, await asyncio.gather(*(one(pipeline, i, stage) for i in wanted)), strict=True))
+async def _each(
+    pipeline: Pipeline, places: Iterable[int], stage: Stage, found: Mapping[int, Collected]
+) -> dict[int, Collected]:
+    """What the collectors at those places bring, side by side, each after its parent."""
+    going: dict[int, asyncio.Task[Collected]] = {}
+
+    async def after_its_parent(index: int) -> Collected:
+        above = pipeline.parent(index)
+        if above is None:
+            return await one(pipeline, index, stage)
+        return await one(pipeline, index, stage, found[above] if above in found else await going[above])
+
+    for index in places:
+        going[index] = asyncio.create_task(after_its_parent(index))
+    return dict(zip(going, await asyncio.gather(*going.values()), strict=True))
 
 
-async def one(pipeline: Pipeline, index: int, stage: Stage) -> Collected:
+async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | None = None) -> Collected:
     """What the collector at that place brings; at most ``stage.wanted_rows`` rows of it."""
     collector = pipeline.collectors[index]
     tag = tag_of(type(collector))
@@ -80,7 +93,14 @@ async def one(pipeline: Pipeline, index: int, stage: Stage) -> Collected:
         rows += more
         stage.collected(more)
 
-    ctx.on_rows = count
+    def brought(all_rows: int) -> None:
+        nonlocal rows
+        rows = all_rows
+
+    ctx.on_rows, ctx.on_brought = count, brought
+    ctx.base, ctx.state = pipeline.base(index), stage.state(pipeline.label(index))
+    if parent is not None:
+        ctx.parents = _parents(pipeline, index, parent)
     ctx.stored = next(iter(stage.stored(ctx.step).values()), None)
     ctx.source = pipeline.label(index)
     ctx.beside = stage.folder
@@ -95,7 +115,21 @@ async def one(pipeline: Pipeline, index: int, stage: Stage) -> Collected:
         if stage.wanted_rows is not None:
             counted = Metric("", "rows")
             rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
+    if index in pipeline.data:
+        stage.source_rows += rows
     stage.steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
     stage.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)
     return Collected(frame, source, scan)
+
+
+def _parents(pipeline: Pipeline, index: int, parent: Collected) -> pl.LazyFrame | None:
+    """The rows that the collector at that place makes its requests of. Raises ``errors.Permanent``."""
+    wanted, names = pipeline.collectors[index].parent(), parent.frame.schema.names()
+    for column, field in (wanted.columns if wanted is not None else {}).items():
+        if column not in names:
+            raise errors.Permanent(
+                f"'{parent.source.id}' has no column '{column}'{errors.did_you_mean(column, names)}",
+                step=f"collectors[{index}]", field=field,
+            )  # fmt: skip
+    return parent.frame.lazy if isinstance(parent.frame, PolarsFrame) else None

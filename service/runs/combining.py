@@ -10,7 +10,11 @@ from service.steps.frame import Frame
 
 
 def combined(pipeline: Pipeline, frames: Sequence[Frame]) -> Frame:
-    """One frame, as the pipeline says. Raises ``errors.Permanent`` where a source lacks a column to join on."""
+    """One frame of those of all collectors, as the pipeline says.
+
+    Raises ``errors.Permanent`` where a source lacks a column to join on.
+    """
+    labels, frames = pipeline.data, [frames[i] for i in pipeline.data]
     combine, first = pipeline.combine, frames[0]
     if len(frames) == 1:
         return first
@@ -21,7 +25,7 @@ def combined(pipeline: Pipeline, frames: Sequence[Frame]) -> Frame:
             if column not in frame.schema.names():
                 hint = errors.did_you_mean(column, frame.schema.names())
                 raise errors.Permanent(
-                    f"the source {pipeline.label(index)} has no column '{column}' to join on{hint}",
+                    f"the source {pipeline.label(labels[index])} has no column '{column}' to join on{hint}",
                     step="combine", field="combine.on",
                 )  # fmt: skip
     for frame in frames[1:]:

@@ -25,6 +25,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     allowance: Allowance
     reload: Reload | None = None
     replay: Replay | None = None
+    remembered: Remembered | None = None
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,13 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     parts: tuple[str, ...]
     rows: int
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """What collectors left with the newest version, which lies in ``folder``: files of ``state/``."""
+
+    folder: str
+    files: list[File]
 
 
 class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +108,18 @@ class Line(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The version lies in staging, flushed and counted. The worker now waits for ``Commit``."""
+    """The version lies in staging, flushed and counted. The worker now waits for ``Commit``.
+
+    ``state`` is what collectors remember; those of its files that ``stays`` names lie with the version before.
+    """
 
     rows: int
     rows_collected: int
     files: list[File]
     quarantine: Quarantine
     tape: File
+    state: list[File]
+    stays: list[str]
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]

@@ -105,6 +105,16 @@ class Premises:
         """Where it is written what the steps of a version were answered."""
         return self._paths(version, [version.tape])[0] if version.tape is not None else None
 
+    def remembered(self, record: Record) -> messages.Remembered | None:
+        """What collectors left with the newest version of a pipeline, if they left anything. Blocks."""
+        if self.history.next_version(record.id) == 1:
+            return None
+        newest = self.history.version(record.id, record.name)
+        if not newest.state:
+            return None
+        folder = self.places.version(newest.pipeline, newest.version)
+        return messages.Remembered(folder=str(folder), files=newest.state)
+
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         folder = self.places.version(version.pipeline, version.version)
         return tuple(str(folder / file.name) for file in files)

@@ -44,8 +44,12 @@ def applied(
     processor = processor or pipeline.processors[index]
     ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
     stage.enter("processing", ctx.step)
-    ctx.upstreams, ctx.source_rows, ctx.replay = stage.stored(ctx.step), stage.rows_collected, replay
-    ctx.source = pipeline.label(0) if len(pipeline.collectors) == 1 else None
+    ctx.upstreams, ctx.source_rows, ctx.replay = (
+        stage.stored(ctx.step),
+        stage.source_rows or stage.rows_collected,
+        replay,
+    )
+    ctx.source = pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None
     ctx.now = lambda: stage.tape.now
     tag = str(type(processor).__struct_config__.tag)
     # a replay answers steps as they were answered before; only those that look at its own rows are asked anew

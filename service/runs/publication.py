@@ -49,6 +49,7 @@ def publish(
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
         replay_of=order.replay.version if order.replay is not None else None, tape=prepared.tape,
+        state=prepared.state,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
@@ -57,6 +58,7 @@ def publish(
         warnings=prepared.warnings, end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
+    _carry(order, prepared)
     Path(order.allowance.folder).replace(folder)
     try:
         layout.flush(folder.parent)
@@ -65,6 +67,23 @@ def publish(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return completed, version
+
+
+def _carry(order: Order, prepared: Prepared) -> None:
+    """What collectors remember and did not change comes along: another name of the same file, where there are such."""
+    staging = Path(order.allowance.folder)
+    for name in prepared.stays:
+        assert order.remembered is not None
+        source, target = Path(order.remembered.folder) / name, staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, target)
+            layout.flush(target)
+    for folder in sorted({above for name in prepared.stays for above in (staging / name).parents if above != staging}):
+        if folder.is_relative_to(staging):
+            layout.flush(folder)
 
 
 def note_loaded(history: History, order: Order, run: Run, version: Version, loaded: Loaded) -> tuple[Run, Version]:

@@ -19,10 +19,11 @@ import polars as pl
 from service.kit import errors
 from service.model.run import Phase, Step
 from service.runs.messages import Allowance, Progress
-from service.steps import foreign, secrets
+from service.steps import foreign, layout, secrets
 from service.steps.context import Context, Network, Rejected, Split, Stored
 from service.steps.files import Files
 from service.steps.governor import Governors
+from service.steps.state import State
 from service.steps.tape import Recording
 
 # The share of the whole that each phase ends at, in percent.
@@ -39,7 +40,8 @@ def _nobody(_: Progress) -> None:
 class Stage:
     """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress.
 
-    ``wanted_rows`` and ``dry`` are what contexts say of them.
+    ``wanted_rows`` and ``dry`` are what contexts say of them. ``remembers`` says that what collectors remember will be
+    kept; ``remembered`` is the folder of the version whose they find.
     """
 
     def __init__(
@@ -56,7 +58,10 @@ class Stage:
         self.loose: list[str] = []
         self.log = log
         self.step = ""
-        self.rows_collected = 0
+        self.rows_collected = self.source_rows = 0
+        self.states: dict[str, State] = {}
+        self.remembered: Path | None = None
+        self.remembers = False
         self.steps: list[Step] = []
         self.warnings: list[dict[str, Any]] = []
         self.rejected: list[Rejected] = []
@@ -99,6 +104,15 @@ class Stage:
             for field, s in self.allowance.stored.items()
             if field.startswith(f"{step}.")
         }
+
+    def state(self, label: str) -> State | None:
+        """What a collector remembers, and may leave to be remembered."""
+        if not self.remembers:
+            return None
+        earlier = self.remembered / layout.STATE / label if self.remembered is not None else None
+        found = State(self.folder / layout.STATE / label, earlier if earlier and earlier.is_dir() else None)
+        self.states[label] = found
+        return found
 
     def collected(self, rows: int) -> None:
         """So many more rows have come."""

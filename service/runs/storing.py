@@ -59,6 +59,27 @@ def keep_tape(stage: Stage) -> File:
     return parquet.describe(path, 0)
 
 
+def keep_state(stage: Stage, order: Order) -> tuple[list[File], list[str]]:
+    """The files of what collectors remember, flushed, and the names of those that stay where they are for now.
+
+    A replay asks no collector: what was remembered stays.
+    """
+    known = {f.name: f for f in order.remembered.files} if order.remembered is not None else {}
+    if order.replay is not None:
+        return list(known.values()), list(known)
+    stays = [f"{layout.STATE}/{label}/{name}" for label, state in stage.states.items() for name in state.stays]
+    files = [known[name] for name in stays]
+    for label, state in stage.states.items():
+        for path in sorted(state.folder.iterdir()) if state.folder.is_dir() else ():
+            layout.flush(path)
+            path.chmod(0o444)
+            described = parquet.describe(path, 0)
+            files.append(msgspec.structs.replace(described, name=f"{layout.STATE}/{label}/{path.name}"))
+        if state.folder.is_dir():
+            layout.flush(state.folder)
+    return files, stays
+
+
 def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
     """Let every storage look at what was written before it is published."""
     for index, storage in enumerate(pipeline.storage):
@@ -70,14 +91,16 @@ def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
 def write_manifest(order: Order, prepared: Prepared) -> None:
     """Write what a reader without the catalog needs to know of the version, and flush the folder."""
     folder = Path(order.allowance.folder)
+    kept = {f.name.split("/")[0] for f in (*prepared.files, *prepared.quarantine.files, prepared.tape, *prepared.state)}
     for left in folder.iterdir():
-        if left.name not in {f.name for f in (*prepared.files, *prepared.quarantine.files, prepared.tape)}:
+        if left.name not in kept:
             _remove(left)
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
         "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.tape,
+        "state": prepared.state,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
     }  # fmt: skip
     path = folder / layout.MANIFEST

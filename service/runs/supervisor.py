@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -45,12 +46,12 @@ class Supervisor:
         for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
             self._later(self._reload(pipeline_id, version))
 
-    async def execute(self, name: str, requested_by: str | None) -> Run:
-        """Queue a run of the newest revision.
+    async def execute(self, name: str, requested_by: str | None, *, afresh: bool = False) -> Run:
+        """Queue a run of the newest revision; ``afresh`` makes its collectors forget what they remember.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
         """
-        return await self._queue(await self._idle(name), requested_by)
+        return await self._queue(await self._idle(name), requested_by, afresh=afresh)
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that tries the rows in quarantine of ``version`` (the newest by default) again.
@@ -73,7 +74,9 @@ class Supervisor:
         if record.id in self._active:
             raise _running(record.name, self._active[record.id].run)
 
-    async def _queue(self, record: Record, requested_by: str | None, replay: Replay | None = None) -> Run:
+    async def _queue(
+        self, record: Record, requested_by: str | None, replay: Replay | None = None, *, afresh: bool = False
+    ) -> Run:
         self._refuse_second(record)
         if len(self._active) >= self._around.settings.max_concurrent_runs + self._around.settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5)
@@ -92,7 +95,8 @@ class Supervisor:
             del self._active[record.id], self._recent[run.run_id]
             raise
         live.emit("status", msgspec.to_builtins(run))
-        live.task = asyncio.create_task(self._drive(live, record, replay))
+        begin = functools.partial(Attempt, self._around, live, record, replay, afresh=afresh)
+        live.task = asyncio.create_task(self._drive(live, begin))
         return live.view()
 
     async def wait(self, run_id: str, seconds: float) -> Run:
@@ -181,11 +185,11 @@ class Supervisor:
 
     # one run
 
-    async def _drive(self, live: Live, record: Record, replay: Replay | None) -> None:
+    async def _drive(self, live: Live, begin: Callable[[], Attempt]) -> None:
         attempt: Attempt | None = None
         try:
             async with self._slots:
-                attempt = Attempt(self._around, live, record, replay)
+                attempt = begin()
                 unfinished = await attempt.carry_out()
                 self._release(live)
                 if unfinished:

@@ -46,6 +46,8 @@ class Worker:
         self._committed = False
         log = relay.logger(self._line).bind(run_id=order.run_id, pipeline=order.document.get("name"))
         self.stage = Stage(order.allowance, log, self._say)
+        self.stage.remembers = True
+        self.stage.remembered = Path(order.remembered.folder) if order.remembered is not None else None
 
     def run(self) -> None:
         """From the order to the last deferred form."""
@@ -67,9 +69,10 @@ class Worker:
         names = [f.name for f in written.files]
         storing.check(pipeline, self._dataset(pipeline, names, written.rows, stage.folder), stage)
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]
+        state, stays = storing.keep_state(stage, self.order)
         prepared = messages.Prepared(
             rows=written.rows, rows_collected=stage.rows_collected, files=written.files, columns=columns,
-            quarantine=storing.quarantined(stage), tape=storing.keep_tape(stage),
+            quarantine=storing.quarantined(stage), tape=storing.keep_tape(stage), state=state, stays=stays,
             rows_rejected=sum(r.rows for r in stage.rejected),
             sources=sources, steps=stage.steps, warnings=stage.warnings, profiles=stage.profiles,
             fitted=stage.fitted, deferred=deferred, peak_memory_bytes=memory.peak(),

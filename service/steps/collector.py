@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -29,6 +29,20 @@ class Upstream(msgspec.Struct, frozen=True):
     field: str = "name"
     column: str | None = None
     column_field: str = ""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The collector of whose rows another makes its requests, by its id, and the columns that this takes of them.
+
+    ``columns`` has the setting that names each, relative to the collector; ``field`` is the one that names the parent.
+    ``kept`` says that the parent's rows are data, too.
+    """
+
+    collector: str
+    columns: Mapping[str, str]
+    field: str
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,14 @@ class Collector(
 
     def upstream(self) -> Upstream | None:
         """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
+        return None
+
+    def parent(self) -> Parent | None:
+        """The collector that it depends on, whose rows it finds in ``Context.parents``."""
+        return None
+
+    def address(self) -> str | None:
+        """Where it asks, as it is written: what the addresses of collectors that depend on it are relative to."""
         return None
 
     def again(self, kept: Path, ctx: Context) -> pl.LazyFrame | None:

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import structlog
 
 from service.steps.files import Files
 from service.steps.governor import Governors
+from service.steps.state import State
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Context:
     tried again: how many they are says nothing.
     ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
     no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
+    ``parents`` are the rows of the collector that a collector depends on (``Collector.parent``), ``base`` are the
+    addresses of those above, from the first on. ``state`` is what a collector remembers (None: nothing can be
+    remembered, as in a preview).
     """
 
     step: str
@@ -96,9 +101,13 @@ class Context:
     wanted_rows: int | None = None
     dry: bool = False
     loose: list[str] = field(default_factory=list)
+    parents: pl.LazyFrame | None = None
+    base: tuple[str, ...] = ()
+    state: State | None = None
     now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
+    on_brought: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
 
     @property
@@ -113,6 +122,10 @@ class Context:
     def collected(self, rows: int) -> None:
         """A collector fetched this many more rows."""
         self.on_rows(rows)
+
+    def brings(self, rows: int) -> None:
+        """So many rows a collector brings in all, where these are not those that it fetched just now."""
+        self.on_brought(rows)
 
     def warn(self, code: str, message: str, **details: Any) -> None:
         """Note something that a person should know and that does not stop the run."""

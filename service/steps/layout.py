@@ -6,6 +6,7 @@
     <data>/secret.key                          the signing secret, mode 0600, where none was configured
     <data>/uploads/…                           files that CSV collectors may name
     <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
+    …/v000003/state/<collector>/               what its collectors remember for the next version
     <data>/warehouse/.staging/<run>/           what a run is writing; removed at start where no commit names it
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/logs/<run>.ndjson                   the log lines of a run
@@ -21,6 +22,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 TAPE = "tape.json"
+STATE = "state"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+_UNPACKED = 3  # times a part's size in the file is about what its rows take in memory
 _NOTHING = ""
 """The column of a part whose records have none."""
 
@@ -25,6 +26,7 @@ class Spool:
         self._folder = folder
         self._parts: list[tuple[Path, pl.Schema]] = []
         self._labels: list[str] = []
+        self.heights: list[int] = []
         self._parents: set[str] = set()
         self.rows = 0
         self._bytes = 0
@@ -35,6 +37,7 @@ class Spool:
         if not frame.height:
             return
         self.rows += frame.height
+        self.heights.append(frame.height)
         self._bytes += int(frame.estimated_size())
         frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
@@ -43,6 +46,25 @@ class Spool:
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
+
+    def adopt(self, path: Path, label: str = "") -> None:
+        """Take up a part that another spool wrote, before the parts that are added."""
+        schema = pl.read_parquet_schema(path)
+        self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
+        self._labels.append(label)
+        self.heights.append(int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()))
+        self.rows += self.heights[-1]
+        self._bytes += _UNPACKED * path.stat().st_size
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files of the parts, in order."""
+        return [path for path, _ in self._parts]
+
+    @property
+    def labels(self) -> list[str]:
+        """Where each part is from."""
+        return list(self._labels)
 
     @property
     def row_bytes(self) -> int:
@@ -75,17 +97,28 @@ class Spool:
                 found[name] = [(label, kind) for kind, label in first.items()]
         return found
 
-    def scan(self) -> pl.LazyFrame:
-        """All rows, in the order in which they were added. Without any part: no rows, no columns."""
+    def scan(self, first: int = 0, last: int | None = None) -> pl.LazyFrame:
+        """All rows, or those of some parts, in the order in which they were added, with the columns of all parts.
+
+        Without any part: no rows, no columns.
+        """
         wanted = self.schema
         scans = []
-        for schema, group in itertools.groupby(self._parts, key=lambda part: part[1]):
-            lf = pl.scan_parquet([path for path, _ in group], glob=False)
-            same = [_as(name, schema.get(name), dtype) for name, dtype in wanted.items()]
-            scans.append(lf.with_columns(same).select(list(wanted)))
+        for schema, group in itertools.groupby(self._parts[first:last], key=lambda part: part[1]):
+            scans.append(self._alike([path for path, _ in group], schema, wanted))
         if not scans or not wanted:
-            return pl.LazyFrame()
+            return pl.LazyFrame(schema=wanted)
         return scans[0] if len(scans) == 1 else pl.concat(scans, how="vertical")
+
+    def part(self, place: int) -> pl.LazyFrame:
+        """The rows of one part, with the columns and types of all."""
+        path, schema = self._parts[place]
+        return self._alike([path], schema, self.schema)
+
+    @staticmethod
+    def _alike(paths: list[Path], schema: pl.Schema, wanted: dict[str, pl.DataType]) -> pl.LazyFrame:
+        same = [_as(name, schema.get(name), dtype) for name, dtype in wanted.items()]
+        return pl.scan_parquet(paths, glob=False).with_columns(same).select(list(wanted))
 
 
 def _storable(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -30,7 +30,7 @@ class Supervisor:
     purged: list[str] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
-    async def execute(self, name: str, requested_by: str | None) -> Run:
+    async def execute(self, name: str, requested_by: str | None, *, afresh: bool = False) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")

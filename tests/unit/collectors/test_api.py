@@ -183,7 +183,7 @@ def test_no_records_at_all(tmp_path: Path) -> None:
 
 
 def test_types_are_united_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.collectors.api.BATCH_BYTES", 1)  # every page its own part
+    monkeypatch.setattr("service.collectors.batches.BATCH_BYTES", 1)  # every page its own part
     pages = [
         [{"n": 1, "t": None, "m": 1, "l": [1], "o": {"x": 1}}],
         [{"n": 1.5, "t": "x", "m": "a", "l": [], "o": None}],
@@ -291,12 +291,14 @@ def test_problems_are_found_before_any_request(config: dict[str, Any], field: st
         {"pagination": "cursor"},
         {"concurrency": 0},
         {"response_format": "xml"},
-        {"incremental": {"cursor_field": "id", "param": "since"}},
+        {"incremental": {"cursor_field": "id"}},
+        {"incremental": {"cursor_field": "id", "param": "since", "lookback": -1}},
+        {"for_each": {"collector": "users", "fields": {}}},
         {"method": "PUT"},
         {"retry": {"max_attempts": 0}},
     ],
 )
-def test_what_is_not_built_is_refused(config: dict[str, Any]) -> None:
+def test_what_makes_no_sense_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         collector(endpoint="https://x", **config)
 

@@ -164,7 +164,7 @@ def test_a_shortfall_fails_where_completeness_is_strict(tmp_path: Path) -> None:
 
 
 def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.collectors.api.BATCH_BYTES", 1)
+    monkeypatch.setattr("service.collectors.batches.BATCH_BYTES", 1)
     values: list[list[Any]] = [[1, 2], [2.5, None], ["x", "y"], [[1], 3]]
 
     def answer(hit: Hit) -> Reply:

@@ -1,0 +1,220 @@
+"""Children: a collector whose requests are made of another one's rows, one list of records for each parent.
+
+The fields of a parent take the places ``{name}`` in the endpoint and the parameters. Parents are asked for once each,
+in the order of their rows; several at a time where that was allowed, and their records stay in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from urllib.parse import quote, urljoin
+
+import msgspec
+import polars as pl
+
+from service.kit import errors
+from service.kit.errors import Problem
+from service.steps.context import Context
+
+PARENT = "_penstock_parent"
+"""The column that says whose child a record is, as long as somebody must know."""
+_PLACE = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # ${NAME} is a secret
+_AHEAD = 2  # pages of one parent that wait for their turn
+_NOTHING = (None, "")
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+_Item = TypeVar("_Item")
+
+
+class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One list of records for each row of another collector."""
+
+    collector: Annotated[Name, msgspec.Meta(description="The id of the collector whose rows are the parents.")]
+    fields: Annotated[
+        dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*$")], Name],
+        msgspec.Meta(min_length=1, description="What stands for {name} in endpoint and params: a parent's column."),
+    ]
+    include: Annotated[
+        list[Name] | dict[Name, Name],
+        msgspec.Meta(
+            description="Columns of the parent that its children get, as <collector>_<column>, or column to new name."
+        ),
+    ] = []
+    keep_parents: Annotated[
+        bool, msgspec.Meta(description="The parent's own rows are data, too; by default they only say what to ask for.")
+    ] = False
+    on_missing: Annotated[
+        Literal["fail", "skip"], msgspec.Meta(description="Where a parent's list is not there (404, 410).")
+    ] = "fail"
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The names under which children get columns of their parent, by column."""
+        if isinstance(self.include, dict):
+            return dict(self.include)
+        return {column: f"{self.collector}_{column}" for column in self.include}
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every column that a parent must have, and the setting that names it."""
+        listed = isinstance(self.include, list)
+        taken = {c: f"for_each.include[{i}]" if listed else f"for_each.include.{c}" for i, c in enumerate(self.include)}
+        return taken | {column: f"for_each.fields.{name}" for name, column in self.fields.items()}
+
+    def problems(self, endpoint: str, params: Mapping[str, Any]) -> Iterable[Problem]:
+        """What is wrong with the places in ``endpoint`` and ``params``, and with the names."""
+        used = {name for text in (endpoint, *_texts(params)) for name in _PLACE.findall(text)}
+        host = endpoint.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0] if "://" in endpoint else ""
+        if _PLACE.search(host) or endpoint.startswith("//"):
+            yield Problem("endpoint", "a parent's fields have their place in the path and the query, not in the host")
+        for name in sorted(_PLACE.findall(endpoint)):
+            if name not in self.fields:
+                hint = errors.did_you_mean(name, self.fields)
+                yield Problem("endpoint", f"for_each.fields has no '{name}' for {{{name}}}{hint}")
+        for name in self.fields:
+            if name not in used:
+                yield Problem(f"for_each.fields.{name}", f"there is no {{{name}}} in endpoint or params")
+        names = list(self.taken.values())
+        for place in sorted({n for n in names if names.count(n) > 1}):
+            yield Problem("for_each.include", f"two columns get the name '{place}'")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One list of records: where it is, its parameters, whose it is (``key``: fields as JSON text), and ``said`` so."""
+
+    url: str
+    params: Mapping[str, Any]
+    key: str = ""
+    said: str = ""
+    number: int | None = None
+
+
+def resolved(endpoint: str, ctx: Context) -> str:
+    """The endpoint with its secrets, as an absolute address, relative to those above. Raises ``errors.Permanent``."""
+    return functools.reduce(urljoin, (ctx.fill(address) for address in (*ctx.base, endpoint)))
+
+
+def listings(
+    given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: Context
+) -> tuple[list[Listing], pl.DataFrame | None]:
+    """The lists to ask for, and the columns that their records get: a row for each list. Reads the parents.
+
+    Raises ``errors.Permanent`` for a value that cannot stand in an address.
+    """
+    url, params = resolved(endpoint, ctx), ctx.fill_all(params)
+    if given is None:
+        return [Listing(url, params)], None
+    if ctx.parents is None:
+        raise errors.Permanent(f"the rows of '{given.collector}' are not here", step=ctx.step, field="for_each")
+    columns = list(dict.fromkeys(given.fields.values()))
+    rows = ctx.parents.select(list(dict.fromkeys([*columns, *given.taken])))
+    parents = rows.unique(subset=columns, keep="first", maintain_order=True).collect(engine="streaming")
+    blank = pl.any_horizontal(pl.col(columns).cast(pl.String).fill_null("") == "")
+    whole = parents.filter(~blank)
+    if whole.height < parents.height:
+        gone = parents.height - whole.height
+        ctx.warn("parent_without_key", f"{gone} parents have nothing in {', '.join(columns)}; they are left out")
+    found = [_listing(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
+    ctx.evidence["parents"] = len(found)
+    return found, whole.select(pl.col(c).alias(n) for c, n in given.taken.items())
+
+
+def _listing(
+    given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: Context
+) -> Listing:
+    columns = list(dict.fromkeys(given.fields.values()))
+    texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}
+    said = ", ".join(f"{name} {text}" for name, text in texts.items())
+    path, mark, query = url.partition("?")
+    for name in _PLACE.findall(path):
+        if texts.get(name) in (".", ".."):  # would be another address, however it is written
+            raise errors.Permanent(
+                f"'{texts[name]}' cannot stand for {{{name}}} in a path", step=ctx.step, field=f"for_each.fields.{name}"
+            )
+    filled = _PLACE.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
+    key = msgspec.json.encode([texts[name] for name in sorted(texts)]).decode()
+    return Listing(filled, {k: _filled(v, texts) for k, v in params.items()}, key, said, number)
+
+
+def _filled(value: Any, texts: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_filled(item, texts) for item in value]
+    return _PLACE.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _texts(params: Mapping[str, Any]) -> Iterator[str]:
+    for value in params.values():
+        yield from (v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str))
+
+
+@dataclass(frozen=True)
+class _End(Generic[_Item]):
+    error: BaseException | None = None
+
+
+async def in_order(
+    lists: Iterable[Listing], at_once: int, walk: Callable[[Listing], AsyncGenerator[_Item, None]]
+) -> AsyncGenerator[tuple[Listing, _Item], None]:
+    """What ``walk`` yields for every list, list after list; up to ``at_once`` of them are walked meanwhile.
+
+    One that is ahead of its turn waits after a few items, so that memory does not grow with the lists.
+    """
+    if at_once == 1:
+        for listing in lists:
+            async with aclosing(walk(listing)) as items:
+                async for item in items:
+                    yield listing, item
+        return
+    waiting = iter(lists)
+    going: deque[tuple[Listing, asyncio.Queue[_Item | _End[_Item]], asyncio.Task[None]]] = deque()
+
+    def begin() -> None:
+        for listing in waiting:
+            queue: asyncio.Queue[_Item | _End[_Item]] = asyncio.Queue(_AHEAD)
+            going.append((listing, queue, asyncio.create_task(_walked(walk(listing), queue))))
+            if len(going) >= at_once:
+                return
+
+    try:
+        begin()
+        while going:
+            listing, queue, _ = going[0]
+            found = await queue.get()
+            if not isinstance(found, _End):
+                yield listing, found
+                continue
+            if found.error is not None:
+                raise found.error
+            going.popleft()
+            begin()
+    finally:
+        for _, _, task in going:
+            task.cancel()
+        await asyncio.gather(*(task for _, _, task in going), return_exceptions=True)
+
+
+async def _walked(items: AsyncGenerator[_Item, None], queue: asyncio.Queue[_Item | _End[_Item]]) -> None:
+    try:
+        async with aclosing(items):
+            async for item in items:
+                await queue.put(item)
+    except Exception as error:
+        await queue.put(_End(error))
+    else:
+        await queue.put(_End())
