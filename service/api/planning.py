@@ -97,7 +97,8 @@ async def plan(request: Asked, services: Given) -> Response[bytes]:
 
 async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str, object]]:
     """Warnings of a valid configuration. Raises ``errors.Invalid`` where its columns tell that no run can succeed."""
-    known = all(c.declared() is not None or c.upstream() is not None for c in pipeline.collectors)
+    places = enumerate(pipeline.collectors)
+    known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
     if not known or not pipeline.processors:
         return []
     errands, document = services.errands, pipeline.document

@@ -11,7 +11,7 @@ from service.kit import errors
 from service.kit.errors import Problem
 from service.model import lineage
 from service.steps import decoding
-from service.steps.collector import Collector
+from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
 from service.steps.registry import Registry, Shelf
 from service.steps.storage import Storage
@@ -74,6 +74,10 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     def data(self) -> list[int]:
         """The places of the collectors whose rows are data; one that only says what others ask for is none of them."""
         return lineage.data(self.collectors)
+
+    def declared(self, index: int) -> Declared | None:
+        """What the settings of a collector say of the columns that it brings to the data."""
+        return self.collectors[index].declared() if index in self.data else NOTHING
 
     def parent(self, index: int) -> int | None:
         """The place of the collector of whose rows this one makes its requests."""

@@ -43,7 +43,7 @@ async def collect(pipeline: Pipeline, stage: Stage) -> tuple[Frame, list[Collect
     """
     stage.enter("collecting", "collectors[0]")
     places = range(len(pipeline.collectors))
-    told = {i: c.declared() for i, c in enumerate(pipeline.collectors) if not c.local}
+    told = {i: pipeline.declared(i) for i in places if not pipeline.collectors[i].local}
     found: dict[int, Collected] = {}
     rehearsed: list[Declared] = []
     known = {i: d for i, d in told.items() if d is not None and d.closed}

@@ -50,8 +50,8 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
         pipeline = pipelines.decode(self.document, plugins.registry())
         looks = [self._look(pipeline, index, stage) for index in range(len(pipeline.collectors))]
         problems = [look.problem for look in looks if look.problem is not None]
-        known = min((look.source.known for look in looks), key=_ORDER.index)
-        told = [look.declared for look in looks if look.declared is not None]
+        known = min((looks[i].source.known for i in pipeline.data), key=_ORDER.index)
+        told = [d for i, look in enumerate(looks) if (d := look.declared or _unasked(pipeline, i)) is not None]
         warnings = list(stage.warnings)
         play: Play | None = None
         if len(told) == len(looks):
@@ -142,10 +142,10 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
     def answer(self, stage: Stage) -> bytes:
         pipeline = pipelines.decode(self.document, plugins.registry())
         told = []
-        for index, collector in enumerate(pipeline.collectors):
+        for index in range(len(pipeline.collectors)):
             if stage.stored(f"collectors[{index}]"):
                 told.append(Declared(asyncio.run(collection.one(pipeline, index, stage)).frame.schema))
-            elif (declared := collector.declared()) is not None:
+            elif (declared := pipeline.declared(index)) is not None:
                 told.append(declared)
         if len(told) < len(pipeline.collectors):
             return b"[]"
@@ -154,6 +154,10 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
             raise play.error
         likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
         return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
+
+
+def _unasked(pipeline: Pipeline, index: int) -> Declared | None:
+    return None if index in pipeline.data else pipeline.declared(index)
 
 
 @dataclass(frozen=True)

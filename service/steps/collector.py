@@ -62,6 +62,10 @@ class Declared:
         return self.closed and not self.guessed
 
 
+NOTHING = Declared(pl.Schema())
+"""The columns of a collector whose rows are no data."""
+
+
 class Collector(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True
 ):

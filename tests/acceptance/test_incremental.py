@@ -200,3 +200,17 @@ def test_parents_that_there_are_not(served: Served) -> None:
     for circle in ([alone], pair):
         answer = served.json("POST", "/pipeline/validate", status=400, json={"name": "x", "collectors": circle})
         assert "made of the rows of this one" in answer["error"]["message"]
+
+
+def test_a_plan_knows_what_children_bring_without_asking_for_their_parents(served: Served) -> None:
+    child = {
+        "type": "api", "endpoint": "http://x.example/{id}", "columns": ["n"], "schema": {"n": "int64"},
+        "for_each": {"collector": "users", "fields": {"id": "id"}},
+    }  # fmt: skip
+    users = {"type": "api", "id": "users", "endpoint": "http://x.example/users"}
+    cast = {"type": "cleaner", "config": {"cast": {"m": "string"}}}
+    document = {"name": "planned", "collectors": [users, child]}
+    plan = served.json("POST", "/pipeline/plan", json=document)
+    assert (plan["known"], [c["name"] for c in plan["columns"]]) == ("settings", ["n"])
+    answer = served.json("POST", "/pipeline/validate", status=400, json={**document, "processors": [cast]})
+    assert answer["error"]["details"]["field"] == "processors[0].config.cast.m"
