@@ -308,3 +308,20 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             rows, ctx = runs.run(at(site.address, primary_key="id"))
             assert sorted(map(json.dumps, rows.to_dicts())) == sorted(map(json.dumps, records))
             assert ctx.evidence["rows"] <= len(records)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
+def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
+    """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""
+    clock, records = 10, list[dict[str, Any]]()
+    lookback = {"lookback": 2} if late else {}
+    with tempfile.TemporaryDirectory() as folder, serving(source(records, size=1000)) as site:
+        runs = Runs(Path(folder))
+        for step in growth:
+            for number in step:
+                clock += number
+                records.append({"at": clock - (number if late else 0)})
+            if records:
+                rows, _ = runs.run(at(site.address, pagination="none", incremental={**SINCE, **lookback}))
+                assert sorted(rows["at"]) == sorted(r["at"] for r in records)
