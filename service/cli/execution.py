@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,20 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def validate_file(file: Path, *, as_json: bool) -> None:
-    """Check a pipeline file. Raises ``errors.Invalid`` with every problem."""
+    """Check a pipeline file, and its processors over the columns that its settings name.
+
+    Raises ``errors.Invalid`` with every problem, or with the first that the columns show.
+    """
+    from service.runs import planning
+
     pipeline = pipelines.decode(read(file), Registry.load())
+    with tempfile.TemporaryDirectory() as folder:
+        warnings = planning.told(pipeline.document, Path(folder))
     if as_json:
-        click.echo(msgspec.json.encode({"valid": True, "warnings": []}).decode())
+        click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
         return
+    for warning in warnings:
+        screen.ERR.print(f"[yellow]warning[/yellow] {screen.escape(str(warning['message']))}")
     parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
     click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
 

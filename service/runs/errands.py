@@ -1,4 +1,8 @@
-"""Errands: sends children to answer questions, a few at a time, each with a deadline that SIGKILL keeps."""
+"""Errands: sends children to answer questions, a few at a time, each with a deadline that SIGKILL keeps.
+
+Those that wait for sources (previews, probes) have places of their own: however many of them hang on a slow server,
+a plan, a validation or an apply finds a free place.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,22 @@ from service.runs import errand as errand_module
 from service.runs import messages, premises
 from service.runs.errand import Answer, Call, Errand, Line, Refusal
 from service.runs.premises import Premises
+from service.runs.preview import Preview
+from service.runs.probing import Probing
 
-_WAIT_SECONDS = 5.0  # in line for a free place
+_LONG = (Preview, Probing)
 
 
 class Errands:
-    """All errands of this process; ``most`` at a time."""
+    """All errands of this process: at a time ``most`` that read what is here, and ``most_long`` that ask sources.
 
-    def __init__(self, around: Premises, most: int = 4) -> None:
+    ``patience`` is how many seconds one stands in line for a free place.
+    """
+
+    def __init__(self, around: Premises, most: int = 4, most_long: int = 3, *, patience: float = 5.0) -> None:
         self.premises = around
-        self._slots = asyncio.Semaphore(most)
+        self._short, self._long = asyncio.Semaphore(most), asyncio.Semaphore(most_long)
+        self._patience = patience
 
     async def ask(
         self,
@@ -39,9 +49,10 @@ class Errands:
         Raises what the errand raises, ``errors.TimedOut`` after ``seconds``, ``errors.Unavailable`` where too many
         are on their way, and ``errors.Permanent`` where the child died.
         """
+        places = self._long if isinstance(errand, _LONG) else self._short
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
-                await self._slots.acquire()
+            async with asyncio.timeout(self._patience):
+                await places.acquire()
         except TimeoutError:
             raise errors.Unavailable("too many requests of this kind are being answered", retry_after=5) from None
         folder = self.premises.places.staging(ids.new("errand"))
@@ -53,7 +64,7 @@ class Errands:
         except TimeoutError:
             raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
         finally:
-            self._slots.release()
+            places.release()
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     async def ask_about(self, pipeline: Pipeline, errand: Errand, *, seconds: float, network: bool = False) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +22,8 @@ from service.model.outlook import Known, Plan, PlannedColumn, PlannedSource, Pla
 from service.model.pipeline import Pipeline
 from service.model.resolved import resolved
 from service.model.version import Column
-from service.runs import collection, plugins, rehearsal, storing
+from service.runs import collection, plugins, rehearsal, relay, storing
+from service.runs.messages import Allowance
 from service.runs.rehearsal import Part, Play
 from service.runs.stage import Stage
 from service.steps import dtypes
@@ -154,6 +156,20 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
             raise play.error
         likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
         return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
+
+
+def told(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """What a ``Validation`` says where no stored version is at hand, in this process; ``folder`` is for stages.
+
+    Raises ``errors.Invalid`` where a run is certain to fail.
+    """
+    stage = Stage(Allowance(folder=str(folder), memory_bytes=0), relay.logger(lambda _: None), dry=True)
+    try:
+        said = Validation(document=document).answer(stage)
+    except errors.StepError as error:
+        body = stage.body(error)
+        raise errors.Invalid(body.message, **body.details) from None
+    return msgspec.json.decode(said, type=list[dict[str, Any]])
 
 
 def _unasked(pipeline: Pipeline, index: int) -> Declared | None:

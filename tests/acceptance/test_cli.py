@@ -96,6 +96,20 @@ def test_errors_have_the_shape_of_the_api_and_an_exit_code(stored: Terminal) -> 
     assert stored.refused("validate", "broken.json", code=2)["code"] == "INVALID_JSON"
 
 
+def test_validate_tries_the_processors_over_the_columns_that_the_settings_name(terminal: Terminal) -> None:
+    collectors = [{"type": "csv", "file_path": "not-there.csv", "columns": ["price", "city"]}]
+    cleaner = {"type": "cleaner", "config": {"filter": "prise > 1"}}
+    terminal.write("wrong.json", {"name": "x", "collectors": collectors, "processors": [cleaner]})
+    refused = terminal.refused("validate", "wrong.json", code=2)
+    assert refused["details"] == {"step": "processors[0]", "field": "processors[0].config.filter"}
+    assert "did you mean 'price'?" in refused["message"]
+    lenient = {"type": "cleaner", "config": {"drop_columns": ["citty"], "missing_columns": "ignore"}}
+    terminal.write("odd.json", {"name": "x", "collectors": collectors, "processors": [lenient]})
+    (warning,) = json.loads(terminal.ok("validate", "odd.json", "--json"))["warnings"]
+    assert (warning["step"], warning["code"]) == ("processors[0]", "missing_column")
+    assert "no column 'citty'" in terminal.run("validate", "odd.json").stderr
+
+
 def test_validate_lists_every_problem(terminal: Terminal) -> None:
     wrong = {**PIPELINE, "nmae": 1, "collectors": [{"type": "csv", "file_pth": "x"}], "processors": [{"type": "clean"}]}
     terminal.write("wrong.json", wrong)
