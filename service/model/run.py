@@ -17,7 +17,10 @@ ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "inter
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step of a run did. ``duration`` is in seconds; row counts are null where nobody counted.
+    """What one step of a run did. ``duration`` is in seconds. Row counts are given where they cost nothing.
+
+    The plan is lazy, so that rows which a step only passes on to the next, in the same pass, are counted by neither.
+    Such a count is null; counting it would be a pass over the data of its own (``POST /pipeline/preview`` counts all).
 
     ``staged`` is how often the step had the data written to a fast file, so that its source is not read again.
     """

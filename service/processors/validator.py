@@ -154,11 +154,13 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
         judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
         if self.on_fail == "warn":
+            ctx.counted(rows, rows)
             return marked
         if serious and (self.on_fail == "fail" or whole):
             raise _broken(whole if self.on_fail != "fail" else serious, ctx)
         if not serious:
             self._bounded(0, rows, [], ctx)
+            ctx.counted(rows, rows)
         if not judging:
             return marked
         bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
@@ -171,6 +173,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
+        ctx.counted(rows, rows - rejected)
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 

@@ -6,11 +6,12 @@ they can do the same again to other rows (``runs.application``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from service.model.pipeline import Pipeline
+from service.model.run import Step
 from service.runs.stage import Stage
 from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
@@ -60,11 +61,41 @@ def applied(
         if ctx.fitted:
             stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
         recorder.looked = made is given and len(ctx.splits) == splits
-        frame = each(index, bare(made))
-    stage.steps[-1] = msgspec.structs.replace(stage.steps[-1], staged=max(_staged(frame) - staged, 0))
+        came, went = given.frame, bare(made)
+        frame = each(index, went)
+    stage.steps[-1] = msgspec.structs.replace(
+        stage.steps[-1], staged=max(_staged(frame) - staged, 0), rows_in=_either(ctx.rows_in, _counted(came)),
+        rows_out=_either(ctx.rows_out, _counted(went)),
+    )  # fmt: skip
     ctx.progress(1.0)
     stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame
+
+
+def tallied(steps: Sequence[Step], came: int | None, stored: int) -> list[Step]:
+    """``steps`` with the counts that follow from others: what goes out of one goes into the next.
+
+    ``came`` is how many rows went into the first processor (None: nobody counted), ``stored`` how many came out of
+    the last. Nothing is counted for it.
+    """
+    places = [i for i, step in enumerate(steps) if step.step.startswith("processors")]
+    joints = [came, *(None for _ in places)]
+    joints[-1] = stored
+    for at, place in enumerate(places):
+        joints[at] = _either(joints[at], steps[place].rows_in)
+        joints[at + 1] = _either(joints[at + 1], steps[place].rows_out)
+    told = list(steps)
+    for at, place in enumerate(places):
+        told[place] = msgspec.structs.replace(steps[place], rows_in=joints[at], rows_out=joints[at + 1])
+    return [msgspec.structs.replace(s, rows_in=stored) if s.step.startswith("storage") else s for s in told]
+
+
+def _either(known: int | None, else_: int | None) -> int | None:
+    return known if known is not None else else_
+
+
+def _counted(frame: Frame) -> int | None:
+    return frame.counted if isinstance(frame, PolarsFrame) else None
 
 
 def _staged(frame: Frame) -> int:

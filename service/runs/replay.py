@@ -25,7 +25,7 @@ from service.runs import messages, processing, resumption
 from service.runs.stage import Stage
 from service.steps import casting, dtypes, quarantine, selection, tape
 from service.steps.context import Rejected
-from service.steps.frame import Frame
+from service.steps.frame import Frame, Keep
 from service.steps.metric import Metric, Values
 from service.steps.polars_frame import PolarsFrame
 from service.steps.tape import Player, Recording, Tape
@@ -37,11 +37,19 @@ _LEFT = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they
 
 class Few(PolarsFrame):
     """A few rows that do not stand for the data. ``asked`` says that the step that has them may look at them;
-    ``player`` answers one that may not.
+    ``player`` answers one that may not. ``compared`` says that the step compared them, and only them, with each other.
     """
 
     asked = False
     player: Player | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._compared: list[bool] = []  # shared with what comes of it
+
+    @property
+    def compared(self) -> bool:
+        return bool(self._compared)
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(metrics)
@@ -57,7 +65,12 @@ class Few(PolarsFrame):
     def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
         return super().group(by, aggregates) if self.asked else self._refuse()
 
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
+        self._compared.append(True)
+        return super().distinct(keys, keep=keep)
+
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        self._compared.append(True)
         return super().per_group(by, order_by, made) if self.asked else self._refuse()
 
     def query(self, sql: str) -> PolarsFrame:
@@ -67,13 +80,13 @@ class Few(PolarsFrame):
     def looked_at(self, *, asked: bool, player: Player | None = None) -> Few:
         """The same rows for a step that may, or may not, look at all of them."""
         frame = self._next(self.lazy, dear=False)
-        frame.asked, frame.player = asked, player
+        frame.asked, frame.player, frame._compared = asked, player, []
         return frame
 
     def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> Few:
         frame = super()._next(lf, dear=dear, others=others)
         assert isinstance(frame, Few)
-        frame.asked, frame.player = self.asked, self.player
+        frame.asked, frame.player, frame._compared = self.asked, self.player, self._compared
         return frame
 
     def _refuse(self) -> NoReturn:
@@ -198,6 +211,13 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
         given = frame.looked_at(asked=processor.observes, player=player)
         made = processing.applied(pipeline, index, given, stage, processor=processor, replay=True)
         assert isinstance(made, Few)
+        step = f"processors[{index}]"
+        if given.compared and (step, "compared_alone") not in {(w["step"], w["code"]) for w in stage.warnings}:
+            stage.context(step).warn(
+                "compared_alone",
+                "what is unique was judged among the rows in quarantine only; a row that is stored already may be added "
+                "a second time. Execute the pipeline again to compare all rows",
+            )
         frame = made
     return frame.looked_at(asked=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model.pipeline import Pipeline
+from service.model.pipeline import Join, Pipeline
 from service.model.version import Column
 from service.processes.channel import Channel
 from service.runs import collection, memory, messages, plugins, processing, relay, replay, storing
@@ -66,6 +66,9 @@ class Worker:
             frame, sources = replay.replayed(pipeline, stage, self.order.replay)
         columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]
         written = storing.store(pipeline, frame, stage)
+        if self.order.replay is None:
+            joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
+            stage.steps = processing.tallied(stage.steps, None if joined else stage.source_rows, written.rows)
         names = [f.name for f in written.files]
         storing.check(pipeline, self._dataset(pipeline, names, written.rows, stage.folder), stage)
         deferred = [_tag(s) for s in pipeline.storage if s.deferred]

@@ -76,7 +76,7 @@ class Context:
     no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
     ``parents`` are the rows of the collector that a collector depends on (``Collector.parent``), ``base`` are the
     addresses of those above, from the first on. ``state`` is what a collector remembers (None: nothing can be
-    remembered, as in a preview).
+    remembered, as in a preview). ``rows_in`` and ``rows_out`` are what the step said by ``counted``.
     """
 
     step: str
@@ -96,6 +96,8 @@ class Context:
     replay: bool = False
     beside: Path | None = None
     governors: Governors = field(default_factory=Governors)
+    rows_in: int | None = None
+    rows_out: int | None = None
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     wanted_rows: int | None = None
@@ -131,6 +133,10 @@ class Context:
         """Note something that a person should know and that does not stop the run."""
         self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
         self.log.warning("step.warning", step=self.step, code=code, message=message)
+
+    def counted(self, rows_in: int, rows_out: int) -> None:
+        """A step that counted its rows anyway says how many came and go on."""
+        self.rows_in, self.rows_out = rows_in, rows_out
 
     def reject(self, rows: int, file: str | None = None) -> None:
         """Count rows that were taken out; ``file`` is published beside the version's data."""

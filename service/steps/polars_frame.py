@@ -73,6 +73,11 @@ class PolarsFrame:
         return self._staged[0]
 
     @property
+    def counted(self) -> int | None:
+        """How many rows there are, where somebody asked already."""
+        return self._answers.get(Metric("", "rows"))
+
+    @property
     def lazy(self) -> pl.LazyFrame:
         """The plan as it stands. Use it while this frame lives: its stage file goes with the frame."""
         return self._lf

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from service.model import pipeline as pipelines
+from service.model.run import Step
 from service.runs import processing
 from service.steps.frame import Frame
 from service.steps.polars_frame import PolarsFrame
@@ -50,3 +51,29 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
     )
     assert [(s.step, s.staged) for s in stage.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
+
+
+RULE = {"type": "validator", "config": {"rules": [{"column": "price", "check": "not_null"}], "on_fail": "drop"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts"),
+    [
+        ([CAST], [(3, 2)]),
+        ([CAST, CAST], [(3, None), (None, 2)]),  # one pass: nobody counts between the two
+        ([CAST, LOOK, CAST], [(3, 2), (2, 2), (2, 2)]),
+        ([CAST, RULE, KEYS], [(3, 2), (2, 1), (1, 1)]),
+        ([RULE, KEYS], [(3, 2), (2, 2)]),
+    ],
+)
+def test_steps_say_how_many_rows_there_are_where_that_is_free(
+    tmp_path: Path, steps: list[dict[str, Any]], counts: list[tuple[int | None, int | None]]
+) -> None:
+    source = pl.LazyFrame({"price": [1.5, 2.5, None], "city": ["x", "y", "x"], "quantity": [1, 0, 3]})
+    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
+    stage = stage_in(str(tmp_path))
+    frame = processing.process(pipelines.decode(document, REGISTRY), PolarsFrame(source, tmp_path), stage)
+    rows = frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
+    told = processing.tallied([*stage.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
+    storage = (rows, None)
+    assert [(s.rows_in, s.rows_out) for s in told] == [*counts, storage]

@@ -292,6 +292,23 @@ def test_the_quarantine_of_the_newest_version_stays_beside_that_of_an_older_one(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (validator({"column": "id", "check": "unique"}), ["processors[0]"]),
+        (cleaner(drop_duplicates=["id"]), ["processors[0]"]),
+        (cleaner(strip_strings=True), []),
+    ],
+)
+def test_a_step_that_would_compare_with_stored_rows_says_that_it_cannot(
+    step: dict[str, Any], said: list[str], warehouse: Warehouse
+) -> None:
+    first, _ = warehouse.run(BEFORE)
+    again, _, source = warehouse.replay(warehouse.order(first, BEFORE), [step])
+    assert source.rows > 0
+    assert [w["step"] for w in again.warnings if w["code"] == "compared_alone"] == said
+
+
 def test_analyzers_at_the_end_profile_the_whole_and_others_are_left_out(warehouse: Warehouse) -> None:
     analyzer = {"type": "analyzer", "config": {}}
     before = [validator(POSITIVE), analyzer]
