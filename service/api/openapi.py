@@ -6,6 +6,7 @@ line. Litestar's own generator is not used, since it does not see bodies and que
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -143,6 +144,9 @@ class _Schemas:
         # All in one call: msgspec gives types of one name their full names then.
         self._order = [views.FailureAnswer, *kinds]
         schemas, self.components = msgspec.json.schema_components(self._order, ref_template=_REF)
+        for component in self.components.values():  # a docstring is written for readers of the source
+            if "description" in component:
+                component["description"] = inspect.cleandoc(component["description"]).replace("``", "`")
         self._found = list(schemas)
 
     def name(self, kind: Any) -> str:

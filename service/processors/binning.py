@@ -24,11 +24,16 @@ MOST = 256
 
 
 class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to cut a column into bins."""
+    """How to cut a column into bins.
+
+    A bin holds its lower edge, the last one its upper edge, too. Fitted bins take what lies beyond into the first and
+    the last one (as KBinsDiscretizer); given edges make it missing (as pandas' cut). Missing stays missing. The result
+    is the number of the bin from 0 (int32), or its label.
+    """
 
     method: Annotated[
         Literal["quantile", "uniform", "edges"],
-        msgspec.Meta(description="Equally many values in each, equal widths, or the edges given."),
+        msgspec.Meta(description="Equally many values in each (linear percentiles), equal widths, or the edges given."),
     ]
     bins: Annotated[
         Annotated[int, msgspec.Meta(ge=2, le=MOST)] | None, msgspec.Meta(description="quantile, uniform: how many; 5.")

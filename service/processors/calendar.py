@@ -22,7 +22,13 @@ Circle = Literal["month", "weekday", "hour"]
 class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which parts of a date or time to make columns of."""
 
-    parts: Annotated[list[Part], msgspec.Meta(description="Each becomes <column>_<part>; Monday is weekday 1.")] = []
+    parts: Annotated[
+        list[Part],
+        msgspec.Meta(
+            description="Each becomes <column>_<part>. As ISO 8601: Monday is weekday 1, week 1 has the first "
+            "Thursday; epoch is in seconds."
+        ),
+    ] = []
     cyclical: Annotated[
         list[Circle], msgspec.Meta(description="Each becomes <column>_<part>_sin and <column>_<part>_cos.")
     ] = []

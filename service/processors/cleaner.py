@@ -99,7 +99,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     replace: Annotated[
         dict[Name, dict[str, Scalar]], msgspec.Meta(description="Per column: value to its replacement.")
     ] = {}
-    cast: Annotated[dict[Name, str | Cast], msgspec.Meta(description="Per column: the type it gets.")] = {}
+    cast: Annotated[
+        dict[Name, str | Cast],
+        msgspec.Meta(
+            description="Per column: the type it gets. Text is trimmed; whole numbers are also 12.0 and 1e3, booleans "
+            "true/t/yes/y/on/1 and false/f/no/n/off/0 in any case, dates and times ISO 8601. An offset is followed; "
+            "without one a time is local in datetime[zone] (of two the earlier, a skipped one is bad)."
+        ),
+    ] = {}
     filter: Annotated[str | None, msgspec.Meta(description="A SQL condition over one row; the rest is dropped.")] = None
     drop_na: Annotated[
         bool | Names | DropMissing, msgspec.Meta(description="Drop rows with missing values: anywhere, or in these.")
@@ -114,7 +121,10 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         bool | Names | DropDuplicates, msgspec.Meta(description="Drop repeated rows, or rows with a repeated key.")
     ] = False
     missing_columns: Annotated[
-        Literal["error", "ignore"], msgspec.Meta(description="What a name without a column is: an error, or a warning.")
+        Literal["error", "ignore"],
+        msgspec.Meta(
+            description="A name without a column: an error, or a warning. In filter and inside fill_na always an error."
+        ),
     ] = "error"
 
     def problems(self) -> Iterable[Problem]:

@@ -38,13 +38,19 @@ _BY_CATEGORIES = ("onehot", "ordinal", "binary")
 
 
 class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to encode a column."""
+    """How to encode a column.
+
+    Categories stand in ascending order of their values (text by code points, capitals first). Of more than
+    `max_categories` the most frequent are kept, of equally frequent ones the least. Missing (NaN too) is no category:
+    all zeros, or null.
+    """
 
     method: Annotated[
         Method,
         msgspec.Meta(
-            description="onehot: a column for each category, sorted; ordinal: its number from 0; frequency: its share; "
-            "target: the mean of another column, smoothed as scikit-learn does; hash: a bucket; binary: a column a bit."
+            description="onehot: a column for each category, sorted; ordinal: its number from 0; frequency: its share "
+            "of the known values; target: the mean of another column, smoothed as scikit-learn does, without cross "
+            "fitting; hash: a bucket; binary: a column for each bit of its number from 1, the highest first."
         ),
     ]
     categories: Annotated[
@@ -52,7 +58,11 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="onehot, ordinal, binary: the known ones; otherwise fitted."),
     ] = None
     handle_unknown: Annotated[
-        Literal["null", "other", "fail"], msgspec.Meta(description="What a value of no category becomes.")
+        Literal["null", "other", "fail"],
+        msgspec.Meta(
+            description="What a value of no category becomes: missing (all zeros, or null), something of its own (a "
+            "column or number more, the share 0, the mean of all), or an error of the run."
+        ),
     ] = "null"
     max_categories: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] | None,
@@ -72,7 +82,10 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     smoothing: Annotated[
         Annotated[float, msgspec.Meta(ge=0)] | Literal["auto"],
-        msgspec.Meta(description="target: how many rows the mean of all counts for; auto by the variances."),
+        msgspec.Meta(
+            description="target: m in (n · mean of the category + m · mean of all) / (n + m); auto takes it from the "
+            "variances (empirical Bayes)."
+        ),
     ] = "auto"
     buckets: Annotated[
         Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many.")

@@ -31,7 +31,8 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["mean", "median", "mode", "min", "max", "zero", "forward", "backward", "interpolate"],
         msgspec.Meta(
             description="What to fill with: forward is the last known value, backward the next, interpolate a straight "
-            "line between the two, by rows. mean, median and interpolate make whole numbers float64."
+            "line between the two, by rows. mean, median and interpolate make whole numbers float64. median is the "
+            "mean of the two in the middle; of several modes the least is taken. NaN counts as missing."
         ),
     ]
     order_by: Annotated[
@@ -69,7 +70,10 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: Annotated[
         Literal["iqr", "zscore", "quantile"],
-        msgspec.Meta(description="iqr: quartiles ± factor × their distance; zscore: mean ± factor × std; quantile."),
+        msgspec.Meta(
+            description="iqr: quartiles ± factor × their distance; zscore: mean ± factor × std (ddof 1); quantile: the "
+            "shares factor and 1 - factor. Percentiles are linear; what lies on a bound is no outlier."
+        ),
     ]
     factor: Annotated[
         Annotated[float, msgspec.Meta(gt=0)] | None,

@@ -54,7 +54,8 @@ class Rolling(_Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A statistic of the row and those before it: ``<column>_rolling_<function>_<window>``."""
 
     function: Annotated[
-        Function | list[Function], msgspec.Meta(description="mean, sum, min, max, std (ddof 1) or median, or several.")
+        Function | list[Function],
+        msgspec.Meta(description="mean, sum, min, max, std (ddof 1) or median, or several. NaN is missing."),
     ]
     window: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="How many rows, this one included.")]
     min_values: Annotated[

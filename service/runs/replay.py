@@ -215,8 +215,8 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
         if given.compared and (step, "compared_alone") not in {(w["step"], w["code"]) for w in stage.warnings}:
             stage.context(step).warn(
                 "compared_alone",
-                "what is unique was judged among the rows in quarantine only; a row that is stored already may be added "
-                "a second time. Execute the pipeline again to compare all rows",
+                "what is unique was judged among the rows in quarantine only; a row that is stored already may be "
+                "added a second time. Execute the pipeline again to compare all rows",
             )
         frame = made
     return frame.looked_at(asked=False)

@@ -16,6 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from service.api import examples, failures, openapi, views
 from service.kit import errors
 from service.model.run import Run
+from service.steps.registry import Registry
 from tests.api.test_access import routes
 
 Client = TestClient[Litestar]
@@ -79,6 +80,37 @@ def test_plug_ins_are_in_the_schema_of_a_configuration(document: dict[str, Any])
     assert schemas["Cleaner"]["properties"]["drop"]["description"] == "Columns to drop."
     assert "type" not in schemas["Cleaner"]["properties"]
     assert schemas["PipelineConfiguration"]["required"] == ["name", "collectors"]
+
+
+@pytest.mark.parametrize(
+    ("component", "setting", "words"),
+    [
+        ("Analyzer", None, ["ddof 1", "corrected for bias", "NaN"]),
+        ("Analyzer", "quantiles", ["linear"]),
+        ("Analyzer", "correlation", ["complete pairs", "average ranks"]),
+        ("Normalize", "method", ["ddof 0", "linear percentiles", "scale 1"]),
+        ("Outlier", "method", ["ddof 1", "linear"]),
+        ("Fill", "strategy", ["float64", "several modes the least"]),
+        ("Bin", None, ["lower edge", "KBinsDiscretizer", "pandas' cut"]),
+        ("Encode", None, ["ascending order", "equally frequent ones the least"]),
+        ("Encode", "smoothing", ["m in (n"]),
+        ("Calendar", "parts", ["ISO 8601"]),
+        ("Rolling", "function", ["ddof 1"]),
+        ("Aggregate", None, ["ddof 1"]),
+        ("Step", None, ["Such a count is null"]),
+    ],
+)
+def test_conventions_are_told(component: str, setting: str | None, words: list[str], app: Litestar) -> None:
+    document = openapi.document(app, Registry.load())
+    told = document["components"]["schemas"][component]
+    text = (told if setting is None else told["properties"][setting])["description"]
+    assert [word for word in words if word not in text] == []
+
+
+def test_descriptions_are_for_people_who_do_not_read_the_source(app: Litestar) -> None:
+    document = openapi.document(app, Registry.load())
+    told = {n: c.get("description", "") for n, c in document["components"]["schemas"].items()}
+    assert [name for name, text in told.items() if "``" in text or "\n    " in text] == []
 
 
 def test_codes_have_the_statuses_of_their_families() -> None:
