@@ -17,6 +17,7 @@ _CONFIG = {
     "background": None,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
+    "padding": {"left": 25, "top": 5, "right": 5, "bottom": 5},  # the reader's font may be wider than the one measured
     "bar": {"color": HUE},
     "axis": {
         "labelColor": "currentColor",
@@ -61,7 +62,12 @@ def histogram(edges: list[float], counts: list[int], *, times: bool) -> dict[str
                 "axis": {"tickCount": 6, "grid": False},
             },
             "x2": {"field": "to"},
-            "y": {"field": "count", "type": "quantitative", "title": "rows", "axis": {"tickCount": 4}},
+            "y": {
+                "field": "count",
+                "type": "quantitative",
+                "title": "rows",
+                "axis": _whole(counts),
+            },
             "y2": {"datum": 0},
         },
     }
@@ -69,24 +75,36 @@ def histogram(edges: list[float], counts: list[int], *, times: bool) -> dict[str
 
 def shares(entries: list[tuple[str, float]], title: str) -> dict[str, Any]:
     """A bar for each name, from 0 to 1, with its share in percent."""
-    return _bars([{"name": name, "value": share} for name, share in entries], title, form="%", domain=[0, 1])
+    return _bars(
+        [{"name": name, "value": share} for name, share in entries], title, {"format": "%", "tickCount": 4}, [0, 1]
+    )
 
 
 def counts(entries: list[tuple[str, int]], title: str) -> dict[str, Any]:
     """A bar for each name."""
-    return _bars([{"name": name, "value": count} for name, count in entries], title, form=",d", domain=None)
+    bars = [{"name": name, "value": count} for name, count in entries]
+    return _bars(bars, title, _whole([count for _, count in entries]))
 
 
-def _bars(values: list[dict[str, Any]], title: str, *, form: str, domain: list[float] | None) -> dict[str, Any]:
+def _whole(counts: list[int]) -> dict[str, Any]:
+    """The axis of a number of rows: no mark between two whole numbers."""
+    axis: dict[str, Any] = {"format": ",d", "tickCount": 4}
+    most = max(counts, default=0)
+    return {**axis, "values": list(range(most + 1))} if most <= 4 else axis
+
+
+def _bars(
+    values: list[dict[str, Any]], title: str, axis: dict[str, Any], domain: list[float] | None = None
+) -> dict[str, Any]:
     name = {"field": "name", "type": "nominal", "sort": None, "title": None}
     scale = {"domain": domain} if domain else {}
-    value = {"field": "value", "type": "quantitative", "title": title, "scale": scale, "axis": {"format": form}}
+    value = {"field": "value", "type": "quantitative", "title": title, "scale": scale, "axis": axis}
     return {
         "width": _WIDTH,
         "height": {"step": _BAR},
         "data": {"values": values},
         "mark": {"type": "bar"},
-        "encoding": {"y": name, "x": {**value, "axis": {"format": form, "tickCount": 4}}},
+        "encoding": {"y": name, "x": value},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
@@ -10,7 +11,8 @@ import jinja2
 from service.reports import charts
 
 MOST_CHARTS = 200
-_LONGEST = 40
+_LONGEST = 24
+"""Letters of a label: what is longer would be cut a second time, at its end."""
 _FACTS = {
     "missing": "missing", "distinct": "distinct", "min": "min", "max": "max", "mean": "mean", "std": "std",
     "skew": "skew", "kurtosis": "kurtosis", "zeros": "zeros", "negatives": "negatives",
@@ -33,7 +35,8 @@ def page(pipeline: str, version: int, created: str, profiles: list[dict[str, Any
 
 def _laid_out(profile: dict[str, Any]) -> dict[str, Any]:
     columns = profile["columns"]
-    gaps = [(_short(c["name"]), c["missing_share"]) for c in columns if c["missing"]]
+    gappy = [c for c in columns if c["missing"]][:MOST_CHARTS]
+    gaps = list(zip(_labels(c["name"] for c in gappy), (c["missing_share"] for c in gappy), strict=True))
     correlation = profile["correlation"]
     related = len(correlation["columns"]) > 1
     return {
@@ -44,9 +47,9 @@ def _laid_out(profile: dict[str, Any]) -> dict[str, Any]:
             ("cells missing", _percent(_missing_share(profile))),
         ],
         "warnings": [str(w["message"]) for w in profile["warnings"]],
-        "missing": charts.svg(charts.shares(gaps[:MOST_CHARTS], "missing")) if gaps else "",
+        "missing": charts.svg(charts.shares(gaps, "missing")) if gaps else "",
         "method": correlation["method"],
-        "correlation": charts.svg(charts.heat_map([_short(n) for n in correlation["columns"]], correlation["matrix"]))
+        "correlation": charts.svg(charts.heat_map(_labels(correlation["columns"]), correlation["matrix"]))
         if related
         else "",
         "columns": [_column(c, drawn=place < MOST_CHARTS) for place, c in enumerate(columns)],
@@ -61,7 +64,7 @@ def _missing_share(profile: dict[str, Any]) -> float:
 
 def _column(column: dict[str, Any], *, drawn: bool) -> dict[str, Any]:
     facts = [(label, _figure(key, column[key])) for key, label in _FACTS.items() if key in column]
-    facts += [(f"{float(q):.0%}", _figure("", v)) for q, v in column.get("quantiles", {}).items()]
+    facts += [(f"{float(q) * 100:g}%", _figure("", v)) for q, v in column.get("quantiles", {}).items()]
     chart = _chart(column) if drawn else None
     return {
         "name": column["name"],
@@ -77,7 +80,9 @@ def _chart(column: dict[str, Any]) -> dict[str, Any] | None:
         times = str(column["type"]).startswith(("date", "datetime"))
         return charts.histogram(bins["edges"], bins["counts"], times=times)
     if column.get("top"):
-        return charts.counts([(_short(str(t["value"])), t["count"]) for t in column["top"]], "rows")
+        top = column["top"]
+        names = _labels(str(t["value"]) for t in top)
+        return charts.counts(list(zip(names, (t["count"] for t in top), strict=True)), "rows")
     if column.get("true_share") is not None:
         share = column["true_share"]
         return charts.shares([("true", share), ("false", 1 - share)], "share")
@@ -98,6 +103,14 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _short(text: str) -> str:
-    """A label that fits; no two columns of a chart may become one, so names are cut only where they are long."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}…{text[-8:]}"
+def _labels(texts: Iterable[str]) -> list[str]:
+    """Labels that fit; bars of one name would become one bar, so those that are alike when cut are numbered."""
+    found: dict[str, None] = {}
+    for text in texts:
+        short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}…{text[-8:]}"
+        label, count = short, 1
+        while label in found:
+            count += 1
+            label = f"{short} ({count})"
+        found[label] = None
+    return list(found)

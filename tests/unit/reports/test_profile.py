@@ -82,3 +82,23 @@ def test_every_bar_of_a_histogram_stands_on_the_ground() -> None:
         assert len(bars) == 2
         heights = [float(re.findall(r"v(-?[\d.]+)", d)[0]) for d in bars]
         assert heights[0] == pytest.approx(3 * heights[1])
+
+
+def test_long_values_that_are_alike_when_cut_keep_bars_of_their_own(tmp_path: Any) -> None:
+    long = pl.DataFrame({"a": [f"{'x' * 40} {middle} {'y' * 40}" for middle in "aabc"]})
+    (drawn,) = SVG.findall(profile.page("shop", 1, "now", [profiled(long, tmp_path)]))
+    labels = re.findall(r">([^<]*x…y[^<]*)</text>", drawn)
+    assert len(labels) == len(set(labels)) == 3
+    assert drawn.count('aria-roledescription="bar"') == 3
+
+
+@pytest.mark.parametrize("chart", [charts.counts([("x", 1)], "rows"), charts.histogram([0.5, 1.5], [1], times=False)])
+def test_an_axis_of_rows_counts_whole_rows(chart: dict[str, Any]) -> None:
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", charts.svg(chart))
+    assert [t for t in texts if t in ("0", "1", "0.2")] == ["0", "1"]
+
+
+def test_shares_near_the_ends_are_told_apart(tmp_path: Any) -> None:
+    few = pl.DataFrame({"a": [1.0, 2.0, 3.0]})
+    page = profile.page("shop", 1, "now", [profiled(few, tmp_path, quantiles=(0.001, 0.5, 0.999))])
+    assert all(f"<dt>{share}</dt>" in page for share in ("0.1%", "50%", "99.9%"))
