@@ -160,7 +160,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if self.pattern is not None:
                 pl.Series([""]).str.contains(self.pattern)
         except pl.exceptions.PolarsError as error:
-            yield Problem(f"{at}.pattern", f"is no regular expression: {str(error).splitlines()[0]}")
+            lines = str(error).splitlines()
+            why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
+            yield Problem(f"{at}.pattern", f"is no regular expression: {why}")
         try:
             if self.type is not None:
                 dtypes.parse(self.type)

@@ -226,7 +226,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             frame = frame.per_group(lag.groups, lag.order, made)
         for column, rolling in self.rolling.items():
             windows.there("rolling", column, rolling, frame.schema, ctx)
-            made = windows.rolled(column, rolling, frame.schema[column], ctx)
+            made = windows.rolled(column, rolling, frame.schema, ctx)
             _all_free(ctx, f"rolling.{column}", made, frame.schema)
             frame = frame.per_group(rolling.groups, rolling.order, made)
         return frame

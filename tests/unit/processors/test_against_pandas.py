@@ -133,6 +133,27 @@ def test_rolling_by_group(function: str, window: int, least: int | None) -> None
     close(done[done.columns[-1]], rolled.sort_index().to_numpy(), absolute=1e-8)
 
 
+@pytest.mark.parametrize("function", ["mean", "sum", "min", "max", "std", "median"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize(
+    ("window", "offset", "least"), [("7d", "168h", None), ("36h", "36h", 2), ("90m", "90min", None)]
+)
+def test_rolling_by_time(function: str, zone: str | None, window: str, offset: str, least: int | None) -> None:
+    random = np.random.default_rng(5)
+    hours = np.unique(random.integers(0, 24 * 40, 60))  # over the change of clocks at the end of March
+    times = pl.Series([dt.datetime(2024, 3, 10, tzinfo=dt.UTC) + dt.timedelta(hours=int(h)) for h in hours])
+    frame = pl.DataFrame({"value": random.normal(size=len(hours)), "time": times.dt.convert_time_zone(zone or "UTC")})
+    frame = frame.with_columns(pl.when(pl.int_range(pl.len()) % 7 != 3).then("value").alias("value"))
+    if zone is None:
+        frame = frame.with_columns(pl.col("time").dt.replace_time_zone(None))
+    pandas = frame.to_pandas().set_index("time")["value"]
+    want = getattr(pandas.rolling(offset, min_periods=least), function)().to_numpy()
+    mixed = frame.with_row_index("place").sample(fraction=1.0, shuffle=True, seed=1)
+    setting = {"function": function, "window": window, "order_by": "time", "min_values": least}
+    done = apply("transformer", mixed, rolling={"value": setting}).rows.sort("place")
+    close(done[f"value_rolling_{function}_{window}"], want, absolute=1e-8)
+
+
 def test_parts_of_dates_around_clock_changes_and_leap_days() -> None:
     days = [(2024, 3, 30), (2024, 10, 26), (2024, 2, 28), (2020, 12, 31)]
     moments = [dt.datetime(*d, 20) + dt.timedelta(minutes=30 * i) for d in days for i in range(40)]

@@ -316,7 +316,11 @@ def test_a_rule_that_does_not_fit_names_its_place(rule: dict[str, Any], field: s
         ({"rules": [{"column": "a", "check": "in_range"}]}, "rules[0].min", "min or max is required"),
         ({"rules": [{"column": "a", "check": "not_null", "min": 1}]}, "rules[0].min", "is not for not_null"),
         ({"rules": [{"column": "a", "columns": ["b"], "check": "not_null"}]}, "rules[0].columns", "is for unique"),
-        ({"rules": [{"column": "a", "check": "regex", "pattern": "("}]}, "rules[0].pattern", "no regular expression"),
+        (
+            {"rules": [{"column": "a", "check": "regex", "pattern": "("}]},
+            "rules[0].pattern",
+            "no regular expression: unclosed group",
+        ),
         ({"rules": [{"column": "a", "check": "type", "type": "int65"}]}, "rules[0].type", "did you mean 'int64'?"),
         ({"rules": [{"expression": "sum(a) > 1"}]}, "rules[0].expression", "no row-local function"),
         ({"rules": [{"expression": "a", "column": "b"}]}, "rules[0].column", "is for a check, not for expression"),
