@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
     counter = _Counter(found, dialect)
     places: list[int] | None = None
     size = 0
-    with path.open("rb", buffering=0) as file:
+    counting: Future[None] | None = None
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as other:
         while True:
             file.seek(at)
             piece = _piece(file.read, found, dialect)
@@ -109,8 +111,12 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
                 places, size = _places(piece, found, sample_rows)
             inside = [place - at for place in places if at <= place < at + len(piece)]
             _take(piece, inside, size, found, dialect)
-            counter.count(piece, at)
+            if counting is not None:
+                counting.result()
+            counting = other.submit(counter.count, piece, at)  # while the next piece is read and cut
             at += len(piece)
+        if counting is not None:
+            counting.result()
         found.blank_tail = _blank_tail(file.seek, file.read, found)
     return found
 

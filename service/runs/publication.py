@@ -58,7 +58,7 @@ def publish(
         warnings=prepared.warnings, end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
-    _carry(order, prepared)
+    carry(order, prepared)
     Path(order.allowance.folder).replace(folder)
     try:
         layout.flush(folder.parent)
@@ -69,7 +69,7 @@ def publish(
     return completed, version
 
 
-def _carry(order: Order, prepared: Prepared) -> None:
+def carry(order: Order, prepared: Prepared) -> None:
     """What collectors remember and did not change comes along: another name of the same file, where there are such."""
     staging = Path(order.allowance.folder)
     for name in prepared.stays:
