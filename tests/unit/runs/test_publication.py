@@ -28,9 +28,9 @@ def test_files_that_stay_are_those_of_the_version_before(
         remembered=Remembered(folder=str(tmp_path / "v000001"), files=[file]),
     )  # fmt: skip
     prepared = Prepared(
-        rows=0, rows_collected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]), tape=file, state=[file], stays=[name],
-        rows_rejected=0, columns=[], sources=[], steps=[], warnings=[], profiles=[], fitted={}, deferred=[],
-        peak_memory_bytes=0,
+        rows=0, rows_collected=0, rows_rejected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]),
+        tape=file, state=[file], stays=[name], columns=[], sources=[],
+        steps=[], warnings=[], profiles=[], fitted={}, deferred=[], peak_memory_bytes=0,
     )  # fmt: skip
     if not links:
 
