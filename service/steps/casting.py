@@ -15,7 +15,9 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
-* dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON.
+* dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
+* text to a list: a JSON array of plain values; each value of a list, of text or not, follows the rules above, and a bad
+  one is null in its place.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import functools
 from collections.abc import Sequence
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from service.steps import dtypes, spool
 
@@ -42,6 +45,8 @@ _ISO = (
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
 _EXACT = 2**53  # above it floats are further apart than whole numbers
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+_PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
+_PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 
 
@@ -61,9 +66,13 @@ def cast(
     Raises ``ValueError`` where there is no such cast, or the format is none.
     """
     _check_formats(target, source, tuple(formats))
-    value = _cast(pl.col(name), source, target, formats).cast(target, strict=False)
+    column = pl.col(name)
+    value = _cast(column, source, target, formats).cast(target, strict=False)
     if strict and not isinstance(source, pl.Null):
-        bad = pl.col(name).is_not_null() & value.is_null()
+        bad = column.is_not_null() & value.is_null()
+        if isinstance(target, pl.List):
+            given = _listed(column) if isinstance(source, pl.String) else column
+            bad |= _gaps(value, target) > _gaps(given, pl.List(pl.String) if isinstance(source, pl.String) else source)
         shown = pl.format(
             f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", _shown(name, source)
         )
@@ -98,7 +107,9 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
     if isinstance(source, pl.Null) or (source == target and not formats):
         return column
     if isinstance(source, pl.List) and isinstance(target, pl.List):
-        return column
+        return _each(column, source, target)
+    if isinstance(source, pl.String) and isinstance(target, pl.List) and not target.inner.is_nested():
+        return _each(_listed(column), pl.List(pl.String()), target)
     if isinstance(source, pl.List | pl.Struct) and isinstance(target, pl.String):
         return spool.json_text(column, source)
     if source.is_nested() or target.is_nested():
@@ -118,6 +129,37 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
         return column.cast(pl.String)
     return column
+
+
+def _each(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:
+    """A list with each of its values cast."""
+    inner, wanted = _instance(source.inner), _instance(target.inner)
+    return column.list.eval(_cast(pl.element(), inner, wanted, ()).cast(wanted, strict=False))
+
+
+def _listed(column: pl.Expr) -> pl.Expr:
+    """The values of a JSON array of plain values as texts; null for every other text.
+
+    Polars' own ``json_decode`` ends the query at the first text that is no such array. Numbers are not decoded: a
+    float would lose digits.
+    """
+    valid = column.str.json_path_match("$").is_not_null() & column.str.contains(_PLAIN_ARRAY)
+    value = pl.element()
+    decoded = pl.when(value.str.starts_with('"')).then(value.str.json_path_match("$")).otherwise(value)
+    plain = pl.when(value != "null").then(decoded)
+    return pl.when(valid).then(column.str.extract_all(_PLAIN_VALUE)).list.eval(plain)
+
+
+def _gaps(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """How many values are missing, at every depth of a list."""
+    missing = value.is_null().cast(pl.Int64)
+    if not isinstance(dtype, pl.List):
+        return missing
+    return missing + value.list.eval(_gaps(pl.element(), _instance(dtype.inner))).list.sum().fill_null(0)
+
+
+def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
 
 
 def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +83,17 @@ def test_a_strict_cast_shows_the_value() -> None:
     assert cast(["1", None], "int64", strict=True) == [1, None]
 
 
+@pytest.mark.parametrize("bad", [["1", "x"], "[1, 2.5]", "[1", "5", '[null, "x"]'])
+def test_a_strict_cast_looks_into_lists(bad: Any) -> None:
+    with pytest.raises(pl.exceptions.PolarsError, match=r"is not list\(int64\)"):
+        cast([bad], "list(int64)", strict=True)
+
+
+def test_a_strict_cast_lets_missing_values_of_a_list_be() -> None:
+    assert cast([[None, "1"], None, []], "list(int64)", strict=True) == [[None, 1], None, []]
+    assert cast(["[null, 1]", None], "list(int64)", strict=True) == [[None, 1], None]
+
+
 BERLIN = "datetime[Europe/Berlin]"
 
 
@@ -157,6 +169,19 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         ([1.005, 2.5], None, "decimal(5,2)", [Decimal("1.00"), Decimal("2.50")]),
         ([None, None], pl.Null, "date", [None, None]),
         ([[1, 2], None], None, "list(string)", [["1", "2"], None]),
+        ([[" 12.0", "x", None], []], None, "list(int64)", [[12, None, None], []]),
+        ([[["1", "x"], None]], None, "list(list(int64))", [[[1, None], None]]),
+        (["[1, 2]", "[]", " [ 3 ] ", '["4", null]', None], None, "list(int64)", [[1, 2], [], [3], [4, None], None]),
+        (["[1", "1", "{}", "[[1]]", '[{"a": 1}]', "[1,]", "", "null"], None, "list(int64)", [None] * 8),
+        (["[1.5, 1e2]"], None, "list(float64)", [[1.5, 100.0]]),
+        (
+            ['["a, b", "[c]", "\\u00e9", "", "x\\"y", 1, true]'],
+            None,
+            "list(string)",
+            [["a, b", "[c]", "é", "", 'x"y', "1", "true"]],
+        ),
+        (["[12345678901234567890123]"], None, "list(string)", [["12345678901234567890123"]]),
+        (['["2024-02-29"]', '["2023-02-29"]'], None, "list(date)", [[D(2024, 2, 29)], [None]]),
         ([[1, None], None], None, "string", ["[1,null]", None]),
         ([{"a": 'x"', "b": [1.5]}, None], None, "string", ['{"a":"x\\"","b":[1.5]}', None]),
         ([True, None], None, "decimal(3,1)", [Decimal("1.0"), None]),
@@ -172,7 +197,7 @@ def test_other_types(values: list[Any], dtype: Any, target: str, wanted: list[An
     ("values", "target", "formats", "message"),
     [
         ([[1]], "int64", (), "there is no cast from list"),
-        (["1"], "list(int64)", (), "there is no cast from string to list"),
+        (["[[1]]"], "list(list(int64))", (), "there is no cast from string to list"),
         ([5], "date", (), "only with format: epoch"),
         ([5], "time", (), "there is no cast from int64 to time"),
         ([dt.timedelta(1)], "int64", (), "there is no cast from duration"),
@@ -194,11 +219,15 @@ def test_what_cannot_be_cast_says_so_before_rows_are_read(
         cast(values, target, formats)
 
 
-TARGETS = ["int64", "uint8", "float64", "decimal(12,3)", "boolean", "date", "datetime", BERLIN, "time", "categorical"]
+TARGETS = [
+    "int64", "uint8", "float64", "decimal(12,3)", "boolean", "date", "datetime", BERLIN, "time", "categorical",
+    "list(string)", "list(int64)",
+]  # fmt: skip
 TEXTS = st.lists(
     st.one_of(
         st.none(), st.text(max_size=8), st.integers().map(str), st.floats().map(str), st.dates().map(str),
-        st.datetimes().map(str), st.sampled_from([*BOOLEANS, *TIMES, *INTEGERS]),
+        st.datetimes().map(str), st.lists(st.one_of(st.integers(), st.text(max_size=4))).map(json.dumps),
+        st.sampled_from([*BOOLEANS, *TIMES, *INTEGERS]),
     ),
     min_size=1, max_size=12,
 )  # fmt: skip
