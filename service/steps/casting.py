@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from service.steps import dtypes, spool
+from service.steps import dtypes, parsing, spool
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
@@ -167,8 +167,7 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
     if isinstance(target, pl.String | pl.Categorical | pl.Enum):
         return column
     if isinstance(target, pl.Boolean):
-        word = text.str.to_lowercase()
-        return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False).otherwise(None)
+        return parsing.boolean(text, _TRUE, _FALSE)
     if target.is_integer():
         number = text.cast(pl.Float64, strict=False)
         exact = (number == number.round()) & (number.abs() <= _EXACT)

@@ -7,6 +7,10 @@ the wanted zone; one with a zone becomes UTC where none is wanted.
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Sequence
+
 import polars as pl
 
 DATE = "%Y-%m-%d"
@@ -57,8 +61,7 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
         return text.cast(dtype, strict=False)
     match dtype:
         case pl.Boolean():
-            word = text.str.to_lowercase()
-            return pl.when(word.is_in(TRUE)).then(True).when(word.is_in(FALSE)).then(False)
+            return boolean(text, TRUE, FALSE)
         case pl.Date():
             return text.str.to_date(DATE, strict=False)
         case pl.Time():
@@ -67,6 +70,21 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
             return _datetime(text, dtype)
         case _:
             raise ValueError(f"text cannot be read as {dtype}")
+
+
+def boolean(text: pl.Expr, true: Sequence[str], false: Sequence[str]) -> pl.Expr:
+    """Whether the text is one of the words ``true`` or of the words ``false``, in any case; null where of neither.
+
+    All spellings of so few letters are looked up: lowering the case of a column costs ten times as much.
+    """
+    return pl.when(text.is_in(_spellings(true))).then(True).when(text.is_in(_spellings(false))).then(False)
+
+
+@functools.lru_cache
+def _spellings(words: Sequence[str]) -> list[str]:
+    """Every mixture of small and capital letters."""
+    both = [[dict.fromkeys((letter, letter.upper())) for letter in word] for word in words]
+    return ["".join(letters) for word in both for letters in itertools.product(*word)]
 
 
 def _datetime(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:

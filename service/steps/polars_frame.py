@@ -151,10 +151,14 @@ class PolarsFrame:
             self._stage()  # read twice below: for the keys, then for the rows
         number = _unused("row", self.schema)
         numbered = self._lf.with_row_index(number)
-        groups = numbered.group_by(subset).agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema)))
+        groups = numbered.group_by(subset)
         if keep == "none":
-            groups = groups.filter(pl.last() == 1)
-        kept = numbered.join(groups.select(number), on=number, how="semi", maintain_order="left").drop(number)
+            lasts = groups.agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema))).filter(
+                pl.last() == 1
+            )
+        else:
+            lasts = groups.agg(pl.col(number).max())
+        kept = numbered.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
         return self._next(kept, dear=True)
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
