@@ -108,8 +108,9 @@ class PolarsFrame:
             with foreign.attributed(None):
                 if self._dear:
                     self._stage()
-                engine: measuring.Engine = "in-memory" if self._small else "streaming"
-                self._answers.update(measuring.answer(self._lf, self.schema, missing, engine=engine))
+                self._answers.update(
+                    measuring.answer(self._lf, self.schema, missing, engine="in-memory" if self._small else "streaming")
+                )
         return {m: self._answers[m] for m in wanted}
 
     @contextmanager
