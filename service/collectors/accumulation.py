@@ -43,10 +43,20 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Accumulation:
-    """One collection. ``asked`` is what the records depend on: where it changed, all begins anew."""
+    """One collection. ``asked`` is what the records depend on: where it changed, all begins anew.
 
-    def __init__(self, settings: Incremental, key: list[str], asked: Mapping[str, Any], ctx: Context) -> None:
-        self._settings, self._key, self._ctx = settings, key, ctx
+    ``foreign`` are columns that are not the records' own: without a key, records are equal whatever stands there.
+    """
+
+    def __init__(
+        self,
+        settings: Incremental,
+        key: list[str],
+        asked: Mapping[str, Any],
+        ctx: Context,
+        foreign: Collection[str] = (),
+    ) -> None:
+        self._settings, self._key, self._ctx, self._foreign = settings, key, ctx, foreign
         self._asked = msgspec.to_builtins(asked)
         self._before = self._remembered()
         self._number = max((int(Path(n).stem.split("-")[-1]) for n in self._before.parts), default=-1)
@@ -205,9 +215,9 @@ class Accumulation:
         if not again.height:
             return _none(), _none()
         whose = [PARENT, _HASH]
-        times = rows.hashed(again[_ROW], known=True).group_by(whose).agg(pl.len().alias(_TIMES))
+        times = rows.hashed(again[_ROW], known=True, without=self._foreign).group_by(whose).agg(pl.len().alias(_TIMES))
         places = fresh.select(_ROW).collect(engine="streaming")[_ROW]
-        came = rows.hashed(places, known=False).sort(_ROW)
+        came = rows.hashed(places, known=False, without=self._foreign).sort(_ROW)
         came = came.with_columns(pl.int_range(pl.len()).over(whose).alias(_AT)).join(times, on=whose)
         return came.filter(pl.col(_AT) < pl.col(_TIMES))[_ROW], _none()
 
@@ -302,8 +312,11 @@ class _Rows:
         self.known = spool.scan(last=split).with_row_index(_ROW)
         self.new = spool.scan(first=split).with_row_index(_ROW)
 
-    def hashed(self, rows: pl.Series, *, known: bool) -> pl.DataFrame:
-        """For each of these rows a number that equal rows have alike. Reads the parts that have them, one by one."""
+    def hashed(self, rows: pl.Series, *, known: bool, without: Collection[str] = ()) -> pl.DataFrame:
+        """For each of these rows a number that equal rows (``without`` some columns) have alike.
+
+        Reads the parts that have them, one by one.
+        """
         places = range(self.split) if known else range(self.split, len(self.spool.parts))
         rows = rows.unique().sort()
         found, begin = [_nothing()], 0
@@ -313,7 +326,7 @@ class _Rows:
             if len(here):
                 lf = self.spool.part(place).with_row_index(_ROW, offset=begin)
                 some = lf.filter(pl.col(_ROW).is_in(here.implode()))
-                value = pl.struct(pl.exclude(PARENT, _ROW)).hash().alias(_HASH)
+                value = pl.struct(pl.exclude(PARENT, _ROW, *without)).hash().alias(_HASH)
                 found.append(some.select(PARENT, _ROW, value).collect())
             begin = end
         return pl.concat(found)

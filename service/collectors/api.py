@@ -232,7 +232,8 @@ class _Collecting:
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
             key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
-            self._memory = Accumulation(settings.incremental, key, asked, ctx)
+            theirs = settings.for_each.taken.values() if settings.for_each is not None else ()
+            self._memory = Accumulation(settings.incremental, key, asked, ctx, tuple(theirs))
 
     async def collect(self) -> Frame:
         settings, ctx, memory = self._settings, self._ctx, self._memory

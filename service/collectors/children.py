@@ -120,8 +120,10 @@ def listings(
     blank = pl.any_horizontal(pl.col(columns).cast(pl.String).fill_null("") == "")
     whole = parents.filter(~blank)
     if whole.height < parents.height:
-        gone = parents.height - whole.height
-        ctx.warn("parent_without_key", f"{gone} parents have nothing in {', '.join(columns)}; they are left out")
+        gone = int(rows.select(blank.sum()).collect(engine="streaming").item())
+        said = "1 parent has" if gone == 1 else f"{gone} parents have"
+        left = "it is" if gone == 1 else "they are"
+        ctx.warn("parent_without_key", f"{said} nothing in {', '.join(columns)}; {left} left out")
     found = [_listing(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
     ctx.evidence["parents"] = len(found)
     return found, whole.select(pl.col(c).alias(n) for c, n in given.taken.items())

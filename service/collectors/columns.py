@@ -48,7 +48,8 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
         if name not in present:
             hint = errors.did_you_mean(name, present)
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
-    return lf.select(pl.col(n) if n in present else pl.lit(None, dtype=pl.String).alias(n) for n in kept)
+    missing = {name: pl.String() for name in kept if name not in present}
+    return _with(lf, present, missing).select(kept)
 
 
 def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
@@ -65,14 +66,21 @@ def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[st
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
     """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning."""
     present = lf.collect_schema()
-    casts = []
+    casts, missing = [], dict[str, pl.DataType]()
     for column, text in schema.items():
         dtype = dtypes.parse(text)
         if column not in present:
             ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
-            casts.append(pl.lit(None, dtype=dtype).alias(column))
+            missing[column] = dtype
         elif present[column] == pl.String and not isinstance(dtype, pl.List):
             casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
         else:
             casts.append(pl.col(column).cast(dtype))
-    return lf.with_columns(casts)
+    return _with(lf.with_columns(casts), present, missing)
+
+
+def _with(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """``lf`` with columns of nulls, as many as it has rows: nulls alone would be one row."""
+    if not len(present):
+        return pl.LazyFrame(schema=missing)
+    return lf.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items())

@@ -126,6 +126,8 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
 def _parents(pipeline: Pipeline, index: int, parent: Collected) -> pl.LazyFrame | None:
     """The rows that the collector at that place makes its requests of. Raises ``errors.Permanent``."""
     wanted, names = pipeline.collectors[index].parent(), parent.frame.schema.names()
+    if wanted is not None and not names:  # a source without any record says nothing of its columns
+        return pl.LazyFrame(schema=dict.fromkeys(wanted.columns, pl.String()))
     for column, field in (wanted.columns if wanted is not None else {}).items():
         if column not in names:
             raise errors.Permanent(

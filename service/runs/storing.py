@@ -120,7 +120,10 @@ def refuse_twins(names: list[str]) -> None:
                 "(rename_columns, or normalize_names in a cleaner)"
             )
     if not names:
-        raise errors.Permanent("nothing to store: no column is left")
+        raise errors.Permanent(
+            "nothing to store: there are no columns, because no source brought a record; give their types under "
+            "'schema' to store an empty table"
+        )
 
 
 def _remove(path: Path) -> None:

@@ -158,6 +158,13 @@ def test_lists_of_parents_with_a_cursor_each(served: Served) -> None:
         there.hits.clear()
         second = run(served, "family")
         asked = {h.path: h.query.get("since") for h in there.hits}
+        shop.orders = []  # no users, so that nothing says what columns they have
+        third = run(served, "family")
+        assert (third["status"], third["rows_stored"]) == ("completed", 6), third["error"]
+        assert evidence(served, "family", 3, 1)["stop_reason"] == "no_parents"
+        created(served, "orphans", users, {**children, "incremental": None})
+        empty = run(served, "orphans")
+        assert "no source brought a record" in empty["error"]["message"]
     assert second["rows_stored"] == 6
     assert asked == {
         "/users": None, "/users/1/orders": "2024-05-01T00:03:00Z", "/users/2/orders": "2024-05-01T00:50:00Z",

@@ -207,6 +207,15 @@ def test_types_are_united_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert flat["o_x"].to_list() == [1, None, None]
 
 
+@pytest.mark.parametrize("body", [[], [{"x": 1}, {"x": 2}]])
+@pytest.mark.parametrize("settings", [{"columns": ["a", "b"]}, {"schema": {"a": "int64"}, "columns": ["a"]}])
+def test_columns_that_never_came_make_no_row_and_lose_none(tmp_path: Path, body: Any, settings: Any) -> None:
+    frame, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path, **settings)
+    assert frame.columns == settings["columns"]
+    assert frame.rows() == [(None,) * frame.width] * len(body)
+    assert {w["code"] for w in ctx.warnings} == {"missing_column"}
+
+
 def test_schema_sets_types_and_a_misfit_names_its_column(tmp_path: Path) -> None:
     body = [{"id": "1", "at": "2024-05-01T10:00:00Z", "price": 1}]
     frame, _, ctx = fetched(

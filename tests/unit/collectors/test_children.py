@@ -114,6 +114,12 @@ def test_parents_without_a_key_are_left_out_and_said(tmp_path: Path) -> None:
     assert [(w["code"], w["message"].split()[0]) for w in ctx.warnings] == [("parent_without_key", "2")]
 
 
+def test_every_parent_without_a_key_is_counted(tmp_path: Path) -> None:
+    parents = pl.DataFrame({"id": [1, None, None], "name": ["Ann", "Bob", "Cem"]})
+    _, ctx, _ = children(tmp_path, parents=parents)
+    assert [w["message"][:24] for w in ctx.warnings] == ["2 parents have nothing i"]
+
+
 def test_no_parents_is_no_records(tmp_path: Path) -> None:
     frame, ctx, site = children(tmp_path, parents=USERS.clear())
     assert frame.height == 0
@@ -178,6 +184,16 @@ def test_a_cursor_for_every_parent(tmp_path: Path) -> None:
     found = sorted(frame.select("u", "n", "at").rows())
     assert found == [(1, 1, 1), (1, 2, 2), (2, 1, 50), (2, 2, 51), (3, 1, 7)]  # one key is another for another parent
     assert ctx.evidence["cursor_after"] == 51
+
+
+def test_a_parent_that_changed_makes_no_record_twice(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    with serving(lambda hit: Reply.json([{"at": 1, "n": 1}])) as site:
+        config = {**CHILD, "endpoint": f"{site.address}/users/{{id}}/posts", "incremental": SINCE}
+        for name in ("Ann", "Anna"):
+            frame, ctx = runs.run(config, parents=pl.DataFrame({"id": [1], "name": [name]}).lazy())
+    assert frame.select("at", "n").rows() == [(1, 1)]
+    assert ctx.evidence["added_rows"] == 0
 
 
 @pytest.mark.parametrize(
