@@ -7,9 +7,11 @@ numbers (also as text), times (ISO 8601), or text in its own order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,6 +30,7 @@ PrimaryKey = Annotated[
     msgspec.Meta(description="Columns that tell a record from all others: the newest of equal ones stays."),
 ]
 _MOMENT = pl.Datetime("us", "UTC")
+_EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)")  # neither weeks nor 20240131T10: they are written another way
 
 
 class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,14 +120,18 @@ def comparable(value: pl.Expr, order: Order) -> pl.Expr:
 
 
 def _before(cursor: Cursor, distance: float) -> Cursor:
-    if not isinstance(cursor, str):
-        found = cursor - distance
-        return int(found) if isinstance(cursor, int) and float(found).is_integer() else found
+    if isinstance(cursor, int):
+        exact = cursor - Fraction(str(distance))  # a float would round an identifier of 19 digits, also to after it
+        return int(exact) if exact.denominator == 1 else float(exact)
+    if isinstance(cursor, float):
+        return cursor - distance
     try:
         number = Decimal(cursor) - Decimal(str(distance))
         return format(number.normalize() if number != number.to_integral() else number.quantize(Decimal(1)), "f")
     except InvalidOperation:
         pass
+    if not _EXTENDED.match(cursor):
+        raise ValueError(cursor)
     moment = datetime.fromisoformat(cursor) - timedelta(seconds=distance)
     if len(cursor) == len("2024-01-31"):
         return moment.date().isoformat()

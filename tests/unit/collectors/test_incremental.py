@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.collectors.incremental import Incremental
 from service.kit import errors
 from service.steps.context import Context
 from service.steps.polars_frame import PolarsFrame
@@ -265,6 +266,20 @@ def test_what_cannot_be(runs: Runs, records: list[Any], config: dict[str, Any], 
         thrice(site.address)
     assert caught.value.details["field"] == field
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("number", [1_234_567_890_123_456_870, "1234567890123456870"])
+def test_lookback_is_exact_for_long_identifiers(number: int | str, tmp_path: Path) -> None:
+    """A float has room for 53 bits: the number before …870 would be …768, and the one before another comes after it."""
+    asked = Incremental(cursor_field="at", param="since", lookback=1.0).start(number, context(tmp_path))
+    assert str(asked) == "1234567890123456869"
+    assert type(asked) is type(number)
+
+
+@pytest.mark.parametrize("cursor", ["20240131T101112Z", "2024-W05", "2024-W05-3"])
+def test_lookback_refuses_forms_of_time_that_it_cannot_write(cursor: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match="neither a number nor a time"):
+        Incremental(cursor_field="at", param="since", lookback=60.0).start(cursor, context(tmp_path))
 
 
 CHANGES = st.lists(
