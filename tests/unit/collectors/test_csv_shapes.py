@@ -42,6 +42,15 @@ def test_the_line_is_named(body: bytes, said: str, tmp_path: Path) -> None:
     assert isinstance(caught.value, errors.Permanent) or body is STRAY
 
 
+@pytest.mark.parametrize("names", [['q"uote', "a,b"], ['"', '""', "x\ny"], ['say "hi"', 'say "hi"'], ["b", "'"]])
+def test_names_are_written_like_any_other_field(tmp_path: Path, names: list[str]) -> None:
+    written = io.StringIO()
+    csv.writer(written).writerows([names, ["1"] * len(names)])
+    rows, _ = read(tmp_path, written.getvalue().encode())
+    assert rows.columns == (names if len(set(names)) == len(names) else [names[0], f"{names[0]}_2"])
+    assert rows.rows() == [(1,) * len(names)]
+
+
 def test_a_carriage_return_inside_quotes_is_text(tmp_path: Path) -> None:
     rows, _ = read(tmp_path, b'a,b\n1,"x\ry"\n2,z\n')
     assert rows.rows() == [(1, "x\ry"), (2, "z")]
