@@ -105,7 +105,8 @@ def test_the_commands_work_in_a_clean_environment(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     replaced = {"/wheels": str(wheels), "/data": str(data), "8000": port, "0.0.0.0": "127.0.0.1"}
     fit = _runner(replaced)
-    env = service.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1")
+    # What is never imported here need not be compiled either.
+    env = service.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_COMPILE="1")
 
     builder = _environment(tmp_path / "build")
     runtime = _environment(tmp_path / "runtime", like=builder)
