@@ -9,12 +9,13 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import polars as pl
 
 from service.collectors import exact, inference, plain
+from service.collectors.csv_settings import LOSSY, CsvSettings
 from service.collectors.rejects import Rejects, Shape
 from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, survey
 from service.kit import errors
@@ -22,10 +23,6 @@ from service.kit.errors import did_you_mean
 from service.steps import dtypes, parsing
 from service.steps.context import Context
 
-if TYPE_CHECKING:
-    from service.collectors.csv import CsvCollector
-
-LOSSY = "utf-8-lossy"
 _TAKEN = 1_000  # malformed rows that are written at once
 _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
@@ -51,7 +48,7 @@ class File:
 class Reading:
     """One collection going on."""
 
-    def __init__(self, settings: CsvCollector, ctx: Context, sample_rows: int) -> None:
+    def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
         self._dialect = settings.dialect
         self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import polars as pl
 
 from service.collectors import exact, rejects
+from service.collectors.csv_settings import CsvSettings
 from service.collectors.rejects import Shape
 from service.steps import dtypes, parsing, quarantine
 from service.steps.context import Context
-
-if TYPE_CHECKING:
-    from service.collectors.csv import CsvCollector
 
 _BATCH = 20_000
 _KEPT = ("_rules", "_file", "_line", "_text")
 
 
-def read(kept: Path, settings: CsvCollector, ctx: Context) -> pl.LazyFrame:
+def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
     """The rows that ``settings`` can make of a quarantine file; the others are rejected again."""
     shape = rejects.shape_of(kept)
     types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}
@@ -56,7 +54,7 @@ def _batches(kept: Path) -> Iterator[pl.DataFrame]:
 
 
 def _parted(
-    batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: CsvCollector
+    batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: CsvSettings
 ) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
     """The rows of a batch that have become rows, with their types, and those that have not."""
     missing = {"", *settings.null_values}
@@ -80,7 +78,7 @@ def _parted(
     return typed.filter(fits), bad
 
 
-def _fields(text: str, file: str, shape: Shape, settings: CsvCollector) -> dict[str, str] | str:
+def _fields(text: str, file: str, shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
     names = settings.column_names or shape.columns.get(file)
     if names is None:
         return "its file had no other rows that say what its columns are"

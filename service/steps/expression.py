@@ -10,7 +10,9 @@ The text is read twice, by tokens and as a tree, and only what both reviews let 
 
 What runs is written anew from the tokens: comments go, strings are quoted again, and a number with a point is a
 double, as in the rest of the product (the engine alone would make ``price / 3.0`` a decimal). What counts or names
-a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8.
+a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8. Divisors are columns
+(``_whole_column``), for the engine divides a column by a number by multiplying with its reciprocal: ``49 / 49`` would
+be 0.9999999999999999 there, its ``floor`` 0, and 1 in a row alone.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import sqlglot
@@ -82,6 +84,10 @@ FOREIGN_TOKENS = frozenset(
     }
 )
 """What no SQL in a configuration may hold."""
+_CALCULATED = frozenset(
+    {TokenType.NUMBER, TokenType.L_PAREN, TokenType.R_PAREN, TokenType.DASH, TokenType.PLUS, TokenType.STAR}
+    | {TokenType.SLASH}
+)
 _REFUSED_TOKENS = FOREIGN_TOKENS | {TokenType.DOT, TokenType.ARROW, TokenType.DARROW, TokenType.COLON}
 _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Query, "a subquery"),
@@ -101,10 +107,14 @@ class NoColumn(ValueError):
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: ``sql`` to run, and the columns it names in order of appearance."""
+    """A checked expression: ``sql`` to run, and the columns it names in order of appearance.
+
+    ``divided`` is the same where every number that something is divided by is a column; empty where none is.
+    """
 
     sql: str
     columns: tuple[str, ...]
+    divided: str = ""
 
 
 def parse(text: str) -> Expression:
@@ -141,7 +151,8 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
     except foreign.FOREIGN as error:
         if unsupported(error):
             raise ValueError(_NODES.sub("", foreign.translate(error, None).message)) from error
-    return Expression(written, columns)
+    divided = _written(tokens, columns[0]) if columns and not grouped else written
+    return Expression(written, columns, divided if divided != written else "")
 
 
 def unsupported(error: BaseException) -> bool:
@@ -202,10 +213,21 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Exp
     expression = check(text, schema)
     try:
         # executed over no rows: some types are only compared then, such as text with a number
-        resolved = derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema
+        dtype = _type_of(expression, schema)
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
-    return expression, resolved["\0"]
+    if not expression.divided or any(isinstance(schema[c], pl.Decimal) for c in expression.columns):
+        return expression, dtype
+    exactly = replace(expression, sql=expression.divided)
+    try:
+        same = _type_of(exactly, schema) == dtype
+    except foreign.FOREIGN:  # what can be divided by a number alone
+        same = False
+    return exactly if same else expression, dtype
+
+
+def _type_of(expression: Expression, schema: pl.Schema) -> pl.DataType:
+    return derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema["\0"]
 
 
 def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:
@@ -283,19 +305,45 @@ def reason(error: BaseException) -> str:
     return f"{said} at character {first.get('col')}"
 
 
-def _written(tokens: list[Token]) -> str:
-    """The tokens as text again, with every narrow call cast to BIGINT."""
+def _written(tokens: list[Token], column: str | None = None) -> str:
+    """The tokens as text again, with every narrow call cast to BIGINT, and divisors as long as ``column`` is."""
     written: list[str] = []
     narrow: list[bool] = []
+    divisors = _divisors(tokens) if column is not None else {}
     for at, token in enumerate(tokens):
+        if column is not None and at in divisors:
+            written.append(_whole_column(column, tokens[at : divisors[at] + 1]))
         if _is_narrow(tokens, at):
             written.append("CAST(")
         written.append(_word(token))
+        written.extend("))" for last in divisors.values() if last == at)
         if token.token_type is TokenType.L_PAREN:
             narrow.append(_is_narrow(tokens, at - 1))
         elif token.token_type is TokenType.R_PAREN and narrow.pop():
             written.append("AS BIGINT)")
     return " ".join(written)
+
+
+def _divisors(tokens: list[Token]) -> dict[int, int]:
+    """Where something is divided by a number, or by several in parentheses: the divisor's first token and its last."""
+    found: dict[int, int] = {}
+    for at, token in enumerate(tokens[:-1], 1):
+        if token.token_type not in (TokenType.SLASH, TokenType.DIV):
+            continue
+        last, depth = at, 0
+        while last < len(tokens) and tokens[last].token_type in _CALCULATED:
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(tokens[last].token_type, 0)
+            if depth == 0 and tokens[last].token_type in (TokenType.NUMBER, TokenType.R_PAREN):
+                found[at] = last
+                break
+            last += 1
+    return found
+
+
+def _whole_column(column: str, number: Sequence[Token]) -> str:
+    """How a column begins that has ``number`` in every row of ``column``; ``))`` ends it."""
+    whole = all(t.text.isdigit() for t in number if t.token_type is TokenType.NUMBER)
+    return f"(CAST({_quote(column, chr(34))} IS NULL AS {'BIGINT' if whole else 'DOUBLE'}) * 0 + ("
 
 
 def _is_narrow(tokens: list[Token], at: int) -> bool:

@@ -1,7 +1,8 @@
 """Which collectors, processors and storages there are: the built-in packages, then entry points.
 
-A built-in is any subclass of a contract found in a module of its package; a third-party one registers under
-``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``. Both come through ``Registry.add``.
+A built-in is any subclass of a contract with a ``tag``, found in a module of its package (one without is a base of
+others); a third-party one registers under ``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``.
+Both come through ``Registry.add``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Shelf(Generic[T]):
                 if (
                     isinstance(value, type)
                     and issubclass(value, self.contract)
-                    and value is not self.contract
+                    and tag_of(value) != value.__name__  # what msgspec takes where no tag is given
                     and value.__module__ == f"{package}.{module}"
                 ):
                     self.add(value)

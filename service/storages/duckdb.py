@@ -24,6 +24,8 @@ from service.storages import parquet
 Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
 _STRANGE = ("128", "Float16", "Null")
 """In the names of Polars types that DuckDB may not read back from Parquet: it is asked before the commit."""
+_LITTLE = 256 * 1024 * 1024
+_A_COLUMN = 6 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
 
 
@@ -78,7 +80,7 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
         temporary = folder / f".tmp-{ids.new('native')}.duckdb"
         try:
             with _connect(temporary, ctx) as connection:
-                connection.execute(f"CREATE TABLE {_quoted(table)} AS SELECT * FROM {_source(dataset)}")  # noqa: S608
+                _copy(connection, _source(dataset), _quoted(table), ctx)
                 if self.key:
                     columns = ", ".join(map(_quoted, self.key))
                     connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
@@ -110,9 +112,35 @@ def _connect(path: Path | None, ctx: Context) -> duckdb.DuckDBPyConnection:
             "temp_directory": str(spill),
         },
     )
+    _limit(connection, ctx)
+    return connection
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, ctx: Context) -> None:
     if ctx.memory_bytes:
         connection.execute(f"SET memory_limit = '{ctx.memory_bytes // 2 // 1024} KiB'")
-    return connection
+    else:
+        connection.execute("RESET memory_limit")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, source: str, table: str, ctx: Context) -> None:
+    """Make ``table`` of all rows of ``source``. DuckDB takes what it may and is no faster for it: it gets little.
+
+    Only what does not fit into that (very wide rows, very long texts) is loaded again with all the run may use.
+    """
+    width = len(connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall())  # noqa: S608
+    little = max(_LITTLE, width * _A_COLUMN)
+    sql = f"CREATE TABLE {table} AS SELECT * FROM {source}"  # noqa: S608
+    if ctx.memory_bytes and little >= ctx.memory_bytes // 2:
+        connection.execute(sql)
+        return
+    connection.execute(f"SET memory_limit = '{little // 1024} KiB'")
+    try:
+        connection.execute(sql)
+    except duckdb.OutOfMemoryException:
+        _limit(connection, ctx)
+        connection.execute(sql)
+    _limit(connection, ctx)
 
 
 def _quoted(name: str) -> str:

@@ -68,6 +68,42 @@ def test_what_an_expression_means(text: str, wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("n / 49", [n / 49 for n in range(1, 200)]),
+        ("f / 49.0", [n / 49 for n in range(1, 200)]),
+        ("f / -(3.7)", [n / -3.7 for n in range(1, 200)]),
+        ("f / (0.1 * 3) / 7", [n / (0.1 * 3) / 7 for n in range(1, 200)]),
+        ("floor(f / 49)", [float(n // 49) for n in range(1, 200)]),
+        ("cast(n / 49 as bigint)", [n // 49 for n in range(1, 200)]),
+        ("n // 49", [n // 49 for n in range(1, 200)]),
+        ("f // 49", [n // 49 for n in range(1, 200)]),
+        ("1000 / n", [1000 / n for n in range(1, 200)]),
+    ],
+)
+def test_division_by_a_number_is_exact(text: str, wanted: list[Any]) -> None:
+    assert value(text, {"n": list(range(1, 200)), "f": [float(n) for n in range(1, 200)]}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        (pl.Float32(), pl.Float32()),
+        (pl.UInt8(), pl.Float64()),
+        (pl.Decimal(10, 2), None),
+        (pl.Duration("us"), pl.Duration("us")),
+    ],
+)
+def test_what_is_divided_keeps_the_type_that_the_engine_gives_it(
+    dtype: pl.DataType, wanted: pl.DataType | None
+) -> None:
+    found, made = expression.typed("v / 7", pl.Schema({"v": dtype}))
+    engines = pl.LazyFrame(schema={"v": dtype}).sql("SELECT v / 7 AS v FROM self").collect_schema()["v"]
+    assert made == engines == (wanted or engines)
+    assert (found.sql == found.divided) == isinstance(dtype, pl.UInt8 | pl.Duration)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "empty"),
@@ -139,7 +175,8 @@ def test_names_of_any_kind_are_quoted() -> None:
 PIECES = st.sampled_from(
     ["a + 1", "b * a", "coalesce(a, 0)", "a / b", "upper(t)", "length(t)", "t || 'x'", "a > 1", "t like '%a%'", "ln(b)",
      "case when a > b then t else 'n' end", "a % 3", "substr(t, 1, 2)", "round(b, 1)", "a in (1, 2)", "sqrt(b)",
-     "replace(t, 'a', 'b')", "lpad(t, 5, '-')", "floor(b)", "abs(a)", "split_part(t, 'a', 1)", "regexp_like(t, 'a+')"],
+     "replace(t, 'a', 'b')", "lpad(t, 5, '-')", "floor(b)", "abs(a)", "split_part(t, 'a', 1)", "regexp_like(t, 'a+')",
+     "a / 7", "b / 3.7", "floor(b / 49) + a / -49", "b // (3 * 0.1)", "length(t) / 3"],
 )  # fmt: skip
 ROWS = st.lists(
     st.tuples(
@@ -155,7 +192,7 @@ ROWS = st.lists(
 @given(PIECES, ROWS, st.data())
 def test_an_expression_looks_at_one_row(text: str, rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
     frame = pl.DataFrame(rows, schema={"a": pl.Int64, "b": pl.Float64, "t": pl.String}, orient="row")
-    found = expression.check(text, frame.columns)
+    found, _ = expression.typed(text, frame.schema)
     whole = expression.derive(frame.lazy(), "x", found).collect()
     cut = data.draw(st.integers(0, frame.height))
     apart = pl.concat([expression.derive(f.lazy(), "x", found).collect() for f in (frame[:cut], frame[cut:])])
