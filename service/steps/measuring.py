@@ -6,7 +6,7 @@ Four kinds of query, each streaming, and the dear ones one column after another 
 * *ordered* kinds of numbers and times (quantile, histogram, distinct, mode): the column is collected alone and
   sorted once, and the sorted values answer all of them: cheaper than ``quantile`` and ``n_unique`` one by one;
 * *grouped* kinds of everything else (top, distinct, mode, categories, forms): one ``group_by`` a column;
-* duplicates: none where a column is a key; else by hashing rows, and comparing only rows whose hashes meet.
+* duplicates: none where a column is a key; else ``repetitions``.
 
 NaN is no value: statistics leave it out, ``nan`` counts it, ``nulls`` does not. Infinite values are kept.
 Decimals are floats in everything but min, max, sum, mode, top and categories.
@@ -17,15 +17,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import polars as pl
 
+from service.steps import repetitions
 from service.steps.metric import Metric
+from service.steps.repetitions import Engine
 
 Answers = dict[Metric, Any]
-Engine = Literal["streaming", "in-memory"]
 
 _ORDERED = frozenset({"quantile", "histogram"})
 _GROUPED = frozenset({"top", "categories", "forms"})
@@ -34,7 +35,8 @@ _SEEN_IN_ORDER = frozenset({"min", "max", "zeros", "negatives"})  # free where a
 _SEEN_IN_GROUPS = frozenset({"lengths", "nulls"})
 _FREE_CATEGORIES = 1_000
 _FORMS_SAMPLE = 2_000
-_HEAD = 10_000
+_AT_ONCE = 250_000
+_NARROW = 100
 
 FORMS = {
     "number": r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$",
@@ -74,23 +76,47 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
             grouped[metric.column].append(metric)
         else:
             plain.append(metric)
-    for metric in plain[:]:
+    together: list[Metric] = []
+    for metric in plain:
         for kinds, queries in ((_SEEN_IN_ORDER, ordered), (_SEEN_IN_GROUPS, grouped)):
             if metric.kind in kinds and metric.column in queries:
                 queries[metric.column].append(metric)
-                plain.remove(metric)
+                break
+        else:
+            together.append(metric)
     answers: Answers = {}
-    if plain or duplicates or grouped:
-        answers.update(_plain(lf, schema, [*plain, Metric("", "rows")], engine))
-    for column, wanted in ordered.items():
-        answers.update(_ordered(lf, column, schema[column], wanted, engine))
-    for column, wanted in grouped.items():
-        answers.update(_grouped(lf, column, schema[column], wanted, engine, answers))
+    if together or duplicates or grouped or len(ordered) > 1:
+        answers.update(_plain(lf, schema, [*together, Metric("", "rows")], engine))
+    columns = [*ordered, *(c for c in grouped if c not in ordered)]
+    for part, names, how in _parts(lf, columns, answers.get(Metric("", "rows")), engine):
+        for column in names:
+            if column in ordered:
+                answers.update(_ordered(part, column, schema[column], ordered[column], how))
+            if column in grouped:
+                answers.update(_grouped(part, column, schema[column], grouped[column], how, answers))
     for metric in alone:
         answers[metric] = (_means if metric.kind == "means" else _spearman)(lf, schema, metric, engine)
     for metric in duplicates:
-        answers[metric] = _duplicates(lf, schema, answers, engine)
+        rows = answers[Metric("", "rows")]
+        keyed = any(answers.get(Metric(column, "distinct")) == rows for column in schema)
+        answers[metric] = 0 if keyed or rows < 2 else repetitions.count(lf, schema, engine)
     return answers
+
+
+def _parts(
+    lf: pl.LazyFrame, columns: list[str], rows: int | None, engine: Engine
+) -> Iterator[tuple[pl.LazyFrame, list[str], Engine]]:
+    """The columns one after another, each with what to ask; short ones come several at a time, from memory.
+
+    A query costs as much as the frame has columns, so that thousands of them, each asked alone, would take minutes.
+    """
+    size = 1 if rows is None else max(1, _AT_ONCE // max(1, rows))
+    for at in range(0, len(columns), size):
+        names = columns[at : at + size]
+        if len(names) == 1 or (engine == "in-memory" and len(columns) <= _NARROW):
+            yield lf, names, engine
+        else:
+            yield lf.select(names).collect(engine=engine).lazy(), names, "in-memory"
 
 
 # -- one pass ----------------------------------------------------------------------------------------------
@@ -356,40 +382,3 @@ def _spearman(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engin
         lf.select(_number(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
     )
     return _finite(pair.select(pl.corr(pl.col("0").rank(), pl.col("1").rank())).item())
-
-
-# -- duplicates ----------------------------------------------------------------------------------------------
-
-
-def _duplicates(lf: pl.LazyFrame, schema: pl.Schema, answers: Answers, engine: Engine) -> int:
-    """Rows that repeat an earlier row, exactly."""
-    rows = answers[Metric("", "rows")]
-    if rows < 2 or not len(schema):
-        return 0
-    if any(answers.get(Metric(column, "distinct")) == rows for column in schema) or _has_key(lf, schema, engine):
-        return 0
-    hashed = pl.struct(pl.all()).hash().alias("hash")
-    hashes = lf.select(hashed).collect(engine=engine).to_series().sort()
-    again = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
-    if not len(again):
-        return 0
-    met = lf.filter(hashed.is_in(again.implode()))
-    counted = met.unique().select(pl.len()).collect(engine=engine).item()
-    return int(met.select(pl.len()).collect(engine=engine).item() - counted)
-
-
-def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> bool:
-    """Whether a column of whole numbers tells all rows apart: that costs a tenth of hashing the rows.
-
-    Only one that does so in the first rows is looked at whole.
-    """
-    numbers = [c for c, t in schema.items() if t.is_integer()]
-    if not numbers:
-        return False
-    head = lf.select(numbers).head(_HEAD).collect(engine=engine)
-    for column in numbers:
-        if head[column].is_unique().all():
-            values = lf.select(column).collect(engine=engine).to_series()
-            if values.n_unique() == len(values):
-                return True
-    return False

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from service.steps import measuring
 from service.steps.metric import Metric
 from service.steps.polars_frame import PolarsFrame
+from service.steps.repetitions import Engine
 
 NAN, INF = float("nan"), float("inf")
 few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -242,3 +243,44 @@ def test_one_frame_answers_once_and_keeps_its_answers(tmp_path: Path) -> None:
     assert frame.measure([metric("mode"), metric("mode"), metric("rows")]) == {metric("mode"): 2, metric("rows"): 3}
     frame._lf = pl.LazyFrame()  # whoever asked again would find nothing
     assert frame.measure([metric("mode")]) == {metric("mode"): 2}
+
+
+KINDS: list[tuple[Any, Any]] = [
+    ("distinct", None), ("quantile", (0.25, 0.5)), ("histogram", 3), ("nulls", None), ("min", None), ("mean", None),
+]  # fmt: skip
+OF_TEXT: list[tuple[Any, Any]] = [("distinct", None), ("top", 2), ("lengths", None), ("nulls", None)]
+
+
+@pytest.mark.parametrize("engine", ["streaming", "in-memory"])
+@pytest.mark.parametrize("at_once", [0, 30, 250_000])
+def test_columns_are_answered_alike_alone_and_together(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, at_once: int
+) -> None:
+    monkeypatch.setattr(measuring, "_NARROW", 2)
+    texts = {f"t{i}": ["a", None, "b", "b" * i] for i in range(4)}
+    frame = pl.DataFrame({f"n{i}": [i, None, 3 * i, 7] for i in range(5)} | texts)
+    asked = [Metric(c, *kind) for c in frame.columns for kind in (KINDS if c[0] == "n" else OF_TEXT)]
+    alone: dict[Metric, Any] = {}
+    for one in asked:
+        alone |= measuring.answer(frame.lazy(), frame.schema, [one])
+    monkeypatch.setattr(measuring, "_AT_ONCE", at_once)
+    together = measuring.answer(frame.lazy(), frame.schema, asked, engine=engine)
+    assert {m: together[m] for m in asked} == {m: alone[m] for m in asked}
+
+
+def test_a_thousand_columns_are_not_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query costs as much as the frame has columns, so that one a column would cost the square."""
+    asked = 0
+    frame = pl.DataFrame({f"n{i}": [i, 1, 2] for i in range(1000)})
+    wide = frame.lazy()
+    selected = pl.LazyFrame.select
+
+    def select(self: pl.LazyFrame, *arguments: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += self is wide
+        return selected(self, *arguments, **named)
+
+    monkeypatch.setattr(pl.LazyFrame, "select", select)
+    metrics = [Metric(c, "quantile", (0.5,)) for c in frame.columns]
+    assert measuring.answer(wide, frame.schema, metrics)[metrics[999]] == [2.0]
+    assert asked < 10

@@ -296,3 +296,15 @@ def test_files_of_wide_rows_have_small_row_groups(tmp_path: Path) -> None:
     joined = of(data, tmp_path).join(wide, ["n"])
     assert groups(joined) == 5
     assert groups(wide.rows(lambda lf: lf.with_columns(pl.lit(1).alias("one")))) == 5
+
+
+def test_a_wide_stage_is_filtered_after_it_is_read(tmp_path: Path, staging: str) -> None:
+    """The scan of Parquet takes minutes to filter by thousands of columns."""
+    columns = {f"c{i}": [i, None, 1] for i in range(300)}
+    frame = of(columns, tmp_path)
+    assert frame.measure([ROWS]) == {ROWS: 3}
+    known = frame.rows(lambda lf: lf.filter(pl.all_horizontal(pl.all().is_not_null())))
+    assert rows(known) == [tuple(range(300)), (1,) * 300]
+    plan = known.lazy.explain()
+    assert staging == "memory" or re.search(r"FILTER[^§]*OPAQUE_PYTHON\n\s+Parquet SCAN(?![^§]*SELECTION)", plan)
+    assert staging == "memory" or "PROJECT 1/300 COLUMNS" in frame.lazy.select("c7").explain()
