@@ -89,6 +89,22 @@ def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
     assert list(layout.staging_root.iterdir()) == []
 
 
+def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves a version that the catalog knows and nobody can read."""
+    happened: list[str] = []
+
+    class Watched(Books):
+        def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+            happened.append("commit")
+
+    def flushed(path: Path) -> None:
+        happened.append(f"{path.name} with {sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))}")
+
+    monkeypatch.setattr(publication.layout, "flush", flushed)
+    published(layout, Watched(), 1)
+    assert happened == ["warehouse with ['p']", "p with ['v000001']", "commit"]
+
+
 def test_a_version_lies_beside_the_ones_before(layout: Layout) -> None:
     books = Books()
     for number in (1, 2):
