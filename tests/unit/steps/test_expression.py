@@ -176,7 +176,7 @@ PIECES = st.sampled_from(
     ["a + 1", "b * a", "coalesce(a, 0)", "a / b", "upper(t)", "length(t)", "t || 'x'", "a > 1", "t like '%a%'", "ln(b)",
      "case when a > b then t else 'n' end", "a % 3", "substr(t, 1, 2)", "round(b, 1)", "a in (1, 2)", "sqrt(b)",
      "replace(t, 'a', 'b')", "lpad(t, 5, '-')", "floor(b)", "abs(a)", "split_part(t, 'a', 1)", "regexp_like(t, 'a+')",
-     "a / 7", "b / 3.7", "floor(b / 49) + a / -49", "b // (3 * 0.1)", "length(t) / 3"],
+     "a / 7", "b / 3.7", "floor(b / 49) + a / -49", "a // (3 * 0.1)", "length(t) / 3"],
 )  # fmt: skip
 ROWS = st.lists(
     st.tuples(

@@ -138,6 +138,25 @@ def test_so_many_are_on_their_way_and_no_more(
     assert b.idle
 
 
+def test_the_strictest_of_those_that_are_asking_holds_for_all(pair: tuple[Governor, Governor, Clock]) -> None:
+    """Also where it is another process that wants so little; and no longer than it is asking."""
+    a, b, _ = pair
+
+    async def go() -> None:
+        await a.enter(0.0, 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(b.enter(0.0, 5), 0.05)
+        a.leave(1)
+        for _ in range(5):
+            await asyncio.wait_for(b.enter(0.0, 5), 10)
+        for _ in range(5):
+            b.leave(5)
+
+    asyncio.run(go())
+    assert a.idle
+    assert b.idle
+
+
 def test_who_waits_longest_goes_first(tmp_path: Path) -> None:
     order: list[str] = []
 
