@@ -46,6 +46,9 @@ _CONNECTIONS = 1024
 _HEADER_MILLISECONDS = 5_000
 _DRAIN_SECONDS = 10.0
 
+PRELOADED = ("polars", "duckdb", PRELOAD, "service.runs.preload")
+"""What the forkserver loads, for every child (the command line has it begin with that early: ``cli.early``)."""
+
 Announce = Callable[[str, str | None], None]
 
 _log = structlog.get_logger("penstock.server")
@@ -98,7 +101,7 @@ async def opened(
     """The house over a data directory: repaired, its forkserver warm. Raises ``errors.Conflict``."""
     clock = clock or SystemClock()
     async with catalog(settings) as (layout, store):
-        await asyncio.to_thread(child.prepare, ["polars", "duckdb", PRELOAD, "service.runs.preload"])
+        await asyncio.to_thread(child.prepare, PRELOADED)
         registry = await asyncio.to_thread(Registry.load)
         pipelines, history = Pipelines(store, clock), History(store)
         around = Premises(settings, layout, history, registry, clock, configuration.secrets(environment))

@@ -16,6 +16,12 @@ from service.cli import failure, options
 from service.model.user import Role
 
 
+def _early() -> None:
+    from service.cli import early
+
+    early.begin()
+
+
 class Commands(click.Group):
     """Errors of the product end a command with their text and their exit code, never with a traceback."""
 
@@ -34,6 +40,7 @@ def penstock() -> None:
 @options.data_dir(None, "Where the demo's data is kept afterwards; a temporary directory by default.")
 def demo(data_dir: str | None) -> None:
     """Run a real pipeline over a small messy data set: no server, network or account needed."""
+    _early()
     from service.cli import demo as shown
 
     shown.show(data_dir)
@@ -50,6 +57,7 @@ def demo(data_dir: str | None) -> None:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(**chosen: Any) -> None:
     """Serve the REST API until SIGTERM or Ctrl-C."""
+    _early()
     from service.cli import server
 
     server.serve(**chosen)
@@ -64,6 +72,7 @@ def serve(**chosen: Any) -> None:
 @options.as_json
 def run(file: Path, **chosen: Any) -> None:
     """Run the pipeline in FILE (YAML or JSON) here, without a server, and keep its result."""
+    _early()
     from service.cli import execution
 
     execution.run_file(file, **chosen)
@@ -89,6 +98,7 @@ def validate(file: Path, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(0), help="Rows at most.  [default: 1000 for table and json, else all]")
 def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
     """Answer one SQL SELECT over the stored tables, without a server."""
+    _early()
     from service.cli import answer
 
     answer.query(sql, data_dir=data_dir, form=form, limit=limit)

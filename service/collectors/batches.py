@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from dataclasses import dataclass
 
 import polars as pl
 
+from service.collectors import formats
 from service.collectors.children import PARENT, Listing
 from service.collectors.formats import Body
 from service.kit import errors
@@ -78,7 +78,7 @@ class Batches:
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if not self._csv:
             return records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
-        frames = [pl.read_csv(io.BytesIO(p.packed), infer_schema=False) for p in pages]
+        frames = [formats.table(p.packed) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:

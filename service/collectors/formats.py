@@ -49,7 +49,17 @@ def csv(body: bytes) -> Body:
     if not body.strip():
         return Body(0, b"")
     try:
-        rows = pl.read_csv(io.BytesIO(body), infer_schema=False).height
+        rows = table(body).height
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
     return Body(rows, body)
+
+
+def table(body: bytes) -> pl.DataFrame:
+    """The rows of CSV text with a header, all of them text."""
+    frame = pl.read_csv(io.BytesIO(body), infer_schema=False)
+    if any('"' in name for name in frame.columns):  # names come as they are written, other fields without quotes
+        first = pl.read_csv(io.BytesIO(body), has_header=False, n_rows=1, infer_schema=False).row(0)
+        names = [read if '"' in name else name for name, read in zip(frame.columns, first, strict=True)]
+        frame.columns = names if len(set(names)) == len(names) else frame.columns
+    return frame

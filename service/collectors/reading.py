@@ -178,7 +178,8 @@ class Reading:
             return wanted
         if not self._settings.has_header:
             return raw
-        first = self._header(found) if any("_duplicated_" in name for name in raw) else raw
+        changed = ("_duplicated_", *([self._settings.quote_char] if self._settings.quote_char else []))
+        first = self._header(found) if any(mark in name for name in raw for mark in changed) else raw
         names: list[str] = []
         taken, given_names = set[str](), set(first)
         numbers, renamed = dict[str, int](), dict[str, list[str]]()

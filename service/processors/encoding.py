@@ -34,6 +34,7 @@ MAX_COLUMNS = 1_000
 """More one-hot columns than this are refused; ``max_categories`` keeps them in bounds."""
 _EVERY = 2**62
 _SEVERAL = ("onehot", "binary")
+_BUCKETS = 1024
 _BY_CATEGORIES = ("onehot", "ordinal", "binary")
 
 
@@ -88,8 +89,13 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     buckets: Annotated[
-        Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many.")
+        Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many; 1024.")
     ] = None
+
+    @property
+    def bucket_count(self) -> int:
+        """How many buckets ``hash`` has."""
+        return self.buckets or _BUCKETS
 
     @property
     def loose(self) -> bool:
@@ -110,8 +116,8 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 if self.method == "target"
                 else "target is for target"
             )
-        if (self.buckets is None) != (self.method != "hash"):
-            return "hash needs 'buckets', their number" if self.method == "hash" else "buckets is for hash"
+        if self.buckets is not None and self.method != "hash":
+            return "buckets is for hash"
         if self.method in ("target", "hash") and self.max_categories is not None:
             return f"max_categories is not for {self.method}"
         if self.method == "hash" and self.handle_unknown != "null":
@@ -167,7 +173,7 @@ def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> 
 def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> Fitted:
     """The categories in order, as Python values of the column's type, and what belongs to them."""
     if setting.method == "hash":
-        return Fitted([], more={"buckets": setting.buckets, "hash": hashing.NAME})
+        return Fitted([], more={"buckets": setting.bucket_count, "hash": hashing.NAME})
     if setting.categories is not None:
         where = f"encode.{column}.categories"
         return Fitted([columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories])
@@ -222,7 +228,7 @@ def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":
-        bucket = (hashing.stable([column], schema) % pl.lit(setting.buckets, dtype=pl.UInt64)).cast(pl.Int32)
+        bucket = (hashing.stable([column], schema) % pl.lit(setting.bucket_count, dtype=pl.UInt64)).cast(pl.Int32)
         missing = pl.col(column).is_nan() if dtype.is_float() else pl.lit(value=False)
         return [pl.when(pl.col(column).is_null() | missing).then(None).otherwise(bucket).alias(name)]
     inner = _inner(dtype)

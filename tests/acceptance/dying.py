@@ -1,4 +1,7 @@
-"""``python -m tests.acceptance.dying POINT serve …``: the service, killed without warning at a point of a commit."""
+"""``python -m tests.acceptance.dying FILE serve …``: the service, killed without warning at a point of a commit.
+
+``FILE`` says which point, as soon as it is there: until then the service does what it always does.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +10,75 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from service.catalog.history import History
 from service.runs import publication
 from service.steps import layout
 
+POINTS = [
+    "before the rename",
+    "after the rename",
+    "before the commit",
+    "after the commit",
+    "before the native table is noted",
+    "after the native table is noted",
+]
 
-def _die(*_: Any, **__: Any) -> Any:
+
+def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _then_die(call: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(call)
-    def called(*args: Any, **named: Any) -> Any:
-        call(*args, **named)
-        return _die()
+class _Order:
+    """What the file says at this moment."""
 
-    return called
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def at(self, point: str) -> None:
+        """Die where that is the point."""
+        if self._file.exists() and self._file.read_text() == point:
+            _die()
+
+    def around(self, call: Callable[..., Any], *, before: str = "", after: str = "") -> Callable[..., Any]:
+        @functools.wraps(call)
+        def called(*args: Any, **named: Any) -> Any:
+            self.at(before)
+            answer = call(*args, **named)
+            self.at(after)
+            return answer
+
+        return called
 
 
 class _Layout:
     """The layout module as publication sees it, whose ``flush`` after the rename is the last thing that happens."""
 
+    def __init__(self, order: _Order) -> None:
+        self._order = order
+
     def __getattr__(self, name: str) -> Any:
         return getattr(layout, name)
 
-    def flush(self, path: Any) -> None:
+    def flush(self, path: Path) -> None:
         if path.parent == path.parent.parent / "warehouse":  # the pipeline's folder: the version lies in it
-            _die()
+            self._order.at(POINTS[1])
         layout.flush(path)
 
 
-POINTS: dict[str, Callable[[], None]] = {
-    "before the rename": lambda: setattr(publication, "_make_room", _then_die(publication._make_room)),
-    "after the rename": lambda: setattr(publication, "layout", _Layout()),
-    "before the commit": lambda: setattr(History, "publish", _die),
-    "after the commit": lambda: setattr(History, "publish", _then_die(History.publish)),
-    "before the native table is noted": lambda: setattr(publication, "note_loaded", _die),
-    "after the native table is noted": lambda: setattr(publication, "note_loaded", _then_die(publication.note_loaded)),
-}
+def arm(order: _Order) -> None:
+    """Put the points into the protocol."""
+    made, committed, noted = publication._make_room, History.publish, publication.note_loaded
+    setattr(publication, "_make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
+    setattr(publication, "layout", _Layout(order))  # noqa: B010
+    setattr(History, "publish", order.around(committed, before=POINTS[2], after=POINTS[3]))  # noqa: B010
+    setattr(publication, "note_loaded", order.around(noted, before=POINTS[4], after=POINTS[5]))  # noqa: B010
+
 
 if __name__ == "__main__":
-    POINTS[sys.argv.pop(1)]()
+    arm(_Order(Path(sys.argv.pop(1))))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

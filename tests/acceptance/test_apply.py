@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.test_serve import PASSWORD, serving
+from tests.acceptance.served import PASSWORD, serving
 
 COLUMNS = "order_id,price,city,quantity,ordered,amount"
 PROCESSORS: list[dict[str, Any]] = [

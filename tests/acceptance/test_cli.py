@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance import documents, service
+from tests.acceptance.shell import Shell
 
 PEOPLE = "name,age\nann,31\nbob,x\ncéd,\n"
 PIPELINE = {
@@ -23,13 +25,18 @@ PIPELINE = {
 class Terminal:
     """A folder to run commands in."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shell: Shell) -> None:
+        self.folder, self.shell = folder, shell
 
     def run(self, *words: str, input: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        ended = self.shell.run(*words, folder=self.folder, input=input, **environment)
+        return subprocess.CompletedProcess(ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    def alone(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "service", *words], cwd=self.folder, input=input, capture_output=True, text=True,
-            env=service.clean_environment(PYTHONPATH=str(documents.ROOT), **environment), timeout=60,
+            [sys.executable, "-m", "service", *words], cwd=self.folder, capture_output=True, text=True, timeout=60,
+            env=service.clean_environment(PYTHONPATH=str(documents.ROOT)),
         )  # fmt: skip
 
     def ok(self, *words: str, input: str = "") -> str:
@@ -50,9 +57,15 @@ class Terminal:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with Shell(tmp_path_factory.mktemp("shell")) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, shell: Shell) -> Terminal:
     """A terminal in a folder with one pipeline that was run."""
-    terminal = Terminal(tmp_path_factory.mktemp("cli"))
+    terminal = Terminal(tmp_path_factory.mktemp("cli"), shell)
     terminal.write("people.csv", PEOPLE)
     terminal.write("people.json", PIPELINE)
     said = json.loads(terminal.ok("run", "people.json", "--json"))
@@ -62,13 +75,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Terminal:
-    return Terminal(tmp_path)
+def terminal(tmp_path: Path, shell: Shell) -> Terminal:
+    return Terminal(tmp_path, shell)
 
 
 def test_a_run_says_what_it_stored(stored: Terminal) -> None:
-    said = stored.ok("run", "people.json", "--data-dir", "other")
-    assert "completed people version 1: 3 rows" in said
+    ended = stored.alone("run", "people.json", "--data-dir", "other")
+    assert ended.returncode == 0, ended.stderr
+    assert "completed people version 1: 3 rows" in ended.stdout
     assert list(Path(stored.folder, "other", "warehouse", "people", "v000001").glob("*.duckdb"))
 
 
@@ -77,15 +91,21 @@ def test_a_run_says_what_it_stored(stored: Terminal) -> None:
     [("json", b'{"columns"'), ("ndjson", b'{"name"'), ("csv", b"name,age"), ("parquet", b"PAR1"), ("table", None)],
 )
 def test_answers_in_every_form(stored: Terminal, form: str, begins: bytes | None) -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "service", "query", "FROM people ORDER BY name", "--format", form], cwd=stored.folder,
-        env=service.clean_environment(PYTHONPATH=str(documents.ROOT)), capture_output=True, timeout=60, check=True,
-    ).stdout  # fmt: skip
+    ended = stored.shell.run("query", "FROM people ORDER BY name", "--format", form, folder=stored.folder)
+    assert ended.returncode == 0, ended.stderr
     if begins is None:
-        assert "3 rows" in said.decode()
-        assert "céd" in said.decode()
+        assert "3 rows" in ended.stdout.decode()
+        assert "céd" in ended.stdout.decode()
     else:
-        assert said.startswith(begins)
+        assert ended.stdout.startswith(begins)
+
+
+def test_a_process_of_its_own_answers_and_refuses(stored: Terminal) -> None:
+    answered = stored.alone("query", "FROM people ORDER BY name", "--format", "csv")
+    assert (answered.returncode, answered.stdout.split()[0], answered.stderr) == (0, "name,age", "")
+    refused = stored.alone("validate", "nothing.json")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert json.loads(refused.stderr)["error"]["details"]["field"] == "file"
 
 
 def test_errors_have_the_shape_of_the_api_and_an_exit_code(stored: Terminal) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_serve import PASSWORD, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving
 from tests.unit.collectors.test_api_faults import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
 from tests.unit.steps import site
 from tests.unit.steps.site import Hit, Reply
@@ -101,7 +101,7 @@ def test_more_than_fits_into_memory_goes_through_it(served: Served) -> None:
 
 
 def test_a_bomb_is_refused_and_harms_nobody(served: Served) -> None:
-    body = gzip.compress(b"[" + b" " * 300 * MIB + b"]", 6)
+    body = gzip.compress(b"[" + b" " * 200 * MIB + b"]", 6)
     with site.serving(lambda hit: Reply(body, headers={"content-encoding": "gzip"})) as there:
         ended = run(served, "bomb", {"endpoint": there.address})
     assert ended["status"] == "failed"

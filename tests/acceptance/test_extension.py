@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.acceptance import documents
-from tests.acceptance.test_serve import PASSWORD, serving
+from tests.acceptance.served import PASSWORD, serving
 
 EXTENSION = documents.ROOT / "tests" / "contract" / "extension"
 DOCUMENT: dict[str, Any] = {

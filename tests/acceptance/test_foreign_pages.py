@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from statsmodels.datasets import scotland
 
+from tests.acceptance.served import PASSWORD, Served
+from tests.acceptance.served import serving as penstock
 from tests.acceptance.service import free_port
 from tests.acceptance.test_foreign_servers import collected, datasette, serving  # noqa: F401 - a fixture
-from tests.acceptance.test_serve import PASSWORD, Served
-from tests.acceptance.test_serve import serving as penstock
 
 FOLDER = Path(scotland.__file__).parent
 TOKEN = "a-token-of-a-source"

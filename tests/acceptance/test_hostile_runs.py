@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import documents
-from tests.acceptance.test_serve import PASSWORD, Served, children_of, serving
+from tests.acceptance.served import PASSWORD, Served, children_of, serving
 
 EXTENSION = documents.ROOT / "tests" / "acceptance" / "hostile"
 ENDS = {

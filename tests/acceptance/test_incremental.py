@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_serve import PASSWORD, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving
 from tests.unit.steps import site
 from tests.unit.steps.site import Hit, Reply
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_serve import PASSWORD, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving
 
 ORDERS = """id,customer,price,city
 1,1,9.5,Bern

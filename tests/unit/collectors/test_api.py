@@ -321,7 +321,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     values=st.lists(VALUES, max_size=40),
     size=st.integers(1, 12),

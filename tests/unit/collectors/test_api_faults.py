@@ -132,7 +132,7 @@ SCHEDULES = st.dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     count=st.integers(0, 23),
     faults=SCHEDULES,
@@ -158,7 +158,7 @@ def test_faults_change_no_row(
         assert ctx.evidence["retries"] == source.spent
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     faults=st.dictionaries(st.integers(0, 9), st.just(["drip"]), min_size=1, max_size=2),
     way=st.sampled_from(PAGINATIONS),
@@ -181,7 +181,7 @@ def test_a_drip_that_never_ends_fails() -> None:
     assert sum(hit.query["offset"] == "4" for hit in site.hits) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     at=st.integers(1, 6),
     back=st.integers(0, 6),
@@ -228,7 +228,7 @@ def test_loops_end_with_what_came_and_are_told(
     assert sorted(w["code"] for w in ctx.warnings) == ["page_repeated", "total_differs"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     totals=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     faults=st.dictionaries(st.integers(0, 12), HARMS, max_size=3),

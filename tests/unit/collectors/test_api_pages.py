@@ -206,6 +206,8 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         error = failure(lambda hit, b=body: Reply(b), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"
+    quoted, _, _ = fetched(lambda hit: Reply(b'"say ""hi""",b\n1,2\n'), tmp_path, response_format="csv")
+    assert quoted.columns == ['say "hi"', "b"]
     empty, _, _ = fetched(lambda hit: Reply(b""), tmp_path, response_format="csv")
     assert empty.height == 0
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.collectors.incremental import Incremental
+from service.collectors.incremental import Incremental, keys, newest, order_of
 from service.kit import errors
 from service.steps.context import Context
 from service.steps.polars_frame import PolarsFrame
@@ -295,7 +295,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(CHANGES, st.booleans(), st.integers(1, 4), st.sampled_from(["number", "text", "time"]))
 def test_whatever_happens_a_version_has_what_the_source_has(
     changes: list[list[tuple[str, int]]], inclusive: bool, size: int, kind: str
@@ -325,7 +325,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             assert ctx.evidence["rows"] <= len(records)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
 def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
     """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""
@@ -340,3 +340,53 @@ def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growt
             if records:
                 rows, _ = runs.run(at(site.address, pagination="none", incremental={**SINCE, **lookback}))
                 assert sorted(rows["at"]) == sorted(r["at"] for r in records)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "lookback", "start"),
+    [
+        (100, 5.0, 95),
+        (100, 0.5, 99.5),
+        (1.5, 0.5, 1.0),
+        ("100", 5.0, "95"),
+        ("100", 0.5, "99.5"),
+        ("10.50", 0.3, "10.2"),
+        ("1000", 100.0, "900"),  # not 9E+2
+        ("2024-03-01", 86_400.0, "2024-02-29"),
+        ("2024-03-01T00:00:00Z", 1.0, "2024-02-29T23:59:59Z"),
+        ("2024-03-01 00:00:00", 1.0, "2024-02-29 23:59:59"),
+        ("2024-03-01T00:00:00.000Z", 1.0, "2024-02-29T23:59:59.000Z"),
+        ("2024-03-01T00:00:00.0000+01:00", 1.0, "2024-02-29T23:59:59.000000+01:00"),
+        ("2024-03-01T00:00:00", 0.25, "2024-02-29T23:59:59.750000"),
+    ],
+)
+def test_lookback_keeps_the_form_of_the_cursor(
+    cursor: str | int | float, lookback: float, start: str | int | float, tmp_path: Path
+) -> None:
+    made = Incremental(cursor_field="at", param="since", lookback=lookback).start(cursor, context(tmp_path))
+    assert (made, type(made)) == (start, type(start))
+
+
+@pytest.mark.parametrize("cursor", ["abc", "0001-01-01"])
+def test_there_is_nothing_before_some_cursors(cursor: str, tmp_path: Path) -> None:
+    incremental = Incremental(cursor_field="at", param="since", lookback=86_400.0)
+    with pytest.raises(errors.Permanent, match="nothing before it"):
+        incremental.start(cursor, context(tmp_path))
+
+
+def test_a_cursor_that_is_no_number_is_never_the_greatest() -> None:
+    assert newest(["2", "nan", "10.5"], "number") == "10.5"
+    assert newest(["nan"], "number") is None
+
+
+def test_an_order_is_one_that_the_cursors_before_have_too(tmp_path: Path) -> None:
+    numbers, ctx = pl.LazyFrame({"at": ["1", "2"]}), context(tmp_path)
+    assert order_of(numbers, "at", [], ctx) == order_of(numbers, "at", ["3"], ctx) == "integer"
+    assert order_of(numbers, "at", ["2.5"], ctx) == "number"
+    assert order_of(numbers, "at", ["b"], ctx) == "text"
+
+
+def test_a_collector_s_own_key_goes_before_the_other() -> None:
+    assert keys("id", ["other"]) == ["id"]
+    assert keys(None, ["a", "b"]) == ["a", "b"]
+    assert keys(None, None) == []

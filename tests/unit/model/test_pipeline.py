@@ -49,7 +49,7 @@ def test_null_is_no_list(place: str) -> None:
     assert {e["field"] for e in caught.value.details["errors"]} == {place}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(place=st.sampled_from(places(DOCUMENT)), junk=JUNK)
 def test_junk_anywhere_is_told_and_never_a_crash(place: tuple[Any, ...], junk: Any) -> None:
     document = copy.deepcopy(DOCUMENT)

@@ -116,6 +116,9 @@ def test_buckets_are_the_same_for_ever() -> None:
     assert made.columns["c"] == [7, 133, 7, None, 906]
     assert made.columns["m"] == [667, 917, 667, None, 333]
     assert made.ctx.fitted["encode"]["c"] == {"method": "hash", "buckets": 1000, "hash": "fnv1a-64x64"}
+    plain, said = (transform(data, encode={"c": setting}) for setting in ("hash", {"method": "hash", "buckets": 1024}))
+    assert plain.columns == said.columns
+    assert plain.ctx.fitted == said.ctx.fitted
 
 
 # -- text and windows --------------------------------------------------------------------------------------------
@@ -279,7 +282,6 @@ def test_labels_for_bins_that_coincide_are_refused() -> None:
         ({"bin": {"a": {"method": "uniform", "bins": 2, "labels": ["x", "x"]}}}, "bin.a.labels", "twice"),
         ({"bin": {"a": {"method": "uniform"}}, "normalize": {"a": "minmax"}}, "normalize.a", "bin it 'into' another"),
         ({"encode": {"a": {"method": "target"}}}, "encode.a", "target needs 'target'"),
-        ({"encode": {"a": {"method": "hash"}}}, "encode.a", "hash needs 'buckets'"),
         ({"encode": {"a": {"method": "ordinal", "buckets": 3}}}, "encode.a", "buckets is for hash"),
         ({"encode": {"a": {"method": "ordinal", "target": "b"}}}, "encode.a", "target is for target"),
         ({"encode": {"a": {"method": "hash", "buckets": 3, "max_categories": 3}}}, "encode.a", "not for hash"),

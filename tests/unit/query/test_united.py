@@ -43,6 +43,18 @@ def test_columns_meet_by_name_and_are_null_where_they_are_not(connection: duckdb
     ]  # fmt: skip
 
 
+def test_rows_are_in_the_order_of_where_they_came_from(connection: duckdb.DuckDBPyConnection) -> None:
+    places = [("s2", None, None, 1), ("s1", "b", 1, None), ("s1", "a", 2, None), ("s1", "a", 1, None),
+              ("s0", None, None, 2), ("s0", None, None, 1)]  # fmt: skip
+    frame = pl.DataFrame(places, schema=["step", "file", "line", "row"], orient="row").lazy()
+    made = {f"_{name}": pl.col(name) for name in ("step", "file", "line", "row")}
+    quarantine.arranged(frame, [], made).collect().write_parquet("mixed.parquet")
+    assert rows(connection, ["mixed.parquet"], "_step, _file, _line, _row") == [
+        ("s0", None, None, 1), ("s0", None, None, 2), ("s1", "a", 1, None), ("s1", "a", 2, None), ("s1", "b", 1, None),
+        ("s2", None, None, 1),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("first", "second", "texts"),
     [

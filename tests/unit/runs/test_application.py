@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,8 @@ import pytest
 from service.kit import errors
 from service.runs import application
 from service.runs.application import Walk
+from service.steps import tape
+from service.steps.replayed_frame import ReplayedFrame
 from tests.unit.runs.walking import cleaner, made, records, stage_in, transformer
 
 SOURCE = pl.DataFrame({"id": [1, 2, 3, 4], "v": [1.0, 2.0, None, 40.0], "c": ["x", "y", "x", None]})
@@ -115,7 +118,19 @@ def test_a_step_that_has_changed_since_is_told_apart() -> None:
         Walk(other.pipeline, version.tape, stage_in(".")).walk(SOURCE)
 
 
+def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
+    def frame(places: list[int]) -> ReplayedFrame:
+        data, whence = pl.DataFrame({"v": places}), pl.Series("place", places, dtype=pl.UInt32)
+        return ReplayedFrame(data, whence, tape.Player("s", tape.Played()), Path())
+
+    two_rows_of_the_first = frame([0, 0, 1])
+    at = application.Applied(two_rows_of_the_first.data, two_rows_of_the_first.places, [])
+    assert application._moved(at, frame([1]), "s").dropped == [{"index": 0, "step": "s"}]
+    assert application._moved(at, frame([0, 1]), "s").dropped == []
+
+
 def test_the_number_of_records_is_bounded() -> None:
+    assert len(application._listed(b"[" + b",".join([b"1"] * 10_000) + b"]")) == 10_000
     with pytest.raises(errors.Invalid, match="10001 are more than 10000"):
         application._listed(b"[" + b",".join([b"1"] * 10_001) + b"]")
     for text, code in ((b"{}", "VALIDATION_ERROR"), (b"[}", "INVALID_JSON")):

@@ -1,15 +1,158 @@
-"""What collectors remember comes along into a new version."""
+"""Staging becomes a version, with what collectors remember; or nothing happened."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from service.model import pipeline as pipelines
+from service.model.run import Run, Stored
+from service.model.version import Version
 from service.runs import messages, publication
 from service.runs.messages import Allowance, Order, Prepared, Quarantine, Remembered
+from service.steps.layout import Layout
 from service.steps.storage import File
+from tests.contract.test_registry import REGISTRY
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PIPELINE = pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}]}, REGISTRY)
+
+
+def prepared(file: File, **more: Any) -> Prepared:
+    given: dict[str, Any] = {
+        "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
+        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "tape": file, "state": [], "stays": [],
+        "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
+        "peak_memory_bytes": 0,
+    }  # fmt: skip
+    return Prepared(**{**given, **more})
+
+
+class Books:
+    """A history that keeps what is published, or refuses it."""
+
+    def __init__(self, refuses: Exception | None = None) -> None:
+        self.refuses = refuses
+        self.runs: list[Run] = []
+        self.kept: list[Version] = []
+
+    def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.runs.append(run)
+        self.kept.insert(0, version)
+
+    def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
+        return self.kept[offset : offset + limit], len(self.kept)
+
+    def run(self, run_id: str) -> Run:
+        return next(run for run in self.runs if run.run_id == run_id)
+
+    def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
+        self.runs = [run if run.run_id == known.run_id else known for known in self.runs]
+        self.kept = [version if version.version == known.version else known for known in self.kept]
+
+    def update_run(self, run: Run) -> None:
+        self.runs = [run]
+
+
+def published(layout: Layout, books: Books, number: int, **more: Any) -> tuple[Run, Version]:
+    staging = layout.staging(f"r{number}")
+    staging.mkdir()
+    (staging / "part-0.parquet").write_bytes(b"rows")
+    file = File("part-0.parquet", 4, 1, "")
+    order = Order(
+        run_id=f"r{number}", pipeline_id="id", document={}, revision=1, version=number, created=NOW,
+        allowance=Allowance(folder=str(staging), memory_bytes=0),
+    )  # fmt: skip
+    run = Run(run_id=f"r{number}", pipeline="p", revision=1, status="running")
+    ready = prepared(file, rows=1, files=[file], **more)
+    return publication.publish(books, layout, PIPELINE, order, ready, run, NOW, 1.0)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path)
+    made.create()
+    return made
+
+
+def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
+    published(layout, Books(), 1)
+    with pytest.raises(OSError, match="full"):
+        published(layout, Books(OSError("the disk is full")), 2)
+    assert [path.name for path in layout.pipeline("p").iterdir()] == ["v000001"]
+    assert list(layout.staging_root.iterdir()) == []
+
+
+def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves a version that the catalog knows and nobody can read."""
+    happened: list[str] = []
+
+    class Watched(Books):
+        def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+            happened.append("commit")
+
+    def flushed(path: Path) -> None:
+        happened.append(f"{path.name} with {sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))}")
+
+    monkeypatch.setattr(publication.layout, "flush", flushed)
+    published(layout, Watched(), 1)
+    assert happened == ["warehouse with ['p']", "p with ['v000001']", "commit"]
+
+
+def test_a_version_lies_beside_the_ones_before(layout: Layout) -> None:
+    books = Books()
+    for number in (1, 2):
+        run, version = published(layout, books, number, rows_collected=3, rows_rejected=2, deferred=["duckdb"])
+        assert (run.status, run.version, run.rows_collected, run.rows_rejected) == ("completed", number, 3, 2)
+        assert [(s.type, s.state, s.location) for s in run.storage] == [
+            ("parquet", "ready", f"warehouse/p/v00000{number}"),
+            ("duckdb", "loading", f"warehouse/p/v00000{number}/p.duckdb"),
+        ]
+        assert version.wants_native
+    assert sorted(path.name for path in layout.pipeline("p").iterdir()) == ["v000001", "v000002"]
+    assert not layout.deleted_root.exists()
+
+
+def test_what_another_pipeline_of_that_name_left_is_moved_aside(layout: Layout) -> None:
+    published(layout, Books(), 1)
+    (layout.version("p", 1) / "old").touch()
+    published(layout, Books(), 1)
+    assert [path.name for path in layout.version("p", 1).iterdir()] == ["part-0.parquet"]
+    (aside,) = layout.deleted_root.iterdir()
+    assert (aside / "v000001" / "old").exists()
+
+
+def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
+    books = Books()
+    for number in (1, 2, 3):
+        run, version = published(layout, books, number, deferred=["duckdb"])
+        native = layout.version("p", number) / "p.duckdb"
+        native.write_bytes(b"native")
+        version = msgspec.structs.replace(version, native=File("p.duckdb", 6, 1, ""), bytes=10)
+        books.note_native("id", run, version)
+    publication.expire_native(books, layout, "id", keep=2)  # type: ignore[arg-type]
+    assert [(v.version, v.native is not None, v.bytes) for v in books.kept] == [
+        (3, True, 10),
+        (2, True, 10),
+        (1, False, 4),
+    ]
+    assert [(layout.version("p", n) / "p.duckdb").exists() for n in (1, 2, 3)] == [False, True, True]
+    assert [[s.type for s in run.storage] for run in books.runs] == [["parquet"], *[["parquet", "duckdb"]] * 2]
+
+
+def test_only_what_is_still_loading_has_failed() -> None:
+    books = Books()
+    forms = [Stored(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))]
+    run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
+    told = publication.note_unloaded(books, run)  # type: ignore[arg-type]
+    assert [s.state for s in told.storage] == ["ready", "failed"]
+    assert books.runs == [told]
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -23,23 +166,19 @@ def test_files_that_stay_are_those_of_the_version_before(
     kept.write_bytes(b"rows")
     file = File(name, 4, 0, "")
     order = Order(
-        run_id="r", pipeline_id="p", document={}, revision=1, version=2, created=datetime(2026, 1, 1, tzinfo=UTC),
+        run_id="r", pipeline_id="p", document={}, revision=1, version=2, created=NOW,
         allowance=Allowance(folder=str(tmp_path / "staging"), memory_bytes=0),
         remembered=Remembered(folder=str(tmp_path / "v000001"), files=[file]),
     )  # fmt: skip
-    prepared = Prepared(
-        rows=0, rows_collected=0, rows_rejected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]),
-        tape=file, state=[file], stays=[name], columns=[], sources=[],
-        steps=[], warnings=[], profiles=[], fitted={}, deferred=[], peak_memory_bytes=0,
-    )  # fmt: skip
+    ready = prepared(file, state=[file], stays=[name])
     if not links:
 
         def refused(self: Path, target: Path) -> None:
             raise OSError(95, "Operation not supported")
 
         monkeypatch.setattr(Path, "hardlink_to", refused)
-    publication.carry(order, prepared)
+    publication.carry(order, ready)
     copy = tmp_path / "staging" / name
     assert copy.read_bytes() == b"rows"
     assert (copy.stat().st_ino == kept.stat().st_ino) is links
-    assert messages.said(messages.encode(prepared)) == prepared
+    assert messages.said(messages.encode(ready)) == ready

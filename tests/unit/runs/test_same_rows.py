@@ -108,7 +108,7 @@ SQL = st.sampled_from([
 RULES = st.sampled_from([None, {"column": "id", "check": "in_range", "max": 6}])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rows=ROWS, cleaning=CLEANERS, sql=SQL, rule=RULES, transforming=TRANSFORMERS, twice=st.booleans())
 def test_a_row_of_the_source_comes_out_as_it_was_stored(
     rows: list[tuple[Any, ...]],

@@ -96,6 +96,23 @@ def test_a_pause_holds_those_who_wait_already(pair: tuple[Governor, Governor, Cl
     assert clock.now - begin == 8.0
 
 
+def test_a_pause_that_is_over_before_the_turn_comes_delays_nobody(pair: tuple[Governor, Governor, Clock]) -> None:
+    a, b, clock = pair
+
+    async def interrupted(seconds: float) -> None:
+        if not clock.slept:
+            await a.pause(seconds / 2)
+        await clock.sleep(seconds)
+
+    async def go() -> None:
+        for sleep in (clock.sleep, interrupted):
+            await b.enter(1.0, sleep=sleep)
+            b.leave()
+
+    asyncio.run(go())
+    assert clock.slept == [1.0]
+
+
 def test_other_hosts_are_not_concerned(tmp_path: Path) -> None:
     clock = Clock()
     hosts = Governors(tmp_path, clock)
@@ -138,6 +155,25 @@ def test_so_many_are_on_their_way_and_no_more(
     assert b.idle
 
 
+def test_the_strictest_of_those_that_are_asking_holds_for_all(pair: tuple[Governor, Governor, Clock]) -> None:
+    """Also where it is another process that wants so little; and no longer than it is asking."""
+    a, b, _ = pair
+
+    async def go() -> None:
+        await a.enter(0.0, 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(b.enter(0.0, 5), 0.05)
+        a.leave(1)
+        for _ in range(5):
+            await asyncio.wait_for(b.enter(0.0, 5), 10)
+        for _ in range(5):
+            b.leave(5)
+
+    asyncio.run(go())
+    assert a.idle
+    assert b.idle
+
+
 def test_who_waits_longest_goes_first(tmp_path: Path) -> None:
     order: list[str] = []
 
@@ -161,6 +197,37 @@ def test_who_waits_longest_goes_first(tmp_path: Path) -> None:
 
     asyncio.run(go())
     assert order == ["b", "c", "a"]
+
+
+def test_the_least_that_a_process_wants_holds_for_the_others(tmp_path: Path) -> None:
+    async def go() -> None:
+        strict, lax = Governors(tmp_path).of("h"), Governors(tmp_path).of("h")
+        await strict.enter(0.0, 1)
+        late = asyncio.create_task(lax.enter(0.0, 5))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(late), 0.05)
+        strict.leave(1)
+        await asyncio.wait_for(late, 5)
+
+    asyncio.run(go())
+
+
+def test_who_waits_but_looks_no_more_holds_nobody_up(tmp_path: Path) -> None:
+    clock = Clock()
+
+    async def go() -> None:
+        first, stuck, other = (Governors(tmp_path, clock).of("h") for _ in range(3))
+        await first.enter(0.0, 1)
+        waiting = asyncio.create_task(stuck.enter(0.0, 1))
+        await asyncio.sleep(0)  # it has looked once, and is in line
+        clock.now += 1.0
+        first.leave(1)
+        await asyncio.wait_for(other.enter(0.0, 1), 5)
+        assert not waiting.done()
+        other.leave(1)
+        await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(go())
 
 
 def test_a_process_that_died_holds_nobody_up(tmp_path: Path) -> None:
@@ -236,6 +303,17 @@ def test_files_of_hosts_long_gone_are_closed(tmp_path: Path, monkeypatch: pytest
     hosts.close()
     assert open_files() == before
     assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {"0o600"}
+
+
+def test_a_host_with_a_request_on_its_way_is_not_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    hosts = Governors(tmp_path, Clock())
+    busy = hosts.of("busy")
+    asyncio.run(busy.enter(0.0, 1))
+    for n in range(5):
+        hosts.of(f"h{n}")
+    assert hosts.of("busy") is busy
+    busy.leave(1)
 
 
 def test_a_file_that_somebody_looks_at_is_waited_for(tmp_path: Path) -> None:

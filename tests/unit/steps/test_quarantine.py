@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,14 @@ def test_columns_come_back_by_their_names(given_names: list[str]) -> None:
     assert not set(kept) & set(quarantine.LAYOUT)
     assert len(set(kept)) == len(kept)
     assert list(quarantine.own_columns([*quarantine.LAYOUT, *kept]).values()) == given_names
+
+
+@pytest.mark.parametrize("name", ["_row", "_ROW", "__Row", "_Text"])
+def test_a_name_of_the_layout_in_any_case_gives_way(name: str) -> None:
+    """SQL knows no case: ``_ROW`` and ``_row`` would be one column there."""
+    kept = quarantine.kept_name(name)
+    assert kept == f"_{name}"
+    assert quarantine.own_name(kept) == name
 
 
 def test_the_layout_comes_first_and_what_is_unknown_is_null() -> None:

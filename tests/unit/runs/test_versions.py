@@ -1,0 +1,134 @@
+"""A version is there whole or not at all, and its native form comes and goes: publication over a real catalog."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
+from service.kit.clock import FixedClock
+from service.model import pipeline as models
+from service.model.run import Run
+from service.model.version import Version
+from service.runs import plugins, publication
+from service.runs.messages import Allowance, Loaded, Order, Prepared, Quarantine
+from service.steps.layout import Layout
+from service.steps.storage import File, Written
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+TAPE = File("tape.json", 4, 0, "")
+
+
+def prepared(**changes: Any) -> Prepared:
+    value = Prepared(
+        rows=0, rows_collected=0, rows_rejected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]),
+        tape=TAPE, state=[], stays=[], columns=[], sources=[], steps=[], warnings=[], profiles=[], fitted={},
+        deferred=[], peak_memory_bytes=100,
+    )  # fmt: skip
+    return msgspec.structs.replace(value, **changes)
+
+
+class Shop:
+    """A data directory with one pipeline, into which versions are published."""
+
+    def __init__(self, root: Path) -> None:
+        self.places, store = Layout(root), Store(root / "catalog.duckdb")
+        self.places.warehouse.mkdir()
+        self.history = History(store)
+        document = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
+        self.pipeline = models.decode(document, plugins.registry())
+        self.id = Pipelines(store, FixedClock()).create("shop", "shop", document, None).id
+
+    def folder(self, number: int) -> Path:
+        return self.places.version("shop", number)
+
+    def order(self, number: int) -> Order:
+        staging = self.places.staging(f"run_{number}")
+        staging.mkdir(parents=True)
+        (staging / "part-0.parquet").write_bytes(f"rows {number}".encode())
+        return Order(
+            run_id=f"run_{number}", pipeline_id=self.id, document={}, revision=1, version=number, created=T0,
+            allowance=Allowance(folder=str(staging), memory_bytes=0),
+        )  # fmt: skip
+
+    def publish(self, number: int) -> tuple[Order, Run, Version]:
+        """A version of 10 bytes that waits for its native form."""
+        order = self.order(number)
+        going = Run(run_id=order.run_id, pipeline="shop", revision=1, status="running", queued_at=T0)
+        self.history.add_run(self.id, going)
+        made = prepared(rows=1, files=[File("part-0.parquet", 10, 1, "")], deferred=["duckdb"])
+        return order, *publication.publish(self.history, self.places, self.pipeline, order, made, going, T0, 1.0)
+
+    def load(self, order: Order, run: Run, version: Version, *, size: int = 7, peak: int = 50) -> tuple[Run, Version]:
+        (self.folder(order.version) / "shop.duckdb").write_bytes(b"n" * size)
+        written = Written("duckdb", [File("shop.duckdb", size, 1, "")], 1)
+        loaded = Loaded(written, "storage[0]", 0.5, peak)
+        return publication.note_loaded(self.history, order, run, version, loaded)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def test_a_commit_that_fails_takes_the_folder_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.publish(1)
+
+    def refused(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.history, "publish", refused)
+        with pytest.raises(OSError, match="No space"):
+            shop.publish(2)
+    assert not shop.folder(2).exists()
+    assert shop.history.version(shop.id, "shop").version == 1
+    assert (shop.folder(1) / "part-0.parquet").read_bytes() == b"rows 1"
+
+
+def test_only_a_first_version_moves_what_a_pipeline_of_its_name_left(shop: Shop) -> None:
+    left = shop.places.pipeline("shop")
+    (left / "v000009").mkdir(parents=True)
+    for number in (1, 2):
+        shop.publish(number)
+    assert sorted(f.name for f in left.iterdir()) == ["v000001", "v000002"]
+    (aside,) = shop.places.deleted_root.iterdir()
+    assert [f.name for f in aside.iterdir()] == ["v000009"]
+
+
+@pytest.mark.parametrize(("peak", "most"), [(50, 100), (300, 300)])
+def test_a_native_form_adds_to_the_version_and_the_run(shop: Shop, peak: int, most: int) -> None:
+    order, run, version = shop.publish(1)
+    assert [(s.type, s.bytes, s.state) for s in run.storage] == [("parquet", 10, "ready"), ("duckdb", 0, "loading")]
+    run, version = shop.load(order, run, version, peak=peak)
+    assert [(s.type, s.bytes, s.state) for s in run.storage] == [("parquet", 10, "ready"), ("duckdb", 7, "ready")]
+    assert (version.bytes, run.peak_memory_bytes, run.steps[-1].rows_out) == (17, most, 1)
+    assert (shop.history.version(shop.id, "shop"), shop.history.run("run_1")) == (version, run)
+
+
+def test_a_native_form_that_does_not_come_leaves_the_others_as_they_are(shop: Shop) -> None:
+    _, run, _ = shop.publish(1)
+    run = publication.note_unloaded(shop.history, run)
+    assert [(s.type, s.state) for s in run.storage] == [("parquet", "ready"), ("duckdb", "failed")]
+    assert shop.history.run("run_1") == run
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_native_forms_of_all_but_the_newest_versions_are_let_go(shop: Shop, keep: int) -> None:
+    for number in (1, 2, 3):
+        shop.load(*shop.publish(number))
+    publication.expire_native(shop.history, shop.places, shop.id, keep)
+    old = range(1, 4 - keep)
+    for number in (1, 2, 3):
+        version, run = shop.history.version(shop.id, "shop", number), shop.history.run(f"run_{number}")
+        assert (version.native is None, version.bytes) == (number in old, 10 if number in old else 17)
+        assert [s.type for s in run.storage] == (["parquet"] if number in old else ["parquet", "duckdb"])
+        assert (shop.folder(number) / "shop.duckdb").exists() is (number not in old)
+        assert (shop.folder(number) / "part-0.parquet").exists()
+    assert shop.history.without_native() == []
