@@ -296,12 +296,13 @@ class _Collecting:
 
     def _read(self, answer: Answer, page: int) -> Body:
         kind = self._settings.response_format
+        content = formats.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
             if kind == "ndjson":
-                return formats.ndjson(answer.body)
+                return formats.ndjson(content)
             if kind == "csv":
-                return formats.csv(answer.body)
-            body, self._path = formats.json(answer.body, self._path, found=self._found)
+                return formats.csv(content)
+            body, self._path = formats.json(content, self._path, found=self._found)
             self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
             return body
         except Unusable as error:

@@ -80,7 +80,7 @@ class Sum:
                 rows=whole.repeated_rows,
             )  # fmt: skip
         if reasons["missing"]:
-            ctx.warn("list_missing", f"{reasons['missing']} parents have no list; they are left out")
+            ctx.warn("list_missing", f"parents without a list of records: {reasons['missing']}; they are left out")
         if self._differing:
             said, total, rows = self._differing[0]
             more = f" (and so for {len(self._differing) - 1} more)" if len(self._differing) > 1 else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from email.message import Message
 
 import msgspec
 import polars as pl
@@ -19,6 +20,23 @@ class Body:
     count: int
     packed: bytes
     document: Document | None = None
+
+
+def utf8(body: bytes, content_type: str) -> bytes:
+    """``body`` in UTF-8, where it is in the encoding that its content type declares instead. Else as it is."""
+    if "charset" not in content_type.lower():
+        return body
+    header = Message()
+    header["content-type"] = content_type
+    declared = header.get_content_charset("utf-8")
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        try:
+            return body.decode(declared).encode()
+        except (LookupError, UnicodeDecodeError):
+            return body  # whoever reads it says what is wrong
+    return body
 
 
 def json(body: bytes, path: str | None, *, found: bool) -> tuple[Body, str | None]:

@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=_cores
     )
     max_queued_runs: Annotated[int, _about("Runs that may wait for their turn; more are answered 503.", ge=0)] = 1000
-    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=256 * MIB)] = msgspec.field(
+    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=512 * MIB)] = msgspec.field(
         default_factory=_run_memory
     )
     run_timeout_seconds: Annotated[float, _about("The longest that any run may take.", gt=0)] = 24 * 3600

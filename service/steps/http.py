@@ -355,7 +355,9 @@ class Client:
         if answer.status in (401, 403):
             said = f"{said}; check 'auth' and 'headers'"
         if answer.status in STATUSES:
-            wait = self._wanted(answer)
+            wait, longest = self._wanted(answer), self._retry.max_delay_seconds
+            if wait is not None and wait > longest:
+                said = f"{said}; it wants to be left alone for {wait:.0f} s (retry.max_delay_seconds is {longest:g})"
             raise self._error(errors.Transient, answer.url, said, delay=wait, status=answer.status)
         raise self._error(errors.Permanent, answer.url, said, status=answer.status)
 

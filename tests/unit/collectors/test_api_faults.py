@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.kit import errors
 from service.steps.context import Context
-from tests.unit.collectors.test_api import rows
+from tests.unit.collectors.test_api import failure, rows
 from tests.unit.steps.site import Hit, Reply, Site, context, serving
 
 ATTEMPTS = 4
@@ -254,3 +254,9 @@ def test_totals_that_change_are_told(totals: list[int], faults: dict[int, list[s
     assert ctx.evidence["rows"] == len(found)
     told = [w for w in ctx.warnings if w["code"] == "total_differs"]
     assert bool(told) == (ctx.evidence["declared_total"] != len(found))
+
+
+def test_a_pause_that_is_too_long_is_the_reason(tmp_path: Path) -> None:
+    error = failure(lambda hit: Reply(b"{}", 429, {"Retry-After": "3600"}), tmp_path, retry=RETRY)
+    assert "left alone for 3600 s (retry.max_delay_seconds is 1)" in error.message
+    assert error.details["delay"] == 3600

@@ -212,6 +212,21 @@ def test_lines_and_csv(tmp_path: Path) -> None:
     assert empty.height == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        ('[{"a": "größe"}]'.encode("latin-1"), "json", "application/json; charset=iso-8859-1"),
+        ('[{"a": "größe"}]'.encode("utf-16"), "json", "application/json;charset=utf-16"),
+        ('[{"a": "größe"}]'.encode(), "json", "application/json; charset=iso-8859-1"),  # it says so, and is not
+        ("a\ngröße\n".encode("cp1252"), "csv", 'text/csv; charset="windows-1252"'),
+        ('{"a": "größe"}\n'.encode("latin-1"), "ndjson", "application/x-ndjson; charset=latin1"),
+    ],
+)
+def test_encodings_that_a_header_declares(tmp_path: Path, body: bytes, kind: str, said: str) -> None:
+    frame, _, _ = fetched(lambda hit: Reply(body, headers={"content-type": said}), tmp_path, response_format=kind)
+    assert frame["a"].to_list() == ["größe"]
+
+
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path) -> None:
     for name in ("csv", "ndjson", "ndjsonpag", "ndjsonlin", "csvnot"):
