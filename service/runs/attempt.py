@@ -73,18 +73,16 @@ class Attempt:
         return bool(prepared.deferred)
 
     async def derive(self) -> None:
-        """After the commit: let the child load the native forms, and remember each. Never raises for a form."""
-        assert self._child is not None
+        """After the commit: ``load`` the native forms of the version that was made. Never raises for a form."""
         assert self._version is not None
-        folder = self._around.places.version(self._version.pipeline, self._version.version)
+        await self.close()
         try:
-            await self._child.send(messages.encode(messages.Commit(str(folder))))
-            await self._take_loaded(self._child)
-        except ConnectionError:
-            self._live.log("error", "native.failed", message=str(await self._child.wait()))
+            await self.load(self._version)
+        except OSError as error:
+            self._live.log("error", "native.failed", message=str(error))
 
-    async def reload(self, version: Version) -> None:
-        """Load the native forms of a version that a crash left without."""
+    async def load(self, version: Version) -> None:
+        """Let a child load the native forms of a version, and remember each."""
         self._version = version
         order = self._order = await asyncio.to_thread(self._make_order, version)
         self._child = await Child.start(worker.work, messages.encode(order), self._limits(order))
@@ -142,12 +140,13 @@ class Attempt:
             live.run = await asyncio.to_thread(publication.note_unloaded, around.history, live.run)
 
     def _make_order(self, again: Version | None = None) -> Order:
-        """The worker's order, its staging folder made. Blocks."""
+        """The worker's order, its staging folder made; the forms of ``again`` are made where it lies. Blocks."""
         around, record, run = self._around, self._record, self._live.run
-        staging = around.places.staging(run.run_id)
-        staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         reload = None
-        if again is not None:
+        if again is None:
+            folder = around.places.staging(run.run_id)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
             folder = around.places.version(again.pipeline, again.version)
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
@@ -162,7 +161,7 @@ class Attempt:
             version=again.version if again is not None else around.history.next_version(record.id),
             created=around.clock.now(), reload=reload, replay=self._replay,
             remembered=remembered,
-            allowance=around.allowance(staging, record.document, stored),
+            allowance=around.allowance(folder, record.document, stored),
         )  # fmt: skip
 
     def _limits(self, order: Order) -> Limits:

@@ -108,7 +108,7 @@ class Line(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The version lies in staging, flushed and counted. The worker now waits for ``Commit``.
+    """The version lies in staging, flushed and counted; the worker is done.
 
     ``state`` is what collectors remember; those of its files that ``stays`` names lie with the version before.
     """
@@ -131,12 +131,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     peak_memory_bytes: int
 
 
-class Commit(msgspec.Struct, frozen=True, tag=True):
-    """From the supervisor: the version is committed and lies in ``folder`` now."""
-
-    folder: str
-
-
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """A deferred form is in place."""
 
@@ -147,14 +141,13 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The run cannot go on. ``after_commit``: only a deferred form is missing."""
+    """The run, or the loading of a deferred form, cannot go on."""
 
     error: Body
     steps: list[Step]
     warnings: list[dict[str, Any]]
     rows_collected: int
     peak_memory_bytes: int
-    after_commit: bool = False
 
 
 Said = Progress | Line | Prepared | Loaded | Failed
@@ -162,7 +155,6 @@ Said = Progress | Line | Prepared | Loaded | Failed
 encode = msgspec.msgpack.Encoder().encode
 _said: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
 _order = msgspec.msgpack.Decoder(Order)
-_commit = msgspec.msgpack.Decoder(Commit)
 
 
 def said(data: bytes) -> Said:
@@ -171,7 +163,3 @@ def said(data: bytes) -> Said:
 
 def order(data: bytes) -> Order:
     return _order.decode(data)
-
-
-def commit(data: bytes) -> Commit:
-    return _commit.decode(data)

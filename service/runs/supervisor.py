@@ -225,11 +225,10 @@ class Supervisor:
         live = Live(pipeline_id, run, self._around.places.log(run.run_id), self._around.clock)
         attempt = Attempt(self._around, live, record)
         try:
-            await attempt.reload(version)
+            await attempt.load(version)
         finally:
             await attempt.close()
             live.close()
-            await asyncio.to_thread(shutil.rmtree, self._around.places.staging(run.run_id), True)
 
     # ends
 

@@ -1,7 +1,7 @@
 """The run worker: collect, process, store, all in a child that can be killed at any point without harm.
 
-It is given an ``Order`` and says what it does; it commits nothing. After ``Prepared`` it waits: only when the
-supervisor has committed the version does it derive the deferred forms (native tables).
+It is given an ``Order`` and says what it does; it commits nothing. When the supervisor has committed the version,
+another child derives the deferred forms (native tables): what this one holds would count twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class Worker:
     def __init__(self, channel: Channel, order: Order) -> None:
         self.order = order
         self._channel = channel
-        self._committed = False
         log = relay.logger(self._line).bind(run_id=order.run_id, pipeline=order.document.get("name"))
         self.stage = Stage(order.allowance, log, self._say)
         self.stage.remembers = True
@@ -55,7 +54,6 @@ class Worker:
         if self.order.reload is not None:
             again = self.order.reload
             dataset = Dataset(pipeline.name, self.order.version, [Path(p) for p in again.parts], again.rows)
-            self._committed = True
             self._load(pipeline, dataset, Path(again.folder))
             return
         stage = self.stage
@@ -82,12 +80,6 @@ class Worker:
         )  # fmt: skip
         storing.write_manifest(self.order, prepared)
         self._say(stage.hidden(prepared))
-        answer = self._channel.receive()
-        if answer is None or not deferred:
-            return
-        folder = Path(messages.commit(answer).folder)
-        self._committed = True
-        self._load(pipeline, self._dataset(pipeline, names, written.rows, folder), folder)
 
     def fail(self, error: errors.PenstockError) -> None:
         """Tell the supervisor why the run ends, without any secret."""
@@ -95,7 +87,7 @@ class Worker:
         self._say(
             messages.Failed(
                 error=stage.body(error), steps=stage.steps, warnings=stage.hidden(stage.warnings),
-                rows_collected=stage.rows_collected, peak_memory_bytes=memory.peak(), after_commit=self._committed,
+                rows_collected=stage.rows_collected, peak_memory_bytes=memory.peak(),
             )
         )  # fmt: skip
 

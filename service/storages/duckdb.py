@@ -25,7 +25,7 @@ Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
 _STRANGE = ("128", "Float16", "Null")
 """In the names of Polars types that DuckDB may not read back from Parquet: it is asked before the commit."""
 _LITTLE = 256 * 1024 * 1024
-_A_COLUMN = 6 * 1024 * 1024
+_A_COLUMN = 20 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
 
 
