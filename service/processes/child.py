@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -105,6 +106,16 @@ def _let_the_forkserver_go() -> None:
             setattr(holder, name, None)
 
 
+def _end(process: ForkServerProcess) -> None:
+    with contextlib.suppress(ProcessLookupError, OSError):
+        process.kill()
+
+
+def _end_forked(process: ForkServerProcess, forking: asyncio.Future[None]) -> None:
+    if not forking.cancelled() and forking.exception() is None:
+        _end(process)
+
+
 class Child:
     """The parent's view of one child."""
 
@@ -117,26 +128,29 @@ class Child:
     async def start(cls, entry: Entry, order: bytes | None, limits: Limits) -> Child:
         """Fork a child that is bound by ``limits`` and then calls ``entry(channel, order)``.
 
-        With ``order`` None the child waits, ready, until ``send`` gives it its order.
+        With ``order`` None the child waits, ready, until ``send`` gives it its order. A start that is cancelled leaves
+        no child.
         """
         ours, theirs = socket.socketpair()
         context = multiprocessing.get_context("forkserver")
         process = context.Process(target=_run, args=(theirs, entry, limits), daemon=True)
 
-        def start() -> None:
-            with _LOCK:
+        def fork() -> None:
+            with theirs, _LOCK:
                 process.start()
 
+        forking = asyncio.ensure_future(asyncio.to_thread(fork))
+        child = None
         try:
-            await asyncio.to_thread(start)
+            await asyncio.shield(forking)
+            child = cls(process, await AsyncChannel.over(ours))
+            if order is not None:
+                await child.send(order)
         except BaseException:
-            ours.close()
+            # Nobody will know of this child. A fork that is on its way cannot be stopped: what comes of it is.
+            (child._channel if child is not None else ours).close()
+            forking.add_done_callback(functools.partial(_end_forked, process))
             raise
-        finally:
-            theirs.close()
-        child = cls(process, await AsyncChannel.over(ours))
-        if order is not None:
-            await child.send(order)
         return child
 
     @property
@@ -167,8 +181,7 @@ class Child:
     def kill(self) -> None:
         """SIGKILL: the only thing that stops every query. Safe when the child is already gone."""
         if self._exit is None:
-            with contextlib.suppress(ProcessLookupError, OSError):
-                self._process.kill()
+            _end(self._process)
 
     def _code(self) -> int | None:
         with _LOCK:

@@ -55,13 +55,14 @@ class Attempt:
         live.begin()
         live.change(status="running", phase="collecting", start_time=self._around.clock.now())
         live.log("info", "run.started", revision=self._record.revision)
-        child, _ = await asyncio.gather(
-            Child.start(worker.work, messages.encode(order), self._limits(order)),
-            asyncio.to_thread(history.update_run, live.run),
+        begun = await asyncio.gather(
+            self._begin(order), asyncio.to_thread(history.update_run, live.run), return_exceptions=True
         )
-        self._child = child
+        for outcome in begun:  # both have ended, however they did: a child that began is known to ``close``
+            if isinstance(outcome, BaseException):
+                raise outcome
         async with asyncio.timeout(self.limit):
-            prepared = await self._listen(child, order)
+            prepared = await self._listen(order)
         live.committing = True
         completed, version = await asyncio.to_thread(
             publication.publish, history, self._around.places, self._pipeline, order, prepared, live.run,
@@ -85,8 +86,8 @@ class Attempt:
         """Let a child load the native forms of a version, and remember each."""
         self._version = version
         order = self._order = await asyncio.to_thread(self._make_order, version)
-        self._child = await Child.start(worker.work, messages.encode(order), self._limits(order))
-        await self._take_loaded(self._child)
+        await self._begin(order)
+        await self._take_loaded()
 
     async def close(self) -> None:
         """End the child if it is still there. Safe to call again."""
@@ -94,8 +95,12 @@ class Attempt:
             self._child.kill()
             await self._child.wait()
 
-    async def _listen(self, child: Child, order: Order) -> messages.Prepared:
-        live = self._live
+    async def _begin(self, order: Order) -> None:
+        self._child = await Child.start(worker.work, messages.encode(order), self._limits(order))
+
+    async def _listen(self, order: Order) -> messages.Prepared:
+        live, child = self._live, self._child
+        assert child is not None
         while (data := await child.receive()) is not None:
             match messages.said(data):
                 case messages.Prepared() as prepared:
@@ -114,8 +119,9 @@ class Attempt:
                     live.relay(line.fields)
         raise premises.died(await child.wait(), "run", order.allowance.memory_bytes)
 
-    async def _take_loaded(self, child: Child) -> None:
-        around, live = self._around, self._live
+    async def _take_loaded(self) -> None:
+        around, live, child = self._around, self._live, self._child
+        assert child is not None
         assert self._version is not None
         assert self._order is not None
         version, order = self._version, self._order

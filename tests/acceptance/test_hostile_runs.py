@@ -112,6 +112,17 @@ def test_a_loop_is_cancelled_within_two_seconds(served: Served) -> None:
     assert served.json("GET", "/pipeline/forever/data", status=404)["error"]["code"] == "NO_DATA"
 
 
+def test_a_run_may_be_cancelled_while_its_worker_starts(served: Served) -> None:
+    """At once, and some requests later: before there is a worker, while it is forked, and when it works."""
+    create(served, "early", "loop")
+    for requests in range(12):
+        run_id = start(served, "early")
+        for _ in range(requests):
+            served.json("GET", "/pipeline/early/status")
+        served.json("POST", f"/runs/{run_id}/cancel", status=202)
+        assert ended(served, run_id)["status"] == "cancelled"
+
+
 def test_nobody_is_left_behind(served: Served) -> None:
     """After everything above: the forkserver, its tracker and one spare query worker."""
     served.json("POST", "/pipeline/healthy/execute?wait=20")

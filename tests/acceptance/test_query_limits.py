@@ -75,19 +75,34 @@ def test_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
         f"WITH t0 AS (FROM orders), {_DOUBLING} SELECT count(*) FROM t25",
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
         "SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 3",
-        "SELECT " + "(" * 40_000,
     ],
-    ids=["doubling CTEs", "endless recursion", "long scan", "open parentheses"],
+    ids=["doubling CTEs", "endless recursion", "long scan"],
 )
 def test_a_deadline_holds(stored: Warehouse, statement: str) -> None:
-    async def act(made: Engine) -> float:
+    error = ended_within(stored, statement, 1.5)  # 0.75 where the machine is not shared
+    assert isinstance(error, errors.TimedOut)
+    assert "0.5 s" in error.message
+
+
+def test_the_parser_is_bounded_too(stored: Warehouse) -> None:
+    """It eats a gigabyte in about half a second: which of the two limits it meets first depends on the machine."""
+    error = ended_within(stored, "SELECT " + "(" * 40_000, 1.5)
+    assert isinstance(error, errors.TimedOut | errors.Invalid)
+
+
+def ended_within(stored: Warehouse, statement: str, seconds: float) -> errors.PenstockError:
+    """How a statement that may take half a second ended, with a warm worker, in ``seconds``."""
+
+    async def act(made: Engine) -> tuple[errors.PenstockError, float]:
         await made.warm()
         began = time.monotonic()
-        with pytest.raises(errors.TimedOut, match=r"0\.5 s"):
+        with pytest.raises(errors.PenstockError) as raised:
             await made.sql(statement, timeout_seconds=0.5)
-        return time.monotonic() - began
+        return raised.value, time.monotonic() - began
 
-    assert answered(stored, act) < 1.5  # 0.75 where the machine is not shared
+    error, took = answered(stored, act)
+    assert took < seconds
+    return error
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ import pytest
 from service.processes import child, landlock
 from service.processes.child import Child, Exit
 from service.processes.limits import Limits
+from tests.acceptance.served import children_of
 from tests.unit.processes import entries
 
 T = TypeVar("T")
@@ -106,6 +108,29 @@ def test_many_children_at_once() -> None:
         return list(await asyncio.gather(*(one(n) for n in range(16))))
 
     assert run(act) == [b"x", b"499500 499500"] * 8
+
+
+def test_a_start_that_is_cancelled_leaves_nobody() -> None:
+    """Whenever it is: before the fork, while it is on its way, when the order has been sent."""
+
+    finish(entries.echo)  # the forkserver is up
+    before = set(children_of(os.getpid()))
+
+    async def act() -> None:
+        for milliseconds in range(0, 40, 2):
+            starting = asyncio.create_task(Child.start(entries.forever, b"x", LIMITS))
+            await asyncio.wait([starting], timeout=milliseconds / 1000)
+            if starting.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await starting
+            else:
+                starting.result().kill()
+                await starting.result().wait()
+
+    run(act)
+    deadline = time.monotonic() + 10
+    while left := set(children_of(os.getpid())) - before:
+        assert time.monotonic() < deadline, left
 
 
 def test_a_child_sees_only_what_it_was_given(tmp_path: Path) -> None:
