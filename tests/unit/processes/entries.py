@@ -46,6 +46,22 @@ def forever(channel: Channel, order: bytes) -> None:
         pass
 
 
+def release(channel: Channel, order: bytes) -> None:
+    """Says how much more of its limit is used after a large frame came and went, in MiB."""
+    import polars as pl
+
+    def used() -> int:
+        status = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmData")) // 1024
+
+    pl.int_range(1000, eager=True)
+    before = used()
+    frame = pl.int_range(32 << 20, eager=True)
+    held = used() - before
+    del frame
+    channel.send(f"{held} {used() - before}".encode())
+
+
 def work(channel: Channel, order: bytes) -> None:
     """A small job in both engines: proves that limits and Landlock leave them working."""
     import duckdb

@@ -83,6 +83,12 @@ def test_memory_is_bounded() -> None:
     assert finish(entries.bomb)[0] == b"MemoryError"
 
 
+def test_what_is_given_back_does_not_count() -> None:
+    held, kept = map(int, (finish(entries.release)[0] or b"").split())
+    assert held >= 256
+    assert kept < 64
+
+
 def test_both_engines_work_inside_the_limits() -> None:
     assert finish(entries.work)[0] == b"499500 499500"
 
