@@ -50,7 +50,7 @@ class DropMissing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which of the rows that agree in some columns to keep."""
+    """Which of the rows that agree in some columns to keep. Missing agrees with missing, and NaN with NaN alone."""
 
     columns: Annotated[list[Name], msgspec.Meta(description="The key; empty is the whole row.")] = []
     keep: Annotated[
@@ -236,7 +236,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
     def _replaced(self, name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
-        if dtype.is_nested():
+        if dtype.is_nested() or isinstance(dtype, pl.Binary):
             raise columns.refused(ctx, f"replace.{name}", f"values of a {dtypes.name_of(dtype)} cannot be replaced")
         if isinstance(dtype, pl.Null):
             return pl.col(name)

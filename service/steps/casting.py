@@ -16,6 +16,7 @@ none is given, which would depend on how rows are cut. So every form is spelled 
   ``epoch_us`` read numbers (or digits) since 1970;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
+* bytes are read as UTF-8 text; what is none is a bad value;
 * text to a list: a JSON array of plain values; each value of a list, of text or not, follows the rules above, and a bad
   one is null in its place.
 """
@@ -47,6 +48,12 @@ _EXACT = 2**53  # above it floats are further apart than whole numbers
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
+_MORE = "[89ab][0-9a-f]"
+_UTF_8 = (
+    f"^(?:[0-7][0-9a-f]|(?:c[2-9a-f]|d[0-9a-f]){_MORE}|(?:e0[ab][0-9a-f]|ed[89][0-9a-f]|e[1-9abcef]{_MORE}){_MORE}"
+    f"|(?:f0[9ab][0-9a-f]|f4[8][0-9a-f]|f[123]{_MORE}){_MORE}{_MORE})*$"
+)
+"""Of bytes in hexadecimal digits."""
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 
 
@@ -73,10 +80,10 @@ def cast(
         if isinstance(target, pl.List):
             given = _listed(column) if isinstance(source, pl.String) else column
             bad |= _gaps(value, target) > _gaps(given, pl.List(pl.String) if isinstance(source, pl.String) else source)
-        shown = pl.format(
-            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", _shown(name, source)
+        message = pl.format(
+            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", shown(column, source)
         )
-        value = refuse(bad, shown, value, at)
+        value = refuse(bad, message, value, at)
     return value.alias(name)
 
 
@@ -96,9 +103,11 @@ def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _shown(name: str, source: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    return pl.lit("a value") if source.is_nested() else column.cast(pl.String, strict=False).fill_null("a value")
+def shown(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value for an error message."""
+    if dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration):
+        return pl.lit("a value")
+    return value.cast(pl.String, strict=False).fill_null("a value")
 
 
 def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:
@@ -106,6 +115,8 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return _cast(column.cast(pl.String), pl.String(), target, formats)
     if isinstance(source, pl.Null) or (source == target and not formats):
         return column
+    if isinstance(source, pl.Binary):
+        return _cast(_decoded(column), pl.String(), target, formats)
     if isinstance(source, pl.List) and isinstance(target, pl.List):
         return _each(column, source, target)
     if isinstance(source, pl.String) and isinstance(target, pl.List) and not target.inner.is_nested():
@@ -124,11 +135,20 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
     if isinstance(source, pl.Boolean) and target.is_decimal():
         return column.cast(pl.Int64)
+    if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast ends the query at one digit too many
+        digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
+        return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
         raise _no_such_cast(source, target)
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
+        return _cast(column, source, pl.String(), ()).cast(pl.String)
     return column
+
+
+def _decoded(column: pl.Expr) -> pl.Expr:
+    """Bytes as text; null where they are no UTF-8, where Polars' own cast ends the query."""
+    valid = column.bin.encode("hex").str.contains(_UTF_8)
+    return pl.when(valid).then(pl.when(valid).then(column).otherwise(b"").cast(pl.String))
 
 
 def _each(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:

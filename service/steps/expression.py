@@ -17,10 +17,12 @@ be 0.9999999999999999 there, its ``floor`` 0, and 1 in a row alone.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 import sqlglot
@@ -172,7 +174,7 @@ def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression
     expression = _known(aggregate(text), schema)
     try:
         made = pl.sql_expr(expression.sql)
-        pl.LazyFrame(schema=schema).group_by(list(by)).agg(made.alias("\0")).collect()
+        blank(schema).group_by(list(by)).agg(made.alias("\0")).collect()
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
     return expression, made
@@ -212,7 +214,6 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Exp
     schema = pl.Schema(columns)
     expression = check(text, schema)
     try:
-        # executed over no rows: some types are only compared then, such as text with a number
         dtype = _type_of(expression, schema)
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
@@ -227,7 +228,33 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Exp
 
 
 def _type_of(expression: Expression, schema: pl.Schema) -> pl.DataType:
-    return derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema["\0"]
+    return derive(blank(schema), "\0", expression).collect().schema["\0"]
+
+
+def blank(schema: pl.Schema) -> pl.LazyFrame:
+    """One row without values, whose lists are empty and not missing: casts of such types fail only where there is one.
+
+    Text and numbers are missing, for no value of theirs would do for every expression.
+    """
+    return pl.LazyFrame([pl.Series(name, [_empty(dtype)], dtype=dtype) for name, dtype in schema.items()])
+
+
+def _empty(dtype: pl.DataType) -> Any:
+    match dtype:
+        case pl.List():
+            return []
+        case pl.Struct():
+            return {field.name: None for field in dtype.fields}
+        case pl.Binary():
+            return b""
+        case pl.Duration():
+            return datetime.timedelta()
+        case pl.Categorical():
+            return ""
+        case pl.Enum():
+            return next(iter(dtype.categories), None)
+        case _:
+            return None
 
 
 def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:

@@ -89,7 +89,7 @@ def typed(text: str, schema: pl.Schema) -> str:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     query, schema = parse(text), pl.Schema(columns)
     try:
-        run(pl.LazyFrame(schema=schema), query).collect()
+        run(expression.blank(schema), query).collect()
     except foreign.FOREIGN as error:
         raise _explained(error) from error
     return query
