@@ -14,6 +14,7 @@ none is given, which would depend on how rows are cut. So every form is spelled 
   without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
+* durations to numbers: seconds, as everywhere in the API;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
 * bytes are read as UTF-8 text; what is none is a bad value;
@@ -45,6 +46,7 @@ _ISO = (
 )
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
 _EXACT = 2**53  # above it floats are further apart than whole numbers
+_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
@@ -131,6 +133,8 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return column.dt.strftime(formats[0]) if formats else column.dt.to_string("iso:strict")
     if target.is_temporal():
         return _to_temporal(column, source, target, formats)
+    if isinstance(source, pl.Duration) and target.is_numeric():
+        return _cast(column.to_physical() / _A_SECOND[source.time_unit or "us"], pl.Float64(), target, formats)
     if isinstance(target, pl.Boolean) and source.is_numeric():
         return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
     if isinstance(source, pl.Boolean) and target.is_decimal():

@@ -186,6 +186,9 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         ([{"a": 'x"', "b": [1.5]}, None], None, "string", ['{"a":"x\\"","b":[1.5]}', None]),
         ([True, None], None, "decimal(3,1)", [Decimal("1.0"), None]),
         (["x", "1"], pl.Categorical, "int64", [None, 1]),
+        ([dt.timedelta(seconds=-1.5), None], pl.Duration("ms"), "float64", [-1.5, None]),
+        ([dt.timedelta(days=2)], pl.Duration("ns"), "int64", [172_800]),
+        ([dt.timedelta(seconds=90)], None, "decimal(5,1)", [Decimal("90.0")]),
         ([1, None], None, "categorical", ["1", None]),
     ],
 )
@@ -200,7 +203,7 @@ def test_other_types(values: list[Any], dtype: Any, target: str, wanted: list[An
         (["[[1]]"], "list(list(int64))", (), "there is no cast from string to list"),
         ([5], "date", (), "only with format: epoch"),
         ([5], "time", (), "there is no cast from int64 to time"),
-        ([dt.timedelta(1)], "int64", (), "there is no cast from duration"),
+        ([dt.timedelta(1)], "date", (), "there is no cast from duration"),
         ([D(2024, 1, 1)], "int64", (), "there is no cast from date"),
         (["1"], "int64", ["%d"], "a format is for dates and times"),
         (["1"], "date", ["%Q"], "'%Q' is not a format for date"),
