@@ -10,19 +10,18 @@ The text is read twice, by tokens and as a tree, and only what both reviews let 
 
 What runs is written anew from the tokens: comments go, strings are quoted again, and a number with a point is a
 double, as in the rest of the product (the engine alone would make ``price / 3.0`` a decimal). What counts or names
-a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8. Divisors are columns
+a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8. What is never null
+(``IS TRUE``, ``IS DISTINCT FROM``) is written anew from the tree, in parentheses (``never_null``). Divisors are columns
 (``_whole_column``), for the engine divides a column by a number by multiplying with its reciprocal: ``49 / 49`` would
 be 0.9999999999999999 there, its ``floor`` 0, and 1 in a row alone.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import polars as pl
 import sqlglot
@@ -32,7 +31,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import foreign
+from service.steps import blank, foreign
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -102,6 +101,8 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Tuple, "a row of several values"),
 )
 
+_NEVER_NULL = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)
+
 
 class NoColumn(ValueError):
     """A column that is not there, which is certain as soon as the names of all columns are."""
@@ -147,6 +148,9 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
                 "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
             )
     columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
+    exact = never_null(tree)
+    if exact != tree:
+        tokens = _tokens(exact.sql(dialect="duckdb", identify=True, comments=False), functions)
     written = _written(tokens)
     try:
         pl.sql_expr(written)
@@ -155,6 +159,23 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
             raise ValueError(_NODES.sub("", foreign.translate(error, None).message)) from error
     divided = _written(tokens, columns[0]) if columns and not grouped else written
     return Expression(written, columns, divided if divided != written else "")
+
+
+def never_null(tree: exp.Expr) -> exp.Expr:
+    """The same with ``IS [NOT] DISTINCT FROM`` in parentheses, and for ``IS [NOT] TRUE``.
+
+    The engine takes all that follows, ``AND`` and ``OR`` too, for the right side of the former, and answers the latter
+    by null for what is missing.
+    """
+    whole = exp.Paren(this=tree.copy())
+    for node in reversed(list(whole.find_all(*_NEVER_NULL))):  # from the innermost on
+        right = node.expression
+        if isinstance(node, exp.Is) and isinstance(right, exp.Boolean):
+            node.replace(exp.Paren(this=exp.NullSafeEQ(this=node.this, expression=right)))
+        elif not isinstance(node, exp.Is):
+            node.replace(exp.Paren(this=node.copy()))
+    made: exp.Expr = whole.this
+    return made
 
 
 def unsupported(error: BaseException) -> bool:
@@ -174,7 +195,7 @@ def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression
     expression = _known(aggregate(text), schema)
     try:
         made = pl.sql_expr(expression.sql)
-        blank(schema).group_by(list(by)).agg(made.alias("\0")).collect()
+        blank.row(schema).group_by(list(by)).agg(made.alias("\0")).collect()
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
     return expression, made
@@ -228,33 +249,7 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Exp
 
 
 def _type_of(expression: Expression, schema: pl.Schema) -> pl.DataType:
-    return derive(blank(schema), "\0", expression).collect().schema["\0"]
-
-
-def blank(schema: pl.Schema) -> pl.LazyFrame:
-    """One row without values, whose lists are empty and not missing: casts of such types fail only where there is one.
-
-    Text and numbers are missing, for no value of theirs would do for every expression.
-    """
-    return pl.LazyFrame([pl.Series(name, [_empty(dtype)], dtype=dtype) for name, dtype in schema.items()])
-
-
-def _empty(dtype: pl.DataType) -> Any:
-    match dtype:
-        case pl.List():
-            return []
-        case pl.Struct():
-            return {field.name: None for field in dtype.fields}
-        case pl.Binary():
-            return b""
-        case pl.Duration():
-            return datetime.timedelta()
-        case pl.Categorical():
-            return ""
-        case pl.Enum():
-            return next(iter(dtype.categories), None)
-        case _:
-            return None
+    return derive(blank.row(schema), "\0", expression).collect().schema["\0"]
 
 
 def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:

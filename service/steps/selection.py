@@ -19,7 +19,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import expression, foreign
+from service.steps import blank, expression, foreign
 
 MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
@@ -71,7 +71,7 @@ def _written(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    written = tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    written = expression.never_null(tree.transform(_as_doubles)).sql(dialect="duckdb", identify=True, comments=False)
     try:
         run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)
     except foreign.FOREIGN as error:
@@ -89,7 +89,7 @@ def typed(text: str, schema: pl.Schema) -> str:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     query, schema = parse(text), pl.Schema(columns)
     try:
-        run(expression.blank(schema), query).collect()
+        run(blank.row(schema), query).collect()
     except foreign.FOREIGN as error:
         raise _explained(error) from error
     return query

@@ -29,6 +29,8 @@ DATA = {"c": ["a", "b", "a", None], "größe v": [1, 2, 3, 4]}
         ("select 'read_csv(''x''); drop' as s from input limit 1", [("read_csv('x'); drop",)]),
         ('select c from input where "größe v" in (select max("größe v") from input where c = \'a\')', [("a",)]),
         ("select c from input where false", []),
+        ('select "größe v" as v from input where c = \'a\' is not true or false order by v', [(2,), (4,)]),
+        ('select "größe v" as v from input where c is distinct from \'a\' and "größe v" < 4 order by v', [(2,)]),
     ],
 )  # fmt: skip
 def test_a_select(query: str, wanted: list[Any]) -> None:
