@@ -104,8 +104,8 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         msgspec.Meta(
             description="Per column: the type it gets. Text is trimmed; whole numbers are also 12.0 and 1e3, booleans "
             "true/t/yes/y/on/1 and false/f/no/n/off/0 in any case, dates and times ISO 8601. An offset is followed; "
-            "without one a time is local in datetime[zone] (of two the earlier, a skipped one is bad). A JSON array as "
-            "text becomes a list, each of its values by these rules."
+            "without one a time is local in datetime[zone] (of two the earlier, a skipped one is bad). A duration "
+            "becomes seconds. A JSON array as text becomes a list, each of its values by these rules."
         ),
     ] = {}
     filter: Annotated[str | None, msgspec.Meta(description="A SQL condition over one row; the rest is dropped.")] = None
@@ -330,7 +330,8 @@ def _where(frame: Frame, text: str, ctx: Context) -> Frame:
         raise columns.refused(ctx, "filter", str(error)) from error
     if not isinstance(found, pl.Boolean):
         raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(found)}")
-    return frame.rows(lambda lf: expression.where(lf, condition))
+    kept = frame.rows(lambda lf: expression.where(lf, condition))
+    return kept.explained(foreign.misfit(ctx.step, "filter", text))
 
 
 def snake_case(names: Sequence[str]) -> dict[str, str]:

@@ -47,4 +47,4 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
                 query = selection.typed(self.query, frame.schema)
             except ValueError as error:
                 raise columns.refused(ctx, "query", str(error)) from error
-            return frame.query(query)
+            return frame.query(query).explained(foreign.misfit(ctx.step, "query", self.query))

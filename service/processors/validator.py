@@ -278,7 +278,8 @@ def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Conte
         raise columns.refused(ctx, field_, f"a condition is true or false; this is {dtypes.name_of(dtype)}")
     mark = finding.mark
     held = frame.rows(lambda lf: expression.derive(lf, mark, checked))
-    return held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
+    judged = held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
+    return judged.explained(foreign.misfit(ctx.step, field_, str(finding.rule.expression)))
 
 
 def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:

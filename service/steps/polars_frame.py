@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from typing import Any, cast
 import polars as pl
 
 from service.steps import foreign, measuring, selection
-from service.steps.frame import Frame, JoinHow, Keep, RowLocal
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
 _SMALL_BYTES = 512 * 1024
@@ -30,7 +30,6 @@ _GROUP_BYTES = 16 * 1024 * 1024
 _WIDE = 250
 """Columns."""
 _numbers = itertools.count(1)
-Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
 
 class _Stage:
@@ -103,13 +102,18 @@ class PolarsFrame:
         frame._small = self._small
         return frame
 
+    def explained(self, explain: Explain) -> PolarsFrame:
+        frame = self.rows(lambda lf: lf)
+        frame._explainers = (*frame._explainers, explain)
+        return frame
+
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with foreign.attributed(None):
-                if self._dear:
-                    self._stage()
+            if self._dear:
+                self._stage()
+            with self._executing():
                 self._answers.update(
                     measuring.answer(self._lf, self.schema, missing, engine="in-memory" if self._small else "streaming")
                 )

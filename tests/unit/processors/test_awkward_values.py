@@ -52,6 +52,26 @@ def test_infinite_categories_have_names() -> None:
     assert done.ctx.fitted["encode"]["v"]["categories"] == ["-inf", 1.0, "inf"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "field"),
+    [
+        ("transformer", {"derive": {"m": "length(v)", "n": "CAST(trim(v) AS INTEGER)"}}, "derive.n"),
+        ("transformer", {"derive": {"n": "strptime(v, '%Y-%m-%d')"}}, "derive.n"),
+        ("transformer", {"aggregate": {"by": ["w"], "metrics": {"m": "sum(CAST(v AS INT))"}}}, "aggregate.metrics.m"),
+        ("cleaner", {"filter": "v::INTEGER > 1", "drop_duplicates": True}, "filter"),
+        ("validator", {"rules": [{"expression": "CAST(v AS INTEGER) > 1"}]}, "rules[0].expression"),
+        ("sql", {"query": "SELECT w, CAST(v AS INTEGER) AS n FROM input"}, "query"),
+    ],
+)
+def test_a_value_that_an_expression_cannot_cast_is_blamed_on_the_expression(
+    kind: str, config: dict[str, Any], field: str
+) -> None:
+    found, message = refused(kind, pl.DataFrame({"v": ["1", "x"], "w": [1, 2]}), **config)
+    assert found == field
+    assert "failed in column 'v'" in message
+    assert "TRY_CAST" in message
+
+
 DURATION = pl.Series([dt.timedelta(hours=1), dt.timedelta(days=2), None])
 BYTES = pl.Series([b"12", "ß".encode(), b"\xff", b"\xed\xa0\x80", None])
 
