@@ -31,7 +31,9 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
     query: Annotated[
         str,
         msgspec.Meta(
-            min_length=1, description="One SELECT; the table is called input. Joins with itself and CTEs work."
+            min_length=1,
+            description="One SELECT; the table is called input. Joins with itself and CTEs work. Missing values are "
+            "last in every order, unless NULLS FIRST says otherwise.",
         ),
     ]
 

@@ -2,7 +2,8 @@
 
 The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
 that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
-is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles.
+is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles,
+and missing values come last in every order, unless NULLS FIRST says otherwise.
 """
 
 from __future__ import annotations
@@ -33,13 +34,19 @@ FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
 _WHOLE = ("with_", "with", "joins", "group", "having", "distinct", "limit", "offset", "qualify", "windows", "laterals")
 _KEYWORDS = """
     and or not in is when then else case like ilike between from distinct both select where having on using by as over
-    join exists all any union except intersect with limit offset filter decimal numeric varchar char end
+    join exists all any union except intersect with limit offset filter decimal numeric varchar char end exclude rename
 """
 _BEFORE_PAREN = frozenset(_KEYWORDS.split())
 _NO_COLUMN = re.compile(
     r"""column "(?P<one>[^"]*)"; valid columns: \[(?P<known>.*)\]|no column named '(?P<other>.*)' found"""
 )
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
+
+
+class _Engine(DuckDB):
+    """How the engine reads a query: as DuckDB, but for it null is the greatest value where a query does not say."""
+
+    NULL_ORDERING = "nulls_are_large"
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -71,7 +78,7 @@ def _written(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    written = expression.never_null(tree.transform(_as_doubles)).sql(dialect="duckdb", identify=True, comments=False)
+    written = expression.never_null(tree.transform(_as_doubles)).sql(dialect=_Engine, identify=True, comments=False)
     try:
         run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)
     except foreign.FOREIGN as error:
