@@ -124,3 +124,12 @@ def test_what_does_not_fit_a_type_is_found_at_its_step(
     with_no_rows = refused(kind, frame.clear(), **config)
     assert refused(kind, frame, **config) == with_no_rows
     assert with_no_rows[0] == field
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("f < 2", [0, 2, 3]), ("f >= 0 AND i = 1", [0, 1, 2]), ("f < 2 OR i = 1", [0, 1, 2, 3])]
+)
+def test_nan_neither_holds_nor_breaks_a_condition(text: str, kept: list[int]) -> None:
+    frame = pl.DataFrame({"f": [1.0, 5.0, None, NAN], "i": [1, 1, 1, 2]})
+    done = apply("validator", frame, rules=[{"expression": text}], on_fail="drop")
+    assert done.rows.equals(frame[kept])
