@@ -6,11 +6,11 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * text is trimmed first; ``""`` is a bad value for every type but text;
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad, and so is ``12.0`` beyond 2^53 (no digit is
   lost silently);
-* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale;
+* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale, halves to even;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``;
-* an offset (``Z``, ``+02:00``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its zone. A text
+* an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its zone. A text
   without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
@@ -42,10 +42,10 @@ _ISO = (
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%dT%H:%M",
-    "%+",
 )
+_ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
-_EXACT = 2**53  # above it floats are further apart than whole numbers
+_EXACT = 2**53  # from it on, a float may be another whole number that was rounded
 _A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
@@ -194,28 +194,37 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
         return parsing.boolean(text, _TRUE, _FALSE)
     if target.is_integer():
         number = text.cast(pl.Float64, strict=False)
-        exact = (number == number.round()) & (number.abs() <= _EXACT)
+        exact = (number == number.round()) & (number.abs() < _EXACT)
         whole = pl.when(exact).then(number).otherwise(None).cast(pl.Int64, strict=False)
         return pl.coalesce(text.cast(target, strict=False), whole.cast(target, strict=False))
     if isinstance(target, pl.Date):
         if formats and formats[0] in _EPOCHS:
             return _epoch(text.cast(pl.Float64, strict=False), formats[0]).dt.date()
-        return pl.coalesce([text.str.to_date(f, strict=False) for f in formats or _ISO])
+        return pl.coalesce([t.str.to_date(f, strict=False) for t, f in _readings(text, formats)])
     if isinstance(target, pl.Datetime):
         if formats and formats[0] in _EPOCHS:
             return _in_zone(_epoch(text.cast(pl.Float64, strict=False), formats[0]), "UTC", target)
-        return pl.coalesce([_datetime(text, f, target) for f in formats or _ISO])
+        return pl.coalesce([_datetime(t, f, target) for t, f in _readings(text, formats)])
     if isinstance(target, pl.Time):
         return pl.coalesce([text.str.to_time(f, strict=False) for f in formats or _ISO_TIME])
     return text
 
 
+def _readings(text: pl.Expr, formats: Sequence[str]) -> list[tuple[pl.Expr, str]]:
+    """The texts and the formats to read them by, in order. Those with an offset are few and are completed first."""
+    if formats:
+        return [(text, form) for form in formats]
+    zoned = pl.when(text.str.contains(_ISO_OFFSET)).then(text)
+    to_minutes = zoned.str.replace(r"([+-]\d\d)$", "${1}:00")
+    to_seconds = to_minutes.str.replace(r"^(.{10}[ Tt]\d\d:\d\d)(\s?[-+Zz])", "${1}:00${2}")
+    return [*((text, form) for form in _ISO), (to_seconds, "%+")]
+
+
 def _datetime(text: pl.Expr, form: str, target: pl.Datetime) -> pl.Expr:
     parsed = text.str.to_datetime(form, strict=False, time_unit="us")
     if any(mark in form for mark in _WITH_OFFSET):
-        return parsed.dt.convert_time_zone(target.time_zone or "UTC").dt.replace_time_zone(
-            target.time_zone, ambiguous="earliest", non_existent="null"
-        )
+        there = parsed.dt.convert_time_zone(target.time_zone or "UTC")
+        return there if target.time_zone else there.dt.replace_time_zone(None)
     return _in_zone(parsed, None, target)
 
 
