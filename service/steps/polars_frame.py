@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import polars as pl
 
+from service.kit import errors
 from service.steps import foreign, measuring, selection
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
@@ -130,6 +131,12 @@ class PolarsFrame:
                     if better is not None:
                         raise better from error
                 raise
+            except (ValueError, OverflowError) as error:  # of Python's own dates
+                beyond = _beyond_years(self._lf, self.schema)
+                if not beyond:
+                    raise
+                said = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
+                raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
 
     def _stage(self) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
@@ -219,6 +226,13 @@ class PolarsFrame:
                 engine="streaming",
             )
             return _count(target)
+
+
+def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
+    """The columns with dates that neither Python nor JSON can write."""
+    dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
+    found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
+    return [name for name in found.columns if found[name].item()]
 
 
 def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.kit import errors
 from tests.unit.processors.table import INF, NAN, apply, refused
 
 
@@ -38,6 +39,14 @@ def test_bounds_beyond_a_decimal_clip_nothing() -> None:
 def test_floats_that_are_one_digit_too_long_for_a_decimal_are_missing(value: float) -> None:
     done = apply("cleaner", {"v": [value, 9999999999.99]}, cast={"v": "decimal(12,2)"})
     assert done.columns["v"] == [None, Decimal("9999999999.99")]
+
+
+def test_a_date_that_nobody_can_write_is_named_by_its_column() -> None:
+    days = pl.Series([-800_000, 19_000], dtype=pl.Int32).cast(pl.Date)
+    with pytest.raises(errors.Permanent, match=r"^column 'd' holds dates outside of the years 1 to 9999; filter them"):
+        apply("analyzer", pl.DataFrame({"v": [1, 2], "d": days}))
+    filtered = apply("cleaner", pl.DataFrame({"d": days}), filter="year(d) > 0").rows
+    assert apply("analyzer", filtered).ctx.profiles[0]["row_count"] == 1
 
 
 def test_categories_that_are_one_value_are_refused() -> None:
