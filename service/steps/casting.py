@@ -10,8 +10,8 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``;
-* an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its zone. A text
-  without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
+* an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its
+  zone. A text without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * durations to numbers: seconds, as everywhere in the API;
