@@ -18,7 +18,7 @@ from service.steps.frame import Frame
 class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Group the rows; the groups come in the order of their first rows. Missing keys are a group.
 
-    `stddev` and `variance` have ddof 1.
+    `stddev` and `variance` have ddof 1. Missing is left out; NaN is a value, as in SQL.
     """
 
     by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns that make a group.")]

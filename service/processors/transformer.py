@@ -79,7 +79,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     ] = None
     select: Annotated[list[Name], msgspec.Meta(description="The only columns to keep, in this order.")] = []
     sort: Annotated[
-        list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; nulls last.")
+        list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; missing (NaN too) last.")
     ] = []
 
     def problems(self) -> Iterable[Problem]:

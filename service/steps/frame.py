@@ -82,7 +82,7 @@ class Frame(Protocol):
         ...
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> Frame:
-        """Stable sort, nulls last."""
+        """Stable sort, nulls and NaN last."""
         ...
 
     def write(

@@ -206,7 +206,8 @@ class PolarsFrame:
         return self._next(self._lf.with_row_index(name), dear=self._dear)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
-        lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)
+        keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
+        lf = self._lf.sort(keys, descending=list(descending), nulls_last=True, maintain_order=True)
         return self._next(lf, dear=True)
 
     @property

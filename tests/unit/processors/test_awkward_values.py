@@ -49,6 +49,12 @@ def test_a_date_that_nobody_can_write_is_named_by_its_column() -> None:
     assert apply("analyzer", filtered).ctx.profiles[0]["row_count"] == 1
 
 
+@pytest.mark.parametrize(("key", "order"), [("f", [1, 3, 0, 2]), ("-f", [3, 1, 0, 2])])
+def test_missing_values_are_last_in_every_order(key: str, order: list[int]) -> None:
+    frame = pl.DataFrame({"f": [NAN, 1.0, None, 2.0], "row": range(4)})
+    assert apply("transformer", frame, sort=[key]).columns["row"] == order
+
+
 def test_categories_that_are_one_value_are_refused() -> None:
     setting = {"method": "onehot", "categories": [1, 3]}
     field, message = refused("transformer", {"b": [True, False]}, encode={"b": setting})
