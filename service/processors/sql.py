@@ -33,7 +33,8 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
         msgspec.Meta(
             min_length=1,
             description="One SELECT; the table is called input. Joins with itself and CTEs work. Missing values are "
-            "last in every order, unless NULLS FIRST says otherwise.",
+            "last in every order, unless NULLS FIRST says otherwise; whole numbers count in 64 bits, and columns that "
+            "go through as they are keep their type.",
         ),
     ]
 

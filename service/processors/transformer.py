@@ -48,7 +48,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     derive: Annotated[
         dict[Name, str],
         msgspec.Meta(
-            description="New column to a SQL expression over one row; may use earlier ones. 5 / 2 is 2.5, 5 // 2 is 2; "
+            description="New column to a SQL expression over one row; may use earlier ones. 5 / 2 is 2.5, 5 // 2 is 2, "
+            "and whole numbers count in 64 bits; "
             "round goes to the even neighbour, a cast to whole numbers cuts, TRY_CAST makes what does not fit missing. "
             "A difference of times is a duration; cast in a cleaner it is seconds."
         ),
