@@ -154,6 +154,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield from (Problem(f"{at}.{n}", "is required") for n in ("pipeline", "to") if getattr(self, n) is None)
         elif needs and all(getattr(self, n) is None for n in needs):
             yield Problem(f"{at}.{needs[0]}", "is required" if len(needs) == 1 else f"{' or '.join(needs)} is required")
+        ends = [n for n in (self.min, self.max) if isinstance(n, int | float)]
+        if len(ends) == 2 and ends[0] > ends[1]:
+            yield Problem(f"{at}.min", "is more than max; no value could be in between")
         if self.values == []:
             yield Problem(f"{at}.values", "an empty list; no value could occur")
         try:

@@ -100,16 +100,23 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     try:
         run(blank.row(schema), query).collect()
     except foreign.FOREIGN as error:
-        raise _explained(error) from error
+        raise _explained(error, schema) from error
+    tree = sqlglot.parse_one(query, dialect="duckdb")
+    plain = not tree.find(exp.With, exp.Subquery)
+    for star in tree.find_all(exp.Star) if plain else ():
+        left_out = {c.name for part in ("except", "except_") for c in star.args.get(part) or ()}
+        renamed = {c.this.name for c in star.args.get("rename") or ()}
+        for name in sorted((left_out | renamed) - schema.keys()):  # which the engine does not mind
+            raise expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, schema)}")
     return query
 
 
-def _explained(error: BaseException) -> ValueError:
+def _explained(error: BaseException, schema: pl.Schema) -> ValueError:
     found = _NO_COLUMN.search(str(error))
     if found is None:
         return ValueError(foreign.translate(error, None).message)
     name, known = found["one"] or found["other"], re.findall(r'"([^"]*)"', found["known"] or "")
-    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known)}")
+    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known or schema)}")
 
 
 def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:

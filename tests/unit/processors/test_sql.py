@@ -101,6 +101,9 @@ def test_nothing_else_can_be_reached(query: str, message: str) -> None:
     [
         ("select d from input", "no column 'd' here"),
         ("select i.d from input i join input j on i.c = j.c", "no column 'd' here"),
+        ('select i."große v" from input i join input j on i.c = j.c', "did you mean 'größe v'?"),
+        ("select * exclude (d) from input", "no column 'd' here"),
+        ('select * rename ("große v" as v) from input', "did you mean 'größe v'?"),
         ("select sum(c) from input", "not supported"),
         ('select c = "größe v" from input', "cannot compare"),
     ],
