@@ -9,7 +9,7 @@ The text is read twice, by tokens and as a tree, and only what both reviews let 
   the first value (``date(text)``); a list of what is allowed misses none of them.
 
 What runs is written anew from the tokens (``rewriting``), and small whole numbers count in 64 bits (``widening``). What
-is never null (``IS TRUE``, ``IS DISTINCT FROM``) is written anew from the tree, in parentheses (``never_null``).
+the engine does not answer as SQL does where values are missing is written anew from the tree (``about_nulls``).
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Tuple, "a row of several values"),
 )
 
-_NEVER_NULL = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)
+_NULLS = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.StrPosition)
+"""Where the engine treats what is missing in a way of its own."""
 
 
 class NoColumn(ValueError):
@@ -136,7 +137,7 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
                 "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
             )
     columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
-    exact = never_null(tree)
+    exact = about_nulls(tree)
     if exact != tree:
         tokens = _tokens(exact.sql(dialect="duckdb", identify=True, comments=False), functions)
     written = rewriting.text(tokens)
@@ -149,17 +150,21 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
     return Expression(written, columns, divided if divided != written else "")
 
 
-def never_null(tree: exp.Expr) -> exp.Expr:
-    """The same with ``IS [NOT] DISTINCT FROM`` in parentheses, and for ``IS [NOT] TRUE``.
+def about_nulls(tree: exp.Expr) -> exp.Expr:
+    """The same, said so that the engine treats missing values as SQL does.
 
-    The engine takes all that follows, ``AND`` and ``OR`` too, for the right side of the former, and answers the latter
-    by null for what is missing.
+    It takes all that follows ``IS [NOT] DISTINCT FROM``, ``AND`` and ``OR`` too, for its right side, so that stands in
+    parentheses; and for ``IS [NOT] TRUE``, which it answers by null for what is missing. The place in a missing text
+    is 0 to it, and null here.
     """
     whole = exp.Paren(this=tree.copy())
-    for node in reversed(list(whole.find_all(*_NEVER_NULL))):  # from the innermost on
+    for node in reversed(list(whole.find_all(*_NULLS))):  # from the innermost on
         right = node.expression
         if isinstance(node, exp.Is) and isinstance(right, exp.Boolean):
             node.replace(exp.Paren(this=exp.NullSafeEQ(this=node.this, expression=right)))
+        elif isinstance(node, exp.StrPosition):
+            missing = exp.Is(this=node.this.copy(), expression=exp.Null())
+            node.replace(exp.Case(ifs=[exp.If(this=missing, true=exp.Null())], default=node.copy()))
         elif not isinstance(node, exp.Is):
             node.replace(exp.Paren(this=node.copy()))
     made: exp.Expr = whole.this

@@ -79,7 +79,7 @@ def _written(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    exact = expression.never_null(_widened(tree.transform(_as_doubles)))
+    exact = expression.about_nulls(_widened(tree.transform(_as_doubles)))
     written = exact.sql(dialect=_Engine, identify=True, comments=False)
     try:
         run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)

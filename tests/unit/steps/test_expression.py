@@ -56,6 +56,8 @@ def value(text: str, data: dict[str, Any] = DATA) -> list[Any]:
         ("strftime(d, '%d.%m.%Y')", ["06.05.2024", None, None]),
         ('"a" + 1', [4, None, 11]),
         ("a > 5 is true", [False, False, True]),
+        ("strpos(t, 'y') * 100 > 0", [True, False, None]),
+        ("position('b' in lower(t)) = 0", [True, False, None]),
         ("(a > 5) is not true", [True, True, False]),
         ("a > 5 is not false or a = 3", [True, True, True]),
         ("not a > 5 is false", [False, True, True]),
