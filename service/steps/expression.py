@@ -27,7 +27,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import blank, foreign, rewriting, widening
+from service.steps import blank, comparisons, foreign, rewriting, widening
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -186,6 +186,7 @@ def aggregate(text: str) -> Expression:
 def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression, pl.Expr]:
     """``aggregate`` over columns that are there, and what to hand to ``Frame.group``. Raises ``ValueError``."""
     expression = _known(aggregate(text), schema)
+    comparisons.check(_tree(text), schema)
     try:
         made = pl.sql_expr(expression.sql)
         blank.row(schema).group_by(list(by)).agg(made.alias("\0")).collect()
@@ -227,6 +228,7 @@ def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Expression, pl.DataType]:
     schema = pl.Schema(columns)
     expression = check(text, schema)
+    comparisons.check(_tree(text), schema)
     expression = replace(expression, small=tuple(c for c in expression.columns if widening.small(schema[c])))
     try:
         dtype = _type_of(expression, schema)

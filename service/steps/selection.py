@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import blank, expression, foreign, rewriting, widening
+from service.steps import blank, comparisons, expression, foreign, rewriting, widening
 
 MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
@@ -103,6 +103,8 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
         raise _explained(error, schema) from error
     tree = sqlglot.parse_one(query, dialect="duckdb")
     plain = not tree.find(exp.With, exp.Subquery)
+    if plain:
+        comparisons.check(tree, schema)
     for star in tree.find_all(exp.Star) if plain else ():
         left_out = {c.name for part in ("except", "except_") for c in star.args.get(part) or ()}
         renamed = {c.this.name for c in star.args.get("rename") or ()}
