@@ -68,7 +68,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None, msgspec.Meta(description="regex: found somewhere in the text; ^ and $ tie it to the ends.")
     ] = None
     type: Annotated[
-        str | None, msgspec.Meta(description="type: the column has it, or its texts can be cast to it.")
+        str | None, msgspec.Meta(description="type: the column has it, or its values can be cast to it without a loss.")
     ] = None
     pipeline: Annotated[
         Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None,
@@ -222,9 +222,12 @@ def _wrong(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType,
     if dtype.is_nested() and not target.is_nested():  # it has a text, but it is none
         return pl.lit(value=True)
     try:
-        return casting.cast(column, dtype, target).is_null()
+        cast = casting.cast(column, dtype, target)
     except ValueError:
         return pl.lit(value=True)
+    if dtype.is_numeric() and (target.is_integer() or isinstance(target, pl.Boolean)):  # such a cast cuts
+        return cast.is_null() | (value.cast(pl.Float64) != cast.cast(pl.Float64))
+    return cast.is_null()
 
 
 def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> Sequence[pl.Expr]:

@@ -55,6 +55,22 @@ def test_missing_values_are_last_in_every_order(key: str, order: list[int]) -> N
     assert apply("transformer", frame, sort=[key]).columns["row"] == order
 
 
+@pytest.mark.parametrize(
+    ("wanted", "values", "kept"),
+    [
+        ("int64", [1.0, 1.5, NAN, None, INF, -2.0], [0, 2, 3, 5]),
+        ("int8", [1.0, 300.0, -128.0], [0, 2]),
+        ("boolean", [0, 1, 2, None], [0, 1, 3]),
+        ("int64", [Decimal("1.0"), Decimal("1.5")], [0]),
+        ("float64", [1, 2**62], [0, 1]),
+    ],
+)
+def test_a_number_is_of_a_type_that_loses_nothing_of_it(wanted: str, values: list[Any], kept: list[int]) -> None:
+    frame = pl.DataFrame({"v": values, "row": range(len(values))})
+    done = apply("validator", frame, rules=[{"column": "v", "check": "type", "type": wanted}], on_fail="drop")
+    assert done.columns["row"] == kept
+
+
 def test_categories_that_are_one_value_are_refused() -> None:
     setting = {"method": "onehot", "categories": [1, 3]}
     field, message = refused("transformer", {"b": [True, False]}, encode={"b": setting})
