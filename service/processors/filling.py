@@ -22,6 +22,7 @@ from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 
 ORDERED = ("forward", "backward", "interpolate")
+STRATEGIES = ("mean", "median", "mode", "min", "max", "zero", *ORDERED)
 
 
 class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +132,8 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
         if not isinstance(setting, Fill):
             if setting is None:
                 raise columns.refused(ctx, field, "null fills nothing; give a value or {strategy: …}")
+            if setting in STRATEGIES and (schema[column].is_numeric() or schema[column].is_temporal()):
+                raise columns.refused(ctx, field, f"'{setting}' is no value here; write {{strategy: {setting}}}")
             values[column] = columns.literal(ctx, field, setting, schema[column])
             recorded[column] = {"value": setting}
             continue
