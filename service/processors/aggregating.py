@@ -10,7 +10,7 @@ import polars as pl
 
 from service.processors import columns
 from service.processors.columns import Name
-from service.steps import expression
+from service.steps import expression, foreign
 from service.steps.context import Context
 from service.steps.frame import Frame
 
@@ -18,7 +18,7 @@ from service.steps.frame import Frame
 class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Group the rows; the groups come in the order of their first rows. Missing keys are a group.
 
-    `stddev` and `variance` have ddof 1.
+    `stddev` and `variance` have ddof 1. Missing is left out; NaN is a value, as in SQL.
     """
 
     by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns that make a group.")]
@@ -59,5 +59,7 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
     narrow = [n for n in used if n not in setting.by and schema[n].is_integer() and schema[n] != pl.UInt64]
     wide = frame.rows(lambda lf: lf.with_columns(pl.col(narrow).cast(pl.Int64))) if narrow else frame
     groups = wide.group(setting.by, made)
+    for name, text in setting.metrics.items():
+        groups = groups.explained(foreign.misfit(ctx.step, f"aggregate.metrics.{name}", text))
     counts = [n for n, t in groups.schema.items() if n not in setting.by and isinstance(t, pl.UInt32)]
     return groups.rows(lambda lf: lf.with_columns(pl.col(counts).cast(pl.Int64))) if counts else groups

@@ -2,8 +2,9 @@
 
 These need other rows and are windows (``Frame.per_group``), so nothing is fitted and nothing can be applied to one
 row alone. Rows are looked at in the order of ``order_by`` (missing last), else as they are stored; a group whose key
-is missing is a group too. ``interpolate`` goes by the number of rows, not by the distance in time, and leaves what
-has no known value on both sides. NaN is missing.
+is missing is a group too. Where a split came before, a statistic is that of the group's training rows.
+``interpolate`` goes by the number of rows, not by the distance in time, and leaves what has no known value on both
+sides. NaN is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from service.kit import errors
-from service.processors import columns
+from service.processors import columns, splitting
 from service.steps import dtypes
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -32,14 +33,16 @@ def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
                     raise columns.missing(ctx, f"{field}.{name}", other, schema)
                 if other == column:
                     raise columns.refused(ctx, f"{field}.{name}", "a column cannot be filled by itself")
-        made = _filled(column, setting.strategy, schema[column], ctx)
+        part = splitting.known(schema, ctx) if setting.statistic else None
+        training = None if part is None else pl.col(part.column) == part.training
+        made = _filled(column, setting.strategy, schema[column], training, ctx)
         steps.setdefault((tuple(setting.groups), tuple(setting.order)), []).append(made)
     for (by, order), made_ in steps.items():
         frame = frame.per_group(by, order, made_)
     return frame
 
 
-def _filled(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> pl.Expr:
+def _filled(column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: Context) -> pl.Expr:
     value = pl.col(column)
     if isinstance(dtype, pl.Null):
         return value
@@ -51,11 +54,11 @@ def _filled(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> pl.
         value = value.fill_nan(None)
     if strategy in ("interpolate", "mean", "median") and not dtype.is_float():
         value = value.cast(pl.Float64)
-    made = _by(strategy, value)
+    made = _by(strategy, value, value if training is None else pl.when(training).then(value))
     return made.cast(dtype) if dtype.is_decimal() else made
 
 
-def _by(strategy: str, value: pl.Expr) -> pl.Expr:
+def _by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
     match strategy:
         case "forward":
             return value.forward_fill()
@@ -64,11 +67,11 @@ def _by(strategy: str, value: pl.Expr) -> pl.Expr:
         case "interpolate":
             return value.interpolate()
         case "mode":
-            return value.fill_null(value.drop_nulls().mode().min())
+            return value.fill_null(known.drop_nulls().mode().min())
         case "median":
-            return value.fill_null(value.quantile(0.5, "linear"))
+            return value.fill_null(known.quantile(0.5, "linear"))
         case _:
-            return value.fill_null(getattr(value, strategy)())
+            return value.fill_null(getattr(known, strategy)())
 
 
 def _refused(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> errors.Permanent:

@@ -50,7 +50,7 @@ class DropMissing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which of the rows that agree in some columns to keep."""
+    """Which of the rows that agree in some columns to keep. Missing agrees with missing, and NaN with NaN alone."""
 
     columns: Annotated[list[Name], msgspec.Meta(description="The key; empty is the whole row.")] = []
     keep: Annotated[
@@ -104,8 +104,8 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         msgspec.Meta(
             description="Per column: the type it gets. Text is trimmed; whole numbers are also 12.0 and 1e3, booleans "
             "true/t/yes/y/on/1 and false/f/no/n/off/0 in any case, dates and times ISO 8601. An offset is followed; "
-            "without one a time is local in datetime[zone] (of two the earlier, a skipped one is bad). A JSON array as "
-            "text becomes a list, each of its values by these rules."
+            "without one a time is local in datetime[zone] (of two the earlier, a skipped one is bad). A duration "
+            "becomes seconds. A JSON array as text becomes a list, each of its values by these rules."
         ),
     ] = {}
     filter: Annotated[str | None, msgspec.Meta(description="A SQL condition over one row; the rest is dropped.")] = None
@@ -236,7 +236,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
     def _replaced(self, name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
-        if dtype.is_nested():
+        if dtype.is_nested() or isinstance(dtype, pl.Binary):
             raise columns.refused(ctx, f"replace.{name}", f"values of a {dtypes.name_of(dtype)} cannot be replaced")
         if isinstance(dtype, pl.Null):
             return pl.col(name)
@@ -330,7 +330,8 @@ def _where(frame: Frame, text: str, ctx: Context) -> Frame:
         raise columns.refused(ctx, "filter", str(error)) from error
     if not isinstance(found, pl.Boolean):
         raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(found)}")
-    return frame.rows(lambda lf: expression.where(lf, condition))
+    kept = frame.rows(lambda lf: expression.where(lf, condition))
+    return kept.explained(foreign.misfit(ctx.step, "filter", text))
 
 
 def snake_case(names: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ variances (empirical Bayes).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -176,7 +177,11 @@ def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ct
         return Fitted([], more={"buckets": setting.bucket_count, "hash": hashing.NAME})
     if setting.categories is not None:
         where = f"encode.{column}.categories"
-        return Fitted([columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories])
+        given = [columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories]
+        if len(set(given)) < len(given):
+            twice = next(c for i, c in enumerate(given) if c in given[:i])
+            raise columns.refused(ctx, where, f"two of them are the one value {label(twice)}")
+        return Fitted(given)
     if setting.target is not None:
         found = _means(column, setting, answers)
     elif setting.method == "frequency":
@@ -218,7 +223,7 @@ def recorded(setting: Encode, found: Fitted) -> dict[str, Any]:
     said: dict[str, Any] = {"method": setting.method, **found.more}
     if setting.method == "hash":
         return said
-    said |= {"categories": [plain(c) for c in found.categories], "handle_unknown": setting.handle_unknown}
+    said |= {"categories": [_kept(c) for c in found.categories], "handle_unknown": setting.handle_unknown}
     if setting.method == "onehot":
         said["drop_first"] = setting.drop_first
     return said | ({"values": found.values} if found.values is not None else {})
@@ -252,9 +257,10 @@ def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx:
         number = mapping.replaced(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
         made = [_or_else(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
     if setting.handle_unknown == "fail":
-        shown = pl.concat_str(pl.lit(f"column '{column}': "), value.cast(pl.String), pl.lit(" is no known category"))
+        shown = casting.shown(value, inner)
+        message = pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(" is no known category"))
         at = (ctx.step, f"config.encode.{column}.handle_unknown")
-        made = [casting.refuse(unknown, shown, e, at).alias(e.meta.output_name()) for e in made]
+        made = [casting.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 
@@ -278,7 +284,12 @@ def label(category: Any) -> str:
     """The category as part of a column's name."""
     if isinstance(category, bool):
         return "true" if category else "false"
-    return str(plain(category))
+    return str(category if isinstance(category, float) else plain(category))
+
+
+def _kept(category: Any) -> Any:
+    """The category as JSON has it, which has no infinity."""
+    return label(category) if isinstance(category, float) and math.isinf(category) else plain(category)
 
 
 def _inner(dtype: pl.DataType) -> pl.DataType:

@@ -16,12 +16,13 @@ import msgspec
 import polars as pl
 
 from service.processors import carrying, columns, splitting
-from service.steps import dtypes
+from service.steps import casting, dtypes
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 
 ORDERED = ("forward", "backward", "interpolate")
+STRATEGIES = ("mean", "median", "mode", "min", "max", "zero", *ORDERED)
 
 
 class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +41,10 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="forward, backward, interpolate: the order of the rows; else as they are stored."),
     ] = []
     group_by: Annotated[
-        columns.Name | list[columns.Name], msgspec.Meta(description="Only from rows that agree in these columns.")
+        columns.Name | list[columns.Name],
+        msgspec.Meta(
+            description="Only from rows that agree in these columns; a statistic only from training rows after a split."
+        ),
     ] = []
 
     @property
@@ -52,13 +56,18 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [self.group_by] if isinstance(self.group_by, str) else self.group_by
 
     @property
+    def statistic(self) -> bool:
+        """Whether it fills with a number for all rows or a group, not with what stands near."""
+        return self.strategy not in ORDERED
+
+    @property
     def windowed(self) -> bool:
         """Whether it needs the rows around, so that no one value can be fitted."""
-        return self.strategy in ORDERED or bool(self.groups)
+        return not self.statistic or bool(self.groups)
 
     def wrong(self) -> str | None:
         """What cannot be combined, or None."""
-        if self.order and self.strategy not in ORDERED:
+        if self.order and self.statistic:
             return f"order_by is for {', '.join(ORDERED)}; {self.strategy} is the same in any order"
         if self.groups and self.strategy == "zero":
             return "zero is the same in every group; leave group_by out"
@@ -123,6 +132,8 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
         if not isinstance(setting, Fill):
             if setting is None:
                 raise columns.refused(ctx, field, "null fills nothing; give a value or {strategy: …}")
+            if setting in STRATEGIES and (schema[column].is_numeric() or schema[column].is_temporal()):
+                raise columns.refused(ctx, field, f"'{setting}' is no value here; write {{strategy: {setting}}}")
             values[column] = columns.literal(ctx, field, setting, schema[column])
             recorded[column] = {"value": setting}
             continue
@@ -208,13 +219,21 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Fra
             if dtype.is_integer():  # the whole numbers within; the ones around where there is none
                 inside = (math.ceil(low), math.floor(high))
                 inner = inside if inside[0] <= inside[1] else (math.floor(low), math.ceil(high))
-            below, above = (pl.lit(b).cast(dtype, strict=False) for b in inner)
+            below, above = (_bound(b, dtype) for b in inner)
             moved = pl.when(value < low).then(below).when(value > high).then(above).otherwise(pl.col(column))
             changed.append(moved.alias(column))
     ctx.record("outliers", recorded)
     if dropped:
         frame = frame.rows(lambda lf: lf.filter(dropped))
     return frame.rows(lambda lf: lf.with_columns(changed)) if changed else frame
+
+
+def _bound(value: float, dtype: pl.DataType) -> pl.Expr:
+    """The bound in the column's type; null where the type does not reach so far, and no value does."""
+    if dtype.is_decimal():
+        number = pl.select(bound=pl.lit(value, dtype=pl.Float64))
+        return pl.lit(number.select(casting.cast("bound", pl.Float64(), dtype)).item(), dtype=dtype)
+    return pl.lit(value).cast(dtype, strict=False)
 
 
 def _factor(setting: Outlier) -> float:

@@ -68,7 +68,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None, msgspec.Meta(description="regex: found somewhere in the text; ^ and $ tie it to the ends.")
     ] = None
     type: Annotated[
-        str | None, msgspec.Meta(description="type: the column has it, or its texts can be cast to it.")
+        str | None, msgspec.Meta(description="type: the column has it, or its values can be cast to it without a loss.")
     ] = None
     pipeline: Annotated[
         Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None,
@@ -154,6 +154,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield from (Problem(f"{at}.{n}", "is required") for n in ("pipeline", "to") if getattr(self, n) is None)
         elif needs and all(getattr(self, n) is None for n in needs):
             yield Problem(f"{at}.{needs[0]}", "is required" if len(needs) == 1 else f"{' or '.join(needs)} is required")
+        ends = [n for n in (self.min, self.max) if isinstance(n, int | float)]
+        if len(ends) == 2 and ends[0] > ends[1]:
+            yield Problem(f"{at}.min", "is more than max; no value could be in between")
         if self.values == []:
             yield Problem(f"{at}.values", "an empty list; no value could occur")
         try:
@@ -219,9 +222,12 @@ def _wrong(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType,
     if dtype.is_nested() and not target.is_nested():  # it has a text, but it is none
         return pl.lit(value=True)
     try:
-        return casting.cast(column, dtype, target).is_null()
+        cast = casting.cast(column, dtype, target)
     except ValueError:
         return pl.lit(value=True)
+    if dtype.is_numeric() and (target.is_integer() or isinstance(target, pl.Boolean)):  # such a cast cuts
+        return cast.is_null() | (value.cast(pl.Float64) != cast.cast(pl.Float64))
+    return cast.is_null()
 
 
 def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> Sequence[pl.Expr]:

@@ -29,8 +29,9 @@ class Normalize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Method,
         msgspec.Meta(
             description="As scikit-learn: standard (x - mean) / std with ddof 0, minmax to 0…1, robust (x - median) / "
-            "(q75 - q25) with linear percentiles, maxabs x / max |x|, log1p ln(1 + x). A constant column has scale 1, "
-            "so that it becomes 0. Missing (NaN too) is not counted and stays missing. The result is float64."
+            "(q75 - q25) with linear percentiles, maxabs x / max |x|, log1p ln(1 + x), missing from -1 down. "
+            "A constant column has scale 1, so that it becomes 0. Missing (NaN too) is not counted and stays "
+            "missing. The result is float64."
         ),
     ]
     into: Annotated[columns.Name | None, msgspec.Meta(description="A new column; the old one stays.")] = None

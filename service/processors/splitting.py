@@ -71,17 +71,24 @@ def split(frame: Frame, setting: Split, ctx: Context) -> Frame:
     return frame.rows(lambda lf: lf.with_columns(part.alias(setting.column)))
 
 
+def known(schema: pl.Schema, ctx: Context) -> Known | None:
+    """The split whose training rows to fit by, if one came before; one whose column is gone is warned of."""
+    last = ctx.splits[-1] if ctx.splits else None
+    if last is not None and last.column not in schema:
+        ctx.warn("split_lost", f"the split column '{last.column}' is gone; fitted by all rows", column=last.column)
+        return None
+    if last is not None:
+        ctx.record("fitted_by", {"column": last.column, "part": last.training})
+    return last
+
+
 def measured(frame: Frame, wanted: list[Metric], ctx: Context) -> Values:
     """The answers to fit by: of the rows of the training part where a split came before, else of all."""
     if not wanted:
         return {}
-    known = ctx.splits[-1] if ctx.splits else None
-    if known is not None and known.column not in frame.schema:
-        ctx.warn("split_lost", f"the split column '{known.column}' is gone; fitted by all rows", column=known.column)
-        known = None
-    if known is None:
+    last = known(frame.schema, ctx)
+    if last is None:
         return frame.measure(wanted)
-    ctx.record("fitted_by", {"column": known.column, "part": known.training})
-    column, part = known.column, known.training
+    column, part = last.column, last.training
     frame.measure([Metric("", "rows")])  # stages here, so that the rows are not made twice
     return frame.rows(lambda lf: lf.filter(pl.col(column) == part)).measure(wanted)

@@ -31,7 +31,10 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
     query: Annotated[
         str,
         msgspec.Meta(
-            min_length=1, description="One SELECT; the table is called input. Joins with itself and CTEs work."
+            min_length=1,
+            description="One SELECT; the table is called input. Joins with itself and CTEs work. Missing values are "
+            "last in every order, unless NULLS FIRST says otherwise; whole numbers count in 64 bits, and columns that "
+            "go through as they are keep their type.",
         ),
     ]
 
@@ -47,4 +50,4 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
                 query = selection.typed(self.query, frame.schema)
             except ValueError as error:
                 raise columns.refused(ctx, "query", str(error)) from error
-            return frame.query(query)
+            return frame.query(query).explained(foreign.misfit(ctx.step, "query", self.query))

@@ -46,7 +46,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
 
     rename_columns: Annotated[dict[Name, Name], msgspec.Meta(description="Old name to new name, all at once.")] = {}
     derive: Annotated[
-        dict[Name, str], msgspec.Meta(description="New column to a SQL expression over one row; may use earlier ones.")
+        dict[Name, str],
+        msgspec.Meta(
+            description="New column to a SQL expression over one row; may use earlier ones. 5 / 2 is 2.5, 5 // 2 is 2, "
+            "and whole numbers count in 64 bits; "
+            "round goes to the even neighbour, a cast to whole numbers cuts, TRY_CAST makes what does not fit missing. "
+            "A difference of times is a duration; cast in a cleaner it is seconds."
+        ),
     ] = {}
     datetime: Annotated[
         dict[Name, calendar.Calendar], msgspec.Meta(description="Per column: the parts to make columns of.")
@@ -74,7 +80,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     ] = None
     select: Annotated[list[Name], msgspec.Meta(description="The only columns to keep, in this order.")] = []
     sort: Annotated[
-        list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; nulls last.")
+        list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; missing (NaN too) last.")
     ] = []
 
     def problems(self) -> Iterable[Problem]:
@@ -268,7 +274,8 @@ def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
         checked, _ = expression.typed(text, frame.schema)
     except ValueError as error:
         raise columns.refused(ctx, f"derive.{name}", str(error)) from error
-    return frame.rows(lambda lf: expression.derive(lf, name, checked))
+    derived = frame.rows(lambda lf: expression.derive(lf, name, checked))
+    return derived.explained(foreign.misfit(ctx.step, f"derive.{name}", text))
 
 
 def _each(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:

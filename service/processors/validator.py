@@ -277,8 +277,20 @@ def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Conte
     if not isinstance(dtype, pl.Boolean):
         raise columns.refused(ctx, field_, f"a condition is true or false; this is {dtypes.name_of(dtype)}")
     mark = finding.mark
-    held = frame.rows(lambda lf: expression.derive(lf, mark, checked))
-    return held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
+    held = frame.rows(lambda lf: _judging(lf, mark, checked, schema))
+    judged = held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
+    return judged.explained(foreign.misfit(ctx.step, field_, str(finding.rule.expression)))
+
+
+def _judging(lf: pl.LazyFrame, mark: str, checked: expression.Expression, schema: pl.Schema) -> pl.LazyFrame:
+    """``lf`` and whether the condition holds in each row, to which NaN is missing."""
+    floats = [name for name in checked.columns if schema[name].is_float()]
+    kept = {f"{mark}_{place}": name for place, name in enumerate(floats)}
+    without = lf.with_columns(
+        [pl.col(n).alias(k) for k, n in kept.items()] + [pl.col(n).fill_nan(None) for n in floats]
+    )
+    judged = expression.derive(without, mark, checked)
+    return judged.with_columns([pl.col(k).alias(n) for k, n in kept.items()]).drop(list(kept))
 
 
 def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:

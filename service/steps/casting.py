@@ -6,16 +6,18 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * text is trimmed first; ``""`` is a bad value for every type but text;
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad, and so is ``12.0`` beyond 2^53 (no digit is
   lost silently);
-* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale;
+* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale, halves to even;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``;
-* an offset (``Z``, ``+02:00``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its zone. A text
-  without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
+* an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its
+  zone. A text without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
+* durations to numbers: seconds, as everywhere in the API;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
+* bytes are read as UTF-8 text; what is none is a bad value;
 * text to a list: a JSON array of plain values; each value of a list, of text or not, follows the rules above, and a bad
   one is null in its place.
 """
@@ -40,13 +42,20 @@ _ISO = (
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%dT%H:%M",
-    "%+",
 )
+_ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
-_EXACT = 2**53  # above it floats are further apart than whole numbers
+_EXACT = 2**53  # from it on, a float may be another whole number that was rounded
+_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
+_MORE = "[89ab][0-9a-f]"
+_UTF_8 = (
+    f"^(?:[0-7][0-9a-f]|(?:c[2-9a-f]|d[0-9a-f]){_MORE}|(?:e0[ab][0-9a-f]|ed[89][0-9a-f]|e[1-9abcef]{_MORE}){_MORE}"
+    f"|(?:f0[9ab][0-9a-f]|f4[8][0-9a-f]|f[123]{_MORE}){_MORE}{_MORE})*$"
+)
+"""Of bytes in hexadecimal digits."""
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 
 
@@ -73,10 +82,10 @@ def cast(
         if isinstance(target, pl.List):
             given = _listed(column) if isinstance(source, pl.String) else column
             bad |= _gaps(value, target) > _gaps(given, pl.List(pl.String) if isinstance(source, pl.String) else source)
-        shown = pl.format(
-            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", _shown(name, source)
+        message = pl.format(
+            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", shown(column, source)
         )
-        value = refuse(bad, shown, value, at)
+        value = refuse(bad, message, value, at)
     return value.alias(name)
 
 
@@ -96,9 +105,11 @@ def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _shown(name: str, source: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    return pl.lit("a value") if source.is_nested() else column.cast(pl.String, strict=False).fill_null("a value")
+def shown(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value for an error message."""
+    if dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration):
+        return pl.lit("a value")
+    return value.cast(pl.String, strict=False).fill_null("a value")
 
 
 def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str]) -> pl.Expr:
@@ -106,6 +117,8 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return _cast(column.cast(pl.String), pl.String(), target, formats)
     if isinstance(source, pl.Null) or (source == target and not formats):
         return column
+    if isinstance(source, pl.Binary):
+        return _cast(_decoded(column), pl.String(), target, formats)
     if isinstance(source, pl.List) and isinstance(target, pl.List):
         return _each(column, source, target)
     if isinstance(source, pl.String) and isinstance(target, pl.List) and not target.inner.is_nested():
@@ -120,15 +133,26 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return column.dt.strftime(formats[0]) if formats else column.dt.to_string("iso:strict")
     if target.is_temporal():
         return _to_temporal(column, source, target, formats)
+    if isinstance(source, pl.Duration) and target.is_numeric():
+        return _cast(column.to_physical() / _A_SECOND[source.time_unit or "us"], pl.Float64(), target, formats)
     if isinstance(target, pl.Boolean) and source.is_numeric():
         return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
     if isinstance(source, pl.Boolean) and target.is_decimal():
         return column.cast(pl.Int64)
+    if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast ends the query at one digit too many
+        digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
+        return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
         raise _no_such_cast(source, target)
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
+        return _cast(column, source, pl.String(), ()).cast(pl.String)
     return column
+
+
+def _decoded(column: pl.Expr) -> pl.Expr:
+    """Bytes as text; null where they are no UTF-8, where Polars' own cast ends the query."""
+    valid = column.bin.encode("hex").str.contains(_UTF_8)
+    return pl.when(valid).then(pl.when(valid).then(column).otherwise(b"").cast(pl.String))
 
 
 def _each(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:
@@ -170,28 +194,37 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
         return parsing.boolean(text, _TRUE, _FALSE)
     if target.is_integer():
         number = text.cast(pl.Float64, strict=False)
-        exact = (number == number.round()) & (number.abs() <= _EXACT)
+        exact = (number == number.round()) & (number.abs() < _EXACT)
         whole = pl.when(exact).then(number).otherwise(None).cast(pl.Int64, strict=False)
         return pl.coalesce(text.cast(target, strict=False), whole.cast(target, strict=False))
     if isinstance(target, pl.Date):
         if formats and formats[0] in _EPOCHS:
             return _epoch(text.cast(pl.Float64, strict=False), formats[0]).dt.date()
-        return pl.coalesce([text.str.to_date(f, strict=False) for f in formats or _ISO])
+        return pl.coalesce([t.str.to_date(f, strict=False) for t, f in _readings(text, formats)])
     if isinstance(target, pl.Datetime):
         if formats and formats[0] in _EPOCHS:
             return _in_zone(_epoch(text.cast(pl.Float64, strict=False), formats[0]), "UTC", target)
-        return pl.coalesce([_datetime(text, f, target) for f in formats or _ISO])
+        return pl.coalesce([_datetime(t, f, target) for t, f in _readings(text, formats)])
     if isinstance(target, pl.Time):
         return pl.coalesce([text.str.to_time(f, strict=False) for f in formats or _ISO_TIME])
     return text
 
 
+def _readings(text: pl.Expr, formats: Sequence[str]) -> list[tuple[pl.Expr, str]]:
+    """The texts and the formats to read them by, in order. Those with an offset are few and are completed first."""
+    if formats:
+        return [(text, form) for form in formats]
+    zoned = pl.when(text.str.contains(_ISO_OFFSET)).then(text)
+    to_minutes = zoned.str.replace(r"([+-]\d\d)$", "${1}:00")
+    to_seconds = to_minutes.str.replace(r"^(.{10}[ Tt]\d\d:\d\d)(\s?[-+Zz])", "${1}:00${2}")
+    return [*((text, form) for form in _ISO), (to_seconds, "%+")]
+
+
 def _datetime(text: pl.Expr, form: str, target: pl.Datetime) -> pl.Expr:
     parsed = text.str.to_datetime(form, strict=False, time_unit="us")
     if any(mark in form for mark in _WITH_OFFSET):
-        return parsed.dt.convert_time_zone(target.time_zone or "UTC").dt.replace_time_zone(
-            target.time_zone, ambiguous="earliest", non_existent="null"
-        )
+        there = parsed.dt.convert_time_zone(target.time_zone or "UTC")
+        return there if target.time_zone else there.dt.replace_time_zone(None)
     return _in_zone(parsed, None, target)
 
 

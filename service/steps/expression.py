@@ -8,11 +8,8 @@ The text is read twice, by tokens and as a tree, and only what both reviews let 
   without an OVER (``row_number()``), that answer something else each time (``now()``), or that guess a format from
   the first value (``date(text)``); a list of what is allowed misses none of them.
 
-What runs is written anew from the tokens: comments go, strings are quoted again, and a number with a point is a
-double, as in the rest of the product (the engine alone would make ``price / 3.0`` a decimal). What counts or names
-a part of a date is widened to 64 bits, for the engine's ``month(t) * 100`` would wrap around in 8. Divisors are columns
-(``_whole_column``), for the engine divides a column by a number by multiplying with its reciprocal: ``49 / 49`` would
-be 0.9999999999999999 there, its ``floor`` 0, and 1 in a row alone.
+What runs is written anew from the tokens (``rewriting``), and small whole numbers count in 64 bits (``widening``). What
+the engine does not answer as SQL does where values are missing is written anew from the tree (``about_nulls``).
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import foreign
+from service.steps import blank, comparisons, foreign, rewriting, widening
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -61,14 +58,8 @@ _BEFORE_PAREN = frozenset(
     | {"both"}
 )
 _SIZED_TYPES = frozenset({"decimal", "numeric", "varchar", "char"})
-_NARROW = frozenset(
-    {"bit_length", "char_length", "character_length", "length", "octet_length", "position", "strpos"}
-    | {"year", "month", "day", "hour"}
-)
-_PARTS = frozenset({"year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute", "second"})
 CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _GUESSED = (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME, exp.DType.DATETIME)
-_QUOTES = {TokenType.STRING: "'", TokenType.IDENTIFIER: '"'}
 FOREIGN_TOKENS = frozenset(
     {
         TokenType.SEMICOLON,
@@ -84,10 +75,6 @@ FOREIGN_TOKENS = frozenset(
     }
 )
 """What no SQL in a configuration may hold."""
-_CALCULATED = frozenset(
-    {TokenType.NUMBER, TokenType.L_PAREN, TokenType.R_PAREN, TokenType.DASH, TokenType.PLUS, TokenType.STAR}
-    | {TokenType.SLASH}
-)
 _REFUSED_TOKENS = FOREIGN_TOKENS | {TokenType.DOT, TokenType.ARROW, TokenType.DARROW, TokenType.COLON}
 _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Query, "a subquery"),
@@ -100,6 +87,9 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Tuple, "a row of several values"),
 )
 
+_NULLS = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.StrPosition)
+"""Where the engine treats what is missing in a way of its own."""
+
 
 class NoColumn(ValueError):
     """A column that is not there, which is certain as soon as the names of all columns are."""
@@ -110,11 +100,13 @@ class Expression:
     """A checked expression: ``sql`` to run, and the columns it names in order of appearance.
 
     ``divided`` is the same where every number that something is divided by is a column; empty where none is.
+    ``small`` are those of the columns that hold whole numbers of fewer than 64 bits.
     """
 
     sql: str
     columns: tuple[str, ...]
     divided: str = ""
+    small: tuple[str, ...] = ()
 
 
 def parse(text: str) -> Expression:
@@ -145,14 +137,38 @@ def _parse(text: str, functions: frozenset[str]) -> Expression:
                 "use strptime(text, '%Y-%m-%d'), or cast the column in a cleaner"
             )
     columns = tuple(dict.fromkeys(c.name for c in tree.find_all(exp.Column)))
-    written = _written(tokens)
+    exact = about_nulls(tree)
+    if exact != tree:
+        tokens = _tokens(exact.sql(dialect="duckdb", identify=True, comments=False), functions)
+    written = rewriting.text(tokens)
     try:
         pl.sql_expr(written)
     except foreign.FOREIGN as error:
         if unsupported(error):
             raise ValueError(_NODES.sub("", foreign.translate(error, None).message)) from error
-    divided = _written(tokens, columns[0]) if columns and not grouped else written
+    divided = rewriting.text(tokens, columns[0]) if columns and not grouped else written
     return Expression(written, columns, divided if divided != written else "")
+
+
+def about_nulls(tree: exp.Expr) -> exp.Expr:
+    """The same, said so that the engine treats missing values as SQL does.
+
+    It takes all that follows ``IS [NOT] DISTINCT FROM``, ``AND`` and ``OR`` too, for its right side, so that stands in
+    parentheses; and for ``IS [NOT] TRUE``, which it answers by null for what is missing. The place in a missing text
+    is 0 to it, and null here.
+    """
+    whole = exp.Paren(this=tree.copy())
+    for node in reversed(list(whole.find_all(*_NULLS))):  # from the innermost on
+        right = node.expression
+        if isinstance(node, exp.Is) and isinstance(right, exp.Boolean):
+            node.replace(exp.Paren(this=exp.NullSafeEQ(this=node.this, expression=right)))
+        elif isinstance(node, exp.StrPosition):
+            missing = exp.Is(this=node.this.copy(), expression=exp.Null())
+            node.replace(exp.Case(ifs=[exp.If(this=missing, true=exp.Null())], default=node.copy()))
+        elif not isinstance(node, exp.Is):
+            node.replace(exp.Paren(this=node.copy()))
+    made: exp.Expr = whole.this
+    return made
 
 
 def unsupported(error: BaseException) -> bool:
@@ -170,9 +186,10 @@ def aggregate(text: str) -> Expression:
 def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression, pl.Expr]:
     """``aggregate`` over columns that are there, and what to hand to ``Frame.group``. Raises ``ValueError``."""
     expression = _known(aggregate(text), schema)
+    comparisons.check(_tree(text), schema)
     try:
         made = pl.sql_expr(expression.sql)
-        pl.LazyFrame(schema=schema).group_by(list(by)).agg(made.alias("\0")).collect()
+        blank.row(schema).group_by(list(by)).agg(made.alias("\0")).collect()
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
     return expression, made
@@ -211,8 +228,9 @@ def typed(text: str, schema: pl.Schema) -> tuple[Expression, pl.DataType]:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Expression, pl.DataType]:
     schema = pl.Schema(columns)
     expression = check(text, schema)
+    comparisons.check(_tree(text), schema)
+    expression = replace(expression, small=tuple(c for c in expression.columns if widening.small(schema[c])))
     try:
-        # executed over no rows: some types are only compared then, such as text with a number
         dtype = _type_of(expression, schema)
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
@@ -227,17 +245,19 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> tuple[Exp
 
 
 def _type_of(expression: Expression, schema: pl.Schema) -> pl.DataType:
-    return derive(pl.LazyFrame(schema=schema), "\0", expression).collect().schema["\0"]
+    return derive(blank.row(schema), "\0", expression).collect().schema["\0"]
 
 
 def derive(lf: pl.LazyFrame, name: str, expression: Expression) -> pl.LazyFrame:
     """``lf`` with the expression as its last column. The result type shows in the schema."""
-    return lf.sql(f"SELECT *, ({expression.sql}) AS {_quote(name, chr(34))} FROM self")  # noqa: S608 - checked above
+    query = f"SELECT *, ({expression.sql}) AS {rewriting.quoted(name, chr(34))} FROM self"  # noqa: S608 - checked above
+    return widening.widely(lf, expression.small, lambda wide: wide.sql(query))
 
 
 def where(lf: pl.LazyFrame, expression: Expression) -> pl.LazyFrame:
     """The rows for which the expression is true (neither false nor null)."""
-    return lf.sql(f"SELECT * FROM self WHERE ({expression.sql})")  # noqa: S608 - checked above
+    query = f"SELECT * FROM self WHERE ({expression.sql})"  # noqa: S608 - checked above
+    return widening.widely(lf, expression.small, lambda wide: wide.sql(query))
 
 
 def _tokens(text: str, functions: Collection[str]) -> list[Token]:
@@ -259,7 +279,7 @@ def _tokens(text: str, functions: Collection[str]) -> list[Token]:
                 raise ValueError(f"the expression is nested more than {MAX_DEPTH} deep")
         if token.token_type is TokenType.R_PAREN:
             depth -= 1
-        if token.token_type not in _QUOTES:
+        if token.token_type not in rewriting.QUOTES:
             _check_word(token, following, functions)
     return tokens
 
@@ -303,67 +323,3 @@ def reason(error: BaseException) -> str:
     if said.startswith("Required keyword"):  # names a class of the parser
         said = "something is missing"
     return f"{said} at character {first.get('col')}"
-
-
-def _written(tokens: list[Token], column: str | None = None) -> str:
-    """The tokens as text again, with every narrow call cast to BIGINT, and divisors as long as ``column`` is."""
-    written: list[str] = []
-    narrow: list[bool] = []
-    divisors = _divisors(tokens) if column is not None else {}
-    for at, token in enumerate(tokens):
-        if column is not None and at in divisors:
-            written.append(_whole_column(column, tokens[at : divisors[at] + 1]))
-        if _is_narrow(tokens, at):
-            written.append("CAST(")
-        written.append(_word(token))
-        written.extend("))" for last in divisors.values() if last == at)
-        if token.token_type is TokenType.L_PAREN:
-            narrow.append(_is_narrow(tokens, at - 1))
-        elif token.token_type is TokenType.R_PAREN and narrow.pop():
-            written.append("AS BIGINT)")
-    return " ".join(written)
-
-
-def _divisors(tokens: list[Token]) -> dict[int, int]:
-    """Where something is divided by a number, or by several in parentheses: the divisor's first token and its last."""
-    found: dict[int, int] = {}
-    for at, token in enumerate(tokens[:-1], 1):
-        if token.token_type not in (TokenType.SLASH, TokenType.DIV):
-            continue
-        last, depth = at, 0
-        while last < len(tokens) and tokens[last].token_type in _CALCULATED:
-            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(tokens[last].token_type, 0)
-            if depth == 0 and tokens[last].token_type in (TokenType.NUMBER, TokenType.R_PAREN):
-                found[at] = last
-                break
-            last += 1
-    return found
-
-
-def _whole_column(column: str, number: Sequence[Token]) -> str:
-    """How a column begins that has ``number`` in every row of ``column``; ``))`` ends it."""
-    whole = all(t.text.isdigit() for t in number if t.token_type is TokenType.NUMBER)
-    return f"(CAST({_quote(column, chr(34))} IS NULL AS {'BIGINT' if whole else 'DOUBLE'}) * 0 + ("
-
-
-def _is_narrow(tokens: list[Token], at: int) -> bool:
-    """Whether a call begins here whose result the engine keeps in fewer than 64 bits."""
-    if at < 0 or tokens[at].token_type in _QUOTES or len(tokens) < at + 4:
-        return False
-    word, following, argument = tokens[at].text.lower(), tokens[at + 1].token_type, tokens[at + 2].text.lower()
-    if following is not TokenType.L_PAREN:
-        return False
-    return word in _NARROW or (word in ("extract", "date_part") and argument in _PARTS)
-
-
-def _word(token: Token) -> str:
-    quote = _QUOTES.get(token.token_type)
-    if quote is not None:
-        return _quote(token.text, quote)
-    if token.token_type is TokenType.NUMBER and not token.text.isdigit():
-        return f"CAST({token.text} AS DOUBLE)"
-    return token.text
-
-
-def _quote(text: str, quote: str) -> str:
-    return quote + text.replace(quote, quote * 2) + quote

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import polars as pl
@@ -51,6 +51,8 @@ FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
 _OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<said>column .*?)(?:", "|"\])', re.DOTALL)
+_MISFIT = re.compile(r"conversion from .*? failed in column '(?P<column>.*?)' for .*", re.DOTALL)
+_STRICT = re.compile(r"\b(?:cast|strptime)\s*\(|::", re.IGNORECASE)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
@@ -84,6 +86,22 @@ def attributed(step: str | None) -> Iterator[None]:
         if translated is error:
             raise
         raise translated from error
+
+
+def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsError], errors.Permanent | None]:
+    """What explains that a value does not fit a cast in ``sql``, the text at ``field``, for ``Frame.explained``.
+
+    Such a value is met when the plan is executed, long after the step.
+    """
+
+    def explain(error: pl.exceptions.PolarsError) -> errors.Permanent | None:
+        found = _MISFIT.search(str(error))
+        if found is None or found["column"] not in sql or not _STRICT.search(sql):
+            return None
+        said = f"{field}: {_said(found[0])}; TRY_CAST, or a cast in a cleaner, makes such a value missing"
+        return errors.Permanent(said, step=step, field=f"config.{field}")
+
+    return explain
 
 
 def _disk(error: OSError, step: str | None) -> errors.StepError:

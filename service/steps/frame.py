@@ -16,6 +16,7 @@ import polars as pl
 from service.steps.metric import Metric, Values
 
 RowLocal = Callable[[pl.LazyFrame], pl.LazyFrame]
+Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 Keep = Literal["first", "last", "none", "any"]
 JoinHow = Literal["inner", "left", "full"]
 
@@ -30,6 +31,10 @@ class Frame(Protocol):
 
     def rows(self, step: RowLocal) -> Frame:
         """Apply Polars expressions that need one row at a time (no aggregate, window, sort or collect)."""
+        ...
+
+    def explained(self, explain: Explain) -> Frame:
+        """The same rows. Where making them fails, whenever that is, ``explain`` may know a better error, or None."""
         ...
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
@@ -77,7 +82,7 @@ class Frame(Protocol):
         ...
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> Frame:
-        """Stable sort, nulls last."""
+        """Stable sort, nulls and NaN last."""
         ...
 
     def write(

@@ -49,7 +49,7 @@ def _words(value: pl.Expr, dtype: pl.DataType) -> list[pl.Expr]:
         return [value.cast(pl.UInt64)]
     if dtype.is_float():
         value = pl.when(value == 0).then(0.0).otherwise(value)  # -0.0 equals it
-    data = value.cast(pl.String).cast(pl.Binary)
+    data = value if isinstance(dtype, pl.Binary) else value.cast(pl.String).cast(pl.Binary)
     size = data.bin.size()
     words = [_word(data.bin.slice(8 * i, 8)) for i in range(_WORDS)]
     return [size.cast(pl.UInt64), *words, _word(data.bin.tail(16).bin.slice(0, 8)), _word(data.bin.tail(8))]

@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from service.steps import repetitions
+from service.steps import forms, repetitions
 from service.steps.metric import Metric
 from service.steps.repetitions import Engine
 
@@ -34,19 +34,8 @@ _EITHER = frozenset({"distinct", "mode"})
 _SEEN_IN_ORDER = frozenset({"min", "max", "zeros", "negatives"})  # free where a column is sorted anyway
 _SEEN_IN_GROUPS = frozenset({"lengths", "nulls"})
 _FREE_CATEGORIES = 1_000
-_FORMS_SAMPLE = 2_000
 _AT_ONCE = 250_000
 _NARROW = 100
-
-FORMS = {
-    "number": r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$",
-    "number, decimal comma": r"^\s*[-+]?\d+,\d+\s*$",
-    "date 2024-01-31": r"^\s*\d{4}-\d{1,2}-\d{1,2}([ T].*)?$",
-    "date 2024/01/31": r"^\s*\d{4}/\d{1,2}/\d{1,2}([ T].*)?$",
-    "date 31.01.2024": r"^\s*\d{1,2}\.\d{1,2}\.\d{2,4}([ T].*)?$",
-    "date 01/31/2024": r"^\s*\d{1,2}/\d{1,2}/\d{2,4}([ T].*)?$",
-}
-"""Forms of text by name; what matches none is ``text``."""
 
 
 def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming") -> Answers:
@@ -79,7 +68,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
     together: list[Metric] = []
     for metric in plain:
         for kinds, queries in ((_SEEN_IN_ORDER, ordered), (_SEEN_IN_GROUPS, grouped)):
-            if metric.kind in kinds and metric.column in queries:
+            by_groups = metric.kind != "nulls" or not schema[metric.column].is_float()  # groups leave NaN out, too
+            if metric.kind in kinds and metric.column in queries and by_groups:
                 queries[metric.column].append(metric)
                 break
         else:
@@ -179,13 +169,15 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
     if kind == "corr":
         other = str(metric.argument)
         pair = (_number(column, schema[column]), _number(other, schema[other]))
-        return [pl.corr(*pair)], lambda v: _finite(v[0])
+        bounds = [bound for value in pair for bound in (value.min(), value.max())]
+        return [pl.corr(*pair), *bounds], lambda v: None if v[1] == v[2] or v[3] == v[4] else _finite(v[0])
     if kind == "lengths":
         size = pl.col(column).cast(pl.String).str.len_chars()
         return [size.min(), size.max(), (size == 0).sum()], _lengths
-    if kind == "std":
-        return [_AGGREGATES["variance"](column, schema[column])], lambda v: None if v[0] is None else math.sqrt(v[0])
-    expression = _AGGREGATES[kind](column, schema[column] if column else pl.Null())
+    expression = _AGGREGATES["variance" if kind == "std" else kind](column, schema[column] if column else pl.Null())
+    if kind in _ROUNDED:
+        value = _number(column, schema[column])
+        return [expression, value.min(), value.max()], _ROUNDED[kind]
     if kind in ("skew", "kurtosis"):
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
         return [expression, low, high], _moment
@@ -196,6 +188,24 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
 
 def _lengths(values: list[Any]) -> dict[str, Any]:
     return {"min": values[0], "max": values[1], "empty": values[2]}
+
+
+def _mean(values: list[Any]) -> float | None:
+    mean, low, high = values
+    return None if mean is None else float(min(max(mean, low), high))
+
+
+def _variance(values: list[Any]) -> float | None:
+    value, low, high = values
+    return 0.0 if value is not None and low == high else value
+
+
+_ROUNDED: dict[str, Callable[[list[Any]], Any]] = {
+    "mean": _mean,
+    "variance": _variance,
+    "std": lambda v: None if v[0] is None else math.sqrt(_variance(v) or 0.0),
+}
+"""What rounding alone would make of a constant column: a mean beside its value, and a deviation."""
 
 
 def _moment(values: list[Any]) -> float | None:
@@ -305,6 +315,7 @@ def _grouped(
         .group_by("value")
         .agg(pl.len().cast(pl.Int64).alias("count"))
         .collect(engine=engine)
+        .with_columns(_unsigned(dtype))
     )
     answers: Answers = {Metric(column, "distinct"): groups.height}
     if groups.height <= _FREE_CATEGORIES:
@@ -318,7 +329,7 @@ def _grouped(
         elif metric.kind == "categories" and metric not in answers:
             answers[metric] = _categories(groups)
         elif metric.kind == "forms":
-            answers[metric] = _forms(groups)
+            answers[metric] = forms.count(groups["value"])
         elif metric.kind == "nulls":
             answers[metric] = known[Metric("", "rows")] - int(groups["count"].sum())
         elif metric.kind == "lengths":
@@ -326,6 +337,11 @@ def _grouped(
             empty = pl.col("count").filter(size == 0).sum()
             answers[metric] = _lengths(list(groups.select(size.min(), size.max().alias("max"), empty).row(0)))
     return answers
+
+
+def _unsigned(dtype: pl.DataType) -> pl.Expr:
+    """The values of groups: of two zeros, which are one group, never the negative one that happened to come first."""
+    return pl.col("value") + 0.0 if dtype.is_float() else pl.col("value")
 
 
 def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> list[tuple[Any, int, float, float]]:
@@ -340,6 +356,7 @@ def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) 
             pl.len().cast(pl.Int64).alias("count"), mean=pl.col("number").mean(), variance=pl.col("number").var(ddof=0)
         )
         .collect(engine=engine)
+        .with_columns(_unsigned(dtype))
         .sort("value")
     )
     return list(groups.iter_rows())
@@ -357,22 +374,6 @@ def _top(groups: pl.DataFrame, most: int) -> list[tuple[Any, int]]:
         groups = groups.filter(pl.col("count") >= least)
     found = groups.sort(["count", "value"], descending=[True, False]).head(most)
     return [(value, count) for value, count in found.select("value", "count").iter_rows()]
-
-
-def _forms(groups: pl.DataFrame) -> dict[str, int]:
-    """How many of up to 2 000 distinct values, chosen by hash, have which form."""
-    texts = groups["value"]
-    if len(texts) > _FORMS_SAMPLE:
-        texts = texts.gather(texts.hash(0).arg_sort().head(_FORMS_SAMPLE))
-    found: dict[str, int] = {}
-    for name, pattern in FORMS.items():
-        matches = texts.str.contains(pattern)
-        if count := int(matches.sum()):
-            found[name] = count
-            texts = texts.filter(~matches)
-    if len(texts):
-        found["text"] = len(texts)
-    return found
 
 
 def _spearman(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> float | None:

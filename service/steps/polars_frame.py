@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 
+from service.kit import errors
 from service.steps import foreign, measuring, selection
-from service.steps.frame import Frame, JoinHow, Keep, RowLocal
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
 _SMALL_BYTES = 512 * 1024
@@ -30,7 +31,6 @@ _GROUP_BYTES = 16 * 1024 * 1024
 _WIDE = 250
 """Columns."""
 _numbers = itertools.count(1)
-Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
 
 
 class _Stage:
@@ -103,13 +103,18 @@ class PolarsFrame:
         frame._small = self._small
         return frame
 
+    def explained(self, explain: Explain) -> PolarsFrame:
+        frame = self.rows(lambda lf: lf)
+        frame._explainers = (*frame._explainers, explain)
+        return frame
+
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            with foreign.attributed(None):
-                if self._dear:
-                    self._stage()
+            if self._dear:
+                self._stage()
+            with self._executing():
                 self._answers.update(
                     measuring.answer(self._lf, self.schema, missing, engine="in-memory" if self._small else "streaming")
                 )
@@ -126,6 +131,12 @@ class PolarsFrame:
                     if better is not None:
                         raise better from error
                 raise
+            except (ValueError, OverflowError) as error:  # of Python's own dates
+                beyond = _beyond_years(self._lf, self.schema)
+                if not beyond:
+                    raise
+                said = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
+                raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
 
     def _stage(self) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
@@ -195,7 +206,8 @@ class PolarsFrame:
         return self._next(self._lf.with_row_index(name), dear=self._dear)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
-        lf = self._lf.sort(list(by), descending=list(descending), nulls_last=True, maintain_order=True)
+        keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
+        lf = self._lf.sort(keys, descending=list(descending), nulls_last=True, maintain_order=True)
         return self._next(lf, dear=True)
 
     @property
@@ -215,6 +227,13 @@ class PolarsFrame:
                 engine="streaming",
             )
             return _count(target)
+
+
+def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
+    """The columns with dates that neither Python nor JSON can write."""
+    dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
+    found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
+    return [name for name in found.columns if found[name].item()]
 
 
 def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.steps.frame import Frame, JoinHow, Keep, RowLocal
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.tape import Recorder
 
@@ -33,6 +33,9 @@ class RecordedFrame:
 
     def rows(self, step: RowLocal) -> RecordedFrame:
         return self._of(self.frame.rows(step))
+
+    def explained(self, explain: Explain) -> RecordedFrame:
+        return self._of(self.frame.explained(explain))
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> RecordedFrame:
         return self._of(self.frame.distinct(keys, keep=keep))

@@ -2,7 +2,8 @@
 
 The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
 that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
-is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles.
+is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles,
+and missing values come last in every order, unless NULLS FIRST says otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import expression, foreign
+from service.steps import blank, comparisons, expression, foreign, rewriting, widening
 
 MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
@@ -31,15 +32,22 @@ _WINDOWS = {"row_number", "rank", "dense_rank", "lag", "lead", "first_value", "l
 FUNCTIONS = expression.FUNCTIONS | expression.AGGREGATES | _WINDOWS
 """The functions that a query may call."""
 _WHOLE = ("with_", "with", "joins", "group", "having", "distinct", "limit", "offset", "qualify", "windows", "laterals")
+_NARROW = rewriting.NARROW | {"str_position"}
 _KEYWORDS = """
     and or not in is when then else case like ilike between from distinct both select where having on using by as over
-    join exists all any union except intersect with limit offset filter decimal numeric varchar char end
+    join exists all any union except intersect with limit offset filter decimal numeric varchar char end exclude rename
 """
 _BEFORE_PAREN = frozenset(_KEYWORDS.split())
 _NO_COLUMN = re.compile(
     r"""column "(?P<one>[^"]*)"; valid columns: \[(?P<known>.*)\]|no column named '(?P<other>.*)' found"""
 )
 _REFUSED_NODES = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lateral, exp.Unnest, exp.Pivot, exp.TableSample)
+
+
+class _Engine(DuckDB):
+    """How the engine reads a query: as DuckDB, but for it null is the greatest value where a query does not say."""
+
+    NULL_ORDERING = "nulls_are_large"
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -71,7 +79,8 @@ def _written(text: str) -> str:
             raise ValueError("a query over the current data cannot be recursive")
     for table in tree.find_all(exp.Table):
         _check_table(table)
-    written = tree.transform(_as_doubles).sql(dialect="duckdb", identify=True, comments=False)
+    exact = expression.about_nulls(_widened(tree.transform(_as_doubles)))
+    written = exact.sql(dialect=_Engine, identify=True, comments=False)
     try:
         run(pl.LazyFrame(schema={c.name: pl.Null for c in tree.find_all(exp.Column) if c.name}), written)
     except foreign.FOREIGN as error:
@@ -89,24 +98,66 @@ def typed(text: str, schema: pl.Schema) -> str:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     query, schema = parse(text), pl.Schema(columns)
     try:
-        run(pl.LazyFrame(schema=schema), query).collect()
+        run(blank.row(schema), query).collect()
     except foreign.FOREIGN as error:
-        raise _explained(error) from error
+        raise _explained(error, schema) from error
+    tree = sqlglot.parse_one(query, dialect="duckdb")
+    plain = not tree.find(exp.With, exp.Subquery)
+    if plain:
+        comparisons.check(tree, schema)
+    for star in tree.find_all(exp.Star) if plain else ():
+        left_out = {c.name for part in ("except", "except_") for c in star.args.get(part) or ()}
+        renamed = {c.this.name for c in star.args.get("rename") or ()}
+        for name in sorted((left_out | renamed) - schema.keys()):  # which the engine does not mind
+            raise expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, schema)}")
     return query
 
 
-def _explained(error: BaseException) -> ValueError:
+def _explained(error: BaseException, schema: pl.Schema) -> ValueError:
     found = _NO_COLUMN.search(str(error))
     if found is None:
         return ValueError(foreign.translate(error, None).message)
     name, known = found["one"] or found["other"], re.findall(r'"([^"]*)"', found["known"] or "")
-    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known)}")
+    return expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, known or schema)}")
 
 
 def run(lf: pl.LazyFrame, query: str) -> pl.LazyFrame:
-    """The lazy result of a query that ``parse`` has written."""
-    with pl.SQLContext({TABLE: lf}, eager=False) as context:
-        return context.execute(query)
+    """The lazy result of a query that ``parse`` has written. Columns that go through as they are keep their type."""
+    schema = lf.collect_schema()
+    small = [name for name, dtype in schema.items() if widening.small(dtype)]
+    wide = lf.with_columns(pl.col(small).cast(pl.Int64)) if small else lf
+    with pl.SQLContext({TABLE: wide}, eager=False) as context:
+        made = context.execute(query)
+    if not small:
+        return made
+    kept = _kept(query)
+    names = {n: kept.get(n, n if None in kept else "") for n, t in made.collect_schema().items() if t == pl.Int64}
+    return made.with_columns(pl.col(n).cast(schema[c]) for n, c in names.items() if c in small)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _kept(query: str) -> dict[str | None, str]:
+    """Columns of the result to those of ``input`` that they are; None where all others are kept under their names.
+
+    Nothing is known where a query looks at more than ``input``, as it is.
+    """
+    tree = sqlglot.parse_one(query, dialect="duckdb")
+    if not isinstance(tree, exp.Select) or tree.args.get("with_") or tree.args.get("with"):
+        return {}
+    sources = [tree.args.get("from_") or tree.args.get("from"), *(tree.args.get("joins") or ())]
+    if not all(isinstance(s, exp.Expr) and isinstance(s.this, exp.Table) for s in sources):
+        return {}
+    found: dict[str | None, str] = {}
+    for output in tree.expressions:
+        star = output.find(exp.Star) if isinstance(output, exp.Star | exp.Column) else None
+        if star is not None:
+            found[None] = ""
+            changed = [*(star.args.get("replace") or ()), *(star.args.get("rename") or ())]
+            found.update({e.alias: "" for e in changed})
+        else:
+            column = output.unalias()
+            found[output.alias_or_name] = column.name if isinstance(column, exp.Column) else ""
+    return found
 
 
 @dataclass(frozen=True)
@@ -187,7 +238,24 @@ def _check_table(table: exp.Table) -> None:
     raise ValueError(f"only '{TABLE}' can be read here, not '{name}'{errors.did_you_mean(name, [TABLE])}")
 
 
+def _widened(tree: exp.Expr) -> exp.Expr:
+    """The tree with calls that the engine answers in fewer than 64 bits cast to BIGINT."""
+    for node in reversed(list(tree.find_all(exp.Func))):  # from the innermost on
+        name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+        part = node.expressions[0].name if isinstance(node, exp.Anonymous) and node.expressions else node.name
+        if name.lower() in _NARROW or (name.lower() in ("extract", "date_part") and part.lower() in rewriting.PARTS):
+            node.replace(exp.cast(node.copy(), "bigint"))
+    return tree
+
+
 def _as_doubles(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Literal) and not node.is_string and isinstance(node.parent, exp.If | exp.Case):
+        wide = str(node.this).isdigit() and node.arg_key in ("true", "default")  # what a CASE answers
+        return exp.cast(node.copy(), "bigint") if wide else _as_double(node)
+    return _as_double(node)
+
+
+def _as_double(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Literal) and not node.is_string and not str(node.this).isdigit():
         return exp.cast(node.copy(), "double")
     return node

@@ -63,6 +63,7 @@ def test_columns_are_dropped_and_selected_in_order() -> None:
         ({"drop_na": ["prize"]}, "drop_na", "did you mean 'price'?"),
         ({"drop_duplicates": ["prize"]}, "drop_duplicates", "did you mean 'price'?"),
         ({"fill_na": {"prize": 1}}, "fill_na.prize", "did you mean 'price'?"),
+        ({"fill_na": {"price": "mean"}}, "fill_na.price", "write {strategy: mean}"),
         ({"outliers": {"prize": {"method": "iqr"}}}, "outliers.prize", "did you mean 'price'?"),
     ],
 )

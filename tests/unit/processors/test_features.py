@@ -216,6 +216,23 @@ def test_later_fits_go_by_the_training_rows(tmp_path: Path) -> None:
     assert cleaned.fitted["fill_na"]["v"]["value"] == train["v"].max()
 
 
+@pytest.mark.parametrize("strategy", ["mean", "median", "min", "max", "mode"])
+def test_groups_are_filled_by_their_training_rows(strategy: str, tmp_path: Path) -> None:
+    frame = pl.LazyFrame(
+        {
+            "g": ["x", "x", "x", "y", "y"],
+            "v": [2.0, 50.0, None, 7.0, None],
+            "part": ["train", "test", "test"] + ["test"] * 2,
+        }
+    )
+    ctx = Context("processors[1]", tmp_path, splits=[Split("part", "train")])
+    config = {"fill_na": {"v": {"strategy": strategy, "group_by": "g"}}}
+    done = decode("cleaner", config).apply(PolarsFrame(frame, tmp_path), ctx)
+    assert isinstance(done, PolarsFrame)
+    assert done.lazy.collect()["v"].to_list() == [2.0, 50.0, 2.0, 7.0, None]
+    assert ctx.fitted["fitted_by"] == {"column": "part", "part": "train"}
+
+
 def test_a_lost_split_is_said(tmp_path: Path) -> None:
     ctx = Context("processors[1]", tmp_path, splits=[Split("part", "train")])
     decode("transformer", {"normalize": {"v": "minmax"}}).apply(PolarsFrame(pl.LazyFrame({"v": [1, 2]}), tmp_path), ctx)

@@ -326,6 +326,7 @@ def test_a_rule_that_does_not_fit_names_its_place(rule: dict[str, Any], field: s
         ({"rules": [{"expression": "a", "column": "b"}]}, "rules[0].column", "is for a check, not for expression"),
         ({"rules": [{"row_count": {}}]}, "rules[0].row_count", "min or max"),
         ({"rules": [{"row_count": {"min": 2, "max": 1}}]}, "rules[0].row_count", "min is more than max"),
+        ({"rules": [{"column": "a", "check": "in_range", "min": 2, "max": 1.5}]}, "rules[0].min", "is more than max"),
         (
             {"rules": [{"freshness": {"column": "t", "max_age_seconds": 0}}]},
             "rules[0].freshness.max_age_seconds",

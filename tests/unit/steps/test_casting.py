@@ -29,6 +29,7 @@ def cast(values: list[Any], target: str, formats: Any = (), dtype: Any = None, *
 INTEGERS = {
     "12": 12, "+12": 12, " 12 ": 12, "12.0": 12, "12.": 12, "1e3": 1000, "-0": 0, "12.5": None, "1_000": None,
     "0x10": None, "": None, "nan": None, "inf": None, "1,5": None, "9007199254740993": 9007199254740993,
+    "9007199254740993.0": None, "9007199254740991.0": 9007199254740991,
     "9007199254740993.5": None, "99999999999999999999": None, "١٢": None, "abc": None,
 }  # fmt: skip
 FLOATS = {
@@ -49,6 +50,11 @@ DATETIMES = {
     "2024-01-31 10:00:01": DT(2024, 1, 31, 10, 0, 1),
     "2024-01-31T10:00:00.123456789Z": DT(2024, 1, 31, 10, 0, 0, 123456),
     "2024-01-31T23:30:00+02:00": DT(2024, 1, 31, 21, 30),
+    "2024-01-31T23:30+02:00": DT(2024, 1, 31, 21, 30),
+    "2024-01-31T23:30Z": DT(2024, 1, 31, 23, 30),
+    "2024-01-31 23:30:00.5+02": DT(2024, 1, 31, 21, 30, 0, 500_000),
+    "2024-01-31 23:30-05": DT(2024, 2, 1, 4, 30),
+    "2024-01-31T23:30:00 +0200": DT(2024, 1, 31, 21, 30),
     "2024-01-31T24:00:00": None,
     "x": None,
     "": None,
@@ -104,6 +110,8 @@ def test_local_times_in_a_zone_and_the_hours_that_clocks_skip_or_repeat() -> Non
         "2024-07-01 12:00",
         "2024-07-01T12:00:00Z",
         "2024-07-01T12:00:00+05:30",
+        "2024-10-27T02:30:00+01:00",
+        "2024-10-27 02:30+02",
     ]
     made = cast(texts, BERLIN)
     assert made[0] is None
@@ -112,7 +120,11 @@ def test_local_times_in_a_zone_and_the_hours_that_clocks_skip_or_repeat() -> Non
         "2024-07-01T12:00:00+02:00",
         "2024-07-01T14:00:00+02:00",
         "2024-07-01T08:30:00+02:00",
+        "2024-10-27T02:30:00+01:00",
+        "2024-10-27T02:30:00+02:00",
     ]
+    by_format = cast(["27.10.2024 02:30 +0100", "27.10.2024 02:30 +0200"], BERLIN, ["%d.%m.%Y %H:%M %z"])
+    assert [m.isoformat() for m in by_format] == ["2024-10-27T02:30:00+01:00", "2024-10-27T02:30:00+02:00"]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +198,9 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         ([{"a": 'x"', "b": [1.5]}, None], None, "string", ['{"a":"x\\"","b":[1.5]}', None]),
         ([True, None], None, "decimal(3,1)", [Decimal("1.0"), None]),
         (["x", "1"], pl.Categorical, "int64", [None, 1]),
+        ([dt.timedelta(seconds=-1.5), None], pl.Duration("ms"), "float64", [-1.5, None]),
+        ([dt.timedelta(days=2)], pl.Duration("ns"), "int64", [172_800]),
+        ([dt.timedelta(seconds=90)], None, "decimal(5,1)", [Decimal("90.0")]),
         ([1, None], None, "categorical", ["1", None]),
     ],
 )
@@ -200,7 +215,7 @@ def test_other_types(values: list[Any], dtype: Any, target: str, wanted: list[An
         (["[[1]]"], "list(list(int64))", (), "there is no cast from string to list"),
         ([5], "date", (), "only with format: epoch"),
         ([5], "time", (), "there is no cast from int64 to time"),
-        ([dt.timedelta(1)], "int64", (), "there is no cast from duration"),
+        ([dt.timedelta(1)], "date", (), "there is no cast from duration"),
         ([D(2024, 1, 1)], "int64", (), "there is no cast from date"),
         (["1"], "int64", ["%d"], "a format is for dates and times"),
         (["1"], "date", ["%Q"], "'%Q' is not a format for date"),

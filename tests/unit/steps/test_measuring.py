@@ -284,3 +284,22 @@ def test_a_thousand_columns_are_not_asked_one_by_one(monkeypatch: pytest.MonkeyP
     metrics = [Metric(c, "quantile", (0.5,)) for c in frame.columns]
     assert measuring.answer(wide, frame.schema, metrics)[metrics[999]] == [2.0]
     assert asked < 10
+
+
+@pytest.mark.parametrize("value", [4.2, 0.1, 1 / 3, -7.7, 123456.789, 1e15 + 0.3])
+@pytest.mark.parametrize("rows", [3, 20, 100, 70_000])
+def test_rounding_gives_a_constant_column_no_spread(value: float, rows: int) -> None:
+    frame = pl.DataFrame({"a": [value] * rows, "b": [float(i * 7919 % 1013) for i in range(rows)]})
+    asked = [metric("mean"), metric("variance"), metric("std"), metric("corr", "b"), Metric("b", "corr", "a")]
+    answers = measuring.answer(frame.lazy(), frame.schema, asked)
+    assert [answers[m] for m in asked] == [value, 0.0, 0.0, None, None]
+
+
+def test_not_a_number_is_no_null_where_values_are_grouped_too() -> None:
+    assert ask([1.5, NAN, None, 1.5], metric("top", 5), metric("nulls"), metric("nan")) == [[(1.5, 2)], 1, 1]
+
+
+@pytest.mark.parametrize("column", [[0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]])
+def test_zero_has_no_sign_among_categories(column: list[float]) -> None:
+    [[(value, count)], [category]] = ask(column, metric("top", 5), metric("categories"))
+    assert (str(value), count, str(category)) == ("0.0", 2, "0.0")
