@@ -54,6 +54,7 @@ _ACCEPT = {
     "ndjson": "application/x-ndjson, application/jsonl, */*;q=0.5",
     "csv": "text/csv, */*;q=0.5",
 }
+_NO_CONTENT = 204
 Scalar = str | int | float | bool
 
 
@@ -296,6 +297,8 @@ class _Collecting:
 
     def _read(self, answer: Answer, page: int) -> Body:
         kind = self._settings.response_format
+        if answer.status == _NO_CONTENT:
+            return Body(0, b"")
         content = formats.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
             if kind == "ndjson":

@@ -23,6 +23,8 @@ from service.steps.records import Document, Unusable
 
 _REMEMBERED = 1000  # pages back that a repetition is noticed
 _NO_SUCH_PAGE = (404, 416)
+_PAGING = frozenset({"first", "prev", "previous", "last"})
+"""Links that a list in pages has; one among them without a next says that this is its last page."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Pages:
                     break
                 body = self._read(answer, number)
                 if self._repeats(step, body):
-                    self._ctx.warn("page_repeated", f"page {number + 1} repeats an earlier one; collecting ends there")
+                    said = f"page {number + 1} repeats an earlier one; collecting ends there"
+                    self._ctx.warn_once("page_repeated", said)
                     step = End("repeated_page")
                     break
                 stride = stride or body.count
@@ -103,7 +106,8 @@ class Pages:
             return await task
         except errors.Permanent as error:
             over = number and self._kind.open_ended and error.details.get("status") in _NO_SUCH_PAGE
-            if over and self._evidence.declared_total is None:
+            total = self._evidence.declared_total
+            if over and (total is None or self._evidence.rows >= total):
                 return None
             raise
 
@@ -135,7 +139,7 @@ class Pages:
         if kind.total_path is not None and document is not None:
             total = document.number(kind.total_path)
             if total is None and evidence.declared_total is None:
-                self._ctx.warn("no_total", f"page {number + 1} has no number at '{kind.total_path}' (total_path)")
+                self._ctx.warn_once("no_total", f"page {number + 1} has no number at '{kind.total_path}' (total_path)")
             evidence.declared_total = total if total is not None else evidence.declared_total
         links = answer.links
         following: str | None = None
@@ -147,10 +151,10 @@ class Pages:
             if following and isinstance(kind, pagination.NextUrl):
                 following = answer.joined(following)
         elif isinstance(kind, pagination.Single) and "next" in links:
-            self._ctx.warn("more_pages", "the answer links to a next page, and pagination is 'none'; try link_header")
-        return Seen(
-            number, body.count, evidence.rows, evidence.declared_total, following, bool(links) and "next" not in links
-        )
+            said = "the answer links to a next page, and pagination is 'none'; try link_header"
+            self._ctx.warn_once("more_pages", said)
+        last = not _PAGING.isdisjoint(links) and "next" not in links
+        return Seen(number, body.count, evidence.rows, evidence.declared_total, following, last)
 
     def _named(self, document: Document, path: str, number: int) -> str | None:
         try:

@@ -134,6 +134,11 @@ class Context:
         self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
         self.log.warning("step.warning", step=self.step, code=code, message=message)
 
+    def warn_once(self, code: str, message: str, **details: Any) -> None:
+        """Like ``warn``, but only the first of its kind in this step: what may be so for each of thousands of lists."""
+        if not any(w["step"] == self.step and w["code"] == code for w in self.warnings):
+            self.warn(code, message, **details)
+
     def counted(self, rows_in: int, rows_out: int) -> None:
         """A step that counted its rows anyway says how many came and go on."""
         self.rows_in, self.rows_out = rows_in, rows_out

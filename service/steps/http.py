@@ -28,7 +28,7 @@ import httpx
 
 import service
 from service.kit import errors
-from service.steps import compression, egress, failures, secrets
+from service.steps import compression, egress, failures, links, secrets
 from service.steps.context import Context
 from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
@@ -140,8 +140,7 @@ class Answer:
         """The absolute URLs of the ``Link`` header, by their ``rel``."""
         if "link" not in self.headers:
             return {}
-        found = httpx.Response(self.status, headers=self.headers).links
-        return {rel: self.joined(link["url"]) for rel, link in found.items() if rel and link.get("url")}
+        return {relation: self.joined(url) for relation, url in links.relations(self.headers["link"]).items()}
 
     @property
     def next_url(self) -> str | None:

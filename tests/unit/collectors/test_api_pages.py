@@ -139,6 +139,43 @@ def test_links_without_a_next_end_numbered_pages(tmp_path: Path) -> None:
     assert (len(site.hits), ctx.evidence["stop_reason"]) == (3, "no_next")
 
 
+@pytest.mark.parametrize("link", ['</style.css>; rel="preload"', '<https://api.w.org/>; rel="https://api.w.org/"'])
+def test_links_to_something_else_end_nothing(link: str, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        page = int(hit.query["page"])
+        return Reply.json(RECORDS[page * 10 - 10 : page * 10], Link=link)
+
+    frame, _, ctx = fetched(answer, tmp_path, pagination=PAGED)
+    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "empty_page")
+
+
+@pytest.mark.parametrize("total", [-1, 0, 7])
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_total_that_was_passed_ends_nothing(total: int, concurrency: int, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        found = RECORDS[int(hit.query["offset"]) :][:10]
+        return Reply.json({"items": found, "total": total}) if found else Reply(status=404)
+
+    pagination = {"type": "offset", "total_path": "total"}
+    frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, concurrency=concurrency)
+    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "past_the_end")
+    assert [w["code"] for w in ctx.warnings] == ["total_differs"]
+
+
+def test_a_total_that_is_missing_everywhere_is_said_once(tmp_path: Path) -> None:
+    _, _, ctx = fetched(shop(RECORDS), tmp_path, pagination={**PAGED, "total_path": "meta.total"})
+    assert [w["code"] for w in ctx.warnings] == ["no_total"]
+
+
+@pytest.mark.parametrize("pagination", ["none", "page", {"type": "cursor", "cursor_path": "next"}])
+def test_no_content_is_a_page_without_records(pagination: Any, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        return Reply(status=204) if "page" not in hit.query or int(hit.query["page"]) > 2 else Reply.json(RECORDS[:1])
+
+    frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, schema={"id": "int64"})
+    assert len(frame) == ctx.evidence["rows"] == (1 if pagination == "page" else 0)
+
+
 def test_the_evidence_of_a_run(tmp_path: Path) -> None:
     answers = iter([Reply(b"busy", 503), *(Reply.json({"items": RECORDS[i : i + 10], "n": 30}) for i in (0, 8, 18)), Reply.json({"items": [], "n": 30})])  # fmt: skip # noqa: E501
     config = {"pagination": {**PAGED, "total_path": "n"}, "retry": {"initial_delay_seconds": 0}}
