@@ -11,7 +11,7 @@ from service.collectors import formats
 from service.collectors.children import PARENT, Listing
 from service.collectors.formats import Body
 from service.kit import errors
-from service.steps import records
+from service.steps import dtypes, records
 from service.steps.context import Context
 from service.steps.records import Unusable
 from service.steps.spool import Spool
@@ -34,7 +34,7 @@ class _Page:
 
 class Batches:
     """``added`` are columns that the records of each list get, a row for each list; ``traced`` says that it must be
-    known later whose each record is. ``mixed`` has the columns whose values disagree within one batch, and where."""
+    known later whose each record is. ``mixed`` says of columns whose values disagree within one batch how and where."""
 
     def __init__(
         self, spool: Spool, ctx: Context, *, csv: bool, flatten: bool, added: pl.DataFrame | None, traced: bool
@@ -66,14 +66,26 @@ class Batches:
         try:
             mixed: set[str] = set()
             self._add(*self._table(pages, mixed), pages, where)
-            for name in mixed:
-                self.mixed.setdefault(name, where)
+            for name in mixed - self.mixed.keys():
+                self.mixed[name] = self._how(pages, name)
         except Unusable:
             for page in pages:  # which one was it?
                 try:
                     self._add(*self._table([page], set()), [page], page.said)
                 except Unusable as error:
                     raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field="endpoint") from None
+
+    def _how(self, pages: list[_Page], name: str) -> str:
+        """How the values of a column disagree, with the pages."""
+        kinds: dict[pl.DataType, str] = {}
+        for page in pages:
+            mixed: set[str] = set()
+            found = self._table([page], mixed)[0].schema.get(name)
+            if name in mixed:
+                return f"differ in kind on {page.said}"
+            if found is not None and found != pl.Null:
+                kinds.setdefault(found, page.said)
+        return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if not self._csv:

@@ -53,14 +53,16 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
 
 
 def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
-    """Say which fields became text because their values disagree, and where; ``mixed`` names those within one place."""
-    told = {name: f"differ in kind on {where}" for name, where in mixed.items()}
-    for name, kinds in spool.conflicts().items():
-        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in kinds[:4])
+    """Say which fields' values disagree, how, and what they became; ``mixed`` knows it of those within one part."""
+    kinds = spool.schema
+    told = dict(mixed)
+    for name, places in spool.conflicts().items():
+        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
         told.setdefault(name, f"are {said}")
     for name, said in told.items():
         if name not in schema:
-            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as text", column=name)
+            became = "lists, single values as lists of one" if isinstance(kinds.get(name), pl.List) else "text"
+            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as {became}", column=name)
 
 
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:

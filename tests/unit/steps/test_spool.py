@@ -35,6 +35,12 @@ def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()
         ([{"a": 1}], [{"a": "x"}], ['{"a":1}', '{"a":"x"}']),
         ([[{"a": 1}]], [[{"a": "x"}]], ['[{"a":1}]', '[{"a":"x"}]']),
         ([{}], [1], ["{}", "1"]),
+        ([1, None], [[2]], [[1], None, [2]]),
+        (["x"], [["y"], []], [["x"], ["y"], []]),
+        ([1], [[0.5]], [[1.0], [0.5]]),
+        ([1], [["y"]], ["1", '["y"]']),
+        ([2**53 + 1], [0.5], ["9007199254740993", "0.5"]),
+        ([2**53 - 1], [0.5], [float(2**53 - 1), 0.5]),
     ],
 )
 def test_types_unite_without_loss(first: list[Any], second: list[Any], wanted: list[Any], tmp_path: Path) -> None:
