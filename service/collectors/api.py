@@ -244,7 +244,7 @@ class _Collecting:
         spool = memory.spool() if memory is not None else Spool(ctx.folder)
         batches = Batches(
             spool, ctx, csv=settings.response_format == "csv", flatten=settings.flatten, added=added,
-            traced=memory is not None,
+            traced=memory is not None, schema=settings.schema,
         )  # fmt: skip
         clients = Clients(
             ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from service.collectors import formats
+from service.collectors import columns, formats
 from service.collectors.children import PARENT, Listing
+from service.collectors.columns import Misfit
 from service.collectors.formats import Body
 from service.kit import errors
 from service.steps import dtypes, records
@@ -37,10 +39,18 @@ class Batches:
     known later whose each record is. ``mixed`` says of columns whose values disagree within one batch how and where."""
 
     def __init__(
-        self, spool: Spool, ctx: Context, *, csv: bool, flatten: bool, added: pl.DataFrame | None, traced: bool
+        self,
+        spool: Spool,
+        ctx: Context,
+        *,
+        csv: bool,
+        flatten: bool,
+        added: pl.DataFrame | None,
+        traced: bool,
+        schema: Mapping[str, str],
     ) -> None:
         self._spool, self._ctx, self._csv, self._flatten = spool, ctx, csv, flatten
-        self._added, self._traced = added, traced
+        self._added, self._traced, self._schema = added, traced, schema
         self._pages: list[_Page] = []
         self._bytes = 0
         self.mixed: dict[str, str] = {}
@@ -73,7 +83,8 @@ class Batches:
                 try:
                     self._add(*self._table([page], set()), [page], page.said)
                 except Unusable as error:
-                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field="endpoint") from None
+                    field = error.field if isinstance(error, Misfit) else "endpoint"
+                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field=field) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
         """How the values of a column disagree, with the pages."""
@@ -94,6 +105,7 @@ class Batches:
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
+        columns.check(frame, self._schema)
         if self._added is None and not self._traced:
             self._spool.add(frame, parents, where)
             return
