@@ -304,7 +304,7 @@ class _Collecting:
             if kind == "ndjson":
                 return formats.ndjson(content)
             if kind == "csv":
-                return formats.csv(content)
+                return formats.csv(content, answer.headers.get("content-type", ""))
             body, self._path = formats.json(content, self._path, found=self._found)
             self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
             return body

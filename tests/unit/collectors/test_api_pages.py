@@ -239,7 +239,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         assert frame["id"].to_list() == [f"00{i}" for i in IDS]
         assert frame["n"].to_list() == IDS
         assert ctx.evidence["rows"] == 25
-    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "not CSV")):  # fmt: skip # noqa: E501
+    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
         error = failure(lambda hit, b=body: Reply(b), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"
