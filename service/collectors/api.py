@@ -328,6 +328,7 @@ class _Collecting:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
+        ctx.blank |= columns.blank(spool, settings.schema)
         columns.warn_of_conflicts(spool, batches.mixed, settings.schema, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":

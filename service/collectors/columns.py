@@ -50,7 +50,13 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
             hint = errors.did_you_mean(name, present)
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
     missing = {name: pl.String() for name in kept if name not in present}
+    ctx.blank |= missing.keys()
     return _with(lf, present, missing).select(kept)
+
+
+def blank(spool: Spool, schema: Mapping[str, str]) -> set[str]:
+    """The columns that have no value and no type of their own."""
+    return spool.blank - schema.keys()
 
 
 def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:

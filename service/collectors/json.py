@@ -104,6 +104,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
         apart = {name: f"are {' and '.join(dtypes.name_of(k) for _, k in c)}" for name, c in spool.conflicts().items()}
+        ctx.blank |= columns.blank(spool, self.schema)
         columns.warn_of_conflicts(spool, apart | mixed, self.schema, ctx)
         lf = columns.typed(spool.scan(), self.schema, ctx)
         lf = columns.select(lf, self.columns, ctx)

@@ -91,6 +91,12 @@ class Spool:
                 del united[parent]
         return {name: _settled(dtype) for name, dtype in united.items()}
 
+    @property
+    def blank(self) -> set[str]:
+        """The columns that have no value in any part."""
+        valued = {name for _, schema in self._parts for name, dtype in schema.items() if dtype != pl.Null}
+        return self.schema.keys() - valued
+
     def _long(self, name: str) -> bool:
         """Whether a part has whole numbers in that column that a float would round."""
         if name not in self._exact:
