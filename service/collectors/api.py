@@ -254,6 +254,7 @@ class _Collecting:
             walk = self._walk(Asking(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[settings.response_format],
                 _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
+                None if settings.response_format == "csv" else lambda body: formats.whole(body, settings.response_format),
             ))  # fmt: skip
             at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
             async with aclosing(children.in_order(listings, at_once, walk)) as every:

@@ -52,6 +52,20 @@ def utf8(body: bytes, content_type: str) -> bytes:
     return body
 
 
+def whole(body: bytes, kind: str) -> bool:
+    """Whether a body whose length nothing says is all there: JSON that was cut is none any more."""
+    text = utf8(body, "").rstrip()
+    if kind == "ndjson":
+        text = text.rpartition(b"\n")[2]
+    if not text.startswith((b"{", b"[")):
+        return bool(text) or kind == "ndjson"  # something else altogether, and none the shorter for it
+    try:
+        msgspec.json.decode(text, type=list[msgspec.Raw] if text.startswith(b"[") else dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def json(body: bytes, path: str | None, *, found: bool) -> tuple[Body, str | None]:
     """A JSON document, and where its records are (looked for unless ``found``). Raises ``Unusable``."""
     document = Document(body)

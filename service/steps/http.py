@@ -17,7 +17,7 @@ import functools
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -40,6 +40,8 @@ _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+_DELIMITED = frozenset({"content-length", "transfer-encoding"})
+_BODILESS = frozenset({204, 205})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
 
@@ -110,7 +112,8 @@ def _hop(url: str) -> Hop:
 class Request:
     """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
 
-    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's. ``whole``
+    says of a body that only the end of its connection ended whether that came too early.
     """
 
     url: str
@@ -124,6 +127,7 @@ class Request:
     home: str | None = None
     max_bytes: int | None = None
     interval: float = 0.0
+    whole: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -346,6 +350,9 @@ class Client:
 
     def _judged(self, answer: Answer, request: Request, method: str) -> Answer:
         if 200 <= answer.status < 300:
+            open_ended = not _DELIMITED & answer.headers.keys() and answer.status not in _BODILESS
+            if open_ended and request.whole is not None and not request.whole(answer.body):
+                raise self._error(errors.Transient, answer.url, "the answer ended too early")
             return answer
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]

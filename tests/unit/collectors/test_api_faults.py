@@ -21,7 +21,7 @@ from tests.unit.steps.site import Hit, Reply, Site, context, serving
 
 ATTEMPTS = 4
 FAULTS = (
-    "busy", "later", "until", "torn", "reset", "reset at once", "short gzip", "damaged gzip", "cut", "gateway"
+    "busy", "later", "until", "torn", "reset", "reset at once", "short gzip", "damaged gzip", "cut", "gateway", "ended",
 )  # fmt: skip
 ALWAYS = "always"
 RETRY = {"max_attempts": ATTEMPTS, "initial_delay_seconds": 0, "max_delay_seconds": 1}
@@ -41,6 +41,8 @@ def faulty(kind: str, good: Reply) -> Reply:
             return Reply(headers={"content-length": str(len(good.body) + 1)}, chunks=iter([good.body]))
         case "reset":  # in the middle of the body
             return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([half]), reset=True)
+        case "ended":  # too early, and nothing said how long it would be
+            return Reply(chunks=iter([half]))
         case "reset at once":
             return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([]), reset=True)
         case "cut":
@@ -254,6 +256,19 @@ def test_totals_that_change_are_told(totals: list[int], faults: dict[int, list[s
     assert ctx.evidence["rows"] == len(found)
     told = [w for w in ctx.warnings if w["code"] == "total_differs"]
     assert bool(told) == (ctx.evidence["declared_total"] != len(found))
+
+
+def test_lines_that_end_too_early_are_asked_for_again(tmp_path: Path) -> None:
+    answers = iter([Reply(chunks=iter([b'{"id": 1}\n{"i'])), Reply(chunks=iter([b'{"id": 1}\n{"id": 2}']))])
+    with serving(lambda hit: next(answers)) as site:
+        ctx = context(tmp_path)
+        frame = rows({"endpoint": site.address, "retry": RETRY, "response_format": "ndjson"}, ctx)
+    assert (frame["id"].to_list(), ctx.evidence["retries"]) == ([1, 2], 1)
+
+
+def test_a_page_of_html_is_not_asked_for_again(tmp_path: Path) -> None:
+    error = failure(lambda hit: Reply(chunks=iter([b"<html>"])), tmp_path, retry=RETRY)
+    assert isinstance(error, errors.Permanent)
 
 
 def test_a_pause_that_is_too_long_is_the_reason(tmp_path: Path) -> None:
