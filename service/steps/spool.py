@@ -146,11 +146,21 @@ class Spool:
 def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
     """Without the types that Parquet, or the engines behind it, do not know."""
     column = pl.col(name)
-    if dtype == pl.Int128 or dtype == pl.UInt64:
-        return column.cast(pl.String)  # digits beyond Int64 stay as text
+    told = _told(dtype)
+    if told != dtype:
+        return column.cast(told)
     if _has_empty_struct(dtype):
         return json_text(column, dtype).alias(name)
     return column
+
+
+def _told(dtype: Any) -> Any:
+    """The type with text for numbers whose digits are beyond Int64."""
+    if dtype == pl.Int128 or dtype == pl.UInt64:
+        return pl.String()
+    if isinstance(dtype, pl.List):
+        return pl.List(_told(dtype.inner))
+    return pl.Struct({f.name: _told(f.dtype) for f in dtype.fields}) if isinstance(dtype, pl.Struct) else dtype
 
 
 def _has_empty_struct(dtype: Any) -> bool:

@@ -79,6 +79,12 @@ def test_digits_beyond_int64_stay(tmp_path: Path) -> None:
     assert frame["a"].to_list() == ["18446744073709551615", "1"]
 
 
+@pytest.mark.parametrize("value", [[2**63], [{"b": 2**63}], {"b": [2**63]}])
+def test_digits_beyond_int64_stay_inside_lists_and_objects(value: Any, tmp_path: Path) -> None:
+    frame = spooled(tmp_path, pl.DataFrame({"a": [value]}, strict=False))
+    assert str(frame["a"].to_list()[0]) == str(value).replace("9223372036854775808", "'9223372036854775808'")
+
+
 def test_unite_is_symmetric_and_keeps_what_is_equal() -> None:
     kinds = [
         pl.Int64(),
