@@ -9,8 +9,8 @@ parent at a time of ``children``; what came in earlier runs of ``accumulation``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -232,6 +232,9 @@ class _Collecting:
         self._memory: Accumulation | None = None
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
+            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0)
+            if settings.for_each is not None:
+                asked["for_each"] = msgspec.structs.replace(settings.for_each, on_missing="fail", keep_parents=False)
             key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
             theirs = settings.for_each.taken.values() if settings.for_each is not None else ()
             self._memory = Accumulation(settings.incremental, key, asked, ctx, tuple(theirs))
@@ -250,7 +253,7 @@ class _Collecting:
             ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,
             interval=1 / settings.requests_per_second if settings.requests_per_second else 0.0, field="endpoint",
         )  # fmt: skip
-        async with clients:
+        async with clients, self._counting(clients):
             walk = self._walk(Asking(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[settings.response_format],
                 _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
@@ -263,13 +266,23 @@ class _Collecting:
                     self._notice(listing, page, len(listings))
                     if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
                         break
-        await batches.flush()
-        clients.count(self._sum.evidence)
+            await batches.flush()
         self._sum.settle(several=settings.for_each is not None)
         ctx.progress(1.0, f"{self._sum.evidence.rows} records")
         if memory is not None:
             spool = await asyncio.to_thread(memory.settle, spool, self._sum.cut)
         return self._frame(spool, batches)
+
+    @asynccontextmanager
+    async def _counting(self, clients: Clients) -> AsyncIterator[None]:
+        """What it cost is known afterwards, whatever came of it."""
+        try:
+            yield
+        except errors.StepError:
+            clients.count(self._sum.evidence)
+            self._sum.failed()
+            raise
+        clients.count(self._sum.evidence)
 
     def _walk(self, asked: Asking) -> Callable[[Listing], AsyncGenerator[Page, None]]:
         settings, memory = self._settings, self._memory
@@ -287,6 +300,7 @@ class _Collecting:
                     async for page in every:
                         yield page
             except errors.Permanent as error:
+                evidence.stop_reason = completeness.FAILED
                 missing = not evidence.pages and error.details.get("status") in (404, 410)
                 if not missing or settings.for_each is None or settings.for_each.on_missing == "fail":
                     raise

@@ -108,8 +108,17 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
     ctx.source = pipeline.label(index)
     ctx.beside = stage.folder
     began = time.perf_counter()
+
+    def tell() -> None:
+        took = time.perf_counter() - began
+        stage.steps.append(Step(step=ctx.step, duration=took, rows_out=rows, evidence=ctx.evidence or None))
+
     with stage.translated(ctx.step):
-        frame = await collector.collect(ctx)
+        try:
+            frame = await collector.collect(ctx)
+        except errors.PenstockError:
+            tell()
+            raise
         if stage.wanted_rows is not None:
             most = stage.wanted_rows
             frame = frame.rows(lambda lf: lf.head(most))
@@ -120,7 +129,7 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
             rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
     if index in pipeline.data:
         stage.source_rows += rows
-    stage.steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
+    tell()
     stage.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)
     return Collected(frame, source, scan, frozenset(ctx.blank))
