@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpcore
 import httpx
@@ -40,6 +40,7 @@ _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+_HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 _DELIMITED = frozenset({"content-length", "transfer-encoding"})
 _BODILESS = frozenset({204, 205})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -52,13 +53,16 @@ def fault(url: str) -> str | None:
     """What is wrong with a URL as such, before any connection; None where nothing is."""
     try:
         parsed = _parsed(url)
+        host = parsed.host and parsed.raw_host.decode()  # a name in punycode that is none shows only when it is read
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         return f"not a URL: {error}"
     if parsed.scheme not in ("http", "https"):
         return "only http:// and https:// URLs are fetched"
-    if not parsed.host:
+    if not host:
         return "the URL names no host"
-    if (parsed.port or 0) > 65535:
+    if not _HOST.fullmatch(host):
+        return f"'{unquote(host)}' is no name of a host"
+    if parsed.port is not None and not 0 < parsed.port <= 65535:
         return f"there is no port {parsed.port}"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
@@ -87,12 +91,22 @@ class Hop(NamedTuple):
         """The whole, without a fragment."""
         return f"{self.root}?{self.query}" if self.query else self.root
 
+    @property
+    def site(self) -> str:
+        """Scheme and host."""
+        return f"{self.origin[0]}://{self.netloc}"
+
+    @property
+    def netloc(self) -> str:
+        """The host, and the port where it is not the usual one."""
+        scheme, host, port = self.origin
+        name = f"[{host}]" if ":" in host else host
+        return name if port == _PORTS[scheme] else f"{name}:{port}"
+
     def request(self, method: str, headers: Mapping[str, str], content: bytes | None) -> httpcore.Request:
         """What goes over the wire. Raises ``UnicodeError`` where a header is not ASCII."""
         scheme, host, port = self.origin
-        name = f"[{host}]" if ":" in host else host
-        netloc = name if port == _PORTS[scheme] else f"{name}:{port}"
-        sent = [(b"host", netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
+        sent = [(b"host", self.netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
         if content is not None or method == "POST":
             sent.append((b"content-length", str(len(content or b"")).encode()))
         target = self.path + b"?" + self.query.encode() if self.query else self.path
@@ -359,7 +373,11 @@ class Client:
         if excerpt:
             said = f"{said}: {_hidden(excerpt, _echoed(request))}"
         if answer.status in (401, 403):
-            said = f"{said}; check 'auth' and 'headers'"
+            home = Hop.of(request.home or request.url)
+            away = Hop.of(answer.url).origin != home.origin
+            said = f"{said}; " + (
+                f"'auth' and 'headers' are sent to {home.site} only" if away else "check 'auth' and 'headers'"
+            )
         if answer.status in STATUSES:
             wait, longest = self._wanted(answer), self._retry.max_delay_seconds
             if wait is not None and wait > longest:
