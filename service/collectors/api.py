@@ -143,7 +143,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
-            wrong = http.fault(self.endpoint)
+            wrong = http.fault(self.endpoint if self.for_each is None else children.PLACE.sub("x", self.endpoint))
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:

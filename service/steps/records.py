@@ -90,6 +90,13 @@ class Document:
             here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
 
+    def names(self, path: str) -> list[str] | None:
+        """The names beside that at the end of ``path``, none where it is there; None where nothing leads there."""
+        above = self.at(path.rpartition(".")[0]) if "." in path else self._top
+        if self.at(path) is not None:
+            return []
+        return list(self._decode(above, None)) if above is not None and _first(above) == b"{" else None
+
     def number(self, path: str) -> int | None:
         """The whole number at ``path`` (also as text), or None."""
         raw = self.at(path)
