@@ -9,8 +9,8 @@ parent at a time of ``children``; what came in earlier runs of ``accumulation``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -54,6 +54,7 @@ _ACCEPT = {
     "ndjson": "application/x-ndjson, application/jsonl, */*;q=0.5",
     "csv": "text/csv, */*;q=0.5",
 }
+_NO_CONTENT = 204
 Scalar = str | int | float | bool
 
 
@@ -142,7 +143,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
-            wrong = http.fault(self.endpoint)
+            wrong = http.fault(self.endpoint if self.for_each is None else children.PLACE.sub("x", self.endpoint))
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:
@@ -231,6 +232,9 @@ class _Collecting:
         self._memory: Accumulation | None = None
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
+            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0)
+            if settings.for_each is not None:
+                asked["for_each"] = msgspec.structs.replace(settings.for_each, on_missing="fail", keep_parents=False)
             key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
             theirs = settings.for_each.taken.values() if settings.for_each is not None else ()
             self._memory = Accumulation(settings.incremental, key, asked, ctx, tuple(theirs))
@@ -243,16 +247,17 @@ class _Collecting:
         spool = memory.spool() if memory is not None else Spool(ctx.folder)
         batches = Batches(
             spool, ctx, csv=settings.response_format == "csv", flatten=settings.flatten, added=added,
-            traced=memory is not None,
+            traced=memory is not None, schema=settings.schema,
         )  # fmt: skip
         clients = Clients(
             ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,
             interval=1 / settings.requests_per_second if settings.requests_per_second else 0.0, field="endpoint",
         )  # fmt: skip
-        async with clients:
+        async with clients, self._counting(clients):
             walk = self._walk(Asking(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[settings.response_format],
                 _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
+                None if settings.response_format == "csv" else lambda body: formats.whole(body, settings.response_format),
             ))  # fmt: skip
             at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
             async with aclosing(children.in_order(listings, at_once, walk)) as every:
@@ -261,13 +266,23 @@ class _Collecting:
                     self._notice(listing, page, len(listings))
                     if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
                         break
-        await batches.flush()
-        clients.count(self._sum.evidence)
+            await batches.flush()
         self._sum.settle(several=settings.for_each is not None)
         ctx.progress(1.0, f"{self._sum.evidence.rows} records")
         if memory is not None:
             spool = await asyncio.to_thread(memory.settle, spool, self._sum.cut)
         return self._frame(spool, batches)
+
+    @asynccontextmanager
+    async def _counting(self, clients: Clients) -> AsyncIterator[None]:
+        """What it cost is known afterwards, whatever came of it."""
+        try:
+            yield
+        except errors.StepError:
+            clients.count(self._sum.evidence)
+            self._sum.failed()
+            raise
+        clients.count(self._sum.evidence)
 
     def _walk(self, asked: Asking) -> Callable[[Listing], AsyncGenerator[Page, None]]:
         settings, memory = self._settings, self._memory
@@ -285,6 +300,7 @@ class _Collecting:
                     async for page in every:
                         yield page
             except errors.Permanent as error:
+                evidence.stop_reason = completeness.FAILED
                 missing = not evidence.pages and error.details.get("status") in (404, 410)
                 if not missing or settings.for_each is None or settings.for_each.on_missing == "fail":
                     raise
@@ -296,12 +312,14 @@ class _Collecting:
 
     def _read(self, answer: Answer, page: int) -> Body:
         kind = self._settings.response_format
+        if answer.status == _NO_CONTENT:
+            return Body(0, b"")
         content = formats.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
             if kind == "ndjson":
                 return formats.ndjson(content)
             if kind == "csv":
-                return formats.csv(content)
+                return formats.csv(content, answer.headers.get("content-type", ""))
             body, self._path = formats.json(content, self._path, found=self._found)
             self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
             return body
@@ -325,6 +343,7 @@ class _Collecting:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
+        ctx.blank |= columns.blank(spool, settings.schema)
         columns.warn_of_conflicts(spool, batches.mixed, settings.schema, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":

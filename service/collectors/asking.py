@@ -19,7 +19,8 @@ from service.steps.http import Answer, Request
 
 @dataclass(frozen=True)
 class Asking:
-    """``clients`` ask in the name of ``session``; ``headers`` and ``content`` go with every request."""
+    """``clients`` ask in the name of ``session``; ``headers`` and ``content`` go with every request. ``whole`` says
+    whether a body is one, where nothing else does."""
 
     clients: Clients
     session: Session
@@ -27,6 +28,7 @@ class Asking:
     accept: str
     headers: Mapping[str, str]
     content: bytes | None
+    whole: Callable[[bytes], bool] | None = None
 
     def fetch(self, listing: Listing, extra: Sequence[tuple[str, str]] = ()) -> Callable[[Next], Awaitable[Answer]]:
         """What fetches the pages of that list; ``extra`` are parameters beside its own."""
@@ -53,6 +55,7 @@ class Asking:
             auth_params=given.params,
             content=self.content,
             home=listing.url,
+            whole=self.whole,
         )
 
 

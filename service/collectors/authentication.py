@@ -61,7 +61,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def given(self, ctx: Context) -> Given:
         key = ctx.fill(self.key)
-        return Given({self.name: key}) if self.location == "header" else Given(params=((self.name, key),))
+        name = ctx.fill(self.name)
+        return Given({name: key}) if self.location == "header" else Given(params=((name, key),))
 
 
 class ClientCredentials(
@@ -89,7 +90,7 @@ class ClientCredentials(
         """What asks for a token."""
         form = {"grant_type": "client_credentials", **ctx.fill_all(self.params)}
         if self.scope:
-            form["scope"] = self.scope
+            form["scope"] = ctx.fill(self.scope)
         client, secret = ctx.fill(self.client_id), ctx.fill(self.client_secret)
         headers = {}
         if self.client_auth == "basic":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from service.collectors import formats
+from service.collectors import columns, formats
 from service.collectors.children import PARENT, Listing
+from service.collectors.columns import Misfit
 from service.collectors.formats import Body
 from service.kit import errors
-from service.steps import records
+from service.steps import dtypes, records
 from service.steps.context import Context
 from service.steps.records import Unusable
 from service.steps.spool import Spool
@@ -34,13 +36,21 @@ class _Page:
 
 class Batches:
     """``added`` are columns that the records of each list get, a row for each list; ``traced`` says that it must be
-    known later whose each record is. ``mixed`` has the columns whose values disagree within one batch, and where."""
+    known later whose each record is. ``mixed`` says of columns whose values disagree within one batch how and where."""
 
     def __init__(
-        self, spool: Spool, ctx: Context, *, csv: bool, flatten: bool, added: pl.DataFrame | None, traced: bool
+        self,
+        spool: Spool,
+        ctx: Context,
+        *,
+        csv: bool,
+        flatten: bool,
+        added: pl.DataFrame | None,
+        traced: bool,
+        schema: Mapping[str, str],
     ) -> None:
         self._spool, self._ctx, self._csv, self._flatten = spool, ctx, csv, flatten
-        self._added, self._traced = added, traced
+        self._added, self._traced, self._schema = added, traced, schema
         self._pages: list[_Page] = []
         self._bytes = 0
         self.mixed: dict[str, str] = {}
@@ -66,14 +76,27 @@ class Batches:
         try:
             mixed: set[str] = set()
             self._add(*self._table(pages, mixed), pages, where)
-            for name in mixed:
-                self.mixed.setdefault(name, where)
+            for name in mixed - self.mixed.keys():
+                self.mixed[name] = self._how(pages, name)
         except Unusable:
             for page in pages:  # which one was it?
                 try:
                     self._add(*self._table([page], set()), [page], page.said)
                 except Unusable as error:
-                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field="endpoint") from None
+                    field = error.field if isinstance(error, Misfit) else "endpoint"
+                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field=field) from None
+
+    def _how(self, pages: list[_Page], name: str) -> str:
+        """How the values of a column disagree, with the pages."""
+        kinds: dict[pl.DataType, str] = {}
+        for page in pages:
+            mixed: set[str] = set()
+            found = self._table([page], mixed)[0].schema.get(name)
+            if name in mixed:
+                return f"differ in kind on {page.said}"
+            if found is not None and found != pl.Null:
+                kinds.setdefault(found, page.said)
+        return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if not self._csv:
@@ -82,6 +105,7 @@ class Batches:
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
+        columns.check(frame, self._schema)
         if self._added is None and not self._traced:
             self._spool.add(frame, parents, where)
             return

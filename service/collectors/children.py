@@ -25,7 +25,8 @@ from service.steps.context import Context
 
 PARENT = "_penstock_parent"
 """The column that says whose child a record is, as long as somebody must know."""
-_PLACE = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # ${NAME} is a secret
+PLACE = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
+"""Where a parent's field comes in; ``${NAME}`` is a secret."""
 _AHEAD = 2  # pages of one parent that wait for their turn
 _NOTHING = (None, "")
 
@@ -70,11 +71,11 @@ class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def problems(self, endpoint: str, params: Mapping[str, Any]) -> Iterable[Problem]:
         """What is wrong with the places in ``endpoint`` and ``params``, and with the names."""
-        used = {name for text in (endpoint, *_texts(params)) for name in _PLACE.findall(text)}
+        used = {name for text in (endpoint, *_texts(params)) for name in PLACE.findall(text)}
         host = endpoint.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0] if "://" in endpoint else ""
-        if _PLACE.search(host) or endpoint.startswith("//"):
+        if PLACE.search(host) or endpoint.startswith("//"):
             yield Problem("endpoint", "a parent's fields have their place in the path and the query, not in the host")
-        for name in sorted(_PLACE.findall(endpoint)):
+        for name in sorted(PLACE.findall(endpoint)):
             if name not in self.fields:
                 hint = errors.did_you_mean(name, self.fields)
                 yield Problem("endpoint", f"for_each.fields has no '{name}' for {{{name}}}{hint}")
@@ -136,12 +137,12 @@ def _listing(
     texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}
     said = ", ".join(f"{name} {text}" for name, text in texts.items())
     path, mark, query = url.partition("?")
-    for name in _PLACE.findall(path):
+    for name in PLACE.findall(path):
         if texts.get(name) in (".", ".."):  # would be another address, however it is written
             raise errors.Permanent(
                 f"'{texts[name]}' cannot stand for {{{name}}} in a path", step=ctx.step, field=f"for_each.fields.{name}"
             )
-    filled = _PLACE.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
+    filled = PLACE.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
     key = msgspec.json.encode([texts[name] for name in sorted(texts)]).decode()
     return Listing(filled, {k: _filled(v, texts) for k, v in params.items()}, key, said, number)
 
@@ -149,7 +150,7 @@ def _listing(
 def _filled(value: Any, texts: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(item, texts) for item in value]
-    return _PLACE.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
+    return PLACE.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:

@@ -8,9 +8,10 @@ import polars as pl
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import dtypes, parsing
+from service.steps import casting, dtypes, foreign, parsing
 from service.steps.collector import Declared
 from service.steps.context import Context
+from service.steps.records import Unusable
 from service.steps.spool import Spool
 
 
@@ -49,34 +50,93 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
             hint = errors.did_you_mean(name, present)
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
     missing = {name: pl.String() for name in kept if name not in present}
+    ctx.blank |= missing.keys()
     return _with(lf, present, missing).select(kept)
 
 
+def blank(spool: Spool, schema: Mapping[str, str]) -> set[str]:
+    """The columns that have no value and no type of their own."""
+    return spool.blank - schema.keys()
+
+
 def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
-    """Say which fields became text because their values disagree, and where; ``mixed`` names those within one place."""
-    told = {name: f"differ in kind on {where}" for name, where in mixed.items()}
-    for name, kinds in spool.conflicts().items():
-        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in kinds[:4])
+    """Say which fields' values disagree, how, and what they became; ``mixed`` knows it of those within one part."""
+    kinds = spool.schema
+    told = dict(mixed)
+    for name, places in spool.conflicts().items():
+        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
         told.setdefault(name, f"are {said}")
     for name, said in told.items():
         if name not in schema:
-            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as text", column=name)
+            became = "lists, single values as lists of one" if isinstance(kinds.get(name), pl.List) else "text"
+            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as {became}", column=name)
+
+
+class Misfit(Unusable):
+    """A value does not become the type that the setting ``field`` gives its column."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
+    """Raise ``Misfit`` where a value of these rows does not become the type that ``schema`` names."""
+    try:
+        part.lazy().select(_casts(part.schema, schema, "")).collect()
+    except pl.exceptions.PolarsError as error:
+        found = foreign.translate(error, None)
+        raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
 
 
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
-    """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning."""
+    """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning.
+
+    Raises ``errors.Permanent`` for what has no such form at all.
+    """
     present = lf.collect_schema()
-    casts, missing = [], dict[str, pl.DataType]()
-    for column, text in schema.items():
-        dtype = dtypes.parse(text)
+    for column in schema:
         if column not in present:
             ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
-            missing[column] = dtype
-        elif present[column] == pl.String and not isinstance(dtype, pl.List):
-            casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
-        else:
-            casts.append(pl.col(column).cast(dtype))
+    try:
+        casts = _casts(present, schema, ctx.step)
+    except Misfit as error:
+        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
+    missing = {name: dtypes.parse(text) for name, text in schema.items() if name not in present}
     return _with(lf.with_columns(casts), present, missing)
+
+
+def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: str) -> list[pl.Expr]:
+    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
+    return [_cast(name, present[name], dtype, step) for name, dtype in wanted.items() if present[name] != dtype]
+
+
+def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
+    """A column in the type that was asked for; a value that would not be the same fails."""
+    at, column = (step, f"schema.{name}"), pl.col(name)
+    shown = pl.lit("a value") if source.is_nested() else column.cast(pl.String)
+    message = pl.format(f"column '{_braced(name)}': {{}} is not {_braced(dtypes.name_of(target))}", shown)
+    try:
+        if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):
+            value = _single(name, source, target)
+            return casting.refuse(column.is_not_null() & value.is_null(), message, value, at).alias(name)
+        cast = casting.cast(name, source, target, strict=True, at=at)
+    except ValueError as error:
+        raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
+    if source.is_float() and target.is_integer():
+        cast = casting.refuse(column != column.floor(), message, cast, at).alias(name)
+    return cast
+
+
+def _single(name: str, source: pl.DataType, target: pl.List) -> pl.Expr:
+    """Single values as lists of one; a text may be a JSON array, which it became beside other values."""
+    one = casting.cast(name, source, pl.Series(dtype=target.inner).dtype)
+    alone = pl.when(one.is_not_null()).then(pl.concat_list(one))
+    return pl.coalesce(casting.cast(name, source, target), alone) if isinstance(source, pl.String) else alone
+
+
+def _braced(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _with(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:

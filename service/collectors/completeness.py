@@ -15,7 +15,8 @@ from service.steps.context import Context
 
 Completeness = Literal["warn", "strict"]
 
-_CUT = ("max_pages", "repeated_page", "sampled")
+FAILED = "failed"
+_CUT = ("max_pages", "repeated_page", "sampled", FAILED)
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Sum:
             self._undeclared += one.rows
             return
         whole.declared_total = (whole.declared_total or 0) + one.declared_total
-        if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled"):
+        if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled", FAILED):
             return
         self._differing.append((said, one.declared_total, one.rows))
         if one.rows < one.declared_total:
@@ -64,6 +65,10 @@ class Sum:
             if self._strict:
                 text = f"{self._text(said, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
                 raise errors.Permanent(text, step=self._ctx.step, field="completeness")
+
+    def failed(self) -> None:
+        """Keep the evidence of what came until then."""
+        self._ctx.evidence |= asdict(self.evidence) | {"stop_reason": FAILED}
 
     def settle(self, *, several: bool) -> None:
         """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""

@@ -76,6 +76,12 @@ def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[Record]:
         yield from _Reading(file, dialect, path.stat().st_size).records()
 
 
+def records_of(text: str, dialect: Dialect, eol: bytes) -> Iterator[Record]:
+    """Every record of a text in memory. Raises ``Unmendable``."""
+    csv.field_size_limit(MAX_LINE)
+    yield from _Reading(io.StringIO(text, newline=eol.decode()), dialect, len(text)).records()
+
+
 def fields(text: str, dialect: Dialect) -> list[str] | str:
     """The fields of one record, or what is wrong with it."""
     reading = _Reading(io.StringIO(text, newline=""), replace(dialect, skip_lines=0, comment=None), len(text))

@@ -67,7 +67,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def start(self, cursor: Cursor | None, ctx: Context) -> Cursor | None:
         """From where to ask: the cursor less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
         if cursor is None:
-            return self.initial
+            return ctx.fill(self.initial) if isinstance(self.initial, str) else self.initial
         if not self.lookback:
             return cursor
         try:

@@ -47,11 +47,15 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
 def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str]) -> pl.LazyFrame:
     """``text``, which consists of ``parts``, with the types that all values of its columns fit, but for those known."""
     types: dict[str, pl.DataType] = {}
+    long = set[str]()
     for part in parts:
         rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
         for name, dtype in infer(rows, dates=False, decimal_comma=False).items():
             if rows[name].null_count() < rows.height:
                 types[name] = _both(types[name], dtype) if name in types else dtype
+                if dtype == pl.Int64 and (rows[name].str.len_bytes() > _INTEGER_DIGITS).any():
+                    long.add(name)
+    types |= {name: pl.String() for name in long if types[name] == pl.Float64}
     present = text.collect_schema()
     casts = []
     for name, dtype in types.items():

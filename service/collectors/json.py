@@ -18,7 +18,7 @@ from service.collectors import columns, heads, inputs, plain
 from service.collectors.inputs import FilePath
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import records
+from service.steps import dtypes, records
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -84,17 +84,18 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
 
     def _collect(self, ctx: Context) -> Frame:
         paths = inputs.resolved(self.file_path, ctx)
-        spool = Spool(ctx.folder)
+        spool, mixed = Spool(ctx.folder), dict[str, str]()
         if ctx.wanted_rows is not None:
             paths = paths[: heads.MOST_FILES]
         for number, path in enumerate(paths):
-            before = spool.rows
+            before, found = spool.rows, set[str]()
             try:
                 codec = codecs.lookup(self.encoding).name
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
                 text = plain.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
-                self._read(text, spool, ctx.wanted_rows)
+                self._read(text, spool, ctx.wanted_rows, found)
+                mixed |= dict.fromkeys(found - mixed.keys(), f"differ in kind in {path.name}")
             except (Unusable, plain.Unreadable) as error:
                 raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
             if spool.rows == before:
@@ -102,6 +103,9 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
+        apart = {name: f"are {' and '.join(dtypes.name_of(k) for _, k in c)}" for name, c in spool.conflicts().items()}
+        ctx.blank |= columns.blank(spool, self.schema)
+        columns.warn_of_conflicts(spool, apart | mixed, self.schema, ctx)
         lf = columns.typed(spool.scan(), self.schema, ctx)
         lf = columns.select(lf, self.columns, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
@@ -115,11 +119,11 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
-    def _read(self, path: Path, spool: Spool, most: int | None) -> None:
+    def _read(self, path: Path, spool: Spool, most: int | None, mixed: set[str]) -> None:
         with path.open("rb") as file:
             if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
                 for first, batch in _batches(file):
-                    _keep(spool, batch, first, self.flatten)
+                    _keep(spool, batch, first, self.flatten, mixed)
                 return
         if path.stat().st_size > MAX_DOCUMENT_BYTES:
             raise Unusable(
@@ -129,7 +133,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         where = self.records_path if self.records_path is not None else _place(document)
         found = document.records(where)[:most]
         for at in range(0, len(found), 50_000):
-            spool.add(*records.table(records.lines(found[at : at + 50_000]), flatten=self.flatten))
+            spool.add(*records.table(records.lines(found[at : at + 50_000]), flatten=self.flatten, mixed=mixed))
 
 
 def _place(document: Document) -> str | None:
@@ -170,14 +174,14 @@ def _batches(file: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
             raise Unusable(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
-def _keep(spool: Spool, lines: list[bytes], first: int, flatten: bool) -> None:
+def _keep(spool: Spool, lines: list[bytes], first: int, flatten: bool, mixed: set[str]) -> None:
     full = [line for line in lines if line and not line.isspace()]
     if not full:
         return
     try:
         if any(not line.lstrip().startswith(b"{") for line in full):
             raise Unusable("a line is no object")
-        spool.add(*records.table(b"\n".join(full), flatten=flatten))
+        spool.add(*records.table(b"\n".join(full), flatten=flatten, mixed=mixed))
     except Unusable as error:
         for number, line in enumerate(lines, first):
             try:

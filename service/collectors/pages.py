@@ -23,6 +23,8 @@ from service.steps.records import Document, Unusable
 
 _REMEMBERED = 1000  # pages back that a repetition is noticed
 _NO_SUCH_PAGE = (404, 416)
+_PAGING = frozenset({"first", "prev", "previous", "last"})
+"""Links that a list in pages has; one among them without a next says that this is its last page."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Pages:
                     step = End("past_the_end")
                     break
                 body = self._read(answer, number)
-                if self._repeats(step, body):
-                    self._ctx.warn("page_repeated", f"page {number + 1} repeats an earlier one; collecting ends there")
+                following = self._following(number, body, answer)
+                if self._repeats(step, body, following):
+                    said = f"page {number + 1} repeats an earlier one; collecting ends there"
+                    self._ctx.warn_once("page_repeated", said)
                     step = End("repeated_page")
                     break
                 stride = stride or body.count
@@ -79,7 +83,7 @@ class Pages:
                 evidence.pages += 1
                 evidence.rows += body.count
                 self._compare(body)
-                step = self._kind.after(self._seen(number, body, answer))
+                step = self._kind.after(self._seen(number, body, answer, following))
                 yield Page(number, answer, body, evidence.declared_total)
                 number += 1
                 if self._ctx.wanted_rows is not None and evidence.rows >= self._ctx.wanted_rows:
@@ -103,7 +107,8 @@ class Pages:
             return await task
         except errors.Permanent as error:
             over = number and self._kind.open_ended and error.details.get("status") in _NO_SUCH_PAGE
-            if over and self._evidence.declared_total is None:
+            total = self._evidence.declared_total
+            if over and (total is None or self._evidence.rows >= total):
                 return None
             raise
 
@@ -130,38 +135,50 @@ class Pages:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _seen(self, number: int, body: Body, answer: Answer) -> Seen:
+    def _seen(self, number: int, body: Body, answer: Answer, following: str | None) -> Seen:
         kind, evidence, document = self._kind, self._evidence, body.document
         if kind.total_path is not None and document is not None:
             total = document.number(kind.total_path)
             if total is None and evidence.declared_total is None:
-                self._ctx.warn("no_total", f"page {number + 1} has no number at '{kind.total_path}' (total_path)")
+                said = f"page {number + 1} has no number at '{kind.total_path}' (total_path)"
+                self._ctx.warn_once("no_total", said)
             evidence.declared_total = total if total is not None else evidence.declared_total
         links = answer.links
-        following: str | None = None
-        if isinstance(kind, pagination.LinkHeader):
-            following = links.get("next")
-        elif isinstance(kind, pagination.Cursor | pagination.NextUrl) and document is not None:
-            path = kind.cursor_path if isinstance(kind, pagination.Cursor) else kind.next_path
-            following = self._named(document, path, number)
-            if following and isinstance(kind, pagination.NextUrl):
-                following = answer.joined(following)
-        elif isinstance(kind, pagination.Single) and "next" in links:
-            self._ctx.warn("more_pages", "the answer links to a next page, and pagination is 'none'; try link_header")
-        return Seen(
-            number, body.count, evidence.rows, evidence.declared_total, following, bool(links) and "next" not in links
-        )
+        if isinstance(kind, pagination.Single) and "next" in links:
+            said = "the answer links to a next page, and pagination is 'none'; try link_header"
+            self._ctx.warn_once("more_pages", said)
+        last = not _PAGING.isdisjoint(links) and "next" not in links
+        return Seen(number, body.count, evidence.rows, evidence.declared_total, following, last)
 
-    def _named(self, document: Document, path: str, number: int) -> str | None:
+    def _following(self, number: int, body: Body, answer: Answer) -> str | None:
+        """What the answer names as the next page: a cursor, or an address."""
+        kind, document = self._kind, body.document
+        if isinstance(kind, pagination.LinkHeader):
+            return answer.links.get("next")
+        if document is None or not isinstance(kind, pagination.Cursor | pagination.NextUrl):
+            return None
+        path = kind.cursor_path if isinstance(kind, pagination.Cursor) else kind.next_path
         try:
-            return document.text(path)
+            found = document.text(path)
         except Unusable as error:
             raise errors.Permanent(
                 f"page {number + 1}: {error}; it should name the next page", step=self._ctx.step, field="pagination"
             ) from None
+        if found is None and not number:
+            self._doubt(path, document)
+        return answer.joined(found) if found and isinstance(kind, pagination.NextUrl) else found
 
-    def _repeats(self, step: Next, body: Body) -> bool:
-        """Whether this page came before: the same rows, or the same address where pages name each other."""
+    def _doubt(self, path: str, document: Document) -> None:
+        """Warn where the first page names no next one at that path, and the path itself looks wrong."""
+        known = document.names(path)
+        hint = errors.did_you_mean(path.rpartition(".")[2], known or ())
+        if known is None or hint:
+            self._ctx.warn_once(
+                "no_next_path", f"page 1 has nothing at '{path}'{hint}; it is taken for the only page", path=path
+            )
+
+    def _repeats(self, step: Next, body: Body, following: str | None) -> bool:
+        """Whether this page came before: the same rows with the same next page, or the same address."""
         where = step.url or (str(step.params) if isinstance(self._kind, pagination.Cursor) else None)
         if where is not None:
             if where in self._urls:
@@ -169,7 +186,7 @@ class Pages:
             self._urls.add(where)
         if not body.count:
             return False
-        mark = (len(body.packed), hash(body.packed))
+        mark = (len(body.packed), hash((body.packed, following)))
         if mark in self._marks:
             return True
         self._marks.append(mark)

@@ -1,9 +1,9 @@
 """Pagination: which request comes after a page, as a value. A kind looks at pages and never fetches.
 
 Every kind ends on ``max_pages`` and on a page that repeats an earlier one (some servers ignore what they do not
-know). ``page`` and ``offset`` go on until the source's total is reached; without one until an empty page, or one
-that there is not (404, 416), because a short page may just be short; ``link_header``, ``next_url`` and ``cursor``
-go on as long as the source names a next page.
+know). ``page`` and ``offset`` go on until the source's total is reached; without one, or with one that was wrong, until
+an empty page, or one that there is not (404, 416), because a short page may just be short; ``link_header``,
+``next_url`` and ``cursor`` go on as long as the source names a next page.
 """
 
 from __future__ import annotations
@@ -175,11 +175,11 @@ class LinkHeader(_Kind, frozen=True, kw_only=True, tag="link_header"):
 
 
 def _ended(seen: Seen) -> End | None:
-    if seen.total is not None and seen.collected >= seen.total:
+    if seen.collected == seen.total:  # one that was passed was wrong, and ends nothing
         return End("total_reached")
     if not seen.records:
         return End("empty_page")
-    return End("no_next") if seen.last and (seen.total is None) else None
+    return End("no_next") if seen.last and seen.total is None else None
 
 
 Kind = Single | Page | Offset | Cursor | NextUrl | LinkHeader

@@ -16,6 +16,7 @@ import polars as pl
 
 from service.collectors import exact, inference, plain
 from service.collectors.csv_settings import LOSSY, CsvSettings
+from service.collectors.names import unique
 from service.collectors.rejects import Rejects, Shape
 from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, survey
 from service.kit import errors
@@ -180,20 +181,7 @@ class Reading:
             return raw
         changed = ("_duplicated_", *([self._settings.quote_char] if self._settings.quote_char else []))
         first = self._header(found) if any(mark in name for name in raw for mark in changed) else raw
-        names: list[str] = []
-        taken, given_names = set[str](), set(first)
-        numbers, renamed = dict[str, int](), dict[str, list[str]]()
-        for index, given in enumerate(first):
-            name = given or f"column_{index + 1}"
-            number, unique = numbers.get(name, 1), name if name not in taken else ""
-            while not unique or unique in taken or (number > 1 and unique in given_names):
-                number += 1
-                unique = f"{name}_{number}"
-            numbers[name] = number
-            if unique != name:
-                renamed.setdefault(name, []).append(unique)
-            names.append(unique)
-            taken.add(unique)
+        names, renamed = unique(first)
         for name, others in renamed.items():
             said = f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
             self._ctx.warn(

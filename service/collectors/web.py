@@ -20,7 +20,7 @@ import polars as pl
 
 from service.collectors import headers, markup, tables
 from service.collectors.clients import Clients
-from service.collectors.completeness import Evidence
+from service.collectors.completeness import FAILED, Evidence
 from service.collectors.markup import Field, Page, Value, fault
 from service.collectors.robots import Robots
 from service.kit import errors
@@ -186,17 +186,22 @@ class _Scraping:
 
     async def collect(self) -> Frame:
         ctx, settings, evidence = self._ctx, self._settings, self._evidence
-        async with self._clients:
-            walk = self._linked() if settings.next_page is not None else self._listed()
-            async with aclosing(walk) as answers:
-                async for url, answer in answers:
-                    await self._take(url, answer)
-                    if ctx.wanted_rows is not None and evidence.rows >= ctx.wanted_rows:
-                        evidence.stop_reason = "sampled"
-                        break
-        self._flush()
-        self._clients.count(evidence)
-        ctx.evidence |= dataclasses.asdict(evidence)
+        try:
+            async with self._clients:
+                walk = self._linked() if settings.next_page is not None else self._listed()
+                async with aclosing(walk) as answers:
+                    async for url, answer in answers:
+                        await self._take(url, answer)
+                        if ctx.wanted_rows is not None and evidence.rows >= ctx.wanted_rows:
+                            evidence.stop_reason = "sampled"
+                            break
+            self._flush()
+        except errors.StepError:
+            evidence.stop_reason = FAILED
+            raise
+        finally:
+            self._clients.count(evidence)
+            ctx.evidence |= dataclasses.asdict(evidence)
         self._notice()
         return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 

@@ -23,6 +23,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     Such a count is null; counting it would be a pass over the data of its own (``POST /pipeline/preview`` counts all).
 
     ``staged`` is how often the step had the data written to a fast file, so that its source is not read again.
+    ``evidence`` is what a collector can say for the completeness of what it brought, also where it failed.
     """
 
     step: str
@@ -30,6 +31,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rows_in: int | None = None
     rows_out: int | None = None
     staged: int = 0
+    evidence: dict[str, Any] | None = None
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):

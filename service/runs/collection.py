@@ -29,11 +29,13 @@ from service.steps.registry import tag_of
 
 @dataclass(frozen=True)
 class Collected:
-    """What one collector brought. ``scan`` is the plan that reads it, before anything was read."""
+    """What one collector brought. ``scan`` is the plan that reads it, before anything was read; columns that are
+    ``blank`` have no value, so that nobody knows their type."""
 
     frame: Frame
     source: Source
     scan: pl.LazyFrame | None
+    blank: frozenset[str] = frozenset()
 
 
 async def collect(pipeline: Pipeline, stage: Stage) -> tuple[Frame, list[Collected]]:
@@ -53,13 +55,14 @@ async def collect(pipeline: Pipeline, stage: Stage) -> tuple[Frame, list[Collect
         await asyncio.to_thread(rehearsal.check, pipeline, rehearsed, stage.allowance)
     found |= await _each(pipeline, (i for i in places if i not in found), stage, found)
     every = [found[i] for i in places]
-    exact = [Declared(c.frame.schema) for c in every]
+    frames = combining.settled([c.frame for c in every], [c.blank for c in every])
+    exact = [Declared(f.schema) for f in frames]
     if pipeline.processors and rehearsed != exact:
         await asyncio.to_thread(rehearsal.check, pipeline, exact, stage.allowance)
     if len(pipeline.data) == 1:
         return every[pipeline.data[0]].frame, every
     with stage.timed("combine"):
-        return combining.combined(pipeline, [c.frame for c in every]), every
+        return combining.combined(pipeline, frames, stage.context("combine").warn), every
 
 
 async def _each(
@@ -105,8 +108,17 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
     ctx.source = pipeline.label(index)
     ctx.beside = stage.folder
     began = time.perf_counter()
+
+    def tell() -> None:
+        took = time.perf_counter() - began
+        stage.steps.append(Step(step=ctx.step, duration=took, rows_out=rows, evidence=ctx.evidence or None))
+
     with stage.translated(ctx.step):
-        frame = await collector.collect(ctx)
+        try:
+            frame = await collector.collect(ctx)
+        except errors.PenstockError:
+            tell()
+            raise
         if stage.wanted_rows is not None:
             most = stage.wanted_rows
             frame = frame.rows(lambda lf: lf.head(most))
@@ -117,10 +129,10 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
             rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
     if index in pipeline.data:
         stage.source_rows += rows
-    stage.steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
+    tell()
     stage.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)
-    return Collected(frame, source, scan)
+    return Collected(frame, source, scan, frozenset(ctx.blank))
 
 
 def _parents(pipeline: Pipeline, index: int, parent: Collected) -> pl.LazyFrame | None:

@@ -76,7 +76,8 @@ class Context:
     no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
     ``parents`` are the rows of the collector that a collector depends on (``Collector.parent``), ``base`` are the
     addresses of those above, from the first on. ``state`` is what a collector remembers (None: nothing can be
-    remembered, as in a preview). ``rows_in`` and ``rows_out`` are what the step said by ``counted``.
+    remembered, as in a preview). ``blank`` takes up a collector's columns without any value, whose type nobody knows.
+    ``rows_in`` and ``rows_out`` are what the step said by ``counted``.
     """
 
     step: str
@@ -106,6 +107,7 @@ class Context:
     parents: pl.LazyFrame | None = None
     base: tuple[str, ...] = ()
     state: State | None = None
+    blank: set[str] = field(default_factory=set)
     now: Callable[[], datetime] = _now
     on_progress: Callable[[float, str], None] = _ignore
     on_rows: Callable[[int], None] = _ignore
@@ -133,6 +135,11 @@ class Context:
         """Note something that a person should know and that does not stop the run."""
         self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
         self.log.warning("step.warning", step=self.step, code=code, message=message)
+
+    def warn_once(self, code: str, message: str, **details: Any) -> None:
+        """Like ``warn``, but only the first of its kind in this step: what may be so for each of thousands of lists."""
+        if not any(w["step"] == self.step and w["code"] == code for w in self.warnings):
+            self.warn(code, message, **details)
 
     def counted(self, rows_in: int, rows_out: int) -> None:
         """A step that counted its rows anyway says how many came and go on."""

@@ -145,8 +145,12 @@ class Policy:
         if port < 1024 and port not in (80, 443) and not self.names(host, port):
             raise Refused(
                 f"port {port} of {host} is refused: below 1024 only 80 and 443 may be called; "
-                f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={host}:{port}"
+                f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={_netloc(host)}:{port}"
             )
+
+
+def _netloc(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _plain(host: str) -> str:
@@ -209,7 +213,7 @@ class Backend(httpcore.AsyncNetworkBackend):
             return f"{host} is refused: it is a link-local, metadata, multicast or unspecified address"
         return (
             f"{host} is refused: it is a private address; an operator can allow it with "
-            f"PENSTOCK_ALLOWED_PRIVATE_HOSTS={host}:{port}"
+            f"PENSTOCK_ALLOWED_PRIVATE_HOSTS={_netloc(host)}:{port}"
         )
 
     async def connect_unix_socket(

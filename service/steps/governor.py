@@ -30,6 +30,8 @@ _NONSENSE = 86_400.0  # no wait is that long: the file is spoilt
 _ABSENT = 0.25  # a waiting process that looked no more for so long is busy with something else
 _SHORTEST, _LONGEST = 0.001, 0.02  # between two looks
 _ITEM = re.compile(r"(?:^|;)\s*([rt])\s*=\s*(\d+)")
+_NAMED = re.compile(r"\b(remaining|reset)\s*=\s*(\d+)")
+_PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit")
 _EPOCH = 1_000_000_000
 """A reset beyond it is a moment, not a number of seconds."""
 
@@ -235,24 +237,28 @@ def _sane(moment: float, now: float) -> float:
 
 
 def exhausted(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds until a rate limit is renewed, where an answer says that nothing is left of it.
+    """Seconds until a rate limit is renewed, where an answer says that nothing is left of it; of several the longest.
 
-    Reads ``RateLimit`` (``"default";r=0;t=30``), ``RateLimit-Remaining`` with ``RateLimit-Reset``, and the same
-    with ``X-``, whose reset may be a moment (seconds since 1970).
+    Reads ``RateLimit`` (``"default";r=0;t=30``, also ``remaining=0, reset=30``), ``RateLimit-Remaining`` with
+    ``RateLimit-Reset``, and the same with ``X-``, whose reset may be a moment (seconds since 1970).
     """
-    if not any("ratelimit" in name for name in headers):
+    if not any("limit" in name for name in headers):
         return None
-    items = dict(_ITEM.findall(headers.get("ratelimit", "")))
-    remaining, reset = items.get("r"), items.get("t")
-    for prefix in ("ratelimit", "x-ratelimit"):
-        remaining = remaining or headers.get(f"{prefix}-remaining")
-        reset = reset or headers.get(f"{prefix}-reset")
-    if remaining is None or reset is None or remaining.strip() != "0":
-        return None
+    said = headers.get("ratelimit", "")
+    found = [dict(_ITEM.findall(policy)) for policy in said.split(",")]
+    pairs = [(policy.get("r"), policy.get("t")) for policy in found]
+    named = dict(_NAMED.findall(said))
+    pairs.append((named.get("remaining"), named.get("reset")))
+    pairs += [(headers.get(f"{p}-remaining"), headers.get(f"{p}-reset")) for p in _PREFIXES]
+    waits = [_renewed(reset, now) for left, reset in pairs if left is not None and left.strip() == "0" and reset]
+    return max((w for w in waits if w is not None), default=None)
+
+
+def _renewed(reset: str, now: float | None) -> float | None:
     try:
         seconds = float(reset)
     except ValueError:
         return None
     if seconds >= _EPOCH:
         seconds -= time.time() if now is None else now
-    return max(0.0, seconds) if seconds < float("inf") else None
+    return max(0.0, seconds) if seconds < math.inf else None

@@ -17,18 +17,18 @@ import functools
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpcore
 import httpx
 
 import service
 from service.kit import errors
-from service.steps import compression, egress, failures, secrets
+from service.steps import compression, egress, failures, links, secrets
 from service.steps.context import Context
 from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
@@ -40,6 +40,9 @@ _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+_HOST = re.compile(r"[A-Za-z0-9._:~-]+")
+_DELIMITED = frozenset({"content-length", "transfer-encoding"})
+_BODILESS = frozenset({204, 205})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
 
@@ -50,13 +53,16 @@ def fault(url: str) -> str | None:
     """What is wrong with a URL as such, before any connection; None where nothing is."""
     try:
         parsed = _parsed(url)
+        host = parsed.host and parsed.raw_host.decode()  # a name in punycode that is none shows only when it is read
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         return f"not a URL: {error}"
     if parsed.scheme not in ("http", "https"):
         return "only http:// and https:// URLs are fetched"
-    if not parsed.host:
+    if not host:
         return "the URL names no host"
-    if (parsed.port or 0) > 65535:
+    if not _HOST.fullmatch(host):
+        return f"'{unquote(host)}' is no name of a host"
+    if parsed.port is not None and not 0 < parsed.port <= 65535:
         return f"there is no port {parsed.port}"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
@@ -85,12 +91,22 @@ class Hop(NamedTuple):
         """The whole, without a fragment."""
         return f"{self.root}?{self.query}" if self.query else self.root
 
+    @property
+    def site(self) -> str:
+        """Scheme and host."""
+        return f"{self.origin[0]}://{self.netloc}"
+
+    @property
+    def netloc(self) -> str:
+        """The host, and the port where it is not the usual one."""
+        scheme, host, port = self.origin
+        name = f"[{host}]" if ":" in host else host
+        return name if port == _PORTS[scheme] else f"{name}:{port}"
+
     def request(self, method: str, headers: Mapping[str, str], content: bytes | None) -> httpcore.Request:
         """What goes over the wire. Raises ``UnicodeError`` where a header is not ASCII."""
         scheme, host, port = self.origin
-        name = f"[{host}]" if ":" in host else host
-        netloc = name if port == _PORTS[scheme] else f"{name}:{port}"
-        sent = [(b"host", netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
+        sent = [(b"host", self.netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
         if content is not None or method == "POST":
             sent.append((b"content-length", str(len(content or b"")).encode()))
         target = self.path + b"?" + self.query.encode() if self.query else self.path
@@ -110,7 +126,8 @@ def _hop(url: str) -> Hop:
 class Request:
     """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
 
-    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's. ``whole``
+    says of a body that only the end of its connection ended whether that came too early.
     """
 
     url: str
@@ -124,6 +141,7 @@ class Request:
     home: str | None = None
     max_bytes: int | None = None
     interval: float = 0.0
+    whole: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,8 +158,7 @@ class Answer:
         """The absolute URLs of the ``Link`` header, by their ``rel``."""
         if "link" not in self.headers:
             return {}
-        found = httpx.Response(self.status, headers=self.headers).links
-        return {rel: self.joined(link["url"]) for rel, link in found.items() if rel and link.get("url")}
+        return {relation: self.joined(url) for relation, url in links.relations(self.headers["link"]).items()}
 
     @property
     def next_url(self) -> str | None:
@@ -347,13 +364,20 @@ class Client:
 
     def _judged(self, answer: Answer, request: Request, method: str) -> Answer:
         if 200 <= answer.status < 300:
+            open_ended = not _DELIMITED & answer.headers.keys() and answer.status not in _BODILESS
+            if open_ended and request.whole is not None and not request.whole(answer.body):
+                raise self._error(errors.Transient, answer.url, "the answer ended too early")
             return answer
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
             said = f"{said}: {_hidden(excerpt, _echoed(request))}"
         if answer.status in (401, 403):
-            said = f"{said}; check 'auth' and 'headers'"
+            home = Hop.of(request.home or request.url)
+            away = Hop.of(answer.url).origin != home.origin
+            said = f"{said}; " + (
+                f"'auth' and 'headers' are sent to {home.site} only" if away else "check 'auth' and 'headers'"
+            )
         if answer.status in STATUSES:
             wait, longest = self._wanted(answer), self._retry.max_delay_seconds
             if wait is not None and wait > longest:

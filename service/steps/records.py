@@ -2,8 +2,7 @@
 
 ``Document`` looks at a document through ``msgspec.Raw``, so that the records stay bytes: what is counted and
 spooled is never made into Python objects. ``table`` parses a batch of records with Polars as columns; only where
-values of a column contradict each other (an object here, a number there) does it go record by record, and such
-a column becomes the JSON text of its values: nothing is lost and nothing is guessed.
+values of a column contradict each other (an object here, a number there) does it go record by record (``contrary``).
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import Any
 
 import msgspec
 import polars as pl
+
+from service.steps import contrary
 
 WELL_KNOWN = ("data", "items", "results", "records", "rows")
 WHOLE = "$"
@@ -88,6 +89,13 @@ class Document:
                 return None
             here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
+
+    def names(self, path: str) -> list[str] | None:
+        """The names beside that at the end of ``path``, none where it is there; None where nothing leads there."""
+        above = self.at(path.rpartition(".")[0]) if "." in path else self._top
+        if self.at(path) is not None:
+            return []
+        return list(self._decode(above, None)) if above is not None and _first(above) == b"{" else None
 
     def number(self, path: str) -> int | None:
         """The whole number at ``path`` (also as text), or None."""
@@ -174,13 +182,14 @@ def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tup
     """The records as columns, and the names of the objects that were flattened away.
 
     With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. ``mixed`` takes up the columns whose
-    values contradict each other and became text. Raises ``Unusable``.
+    values contradict each other. Raises ``Unusable``.
     """
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
         if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
-    except (pl.exceptions.PolarsError, RecursionError):
+        contrary.check(ndjson, frame)
+    except (pl.exceptions.PolarsError, RecursionError, contrary.Contrary):
         return _by_record(ndjson, flatten, mixed if mixed is not None else set())
     return _flat(frame) if flatten else (frame, set())
 
@@ -215,7 +224,7 @@ def _taken(detail: str) -> str:
 
 
 def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-    """The slow way: Python objects, and JSON text for every column whose values contradict each other."""
+    """The slow way, for values that contradict each other."""
     columns: dict[str, list[Any]] = {}
     parents: set[str] = set()
     count = 0
@@ -233,15 +242,12 @@ def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFr
         count += 1
     for values in columns.values():
         values.extend([None] * (count - len(values)))
-    frame = pl.DataFrame([_series(n, v) for n, v in columns.items()])
-    mixed.update(n for n, v in columns.items() if frame.schema[n] == pl.String and not _all_text(v))
+    made = {name: contrary.series(name, values) for name, values in columns.items()}
+    frame = pl.DataFrame([series for series, _ in made.values()])
+    mixed.update(name for name, (_, agree) in made.items() if not agree)
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     return frame, parents
-
-
-def _all_text(values: Iterable[Any]) -> bool:
-    return all(v is None or isinstance(v, str) for v in values)
 
 
 def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -251,18 +257,3 @@ def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iter
             yield from _leaves(value, parents, f"{prefix}{name}_")
         else:
             yield prefix + name, value
-
-
-def _series(name: str, values: Sequence[Any]) -> pl.Series:
-    kinds = {type(v) for v in values if v is not None}
-    numbers = kinds <= {int, float} and all(-(2**63) <= v < 2**63 for v in values if type(v) is int)
-    if len(kinds) <= 1 or numbers:
-        try:
-            if numbers and kinds == {int, float}:
-                return pl.Series(name, values, dtype=pl.Float64, strict=False)
-            if not kinds or numbers or kinds <= {str, bool, dict, list}:
-                return pl.Series(name, values, strict=True)
-        except (pl.exceptions.PolarsError, TypeError, OverflowError):
-            pass  # lists or objects that contradict each other inside
-    texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
-    return pl.Series(name, texts, dtype=pl.String)

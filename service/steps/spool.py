@@ -1,8 +1,9 @@
 """Spool: fetched rows on their way to the plan, as bounded Parquet parts in the collector's folder.
 
 Memory holds one batch, however many pages there are. The parts may differ in their columns and types; ``scan``
-unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats, and
-what cannot be united becomes text (JSON text for lists and objects).
+unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats where no
+digit is lost, a single value to lists of its kind, and what cannot be united becomes text (JSON text for lists and
+objects).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from service.steps import contrary
 
 _UNPACKED = 3  # times a part's size in the file is about what its rows take in memory
 _NOTHING = ""
@@ -30,6 +33,7 @@ class Spool:
         self._parents: set[str] = set()
         self.rows = 0
         self._bytes = 0
+        self._exact: dict[str, bool] = {}
 
     def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
         """Write one part. ``parents`` are names that flattening replaced by others; ``label`` says where it is from."""
@@ -43,6 +47,7 @@ class Spool:
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
         self._labels.append(label)
+        self._exact.clear()
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
@@ -78,22 +83,39 @@ class Spool:
         for _, schema in self._parts:
             for name, dtype in schema.items():
                 united[name] = unite(united[name], dtype) if name in united else dtype
+        for name, dtype in united.items():
+            if dtype == pl.Float64 and self._long(name):
+                united[name] = pl.String()
         for parent in self._parents & united.keys():
             if united[parent] == pl.Null:  # null here, an object there: its columns say it all
                 del united[parent]
         return {name: _settled(dtype) for name, dtype in united.items()}
 
+    @property
+    def blank(self) -> set[str]:
+        """The columns that have no value in any part."""
+        valued = {name for _, schema in self._parts for name, dtype in schema.items() if dtype != pl.Null}
+        return self.schema.keys() - valued
+
+    def _long(self, name: str) -> bool:
+        """Whether a part has whole numbers in that column that a float would round."""
+        if name not in self._exact:
+            paths = [path for path, schema in self._parts if schema.get(name) == pl.Int64]
+            large = pl.col(name).abs().max() > contrary.EXACT
+            self._exact[name] = bool(paths) and bool(pl.scan_parquet(paths, glob=False).select(large).collect().item())
+        return self._exact[name]
+
     def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:
-        """Columns that became text because their parts disagree: by name, each type with the first label it had."""
+        """Columns that became text or lists because their parts disagree: by name, each type and its first label."""
         found: dict[str, list[tuple[str, pl.DataType]]] = {}
         for name, dtype in self.schema.items():
-            if dtype != pl.String:
+            if dtype != pl.String and not isinstance(dtype, pl.List):
                 continue
             first: dict[pl.DataType, str] = {}
             for label, (_, schema) in zip(self._labels, self._parts, strict=True):
                 if name in schema and schema[name] != pl.Null:
                     first.setdefault(schema[name], label)
-            if len(first) > 1:
+            if len(first) > 1 and any(_disagrees(kind, dtype) for kind in first):
                 found[name] = [(label, kind) for kind, label in first.items()]
         return found
 
@@ -124,11 +146,21 @@ class Spool:
 def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
     """Without the types that Parquet, or the engines behind it, do not know."""
     column = pl.col(name)
-    if dtype == pl.Int128 or dtype == pl.UInt64:
-        return column.cast(pl.String)  # digits beyond Int64 stay as text
+    told = _told(dtype)
+    if told != dtype:
+        return column.cast(told)
     if _has_empty_struct(dtype):
         return json_text(column, dtype).alias(name)
     return column
+
+
+def _told(dtype: Any) -> Any:
+    """The type with text for numbers whose digits are beyond Int64."""
+    if dtype == pl.Int128 or dtype == pl.UInt64:
+        return pl.String()
+    if isinstance(dtype, pl.List):
+        return pl.List(_told(dtype.inner))
+    return pl.Struct({f.name: _told(f.dtype) for f in dtype.fields}) if isinstance(dtype, pl.Struct) else dtype
 
 
 def _has_empty_struct(dtype: Any) -> bool:
@@ -151,6 +183,8 @@ def unite(one: Any, other: Any) -> pl.DataType:
         inner = unite(one.inner, other.inner)
         nested = any(isinstance(d, pl.List | pl.Struct) for d in (one.inner, other.inner))
         return pl.String() if nested and inner == pl.String else pl.List(inner)
+    if isinstance(one, pl.List) or isinstance(other, pl.List):
+        return _listed(one, other) if isinstance(one, pl.List) else _listed(other, one)
     if isinstance(one, pl.Struct) and isinstance(other, pl.Struct):
         fields: dict[str, Any] = {f.name: f.dtype for f in one.fields}
         for f in other.fields:
@@ -159,6 +193,22 @@ def unite(one: Any, other: Any) -> pl.DataType:
             return pl.String()
         return pl.Struct(fields)
     return pl.String()
+
+
+def _listed(dtype: pl.List, single: Any) -> pl.DataType:
+    """What lists and single values become: lists, where both are of one kind."""
+    inner = unite(dtype.inner, single)
+    alike = inner != pl.String or (single == pl.String and dtype.inner in (pl.String, pl.Null))
+    return pl.List(inner) if alike and not isinstance(single, pl.Struct) else pl.String()
+
+
+def _disagrees(source: Any, united: Any) -> bool:
+    """Whether values of that type are told in another way among the others."""
+    if not isinstance(united, pl.List):
+        return source != united  # type: ignore[no-any-return]
+    if not isinstance(source, pl.List):
+        return True
+    return united.inner == pl.String and _disagrees(source.inner, united.inner) and source.inner != pl.Null
 
 
 def _lossy(source: Any, target: Any) -> bool:
@@ -184,6 +234,9 @@ def _as(name: str, source: Any, target: pl.DataType) -> pl.Expr:
         return pl.col(name)
     if target == pl.String and isinstance(source, pl.List | pl.Struct):
         return json_text(pl.col(name), source).alias(name)
+    if isinstance(target, pl.List) and source != pl.Null and not isinstance(source, pl.List):
+        single = pl.concat_list(pl.col(name).cast(target.inner))
+        return pl.when(pl.col(name).is_not_null()).then(single).alias(name)
     return pl.col(name).cast(target)
 
 

@@ -73,10 +73,13 @@ def test_faults_cost_retries_or_the_run(served: Served, borne: bool, concurrency
         assert [row["id"] for row in data] == list(range(40))
         (told,) = served.json("GET", f"/pipeline/{name}/versions/1")["sources"]
         assert told["evidence"]["retries"] == source.spent == len(FAULTS)
+        assert ended["steps"][0]["evidence"] == told["evidence"]
         return
     assert (ended["status"], ended["version"], ended["rows_stored"]) == ("failed", None, 0)
     assert ended["error"]["details"]["step"] == "collectors[0]"
     assert "connection broke" in ended["error"]["message"]
+    (step,) = ended["steps"]
+    assert (step["evidence"]["stop_reason"], step["evidence"]["pages"]) == ("failed", 11)
     assert nothing_stored(served, name)
 
 

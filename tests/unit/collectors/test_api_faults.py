@@ -23,6 +23,7 @@ ATTEMPTS = 4
 FAULTS = (
     "busy", "later", "until", "torn", "reset", "reset at once", "short gzip", "damaged gzip", "cut", "gateway"
 )  # fmt: skip
+OF_JSON = (*FAULTS, "ended")  # what is cut without a word shows only where the form of the whole is known
 ALWAYS = "always"
 RETRY = {"max_attempts": ATTEMPTS, "initial_delay_seconds": 0, "max_delay_seconds": 1}
 
@@ -41,6 +42,8 @@ def faulty(kind: str, good: Reply) -> Reply:
             return Reply(headers={"content-length": str(len(good.body) + 1)}, chunks=iter([good.body]))
         case "reset":  # in the middle of the body
             return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([half]), reset=True)
+        case "ended":  # too early, and nothing said how long it would be
+            return Reply(chunks=iter([half]))
         case "reset at once":
             return Reply(headers={"content-length": str(len(good.body))}, chunks=iter([]), reset=True)
         case "cut":
@@ -126,9 +129,9 @@ PAGINATIONS: list[tuple[dict[str, Any], int]] = [
     ({"type": "next_url", "next_path": "link", "total_path": "total"}, 1),
     ({"type": "link_header"}, 1),
 ]
-HARMS = st.lists(st.sampled_from(FAULTS), min_size=1, max_size=ATTEMPTS - 1)
+HARMS = st.lists(st.sampled_from(OF_JSON), min_size=1, max_size=ATTEMPTS - 1)
 SCHEDULES = st.dictionaries(
-    st.integers(0, 25), st.one_of(HARMS, HARMS, HARMS, st.sampled_from(FAULTS).map(lambda k: [k, ALWAYS])), max_size=8
+    st.integers(0, 25), st.one_of(HARMS, HARMS, HARMS, st.sampled_from(OF_JSON).map(lambda k: [k, ALWAYS])), max_size=8
 )
 
 
@@ -150,7 +153,8 @@ def test_faults_change_no_row(
     if isinstance(found, errors.StepError):
         assert isinstance(found, errors.Transient)
         assert found.details["step"] == "collectors[0]"
-        assert ctx.evidence == {}
+        assert ctx.evidence["stop_reason"] == "failed"
+        assert ctx.evidence["retries"] >= ATTEMPTS - 1
         return
     assert found == list(range(count))
     assert ctx.evidence["rows"] == count
@@ -177,7 +181,7 @@ def test_a_drip_that_never_ends_fails() -> None:
     )  # fmt: skip
     assert isinstance(found, errors.Transient)
     assert "timeout_seconds" in found.message
-    assert ctx.evidence == {}
+    assert (ctx.evidence["stop_reason"], ctx.evidence["rows"]) == ("failed", 4)
     assert sum(hit.query["offset"] == "4" for hit in site.hits) == 2
 
 
@@ -254,6 +258,19 @@ def test_totals_that_change_are_told(totals: list[int], faults: dict[int, list[s
     assert ctx.evidence["rows"] == len(found)
     told = [w for w in ctx.warnings if w["code"] == "total_differs"]
     assert bool(told) == (ctx.evidence["declared_total"] != len(found))
+
+
+def test_lines_that_end_too_early_are_asked_for_again(tmp_path: Path) -> None:
+    answers = iter([Reply(chunks=iter([b'{"id": 1}\n{"i'])), Reply(chunks=iter([b'{"id": 1}\n{"id": 2}']))])
+    with serving(lambda hit: next(answers)) as site:
+        ctx = context(tmp_path)
+        frame = rows({"endpoint": site.address, "retry": RETRY, "response_format": "ndjson"}, ctx)
+    assert (frame["id"].to_list(), ctx.evidence["retries"]) == ([1, 2], 1)
+
+
+def test_a_page_of_html_is_not_asked_for_again(tmp_path: Path) -> None:
+    error = failure(lambda hit: Reply(chunks=iter([b"<html>"])), tmp_path, retry=RETRY)
+    assert isinstance(error, errors.Permanent)
 
 
 def test_a_pause_that_is_too_long_is_the_reason(tmp_path: Path) -> None:

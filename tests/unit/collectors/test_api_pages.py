@@ -139,6 +139,43 @@ def test_links_without_a_next_end_numbered_pages(tmp_path: Path) -> None:
     assert (len(site.hits), ctx.evidence["stop_reason"]) == (3, "no_next")
 
 
+@pytest.mark.parametrize("link", ['</style.css>; rel="preload"', '<https://api.w.org/>; rel="https://api.w.org/"'])
+def test_links_to_something_else_end_nothing(link: str, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        page = int(hit.query["page"])
+        return Reply.json(RECORDS[page * 10 - 10 : page * 10], Link=link)
+
+    frame, _, ctx = fetched(answer, tmp_path, pagination=PAGED)
+    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "empty_page")
+
+
+@pytest.mark.parametrize("total", [-1, 0, 7])
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_total_that_was_passed_ends_nothing(total: int, concurrency: int, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        found = RECORDS[int(hit.query["offset"]) :][:10]
+        return Reply.json({"items": found, "total": total}) if found else Reply(status=404)
+
+    pagination = {"type": "offset", "total_path": "total"}
+    frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, concurrency=concurrency)
+    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "past_the_end")
+    assert [w["code"] for w in ctx.warnings] == ["total_differs"]
+
+
+def test_a_total_that_is_missing_everywhere_is_said_once(tmp_path: Path) -> None:
+    _, _, ctx = fetched(shop(RECORDS), tmp_path, pagination={**PAGED, "total_path": "meta.total"})
+    assert [w["code"] for w in ctx.warnings] == ["no_total"]
+
+
+@pytest.mark.parametrize("pagination", ["none", "page", {"type": "cursor", "cursor_path": "next"}])
+def test_no_content_is_a_page_without_records(pagination: Any, tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        return Reply(status=204) if "page" not in hit.query or int(hit.query["page"]) > 2 else Reply.json(RECORDS[:1])
+
+    frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, schema={"id": "int64"})
+    assert len(frame) == ctx.evidence["rows"] == (1 if pagination == "page" else 0)
+
+
 def test_the_evidence_of_a_run(tmp_path: Path) -> None:
     answers = iter([Reply(b"busy", 503), *(Reply.json({"items": RECORDS[i : i + 10], "n": 30}) for i in (0, 8, 18)), Reply.json({"items": [], "n": 30})])  # fmt: skip # noqa: E501
     config = {"pagination": {**PAGED, "total_path": "n"}, "retry": {"initial_delay_seconds": 0}}
@@ -172,7 +209,7 @@ def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeyp
         return Reply.json([{"v": v, "ok": f"{page}{n}"} for n, v in enumerate(values[page - 1])] if page < 5 else [])
 
     frame, _, ctx = fetched(answer, tmp_path, pagination="page")
-    assert frame["v"].to_list() == ["1", "2", "2.5", None, "x", "y", "[1]", "3"]
+    assert frame["v"].to_list() == ["1", "2", "2.5", None, "x", "y", "[1]", "[3]"]
     assert [w["message"] for w in ctx.warnings] == ["the values of 'v' differ in kind on page 4; they are kept as text"]
     values[3] = [True]
     _, _, ctx = fetched(answer, tmp_path, pagination="page")
@@ -202,7 +239,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         assert frame["id"].to_list() == [f"00{i}" for i in IDS]
         assert frame["n"].to_list() == IDS
         assert ctx.evidence["rows"] == 25
-    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "not CSV")):  # fmt: skip # noqa: E501
+    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
         error = failure(lambda hit, b=body: Reply(b), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"

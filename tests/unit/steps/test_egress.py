@@ -178,6 +178,14 @@ def test_allowing_one_allows_no_other(allowed: str, host: str, port: int, addres
         dial(host, [address], port=port, allowed=[allowed])
 
 
+@pytest.mark.parametrize("host", ["::1", "db.example"])
+@pytest.mark.parametrize("port", [22, 8080])
+def test_what_is_said_to_allow_it_does(host: str, port: int) -> None:
+    with pytest.raises(Refused) as caught:
+        dial(host, ["::1"], port=port)
+    dial(host, ["::1"], port=port, allowed=[str(caught.value).rpartition("=")[2]])
+
+
 @pytest.mark.parametrize("port", [1, 22, 25, 81, 1023])
 def test_privileged_ports_are_refused(port: int) -> None:
     with pytest.raises(Refused, match=f"port {port}"):

@@ -353,6 +353,11 @@ def test_more_processes_than_rows_are_refused(tmp_path: Path, monkeypatch: pytes
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1e999"}, None),
         ({"ratelimit": '"default";r=0;t=12'}, 12.0),
         ({"ratelimit": '"default";r=5;t=12'}, None),
+        ({"ratelimit": '"minute";r=0;t=12, "day";r=5;t=3600'}, 12.0),
+        ({"ratelimit": '"minute";r=0;t=12, "day";r=0;t=3600'}, 3600.0),
+        ({"ratelimit": "limit=10, remaining=0, reset=12"}, 12.0),
+        ({"ratelimit": "limit=10, remaining=3, reset=12"}, None),
+        ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "1700000060"}, 60.0),
     ],
 )
 def test_an_exhausted_limit_says_when_it_is_renewed(headers: dict[str, str], seconds: float | None) -> None:

@@ -69,7 +69,8 @@ def test_every_foreign_error_has_a_meaning(kind: type[Exception]) -> None:
     "url",
     [
         "ftp://a/b", "file:///etc/passwd", "//a/b", "a.csv", "http://", "https://user:pw@a/b", "http://user@a/",
-        "http://a:99999/", "gopher://x", "http://[::1", "s3://bucket/key",
+        "http://a:99999/", "gopher://x", "http://[::1", "s3://bucket/key", "http://xn--/", "http://a:0/",
+        "http://a b/", "http://a\u2603/",
     ],
 )  # fmt: skip
 def test_only_plain_http_addresses_are_fetched(url: str, tmp_path: Path) -> None:
@@ -127,6 +128,9 @@ def test_a_link_to_another_origin_gets_nothing_either(other: Site, tmp_path: Pat
     assert "authorization" not in other.hits[0].headers
     said = refused(ctx_for(tmp_path), other.address, method="POST", content=b"{}", **ask).message
     assert "not sent on to another origin" in said
+    with serving(lambda hit: Reply(status=401)) as strict:
+        said = refused(ctx_for(tmp_path), strict.address, **ask).message
+    assert said.endswith("'auth' and 'headers' are sent to https://api.example.com only")
 
 
 @pytest.mark.parametrize(

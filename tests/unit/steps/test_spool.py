@@ -35,6 +35,12 @@ def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()
         ([{"a": 1}], [{"a": "x"}], ['{"a":1}', '{"a":"x"}']),
         ([[{"a": 1}]], [[{"a": "x"}]], ['[{"a":1}]', '[{"a":"x"}]']),
         ([{}], [1], ["{}", "1"]),
+        ([1, None], [[2]], [[1], None, [2]]),
+        (["x"], [["y"], []], [["x"], ["y"], []]),
+        ([1], [[0.5]], [[1.0], [0.5]]),
+        ([1], [["y"]], ["1", '["y"]']),
+        ([2**53 + 1], [0.5], ["9007199254740993", "0.5"]),
+        ([2**53 - 1], [0.5], [float(2**53 - 1), 0.5]),
     ],
 )
 def test_types_unite_without_loss(first: list[Any], second: list[Any], wanted: list[Any], tmp_path: Path) -> None:
@@ -71,6 +77,12 @@ def test_rows_without_columns_are_counted(tmp_path: Path) -> None:
 def test_digits_beyond_int64_stay(tmp_path: Path) -> None:
     frame = spooled(tmp_path, pl.DataFrame({"a": [2**64 - 1]}, schema={"a": pl.UInt64}), pl.DataFrame({"a": [1]}))
     assert frame["a"].to_list() == ["18446744073709551615", "1"]
+
+
+@pytest.mark.parametrize("value", [[2**63], [{"b": 2**63}], {"b": [2**63]}])
+def test_digits_beyond_int64_stay_inside_lists_and_objects(value: Any, tmp_path: Path) -> None:
+    frame = spooled(tmp_path, pl.DataFrame({"a": [value]}, strict=False))
+    assert str(frame["a"].to_list()[0]) == str(value).replace("9223372036854775808", "'9223372036854775808'")
 
 
 def test_unite_is_symmetric_and_keeps_what_is_equal() -> None:

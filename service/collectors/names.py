@@ -1,0 +1,24 @@
+"""Names of columns that a header gives: none empty, none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def unique(header: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """A name for each field, and the new names of those that had one of an earlier column, by that."""
+    names: list[str] = []
+    taken, given_names = set[str](), set(header)
+    numbers, renamed = dict[str, int](), dict[str, list[str]]()
+    for index, given in enumerate(header):
+        name = given or f"column_{index + 1}"
+        number, free = numbers.get(name, 1), name if name not in taken else ""
+        while not free or free in taken or (number > 1 and free in given_names):
+            number += 1
+            free = f"{name}_{number}"
+        numbers[name] = number
+        if free != name:
+            renamed.setdefault(name, []).append(free)
+        names.append(free)
+        taken.add(free)
+    return names, renamed

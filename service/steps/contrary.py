@@ -1,0 +1,133 @@
+"""Values of one column that contradict each other: noticing them, and making one column of them.
+
+Polars makes text of what stands beside text, a number, a list or an object, without a word and not always as JSON
+writes it; and it makes floats of whole numbers beside floats, whose last digits may go. ``check`` notices both: text is
+looked at again by a decoder that takes nothing else, for a fifth of what Polars takes to parse it all.
+
+``series`` decides what becomes of such values: a single value beside lists of its kind is a list of one; whole numbers
+beside floats become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is
+lost and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+EXACT = 2**53
+"""Beyond it floats are further apart than whole numbers."""
+_LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
+
+
+class Contrary(Exception):
+    """Values of one column contradict each other."""
+
+
+def check(ndjson: bytes, frame: pl.DataFrame) -> None:
+    """Raise ``Contrary`` where ``frame``, as Polars made it of ``ndjson``, hides values of different kinds."""
+    texts = _texts(tuple(frame.schema.items()))
+    if texts is not None:
+        try:
+            deque(map(texts.decode, ndjson.split(b"\n")), maxlen=0)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Contrary from None
+    if _large(frame) and _LONG.search(ndjson):
+        raise Contrary
+
+
+@functools.lru_cache(64)
+def _texts(schema: tuple[tuple[str, pl.DataType], ...]) -> msgspec.json.Decoder[Any] | None:
+    """A decoder of records that takes nothing but text where the schema says text, and passes over all else."""
+    kind = _kind(pl.Struct(dict(schema)))
+    return None if kind is None else msgspec.json.Decoder(kind)
+
+
+def _kind(dtype: Any) -> Any:
+    if dtype == pl.String:
+        return str | None
+    if isinstance(dtype, pl.List):
+        inner = _kind(dtype.inner)
+        return None if inner is None else types.GenericAlias(list, (inner,)) | None
+    if not isinstance(dtype, pl.Struct):
+        return None
+    kinds = [(f.name, _kind(f.dtype)) for f in dtype.fields]
+    fields = [(f"f{place}", kind, name) for place, (name, kind) in enumerate(kinds) if kind is not None]
+    if not fields:
+        return None
+    given = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
+    return msgspec.defstruct("Texts", given, gc=False) | None
+
+
+def _large(frame: pl.DataFrame) -> bool:
+    """Whether there are floats that whole numbers may have been rounded to."""
+    floats = [pl.col(n).abs().max() for n, d in frame.schema.items() if d == pl.Float64]
+    lists = [pl.col(n).list.eval(pl.element().abs()).list.max().max() for n, d in frame.schema.items() if _numbers(d)]
+    nested = [pl.col(n) for n, d in frame.schema.items() if isinstance(d, pl.Struct)]
+    if floats or lists:
+        found = frame.select(*floats, *lists).row(0)
+        if any(v is not None and v >= EXACT for v in found):
+            return True
+    return any(_large(frame.select(c.struct.unnest())) for c in nested)
+
+
+def _numbers(dtype: Any) -> bool:
+    return isinstance(dtype, pl.List) and dtype.inner == pl.Float64
+
+
+def series(name: str, values: Sequence[Any]) -> tuple[pl.Series, bool]:
+    """The values as a column, and whether they agree."""
+    kinds = {type(v) for v in values if v is not None}
+    if list in kinds and dict not in kinds:
+        found = _lists(name, values, kinds)
+        if found is not None:
+            return found
+    if kinds <= {int, float}:
+        made = _numeric(name, values, kinds)
+        if made is not None:
+            return made, True
+    elif len(kinds) == 1:
+        try:
+            column = pl.Series(name, values, strict=True)
+            if kinds <= {str, bool} or _same(column.to_list(), values):
+                return column, True
+        except (pl.exceptions.PolarsError, TypeError, OverflowError):
+            pass  # objects or lists that contradict each other inside
+    texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
+    return pl.Series(name, texts, dtype=pl.String), kinds <= {str}
+
+
+def _same(made: Any, value: Any) -> bool:
+    """Whether a column says of every value what it is; what an object lacks may be null there."""
+    if isinstance(value, dict):
+        return isinstance(made, dict) and all(_same(made.get(name), v) for name, v in value.items())
+    if isinstance(value, list | tuple):
+        return isinstance(made, list) and len(made) == len(value) and all(map(_same, made, value))
+    return bool(made == value) and (type(made) is type(value) or {type(made), type(value)} == {int, float})
+
+
+def _numeric(name: str, values: Sequence[Any], kinds: set[type]) -> pl.Series | None:
+    most = EXACT if float in kinds else 2**63
+    if any(not -most <= v < most for v in values if type(v) is int):
+        return None
+    dtype = pl.Float64() if float in kinds else pl.Int64() if kinds else pl.Null()
+    return pl.Series(name, values, dtype=dtype, strict=False)
+
+
+def _lists(name: str, values: Sequence[Any], kinds: set[type]) -> tuple[pl.Series, bool] | None:
+    """Lists, and single values as lists of one; None where that would make text of what was in no list."""
+    lists = [v if v is None or isinstance(v, list) else [v] for v in values]
+    every = [v for items in lists if items is not None for v in items]
+    inner, agree = series("", every)
+    nested = any(isinstance(v, list | dict) for v in every)
+    if not agree and (kinds != {list} or (nested and inner.dtype == pl.String)):
+        return None
+    each = iter(inner.to_list())
+    made = [None if items is None else [next(each) for _ in items] for items in lists]
+    return pl.Series(name, made, dtype=pl.List(inner.dtype)), agree and kinds == {list}
