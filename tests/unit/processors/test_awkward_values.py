@@ -95,6 +95,7 @@ def test_infinite_categories_have_names() -> None:
     [
         ("transformer", {"derive": {"m": "length(v)", "n": "CAST(trim(v) AS INTEGER)"}}, "derive.n"),
         ("transformer", {"derive": {"n": "strptime(v, '%Y-%m-%d')"}}, "derive.n"),
+        ("transformer", {"derive": {"covert": "CAST(w AS VARCHAR)", "n": "CAST(v AS INTEGER)"}}, "derive.n"),
         ("transformer", {"aggregate": {"by": ["w"], "metrics": {"m": "sum(CAST(v AS INT))"}}}, "aggregate.metrics.m"),
         ("cleaner", {"filter": "v::INTEGER > 1", "drop_duplicates": True}, "filter"),
         ("validator", {"rules": [{"expression": "CAST(v AS INTEGER) > 1"}]}, "rules[0].expression"),
