@@ -33,7 +33,8 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing.
 
     As pandas: std and variance have ddof 1, skew and kurtosis (excess) are corrected for bias. Missing is null, and
-    NaN in a float column; distinct and top leave it out. Of equally frequent values the least comes first.
+    NaN in a float column; distinct and top leave it out. Of equally frequent values the least comes first. Rows
+    are duplicates that agree in every column, missing with missing and NaN with NaN alone.
     """
 
     repeatable: ClassVar[bool] = True

@@ -95,7 +95,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     strip_strings: Annotated[
         bool | Names, msgspec.Meta(description="Trim white space: of all text columns, or of these.")
     ] = False
-    null_values: Annotated[list[str], msgspec.Meta(description="Texts that mean missing, in every text column.")] = []
+    null_values: Annotated[
+        list[str], msgspec.Meta(description="Texts that mean missing, in every column of text or categories.")
+    ] = []
     replace: Annotated[
         dict[Name, dict[str, Scalar]], msgspec.Meta(description="Per column: value to its replacement.")
     ] = {}
@@ -223,11 +225,10 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
                     raise columns.refused(ctx, "strip_strings", f"column '{name}' is {kind}, not text")
             if chosen:
                 frame = frame.rows(lambda lf: lf.with_columns(pl.col(chosen).str.strip_chars()))
-        if self.null_values and texts:
-            marks = pl.Series(self.null_values, dtype=pl.String)
-            cleared = [
-                pl.when(pl.col(n).is_in(marks.implode())).then(None).otherwise(pl.col(n)).alias(n) for n in texts
-            ]
+        marked = [*texts, *(n for n, t in frame.schema.items() if isinstance(t, pl.Categorical | pl.Enum))]
+        if self.null_values and marked:
+            marks = pl.Series(self.null_values, dtype=pl.String).implode()
+            cleared = [pl.when(~pl.col(n).cast(pl.String).is_in(marks)).then(pl.col(n)).alias(n) for n in marked]
             frame = frame.rows(lambda lf: lf.with_columns(cleared))
         replaced = [
             self._replaced(n, m, frame.schema[n], ctx)

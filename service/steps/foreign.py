@@ -96,7 +96,8 @@ def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsErr
 
     def explain(error: pl.exceptions.PolarsError) -> errors.Permanent | None:
         found = _MISFIT.search(str(error))
-        if found is None or found["column"] not in sql or not _STRICT.search(sql):
+        named = found is not None and re.search(rf"(?<!\w){re.escape(found['column'])}(?!\w)", sql)
+        if found is None or not named or not _STRICT.search(sql):
             return None
         said = f"{field}: {_said(found[0])}; TRY_CAST, or a cast in a cleaner, makes such a value missing"
         return errors.Permanent(said, step=step, field=f"config.{field}")

@@ -71,6 +71,13 @@ def test_a_number_is_of_a_type_that_loses_nothing_of_it(wanted: str, values: lis
     assert done.columns["row"] == kept
 
 
+@pytest.mark.parametrize("dtype", [pl.String(), pl.Categorical(), pl.Enum(["n/a", "x"])])
+def test_marks_of_missing_values_are_found_among_categories_too(dtype: pl.DataType) -> None:
+    rows = apply("cleaner", {"v": pl.Series(["x", "n/a", None], dtype=dtype)}, null_values=["n/a", "-"]).rows
+    assert rows["v"].cast(pl.String).to_list() == ["x", None, None]
+    assert rows["v"].dtype == dtype
+
+
 def test_categories_that_are_one_value_are_refused() -> None:
     setting = {"method": "onehot", "categories": [1, 3]}
     field, message = refused("transformer", {"b": [True, False]}, encode={"b": setting})
@@ -88,6 +95,7 @@ def test_infinite_categories_have_names() -> None:
     [
         ("transformer", {"derive": {"m": "length(v)", "n": "CAST(trim(v) AS INTEGER)"}}, "derive.n"),
         ("transformer", {"derive": {"n": "strptime(v, '%Y-%m-%d')"}}, "derive.n"),
+        ("transformer", {"derive": {"covert": "CAST(w AS VARCHAR)", "n": "CAST(v AS INTEGER)"}}, "derive.n"),
         ("transformer", {"aggregate": {"by": ["w"], "metrics": {"m": "sum(CAST(v AS INT))"}}}, "aggregate.metrics.m"),
         ("cleaner", {"filter": "v::INTEGER > 1", "drop_duplicates": True}, "filter"),
         ("validator", {"rules": [{"expression": "CAST(v AS INTEGER) > 1"}]}, "rules[0].expression"),
