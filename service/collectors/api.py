@@ -344,7 +344,7 @@ class _Collecting:
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
         ctx.blank |= columns.blank(spool, settings.schema)
-        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, ctx)
+        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             lf = inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
