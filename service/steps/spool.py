@@ -57,6 +57,7 @@ class Spool:
         schema = pl.read_parquet_schema(path)
         self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
         self._labels.append(label)
+        self._exact.clear()
         self.heights.append(int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()))
         self.rows += self.heights[-1]
         self._bytes += _UNPACKED * path.stat().st_size
@@ -100,9 +101,10 @@ class Spool:
     def _long(self, name: str) -> bool:
         """Whether a part has whole numbers in that column that a float would round."""
         if name not in self._exact:
+            most = pl.col(name).abs().max()
             paths = [path for path, schema in self._parts if schema.get(name) == pl.Int64]
-            large = pl.col(name).abs().max() > contrary.EXACT
-            self._exact[name] = bool(paths) and bool(pl.scan_parquet(paths, glob=False).select(large).collect().item())
+            found = (pl.scan_parquet(path, glob=False).select(most).collect().item() for path in paths)
+            self._exact[name] = any(value is not None and value > contrary.EXACT for value in found)
         return self._exact[name]
 
     def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:

@@ -79,6 +79,12 @@ def test_digits_beyond_int64_stay(tmp_path: Path) -> None:
     assert frame["a"].to_list() == ["18446744073709551615", "1"]
 
 
+def test_digits_are_looked_for_in_parts_of_any_shape(tmp_path: Path) -> None:
+    parts = [{"a": [1], "b": ["x"]}, {"c": [1], "a": [2**53 + 1]}, {"a": [None]}, {"a": [0.5], "b": [1]}]
+    frame = spooled(tmp_path, *map(pl.DataFrame, parts))
+    assert frame["a"].to_list() == ["1", "9007199254740993", None, "0.5"]
+
+
 @pytest.mark.parametrize("value", [[2**63], [{"b": 2**63}], {"b": [2**63]}])
 def test_digits_beyond_int64_stay_inside_lists_and_objects(value: Any, tmp_path: Path) -> None:
     frame = spooled(tmp_path, pl.DataFrame({"a": [value]}, strict=False))
