@@ -101,10 +101,10 @@ class Spool:
     def _long(self, name: str) -> bool:
         """Whether a part has whole numbers in that column that a float would round."""
         if name not in self._exact:
-            most = pl.col(name).abs().max()
+            ends = (pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
             paths = [path for path, schema in self._parts if schema.get(name) == pl.Int64]
-            found = (pl.scan_parquet(path, glob=False).select(most).collect().item() for path in paths)
-            self._exact[name] = any(value is not None and value > contrary.EXACT for value in found)
+            found = (pl.scan_parquet(path, glob=False).select(ends).collect().row(0) for path in paths)
+            self._exact[name] = any(abs(end) > contrary.EXACT for part in found for end in part if end is not None)
         return self._exact[name]
 
     def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:

@@ -41,6 +41,7 @@ def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()
         ([1], [["y"]], ["1", '["y"]']),
         ([2**53 + 1], [0.5], ["9007199254740993", "0.5"]),
         ([2**53 - 1], [0.5], [float(2**53 - 1), 0.5]),
+        ([-(2**63)], [0.5], ["-9223372036854775808", "0.5"]),
     ],
 )
 def test_types_unite_without_loss(first: list[Any], second: list[Any], wanted: list[Any], tmp_path: Path) -> None:
