@@ -24,6 +24,7 @@ import polars as pl
 EXACT = 2**53
 """Beyond it floats are further apart than whole numbers."""
 _LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
+_UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
 
 class Contrary(Exception):
@@ -61,6 +62,8 @@ def _kind(dtype: Any) -> Any:
     fields = [(f"f{place}", kind, name) for place, (name, kind) in enumerate(kinds) if kind is not None]
     if not fields:
         return None
+    if any(_UNNAMEABLE.search(name) for _, _, name in fields):
+        raise Contrary  # such a decoder cannot be made: the slow way sees what there is
     given = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
     return msgspec.defstruct("Texts", given, gc=False) | None
 

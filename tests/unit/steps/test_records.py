@@ -180,6 +180,17 @@ def test_columns_whose_values_disagree_are_named(items: list[dict[str, Any]], fl
     assert len(mixed) == 1
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a\0b", "", "\u00e9", "class", "__init__", "f0"])
+@pytest.mark.parametrize("second", ["y", 1])
+def test_fields_may_have_any_name(name: str, second: Any) -> None:
+    mixed: set[str] = set()
+    items = [{name: "x", "o": {name: "x"}}, {name: second}]
+    frame, _ = records.table(records.lines([json.dumps(i).encode() for i in items]), flatten=False, mixed=mixed)
+    assert frame[name].to_list() == ["x", str(second)]
+    assert frame["o"].to_list() == [{name: "x"}, None]
+    assert mixed == ({name} if second == 1 else set())
+
+
 @pytest.mark.parametrize("values", [["x", None, "1"], [1, None], [["x"], []], [None], [{"b": "x"}, {"c": 1}, None]])
 def test_values_that_agree_are_not(values: list[Any]) -> None:
     mixed: set[str] = set()
