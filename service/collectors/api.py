@@ -138,7 +138,11 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
     ] = None
     schema: Annotated[
-        dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
+        dict[str, str],
+        msgspec.Meta(
+            description="Types of columns (after flattening): name to type. A value that does not fit fails with its page; "
+            "a single value becomes a list of one where a list is named."
+        ),
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
