@@ -2,8 +2,7 @@
 
 Memory holds one batch, however many pages there are. The parts may differ in their columns and types; ``scan``
 unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats where no
-digit is lost, a single value to lists of its kind, and what cannot be united becomes text (JSON text for lists and
-objects).
+digit is lost, a single value to lists, and what cannot be united becomes text (JSON text for lists and objects).
 """
 
 from __future__ import annotations
@@ -198,10 +197,10 @@ def unite(one: Any, other: Any) -> pl.DataType:
 
 
 def _listed(dtype: pl.List, single: Any) -> pl.DataType:
-    """What lists and single values become: lists, where both are of one kind."""
+    """What lists and single values become: lists, unless one of them would have to become text as a whole."""
     inner = unite(dtype.inner, single)
-    alike = inner != pl.String or (single == pl.String and dtype.inner in (pl.String, pl.Null))
-    return pl.List(inner) if alike and not isinstance(single, pl.Struct) else pl.String()
+    nested = isinstance(single, pl.Struct) or isinstance(dtype.inner, pl.List | pl.Struct)
+    return pl.String() if nested else pl.List(inner)
 
 
 def _disagrees(source: Any, united: Any) -> bool:
