@@ -138,7 +138,11 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
     ] = None
     schema: Annotated[
-        dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
+        dict[str, str],
+        msgspec.Meta(
+            description="Types of columns (after flattening): name to type. A value that does not fit fails with its page; "
+            "a single value becomes a list of one where a list is named."
+        ),
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
@@ -344,7 +348,7 @@ class _Collecting:
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
         ctx.blank |= columns.blank(spool, settings.schema)
-        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, ctx)
+        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             lf = inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)

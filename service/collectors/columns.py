@@ -59,7 +59,13 @@ def blank(spool: Spool, schema: Mapping[str, str]) -> set[str]:
     return spool.blank - schema.keys()
 
 
-def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[str, str], ctx: Context) -> None:
+def warn_of_conflicts(
+    spool: Spool,
+    mixed: Mapping[str, str],
+    schema: Mapping[str, str],
+    kept: Sequence[str] | None,
+    ctx: Context,
+) -> None:
     """Say which fields' values disagree, how, and what they became; ``mixed`` knows it of those within one part."""
     kinds = spool.schema
     told = dict(mixed)
@@ -67,8 +73,8 @@ def warn_of_conflicts(spool: Spool, mixed: Mapping[str, str], schema: Mapping[st
         said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
         told.setdefault(name, f"are {said}")
     for name, said in told.items():
-        if name not in schema:
-            became = "lists, single values as lists of one" if isinstance(kinds.get(name), pl.List) else "text"
+        if name not in schema and name in kinds and (kept is None or name in kept):
+            became = dtypes.name_of(kinds[name]) if isinstance(kinds[name], pl.List) else "text"
             ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as {became}", column=name)
 
 

@@ -105,7 +105,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
         apart = {name: f"are {' and '.join(dtypes.name_of(k) for _, k in c)}" for name, c in spool.conflicts().items()}
         ctx.blank |= columns.blank(spool, self.schema)
-        columns.warn_of_conflicts(spool, apart | mixed, self.schema, ctx)
+        columns.warn_of_conflicts(spool, apart | mixed, self.schema, self.columns, ctx)
         lf = columns.typed(spool.scan(), self.schema, ctx)
         lf = columns.select(lf, self.columns, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)

@@ -109,7 +109,9 @@ def _united(files: list[_File], ctx: Context) -> pl.LazyFrame:
         for name, dtype in file.schema.items():
             known = types.get(name)
             types[name] = dtype if known is None else _wider(known, dtype)
-            if types[name] == pl.String and pl.String not in (known, dtype):
+            both = (known if known is not None else dtype, dtype)
+            lists = len({isinstance(d, pl.List) for d in both}) > 1 and pl.Null not in both
+            if lists or (types[name] == pl.String and pl.String not in both):
                 raise errors.Permanent(
                     f"column '{name}' is {dtypes.name_of(known or dtype)} in {homes[name]} and {dtypes.name_of(dtype)} "
                     f"in {file.path.name}, which no type holds; read them with two collectors",

@@ -29,11 +29,14 @@ _KEYS = ("name", "description", "collectors", "combine", "processors", "storage"
 
 
 class Concat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="concat"):
-    """All rows, one source after another; columns by name, missing ones null."""
+    """All rows, one source after another; columns by name, missing ones null, types widened: whole numbers to larger ones
+    and to floats, dates to datetimes. Numbers, dates or booleans beside text become text, with a warning; what no type
+    holds is an error that names the column, the sources and the types."""
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="join"):
-    """Sources side by side, in the collectors' order, by equal keys."""
+    """Sources side by side, in the collectors' order, by equal keys of one type. A column that is there already gets
+    ``_right`` behind its name, a third one the id of its collector."""
 
     on: Annotated[list[str], msgspec.Meta(min_length=1, description="Columns that every source has.")]
     type: Literal["inner", "left", "full"] = "inner"
@@ -201,6 +204,9 @@ def _together(
     given = document.get("collectors", [])
     if "combine" in document and isinstance(given, list) and len(given) < 2:
         yield Problem("combine", "needs at least two collectors")
+    if isinstance(combine, Join):
+        for name in sorted({n for n in combine.on if combine.on.count(n) > 1}):
+            yield Problem("combine.on", f"names '{name}' twice")
     seen: set[str] = set()
     for index, collector in enumerate(collectors):
         if collector.id is not None and collector.id in seen:

@@ -58,7 +58,12 @@ async def collect(pipeline: Pipeline, stage: Stage) -> tuple[Frame, list[Collect
     frames = combining.settled([c.frame for c in every], [c.blank for c in every])
     exact = [Declared(f.schema) for f in frames]
     if pipeline.processors and rehearsed != exact:
-        await asyncio.to_thread(rehearsal.check, pipeline, exact, stage.allowance)
+        try:
+            await asyncio.to_thread(rehearsal.check, pipeline, exact, stage.allowance)
+        except errors.StepError as error:
+            if any(len(frames[i].schema) for i in pipeline.data):
+                raise
+            raise combining.without_columns("process") from error
     if len(pipeline.data) == 1:
         return every[pipeline.data[0]].frame, every
     with stage.timed("combine"):

@@ -42,6 +42,14 @@ def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda co
     return frames[0].union(frames[1:])
 
 
+def without_columns(what: str) -> errors.Permanent:
+    """What is said where there is nothing to ``what`` (a verb): not even columns."""
+    return errors.Permanent(
+        f"nothing to {what}: there are no columns, because no source brought a record; give their types under "
+        "'schema' to store an empty table"
+    )
+
+
 def settled(frames: Sequence[Frame], blank: Sequence[Collection[str]]) -> list[Frame]:
     """The frames, in which columns without any value (``blank`` of each) have the type that they have elsewhere."""
     known: dict[str, pl.DataType] = {}

@@ -11,6 +11,7 @@ import polars as pl
 from service.kit import errors
 from service.model.pipeline import Pipeline
 from service.model.version import Column, Refusal
+from service.runs import combining
 from service.runs.messages import Order, Prepared, Quarantine
 from service.runs.stage import Stage
 from service.steps import layout, quarantine, tape
@@ -120,10 +121,7 @@ def refuse_twins(names: list[str]) -> None:
                 "(rename_columns, or normalize_names in a cleaner)"
             )
     if not names:
-        raise errors.Permanent(
-            "nothing to store: there are no columns, because no source brought a record; give their types under "
-            "'schema' to store an empty table"
-        )
+        raise combining.without_columns("store")
 
 
 def _remove(path: Path) -> None:

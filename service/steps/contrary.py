@@ -4,9 +4,9 @@ Polars makes text of what stands beside text, a number, a list or an object, wit
 writes it; and it makes floats of whole numbers beside floats, whose last digits may go. ``check`` notices both: text is
 looked at again by a decoder that takes nothing else, for a fifth of what Polars takes to parse it all.
 
-``series`` decides what becomes of such values: a single value beside lists of its kind is a list of one; whole numbers
-beside floats become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is
-lost and nothing is guessed.
+``series`` decides what becomes of such values: a single value beside lists is a list of one; whole numbers beside floats
+become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is lost and
+nothing is guessed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import polars as pl
 EXACT = 2**53
 """Beyond it floats are further apart than whole numbers."""
 _LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
+_UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
 
 class Contrary(Exception):
@@ -61,6 +62,8 @@ def _kind(dtype: Any) -> Any:
     fields = [(f"f{place}", kind, name) for place, (name, kind) in enumerate(kinds) if kind is not None]
     if not fields:
         return None
+    if any(_UNNAMEABLE.search(name) for _, _, name in fields):
+        raise Contrary  # such a decoder cannot be made: the slow way sees what there is
     given = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
     return msgspec.defstruct("Texts", given, gc=False) | None
 
@@ -121,12 +124,12 @@ def _numeric(name: str, values: Sequence[Any], kinds: set[type]) -> pl.Series | 
 
 
 def _lists(name: str, values: Sequence[Any], kinds: set[type]) -> tuple[pl.Series, bool] | None:
-    """Lists, and single values as lists of one; None where that would make text of what was in no list."""
+    """Lists, and single values as lists of one; None where lists or objects inside would become text."""
     lists = [v if v is None or isinstance(v, list) else [v] for v in values]
     every = [v for items in lists if items is not None for v in items]
     inner, agree = series("", every)
     nested = any(isinstance(v, list | dict) for v in every)
-    if not agree and (kinds != {list} or (nested and inner.dtype == pl.String)):
+    if not agree and nested and inner.dtype == pl.String:
         return None
     each = iter(inner.to_list())
     made = [None if items is None else [next(each) for _ in items] for items in lists]

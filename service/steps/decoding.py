@@ -165,7 +165,7 @@ def _struct(kind: Any, value: Mapping[str, Any], path: str) -> Iterable[Problem]
             clean = False
             yield Problem(
                 join(path, str(name)),
-                f"unknown setting{did_you_mean(str(name), known)} (known: {', '.join(sorted(fields))})",
+                f"unknown setting{did_you_mean(str(name), known)} (known: {', '.join(sorted(fields)) or 'none'})",
             )
     for name, field in fields.items():
         if name not in value and field.default is _ABSENT and field.default_factory is _ABSENT:

@@ -42,6 +42,8 @@ _PORTS = {"http": 80, "https": 443}
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 _HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 _DELIMITED = frozenset({"content-length", "transfer-encoding"})
+_FORBIDDEN = 403
+"""With a word on when to come again it means too many requests: some hosts say it so."""
 _BODILESS = frozenset({204, 205})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
@@ -315,7 +317,7 @@ class Client:
     @staticmethod
     def _wanted(answer: Answer) -> float | None:
         """Seconds for which the host wants no request."""
-        delay = retry_after(answer.headers) if answer.status in STATUSES else None
+        delay = retry_after(answer.headers) if answer.status in (*STATUSES, _FORBIDDEN) else None
         return exhausted(answer.headers) if delay is None else delay
 
     def _target(self, url: str, location: str) -> Hop:
@@ -372,14 +374,16 @@ class Client:
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
             said = f"{said}: {_hidden(excerpt, _echoed(request))}"
-        if answer.status in (401, 403):
+        wait = self._wanted(answer)
+        busy = answer.status in STATUSES or (answer.status == _FORBIDDEN and wait is not None)
+        if answer.status in (401, _FORBIDDEN) and not busy:
             home = Hop.of(request.home or request.url)
             away = Hop.of(answer.url).origin != home.origin
             said = f"{said}; " + (
                 f"'auth' and 'headers' are sent to {home.site} only" if away else "check 'auth' and 'headers'"
             )
-        if answer.status in STATUSES:
-            wait, longest = self._wanted(answer), self._retry.max_delay_seconds
+        if busy:
+            longest = self._retry.max_delay_seconds
             if wait is not None and wait > longest:
                 said = f"{said}; it wants to be left alone for {wait:.0f} s (retry.max_delay_seconds is {longest:g})"
             raise self._error(errors.Transient, answer.url, said, delay=wait, status=answer.status)

@@ -243,7 +243,7 @@ def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFr
     for values in columns.values():
         values.extend([None] * (count - len(values)))
     made = {name: contrary.series(name, values) for name, values in columns.items()}
-    frame = pl.DataFrame([series for series, _ in made.values()])
+    frame = pl.DataFrame({name: series for name, (series, _) in made.items()})
     mixed.update(name for name, (_, agree) in made.items() if not agree)
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")

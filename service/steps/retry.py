@@ -24,7 +24,8 @@ STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Exponential backoff with jitter, for statuses 408, 425, 429, 500, 502, 503, 504 and connection errors."""
+    """Exponential backoff with jitter, for statuses 408, 425, 429, 500, 502, 503, 504 and connection errors, and for
+    a 403 that says when to come again."""
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=20, description="Attempts in all; 1 never retries.")] = 5
     initial_delay_seconds: Annotated[

@@ -2,8 +2,7 @@
 
 Memory holds one batch, however many pages there are. The parts may differ in their columns and types; ``scan``
 unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats where no
-digit is lost, a single value to lists of its kind, and what cannot be united becomes text (JSON text for lists and
-objects).
+digit is lost, a single value to lists, and what cannot be united becomes text (JSON text for lists and objects).
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ class Spool:
         schema = pl.read_parquet_schema(path)
         self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
         self._labels.append(label)
+        self._exact.clear()
         self.heights.append(int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()))
         self.rows += self.heights[-1]
         self._bytes += _UNPACKED * path.stat().st_size
@@ -100,9 +100,10 @@ class Spool:
     def _long(self, name: str) -> bool:
         """Whether a part has whole numbers in that column that a float would round."""
         if name not in self._exact:
+            ends = (pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
             paths = [path for path, schema in self._parts if schema.get(name) == pl.Int64]
-            large = pl.col(name).abs().max() > contrary.EXACT
-            self._exact[name] = bool(paths) and bool(pl.scan_parquet(paths, glob=False).select(large).collect().item())
+            found = (pl.scan_parquet(path, glob=False).select(ends).collect().row(0) for path in paths)
+            self._exact[name] = any(abs(end) > contrary.EXACT for part in found for end in part if end is not None)
         return self._exact[name]
 
     def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:
@@ -196,10 +197,10 @@ def unite(one: Any, other: Any) -> pl.DataType:
 
 
 def _listed(dtype: pl.List, single: Any) -> pl.DataType:
-    """What lists and single values become: lists, where both are of one kind."""
+    """What lists and single values become: lists, unless one of them would have to become text as a whole."""
     inner = unite(dtype.inner, single)
-    alike = inner != pl.String or (single == pl.String and dtype.inner in (pl.String, pl.Null))
-    return pl.List(inner) if alike and not isinstance(single, pl.Struct) else pl.String()
+    nested = isinstance(single, pl.Struct) or isinstance(dtype.inner, pl.List | pl.Struct)
+    return pl.String() if nested else pl.List(inner)
 
 
 def _disagrees(source: Any, united: Any) -> bool:

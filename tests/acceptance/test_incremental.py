@@ -164,7 +164,11 @@ def test_lists_of_parents_with_a_cursor_each(served: Served) -> None:
         assert evidence(served, "family", 3, 1)["stop_reason"] == "no_parents"
         created(served, "orphans", users, {**children, "incremental": None})
         empty = run(served, "orphans")
-        assert "no source brought a record" in empty["error"]["message"]
+        assert "nothing to store: there are no columns, because no source brought" in empty["error"]["message"]
+        cast = {"type": "cleaner", "config": {"cast": {"id": "int64"}}}
+        created(served, "cast_orphans", users, processors=[cast])
+        empty = run(served, "cast_orphans")
+        assert "nothing to process: there are no columns, because no source" in empty["error"]["message"]
     assert second["rows_stored"] == 6
     assert asked == {
         "/users": None, "/users/1/orders": "2024-05-01T00:03:00Z", "/users/2/orders": "2024-05-01T00:50:00Z",

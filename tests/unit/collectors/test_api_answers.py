@@ -66,3 +66,10 @@ def test_a_source_that_does_not_know_the_cursor_gives_its_page_once(tmp_path: Pa
     kind = {"type": "cursor", "cursor_path": "next", "cursor_param": "unknown"}
     frame, site, ctx = fetched(lambda hit: Reply.json(body), tmp_path, pagination=kind)
     assert (len(frame), len(site.hits), ctx.evidence["stop_reason"]) == (2, 2, "repeated_page")
+
+
+@pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}])
+def test_forbidden_for_a_while_is_asked_again(headers: dict[str, str], tmp_path: Path) -> None:
+    answers = iter([Reply(b"rate limit exceeded", 403, headers), Reply.json([{"id": 1}])])
+    _, _, ctx = fetched(lambda hit: next(answers), tmp_path, retry={"initial_delay_seconds": 0})
+    assert ctx.evidence["retries"] == 1

@@ -209,8 +209,10 @@ def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeyp
         return Reply.json([{"v": v, "ok": f"{page}{n}"} for n, v in enumerate(values[page - 1])] if page < 5 else [])
 
     frame, _, ctx = fetched(answer, tmp_path, pagination="page")
-    assert frame["v"].to_list() == ["1", "2", "2.5", None, "x", "y", "[1]", "[3]"]
-    assert [w["message"] for w in ctx.warnings] == ["the values of 'v' differ in kind on page 4; they are kept as text"]
+    assert frame["v"].to_list() == [["1"], ["2"], ["2.5"], None, ["x"], ["y"], ["1"], ["3"]]
+    assert [w["message"] for w in ctx.warnings] == [
+        "the values of 'v' differ in kind on page 4; they are kept as list(string)"
+    ]
     values[3] = [True]
     _, _, ctx = fetched(answer, tmp_path, pagination="page")
     (said,) = [w["message"] for w in ctx.warnings]

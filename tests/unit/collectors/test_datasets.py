@@ -84,10 +84,18 @@ def test_parquet_files_unite_by_name(tmp_path: Path) -> None:
     )
 
 
-def test_parquet_columns_that_nothing_holds_are_named(tmp_path: Path) -> None:
-    ctx = parquet(tmp_path, a=pl.DataFrame({"id": [1]}), b=pl.DataFrame({"id": [date(2026, 1, 1)]}))
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (1, date(2026, 1, 1), "int64 in a.parquet and date in b.parquet"),
+        (1, [1], "int64 in a.parquet and list(int64) in b.parquet"),
+        ("x", ["x"], "string in a.parquet and list(string) in b.parquet"),
+    ],
+)
+def test_parquet_columns_that_nothing_holds_are_named(one: Any, other: Any, said: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, a=pl.DataFrame({"id": [one]}), b=pl.DataFrame({"id": [other]}))
     error = refusal(ctx, "parquet", file_path="*.parquet")
-    assert "'id' is int64 in a.parquet and date in b.parquet" in error.message
+    assert f"'id' is {said}" in error.message
 
 
 @pytest.mark.parametrize(

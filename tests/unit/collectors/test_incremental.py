@@ -185,13 +185,11 @@ def test_other_settings_begin_anew(runs: Runs) -> None:
 
 
 def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
-    records = [{"id": 1, "at": 1}, {"id": 2, "at": 9}]
-    with serving(source(records)) as site:
+    with serving(source(records := [{"id": 1, "at": 1}, {"id": 2, "at": 9}])) as site:
         runs.run(at(site.address))
         del records[0]  # the source keeps no old ones
-        rows, ctx = runs.run(at(site.address, incremental={"cursor_field": "at", "param": "since", "lookback": 5}))
-        assert site.hits[-1].query["since"] == "4"
-    assert (rows["id"].to_list(), ctx.warnings) == ([1, 2], [])
+        rows, ctx = runs.run(at(site.address, incremental={**SINCE, "lookback": 5}))
+    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.warnings) == ("4", [1, 2], [])
 
 
 def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Runs) -> None:

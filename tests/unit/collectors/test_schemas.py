@@ -56,3 +56,24 @@ def test_a_misfit_is_named_with_its_page(values: list[Any], dtype: str, said: st
     error = failure(one_a_page(values), tmp_path, pagination="page", schema={"v": dtype})
     assert said in error.message
     assert error.details["field"] == "schema.v"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1, 2, "x"], "are int64 on page 1, string on page 3; they are kept as text"),
+        ([1, [2]], "are int64 on page 1, list(int64) on page 2; they are kept as list(int64)"),
+        ([[1], [2, "x"]], "differ in kind on page 2; they are kept as list(string)"),
+        ([0.5, 2**60], "are float64 on page 1, int64 on page 2; they are kept as text"),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 10**6])
+def test_values_that_disagree_are_named(
+    values: list[Any], said: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same is said whether the pages were parsed together or one by one."""
+    monkeypatch.setattr("service.collectors.batches.BATCH_BYTES", batch)
+    _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page")
+    assert [w["message"] for w in ctx.warnings] == [f"the values of 'v' {said}"]
+    _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page", columns=["id"])
+    assert ctx.warnings == []

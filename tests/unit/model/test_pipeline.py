@@ -71,3 +71,17 @@ def test_a_tag_that_is_no_text(tag: Any) -> None:
     for change in ({"combine": {"how": tag, "on": ["key"]}}, {"collectors": [{"type": tag}]}):
         with pytest.raises(errors.Invalid, match=r"unknown (how|type)"):
             pipelines.decode({**DOCUMENT, **change}, REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("combine", "said"),
+    [
+        ({"how": "join", "on": ["k", "k"]}, "names 'k' twice"),
+        ({"how": "concat", "on": ["k"]}, r"unknown .*known: none"),
+    ],
+)
+def test_settings_of_combine_that_cannot_be(combine: dict[str, Any], said: str) -> None:
+    sources = [{"type": "csv", "file_path": name} for name in ("a.csv", "b.csv")]
+    with pytest.raises(errors.Invalid, match=said) as caught:
+        pipelines.decode({**DOCUMENT, "collectors": sources, "combine": combine}, REGISTRY)
+    assert caught.value.details["field"] == "combine.on"

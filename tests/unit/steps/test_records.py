@@ -140,7 +140,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
         ([1, 2.5], [1.0, 2.5]),
         ([1, "x"], ["1", "x"]),
         ([{"b": 1}, 5], ['{"b":1}', "5"]),
-        ([[1], "x"], ["[1]", "x"]),
+        ([[1], "x"], [["1"], ["x"]]),
         ([2**63, 1], ["9223372036854775808", "1"]),
         ([True, 1], ["true", "1"]),
         ([None, None], [None, None]),
@@ -148,7 +148,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
         ([1, [2, 3]], [[1], [2, 3]]),
         (["a", None, ["b", None]], [["a"], None, ["b", None]]),
         ([[1], ["x"], []], [["1"], ["x"], []]),
-        ([[[1]], ["x"]], ["[[1]]", '["x"]']),
+        ([[[1]], ["x"]], [[["1"]], [["x"]]]),
         ([[{"b": "x"}], [{"b": 1}]], ['[{"b":"x"}]', '[{"b":1}]']),
         (["x", ['\\ "\n'], {"b": "\\"}], ["x", '["\\\\ \\"\\n"]', '{"b":"\\\\"}']),
         ([2**53 + 1, 0.5], ["9007199254740993", "0.5"]),
@@ -178,6 +178,17 @@ def test_columns_whose_values_disagree_are_named(items: list[dict[str, Any]], fl
     frame, _ = records.table(records.lines([json.dumps(i).encode() for i in items]), flatten=flatten, mixed=mixed)
     assert mixed == set(frame.columns)
     assert len(mixed) == 1
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a\0b", "", "\u00e9", "class", "__init__", "f0"])
+@pytest.mark.parametrize("second", ["y", 1])
+def test_fields_may_have_any_name(name: str, second: Any) -> None:
+    mixed: set[str] = set()
+    items = [{name: "x", "o": {name: "x"}}, {name: second}]
+    frame, _ = records.table(records.lines([json.dumps(i).encode() for i in items]), flatten=False, mixed=mixed)
+    assert frame[name].to_list() == ["x", str(second)]
+    assert frame["o"].to_list() == [{name: "x"}, None]
+    assert mixed == ({name} if second == 1 else set())
 
 
 @pytest.mark.parametrize("values", [["x", None, "1"], [1, None], [["x"], []], [None], [{"b": "x"}, {"c": 1}, None]])
