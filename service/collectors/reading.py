@@ -69,8 +69,7 @@ class Reading:
             raise self.error(
                 original, f"it holds a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding", "encoding"
             )
-        if found.empty:
-            self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
+        if found.empty(self._dialect):
             return None
         wide = found.header(self._dialect)
         if wide > MAX_COLUMNS:
@@ -81,6 +80,8 @@ class Reading:
             path, found, skip = self._mended(original, path, found, number)
         try:
             sample = self._scan(found.sample, found, None).collect()
+        except pl.exceptions.NoDataError:  # nothing but comments, say
+            return None
         except _UNREADABLE as error:
             raise self.error(original, _brief(error)) from None
         raw = sample.columns
@@ -203,7 +204,7 @@ class Reading:
         return names
 
     def _header(self, found: Survey) -> list[str]:
-        settings = msgspec.structs.replace(self._settings, has_header=False)
+        settings = msgspec.structs.replace(self._settings, has_header=False, null_values=[])
         row = Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 

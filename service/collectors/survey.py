@@ -65,6 +65,7 @@ class Survey:
     zero_at: int | None = None
     stray_cr: bool = False
     eol: bytes = b"\n"
+    blank_head: int = 0
     blank_tail: int = 0
     whole: bool = False
     blocks: list[bytes] = field(default_factory=list)
@@ -73,9 +74,9 @@ class Survey:
     def sample(self) -> bytes:
         return b"".join(self.blocks)
 
-    @property
-    def empty(self) -> bool:
-        return not self.sample.strip(b" \t\r\n")
+    def empty(self, dialect: Dialect) -> bool:
+        """Whether there are nothing but spaces."""
+        return not self.sample.strip(b" \t\r\n".replace(dialect.separator, b""))
 
     def header(self, dialect: Dialect) -> int:
         """How many fields the first line of the sample has, where it is one record."""
@@ -83,8 +84,11 @@ class Survey:
         return _occurrences(first, dialect.separator, dialect.quote) + 1
 
     def rows(self, columns: int, dialect: Dialect) -> int:
-        """The rows of data. Empty lines at the end are none, but where there is one column they are values."""
-        blank = self.blank_tail if columns > 1 else 0
+        """The rows of data. Empty lines at the end are none, but where there is one column they are values.
+
+        Those before a header never are.
+        """
+        blank = (self.blank_tail if columns > 1 else 0) + (self.blank_head if dialect.has_header else 0)
         return max(0, self.lines - dialect.has_header - blank)
 
     def uneven(self, columns: int, dialect: Dialect) -> bool:
@@ -108,6 +112,7 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
             if not piece:
                 break
             if places is None:
+                found.blank_head = piece[: len(piece) - len(piece.lstrip(b"\r\n"))].count(found.eol)
                 places, size = _places(piece, found, sample_rows)
             inside = [place - at for place in places if at <= place < at + len(piece)]
             _take(piece, inside, size, found, dialect)
@@ -122,10 +127,14 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
 
 
 def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> bytes:
-    """The next piece, which ends outside of quotes (where comments are looked for, at a line end too)."""
+    """The next piece, which ends outside of quotes (where comments are looked for, at a line end too).
+
+    Quotes in comments are none, so the piece has other characters in their place.
+    """
     piece = read(_PIECE)
     size = len(piece)
     while size == len(piece) and piece:
+        piece = _unquoted(piece, found, dialect)
         quotes = _quotes_in(piece, dialect)
         found.torn = quotes % 2 == 1
         if not found.torn and dialect.comment is None:
@@ -141,8 +150,33 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
         piece += read(size)
         size *= 2
     if piece:
+        piece = _unquoted(piece, found, dialect)
         found.torn = _quotes_in(piece, dialect) % 2 == 1
     return piece
+
+
+def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
+    """``piece`` with spaces for the quotes in its comments."""
+    if dialect.quote is None:
+        return piece
+    shown = bytearray(piece)
+    for begin, end in _comments(piece, found.eol, dialect):
+        shown[begin:end] = piece[begin:end].replace(dialect.quote, b" ")
+    return bytes(shown)
+
+
+def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int]]:
+    """Where the comments of a piece are, which begins outside of quotes: lines inside of a field are none."""
+    if dialect.comment is None or dialect.comment not in piece:
+        return []
+    mark, end = re.escape(dialect.comment), re.escape(eol)
+    found, at, odd = [], 0, 0
+    for line in re.finditer(b"(?:^|(?<=" + end + b"))" + mark + b"[^" + end + b"]*(?:" + end + rb"|\Z)", piece):
+        odd = (odd + _quotes(piece[at : line.start()], dialect)) % 2
+        at = line.start() if odd else line.end()
+        if not odd:
+            found.append(line.span())
+    return found
 
 
 def _quotes_in(piece: bytes, dialect: Dialect) -> int:
@@ -162,12 +196,6 @@ class _Counter:
 
     def __init__(self, found: Survey, dialect: Dialect) -> None:
         self._found, self._dialect = found, dialect
-        eol = re.escape(found.eol)
-        self._comment = (
-            re.compile(b"(?:^|(?<=" + eol + b"))" + re.escape(dialect.comment) + b"[^" + eol + b"]*" + eol)
-            if dialect.comment
-            else None
-        )
         self._ended_in_cr = False
 
     def count(self, piece: bytes, at: int) -> None:
@@ -177,8 +205,11 @@ class _Counter:
         if found.eol == b"\n" and not found.stray_cr:
             self._look_for_cr(piece)
         last = at + len(piece) == found.size
-        if self._comment is not None:
-            piece = self._comment.sub(b"", piece)
+        comments = _comments(piece, found.eol, dialect)
+        if comments:
+            ends = [0, *(end for _, end in comments)]
+            begins = [*(begin for begin, _ in comments), len(piece)]
+            piece = b"".join(piece[end:begin] for end, begin in zip(ends, begins, strict=True))
         if not piece:
             return
         found.separators += _occurrences(piece, dialect.separator, dialect.quote)
