@@ -242,20 +242,16 @@ class Reading:
     def _typed(self, source: File, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
-        wanted = set(kept)
-        read: dict[str, pl.DataType] = {}
         casts: list[pl.Expr] = []
-        for raw, name in zip(source.raw, source.names, strict=True):
-            why, cast = f"in {source.label}: ", None
+        for name in kept:
+            why, comma = f"in {source.label}: ", settings.decimal_comma
             if name in settings.schema:
                 why += f"schema.{name} says {settings.schema[name]}"
-                cast = parsing.parsed(name, types[name], why=why, decimal_comma=settings.decimal_comma)
+                casts.append(parsing.parsed(name, types[name], why=why, decimal_comma=comma, blank=True))
             elif types[name] != pl.String:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
-                cast = inference.typed(name, types[name], why)
-            read[raw] = pl.String() if cast is not None else types[name]
-            if cast is not None and name in wanted:
-                casts.append(cast)
+                casts.append(inference.typed(name, types[name], why, decimal_comma=comma))
+        read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}

@@ -47,6 +47,8 @@ class Dialect:
     comment: bytes | None = None
     skip_lines: int = 0
     has_header: bool = True
+    lossy: bool = False
+    """Whether bytes that are no UTF-8 are U+FFFD, and not malformed."""
 
 
 @dataclass

@@ -21,24 +21,33 @@ TRUE = ("true", "yes", "t", "1")
 FALSE = ("false", "no", "f", "0")
 
 
-def parsed(column: str, dtype: pl.DataType, *, why: str = "", decimal_comma: bool = False) -> pl.Expr:
+def parsed(
+    column: str, dtype: pl.DataType, *, why: str = "", decimal_comma: bool = False, blank: bool = False
+) -> pl.Expr:
     """A String column as ``dtype``; null stays null. ``why`` is added to a value that does not fit.
 
+    ``blank`` says that an empty text is null, too, where the type is no text.
     Executing it raises ``pl.exceptions.InvalidOperationError`` that names the column where a value does not fit.
     Raises ``ValueError`` for types that text cannot become.
     """
     text = pl.col(column)
     if dtype == pl.String:
         return text
-    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why)
+    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why, blank=blank)
 
 
 def insist(
-    result: pl.Expr, column: str, dtype: pl.DataType, *, why: str = "", unless: pl.Expr | None = None
+    result: pl.Expr,
+    column: str,
+    dtype: pl.DataType,
+    *,
+    why: str = "",
+    unless: pl.Expr | None = None,
+    blank: bool = False,
 ) -> pl.Expr:
-    """``result``, failing where it is null although ``column`` is not, and where ``unless`` is true."""
+    """``result``, failing where it is null although ``column`` is not (nor empty: ``blank``), and where ``unless``."""
     text = pl.col(column)
-    misfit = result.is_null() & text.is_not_null()
+    misfit = result.is_null() & (text != "" if blank else text.is_not_null())
     if unless is not None:
         misfit = misfit | unless
     shown = pl.concat_str(pl.when(misfit).then(text), pl.lit(f" ({why})" if why else " ")).alias(column)
