@@ -8,7 +8,7 @@ import polars as pl
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import dtypes, parsing
+from service.steps import casting, dtypes, parsing
 from service.steps.collector import Declared
 from service.steps.context import Context
 from service.steps.spool import Spool
@@ -72,11 +72,29 @@ def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyF
         if column not in present:
             ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
             missing[column] = dtype
-        elif present[column] == pl.String and not isinstance(dtype, pl.List):
-            casts.append(parsing.parsed(column, dtype, why=f"schema.{column} of {ctx.step} says {text}"))
         else:
-            casts.append(pl.col(column).cast(dtype))
+            casts.append(cast(column, present[column], dtype, ctx))
     return _with(lf.with_columns(casts), present, missing)
+
+
+def cast(column: str, source: pl.DataType, target: pl.DataType, ctx: Context) -> pl.Expr:
+    """A column as ``schema`` wants it. What does not fit fails when the plan is executed.
+
+    Raises ``errors.Permanent`` where one type cannot become the other.
+    """
+    field = f"schema.{column}"
+    at = (ctx.step, field)
+    try:
+        if source == pl.String and not isinstance(target, pl.List):
+            return parsing.parsed(column, target, at=at)
+        made = casting.cast(column, source, target, strict=True, at=at)
+    except ValueError as error:
+        raise errors.Permanent(f"column '{column}': {error}", step=ctx.step, field=field) from None
+    if not (source.is_float() and target.is_integer()):
+        return made
+    given = pl.col(column)
+    shown = pl.concat_str(pl.lit(f"column '{column}': "), given.cast(pl.String), pl.lit(" is no whole number"))
+    return parsing.refuse(given != given.round(), shown, made, at).alias(column)
 
 
 def _with(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:

@@ -61,7 +61,7 @@ def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[
     casts = []
     for name, dtype in types.items():
         if name in present and dtype != pl.String:
-            casts.append(typed(name, dtype, "all of them fit it"))
+            casts.append(typed(name, dtype, why="all of them fit it"))
     return text.with_columns(casts)
 
 
@@ -131,15 +131,17 @@ def _dubious(text: pl.Expr, comma: str) -> pl.Expr:
     return padded | text.str.starts_with("+") | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
 
 
-def typed(name: str, dtype: pl.DataType, why: str, *, decimal_comma: bool = False) -> pl.Expr:
+def typed(
+    name: str, dtype: pl.DataType, *, why: str, at: tuple[str, str] | None = None, decimal_comma: bool = False
+) -> pl.Expr:
     """The expression that reads a String column as the inferred type, and fails where something would be lost."""
-    text = pl.col(name)
+    text, comma = pl.col(name), "," if decimal_comma else "."
+    insist = functools.partial(parsing.insist, column=name, dtype=dtype, why=why, blank=True, at=at)
     if dtype == pl.Int64:
-        return parsing.insist(text.cast(pl.Int64, strict=False), name, dtype, why=why, unless=_padded(text), blank=True)
+        return insist(text.cast(pl.Int64, strict=False), unless=_padded(text))
     if dtype == pl.Float64:
-        comma = "," if decimal_comma else "."
         rounded = _rounded(pl.when(_dubious(text, comma)).then(text), comma).fill_null(value=False)
-        return parsing.insist(_float(text, comma), name, dtype, why=why, unless=rounded, blank=True)
+        return insist(_float(text, comma), unless=rounded)
     if dtype == pl.Boolean:  # of the words that the sample had; others would read the same, and be lost
-        return parsing.insist(parsing.boolean(text, _TRUE, _FALSE), name, dtype, why=why, blank=True)
-    return parsing.parsed(name, dtype, why=why, blank=True)
+        return insist(parsing.boolean(text, _TRUE, _FALSE))
+    return parsing.parsed(name, dtype, why=why, blank=True, at=at)

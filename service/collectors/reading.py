@@ -244,13 +244,13 @@ class Reading:
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
         casts: list[pl.Expr] = []
         for name in kept:
-            why, comma = f"in {source.label}: ", settings.decimal_comma
+            why, comma, at = f"in {source.label}: ", settings.decimal_comma, (self._ctx.step, f"schema.{name}")
             if name in settings.schema:
                 why += f"schema.{name} says {settings.schema[name]}"
-                casts.append(parsing.parsed(name, types[name], why=why, decimal_comma=comma, blank=True))
+                casts.append(parsing.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
             elif types[name] != pl.String:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
-                casts.append(inference.typed(name, types[name], why, decimal_comma=comma))
+                casts.append(inference.typed(name, types[name], why=why, decimal_comma=comma, at=at))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)

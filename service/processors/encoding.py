@@ -24,7 +24,7 @@ import polars as pl
 
 from service.processors import columns
 from service.processors.filling import plain
-from service.steps import casting, dtypes, hashing, mapping
+from service.steps import dtypes, hashing, mapping, parsing
 from service.steps.context import Context
 from service.steps.metric import Metric, Values
 
@@ -254,7 +254,7 @@ def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx:
     if setting.handle_unknown == "fail":
         shown = pl.concat_str(pl.lit(f"column '{column}': "), value.cast(pl.String), pl.lit(" is no known category"))
         at = (ctx.step, f"config.encode.{column}.handle_unknown")
-        made = [casting.refuse(unknown, shown, e, at).alias(e.meta.output_name()) for e in made]
+        made = [parsing.refuse(unknown, shown, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 

@@ -225,7 +225,9 @@ def test_schema_sets_types_and_a_misfit_names_its_column(tmp_path: Path) -> None
     assert frame.schema["id"] == pl.Int64
     assert str(frame["at"][0]) == "2024-05-01 10:00:00+00:00"
     assert [w["code"] for w in ctx.warnings] == ["missing_column"]
-    with pytest.raises(pl.exceptions.PolarsError, match=r"'id'.*abc \(schema\.id of collectors\[0\]"):
+    with pytest.raises(
+        pl.exceptions.PolarsError, match=r"collectors\[0\]\|schema\.id\|column 'id': abc does not fit int64"
+    ):
         fetched(lambda hit: Reply.json([{"id": "abc"}]), tmp_path, schema={"id": "int64"})
 
 
