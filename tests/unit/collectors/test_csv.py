@@ -250,7 +250,9 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
     schema = {"id": "string", "at": "date", "price": "decimal(10,2)", "ok": "boolean", "kind": "enum(a,b)"}
     rows, _ = read(tmp_path, body, separator=";", decimal_comma=True, schema=schema)
     assert [str(v) for v in rows.row(0)] == ["00501", "2024-05-01", "1.50", "True", "a"]
-    with pytest.raises(pl.exceptions.PolarsError, match=rf"'id'.*x1 does not fit int64 \(in {FILE}: schema\.id says int64"):
+    with pytest.raises(
+        pl.exceptions.PolarsError, match=rf"'id'.*x1 does not fit int64 \(in {FILE}: schema\.id says int64"
+    ):
         read(tmp_path, "id\nx1\n", schema={"id": "int64"})
 
 
