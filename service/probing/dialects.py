@@ -177,11 +177,11 @@ def has_header(rows: list[list[str]]) -> bool:
     filled = [cell.strip() for cell in first if cell.strip()]
     years = [cell for cell in filled if _YEAR.fullmatch(cell)]
     words = [cell for cell in filled if not _NUMBER.fullmatch(cell)]
-    if len(filled) < len(first) - 1 or len(set(filled)) < len(filled):
+    if len(filled) < len(first) - 1:
         return False
     if len(words) < len(filled) and (not words or len(words) + len(years) < len(filled) or years != sorted(years)):
         return False
-    score = 0.0 if body else 1.0
+    score = (0.0 if body else 1.0) - (len(set(filled)) < len(filled))  # names are seldom given twice
     for index, name in enumerate(first):
         values = [row[index] for row in body if index < len(row) and row[index].strip()]
         if not values or not name.strip():

@@ -52,6 +52,8 @@ def test_what_is_proposed_reads_every_row(separator: str, encoding: str, header:
         ("Report\n\nid;v\n1;2\n", {"separator": ";", "skip_rows": 2}),
         ("# by us\nid|v\n1|2\n# and\n2|3\n", {"separator": "|", "comment_prefix": "#"}),
         ("Country,2019,2020,2021\nA,1,2,3\nB,4,5,6\n", {}),
+        ("name,value,value\na,1,2\nb,3,4\n", {}),
+        ("x,x,y\nz,x,y\ny,y,x\n", {"has_header": False}),
         ("name,city\nAda,London\nBob,Paris\nCid,Rome\n", {}),
         ("4,5.0,6\n7,8.5,9\n", {"has_header": False}),
         ("id,name\n", {}),
@@ -158,3 +160,12 @@ def test_files_outside_the_roots_are_not_there(tmp_path: Path) -> None:
     for number, name in enumerate(("../secret.csv", str(tmp_path / "secret.csv"), "link.csv", "*.csv")):
         error = refused(tmp_path / f"probe{number}", tmp_path / "inside", file_path=name)
         assert "no file" in error.message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+@pytest.mark.parametrize("body", ['[{"a": 1}, {"a": 2}]', '{"a": 1}\n{"a": 2}\n'])
+def test_json_in_another_width_is_json(body: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(body.encode(encoding))
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.json")
+    assert found.collector == {"type": "json", "file_path": "x.json"}
+    assert found.sample_rows == 2
