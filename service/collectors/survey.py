@@ -13,7 +13,6 @@ The pass counts and never parses; where a count looks wrong, ``csv`` reads the f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -169,15 +168,19 @@ def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
 
 def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int]]:
     """Where the comments of a piece are, which begins outside of quotes: lines inside of a field are none."""
-    if dialect.comment is None or dialect.comment not in piece:
+    mark = dialect.comment
+    if mark is None or mark not in piece:
         return []
-    mark, end = re.escape(dialect.comment), re.escape(eol)
     found, at, odd = [], 0, 0
-    for line in re.finditer(b"(?:^|(?<=" + end + b"))" + mark + b"[^" + end + b"]*(?:" + end + rb"|\Z)", piece):
-        odd = (odd + _quotes(piece[at : line.start()], dialect)) % 2
-        at = line.start() if odd else line.end()
+    lines = eol + piece  # the first begins after a line end, too
+    begin = lines.find(eol + mark)
+    while begin >= 0:
+        odd = (odd + _quotes(piece[at:begin], dialect)) % 2
+        end = piece.find(eol, begin) + 1 or len(piece)
         if not odd:
-            found.append(line.span())
+            found.append((begin, end))
+        at = begin if odd else end
+        begin = lines.find(eol + mark, end)
     return found
 
 
