@@ -62,7 +62,8 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
     on_malformed: Annotated[
         Literal["fail", "skip", "quarantine"],
         msgspec.Meta(
-            description="A row of the wrong shape fails the run, or is left out and counted, or kept aside too."
+            description="A row of the wrong shape, or with bytes that are no UTF-8, fails the run, or is left out and "
+            "counted, or kept aside too."
         ),
     ] = "fail"
 

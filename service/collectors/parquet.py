@@ -37,7 +37,10 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="Keep these columns, in this order; others are not even read."),
     ] = None
-    schema: Annotated[dict[str, str], msgspec.Meta(description="Cast columns to these types; a misfit fails.")] = {}
+    schema: Annotated[
+        dict[str, str],
+        msgspec.Meta(description="Cast columns to these types; what does not fit, or would lose a fraction, fails."),
+    ] = {}
 
     def problems(self) -> Iterable[Problem]:
         yield from inputs.problems(self.file_path)
