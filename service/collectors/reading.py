@@ -17,7 +17,7 @@ import polars as pl
 from service.collectors import exact, inference, plain
 from service.collectors.csv_settings import LOSSY, CsvSettings
 from service.collectors.rejects import Rejects, Shape
-from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, survey
+from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, line_at, survey
 from service.kit import errors
 from service.kit.errors import did_you_mean
 from service.steps import dtypes, parsing
@@ -66,9 +66,9 @@ class Reading:
         except (plain.Unreadable, Unreadable) as error:
             raise self.error(original, str(error)) from None
         if found.zero_at is not None:
-            raise self.error(
-                original, f"it holds a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding", "encoding"
-            )
+            line = line_at(path, found.zero_at, found.eol)
+            text = f"line {line}: a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding"
+            raise self.error(original, text, "encoding")
         if found.empty(self._dialect):
             return None
         wide = found.header(self._dialect)

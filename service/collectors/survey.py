@@ -257,6 +257,16 @@ def _line_end(path: Path) -> bytes:
     return b"\r" if returns else b"\n"
 
 
+def line_at(path: Path, place: int, eol: bytes) -> int:
+    """The number of the line in which the byte at ``place`` is, from 1."""
+    number = 1
+    with path.open("rb", buffering=0) as file:
+        while place > 0 and (chunk := file.read(min(_CHUNK, place))):
+            number += chunk.count(eol)
+            place -= len(chunk)
+    return number
+
+
 def _start(path: Path, skip_lines: int, eol: bytes) -> int:
     with path.open("rb") as file:
         head = file.read(len(_BOM))

@@ -121,7 +121,7 @@ def test_every_row_or_an_error(
         (b'a,b\n1,x\n2,"y"z"\n', "line 3: text follows the end of a quoted field"),
         (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),
         (b"", "empty"),
-        (b"a\0", "zero byte"),
+        (b"a,b\n1,x\n2,\0\n", "line 3: a zero byte"),
     ],
 )
 def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
