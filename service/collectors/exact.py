@@ -55,7 +55,8 @@ def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
 def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[Record], None]) -> bool:
     """Copy the records that are well to ``target``, without what precedes them, comments, and empty lines.
 
-    ``drop`` is given the others. Answers whether anything but comments was left out. Raises ``Unmendable``.
+    ``drop`` is given the others. Answers whether anything but comments was left out, or a last line end was missing.
+    Raises ``Unmendable``.
     """
     changed = False
     end = eol.decode()
@@ -65,7 +66,8 @@ def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[
                 drop(record)
             elif not record.blank or record.fields:
                 out.write(record.text if record.text.endswith(end) else record.text + end)
-                continue
+                if record.text.endswith(end):
+                    continue
             changed = True
     return changed
 

@@ -91,7 +91,7 @@ class Reading:
 
     def _odd(self, path: Path, found: Survey) -> bool:
         """Whether something is wrong with the shape of the file, so that it must be read exactly."""
-        if found.torn or found.stray_cr:
+        if found.torn or found.stray_cr or found.misleading(self._dialect):
             return True
         try:
             columns = self._scan(found.sample, found, None).collect().columns

@@ -55,7 +55,8 @@ class Survey:
     """What the pass saw. ``sample`` is CSV text that begins like the file after ``skip_lines``.
 
     ``lines`` counts line ends outside of quotes (the header's too), ``separators`` those outside of quotes;
-    ``torn`` says that a quote seems to stay open at the end, ``stray_cr`` that there are CRs without LF.
+    ``last`` is what follows the last line end; ``torn`` says that a quote seems to stay open at the end, ``stray_cr``
+    that there are CRs without LF.
     """
 
     size: int = 0
@@ -68,6 +69,7 @@ class Survey:
     eol: bytes = b"\n"
     blank_head: int = 0
     blank_tail: int = 0
+    last: bytes = b""
     whole: bool = False
     blocks: list[bytes] = field(default_factory=list)
 
@@ -78,6 +80,10 @@ class Survey:
     def empty(self, dialect: Dialect) -> bool:
         """Whether there are nothing but spaces."""
         return not self.sample.strip(b" \t\r\n".replace(dialect.separator, b""))
+
+    def misleading(self, dialect: Dialect) -> bool:
+        """Whether the parser takes the end of the last row, which ends in no line end, for a comment, and gives up."""
+        return dialect.comment is not None and self.last.lstrip(dialect.quote or b"").startswith(dialect.comment)
 
     def header(self, dialect: Dialect) -> int:
         """How many fields the first line of the sample has, where it is one record."""
@@ -353,5 +359,7 @@ def _blank_tail(seek: Callable[[int], int], read: Callable[[int], bytes], found:
     """How many empty lines end the file: they are no rows."""
     tail = min(_BLOCK, found.size - found.start)
     seek(found.size - tail)
-    end = (read(tail) or b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = read(tail) or b""
+    found.last = end.rpartition(found.eol)[2]
+    end = end.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return max(0, len(end) - len(end.rstrip(b"\n")) - 1)

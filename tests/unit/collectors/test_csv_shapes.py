@@ -141,6 +141,8 @@ def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> No
         (b'n,b\n"a\n#1,2\nd","x"\n# it"s, open\n"c\n","y"\n\n', [("a\n#1,2\nd", "x"), ("c\n", "y")]),
         (b'# it"s\nn,b\n"a\nb","x"\n# the "end', [("a\nb", "x")]),  # nor is a quote in a comment one
         (b"n,b\n1,2\n# the end", [(1, 2)]),
+        (b'n,b\n1,2\n"#3",4', [("1", 2), ("#3", 4)]),
+        (b'n,b\n1,2\n3,"4\n#"', [(1, "2"), (3, "4\n#")]),
         (b"n\n1\n# the end", [(1,)]),
     ],
 )
