@@ -17,7 +17,7 @@ import polars as pl
 from service.collectors import exact, inference, plain
 from service.collectors.csv_settings import LOSSY, CsvSettings
 from service.collectors.rejects import Rejects, Shape
-from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, line_at, survey
+from service.collectors.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.kit import errors
 from service.kit.errors import did_you_mean
 from service.steps import dtypes, parsing
@@ -76,6 +76,9 @@ class Reading:
             text = f"{wide} columns, and at most {MAX_COLUMNS} are read; is the separator right?"
             raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "separator")
         skip = self._dialect.skip_lines
+        if self._dialect.has_header and len(found.sample) > MAX_HEADER and found.eol not in found.sample[:MAX_HEADER]:
+            text = f"the header has more than {MAX_HEADER >> 20} MiB; is there one, and are the line ends right?"
+            raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "has_header")
         if self._odd(path, found):
             path, found, skip = self._mended(original, path, found, number)
         try:

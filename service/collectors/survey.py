@@ -27,6 +27,8 @@ _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
 MAX_COLUMNS = 20_000
 """More are refused: it is a wrong separator, or nothing that a table could hold."""
+MAX_HEADER = 16 * _CHUNK
+"""A longer first line is refused: there is no header."""
 MAX_LINE = 512 * 1024 * 1024
 """A longer line is refused: it is no line."""
 _BOM = b"\xef\xbb\xbf"
