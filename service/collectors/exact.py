@@ -18,6 +18,7 @@ from typing import TextIO
 from service.collectors.survey import MAX_LINE, Dialect
 
 _MOST_LINES = 2_000_000  # of one record; they are held, and tens of millions would not fit
+NO_UTF8 = "is no UTF-8"
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what ``surrogateescape`` makes of a byte
 _REREAD = 50  # times the file's size that may be read again after open quotes
 
@@ -181,7 +182,7 @@ class _Reading:
         if found is None:
             return None
         byte = f"0x{ord(found[0]) - 0xDC00:02X}"
-        return f"the byte {byte} is no UTF-8; set encoding to what the file is in (cp1252, say), or to utf-8-lossy"
+        return f"the byte {byte} {NO_UTF8}; set encoding to what the file is in (cp1252, say), or to utf-8-lossy"
 
 
 def _explained(text: str) -> str:

@@ -154,7 +154,7 @@ class Reading:
 
     def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
         hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
-        return self.error(original, f"{wrong}{hint}")
+        return self.error(original, f"{wrong}{hint}", "encoding" if exact.NO_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
         settings = self._settings

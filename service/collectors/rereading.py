@@ -60,7 +60,7 @@ def _parted(
     missing = {"", *settings.null_values}
     rows, origins, bad = [], [], []
     for origin in batch.iter_rows(named=True):
-        found = _fields(str(origin["_text"]), str(origin["_file"]), shape, settings)
+        found = _fields(origin, shape, settings)
         if isinstance(found, str):
             bad.append(_refused(origin, None, None, found))
         else:
@@ -78,11 +78,14 @@ def _parted(
     return typed.filter(fits), bad
 
 
-def _fields(text: str, file: str, shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
-    names = settings.column_names or shape.columns.get(file)
+def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
+    text, dialect = str(origin["_text"]), settings.dialect
+    if not dialect.lossy and any(exact.NO_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
+        return f"a byte {exact.NO_UTF8} and was not kept; read the file again in its encoding"
+    names = settings.column_names or shape.columns.get(str(origin["_file"]))
     if names is None:
         return "its file had no other rows that say what its columns are"
-    found = exact.fields(text, settings.dialect)
+    found = exact.fields(text, dialect)
     if isinstance(found, str):
         return found
     if len(found) != len(names):

@@ -131,8 +131,9 @@ def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path: Path) -> None:
     said = "data.csv: line 3: the byte 0xE9 is no UTF-8; set encoding"
-    with pytest.raises(errors.Permanent, match=said):
+    with pytest.raises(errors.Permanent, match=said) as caught:
         read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n")
+    assert caught.value.details["field"] == "encoding"
 
 
 @pytest.mark.parametrize("rows", [1, 400_000])

@@ -109,7 +109,7 @@ def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None
     kept = pl.read_parquet(path)
     assert kept.columns == list(quarantine.LAYOUT)
     assert kept["_line"].to_list() == [3, 4, 5, 4]
-    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",', "y"]
+    assert kept["_text"].to_list() == ["2", '3,"y"z', '\ufffd,"q",', "y"]
     assert kept["_rules"][0].to_list() == [
         {"rule": "malformed", "column": None, "value": None, "message": "1 field where 2 are expected"}
     ]
