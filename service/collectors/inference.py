@@ -138,10 +138,20 @@ def typed(
     text, comma = pl.col(name), "," if decimal_comma else "."
     insist = functools.partial(parsing.insist, column=name, dtype=dtype, why=why, blank=True, at=at)
     if dtype == pl.Int64:
-        return insist(text.cast(pl.Int64, strict=False), unless=_padded(text))
+        return insist(text.cast(pl.Int64, strict=False), unless=lost(text, dtype, comma))
     if dtype == pl.Float64:
-        rounded = _rounded(pl.when(_dubious(text, comma)).then(text), comma).fill_null(value=False)
-        return insist(_float(text, comma), unless=rounded)
-    if dtype == pl.Boolean:  # of the words that the sample had; others would read the same, and be lost
+        return insist(_float(text, comma), unless=lost(text, dtype, comma))
+    if dtype == pl.Boolean:
         return insist(parsing.boolean(text, _TRUE, _FALSE))
     return parsing.parsed(name, dtype, why=why, blank=True, at=at)
+
+
+def lost(text: pl.Expr, dtype: pl.DataType, comma: str) -> pl.Expr:
+    """Whether a text says more than the value of the inferred type that it can be read as."""
+    if dtype == pl.Int64:
+        return _padded(text)
+    if dtype == pl.Float64:
+        return _rounded(pl.when(_dubious(text, comma)).then(text), comma).fill_null(value=False)
+    if dtype == pl.Boolean:  # of the words that the sample had; others would read the same
+        return parsing.boolean(text, _TRUE, _FALSE).is_null() & (text != "")
+    return text.is_null() & text.is_not_null()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.collectors import exact, rejects
+from service.collectors import exact, inference, rejects
 from service.collectors.csv_settings import CsvSettings
 from service.collectors.rejects import Shape
 from service.steps import dtypes, parsing, quarantine
@@ -70,7 +70,11 @@ def _parted(
     typed = texts.select(_typed(n, t, decimal_comma=settings.decimal_comma) for n, t in types.items())
     fits = pl.Series([True] * texts.height, dtype=pl.Boolean)
     for name, dtype in types.items():
-        lost = typed[name].is_null() & texts[name].is_not_null() & fits
+        lost = typed[name].is_null() & texts[name].is_not_null()
+        if name not in settings.schema:  # as strictly as inferred types are read elsewhere
+            comma = "," if settings.decimal_comma else "."
+            lost |= texts.select(inference.lost(pl.col(name), dtype, comma).fill_null(value=False)).to_series()
+        lost &= fits
         for place in lost.arg_true():
             message = f"is no {dtypes.name_of(dtype)}"
             bad.append(_refused(origins[place], name, texts[name][place], message))
