@@ -77,7 +77,9 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     ] = None
     next_page: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
-        msgspec.Meta(description="Selector of the link to the next page, followed until there is none."),
+        msgspec.Meta(
+            description="Selector of the link to the next page, followed until there is none or a page comes again."
+        ),
     ] = None
     max_pages: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: pages in all, at most.")
