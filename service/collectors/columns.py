@@ -89,7 +89,8 @@ class Misfit(Unusable):
 def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
     """Raise ``Misfit`` where a value of these rows does not become the type that ``schema`` names."""
     try:
-        part.lazy().select(_casts(part.schema, schema, "")).collect()
+        wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in part.schema}
+        part.lazy().select(_cast(name, part.schema[name], dtype, "") for name, dtype in wanted.items()).collect()
     except pl.exceptions.PolarsError as error:
         found = foreign.translate(error, None)
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
@@ -98,39 +99,43 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
     """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning.
 
-    Raises ``errors.Permanent`` for what has no such form at all.
+    Raises as ``cast``.
     """
     present = lf.collect_schema()
     for column in schema:
         if column not in present:
             ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
-    try:
-        casts = _casts(present, schema, ctx.step)
-    except Misfit as error:
-        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
+    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
+    casts = [cast(name, present[name], dtype, ctx) for name, dtype in wanted.items()]
     missing = {name: dtypes.parse(text) for name, text in schema.items() if name not in present}
     return _with(lf.with_columns(casts), present, missing)
 
 
-def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: str) -> list[pl.Expr]:
-    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
-    return [_cast(name, present[name], dtype, step) for name, dtype in wanted.items() if present[name] != dtype]
+def cast(name: str, source: pl.DataType, target: pl.DataType, ctx: Context) -> pl.Expr:
+    """A column as ``schema`` wants it. What does not fit fails when the plan is executed.
+
+    Raises ``errors.Permanent`` where one type cannot become the other at all.
+    """
+    try:
+        return _cast(name, source, target, ctx.step)
+    except Misfit as error:
+        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
 
 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
-    """A column in the type that was asked for; a value that would not be the same fails."""
+    """A column in the type that was asked for; a value that would not be the same fails. Raises ``Misfit``."""
     at, column = (step, f"schema.{name}"), pl.col(name)
     shown = pl.lit("a value") if source.is_nested() else column.cast(pl.String)
     message = pl.format(f"column '{_braced(name)}': {{}} is not {_braced(dtypes.name_of(target))}", shown)
     try:
         if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):
             value = _single(name, source, target)
-            return casting.refuse(column.is_not_null() & value.is_null(), message, value, at).alias(name)
+            return parsing.refuse(column.is_not_null() & value.is_null(), message, value, at).alias(name)
         cast = casting.cast(name, source, target, strict=True, at=at)
     except ValueError as error:
         raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
     if source.is_float() and target.is_integer():
-        cast = casting.refuse(column != column.floor(), message, cast, at).alias(name)
+        cast = parsing.refuse(column != column.floor(), message, cast, at).alias(name)
     return cast
 
 

@@ -77,7 +77,9 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         sources = []
         for number, path in enumerate(paths):
             source = reading.source(path, number)
-            if source is not None:
+            if source is None:
+                ctx.warn("empty_file", f"{path.name} is empty", file=path.name)
+            else:
                 sources.append(source)
                 collected(source.rows)
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")

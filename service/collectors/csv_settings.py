@@ -39,7 +39,13 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
         Annotated[str, msgspec.Meta(min_length=1, max_length=5)] | None,
         msgspec.Meta(description="Lines that begin with it are passed over."),
     ] = None
-    null_values: Annotated[list[str], msgspec.Meta(description="Texts that mean missing, beside the empty field.")] = []
+    null_values: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="Texts that mean missing, beside the empty field. One in quotes is missing too, "
+            "but in columns of text, where it is an empty text."
+        ),
+    ] = []
     columns: Annotated[
         Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="Keep these columns, in this order."),
@@ -56,7 +62,8 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
     on_malformed: Annotated[
         Literal["fail", "skip", "quarantine"],
         msgspec.Meta(
-            description="A row of the wrong shape fails the run, or is left out and counted, or kept aside too."
+            description="A row of the wrong shape, or with bytes that are no UTF-8, fails the run, or is left out and "
+            "counted, or kept aside too."
         ),
     ] = "fail"
 
@@ -90,4 +97,5 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
             comment=self.comment_prefix.encode() if self.comment_prefix else None,
             skip_lines=self.skip_rows,
             has_header=self.has_header,
+            lossy=self.encoding == LOSSY,
         )

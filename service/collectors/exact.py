@@ -18,6 +18,8 @@ from typing import TextIO
 from service.collectors.survey import MAX_LINE, Dialect
 
 _MOST_LINES = 2_000_000  # of one record; they are held, and tens of millions would not fit
+NO_UTF8 = "is no UTF-8"
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what ``surrogateescape`` makes of a byte
 _REREAD = 50  # times the file's size that may be read again after open quotes
 
 
@@ -54,7 +56,8 @@ def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
 def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[Record], None]) -> bool:
     """Copy the records that are well to ``target``, without what precedes them, comments, and empty lines.
 
-    ``drop`` is given the others. Answers whether anything but comments was left out. Raises ``Unmendable``.
+    ``drop`` is given the others. Answers whether anything but comments was left out, or a last line end was missing.
+    Raises ``Unmendable``.
     """
     changed = False
     end = eol.decode()
@@ -64,7 +67,8 @@ def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[
                 drop(record)
             elif not record.blank or record.fields:
                 out.write(record.text if record.text.endswith(end) else record.text + end)
-                continue
+                if record.text.endswith(end):
+                    continue
             changed = True
     return changed
 
@@ -134,7 +138,7 @@ class _Reading:
                 continue
             text = "".join(line for _, line in self._taken)
             line = self._taken[0][0]
-            fault = self.stray(text)
+            fault = self.stray(text) or self._undecoded(text)
             if fault is None and row and expected and len(row) != expected:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
             if fault is None:
@@ -177,6 +181,14 @@ class _Reading:
         if self._quote is None or self._quote not in text or self._shape.fullmatch(text.rstrip("\r\n")):
             return None
         return "a quote inside a field that is not quoted"
+
+    def _undecoded(self, text: str) -> str | None:
+        """Whether there are bytes that are no text."""
+        found = None if self._dialect.lossy or text.isascii() else _UNDECODED.search(text)
+        if found is None:
+            return None
+        byte = f"0x{ord(found[0]) - 0xDC00:02X}"
+        return f"the byte {byte} {NO_UTF8}; set encoding to what the file is in (cp1252, say), or to utf-8-lossy"
 
 
 def _explained(text: str) -> str:

@@ -2,20 +2,21 @@
 
 A column is a number only if every value in the sample is one *and says no more than the number*: leading zeros
 (``00501``), a leading plus, and more digits than the type holds make it text. What the sample did not show cannot
-slip through later: whole numbers are compared with their text as they are read, and the run fails with column
-and value instead of dropping a zero.
+slip through later: numbers are compared with their text as they are read, and the run fails with column and value
+instead of dropping a zero.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Collection, Iterable
 
 import polars as pl
 
 from service.steps import parsing
 
-_WORDS = ("true", "false")
+_TRUE, _FALSE = ("true",), ("false",)
 _INTEGER_DIGITS = 15
 """A whole number in a column of floats may have as many: more would be rounded."""
 _FLOAT_DIGITS = 17
@@ -24,18 +25,22 @@ _MORE_THAN_A_NUMBER = r"^[+-]?0\d|^\+"
 
 
 def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str, pl.DataType]:
-    """The type of each column of ``sample`` (all String); columns without any value are text."""
+    """The type of each column of ``sample`` (all String); columns without any value are text.
+
+    An empty text is no value: in a file with quotes around all fields that is how a missing number looks.
+    """
+    sample = sample.with_columns(pl.when(pl.all() != "").then(pl.all()))
     types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
     filled = [n for n, c in zip(sample.columns, sample.count().row(0), strict=True) if c]
     comma = "," if decimal_comma else "."
-    numbers = _fitting(sample, filled, lambda text: parsing.tolerantly(text, pl.Float64(), decimal_comma=decimal_comma))
+    numbers = _fitting(sample, filled, lambda text: _float(text, comma))
     whole = _fitting(sample, numbers, lambda text: text.cast(pl.Int64, strict=False))
     others = [n for n in filled if n not in numbers]
     for name in _where(sample, whole, lambda text: ~_padded(text)):
         types[name] = pl.Int64()
     for name in _exact(sample, [n for n in numbers if n not in whole], comma):
         types[name] = pl.Float64()
-    for name in _where(sample, others, lambda text: text.str.to_lowercase().is_in(_WORDS)):
+    for name in _where(sample, others, lambda text: text.str.to_lowercase().is_in(_TRUE + _FALSE)):
         types[name] = pl.Boolean()
     if dates:
         for dtype in (pl.Datetime("us"), pl.Date()):  # a column of dates is one of datetimes too
@@ -60,8 +65,7 @@ def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[
     casts = []
     for name, dtype in types.items():
         if name in present and dtype != pl.String:
-            exact = typed(name, dtype, "all of them fit it")
-            casts.append(exact if exact is not None else pl.col(name).cast(dtype))
+            casts.append(typed(name, dtype, why="all of them fit it"))
     return text.with_columns(casts)
 
 
@@ -102,20 +106,56 @@ def _padded(text: pl.Expr) -> pl.Expr:
 
 def _exact(sample: pl.DataFrame, names: list[str], comma: str) -> list[str]:
     """The numeric columns that say no more than floats do."""
-    if not names:
-        return []
-    text = pl.col(names)
-    digits = text.str.replace(r"[eE].*$", "").str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_bytes()
-    whole = ~text.str.contains("e", literal=True) & ~text.str.contains(comma, literal=True)
-    long = ((digits > _FLOAT_DIGITS) | (whole & (digits > _INTEGER_DIGITS))).any()
-    figures = text.str.contains(r"\d").any()  # 'nan' and 'inf' alone are words
-    held = sample.select(~long & figures & ~text.str.contains(_MORE_THAN_A_NUMBER).any()).row(0)
-    return [n for n, holds in zip(names, held, strict=True) if holds]
+    return [n for n in _where(sample, names, lambda text: ~_rounded(text, comma)) if _figures(sample[n])]
 
 
-def typed(name: str, dtype: pl.DataType, why: str) -> pl.Expr | None:
-    """The expression that reads a String column as the inferred type; None where the parser may do it itself."""
-    text = pl.col(name)
+def _figures(text: pl.Series) -> bool:
+    return bool(text.str.contains(r"\d").any())  # 'nan' and 'inf' alone are words
+
+
+def _rounded(text: pl.Expr, comma: str) -> pl.Expr:
+    """Whether a number says more than the float that it would become."""
+    mantissa = text.str.replace(r"[eE].*$", "")
+    digits = mantissa.str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_bytes()
+    whole = ~text.str.contains("(?i)e|" + re.escape(comma))
+    endless = _float(text, comma).is_infinite() & text.str.contains(r"\d")
+    padded = text.str.contains(_MORE_THAN_A_NUMBER)
+    return padded | endless | (digits > _FLOAT_DIGITS) | (whole & (digits > _INTEGER_DIGITS))
+
+
+def _float(text: pl.Expr, comma: str) -> pl.Expr:
+    return parsing.tolerantly(text, pl.Float64(), decimal_comma=comma == ",")
+
+
+def _dubious(text: pl.Expr, comma: str) -> pl.Expr:
+    """Whether a number may be rounded, told cheaply; most are not."""
+    zero, minus = text.str.starts_with("0"), text.str.starts_with("-0")
+    padded = (zero & ~text.str.starts_with(f"0{comma}")) | (minus & ~text.str.starts_with(f"-0{comma}"))
+    long = text.str.len_bytes() > _FLOAT_DIGITS + len(comma)
+    return padded | text.str.starts_with("+") | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
+
+
+def typed(
+    name: str, dtype: pl.DataType, *, why: str, at: tuple[str, str] | None = None, decimal_comma: bool = False
+) -> pl.Expr:
+    """The expression that reads a String column as the inferred type, and fails where something would be lost."""
+    text, comma = pl.col(name), "," if decimal_comma else "."
+    insist = functools.partial(parsing.insist, column=name, dtype=dtype, why=why, blank=True, at=at)
     if dtype == pl.Int64:
-        return parsing.insist(text.cast(pl.Int64, strict=False), name, dtype, why=why, unless=_padded(text))
-    return parsing.parsed(name, dtype, why=why) if dtype in (pl.Boolean, pl.Date) or dtype.is_temporal() else None
+        return insist(text.cast(pl.Int64, strict=False), unless=lost(text, dtype, comma))
+    if dtype == pl.Float64:
+        return insist(_float(text, comma), unless=lost(text, dtype, comma))
+    if dtype == pl.Boolean:
+        return insist(parsing.boolean(text, _TRUE, _FALSE))
+    return parsing.parsed(name, dtype, why=why, blank=True, at=at)
+
+
+def lost(text: pl.Expr, dtype: pl.DataType, comma: str) -> pl.Expr:
+    """Whether a text says more than the value of the inferred type that it can be read as."""
+    if dtype == pl.Int64:
+        return _padded(text)
+    if dtype == pl.Float64:
+        return _rounded(pl.when(_dubious(text, comma)).then(text), comma).fill_null(value=False)
+    if dtype == pl.Boolean:  # of the words that the sample had; others would read the same
+        return parsing.boolean(text, _TRUE, _FALSE).is_null() & (text != "")
+    return text.is_null() & text.is_not_null()

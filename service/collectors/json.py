@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
+import polars as pl
 
 from service.collectors import columns, heads, inputs, plain
 from service.collectors.inputs import FilePath
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import dtypes, records
+from service.steps import records
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -94,18 +96,20 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
                 text = plain.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
-                self._read(text, spool, ctx.wanted_rows, found)
-                mixed |= dict.fromkeys(found - mixed.keys(), f"differ in kind in {path.name}")
+                for part in self._parts(text, ctx.wanted_rows):
+                    where, found = f"{path.name} from {part.unit} {part.first}", set[str]()
+                    spool.add(*part.table(self.flatten, found), where)
+                    mixed = dict.fromkeys(found, f"differ in kind on {where}") | mixed
             except (Unusable, plain.Unreadable) as error:
-                raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
+                field = "records_path" if "records_path" in str(error) else "file_path"
+                raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field=field) from None
             if spool.rows == before:
                 ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        apart = {name: f"are {' and '.join(dtypes.name_of(k) for _, k in c)}" for name, c in spool.conflicts().items()}
         ctx.blank |= columns.blank(spool, self.schema)
-        columns.warn_of_conflicts(spool, apart | mixed, self.schema, self.columns, ctx)
+        columns.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
         lf = columns.typed(spool.scan(), self.schema, ctx)
         lf = columns.select(lf, self.columns, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
@@ -119,11 +123,12 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
-    def _read(self, path: Path, spool: Spool, most: int | None, mixed: set[str]) -> None:
+    def _parts(self, path: Path, most: int | None) -> Iterator[_Part]:
+        """The records of a file, some of them at a time."""
         with path.open("rb") as file:
             if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
                 for first, batch in _batches(file):
-                    _keep(spool, batch, first, self.flatten, mixed)
+                    yield _Part("line", first, batch)
                 return
         if path.stat().st_size > MAX_DOCUMENT_BYTES:
             raise Unusable(
@@ -133,7 +138,45 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         where = self.records_path if self.records_path is not None else _place(document)
         found = document.records(where)[:most]
         for at in range(0, len(found), 50_000):
-            spool.add(*records.table(records.lines(found[at : at + 50_000]), flatten=self.flatten, mixed=mixed))
+            yield _Part("record", at, found[at : at + 50_000])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some records, each as it was written, and the number of the first; a blank line is none."""
+
+    unit: Literal["line", "record"]
+    first: int
+    items: list[bytes]
+
+    def table(self, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+        """See ``records.table``. Raises ``Unusable`` naming the record at fault."""
+        full = [item for item in self.items if item and not item.isspace()]
+        if not full:
+            return pl.DataFrame(), set()
+        try:
+            if any(not item.lstrip().startswith(b"{") for item in full):
+                raise Unusable("a record is no object")
+            packed = b"\n".join(full) if self.unit == "line" else records.lines(full)
+            return records.table(packed, flatten=flatten, mixed=mixed)
+        except Unusable:
+            for number, item in enumerate(self.items, self.first):
+                if item and not item.isspace():
+                    _decode(item, f"{self.unit} {number}")
+            raise
+
+
+def _decode(item: bytes, where: str) -> None:
+    shown = item[:60].decode("utf-8", "replace")
+    try:
+        msgspec.json.decode(item, type=dict[str, Any])
+    except UnicodeDecodeError as error:
+        byte = f"0x{error.object[error.start]:02X}"
+        raise Unusable(
+            f"{where}: the byte {byte} is no UTF-8; set encoding to what the file is in; it begins with {shown!r}"
+        ) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unusable(f"{where}: not a JSON object ({error}); it begins with {shown!r}") from None
 
 
 def _place(document: Document) -> str | None:
@@ -172,22 +215,3 @@ def _batches(file: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
             return
         if len(rest) > MAX_LINE_BYTES:
             raise Unusable(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
-
-
-def _keep(spool: Spool, lines: list[bytes], first: int, flatten: bool, mixed: set[str]) -> None:
-    full = [line for line in lines if line and not line.isspace()]
-    if not full:
-        return
-    try:
-        if any(not line.lstrip().startswith(b"{") for line in full):
-            raise Unusable("a line is no object")
-        spool.add(*records.table(b"\n".join(full), flatten=flatten, mixed=mixed))
-    except Unusable as error:
-        for number, line in enumerate(lines, first):
-            try:
-                if line and not line.isspace():
-                    msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-                shown = line[:60].decode("utf-8", "replace")
-                raise Unusable(f"line {number}: not a JSON object ({wrong}); it begins with {shown!r}") from None
-        raise error

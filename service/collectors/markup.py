@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urldefrag, urljoin
@@ -33,7 +33,17 @@ _ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_LATIN = frozenset({"iso8859-1", "ascii"})  # browsers read both as windows-1252
+_WIDER = {  # what browsers read a page in that says so: the codec that has more characters
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs",
+}  # fmt: skip
+_SILENT = frozenset({"script", "style"})
+_APART = frozenset({
+    "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
+    "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+})  # fmt: skip
+"""What stands on lines or in cells of its own, so that its text does not touch its neighbours'."""
 
 Value = str | list[str] | None
 
@@ -87,17 +97,24 @@ def charset(body: bytes, content_type: str) -> str:
         if body.startswith(mark):
             return name
     said = _CHARSET.search(content_type)
-    meta = None if said else _META.search(body[:4096])
-    if not said and not meta:
-        return "utf-8" if _is_utf8(body) else "cp1252"
-    name = said[1] if said else meta[1].decode("ascii", "replace") if meta else ""
+    found = _codec(said[1]) if said else None
+    if found is not None:
+        return found
+    meta = _META.search(body[:4096])
+    found = _codec(meta[1].decode("ascii", "replace")) if meta else None
+    if found is not None:
+        return "utf-8" if found.startswith("utf-16") else found  # it could say so in ASCII, so it is not in UTF-16
+    return "utf-8" if _is_utf8(body) else "cp1252"
+
+
+def _codec(label: str) -> str | None:
+    """The Python codec of an encoding that a page may name; None where there is no such encoding of text."""
     try:
-        found = codecs.lookup(name).name
-    except LookupError:
-        return "utf-8"
-    if meta and found.startswith("utf-16"):
-        return "utf-8"  # a page that could say so in ASCII is not in UTF-16
-    return "cp1252" if found in _LATIN else found
+        name = codecs.lookup(label).name
+        b"\xe9".decode(name, "replace")
+    except (LookupError, UnicodeError):
+        return None
+    return _WIDER.get(name, name)
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -108,10 +125,14 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def utf8(body: bytes, content_type: str) -> bytes:
-    """The page in UTF-8, whatever it came in; unreadable bytes become U+FFFD."""
+def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
+    """The page in UTF-8, whatever it came in; and its encoding, where bytes are none of it and became U+FFFD."""
     name = charset(body, content_type)
-    return body if name == "utf-8" else body.decode(name, "replace").encode()
+    try:
+        text = body.decode(name)
+    except UnicodeDecodeError:
+        return body.decode(name, "replace").encode(), name
+    return (body if name == "utf-8" else text.encode()), None
 
 
 def hostile(body: bytes) -> str | None:
@@ -129,16 +150,19 @@ def hostile(body: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class Page:
-    """One parsed page. ``base`` is what its links are relative to."""
+    """One parsed page. ``base`` is what its links are relative to, ``torn`` its encoding where it is not all of it."""
 
     tree: LexborHTMLParser
     base: str
+    torn: str | None = None
 
     @classmethod
     def of(cls, answer: Answer) -> Page:
-        tree = LexborHTMLParser(utf8(answer.body, answer.headers.get("content-type", "")))
+        content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
+        tree = LexborHTMLParser(content)
         base = tree.css_first("base[href]")
-        return cls(tree, _joined(answer.url, base.attributes.get("href") or "") if base is not None else answer.url)
+        own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
+        return cls(tree, own, torn)
 
     def link(self, field: Field) -> str | None:
         """The absolute URL that a selector leads to (its ``href`` unless another attribute is named), or None."""
@@ -186,8 +210,33 @@ def _value(node: LexborNode | None, attribute: str | None) -> str | None:
 
 
 def text(node: LexborNode) -> str:
-    """What an element says, its spaces collapsed."""
-    return " ".join(node.text().split())
+    """What an element says, its spaces collapsed: lines and blocks apart, without the scripts and styles inside it."""
+    first = node.first_child
+    if first is None or (first.next is None and first.is_text_node):
+        return " ".join(node.text().split())
+    return " ".join("".join(_said(first)).split())
+
+
+def _said(here: LexborNode | None) -> Iterator[str]:
+    """The texts of a node, of what is inside it, and of its later siblings; a stack, because pages can be deep."""
+    around: list[LexborNode] = []
+    while here is not None:
+        inner = None
+        if here.is_text_node:
+            yield here.text()
+        elif here.tag not in _SILENT:
+            inner = here.first_child
+            if here.tag in _APART:
+                yield " "
+        if inner is not None:
+            around.append(here)
+            here = inner
+            continue
+        while here.next is None and around:
+            here = around.pop()
+            if here.tag in _APART:
+                yield " "
+        here = here.next
 
 
 def _inside(node: LexborNode, container: LexborNode) -> bool:

@@ -37,7 +37,10 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="Keep these columns, in this order; others are not even read."),
     ] = None
-    schema: Annotated[dict[str, str], msgspec.Meta(description="Cast columns to these types; a misfit fails.")] = {}
+    schema: Annotated[
+        dict[str, str],
+        msgspec.Meta(description="Cast columns to these types; what does not fit, or would lose a fraction, fails."),
+    ] = {}
 
     def problems(self) -> Iterable[Problem]:
         yield from inputs.problems(self.file_path)
@@ -67,7 +70,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
         ctx.progress(1.0, f"{len(files)} files")
         lf = _united(files, ctx)
-        present = lf.collect_schema().names()
+        types = lf.collect_schema()
+        present = types.names()
         for setting, names in (("columns", self.columns or []), ("schema", list(self.schema))):
             for name in names:
                 if name not in present:
@@ -77,7 +81,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         if self.columns is not None:
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
-        casts = [pl.col(n).cast(dtypes.parse(text)) for n, text in self.schema.items() if n in kept]
+        wanted = {n: dtypes.parse(text) for n, text in self.schema.items() if n in kept}
+        casts = [columns.cast(n, types[n], dtype, ctx) for n, dtype in wanted.items()]
         return PolarsFrame(lf.with_columns(casts), ctx.folder, dear=False)
 
 

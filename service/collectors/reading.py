@@ -18,7 +18,7 @@ from service.collectors import exact, inference, plain
 from service.collectors.csv_settings import LOSSY, CsvSettings
 from service.collectors.names import unique
 from service.collectors.rejects import Rejects, Shape
-from service.collectors.survey import MAX_COLUMNS, Survey, Unreadable, survey
+from service.collectors.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.kit import errors
 from service.kit.errors import did_you_mean
 from service.steps import dtypes, parsing
@@ -67,21 +67,25 @@ class Reading:
         except (plain.Unreadable, Unreadable) as error:
             raise self.error(original, str(error)) from None
         if found.zero_at is not None:
-            raise self.error(
-                original, f"it holds a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding", "encoding"
-            )
-        if found.empty:
-            self._ctx.warn("empty_file", f"{original.name} is empty", file=original.name)
+            line = line_at(path, found.zero_at, found.eol)
+            text = f"line {line}: a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding"
+            raise self.error(original, text, "encoding")
+        if found.empty(self._dialect):
             return None
         wide = found.header(self._dialect)
         if wide > MAX_COLUMNS:
             text = f"{wide} columns, and at most {MAX_COLUMNS} are read; is the separator right?"
             raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "separator")
         skip = self._dialect.skip_lines
+        if self._dialect.has_header and len(found.sample) > MAX_HEADER and found.eol not in found.sample[:MAX_HEADER]:
+            text = f"the header has more than {MAX_HEADER >> 20} MiB; is there one, and are the line ends right?"
+            raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "has_header")
         if self._odd(path, found):
             path, found, skip = self._mended(original, path, found, number)
         try:
             sample = self._scan(found.sample, found, None).collect()
+        except pl.exceptions.NoDataError:  # nothing but comments, say
+            return None
         except _UNREADABLE as error:
             raise self.error(original, _brief(error)) from None
         raw = sample.columns
@@ -91,7 +95,7 @@ class Reading:
 
     def _odd(self, path: Path, found: Survey) -> bool:
         """Whether something is wrong with the shape of the file, so that it must be read exactly."""
-        if found.torn or found.stray_cr:
+        if found.torn or found.stray_cr or found.misleading(self._dialect):
             return True
         try:
             columns = self._scan(found.sample, found, None).collect().columns
@@ -151,7 +155,7 @@ class Reading:
 
     def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
         hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
-        return self.error(original, f"{wrong}{hint}")
+        return self.error(original, f"{wrong}{hint}", "encoding" if exact.NO_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
         settings = self._settings
@@ -191,7 +195,7 @@ class Reading:
         return names
 
     def _header(self, found: Survey) -> list[str]:
-        settings = msgspec.structs.replace(self._settings, has_header=False)
+        settings = msgspec.structs.replace(self._settings, has_header=False, null_values=[])
         row = Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 
@@ -229,20 +233,16 @@ class Reading:
     def _typed(self, source: File, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
-        wanted = set(kept)
-        read: dict[str, pl.DataType] = {}
         casts: list[pl.Expr] = []
-        for raw, name in zip(source.raw, source.names, strict=True):
-            why, cast = f"in {source.label}: ", None
+        for name in kept:
+            why, comma, at = f"in {source.label}: ", settings.decimal_comma, (self._ctx.step, f"schema.{name}")
             if name in settings.schema:
                 why += f"schema.{name} says {settings.schema[name]}"
-                cast = parsing.parsed(name, types[name], why=why, decimal_comma=settings.decimal_comma)
+                casts.append(parsing.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
             elif types[name] != pl.String:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
-                cast = inference.typed(name, types[name], why)
-            read[raw] = pl.String() if cast is not None else types[name]
-            if cast is not None and name in wanted:
-                casts.append(cast)
+                casts.append(inference.typed(name, types[name], why=why, decimal_comma=comma, at=at))
+        read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}

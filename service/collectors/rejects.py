@@ -47,7 +47,7 @@ class Rejects:
         """Take malformed records."""
         rows = []
         for record in records:
-            text = record.text.strip("\r\n").encode("utf-8", "replace").decode()
+            text = record.text.strip("\r\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             if len(self._first) < SHOWN_ROWS:
                 self._first.append({"line": record.line, "reason": record.fault, "text": text[:_SHOWN_TEXT]})
             reason = {"rule": quarantine.MALFORMED, "column": None, "value": None, "message": record.fault}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.collectors import exact, rejects
+from service.collectors import exact, inference, rejects
 from service.collectors.csv_settings import CsvSettings
 from service.collectors.rejects import Shape
 from service.steps import dtypes, parsing, quarantine
@@ -60,7 +60,7 @@ def _parted(
     missing = {"", *settings.null_values}
     rows, origins, bad = [], [], []
     for origin in batch.iter_rows(named=True):
-        found = _fields(str(origin["_text"]), str(origin["_file"]), shape, settings)
+        found = _fields(origin, shape, settings)
         if isinstance(found, str):
             bad.append(_refused(origin, None, None, found))
         else:
@@ -70,7 +70,11 @@ def _parted(
     typed = texts.select(_typed(n, t, decimal_comma=settings.decimal_comma) for n, t in types.items())
     fits = pl.Series([True] * texts.height, dtype=pl.Boolean)
     for name, dtype in types.items():
-        lost = typed[name].is_null() & texts[name].is_not_null() & fits
+        lost = typed[name].is_null() & texts[name].is_not_null()
+        if name not in settings.schema:  # as strictly as inferred types are read elsewhere
+            comma = "," if settings.decimal_comma else "."
+            lost |= texts.select(inference.lost(pl.col(name), dtype, comma).fill_null(value=False)).to_series()
+        lost &= fits
         for place in lost.arg_true():
             message = f"is no {dtypes.name_of(dtype)}"
             bad.append(_refused(origins[place], name, texts[name][place], message))
@@ -78,11 +82,14 @@ def _parted(
     return typed.filter(fits), bad
 
 
-def _fields(text: str, file: str, shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
-    names = settings.column_names or shape.columns.get(file)
+def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
+    text, dialect = str(origin["_text"]), settings.dialect
+    if not dialect.lossy and any(exact.NO_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
+        return f"a byte {exact.NO_UTF8} and was not kept; read the file again in its encoding"
+    names = settings.column_names or shape.columns.get(str(origin["_file"]))
     if names is None:
         return "its file had no other rows that say what its columns are"
-    found = exact.fields(text, settings.dialect)
+    found = exact.fields(text, dialect)
     if isinstance(found, str):
         return found
     if len(found) != len(names):

@@ -6,6 +6,8 @@ that cannot be reached.
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ class Robots:
     def __init__(self, fetch: Callable[[Request], Awaitable[Answer]]) -> None:
         self._fetch = fetch
         self._rules: dict[str, Protego] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def allows(self, url: str) -> bool:
         """Whether the origin lets us fetch ``url``. Raises what ``fetch`` raises where the origin is unreachable."""
@@ -39,8 +42,9 @@ class Robots:
     async def _of(self, url: str) -> Protego:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._rules:
-            self._rules[origin] = Protego.parse(await self._text(f"{origin}/robots.txt"))
+        async with self._asking[origin]:
+            if origin not in self._rules:
+                self._rules[origin] = Protego.parse(await self._text(f"{origin}/robots.txt"))
         return self._rules[origin]
 
     async def _text(self, url: str) -> str:

@@ -13,7 +13,6 @@ The pass counts and never parses; where a count looks wrong, ``csv`` reads the f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +27,8 @@ _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
 MAX_COLUMNS = 20_000
 """More are refused: it is a wrong separator, or nothing that a table could hold."""
+MAX_HEADER = 16 * _CHUNK
+"""A longer first line is refused: there is no header."""
 MAX_LINE = 512 * 1024 * 1024
 """A longer line is refused: it is no line."""
 _BOM = b"\xef\xbb\xbf"
@@ -47,6 +48,8 @@ class Dialect:
     comment: bytes | None = None
     skip_lines: int = 0
     has_header: bool = True
+    lossy: bool = False
+    """Whether bytes that are no UTF-8 are U+FFFD, and not malformed."""
 
 
 @dataclass
@@ -54,7 +57,8 @@ class Survey:
     """What the pass saw. ``sample`` is CSV text that begins like the file after ``skip_lines``.
 
     ``lines`` counts line ends outside of quotes (the header's too), ``separators`` those outside of quotes;
-    ``torn`` says that a quote seems to stay open at the end, ``stray_cr`` that there are CRs without LF.
+    ``last`` is what follows the last line end; ``torn`` says that a quote seems to stay open at the end, ``stray_cr``
+    that there are CRs without LF.
     """
 
     size: int = 0
@@ -65,7 +69,9 @@ class Survey:
     zero_at: int | None = None
     stray_cr: bool = False
     eol: bytes = b"\n"
+    blank_head: int = 0
     blank_tail: int = 0
+    last: bytes = b""
     whole: bool = False
     blocks: list[bytes] = field(default_factory=list)
 
@@ -73,9 +79,13 @@ class Survey:
     def sample(self) -> bytes:
         return b"".join(self.blocks)
 
-    @property
-    def empty(self) -> bool:
-        return not self.sample.strip(b" \t\r\n")
+    def empty(self, dialect: Dialect) -> bool:
+        """Whether there are nothing but spaces."""
+        return not self.sample.strip(b" \t\r\n".replace(dialect.separator, b""))
+
+    def misleading(self, dialect: Dialect) -> bool:
+        """Whether the parser takes the end of the last row, which ends in no line end, for a comment, and gives up."""
+        return dialect.comment is not None and self.last.lstrip(dialect.quote or b"").startswith(dialect.comment)
 
     def header(self, dialect: Dialect) -> int:
         """How many fields the first line of the sample has, where it is one record."""
@@ -83,8 +93,11 @@ class Survey:
         return _occurrences(first, dialect.separator, dialect.quote) + 1
 
     def rows(self, columns: int, dialect: Dialect) -> int:
-        """The rows of data. Empty lines at the end are none, but where there is one column they are values."""
-        blank = self.blank_tail if columns > 1 else 0
+        """The rows of data. Empty lines at the end are none, but where there is one column they are values.
+
+        Those before a header never are.
+        """
+        blank = (self.blank_tail if columns > 1 else 0) + (self.blank_head if dialect.has_header else 0)
         return max(0, self.lines - dialect.has_header - blank)
 
     def uneven(self, columns: int, dialect: Dialect) -> bool:
@@ -108,6 +121,7 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
             if not piece:
                 break
             if places is None:
+                found.blank_head = piece[: len(piece) - len(piece.lstrip(b"\r\n"))].count(found.eol)
                 places, size = _places(piece, found, sample_rows)
             inside = [place - at for place in places if at <= place < at + len(piece)]
             _take(piece, inside, size, found, dialect)
@@ -122,10 +136,14 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
 
 
 def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> bytes:
-    """The next piece, which ends outside of quotes (where comments are looked for, at a line end too)."""
+    """The next piece, which ends outside of quotes (where comments are looked for, at a line end too).
+
+    Quotes in comments are none, so the piece has other characters in their place.
+    """
     piece = read(_PIECE)
     size = len(piece)
     while size == len(piece) and piece:
+        piece = _unquoted(piece, found, dialect)
         quotes = _quotes_in(piece, dialect)
         found.torn = quotes % 2 == 1
         if not found.torn and dialect.comment is None:
@@ -141,8 +159,37 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
         piece += read(size)
         size *= 2
     if piece:
+        piece = _unquoted(piece, found, dialect)
         found.torn = _quotes_in(piece, dialect) % 2 == 1
     return piece
+
+
+def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
+    """``piece`` with spaces for the quotes in its comments."""
+    if dialect.quote is None:
+        return piece
+    shown = bytearray(piece)
+    for begin, end in _comments(piece, found.eol, dialect):
+        shown[begin:end] = piece[begin:end].replace(dialect.quote, b" ")
+    return bytes(shown)
+
+
+def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int]]:
+    """Where the comments of a piece are, which begins outside of quotes: lines inside of a field are none."""
+    mark = dialect.comment
+    if mark is None or mark not in piece:
+        return []
+    found, at, odd = [], 0, 0
+    lines = eol + piece  # the first begins after a line end, too
+    begin = lines.find(eol + mark)
+    while begin >= 0:
+        odd = (odd + _quotes(piece[at:begin], dialect)) % 2
+        end = piece.find(eol, begin) + 1 or len(piece)
+        if not odd:
+            found.append((begin, end))
+        at = begin if odd else end
+        begin = lines.find(eol + mark, end)
+    return found
 
 
 def _quotes_in(piece: bytes, dialect: Dialect) -> int:
@@ -162,12 +209,6 @@ class _Counter:
 
     def __init__(self, found: Survey, dialect: Dialect) -> None:
         self._found, self._dialect = found, dialect
-        eol = re.escape(found.eol)
-        self._comment = (
-            re.compile(b"(?:^|(?<=" + eol + b"))" + re.escape(dialect.comment) + b"[^" + eol + b"]*" + eol)
-            if dialect.comment
-            else None
-        )
         self._ended_in_cr = False
 
     def count(self, piece: bytes, at: int) -> None:
@@ -177,8 +218,11 @@ class _Counter:
         if found.eol == b"\n" and not found.stray_cr:
             self._look_for_cr(piece)
         last = at + len(piece) == found.size
-        if self._comment is not None:
-            piece = self._comment.sub(b"", piece)
+        comments = _comments(piece, found.eol, dialect)
+        if comments:
+            ends = [0, *(end for _, end in comments)]
+            begins = [*(begin for begin, _ in comments), len(piece)]
+            piece = b"".join(piece[end:begin] for end, begin in zip(ends, begins, strict=True))
         if not piece:
             return
         found.separators += _occurrences(piece, dialect.separator, dialect.quote)
@@ -219,6 +263,16 @@ def _line_end(path: Path) -> bytes:
                 return b"\n"
             returns = returns or b"\r" in chunk
     return b"\r" if returns else b"\n"
+
+
+def line_at(path: Path, place: int, eol: bytes) -> int:
+    """The number of the line in which the byte at ``place`` is, from 1."""
+    number = 1
+    with path.open("rb", buffering=0) as file:
+        while place > 0 and (chunk := file.read(min(_CHUNK, place))):
+            number += chunk.count(eol)
+            place -= len(chunk)
+    return number
 
 
 def _start(path: Path, skip_lines: int, eol: bytes) -> int:
@@ -307,5 +361,7 @@ def _blank_tail(seek: Callable[[int], int], read: Callable[[int], bytes], found:
     """How many empty lines end the file: they are no rows."""
     tail = min(_BLOCK, found.size - found.start)
     seek(found.size - tail)
-    end = (read(tail) or b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = read(tail) or b""
+    found.last = end.rpartition(found.eol)[2]
+    end = end.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return max(0, len(end) - len(end.rstrip(b"\n")) - 1)

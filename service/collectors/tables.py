@@ -8,6 +8,7 @@ from service.collectors import markup
 
 MAX_COLUMNS = 2000
 MAX_HEADER_ROWS = 5
+_TO_THE_END = 65_534
 Cells = list[str | None]
 _Reaching = dict[int, tuple[int, str]]
 """By column: into how many more rows a cell reaches, and what it says."""
@@ -28,7 +29,7 @@ def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
     if not heads:
         size = _header_rows(body)
         heads, body = body[:size], body[size:]
-    header, data = _grid(heads), _grid(body)
+    header, data = _grid(heads), [row for row in _grid(body) if row]
     width = max((len(row) for row in (*header, *data)), default=0)
     names = _names(header, width)
     return names, [row + [None] * (width - len(row)) for row in data]
@@ -38,12 +39,16 @@ def _header_rows(rows: list[LexborNode]) -> int:
     """How many of the rows are the header, where nothing but their cells says so."""
     if not rows:
         return 0
-    size = max((_span(cell, "rowspan") for cell in _cells(rows[0])), default=1)
-    size = size if size <= MAX_HEADER_ROWS else 1
-    if _all_heads(rows[0]):
-        while size < len(rows) and _all_heads(rows[size]):
-            size += 1
+    size = place = 1 if _reach(rows[0]) > MAX_HEADER_ROWS else 0
+    while place < len(rows) and (place < max(size, 1) or (_all_heads(rows[0]) and _all_heads(rows[place]))):
+        size = max(size, place + _reach(rows[place]))
+        place += 1
     return size if size < len(rows) else 1
+
+
+def _reach(row: LexborNode) -> int:
+    """How many rows the longest of its cells has."""
+    return max((_span(cell, "rowspan") for cell in _cells(row)), default=1)
 
 
 def _all_heads(row: LexborNode) -> bool:
@@ -70,7 +75,11 @@ def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None
 def _grid(rows: list[LexborNode]) -> list[Cells]:
     grid: list[Cells] = []
     above: _Reaching = {}
+    group: int | None = None
     for row in rows:
+        inside = row.parent.mem_id if row.parent is not None else None
+        if inside != group:
+            group, above = inside, {}  # no cell reaches out of its group of rows
         cells: Cells = []
         below: _Reaching = {}
         for cell in _cells(row):
@@ -102,7 +111,8 @@ def _fill(cells: Cells, above: _Reaching, below: _Reaching) -> None:
 
 def _span(cell: LexborNode, name: str) -> int:
     given = (cell.attributes.get(name) or "").strip()
-    return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 6 else 1
+    size = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 1
+    return size or (_TO_THE_END if name == "rowspan" else 1)
 
 
 def _names(header: list[Cells], width: int) -> list[str]:

@@ -23,6 +23,7 @@ from service.collectors.clients import Clients
 from service.collectors.completeness import FAILED, Evidence
 from service.collectors.markup import Field, Page, Value, fault
 from service.collectors.robots import Robots
+from service.collectors.trail import Trail
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps import http
@@ -35,6 +36,7 @@ from service.steps.retry import Retry
 from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
+MAX_DELAY = 3600
 CONTAINER = "container"
 _SHOWN = 100
 _PART_ROWS = 20_000
@@ -75,14 +77,17 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     ] = None
     next_page: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
-        msgspec.Meta(description="Selector of the link to the next page, followed until there is none."),
+        msgspec.Meta(
+            description="Selector of the link to the next page, followed until there is none or a page comes again."
+        ),
     ] = None
     max_pages: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: pages in all, at most.")
     ] = None
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
     delay_seconds: Annotated[
-        float, msgspec.Meta(ge=0, le=3600, description="Between two requests to a host, at least, whoever asks it.")
+        float,
+        msgspec.Meta(ge=0, le=MAX_DELAY, description="Between two requests to a host, at least, whoever asks it."),
     ] = 0.0
     concurrency: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
@@ -178,6 +183,8 @@ class _Scraping:
         self._evidence = Evidence(stop_reason="all_pages")
         self._next: str | None = None
         self._linked_on = settings.next_page is None
+        self._torn = False
+        self._trail = Trail()
         self._clients = Clients(
             ctx, limit=settings.concurrency, interval=settings.delay_seconds, timeout_seconds=settings.timeout_seconds,
             retry=settings.retry, field="url",
@@ -206,20 +213,32 @@ class _Scraping:
         return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
 
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
-        interval = 0.0
-        if self._settings.respect_robots:
-            if not await self._robots.allows(url):
-                raise self._permanent(
-                    f"{_short(url)}: the site's robots.txt does not allow this page; where you may fetch it all the "
-                    "same, set respect_robots to false",
-                    "respect_robots",
-                )
-            interval = await self._robots.delay(url)
         own = self._ctx.fill_all(self._settings.headers)
-        accept = "text/html, application/xhtml+xml, */*;q=0.5"
-        return await self._clients.fetch(
-            Request(url, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home, interval=interval)
-        )
+        accept, here = "text/html, application/xhtml+xml, */*;q=0.5", url
+        for _ in range(http.MAX_REDIRECTS + 1):
+            asked = Request(
+                here, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home or url,
+                interval=await self._permitted(here), follow=False,
+            )  # fmt: skip
+            answer = await self._clients.fetch(asked)
+            if answer.status not in http.REDIRECTS:
+                return answer
+            here = answer.url
+        raise self._permanent(f"{_short(url)}: more than {http.MAX_REDIRECTS} redirects", "url")
+
+    async def _permitted(self, url: str) -> float:
+        """The seconds that robots.txt wants between two requests. Raises ``errors.Permanent`` where it forbids one."""
+        if not self._settings.respect_robots:
+            return 0.0
+        instead = "where you may fetch it all the same, set respect_robots to false"
+        if not await self._robots.allows(url):
+            text = f"{_short(url)}: the site's robots.txt does not allow this page; {instead}"
+            raise self._permanent(text, "respect_robots")
+        delay = await self._robots.delay(url)
+        if delay > MAX_DELAY:
+            text = f"{_short(url)}: the site's robots.txt wants {delay:g} seconds between two requests; {instead}"
+            raise self._permanent(text, "respect_robots")
+        return delay
 
     async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
         """The pages of the list, in order, some of them fetched ahead."""
@@ -275,25 +294,47 @@ class _Scraping:
         if wrong is not None:
             raise self._permanent(f"{_short(url)}: the page is refused: {wrong}", "url")
         page = Page.of(answer)
+        if page.torn is not None and not self._torn:
+            self._torn = True
+            text = f"{_short(url)} holds bytes that are no {page.torn}, which it says it is in; they are read as U+FFFD"
+            self._ctx.warn("page_encoding", text)
         if self._settings.next_page is not None:
             found = page.link(Field.of(self._settings.next_page))
             self._next = found if found is None or http.fault(found) is None else None
             self._linked_on = self._linked_on or found is not None
-        return self._tables(page) if self._settings.table is not None else self._containers(page, url)
+        return self._tables(page, url) if self._settings.table is not None else self._containers(page, url)
 
-    def _tables(self, page: Page) -> int:
-        rows = 0
-        for table in page.tree.css(str(self._settings.table)):
-            names, data = tables.read(table)
+    def _tables(self, page: Page, url: str) -> int:
+        found = [tables.read(table) for table in page.tree.css(str(self._settings.table))]
+        if self._again(page, url, (row for _, data in found for row in data)):
+            return 0
+        for names, data in found:
             self._matched["table"] = True
-            self._spool.add(pl.DataFrame(data, schema=dict.fromkeys(names, pl.String), orient="row"))
-            rows += len(data)
-        return rows
+            kinds: dict[str, pl.DataType] = dict.fromkeys(names, pl.String())
+            self._schema |= kinds
+            self._spool.add(pl.DataFrame(data, schema=kinds, orient="row"))
+        return sum(len(data) for _, data in found)
+
+    def _again(self, page: Page, url: str, rows: Iterable[Any]) -> bool:
+        """Whether a page that the one before named came before under another address; the crawl ends there."""
+        if self._settings.next_page is None:
+            return False
+        body = page.tree.body
+        again = self._trail.again(body.text() if body is not None else "", rows)
+        self._evidence.repeated_rows = self._trail.repeated
+        if again:
+            self._next, self._evidence.stop_reason = None, "repeated_page"
+            self._ctx.warn("page_repeated", f"{_short(url)} repeats an earlier page; the crawl ends there")
+        return again
 
     def _containers(self, page: Page, url: str) -> int:
         containers = page.tree.css(self._container)
-        for name, field in self._fields.items():
-            values = page.column(containers, field, self._settings.absolute_urls)
+        absolute = self._settings.absolute_urls
+        columns = {name: page.column(containers, field, absolute) for name, field in self._fields.items()}
+        if self._again(page, url, zip(*columns.values(), strict=True)):
+            return 0
+        for name, values in columns.items():
+            field = self._fields[name]
             missing = next((i for i, v in enumerate(values) if v is None or v == []), None)
             if field.required and missing is not None:
                 raise self._permanent(
@@ -336,10 +377,11 @@ class _Scraping:
             return
         for name, matched in self._matched.items():
             if not matched:
-                said = self._fields[name].said
+                said, pattern = self._fields[name].said, self._fields[name].pattern
+                again = f", or its pattern '{pattern}'," if pattern is not None else ""
                 self._ctx.warn(
                     "selector_matches_nothing",
-                    f"'{said}' ({name}) matches nothing in any '{self._container}' on {where}; {hint}",
+                    f"'{said}' ({name}){again} matches nothing in any '{self._container}' on {where}; {hint}",
                     field=f"css_selectors.{name}",
                 )
 

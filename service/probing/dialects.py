@@ -35,6 +35,9 @@ _UNICODE = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8"),
 )  # fmt: skip
 
+_WESTERN = frozenset("äöüßÄÖÜéèêëàâáãåæçîïíìñóòôõøœúùûÉÈÊÀÁÂÃÇÑÓÔÕÅÆØŒÍÎÚ“”„‘’–—…•€£°§«»®©²³½º´¿¡")
+_ODD = re.compile(r"[^\x00-\x7f]{3}|[a-z][£§«»³²½º¿¡][a-z]")
+
 
 @dataclass
 class Guess:
@@ -59,11 +62,10 @@ def guess(head: bytes, *, whole: bool) -> Guess:
     skip, comment = _preamble(lines, rows)
     if comment:
         found.settings["comment_prefix"] = comment
-        rows = [row for row in rows if not (row and row[0].startswith(comment))]
     if skip:
         found.settings["skip_rows"] = skip
         found.notes.append(f"the first {skip} lines are not like the others and are passed over (skip_rows)")
-        rows = rows[skip:]
+    rows = [row for row in rows[skip:] if not (comment and row and row[0].startswith(comment))]
     rows = [row for row in rows if row]
     found.even = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
     if rows and not has_header(rows):
@@ -83,19 +85,35 @@ def _text(head: bytes, found: Guess, whole: bool) -> str:
         return codecs.getincrementaldecoder("utf-8-sig")("strict").decode(head, final=whole)
     except UnicodeDecodeError:
         pass
-    import chardet
+    if _is_western(head):
+        name = "cp1252"
+    else:
+        import chardet
 
-    said = chardet.detect(head)
+        name = chardet.detect(head, encoding_era=chardet.EncodingEra.MODERN_WEB)["encoding"] or "cp1252"
     try:
-        name = codecs.lookup(said["encoding"] or "cp1252").name
+        name = codecs.lookup(name).name
         text = codecs.getincrementaldecoder(name)("strict").decode(head, final=whole)
     except (LookupError, UnicodeDecodeError):
         found.settings["encoding"] = "utf-8-lossy"
         found.notes.append("no encoding fits all its bytes; those that are not UTF-8 become U+FFFD")
         return head.decode("utf-8", "replace")
     found.settings["encoding"] = name
-    found.notes.append(f"it is not UTF-8; by its letters it seems to be {name} (encoding)")
+    found.notes.append(f"it is not UTF-8; by its letters it seems to be {name} (encoding); look at the samples")
     return text
+
+
+def _is_western(head: bytes) -> bool:
+    """Whether it reads as Windows-1252 with letters that stand alone in words, as those of western Europe do.
+
+    A detector has too little to go by where a file holds a few names, and takes them for anything.
+    """
+    try:
+        text = head.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    foreign = set(text) - _WESTERN
+    return text.isascii() or not (any(c > "\x7f" for c in foreign) or _ODD.search(text) or {"õ", "û"} <= set(text))
 
 
 def _dialect(lines: str, found: Guess) -> tuple[str, str | None]:
@@ -132,13 +150,19 @@ def _rows(lines: str, separator: str, quote: str | None) -> list[list[str]]:
 
 def _preamble(lines: str, rows: list[list[str]]) -> tuple[int, str | None]:
     """How many lines precede the table, and what comments begin with."""
-    widths = Counter(len(row) for row in rows if row)
-    usual = widths.most_common(1)[0][0] if widths else 0
+    said = Counter(len(row) for row in rows if row and not row[0].startswith("#"))
+    usual = said.most_common(1)[0][0] if said else 0
     comment = "#" if any(row and row[0].startswith("#") and len(row) != usual for row in rows) else None
-    if comment is None and usual > 1:
+    if usual > 1:
+        before: list[list[str]] = []  # the table, comments apart
         for number, row in enumerate(rows[: _PREAMBLE + 1]):
+            if comment and row and row[0].startswith(comment):
+                continue
             if len(row) == usual:
-                return (number if widths[usual] > number and _one_line_each(rows[:number], lines) else 0), None
+                return (
+                    number if 0 < len(before) < said[usual] and _one_line_each(rows[:number], lines) else 0
+                ), comment
+            before += [row] if row else []
     return 0, comment
 
 
@@ -153,11 +177,11 @@ def has_header(rows: list[list[str]]) -> bool:
     filled = [cell.strip() for cell in first if cell.strip()]
     years = [cell for cell in filled if _YEAR.fullmatch(cell)]
     words = [cell for cell in filled if not _NUMBER.fullmatch(cell)]
-    if len(filled) < len(first) - 1 or len(set(filled)) < len(filled):
+    if len(filled) < len(first) - 1:
         return False
     if len(words) < len(filled) and (not words or len(words) + len(years) < len(filled) or years != sorted(years)):
         return False
-    score = 0.0 if body else 1.0
+    score = (0.0 if body else 1.0) - (len(set(filled)) < len(filled))  # names are seldom given twice
     for index, name in enumerate(first):
         values = [row[index] for row in body if index < len(row) and row[index].strip()]
         if not values or not name.strip():

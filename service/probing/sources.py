@@ -6,6 +6,7 @@ folder: that is what is guessed from and what the proposal is tried on; only a J
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,9 @@ def kind(head: bytes, content_type: str = "") -> str:
     what = plain.foreign(head)
     if what is not None:
         raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read")
-    begin = head.lstrip(_SPACE)
+    marked = plain.marked(head)
+    begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
+    begin = begin.lstrip(_SPACE)
     if not begin:
         raise Unusable("there is nothing in it")
     if begin.startswith(b"<"):
@@ -76,7 +79,7 @@ def kind(head: bytes, content_type: str = "") -> str:
         return "ndjson" if lines or "ndjson" in content_type or "jsonl" in content_type else "json"
     if "html" in content_type:
         return "html"
-    if not head.startswith(_MARKS) and _CONTROL.search(head[:65536]):
+    if marked is None and _CONTROL.search(head[:65536]):
         raise Unusable("this is no text; json, ndjson, csv, parquet and html are read")
     return "csv"
 

@@ -117,6 +117,11 @@ class Trials:
         kind, how = held
         found.type = str(clue.kind.__struct_config__.tag)
         found.kind, found.verified, found.how = _proposed(kind, self._count), True, f"{clue.why}; {how}"
+        if isinstance(kind, pagination.Page | Offset) and kind.start > isinstance(kind, pagination.Page):
+            found.notes.append(
+                f"the address begins at {kind.start}, and so does the collector: what comes before is left out; "
+                "change pagination.start to have it"
+            )
         return True
 
     @property

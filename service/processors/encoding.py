@@ -25,7 +25,7 @@ import polars as pl
 
 from service.processors import columns
 from service.processors.filling import plain
-from service.steps import casting, dtypes, hashing, mapping
+from service.steps import casting, dtypes, hashing, mapping, parsing
 from service.steps.context import Context
 from service.steps.metric import Metric, Values
 
@@ -260,7 +260,7 @@ def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx:
         shown = casting.shown(value, inner)
         message = pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(" is no known category"))
         at = (ctx.step, f"config.encode.{column}.handle_unknown")
-        made = [casting.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
+        made = [parsing.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 

@@ -85,20 +85,8 @@ def cast(
         message = pl.format(
             f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", shown(column, source)
         )
-        value = refuse(bad, message, value, at)
+        value = parsing.refuse(bad, message, value, at)
     return value.alias(name)
-
-
-def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
-    """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
-
-    ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
-    Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
-    """
-    if at is not None:
-        message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
-    alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
-    return pl.when(alarm.is_null()).then(value).otherwise(None)
 
 
 def _escaped(text: str) -> str:

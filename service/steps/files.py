@@ -25,7 +25,8 @@ class Files:
     def resolve(self, name: str, step: str, field: str = "file_path") -> list[Path]:
         """The existing files that ``name`` means: a relative or absolute path, or a glob, under a root.
 
-        A relative name is looked for in each root in turn. Globs answer in sorted order.
+        A relative name is looked for in each root in turn. Globs answer in sorted order; a file that has such a name
+        itself (``a [1].csv``) is that file.
         Raises ``errors.Permanent`` naming ``field`` where nothing readable is found.
         """
         if "\x00" in name or "://" in name or name.startswith("~"):
@@ -53,8 +54,8 @@ class Files:
             if above is None:
                 return []
             path = path.relative_to(above)
-        candidates = _matching(root, path.parts) if _MAGIC & set(name) else [root / path]
-        return [p for p in (_real(c) for c in candidates) if p is not None and p.is_relative_to(root)]
+        found = _inside(root, [root / path])
+        return found or (_inside(root, _matching(root, path.parts)) if _MAGIC & set(name) else [])
 
     def _refused(self, name: str, step: str, field: str) -> errors.Permanent:
         return errors.Permanent(
@@ -82,6 +83,11 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
         return _matches(parts, tuple(rest)) or (not parts[0].startswith(".") and _matches(parts[1:], pattern))
     hidden = parts[0].startswith(".") and not first.startswith(".")
     return not hidden and fnmatch.fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(rest))
+
+
+def _inside(root: Path, paths: list[Path]) -> list[Path]:
+    """The files behind ``paths`` that lie below ``root``."""
+    return [p for p in map(_real, paths) if p is not None and p.is_relative_to(root)]
 
 
 def _real(path: Path) -> Path | None:

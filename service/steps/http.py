@@ -18,7 +18,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode
@@ -45,7 +45,7 @@ _DELIMITED = frozenset({"content-length", "transfer-encoding"})
 _FORBIDDEN = 403
 """With a word on when to come again it means too many requests: some hosts say it so."""
 _BODILESS = frozenset({204, 205})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
 
 _parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
@@ -128,8 +128,9 @@ def _hop(url: str) -> Hop:
 class Request:
     """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
 
-    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's. ``whole``
-    says of a body that only the end of its connection ended whether that came too early.
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    ``whole`` says of a body that only the end of its connection ended whether that came too early. Without ``follow``
+    a redirect is an answer, whose URL is where it leads to.
     """
 
     url: str
@@ -144,6 +145,7 @@ class Request:
     max_bytes: int | None = None
     interval: float = 0.0
     whole: Callable[[bytes], bool] | None = None
+    follow: bool = True
 
 
 @dataclass(frozen=True)
@@ -306,10 +308,12 @@ class Client:
                     await host.pause(min(wait, longest if answer.status < 300 else max(longest, LONGEST_PAUSE)))
             finally:
                 host.leave(self._at_once)
-            if answer.status not in _REDIRECTS or "location" not in answer.headers:
+            if answer.status not in REDIRECTS or "location" not in answer.headers:
                 return self._judged(answer, request, method)
             left = max(0.0, (deadline.when() or 0.0) - asyncio.get_running_loop().time())
             hop = self._target(hop.url, answer.headers["location"])
+            if not request.follow:
+                return replace(answer, url=hop.url)
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, content = "GET", None
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
@@ -344,7 +348,7 @@ class Client:
             for raw, value in response.headers:
                 name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
                 named[name] = f"{named[name]}, {text}" if name in named else text
-            body = b"" if response.status in _REDIRECTS else await self._body(response, named, request.max_bytes)
+            body = b"" if response.status in REDIRECTS else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
         return Answer(response.status, named, body, hop.url)

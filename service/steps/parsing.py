@@ -1,7 +1,7 @@
 """Text to typed columns, as row-local expressions that lose nothing: what does not fit fails, naming its column.
 
-Polars' own errors name the column and the value; ``why`` rides along inside the value, because an expression
-has no other way of saying more. Dates are ISO 8601; a time without a zone is taken as it stands, or as one of
+An expression has no other way of failing than a cast of a text that is no number, so that is what the message is
+(``refuse``). Dates are ISO 8601; a time without a zone is taken as it stands, or as one of
 the wanted zone; one with a zone becomes UTC where none is wanted.
 """
 
@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from service.steps import dtypes
+
+_SHOWN = 200  # characters of a value that does not fit
 DATE = "%Y-%m-%d"
 NAIVE = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", DATE)
 ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -21,36 +24,58 @@ TRUE = ("true", "yes", "t", "1")
 FALSE = ("false", "no", "f", "0")
 
 
-def parsed(column: str, dtype: pl.DataType, *, why: str = "", decimal_comma: bool = False) -> pl.Expr:
-    """A String column as ``dtype``; null stays null. ``why`` is added to a value that does not fit.
+def parsed(
+    column: str,
+    dtype: pl.DataType,
+    *,
+    why: str = "",
+    decimal_comma: bool = False,
+    blank: bool = False,
+    at: tuple[str, str] | None = None,
+) -> pl.Expr:
+    """A String column as ``dtype``; null stays null, and what does not fit fails: see ``insist``.
 
-    Executing it raises ``pl.exceptions.InvalidOperationError`` that names the column where a value does not fit.
     Raises ``ValueError`` for types that text cannot become.
     """
     text = pl.col(column)
     if dtype == pl.String:
         return text
-    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why)
+    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why, blank=blank, at=at)
 
 
 def insist(
-    result: pl.Expr, column: str, dtype: pl.DataType, *, why: str = "", unless: pl.Expr | None = None
+    result: pl.Expr,
+    column: str,
+    dtype: pl.DataType,
+    *,
+    why: str = "",
+    unless: pl.Expr | None = None,
+    blank: bool = False,
+    at: tuple[str, str] | None = None,
 ) -> pl.Expr:
-    """``result``, failing where it is null although ``column`` is not, and where ``unless`` is true."""
+    """``result``, but execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
+
+    The error shows the value and ``why``, and names ``at``. ``blank`` says that an empty text may become null.
+    """
     text = pl.col(column)
-    misfit = result.is_null() & text.is_not_null()
+    misfit = result.is_null() & (text != "" if blank else text.is_not_null())
     if unless is not None:
         misfit = misfit | unless
-    shown = pl.concat_str(pl.when(misfit).then(text), pl.lit(f" ({why})" if why else " ")).alias(column)
-    if dtype.is_numeric():
-        failing = shown.cast(dtype)  # never a number, with what was added to it
-    elif dtype.is_temporal():
-        failing = shown.str.to_datetime(DATE).cast(pl.Int64).cast(dtype)
-    elif dtype == pl.Boolean:
-        failing = shown.cast(pl.Enum(["boolean"])) == "boolean"
-    else:
-        failing = shown.cast(pl.Enum([])).cast(pl.String).cast(dtype)
-    return result.fill_null(failing).alias(column)
+    said = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
+    shown = pl.when(misfit).then(text).str.head(_SHOWN)
+    return refuse(misfit, pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(said)), result, at).alias(column)
+
+
+def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
+    """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
+
+    ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
+    Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
+    """
+    if at is not None:
+        message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
+    alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
+    return pl.when(alarm.is_null()).then(value).otherwise(None)
 
 
 def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:

@@ -18,6 +18,7 @@ from service.steps import contrary
 
 _UNPACKED = 3  # times a part's size in the file is about what its rows take in memory
 _NOTHING = ""
+_DECIMAL_DIGITS = 38
 """The column of a part whose records have none."""
 
 
@@ -178,6 +179,10 @@ def unite(one: Any, other: Any) -> pl.DataType:
         return other  # type: ignore[no-any-return]
     if one.is_integer() and other.is_integer():
         return pl.Int64()
+    if one.is_decimal() and other.is_decimal():
+        scale = max(one.scale, other.scale)
+        digits = max(one.precision - one.scale, other.precision - other.scale) + scale
+        return pl.Decimal(digits, scale) if digits <= _DECIMAL_DIGITS else pl.Float64()
     if one.is_numeric() and other.is_numeric():
         return pl.Float64()
     if isinstance(one, pl.List) and isinstance(other, pl.List):

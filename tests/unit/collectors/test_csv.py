@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def test_every_row_or_an_error(
         (b'a,b\n1,x\n2,"y"z"\n', "line 3: text follows the end of a quoted field"),
         (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),
         (b"", "empty"),
-        (b"a\0", "zero byte"),
+        (b"a,b\n1,x\n2,\0\n", "line 3: a zero byte"),
     ],
 )
 def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
@@ -128,9 +129,21 @@ def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
         read(tmp_path, body)
 
 
-def test_invalid_utf8_fails_where_it_is_read(tmp_path: Path) -> None:
-    with pytest.raises((errors.Permanent, pl.exceptions.PolarsError), match=r"(?i)utf-8"):
-        read(tmp_path, b"a,b\n1,\xff\n")
+def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path: Path) -> None:
+    said = "data.csv: line 3: the byte 0xE9 is no UTF-8; set encoding"
+    with pytest.raises(errors.Permanent, match=said) as caught:
+        read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n")
+    assert caught.value.details["field"] == "encoding"
+
+
+@pytest.mark.parametrize("rows", [1, 400_000])
+def test_bytes_that_are_no_utf8_are_malformed(rows: int, tmp_path: Path) -> None:
+    body = b"a,b\n" + b"1,x\n" * rows + b"2,caf\xe9\n" + b"3,\xc3\xa9\n" * rows
+    found, ctx = read(tmp_path, body, on_malformed="quarantine", infer_rows=200)
+    assert (found.height, set(found["b"])) == (2 * rows, {"x", "é"})
+    assert pl.read_parquet(ctx.folder / str(ctx.rejected[0].file))["_line"].to_list() == [rows + 2]
+    lossy, _ = read(tmp_path, body + b"4\n", on_malformed="skip", infer_rows=200, encoding="utf-8-lossy")
+    assert (lossy.height, lossy["b"][rows]) == (2 * rows + 1, "caf\ufffd")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +175,46 @@ def test_inference_loses_nothing(values: Sequence[str], dtype: pl.DataType, tmp_
     assert rows.schema["v"] == dtype
     if dtype == pl.String:
         assert rows["v"].to_list() == [v or None for v in values]
+
+
+@pytest.mark.parametrize(
+    ("usual", "late"),
+    [
+        ("7", "00501"),
+        ("1.5", "00501"),
+        ("1.5", "-007.5"),
+        ("1.5", "+1.5"),
+        ("1.5", "12345678901234567"),
+        ("1.5", "0.1234567890123456789"),
+        ("1.5", "1e400"),
+        ("1.5", " 1.5"),
+        ("true", "1"),
+        ("true", "T"),
+    ],
+)
+def test_what_the_sample_did_not_show_is_not_lost(usual: str, late: str, tmp_path: Path) -> None:
+    body = "k,v\n" + f"r,{usual}\n" * 300_000 + f"r,{late}\n" + f"r,{usual}\n" * 300_011
+    with pytest.raises(pl.exceptions.InvalidOperationError, match=re.escape(late)):
+        read(tmp_path, body, infer_rows=200)
+
+
+@pytest.mark.parametrize(
+    "late", ["0", "0.5", "-0.25", "123456789012345", "1.2345678901234567", "1e300", "nan", '""', ""]
+)
+def test_what_a_float_holds_may_come_late(late: str, tmp_path: Path) -> None:
+    body = "k,v\n" + "r,1.5\n" * 300_000 + f"s,{late}\n" + "r,1.5\n" * 300_011
+    rows, _ = read(tmp_path, body, infer_rows=200)
+    (value,) = rows.filter(pl.col("k") == "s")["v"]
+    assert value is None if late.strip('"') == "" else str(value) == str(float(late))
+
+
+def test_an_empty_field_in_quotes_is_a_missing_number_and_an_empty_text(tmp_path: Path) -> None:
+    body = '"n","f","b","d","t"\n"1","1.5","true","2024-01-02","x"\n"","","","",""\n'
+    rows, _ = read(tmp_path, body, try_parse_dates=True)
+    assert rows.dtypes == [pl.Int64, pl.Float64, pl.Boolean, pl.Date, pl.String]
+    assert rows.row(1) == (None, None, None, None, "")
+    rows, _ = read(tmp_path, body, schema={"n": "int32", "f": "decimal(9,2)", "d": "datetime"})
+    assert rows.row(1)[:4] == (None, None, None, None)
 
 
 def test_dates_are_inferred_only_when_asked(tmp_path: Path) -> None:
@@ -198,7 +251,9 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
     schema = {"id": "string", "at": "date", "price": "decimal(10,2)", "ok": "boolean", "kind": "enum(a,b)"}
     rows, _ = read(tmp_path, body, separator=";", decimal_comma=True, schema=schema)
     assert [str(v) for v in rows.row(0)] == ["00501", "2024-05-01", "1.50", "True", "a"]
-    with pytest.raises(pl.exceptions.PolarsError, match=rf"'id'.*x1 \(in {FILE}: schema\.id says int64"):
+    with pytest.raises(
+        pl.exceptions.PolarsError, match=rf"'id'.*x1 does not fit int64 \(in {FILE}: schema\.id says int64"
+    ):
         read(tmp_path, "id\nx1\n", schema={"id": "int64"})
 
 

@@ -75,6 +75,12 @@ def test_mixed_line_ends(tmp_path: Path) -> None:
         read(tmp_path, b"a,b\n1,x\r2,y\n")
 
 
+def test_a_first_line_that_is_no_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match="line 1: the header has more than 16 MiB; is there one") as caught:
+        read(tmp_path, b"x" * (17 << 20))
+    assert caught.value.details["field"] == "has_header"
+
+
 def test_zero_bytes_are_refused_wherever_they_are(tmp_path: Path) -> None:
     for body in (b"a\0,b\n1,2\n", b"a,b\n" + b"1,2\n" * 9_000 + b"3,\0\n"):
         with pytest.raises(errors.Permanent, match="zero byte") as caught:

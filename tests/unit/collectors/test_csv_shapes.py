@@ -109,7 +109,7 @@ def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None
     kept = pl.read_parquet(path)
     assert kept.columns == list(quarantine.LAYOUT)
     assert kept["_line"].to_list() == [3, 4, 5, 4]
-    assert kept["_text"].to_list() == ["2", '3,"y"z', '?,"q",', "y"]
+    assert kept["_text"].to_list() == ["2", '3,"y"z', '\ufffd,"q",', "y"]
     assert kept["_rules"][0].to_list() == [
         {"rule": "malformed", "column": None, "value": None, "message": "1 field where 2 are expected"}
     ]
@@ -132,6 +132,56 @@ def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> No
     rows, ctx = read(tmp_path, files, file_path="*.csv", skip_rows=1, on_malformed="skip")
     assert rows["a"].to_list() == [1, 3]
     assert len(ctx.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b'n,b\n"a\n#","x"\n"c","y"\n\n', [("a\n#", "x"), ("c", "y")]),  # a line of a field is no comment
+        (b'n,b\n"a\n#1,2\nd","x"\n# it"s, open\n"c\n","y"\n\n', [("a\n#1,2\nd", "x"), ("c\n", "y")]),
+        (b'# it"s\nn,b\n"a\nb","x"\n# the "end', [("a\nb", "x")]),  # nor is a quote in a comment one
+        (b"n,b\n1,2\n# the end", [(1, 2)]),
+        (b'n,b\n1,2\n"#3",4', [("1", 2), ("#3", 4)]),
+        (b'n,b\n1,2\n3,"4\n#"', [(1, "2"), (3, "4\n#")]),
+        (b"n\n1\n# the end", [(1,)]),
+    ],
+)
+def test_comments_and_quotes_do_not_mislead_each_other(body: bytes, wanted: list[object], tmp_path: Path) -> None:
+    rows, ctx = read(tmp_path, body, comment_prefix="#")
+    assert rows.rows() == wanted
+    assert ctx.warnings == []
+
+
+def test_quotes_in_comments_do_not_hold_pieces_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / FILE).write_bytes(b'a,b\n# it"s\n' + b'1,"x,\n# ""y"", z"\n# 2" pipe, 3" pipe\n' * 60)
+    for size in (7, 16, 33, 64, 1000):
+        monkeypatch.setattr("service.collectors.survey._PIECE", size)
+        found = survey(tmp_path / FILE, Dialect(comment=b"#"), 100)
+        assert (found.lines, found.separators, found.torn) == (61, 61, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"), [(b"\n\nn\n1\n\n2\n", [1, None, 2]), (b"\r\n\r\nn\r\n1\r\n", [1]), (b"x\n\nn\n1\n", [1])]
+)
+def test_empty_lines_before_the_header_are_no_rows(body: bytes, wanted: list[object], tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, body, skip_rows=int(body.startswith(b"x")))
+    assert rows["n"].to_list() == wanted
+
+
+def test_a_text_that_means_missing_may_be_a_name(tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, b'NA,"say ""NA""",NA\n1,NA,x\n', null_values=["NA"])
+    assert rows.columns == ["NA", 'say "NA"', "NA_2"]
+    assert rows.rows() == [(1, None, "x")]
+
+
+def test_a_file_of_comments_is_an_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match="the file is empty; there is not even a header"):
+        read(tmp_path, b"# one\n# two\n", comment_prefix="#")
+
+
+def test_rows_of_nothing_are_rows_whatever_separates_them(tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, b"\t\n\t\n", separator="\t", has_header=False)
+    assert rows.height == 2
 
 
 def test_a_preamble_and_a_header_of_any_length(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,80 @@ def test_parquet_files_unite_by_name(tmp_path: Path) -> None:
     assert rows(ctx, "parquet", file_path="a.parquet", columns=["at"], schema={"at": "string"}).rows()[0] == (
         "2026-01-01",
     )
+
+
+def test_parquet_decimals_stay_decimals(tmp_path: Path) -> None:
+    ctx = parquet(
+        tmp_path,
+        a=pl.DataFrame({"m": pl.Series([Decimal("1.10")], dtype=pl.Decimal(9, 2))}),
+        b=pl.DataFrame({"m": pl.Series([Decimal("12345678901234567.1234")], dtype=pl.Decimal(21, 4))}),
+    )
+    found = rows(ctx, "parquet", file_path="*.parquet")
+    assert found.schema["m"] == pl.Decimal(21, 4)
+    assert found["m"].to_list() == [Decimal("1.1000"), Decimal("12345678901234567.1234")]
+
+
+def test_parquet_schema_reads_text_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    texts = {"d": ["2024-01-02"], "b": ["true"], "m": ["1.10"], "t": ["2024-01-02T03:04:05Z"], "i": ["7"], "f": [1.5]}
+    ctx = parquet(tmp_path, a=pl.DataFrame(texts))
+    schema = {"d": "date", "b": "boolean", "m": "decimal(9,2)", "t": "datetime[UTC]", "i": "int64", "f": "string"}
+    found = rows(ctx, "parquet", file_path="*.parquet", schema=schema)
+    assert found.row(0)[:3] == (date(2024, 1, 2), True, Decimal("1.10"))
+    assert found.row(0)[4:] == (7, "1.5")
+    assert found["t"].dtype == pl.Datetime("us", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("x", "int64", "schema.v|column 'v': x is not int64"),
+        (1.5, "int64", "schema.v|column 'v': 1.5 is not int64"),
+        (300, "int8", "schema.v|column 'v': 300 is not int8"),
+    ],
+)
+def test_parquet_values_that_do_not_fit_are_named(value: object, kind: str, said: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, a=pl.DataFrame({"v": [value]}))
+    with pytest.raises(pl.exceptions.PolarsError, match=re.escape(said)):
+        rows(ctx, "parquet", file_path="*.parquet", schema={"v": kind})
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json"])
+def test_a_number_is_no_moment_without_a_unit(kind: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, a=pl.DataFrame({"v": [1_700_000_000]}))
+    (tmp_path / "uploads" / "a.json").write_text('[{"v": 1700000000}]')
+    error = refusal(ctx, kind, file_path=f"a.{kind}", schema={"v": "datetime"})
+    assert "column 'v': a number becomes a datetime only with" in error.message
+    assert error.details["field"] == "schema.v"
+
+
+def test_json_values_of_two_kinds_are_told_of(tmp_path: Path) -> None:
+    ctx = parquet(tmp_path)
+    (tmp_path / "uploads" / "x.json").write_text('{"a":1,"b":1}\n{"a":[1],"b":2}\n')
+    assert rows(ctx, "json", file_path="x.json").rows() == [([1], 1), ([1], 2)]
+    (warning,) = ctx.warnings
+    assert warning["code"] == "mixed_types"
+    assert "'a' differ in kind on x.json from line 1" in warning["message"]
+    many = "[" + '{"a":1},' * 50_000 + '{"a":"x"}]'
+    (tmp_path / "uploads" / "x.json").write_text(many)
+    assert rows(ctx, "json", file_path="x.json").height == 50_001
+    assert "'a' are int64 on x.json from record 0, string on x.json from record 50000" in ctx.warnings[1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "config", "said", "field"),
+    [
+        (b'{"a":"x"}\n\n{"a":"\xff"}\n', {}, "x.json: line 3: the byte 0xFF is no UTF-8; set encoding", "file_path"),
+        (b'[{"a":"x"},{"a":"\xe9"}]', {}, "x.json: record 1: the byte 0xE9 is no UTF-8", "file_path"),
+        (b'{"a":1}\n{"a":1e400}\n', {}, "x.json: line 2: not a JSON object (Number out of range", "file_path"),
+        (b'{"d":{"items":[{"a":1}]}}', {"records_path": "d.itms"}, "nothing at 'd.itms'", "records_path"),
+    ],
+)
+def test_json_faults_are_named(body: bytes, config: dict[str, Any], said: str, field: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path)
+    (tmp_path / "uploads" / "x.json").write_bytes(body)
+    error = refusal(ctx, "json", file_path="x.json", **config)
+    assert said in error.message
+    assert error.details["field"] == field
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,40 @@ def test_links_are_joined_as_the_standard_says(base: str, link: str) -> None:
 def test_pages_that_would_keep_the_parser_busy_are_told(body: bytes, said: str | None) -> None:
     found = markup.hostile(body)
     assert found is None if said is None else said in str(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<p>a<br>b</p>", "a b"),
+        ("<p><b>H</b>ello <i>w</i>orld</p>", "Hello world"),
+        ("<p>x<script>s</script><style>p{}</style>y<!-- c -->z</p>", "xyz"),
+        ("<div><p>A</p><p>B</p>C<div>D<div>E</div>F</div></div>", "A B C D E F"),
+        ("<ul><li>x<li>y</ul>", "x y"),
+        ("<p><b></b></p>", ""),
+        ("<script>var a = 1</script>", "var a = 1"),
+        ("<div>" * 10_000 + "deep", "deep"),
+    ],
+)
+def test_text_is_what_a_reader_sees(body: str, said: str) -> None:
+    tree = LexborHTMLParser(f"<main>{body}</main>".encode())
+    (first,) = tree.css("main > *")
+    assert markup.text(first) == said
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "wanted", "torn"),
+    [
+        ("鎔".encode("gbk"), "charset=gb2312", "鎔", None),
+        ("①".encode("cp932"), "charset=shift_jis", "①", None),
+        (b"<meta charset=latin-1>\xe9", "charset=nonsense", "é", None),
+        (b"\xe9", "charset=hex", "é", None),
+        (b"\xe9", "charset=idna", "é", None),
+        ("é".encode(), "charset=undefined", "é", None),
+        (b"\xe9", "charset=utf-8", "\ufffd", "utf-8"),
+        (b"\xff\xfe\xe9", "", "\ufffd", "utf-16"),
+    ],
+)
+def test_pages_are_read_as_browsers_read_them(body: bytes, said: str, wanted: str, torn: str | None) -> None:
+    content, damaged = markup.utf8(body, f"text/html; {said}")
+    assert (content.decode()[-1], damaged) == (wanted, torn)

@@ -91,3 +91,31 @@ def test_rows_of_a_file_that_had_no_others_stay(tmp_path: Path) -> None:
 def test_names_that_are_given_are_enough(kept: Path, tmp_path: Path) -> None:
     rows, _, _ = again(kept, tmp_path, settings(column_names=["id", "zip"]))
     assert rows.select("id", "zip", "price").rows() == [(3, "4", None)]
+
+
+def test_bytes_that_were_no_text_make_no_row(tmp_path: Path) -> None:
+    _, ctx = read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n", on_malformed="quarantine")
+    path = ctx.folder / str(ctx.rejected[0].file)
+    assert pl.read_parquet(path)["_text"].to_list() == ["2,caf\ufffd"]
+    rows, refused, _ = again(path, tmp_path, settings())
+    assert rows.height == 0
+    assert refused is not None
+    assert refused["_line"].to_list() == [3]
+    assert "was not kept; read the file again" in refused["_rules"][0][0]["message"]
+    (tmp_path / "lossy").mkdir()
+    rows, _, _ = again(path, tmp_path / "lossy", settings(encoding="utf-8-lossy"))
+    assert rows.rows() == [(2, "caf\ufffd")]
+
+
+def test_nothing_is_lost_when_rows_are_tried_again(tmp_path: Path) -> None:
+    body = b'a,f,b,t\n1,1.5,true,x\n007,2,true,"q"z\n8,+2,true,"q"z\n9,3,1,"q"z\n10,4,false,"q"z\n'
+    _, ctx = read(tmp_path, body, on_malformed="quarantine")
+    path = ctx.folder / str(ctx.rejected[0].file)
+    rows, refused, _ = again(path, tmp_path, settings(quote_char=None))
+    assert rows.rows() == [(10, 4.0, False, '"q"z')]
+    assert refused is not None
+    assert [(r[0]["column"], r[0]["value"]) for r in refused["_rules"].to_list()] == [
+        ("a", "007"),
+        ("f", "+2"),
+        ("b", "1"),
+    ]

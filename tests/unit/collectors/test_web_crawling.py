@@ -78,6 +78,25 @@ def test_pages_that_lead_back_end_with_a_warning(to: str, tmp_path: Path) -> Non
     assert ctx.evidence["stop_reason"] == "repeated_page"
 
 
+def test_a_site_that_answers_its_last_page_for_ever_is_left(tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        page = int(hit.path[1:]) if hit.path != "/robots.txt" else 0
+        return Reply(f"<h1>Page {page}</h1>{chain(min(page, 3), f'/{page + 1}')}".encode())
+
+    found, _, ctx = crawl(answer, tmp_path, next_page="a.next")
+    assert found["n"].to_list() == ["1", "2", "3"]
+    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
+    assert (ctx.evidence["stop_reason"], ctx.evidence["pages"]) == ("repeated_page", 4)
+
+
+def test_pages_with_like_rows_are_not_taken_for_one(tmp_path: Path) -> None:
+    pages = {f"/{i}": f"<h1>{word}</h1>{chain(7, f'/{i + 1}')}" for i, word in enumerate(("one", "two", "three"))}
+    pages["/3"] = "<i>the end</i>"
+    found, _, ctx = crawl(pages, tmp_path, start="/0", next_page="a.next")
+    assert found["n"].to_list() == ["7", "7", "7"]
+    assert (ctx.evidence["stop_reason"], ctx.evidence["repeated_rows"]) == ("no_next", 2)
+
+
 def test_a_next_page_that_no_page_has_is_a_warning_with_a_hint(tmp_path: Path) -> None:
     pages = {"/1": "<p><b>1</b></p>", "/2": "<p><b>2</b></p>"}
     found, _, ctx = crawl(pages, tmp_path, start=["/1", "/2"], next_page="a.gone")
@@ -125,6 +144,35 @@ def test_robots_are_kept_to(robots: str, allowed: bool, tmp_path: Path) -> None:
     assert error.details["field"] == "respect_robots"
     found, site, _ = crawl(pages, tmp_path, respect_robots=False)
     assert (found.height, [h.path for h in site.hits]) == (1, ["/1"])
+
+
+def test_redirects_lead_nowhere_that_robots_forbid(tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        if hit.path == "/robots.txt":
+            return Reply(b"User-agent: *\nDisallow: /private")
+        moved = {"/1": "/2", "/2": "/private/1", "/5": "/6"}
+        if hit.path in moved:
+            return Reply(b"", 302, {"location": moved[hit.path]})
+        return Reply(b"<p><b>x</b></p>")
+
+    error = refusal(answer, tmp_path)
+    assert "/private/1: the site's robots.txt does not allow" in error.message
+    assert crawl(answer, tmp_path, start="/5")[0].height == 1
+    found, site, _ = crawl(answer, tmp_path, respect_robots=False)
+    assert (found.height, [h.path for h in site.hits]) == (1, ["/1", "/2", "/private/1"])
+
+
+def test_robots_are_asked_once(tmp_path: Path) -> None:
+    pages = {f"/{i}": f"<p><b>{i}</b></p>" for i in range(6)}
+    _, site, _ = crawl(pages, tmp_path, start=list(pages), concurrency=4)
+    assert [hit.path for hit in site.hits].count("/robots.txt") == 1
+
+
+def test_a_delay_that_nobody_can_wait_for_is_refused(tmp_path: Path) -> None:
+    pages = {"/robots.txt": "User-agent: *\nCrawl-delay: 86400", "/1": "<p><b>1</b></p>"}
+    error = refusal(pages, tmp_path)
+    assert "wants 86400 seconds between two requests" in error.message
+    assert error.details["field"] == "respect_robots"
 
 
 @pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False), (503, False)])
@@ -182,6 +230,26 @@ def test_many_patterns_and_attributes(tmp_path: Path) -> None:
     assert "row 1 has no 'i'" in refusal({"/1": page}, tmp_path, css_selectors=missing).message
 
 
+def test_a_pattern_that_finds_nothing_is_named_beside_its_selector(tmp_path: Path) -> None:
+    fields = {"container": "p", "n": {"selector": "b", "pattern": "[0-9]+"}}
+    _, _, ctx = crawl({"/1": "<p><b>x</b></p>"}, tmp_path, css_selectors=fields)
+    assert "'b' (n), or its pattern '[0-9]+', matches nothing" in ctx.warnings[0]["message"]
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    found, _, _ = crawl({"/1": "<table><tr><th>a<th>b</table>"}, tmp_path, table="table")
+    assert found.schema == {"a": pl.String, "b": pl.String}
+
+
+def test_a_page_that_is_not_all_of_its_encoding_is_a_warning(tmp_path: Path) -> None:
+    def answer(hit: Hit) -> Reply:
+        return Reply(b"<p><b>\xe9</b></p>", 200, {"content-type": "text/html; charset=utf-8"})
+
+    found, _, ctx = crawl(answer, tmp_path, respect_robots=False)
+    assert found["n"].to_list() == ["\ufffd"]
+    assert "holds bytes that are no utf-8" in ctx.warnings[0]["message"]
+
+
 def table(html: str) -> tuple[list[str], list[list[str | None]]]:
     found = LexborHTMLParser(html.encode()).css_first("table")
     assert found is not None
@@ -218,9 +286,16 @@ def table(html: str) -> tuple[list[str], list[list[str | None]]]:
             ["a", "a_2", "column_3", "column_4"],
             [["1", None, None, None], ["1", "2", "3", "4"]],
         ),
-        ("<tr><td>a<tr><td>1<table><tr><td>inner</table>", ["a"], [["1inner"]]),
+        ("<tr><td>a<tr><td>1<table><tr><td>inner</table>", ["a"], [["1 inner"]]),
         ("<tr><td>a<td>b<tr><td>1<td rowspan=9>2<tr>", ["a", "b"], [["1", "2"], [None, "2"]]),
         ("<tr><th>a<tr><td colspan=x rowspan=-1>1", ["a"], [["1"]]),
+        ("<tr><td>a<td>b<tr><td rowspan=0>1<td>2<tr><td>3", ["a", "b"], [["1", "2"], ["1", "3"]]),
+        ("<tr><th>a<tr><th rowspan=2>b<tr></tr><tr><td>1<tr></tr><tr><td>2", ["a b"], [["1"], ["2"]]),
+        (
+            "<thead><tr><th>a<th>b<tbody><tr><td rowspan=5>1<td>2<tbody><tr><td>3<td>4",
+            ["a", "b"],
+            [["1", "2"], ["3", "4"]],
+        ),
         ("", [], []),
     ],
 )

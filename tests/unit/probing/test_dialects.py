@@ -48,8 +48,12 @@ def test_what_is_proposed_reads_every_row(separator: str, encoding: str, header:
         (text(";", comma=True), {"separator": ";", "decimal_comma": True}),
         (text(quote="'"), {"quote_char": "'"}),
         ("Report\nof 2026\n\nid,name,price\n1,a,2.5\n2,b,3.5\n3,c,4.5\n", {"skip_rows": 3}),
+        ("Report\n\n# by us\nid|v\n1|2\n# and\n2|3\n", {"separator": "|", "comment_prefix": "#", "skip_rows": 3}),
+        ("Report\n\nid;v\n1;2\n", {"separator": ";", "skip_rows": 2}),
         ("# by us\nid|v\n1|2\n# and\n2|3\n", {"separator": "|", "comment_prefix": "#"}),
         ("Country,2019,2020,2021\nA,1,2,3\nB,4,5,6\n", {}),
+        ("name,value,value\na,1,2\nb,3,4\n", {}),
+        ("x,x,y\nz,x,y\ny,y,x\n", {"has_header": False}),
         ("name,city\nAda,London\nBob,Paris\nCid,Rome\n", {}),
         ("4,5.0,6\n7,8.5,9\n", {"has_header": False}),
         ("id,name\n", {}),
@@ -63,6 +67,24 @@ def test_settings(body: str, settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(body, newline="")
     found = looked(tmp_path / "probe", tmp_path, file_path="x.csv")
     assert found.collector == {"type": "csv", "file_path": "x.csv", **settings}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1252", "naïve"), ("cp1252", "São Paulo"), ("cp1252", "Köln"), ("cp1252", "señor año"),
+        ("cp1252", "café, déjà vu, garçon, 5 €"), ("cp1252", "Ærø Åse Søren"), ("cp1252", "“quoted” – text’s"),
+        ("cp1250", "Łódź Kraków Gdańsk"), ("cp1250", "Škoda čeština žena"), ("cp1251", "Москва Привет мир"),
+        ("koi8_r", "Москва Привет мир, это текст"), ("cp1253", "Αθήνα Ελλάδα"), ("cp1254", "İstanbul Şişli ağaç ığdır"),
+        ("cp932", "東京 日本語テキスト"), ("gb18030", "北京 中文文本"), ("cp949", "서울 한국어"),
+        ("cp1256", "مرحبا العالم"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [1, 200])
+def test_an_encoding_is_told_by_few_words(encoding: str, words: str, rows: int) -> None:
+    body = ("id;city;price\n" + "".join(f"{i};{words};{i}.50\n" for i in range(rows))).encode(encoding)
+    found = dialects.guess(body, whole=True).settings["encoding"]
+    assert body.decode(found) == body.decode(encoding)
 
 
 def test_bytes_that_no_encoding_explains() -> None:
@@ -138,3 +160,12 @@ def test_files_outside_the_roots_are_not_there(tmp_path: Path) -> None:
     for number, name in enumerate(("../secret.csv", str(tmp_path / "secret.csv"), "link.csv", "*.csv")):
         error = refused(tmp_path / f"probe{number}", tmp_path / "inside", file_path=name)
         assert "no file" in error.message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+@pytest.mark.parametrize("body", ['[{"a": 1}, {"a": 2}]', '{"a": 1}\n{"a": 2}\n'])
+def test_json_in_another_width_is_json(body: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(body.encode(encoding))
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.json")
+    assert found.collector == {"type": "json", "file_path": "x.json"}
+    assert found.sample_rows == 2

@@ -263,3 +263,13 @@ def test_an_answer_that_is_too_large_and_one_that_is_empty(monkeypatch: pytest.M
     assert found.pagination is not None
     assert "no records" in found.pagination.how
     assert found.columns == []
+
+
+def test_an_address_that_begins_later_is_said(tmp_path: Path) -> None:
+    for source, address, begins in ((page, "/x?page=2&per_page=10", "2"), (offset, "/x?offset=20", "20")):
+        with serving(source) as site:
+            found = looked(tmp_path / f"probe{begins}", url=site.address + address)
+        assert found.pagination is not None
+        assert any(f"begins at {begins}, and so does the collector" in note for note in found.notes)
+    with serving(page) as site:
+        assert looked(tmp_path / "probe", url=site.address + "/x?page=1").notes == []

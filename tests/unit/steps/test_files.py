@@ -46,6 +46,7 @@ def names(files: Files, name: str) -> list[str]:
         ("up/x.csv", ["uploads/x.csv"]),
         ("*.csv", ["uploads/x.csv", "uploads/a/y.csv"]),
         ("[xr].csv", ["uploads/x.csv"]),
+        ("[x].csv", ["uploads/[x].csv"]),
         ("r*.csv", ["root/r.csv"]),
         ("**/*.csv", ["uploads/x.csv", "uploads/a/b/z.csv", "uploads/a/y.csv"]),
         ("a/**/z.csv", ["uploads/a/b/z.csv"]),

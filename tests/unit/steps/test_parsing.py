@@ -60,7 +60,7 @@ def test_what_fits(text: str, kind: str, value: Any) -> None:
 def test_what_does_not_fit_says_so(text: str, kind: str) -> None:
     with pytest.raises(pl.exceptions.PolarsError) as caught:
         read(text, kind, why="in x.csv: schema says so")
-    assert f"{text} (in x.csv: schema says so)" in str(caught.value)
+    assert f"column 'c': {text} does not fit {kind} (in x.csv: schema says so)" in str(caught.value)
 
 
 def test_decimal_commas() -> None:
