@@ -77,8 +77,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         if self.columns is not None:
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
-        casts = [pl.col(n).cast(dtypes.parse(text)) for n, text in self.schema.items() if n in kept]
-        return PolarsFrame(lf.with_columns(casts), ctx.folder, dear=False)
+        lf = columns.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False)
 
 
 class _File(msgspec.Struct, frozen=True):
