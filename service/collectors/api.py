@@ -140,8 +140,8 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     schema: Annotated[
         dict[str, str],
         msgspec.Meta(
-            description="Types of columns (after flattening): name to type. A value that does not fit fails with its page; "
-            "a single value becomes a list of one where a list is named."
+            description="Types of columns (after flattening): name to type. A value that does not fit fails with its "
+            "page; a single value becomes a list of one where a list is named."
         ),
     ] = {}
 
@@ -257,11 +257,12 @@ class _Collecting:
             ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,
             interval=1 / settings.requests_per_second if settings.requests_per_second else 0.0, field="endpoint",
         )  # fmt: skip
+        kind = settings.response_format
         async with clients, self._counting(clients):
             walk = self._walk(Asking(
-                clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[settings.response_format],
+                clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[kind],
                 _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
-                None if settings.response_format == "csv" else lambda body: formats.whole(body, settings.response_format),
+                None if kind == "csv" else lambda body: formats.whole(body, kind),
             ))  # fmt: skip
             at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
             async with aclosing(children.in_order(listings, at_once, walk)) as every:

@@ -89,8 +89,7 @@ class Misfit(Unusable):
 def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
     """Raise ``Misfit`` where a value of these rows does not become the type that ``schema`` names."""
     try:
-        wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in part.schema}
-        part.lazy().select(_cast(name, part.schema[name], dtype, "") for name, dtype in wanted.items()).collect()
+        part.lazy().select(_casts(part.schema, schema, "")).collect()
     except pl.exceptions.PolarsError as error:
         found = foreign.translate(error, None)
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
@@ -99,27 +98,23 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
 def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
     """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning.
 
-    Raises as ``cast``.
+    Raises ``errors.Permanent`` for what has no such form at all.
     """
     present = lf.collect_schema()
     for column in schema:
         if column not in present:
             ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
-    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
-    casts = [cast(name, present[name], dtype, ctx) for name, dtype in wanted.items()]
+    try:
+        casts = _casts(present, schema, ctx.step)
+    except Misfit as error:
+        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
     missing = {name: dtypes.parse(text) for name, text in schema.items() if name not in present}
     return _with(lf.with_columns(casts), present, missing)
 
 
-def cast(name: str, source: pl.DataType, target: pl.DataType, ctx: Context) -> pl.Expr:
-    """A column as ``schema`` wants it. What does not fit fails when the plan is executed.
-
-    Raises ``errors.Permanent`` where one type cannot become the other at all.
-    """
-    try:
-        return _cast(name, source, target, ctx.step)
-    except Misfit as error:
-        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
+def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: str) -> list[pl.Expr]:
+    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
+    return [_cast(name, present[name], dtype, step) for name, dtype in wanted.items() if present[name] != dtype]
 
 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:

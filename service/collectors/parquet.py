@@ -70,8 +70,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
         ctx.progress(1.0, f"{len(files)} files")
         lf = _united(files, ctx)
-        types = lf.collect_schema()
-        present = types.names()
+        present = lf.collect_schema().names()
         for setting, names in (("columns", self.columns or []), ("schema", list(self.schema))):
             for name in names:
                 if name not in present:
@@ -81,9 +80,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         if self.columns is not None:
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
-        wanted = {n: dtypes.parse(text) for n, text in self.schema.items() if n in kept}
-        casts = [columns.cast(n, types[n], dtype, ctx) for n, dtype in wanted.items()]
-        return PolarsFrame(lf.with_columns(casts), ctx.folder, dear=False)
+        lf = columns.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
+        return PolarsFrame(lf, ctx.folder, dear=False)
 
 
 class _File(msgspec.Struct, frozen=True):

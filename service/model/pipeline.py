@@ -29,9 +29,9 @@ _KEYS = ("name", "description", "collectors", "combine", "processors", "storage"
 
 
 class Concat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="concat"):
-    """All rows, one source after another; columns by name, missing ones null, types widened: whole numbers to larger ones
-    and to floats, dates to datetimes. Numbers, dates or booleans beside text become text, with a warning; what no type
-    holds is an error that names the column, the sources and the types."""
+    """All rows, one source after another; columns by name, missing ones null, types widened: whole numbers to larger
+    ones and to floats, dates to datetimes. Numbers, dates or booleans beside text become text, with a warning; what no
+    type holds is an error that names the column, the sources and the types."""
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="join"):

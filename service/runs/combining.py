@@ -1,7 +1,8 @@
 """Combining: the frames of several collectors made one.
 
 Rows one after another by the names of their columns, whose types are widened: whole numbers to larger ones and to
-floats, dates to datetimes; numbers, dates or words beside text become text, with a warning. Or joined on keys of one type.
+floats, dates to datetimes; numbers, dates or booleans beside text become text, with a warning. Or joined on keys of one
+type.
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ def _united(name: str, kinds: Mapping[pl.DataType, str]) -> pl.DataType | None:
 
 
 def _apart(name: str, kinds: Mapping[pl.DataType, str], why: str) -> errors.Permanent:
-    text = f"column '{name}' is {_listed(kinds)}, {why}; give it one type there (under schema, or by a cleaner's cast in a "
-    return errors.Permanent(f"{text}pipeline of its own)", step="combine", field="combine")
+    return errors.Permanent(
+        f"column '{name}' is {_listed(kinds)}, {why}; give it one type there (under schema, or by a cleaner's cast in "
+        "a pipeline of its own)", step="combine", field="combine",
+    )  # fmt: skip
 
 
 def _listed(kinds: Mapping[pl.DataType, str]) -> str:

@@ -4,9 +4,9 @@ Polars makes text of what stands beside text, a number, a list or an object, wit
 writes it; and it makes floats of whole numbers beside floats, whose last digits may go. ``check`` notices both: text is
 looked at again by a decoder that takes nothing else, for a fifth of what Polars takes to parse it all.
 
-``series`` decides what becomes of such values: a single value beside lists is a list of one; whole numbers beside floats
-become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is lost and
-nothing is guessed.
+``series`` decides what becomes of such values: a single value beside lists is a list of one; whole numbers beside
+floats become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is lost
+and nothing is guessed.
 """
 
 from __future__ import annotations

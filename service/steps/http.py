@@ -129,8 +129,8 @@ class Request:
     """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
 
     ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
-    ``whole`` says of a body that only the end of its connection ended whether that came too early. Without ``follow``
-    a redirect is an answer, whose URL is where it leads to.
+    ``whole`` says whether a body is all there that ended with its connection. Without ``follow`` a redirect is an
+    answer, whose URL is where it leads to.
     """
 
     url: str

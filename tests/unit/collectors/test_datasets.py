@@ -193,6 +193,15 @@ def test_parquet_refusals(body: bytes | None, config: dict[str, Any], said: str,
     assert str(tmp_path) not in error.message
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(1.5, "int64"), (300, "int8"), (1_700_000_000, "datetime"), ("x", "int64")]
+)
+def test_parquet_values_that_do_not_fit_the_schema(value: Any, dtype: str, tmp_path: Path) -> None:
+    ctx = parquet(tmp_path, x=pl.DataFrame({"id": [value]}))
+    with pytest.raises((errors.Permanent, pl.exceptions.InvalidOperationError), match="column 'id'"):
+        rows(ctx, "parquet", file_path="x.parquet", schema={"id": dtype})
+
+
 LINES = b'{"id": 1, "a": {"b": "x"}}\n\n{"id": 2.5, "t": [1]}\r\n{"id": 3}'
 
 
