@@ -163,6 +163,10 @@ def about_nulls(tree: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Is) and isinstance(right, exp.Boolean):
             node.replace(exp.Paren(this=exp.NullSafeEQ(this=node.this, expression=right)))
         elif isinstance(node, exp.StrPosition):
+            if node.this.find(
+                exp.StrPosition
+            ):  # a place is no text; said twice at each depth, it would grow without end
+                continue
             missing = exp.Is(this=node.this.copy(), expression=exp.Null())
             node.replace(exp.Case(ifs=[exp.If(this=missing, true=exp.Null())], default=node.copy()))
         elif not isinstance(node, exp.Is):

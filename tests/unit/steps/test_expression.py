@@ -227,3 +227,8 @@ def test_a_whole_quotient_of_no_number_is_refused_in_any_row() -> None:
     good = derived(text, frame[:1], frame[2:])
     assert good is not None
     assert good["x"].to_list() == [-24, None]
+
+
+def test_places_in_places_do_not_grow_without_end() -> None:
+    text = "strpos(" * 20 + "t" + ", 'x')" * 20
+    assert len(expression.parse(text).sql) < 4_000
