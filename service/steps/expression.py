@@ -30,7 +30,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import foreign
+from service.steps import division, foreign
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -171,11 +171,19 @@ def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression
     """``aggregate`` over columns that are there, and what to hand to ``Frame.group``. Raises ``ValueError``."""
     expression = _known(aggregate(text), schema)
     try:
-        made = pl.sql_expr(expression.sql)
-        pl.LazyFrame(schema=schema).group_by(list(by)).agg(made.alias("\0")).collect()
+        made, dtype = _of_groups(expression.sql, schema, by)
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
-    return expression, made
+    try:
+        exactly, same = _of_groups(division.exact(expression.sql, schema), schema, by)
+    except foreign.FOREIGN:  # what can be divided by a number alone
+        return expression, made
+    return expression, exactly if same == dtype else made
+
+
+def _of_groups(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[pl.Expr, pl.DataType]:
+    made = pl.sql_expr(text)
+    return made, pl.LazyFrame(schema=schema).group_by(list(by)).agg(made.alias("\0")).collect().schema["\0"]
 
 
 def _check_aggregates(tree: exp.Expr) -> None:

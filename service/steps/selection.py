@@ -2,7 +2,8 @@
 
 The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
 that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
-is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles.
+is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles,
+and divisors are columns (``division``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import expression, foreign
+from service.steps import division, expression, foreign
 
 MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
@@ -89,10 +90,18 @@ def typed(text: str, schema: pl.Schema) -> str:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     query, schema = parse(text), pl.Schema(columns)
     try:
-        run(pl.LazyFrame(schema=schema), query).collect()
+        wanted = _schema(query, schema)
     except foreign.FOREIGN as error:
         raise _explained(error) from error
-    return query
+    exactly = division.exact(query, schema)
+    try:
+        return exactly if _schema(exactly, schema) == wanted else query
+    except foreign.FOREIGN:  # what can be divided by a number alone
+        return query
+
+
+def _schema(query: str, schema: pl.Schema) -> pl.Schema:
+    return run(pl.LazyFrame(schema=schema), query).collect().schema
 
 
 def _explained(error: BaseException) -> ValueError:
