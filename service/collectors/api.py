@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -139,6 +139,9 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     schema: Annotated[
         dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
     ] = {}
+
+    def spelled_out(self) -> Self:
+        return msgspec.structs.replace(self, pagination=pagination.of(self.pagination))
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):

@@ -9,7 +9,7 @@ before, only its training rows are asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 import polars as pl
@@ -76,6 +76,11 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     sort: Annotated[
         list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; nulls last.")
     ] = []
+
+    def spelled_out(self) -> Self:
+        normalize = {name: _normalize(setting) for name, setting in self.normalize.items()}
+        encode = {name: _encode(setting) for name, setting in self.encode.items()}
+        return msgspec.structs.replace(self, normalize=normalize, encode=encode)
 
     def problems(self) -> Iterable[Problem]:
         for name, text in self.derive.items():

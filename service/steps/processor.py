@@ -41,6 +41,10 @@ class Processor(
         """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
         return ()
 
+    def spelled_out(self) -> Self:
+        """The same settings with every short form in its long one, so that its defaults show (``model.resolved``)."""
+        return self
+
     def again(self) -> Self:
         """The processor for rows that went through it, or through an earlier form of it, already."""
         return self
