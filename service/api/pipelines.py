@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
@@ -33,10 +34,15 @@ class ConfigQuery(queries.Nothing, frozen=True, kw_only=True):
     revision: Revision | None = None
 
 
-class ExecuteQuery(queries.Nothing, frozen=True, kw_only=True):
-    """How long to wait, and what to begin with."""
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for a run."""
 
     wait: Annotated[float, about("Seconds to wait for the end of the run.", ge=0, le=300)] = 10.0
+
+
+class ExecuteQuery(Waiting, frozen=True, kw_only=True):
+    """How long to wait, and what to begin with."""
+
     full_refresh: Annotated[
         bool, about("Fetch everything again: collectors with `incremental` forget cursors and earlier records.")
     ] = False
