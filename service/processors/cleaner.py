@@ -37,8 +37,11 @@ class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="strptime format of dates and times, or several tried in order; or epoch, epoch_ms."),
     ] = None
     on_error: Annotated[
-        Literal["null", "fail"], msgspec.Meta(description="What a value that cannot be cast becomes.")
+        Literal["null", "fail"] | None, msgspec.Meta(description="What a value that cannot be cast becomes.")
     ] = "null"
+
+    def __post_init__(self) -> None:
+        columns.write_null(self, "on_error")
 
 
 class DropMissing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
