@@ -122,7 +122,8 @@ async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
         "viewer",
         "Pipelines",
         "Read a configuration",
-        "The document as it was written; passwords and tokens in it are masked, `${NAME}` stays as it is.",
+        "The document as it was written; passwords, keys and tokens in it are masked (`***`, which is refused when it "
+        "is written back), `${NAME}` stays as it is.",
         Answer(
             text="The configuration.",
             kind=dict[str, Any],

@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.model import lineage
+from service.model import lineage, masking
 from service.steps import decoding
 from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
@@ -116,6 +116,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     if "collectors" not in document or document["collectors"] == []:
         problems.append(Problem("collectors", "at least one collector is required"))
     problems.extend(_together(document, collectors, combine, storage))
+    problems.extend(masking.problems(document))
     if problems:
         raise errors.Invalid.of(problems)
     return Pipeline(

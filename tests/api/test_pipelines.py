@@ -92,6 +92,9 @@ def test_config_is_masked_and_has_revisions(client: Client) -> None:
     shown = client.get(f"{P}/orders/config")
     assert shown.headers["etag"] == '"1"'
     assert shown.json()["storage"][0]["password"] == "***"
+    back = client.put(f"{P}/orders/config", json=shown.json())
+    assert (back.status_code, error(back)["details"]["field"]) == (400, "storage[0].password")  # type: ignore[index]
+    assert "${NAME}" in str(error(back)["message"])
     changed = client.put(f"{P}/orders/config", json=a_pipeline(description="x"), headers={"if-match": '"1"'})
     assert (changed.status_code, changed.json()["revision"]) == (200, 2)
     stale = client.put(f"{P}/orders/config", json=a_pipeline(), headers={"if-match": "1"})
