@@ -20,7 +20,7 @@ from service.api.services import Services
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.telemetry import logs
-from tests.api.conftest import bearer
+from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Engine
 
 Client = TestClient[Litestar]
@@ -222,6 +222,11 @@ def test_browsers(services: Services) -> None:
         preflight = client.options(CREATE, headers=asked)
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         assert client.get("/api/v1/pipeline", headers=asked).headers["access-control-allow-origin"] == asked["origin"]
+        client.headers.update(bearer(services, "operator"))
+        client.post(CREATE, json=a_pipeline())
+        client.post("/api/v1/pipeline/orders/execute")
+        rows = client.get("/api/v1/pipeline/orders/data", headers={"origin": "https://app.example"})
+        assert (rows.status_code, set(rows.headers["vary"].split(", "))) == (200, {"Accept", "Origin"})
         stranger = client.get("/health", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in stranger.headers
         assert "frame-ancestors 'none'" in stranger.headers["content-security-policy"]
