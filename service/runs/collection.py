@@ -117,6 +117,7 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
             rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
     if index in pipeline.data:
         stage.source_rows += rows
+        stage.brought[pipeline.label(index)] = rows
     stage.steps.append(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=rows))
     stage.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)

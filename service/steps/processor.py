@@ -23,7 +23,10 @@ class Processor(
 
     EXAMPLE: ClassVar[dict[str, Any]]
     repeatable: ClassVar[bool] = False
-    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there."""
+    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there.
+
+    It then adds no rows and leaves them in their order.
+    """
     observes: ClassVar[bool] = False
     """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
     predictable: ClassVar[bool] = False
