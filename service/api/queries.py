@@ -69,7 +69,8 @@ def read(request: Asked, kind: type[T]) -> T:
                     problems.append(Problem(name, f"'{text}' is no value; leave the parameter out"))
             except msgspec.ValidationError as error:
                 values[name] = None
-                problems.append(Problem(name, str(error)))
+                said = str(error).replace(" | null", "").replace(", got `str`", f", got '{text[:60]}'")
+                problems.append(Problem(name, said))
     if problems:
         raise errors.Invalid.of(problems, "query string")
     return kind(**values)
