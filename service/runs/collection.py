@@ -79,6 +79,17 @@ async def _each(
     return dict(zip(going, await asyncio.gather(*going.values()), strict=True))
 
 
+def _named(frame: Frame) -> Frame:
+    """A column without a name gets one by its place, as in a CSV header: no setting and no SQL could name it."""
+    names = frame.schema.names()
+    if "" not in names:
+        return frame
+    name = f"column_{names.index('') + 1}"
+    while name in names:
+        name += "_"
+    return frame.rows(lambda lf: lf.rename({"": name}))
+
+
 async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | None = None) -> Collected:
     """What the collector at that place brings; at most ``stage.wanted_rows`` rows of it."""
     collector = pipeline.collectors[index]
@@ -106,7 +117,7 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
     ctx.beside = stage.folder
     began = time.perf_counter()
     with stage.translated(ctx.step):
-        frame = await collector.collect(ctx)
+        frame = _named(await collector.collect(ctx))
         if stage.wanted_rows is not None:
             most = stage.wanted_rows
             frame = frame.rows(lambda lf: lf.head(most))
