@@ -36,6 +36,7 @@ from service.query.job import Resolved, Source
 from service.runs.errands import Errands
 from service.runs.premises import Premises
 from service.runs.supervisor import Supervisor
+from service.steps import egress
 from service.steps.layout import Layout
 from service.steps.registry import Registry
 
@@ -94,12 +95,24 @@ async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
         await asyncio.to_thread(store.close)
 
 
+def _check(settings: Settings) -> None:
+    """What every run would stumble over. Raises ``errors.Invalid``."""
+    try:
+        egress.Policy.of(settings.allowed_private_hosts)
+    except ValueError as error:
+        raise errors.Invalid.of([errors.Problem("PENSTOCK_ALLOWED_PRIVATE_HOSTS", str(error))], "settings") from error
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[House]:
-    """The house over a data directory: repaired, its forkserver warm. Raises ``errors.Conflict``."""
+    """The house over a data directory: repaired, its forkserver warm.
+
+    Raises ``errors.Conflict``, ``errors.Invalid``.
+    """
     clock = clock or SystemClock()
+    _check(settings)
     async with catalog(settings) as (layout, store):
         await asyncio.to_thread(child.prepare, PRELOADED)
         registry = await asyncio.to_thread(Registry.load)

@@ -51,6 +51,9 @@ async def chunks(request: Asked, most: int) -> AsyncIterator[bytes]:
 
 async def read(request: Asked, most: int) -> bytes:
     """The whole body, in at most ``SECONDS``."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise errors.Unsupported(f"send the body as it is, without 'Content-Encoding: {encoding[:80]}'")
     try:
         async with asyncio.timeout(SECONDS):
             return b"".join([part async for part in chunks(request, most)])

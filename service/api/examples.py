@@ -208,7 +208,7 @@ SAMPLE: dict[str, Any] = {
     "plan": 'WITH_COLUMNS:\n[col("price").cast(Float64)]\n  Csv SCAN [orders.csv]',
 }
 PLAN: dict[str, Any] = {
-    "configuration": {**PIPELINE, "combine": {"how": "concat"}, "execution": {"timeout_seconds": 3600.0}},
+    "configuration": {**PIPELINE, "execution": {"timeout_seconds": 3600.0}},
     "sources": [
         {
             "step": "collectors[0]",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
@@ -33,10 +34,15 @@ class ConfigQuery(queries.Nothing, frozen=True, kw_only=True):
     revision: Revision | None = None
 
 
-class ExecuteQuery(queries.Nothing, frozen=True, kw_only=True):
-    """How long to wait, and what to begin with."""
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for a run."""
 
     wait: Annotated[float, about("Seconds to wait for the end of the run.", ge=0, le=300)] = 10.0
+
+
+class ExecuteQuery(Waiting, frozen=True, kw_only=True):
+    """How long to wait, and what to begin with."""
+
     full_refresh: Annotated[
         bool, about("Fetch everything again: collectors with `incremental` forget cursors and earlier records.")
     ] = False
@@ -116,7 +122,8 @@ async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
         "viewer",
         "Pipelines",
         "Read a configuration",
-        "The document as it was written; passwords and tokens in it are masked, `${NAME}` stays as it is.",
+        "The document as it was written; passwords, keys and tokens in it are masked (`***`, which is refused when it "
+        "is written back), `${NAME}` stays as it is.",
         Answer(
             text="The configuration.",
             kind=dict[str, Any],

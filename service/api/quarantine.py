@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from service.api import bodies, examples, queries, relay
 from service.api.describing import Answer, Sent, route
 from service.api.names import checked, stored
-from service.api.pipelines import ExecuteQuery, started
+from service.api.pipelines import Waiting, started
 from service.api.queries import Format, Number, Offset, about
 from service.api.results import MEDIA
 from service.api.services import Asked, Given
@@ -71,6 +71,12 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
 
 
+class ReplayQuery(Waiting, frozen=True, kw_only=True):
+    """How long to wait, and which version's quarantine to try again."""
+
+    version: Number | None = None
+
+
 @post(
     "/pipeline/{name:str}/quarantine/replay",
     **route(
@@ -109,15 +115,16 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             headers={"Location": "The run."},
         ),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
-        query=ExecuteQuery,
+        query=ReplayQuery,
         body=Sent(kind=Replayed, example={"version": 3}, required=False),
     ),
 )
 async def replay(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
-    wait = queries.read(request, ExecuteQuery).wait
+    query = queries.read(request, ReplayQuery)
     asked = await bodies.optional(request, Replayed, services.settings.max_body_bytes) or Replayed()
-    run = await services.supervisor.replay(checked(name), request.user.username, asked.version)
-    return await started(services, run, wait)
+    version = queries.one_version(query.version, asked.version)
+    run = await services.supervisor.replay(checked(name), request.user.username, version)
+    return await started(services, run, query.wait)
 
 
 HANDLERS = [read_quarantine, replay]

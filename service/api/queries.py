@@ -37,6 +37,19 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     offset: Offset = 0
 
 
+class ByVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version."""
+
+    version: Number | None = None
+
+
+def one_version(query: int | None, body: int | None) -> int | None:
+    """The version that the query string or the body names. Raises ``errors.Invalid`` where they differ."""
+    if query is not None and body is not None and query != body:
+        raise errors.Invalid(f"version: {query} in the query string, {body} in the body", field="version")
+    return body if query is None else query
+
+
 def read(request: Asked, kind: type[T]) -> T:
     """The query string as ``kind``. Raises ``errors.Invalid`` with every problem, ``field`` naming the parameter."""
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
@@ -52,9 +65,12 @@ def read(request: Asked, kind: type[T]) -> T:
         else:
             try:
                 values[name] = msgspec.convert(text, field.type, strict=False)
+                if values[name] is None:
+                    problems.append(Problem(name, f"'{text}' is no value; leave the parameter out"))
             except msgspec.ValidationError as error:
                 values[name] = None
-                problems.append(Problem(name, str(error)))
+                said = str(error).replace(" | null", "").replace(", got `str`", f", got '{text[:60]}'")
+                problems.append(Problem(name, said))
     if problems:
         raise errors.Invalid.of(problems, "query string")
     return kind(**values)

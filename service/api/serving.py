@@ -67,13 +67,14 @@ async def read_fitted(request: Asked, services: Given, name: FromPath[str], numb
         "other rows (sorting, duplicates, windows, groups) is left out and named in `skipped`. Nothing is stored.",
         Answer(text="The records as they came out.", kind=views.AppliedRecords, example=examples.APPLIED),
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
+        query=queries.ByVersion,
         body=Sent(kind=Records, example=examples.APPLY, media=(JSON,)),
     ),
 )
 async def apply(request: Asked, services: Given, name: FromPath[str]) -> Response[bytes]:
-    queries.read(request, queries.Nothing)
+    named = queries.read(request, queries.ByVersion).version
     given = _read(await bodies.json(request, services.settings.max_body_bytes))
-    version = await stored(services, name, given.version)
+    version = await stored(services, name, queries.one_version(named, given.version))
     if version.tape is None:
         message = f"version {version.version} was made before versions could be applied; execute the pipeline again"
         raise errors.Missing(message, code="NO_DATA", field="version")

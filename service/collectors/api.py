@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -144,6 +144,9 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             "page; a single value becomes a list of one where a list is named."
         ),
     ] = {}
+
+    def spelled_out(self) -> Self:
+        return msgspec.structs.replace(self, pagination=pagination.of(self.pagination))
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):

@@ -13,7 +13,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 import polars as pl
@@ -110,6 +110,10 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     def fields(self) -> dict[str, Field]:
         """The columns, each in its long form."""
         return {name: Field.of(value) for name, value in self.css_selectors.items() if name != CONTAINER}
+
+    def spelled_out(self) -> Self:
+        container = {name: text for name, text in self.css_selectors.items() if name == CONTAINER}
+        return msgspec.structs.replace(self, css_selectors=container | self.fields)
 
     def problems(self) -> Iterable[Problem]:
         for index, url in enumerate(self.pages):

@@ -16,6 +16,7 @@ from service.kit import errors
 
 DEEPEST = 64
 LONGEST_YAML = 256 * 1024
+_WHOLE = range(-(2**63), 2**64)
 
 
 def from_json(text: bytes) -> Any:
@@ -79,7 +80,7 @@ def _loader() -> Any:
 
 
 def _checked(value: Any) -> Any:
-    """``value``, if it is not too deep, all its keys are strings and none of its strings has a NUL."""
+    """``value``, if it is not too deep, all its keys are strings, none of its strings has a NUL, and numbers fit."""
     level = [value]
     for depth in range(DEEPEST + 1):
         below: list[Any] = []
@@ -98,6 +99,10 @@ def _checked(value: Any) -> Any:
                     raise errors.Invalid("strings must not hold the NUL character", code="INVALID_JSON")
             elif isinstance(item, float) and not math.isfinite(item):
                 raise errors.Invalid("numbers must be finite", code="INVALID_JSON")
+            elif isinstance(item, int) and item not in _WHOLE:
+                raise errors.Invalid(
+                    "whole numbers must fit into 64 bits; write a longer one as a string", code="INVALID_JSON"
+                )
             elif item is not None and not isinstance(item, bool | int | float):
                 raise errors.Invalid(f"a {type(item).__name__} is no JSON value", code="INVALID_JSON")
         level = below

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 
-_SANE = re.compile(r"^[A-Za-z0-9._-]{8,128}$")
+_SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
 def new(prefix: str) -> str:
@@ -16,4 +16,4 @@ def new(prefix: str) -> str:
 
 def request_id(given: str | None) -> str:
     """The caller's request id where it is sane, else a new one."""
-    return given if given is not None and _SANE.match(given) else new("req")
+    return given if given is not None and _SANE.fullmatch(given) else new("req")

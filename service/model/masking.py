@@ -1,28 +1,113 @@
-"""A configuration as it may be shown: literal passwords and tokens masked, ``${NAME}`` left as written."""
+"""A configuration as it may be shown: literal passwords and tokens masked, ``${NAME}`` left as written.
+
+Secrets stand in collectors and storages, and right in the settings of a processor; below those are names of columns,
+and a column may well be called ``token``. On the wire (headers, parameters, logins, bodies, queries of URLs) a mere
+``key`` is one, too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.steps import secrets
+from service.kit.errors import Problem
+from service.steps import decoding, secrets
 
-_SECRET_KEY = re.compile(
-    r"(?i)(password|passwd|secret|token|api[-_]?key|authorization|credential|private[-_]?key|cookie)"
-)
+_SECRET = re.compile(r"(?i)password|passwd|secret|token|api[-_]?key|authorization|credential|private[-_]?key|cookie")
+_ON_THE_WIRE = re.compile(rf"(?i){_SECRET.pattern[4:]}|(^|[-_])(key|auth|sig|signature|pass|pwd)$")
+_WIRE = frozenset({"headers", "params", "auth", "body"})
+_OF_COLUMNS = frozenset({"schema", "css_selectors", "for_each"})
 _NOT_SECRET = re.compile(r"(?i)^(token_url|in|name|header|type)$")
+_QUERY = re.compile(r"(?<=[?&])(?P<name>[^=&#\s]+)=(?P<value>[^&#\s]*)")
+
+Note = Callable[[str], None]
 
 
-def masked(value: Any, *, secret: bool = False) -> Any:
-    """``value`` with every string under a key that names a secret replaced by ``***``."""
+def masked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document, or the part of one, with ``***`` for every literal secret."""
+    return _document(document, lambda _: None)
+
+
+def problems(document: Any) -> list[Problem]:
+    """Where a secret is the mask that it is shown with: what was read was written back."""
+    found: list[str] = []
+    if isinstance(document, Mapping):
+        _document(document, found.append)
+    hint = "'***' is how a secret is shown; write the secret itself, or ${NAME} for PENSTOCK_SECRET_NAME"
+    return [Problem(place, hint) for place in found]
+
+
+def settings(given: Any) -> Any:
+    """The settings of one collector or storage, or what was made of them."""
+    return _deep(given, "", _SECRET, lambda _: None)
+
+
+def _document(document: Mapping[str, Any], note: Note) -> dict[str, Any]:
+    shown = dict(document)
+    for part in ("collectors", "processors", "storage"):
+        items = shown.get(part)
+        if isinstance(items, list):
+            way = _step if part == "processors" else _plugin
+            shown[part] = [way(item, f"{part}[{place}]", note) for place, item in enumerate(items)]
+    return shown
+
+
+def _plugin(item: Any, path: str, note: Note) -> Any:
+    return _deep(item, path, _SECRET, note)
+
+
+def _step(item: Any, path: str, note: Note) -> Any:
+    if not isinstance(item, Mapping) or not isinstance(item.get("config"), Mapping):
+        return item
+    config = {
+        name: value
+        if isinstance(value, Mapping | list)
+        else _value(value, f"{path}.config.{name}", note, secret=_is_secret(str(name), _SECRET))
+        for name, value in item["config"].items()
+    }
+    return {**item, "config": config}
+
+
+def _is_secret(name: str, pattern: re.Pattern[str], *, within: bool = False) -> bool:
+    return (within or pattern.search(name) is not None) and not _NOT_SECRET.match(name)
+
+
+def _deep(value: Any, path: str, pattern: re.Pattern[str], note: Note, *, secret: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {
-            k: masked(v, secret=(secret or bool(_SECRET_KEY.search(str(k)))) and not _NOT_SECRET.match(str(k)))
-            for k, v in value.items()
+            name: inner
+            if name in _OF_COLUMNS
+            else _deep(
+                inner,
+                decoding.join(path, str(name)),
+                _ON_THE_WIRE if name in _WIRE else pattern,
+                note,
+                secret=_is_secret(str(name), pattern, within=secret),
+            )
+            for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [masked(v, secret=secret) for v in value]
-    if secret and isinstance(value, str) and not secrets.names(value):
-        return secrets.MASK
-    return value
+        return [_deep(inner, f"{path}[{place}]", pattern, note, secret=secret) for place, inner in enumerate(value)]
+    return _value(value, path, note, secret=secret)
+
+
+def _value(value: Any, path: str, note: Note, *, secret: bool) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if secret:
+        if value == secrets.MASK:
+            note(path)
+        return value if isinstance(value, str) and secrets.names(value) else secrets.MASK
+    return _url(value, path, note) if isinstance(value, str) and "?" in value else value
+
+
+def _url(text: str, path: str, note: Note) -> str:
+    def parameter(found: re.Match[str]) -> str:
+        if not _ON_THE_WIRE.search(found["name"]) or secrets.names(found["value"]):
+            return found[0]
+        if found["value"] == secrets.MASK:
+            note(path)
+        return f"{found['name']}={secrets.MASK}"
+
+    return _QUERY.sub(parameter, text)

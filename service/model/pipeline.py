@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.model import lineage
+from service.model import lineage, masking
 from service.steps import decoding
 from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
@@ -119,6 +119,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     if "collectors" not in document or document["collectors"] == []:
         problems.append(Problem("collectors", "at least one collector is required"))
     problems.extend(_together(document, collectors, combine, storage))
+    problems.extend(masking.problems(document))
     if problems:
         raise errors.Invalid.of(problems)
     return Pipeline(
@@ -191,10 +192,29 @@ def _plugin(item: Any, path: str, shelf: Shelf[Any], problems: list[Problem], *,
             problems.append(Problem(f"{path}.type", "unknown setting"))
             return None
     value, found = decoding.decode(shelf.kinds[tag], {**settings, "type": tag}, path)
-    if value is not None:
-        found = [Problem(decoding.join(path, p.field), p.message) for p in value.problems()]
     problems.extend(found)
+    seen = value if value is not None else _rest(shelf.kinds[tag], settings, tag, path, found, nested=nested)
+    if seen is not None:
+        problems.extend(Problem(decoding.join(path, p.field), p.message) for p in seen.problems())
     return value
+
+
+def _rest(
+    kind: type[Any], settings: Mapping[str, Any], tag: str, path: str, found: list[Problem], *, nested: bool
+) -> Any:
+    """A plug-in of the settings that can be read, to find the problems of those, too; None where it needs the others.
+
+    Settings of a collector or a storage hang together: of theirs only unknown ones are left out.
+    """
+    wrong = {name for name in settings if any(_lies_in(p.field, decoding.join(path, str(name))) for p in found)}
+    if not nested and wrong & set(kind.__struct_fields__):
+        return None
+    value, _ = decoding.decode(kind, {k: v for k, v in settings.items() if k not in wrong} | {"type": tag}, path)
+    return value
+
+
+def _lies_in(field: str, setting: str) -> bool:
+    return field == setting or field.startswith((f"{setting}.", f"{setting}["))
 
 
 def _together(

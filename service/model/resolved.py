@@ -1,4 +1,7 @@
-"""Resolved: a pipeline as it was understood, every default written out. Secrets stay as they were written."""
+"""Resolved: a pipeline as it was understood, every default and every short form written out.
+
+Secrets stay as they were written.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from service.model.pipeline import Pipeline
 
 
 def resolved(pipeline: Pipeline) -> dict[str, Any]:
-    """The configuration that says the same and leaves nothing out."""
+    """The configuration that says the same and leaves nothing out; it could be posted as it is."""
     return {
         "name": pipeline.name,
         "description": pipeline.description,
-        "collectors": [_written(c) for c in pipeline.collectors],
-        "combine": _written(pipeline.combine),
-        "processors": [_processor(p) for p in pipeline.processors],
-        "storage": [_written(s) for s in pipeline.storage],
+        "collectors": [
+            _written(c.spelled_out()) | {"id": pipeline.label(i)} for i, c in enumerate(pipeline.collectors)
+        ],
+        **({"combine": _written(pipeline.combine)} if len(pipeline.collectors) > 1 else {}),
+        "processors": [_processor(p.spelled_out()) for p in pipeline.processors],
+        "storage": [_storage(s, pipeline.default_table) for s in pipeline.storage],
         "execution": _written(pipeline.execution),
     }
 
@@ -25,6 +30,11 @@ def resolved(pipeline: Pipeline) -> dict[str, Any]:
 def _processor(value: Any) -> dict[str, Any]:
     written = _written(value)
     return {"type": written.pop("type"), "config": written}
+
+
+def _storage(value: Any, table: str) -> dict[str, Any]:
+    written: dict[str, Any] = _written(value)
+    return written | {"table": table} if written.get("table", "") is None else written
 
 
 def _written(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 import polars as pl
@@ -25,6 +25,7 @@ from service.steps.processor import Processor
 
 Names = Annotated[list[Name], msgspec.Meta(min_length=1)]
 T = TypeVar("T")
+Rule = TypeVar("Rule", "DropMissing", "DropDuplicates")
 
 
 class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +37,11 @@ class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="strptime format of dates and times, or several tried in order; or epoch, epoch_ms."),
     ] = None
     on_error: Annotated[
-        Literal["null", "fail"], msgspec.Meta(description="What a value that cannot be cast becomes.")
+        Literal["null", "fail"] | None, msgspec.Meta(description="What a value that cannot be cast becomes.")
     ] = "null"
+
+    def __post_init__(self) -> None:
+        columns.write_null(self, "on_error")
 
 
 class DropMissing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,6 +133,15 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             description="A name without a column: an error, or a warning. In filter and inside fill_na always an error."
         ),
     ] = "error"
+
+    def spelled_out(self) -> Self:
+        cast = {name: _cast(setting) for name, setting in self.cast.items()}
+        return msgspec.structs.replace(
+            self,
+            cast=cast,
+            drop_na=_rule(self.drop_na, DropMissing) or False,
+            drop_duplicates=_rule(self.drop_duplicates, DropDuplicates) or False,
+        )
 
     def problems(self) -> Iterable[Problem]:
         for column, setting in self.cast.items():
@@ -255,7 +268,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def _types(self, frame: Frame, ctx: Context) -> Frame:
         casts: list[pl.Expr] = []
         for name, setting in self._settings(self.cast, frame, ctx, "cast").items():
-            wanted = Cast(setting) if isinstance(setting, str) else setting
+            wanted = _cast(setting)
             formats = [wanted.format] if isinstance(wanted.format, str) else wanted.format or []
             try:
                 target = dtypes.parse(wanted.type)
@@ -269,19 +282,15 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def _filtered(self, frame: Frame, ctx: Context) -> Frame:
         if self.filter is not None:
             frame = _where(frame, self.filter, ctx)
-        rule = self.drop_na
-        if not rule:
+        rule = _rule(self.drop_na, DropMissing)
+        if rule is None:
             return frame
-        if isinstance(rule, list):
-            rule = DropMissing(rule)
-        schema, chosen, how = frame.schema, list(frame.schema), "any"
-        if isinstance(rule, DropMissing):
-            how = rule.how
-            chosen = self._there(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else chosen
+        schema = frame.schema
+        chosen = self._there(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else list(schema)
         missing = [filling.gone(schema, n) for n in chosen]
         if not missing:
             return frame
-        drop = pl.any_horizontal(missing) if how == "any" else pl.all_horizontal(missing)
+        drop = pl.any_horizontal(missing) if rule.how == "any" else pl.all_horizontal(missing)
         return frame.rows(lambda lf: lf.filter(~drop))
 
     def _filled(self, frame: Frame, ctx: Context) -> Frame:
@@ -292,13 +301,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         return frame
 
     def _unique(self, frame: Frame, ctx: Context) -> Frame:
-        rule = self.drop_duplicates
-        if not rule:
+        rule = _rule(self.drop_duplicates, DropDuplicates)
+        if rule is None:
             return frame
-        if isinstance(rule, list):
-            rule = DropDuplicates(rule)
-        if not isinstance(rule, DropDuplicates):
-            return frame.distinct(keep="first")
         order = self._there(rule.order, frame.schema, ctx, "drop_duplicates.order_by", dot=False)
         keys = list(frame.schema)
         if rule.columns:
@@ -310,6 +315,17 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         kept = here == (0 if rule.keep == "first" else last)
         ordered = frame.per_group(keys, order, [kept.alias(place)])
         return ordered.rows(lambda lf: lf.filter(pl.col(place)).drop(place))
+
+
+def _cast(setting: str | Cast) -> Cast:
+    return Cast(setting) if isinstance(setting, str) else setting
+
+
+def _rule(setting: bool | list[str] | Rule, kind: type[Rule]) -> Rule | None:
+    """A rule in its long form: all columns are meant by ``true``, some by their names. None where there is none."""
+    if isinstance(setting, bool):
+        return kind() if setting else None
+    return kind(setting) if isinstance(setting, list) else setting
 
 
 def _twice(field: str, names: Iterable[str]) -> Iterable[Problem]:

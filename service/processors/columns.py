@@ -17,6 +17,12 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A 
 Scalar = str | int | float | bool | None
 
 
+def write_null(setting: msgspec.Struct, field: str) -> None:
+    """Make the word ``"null"`` of a null: ``on_error: null`` is what YAML makes of the word, and JSON has it, too."""
+    if getattr(setting, field) is None:
+        msgspec.structs.force_setattr(setting, field, "null")
+
+
 def refused(ctx: Context, field: str, message: str) -> errors.Permanent:
     """The error of a setting that cannot be followed; ``field`` is relative to the processor's ``config``."""
     return errors.Permanent(f"{field}: {message}", step=ctx.step, field=f"config.{field}")

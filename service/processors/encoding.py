@@ -60,7 +60,7 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="onehot, ordinal, binary: the known ones; otherwise fitted."),
     ] = None
     handle_unknown: Annotated[
-        Literal["null", "other", "fail"],
+        Literal["null", "other", "fail"] | None,
         msgspec.Meta(
             description="What a value of no category becomes: missing (all zeros, or null), something of its own (a "
             "column or number more, the share 0, the mean of all), or an error of the run."
@@ -92,6 +92,9 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buckets: Annotated[
         Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many; 1024.")
     ] = None
+
+    def __post_init__(self) -> None:
+        columns.write_null(self, "handle_unknown")
 
     @property
     def bucket_count(self) -> int:

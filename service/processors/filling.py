@@ -89,8 +89,12 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="Default 1.5 (iqr), 3 (zscore), 0.01 (quantile: the share per end)."),
     ] = None
     action: Annotated[
-        Literal["clip", "null", "drop"], msgspec.Meta(description="Move to the bound, make missing, or drop the row.")
+        Literal["clip", "null", "drop"] | None,
+        msgspec.Meta(description="Move to the bound, make missing, or drop the row."),
     ] = "clip"
+
+    def __post_init__(self) -> None:
+        columns.write_null(self, "action")
 
 
 _DEFAULT_FACTOR = {"iqr": 1.5, "zscore": 3.0, "quantile": 0.01}

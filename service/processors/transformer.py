@@ -8,8 +8,8 @@ before, only its training rows are asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Collection, Iterable
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 import polars as pl
@@ -83,6 +83,11 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         list[Name], msgspec.Meta(description="Columns to sort by; '-price' is descending; missing (NaN too) last.")
     ] = []
 
+    def spelled_out(self) -> Self:
+        normalize = {name: _normalize(setting) for name, setting in self.normalize.items()}
+        encode = {name: _encode(setting) for name, setting in self.encode.items()}
+        return msgspec.structs.replace(self, normalize=normalize, encode=encode)
+
     def problems(self) -> Iterable[Problem]:
         for name, text in self.derive.items():
             try:
@@ -119,9 +124,18 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             # asked before anything is built on the frame, so that what is built starts from its stage
             early = splitting.measured(frame, self._early(frame.schema, ctx), ctx)
             made = self._derived(self._renamed(frame, ctx), ctx)
-            made = self._scaled(self._binned(made, early, ctx), early, ctx)
+            made = self._binned(made, early, ctx)
+            early = self._still(early, [c for c, s in self.bin.items() if s.into is None])
+            made = self._scaled(made, early, ctx)
+            early = self._still(early, [c for c, s in self.normalize.items() if _normalize(s).into is None])
             made = self._windowed(self._encoded(made, early, ctx), ctx)
             return self._arranged(made, ctx)
+
+    def _still(self, early: Values, replaced: Collection[str]) -> Values:
+        """The answers that hold where the columns ``replaced`` have other values now."""
+        former = {new: old for old, new in self.rename_columns.items()}
+        gone = {former.get(column, column) for column in replaced}
+        return {metric: answer for metric, answer in early.items() if metric.column not in gone}
 
     def _early(self, schema: pl.Schema, ctx: Context) -> list[Metric]:
         """The questions about columns that came in, under the names they came in with."""

@@ -205,7 +205,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         marks = [f.mark for f in serious]
         own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
         made = {
-            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source),
+            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": _source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
         numbered = marked.numbered(number)
@@ -221,6 +221,16 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
             if written:
                 ctx.reject(written, file)
+
+
+def _source(ctx: Context, number: pl.Expr, rows: int) -> pl.Expr:
+    """The collector that a row came from: by its place, where no row is gone of those that several brought."""
+    if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
+        return pl.lit(ctx.source, dtype=pl.String)
+    found, end = pl.lit(None, dtype=pl.String), rows
+    for label, count in reversed(ctx.sources):
+        found, end = pl.when(number < end).then(pl.lit(label)).otherwise(found), end - count
+    return found
 
 
 def _filtered(kept: pl.Expr) -> RowLocal:

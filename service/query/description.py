@@ -1,8 +1,9 @@
 """Description: the columns of a stored version with their statistics, by DuckDB's own introspection.
 
 DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the figures are
-exact, one column after another so that memory holds one; above that they are SUMMARIZE's approximations, which
-read the data once, and the answer says ``"approximate": true``.
+exact, a few columns after the others so that memory holds these (many where they are short: each question to a table
+of thousands of columns costs time by itself); above that they are SUMMARIZE's approximations, which read the data once,
+and the answer says ``"approximate": true``.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -23,6 +24,7 @@ from service.query.names import literal, quoted
 from service.query.sandbox import relative
 
 EXACT_ROWS = 1_000_000
+_AT_ONCE = 16
 _SAMPLE_ROWS = 5
 
 _NUMBERS = frozenset(
@@ -63,14 +65,18 @@ _ORDERED = _NUMBERS | {
 _FIGURES = ("unique_values", "missing_values", "min", "max", "mean", "std", "q25", "q50", "q75")
 
 
-def describe(connection: duckdb.DuckDBPyConnection, source: Source, warehouse: str) -> bytes:
-    """The body of the schema route, as JSON."""
-    table = quoted(source.table)
+def describe(connection: duckdb.DuckDBPyConnection, source: Source, table: str, warehouse: str) -> bytes:
+    """The body of the schema route, as JSON.
+
+    ``table`` is the source as our own SQL reads it, and no view: DuckDB binds every column of one for each question.
+    """
     names, types = forms.described(connection, f"FROM {table}")
     row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
     approximate = row_count > EXACT_ROWS
-    figures = _summarized if approximate else _measured
-    found = figures(connection, table, names, types)
+    if approximate:
+        found = _summarized(connection, table, names, types, row_count)
+    else:
+        found = _measured(connection, table, names, types, row_count)
     polars_types = {n: str(t) for n, t in pl.read_parquet_schema(source.parts[0]).items()} if source.parts else {}
     sizes = _column_bytes(connection, source, warehouse)
     columns = [
@@ -99,41 +105,50 @@ def describe(connection: duckdb.DuckDBPyConnection, source: Source, warehouse: s
     )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = None) -> list[dict[str, Any]]:
     """A small result with the values that JSON would show."""
-    text = b"".join(part for _, part in encoding.lines(encoding.Rows.of(connection, sql)))
+    text = b"".join(part for _, part in encoding.lines(encoding.Rows.of(connection, sql), limit))
     return [msgspec.json.decode(line) for line in text.splitlines()]
 
 
 def _sample(connection: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
-    return _rows(connection, f"FROM {table} LIMIT {_SAMPLE_ROWS}")
+    return _rows(connection, f"FROM {table}", _SAMPLE_ROWS)
 
 
 def _measured(
-    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType]
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
 ) -> list[dict[str, Any]]:
-    return [_exact(connection, table, n, t) for n, t in zip(names, types, strict=True)]
+    at_once = max(1, min(_AT_ONCE, EXACT_ROWS // max(row_count, 1)))
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(names), at_once):
+        asked = list(zip(names[start : start + at_once], types[start : start + at_once], strict=True))
+        figures = [(f"{key} {place}", sql) for place, (n, t) in enumerate(asked) for key, sql in _exact(n, t)]
+        aggregates = ", ".join(f"{sql} AS {quoted(label)}" for label, sql in figures)
+        (row,) = _rows(connection, f"SELECT {aggregates} FROM {table}")
+        found += [{key: row.get(f"{key} {place}") for key in _FIGURES} for place in range(len(asked))]
+    return found
 
 
-def _exact(connection: duckdb.DuckDBPyConnection, table: str, name: str, type_: DuckDBPyType) -> dict[str, Any]:
+def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
+    """The figures of a column, each as an aggregate."""
     column, kind = quoted(name), forms.kind(type_)
-    parts = [f"count(DISTINCT {column}) AS unique_values", f"count(*) - count({column}) AS missing_values"]
+    parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
     if kind in _ORDERED:
-        parts += [f"min({column}) AS min", f"max({column}) AS max"]
+        parts += [("min", f"min({column})"), ("max", f"max({column})")]
     if kind in _NUMBERS:
         # Infinities and NaN would make every moment NaN, or an error.
         value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"
-        parts += [f"avg({value}) AS mean", f"stddev_samp({value}) AS std"]
-        parts += [f"quantile_cont({value}, {q / 100}) AS q{q}" for q in (25, 50, 75)]
-    return _rows(connection, f"SELECT {', '.join(parts)} FROM {table}")[0]
+        parts += [("mean", f"avg({value})"), ("std", f"stddev_samp({value})")]
+        parts += [(f"q{q}", f"quantile_cont({value}, {q / 100})") for q in (25, 50, 75)]
+    return parts
 
 
 def _summarized(
-    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType]
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
 ) -> list[dict[str, Any]]:
     """SUMMARIZE answers text; a number's figures are numbers again, other kinds keep what SUMMARIZE has."""
     found = connection.execute(
-        f"SELECT column_name, approx_unique, min, max, avg, std, q25, q50, q75 FROM (SUMMARIZE {table})"
+        f"SELECT column_name, approx_unique, min, max, avg, std, q25, q50, q75 FROM (SUMMARIZE SELECT * FROM {table})"
     ).fetchall()
     counts = connection.execute(
         f"SELECT {', '.join(f'count(*) - count({quoted(n)})' for n in names)} FROM {table}"
@@ -141,7 +156,8 @@ def _summarized(
     figures = []
     for row, missing, type_ in zip(found, counts, types, strict=True):
         kind = forms.kind(type_)
-        figure: dict[str, Any] = {"unique_values": row[1], "missing_values": missing}
+        # a sketch may count more different values than there are values
+        figure: dict[str, Any] = {"unique_values": min(row[1], row_count - missing), "missing_values": missing}
         if kind in _ORDERED:
             figure |= {"min": _value(row[2], kind), "max": _value(row[3], kind)}
         if kind in _NUMBERS:

@@ -89,8 +89,8 @@ class Worker:
         elif isinstance(asked, job.Data):
             self._data(asked)
         else:
-            self._confine([asked.source])
-            body = description.describe(self._connection, asked.source, self._setup.warehouse)
+            relation = self._confine([asked.source])[asked.source.table]
+            body = description.describe(self._connection, asked.source, relation.sql, self._setup.warehouse)
             self._whole("json", [body])
 
     # -- SQL ----------------------------------------------------------------------------------------
@@ -188,8 +188,10 @@ class Worker:
         total = asked.source.rows
         if where:
             total = int(self._connection.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
-        rows = encoding.Rows.of(self._connection, f"{sql} LIMIT {limit} OFFSET {asked.offset}")
-        records = encoding.Records.read(rows, None, asked.max_bytes)
+        # LIMIT keeps hundreds of MB for thousands of columns; without a sort, reading can end as soon
+        cut = f" LIMIT {limit}" if asked.sort else ""
+        rows = encoding.Rows.of(self._connection, f"{sql}{cut} OFFSET {asked.offset}")
+        records = encoding.Records.read(rows, limit, asked.max_bytes)
         after_this = asked.offset + records.count
         source = asked.source
         before = {"pipeline": source.pipeline, "version": source.version, **asked.about, "columns": rows.columns}

@@ -39,8 +39,8 @@ def svg(chart: dict[str, Any]) -> str:
     return text
 
 
-def histogram(edges: list[float], counts: list[int], *, times: bool) -> dict[str, Any]:
-    """Bars from edge to edge. ``times`` says that the edges are seconds since 1970."""
+def histogram(edges: list[float], counts: list[int], *, times: bool, clock: bool = False) -> dict[str, Any]:
+    """Bars from edge to edge. With ``times`` the edges are seconds since 1970, with ``clock`` too since midnight."""
     scale = 1000.0 if times else 1.0
     bars = [
         {"from": low * scale, "to": high * scale, "count": count}
@@ -59,7 +59,7 @@ def histogram(edges: list[float], counts: list[int], *, times: bool) -> dict[str
                 "title": None,
                 "bin": {"binned": True} if not times else None,
                 "scale": {"zero": False, **({"type": "utc"} if times else {})},
-                "axis": {"tickCount": 6, "grid": False},
+                "axis": {"tickCount": 6, "grid": False, **({"format": "%H:%M"} if clock else {})},
             },
             "x2": {"field": "to"},
             "y": {

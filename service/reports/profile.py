@@ -38,7 +38,7 @@ def _laid_out(profile: dict[str, Any]) -> dict[str, Any]:
     gappy = [c for c in columns if c["missing"]][:MOST_CHARTS]
     gaps = list(zip(_labels(c["name"] for c in gappy), (c["missing_share"] for c in gappy), strict=True))
     correlation = profile["correlation"]
-    related = len(correlation["columns"]) > 1
+    related, matrix = _related(correlation)
     return {
         "figures": [
             ("rows", f"{profile['row_count']:,}"),
@@ -49,12 +49,17 @@ def _laid_out(profile: dict[str, Any]) -> dict[str, Any]:
         "warnings": [str(w["message"]) for w in profile["warnings"]],
         "missing": charts.svg(charts.shares(gaps, "missing")) if gaps else "",
         "method": correlation["method"],
-        "correlation": charts.svg(charts.heat_map(_labels(correlation["columns"]), correlation["matrix"]))
-        if related
-        else "",
+        "correlation": charts.svg(charts.heat_map(_labels(related), matrix)) if len(related) > 1 else "",
         "columns": [_column(c, drawn=place < MOST_CHARTS) for place, c in enumerate(columns)],
         "undrawn": max(0, len(columns) - MOST_CHARTS),
     }
+
+
+def _related(correlation: dict[str, Any]) -> tuple[list[str], list[list[float | None]]]:
+    """The columns that correlate with anything at all: a constant one, or one without values, would be a white line."""
+    matrix = correlation["matrix"]
+    kept = [place for place, row in enumerate(matrix) if any(value is not None for value in row)]
+    return [correlation["columns"][place] for place in kept], [[matrix[a][b] for b in kept] for a in kept]
 
 
 def _missing_share(profile: dict[str, Any]) -> float:
@@ -77,11 +82,12 @@ def _column(column: dict[str, Any], *, drawn: bool) -> dict[str, Any]:
 def _chart(column: dict[str, Any]) -> dict[str, Any] | None:
     bins = column.get("histogram")
     if bins and bins["counts"]:
-        times = str(column["type"]).startswith(("date", "datetime"))
-        return charts.histogram(bins["edges"], bins["counts"], times=times)
+        clock = column["type"] == "time"
+        times = clock or str(column["type"]).startswith("date")
+        return charts.histogram(bins["edges"], bins["counts"], times=times, clock=clock)
     if column.get("top"):
         top = column["top"]
-        names = _labels(str(t["value"]) for t in top)
+        names = _labels(_visible(str(t["value"])) for t in top)
         return charts.counts(list(zip(names, (t["count"] for t in top), strict=True)), "rows")
     if column.get("true_share") is not None:
         share = column["true_share"]
@@ -95,12 +101,16 @@ def _figure(key: str, value: Any) -> str:
     if key == "true_share":
         return _percent(value)
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e3 else f"{value:,.1f}"
+        return f"{value:,.1f}" if 1e3 <= abs(value) < 1e15 else f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _percent(share: float) -> str:
     return f"{share:.1%}"
+
+
+def _visible(text: str) -> str:
+    return text if text.strip() else f"'{text}'"
 
 
 def _labels(texts: Iterable[str]) -> list[str]:

@@ -87,6 +87,17 @@ async def _each(
     return dict(zip(going, await asyncio.gather(*going.values()), strict=True))
 
 
+def _named(frame: Frame) -> Frame:
+    """A column without a name gets one by its place, as in a CSV header: no setting and no SQL could name it."""
+    names = frame.schema.names()
+    if "" not in names:
+        return frame
+    name = f"column_{names.index('') + 1}"
+    while name in names:
+        name += "_"
+    return frame.rows(lambda lf: lf.rename({"": name}))
+
+
 async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | None = None) -> Collected:
     """What the collector at that place brings; at most ``stage.wanted_rows`` rows of it."""
     collector = pipeline.collectors[index]
@@ -120,7 +131,7 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
 
     with stage.translated(ctx.step):
         try:
-            frame = await collector.collect(ctx)
+            frame = _named(await collector.collect(ctx))
         except errors.PenstockError:
             tell()
             raise
@@ -134,6 +145,7 @@ async def one(pipeline: Pipeline, index: int, stage: Stage, parent: Collected | 
             rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
     if index in pipeline.data:
         stage.source_rows += rows
+        stage.brought[pipeline.label(index)] = rows
     tell()
     stage.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)

@@ -32,6 +32,7 @@ class Live:
         self._began: float | None = None
         self._events: list[Event] = []
         self._last = 0
+        self._end = 0  # the id of the event that ends the stream
         self._changed = asyncio.Condition()
         self._waiters: set[asyncio.Task[None]] = set()
         self._log_path = log_path
@@ -77,6 +78,8 @@ class Live:
         """Tell everybody who listens."""
         self._last += 1
         self._events.append(Event(id=self._last, kind=kind, data=data))
+        if kind == "end":
+            self._end = self._last
         if len(self._events) > _MOST_EVENTS:
             del self._events[: _MOST_EVENTS // 10]
         task = asyncio.get_running_loop().create_task(self._notify())
@@ -88,8 +91,13 @@ class Live:
             self._changed.notify_all()
 
     async def events(self, after: int) -> AsyncIterator[Event]:
-        """Events with an id above ``after``, as they come; ends after ``end``."""
-        while True:
+        """Events with an id above ``after``, as they come; ends after ``end``.
+
+        An id that was not given yet is of an earlier life of the service: then all there are.
+        """
+        if after > self._last:
+            after = 0
+        while not 0 < self._end <= after:
             fresh = [e for e in self._events if e.id > after]
             for event in fresh:
                 yield event

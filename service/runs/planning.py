@@ -107,7 +107,7 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
         if declared is not None:
             columns = [PlannedColumn(n, None if n in declared.guessed else str(t)) for n, t in declared.schema.items()]
         source = PlannedSource(
-            step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.masked(fetch),
+            step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
             known=known, columns=columns, rows=rows, why=why,
         )  # fmt: skip
         return _Look(source, declared, scan, problem)

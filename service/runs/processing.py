@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from service.model.pipeline import Pipeline
+from service.model.pipeline import Join, Pipeline
 from service.model.run import Step
 from service.runs.stage import Stage
 from service.steps.frame import Frame
@@ -51,6 +51,7 @@ def applied(
         replay,
     )
     ctx.source = pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None
+    ctx.sources = () if replay else _sources(pipeline, index, stage)
     ctx.now = lambda: stage.tape.now
     tag = str(type(processor).__struct_config__.tag)
     # a replay answers steps as they were answered before; only those that look at its own rows are asked anew
@@ -70,6 +71,15 @@ def applied(
     ctx.progress(1.0)
     stage.log.info("processor.finished", step=ctx.step, type=tag)
     return frame
+
+
+def _sources(pipeline: Pipeline, index: int, stage: Stage) -> tuple[tuple[str, int], ...]:
+    """The collectors whose rows come to a processor one after another, as the union put them."""
+    labels = [pipeline.label(i) for i in pipeline.data]
+    joined = len(labels) > 1 and isinstance(pipeline.combine, Join)
+    if joined or not all(p.observes or p.repeatable for p in pipeline.processors[:index]):
+        return ()
+    return tuple((label, stage.brought[label]) for label in labels if label in stage.brought)
 
 
 def tallied(steps: Sequence[Step], came: int | None, stored: int) -> list[Step]:

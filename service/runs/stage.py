@@ -59,6 +59,7 @@ class Stage:
         self.log = log
         self.step = ""
         self.rows_collected = self.source_rows = 0
+        self.brought: dict[str, int] = {}
         self.states: dict[str, State] = {}
         self.remembered: Path | None = None
         self.remembers = False

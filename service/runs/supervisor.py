@@ -131,7 +131,10 @@ class Supervisor:
         return live.view()
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
-        """The run's events with an id above ``after``; ends with the run. Raises ``errors.Missing``."""
+        """The run's events with an id above ``after``; ends with the run. Raises ``errors.Missing``.
+
+        Of a run that is known from the catalog only, how it ended: also to whom followed it when it was live.
+        """
         live = self._recent.get(run_id)
         if live is not None:
             async for event in live.events(after):
@@ -139,7 +142,7 @@ class Supervisor:
             return
         run = msgspec.to_builtins(await self.run(run_id))
         for number, kind in ((1, "status"), (2, "end")):
-            if number > after:
+            if number > after or after > 2:
                 yield Event(id=number, kind=kind, data=run)  # type: ignore[arg-type]
 
     async def delete(self, name: str, *, purge: bool) -> None:

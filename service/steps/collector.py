@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 import polars as pl
@@ -83,6 +83,10 @@ class Collector(
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to this collector."""
         return ()
+
+    def spelled_out(self) -> Self:
+        """The same settings with every short form in its long one, so that its defaults show (``model.resolved``)."""
+        return self
 
     def upstream(self) -> Upstream | None:
         """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""

@@ -68,8 +68,9 @@ class Context:
     is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
     what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
     ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
-    ``source`` names the collector that the rows come from, where there is but one; ``source_rows`` is how many rows
-    the collectors brought (0: unknown). ``stored`` is the version that a collector reads, ``upstreams`` are those
+    ``source`` names the collector that the rows come from, where there is but one; ``sources`` are several whose rows
+    stand one after another, each with their number, unless a step before took some out. ``source_rows`` is how many
+    rows the collectors brought (0: unknown). ``stored`` is the version that a collector reads, ``upstreams`` are those
     that a processor's settings name, by their paths. ``replay`` says that the rows are quarantined ones that are
     tried again: how many they are says nothing.
     ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
@@ -93,6 +94,7 @@ class Context:
     stored: Stored | None = None
     upstreams: Mapping[str, Stored] = field(default_factory=dict)
     source: str | None = None
+    sources: tuple[tuple[str, int], ...] = ()
     source_rows: int = 0
     replay: bool = False
     beside: Path | None = None

@@ -27,7 +27,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import blank, comparisons, foreign, rewriting, widening
+from service.steps import blank, comparisons, division, foreign, rewriting, widening
 
 MAX_LENGTH = 4_000
 MAX_TOKENS = 400
@@ -192,11 +192,19 @@ def grouped(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[Expression
     expression = _known(aggregate(text), schema)
     comparisons.check(_tree(text), schema)
     try:
-        made = pl.sql_expr(expression.sql)
-        blank.row(schema).group_by(list(by)).agg(made.alias("\0")).collect()
+        made, dtype = _of_groups(expression.sql, schema, by)
     except foreign.FOREIGN as error:
         raise ValueError(foreign.translate(error, None).message) from error
-    return expression, made
+    try:
+        exactly, same = _of_groups(division.exact(expression.sql, schema), schema, by)
+    except foreign.FOREIGN:  # what can be divided by a number alone
+        return expression, made
+    return expression, exactly if same == dtype else made
+
+
+def _of_groups(text: str, schema: pl.Schema, by: Sequence[str]) -> tuple[pl.Expr, pl.DataType]:
+    made = pl.sql_expr(text)
+    return made, blank.row(schema).group_by(list(by)).agg(made.alias("\0")).collect().schema["\0"]
 
 
 def _check_aggregates(tree: exp.Expr) -> None:

@@ -34,16 +34,14 @@ from service.steps.governor import exhausted
 from service.steps.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
-LONGEST_PAUSE = 60.0
-"""How long one answer can keep all others from a host, who may be known to it under another name."""
+LONGEST_PAUSE = 60.0  # how long one answer can keep all others from a host, who may be known to it by another name
 _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 _HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 _DELIMITED = frozenset({"content-length", "transfer-encoding"})
-_FORBIDDEN = 403
-"""With a word on when to come again it means too many requests: some hosts say it so."""
+_FORBIDDEN = 403  # with a word on when to come again it means too many requests: some hosts say it so
 _BODILESS = frozenset({204, 205})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}

@@ -2,8 +2,8 @@
 
 What the API answers in JSON can be given back: numbers, decimals as text or number, dates and times in ISO 8601, binary
 in base64, lists and objects. A float may also be "NaN", "Infinity" or "-Infinity", which JSON has no number for; a
-duration is a number of seconds. A datetime of a column with a zone names its offset, one of a column without names
-none. Every record has every column: null is a value that is missing.
+duration is what SQL sees of it, a whole number in the unit of its column (us, mostly). A datetime of a column with a
+zone names its offset, one of a column without names none. Every record has every column: null is what is missing.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _reader(dtype: Any) -> Read:
         case pl.Time():
             return _time
         case pl.Duration():
-            return _duration(_UNITS[dtype.time_unit or "us"])
+            return _int(-(2**63), 2**63 - 1)
         case pl.Decimal():
             return _decimal(dtype.precision or 38, dtype.scale)
         case pl.Binary():
@@ -288,15 +288,6 @@ def _fraction(text: str | None, digits: int) -> int:
     if len(text) > digits:
         raise Wrong(f"more than {digits} digits after the second, which the column does not hold")
     return int(text.ljust(digits, "0"))
-
-
-def _duration(digits: int) -> Read:
-    def read(value: Any) -> int:
-        if type(value) not in (int, float):
-            raise Wrong(f"expected a number of seconds, got {_shown(value)}")
-        return int((Decimal(str(value)) * 10**digits).to_integral_value())
-
-    return read
 
 
 def _binary(value: Any) -> bytes:

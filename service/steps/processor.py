@@ -23,7 +23,10 @@ class Processor(
 
     EXAMPLE: ClassVar[dict[str, Any]]
     repeatable: ClassVar[bool] = False
-    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there."""
+    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there.
+
+    It then adds no rows and leaves them in their order.
+    """
     observes: ClassVar[bool] = False
     """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
     predictable: ClassVar[bool] = False
@@ -40,6 +43,10 @@ class Processor(
     def upstreams(self) -> Iterable[Upstream]:
         """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
         return ()
+
+    def spelled_out(self) -> Self:
+        """The same settings with every short form in its long one, so that its defaults show (``model.resolved``)."""
+        return self
 
     def again(self) -> Self:
         """The processor for rows that went through it, or through an earlier form of it, already."""

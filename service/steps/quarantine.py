@@ -6,7 +6,8 @@ Each step that refuses rows writes a Parquet file beside the version (``file_of`
 =========  ============================================================================================
 _rules     why: a list of {rule, column, value, message}, one for each rule that the row broke
 _step      the step that refused it, such as ``processors[1]``
-_source    the collector that it came from, where that is known (one collector, or a malformed row)
+_source    the collector that it came from, where that is known (one collector, several one after another whose rows
+           are all still there, or a malformed row)
 _file      the file that it came from (malformed rows)
 _line      its line in that file, from 1 (malformed rows)
 _row       its place in the data that came to the step, from 1 (not for malformed rows)

@@ -3,7 +3,7 @@
 The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
 that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
 is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles,
-and missing values come last in every order, unless NULLS FIRST says otherwise.
+divisors are columns (``division``), and missing values come last in every order, unless NULLS FIRST says otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from service.kit import errors
-from service.steps import blank, comparisons, expression, foreign, rewriting, widening
+from service.steps import blank, comparisons, division, expression, foreign, rewriting, widening
 
 MAX_LENGTH = 16_000
 MAX_TOKENS = 2_000
@@ -98,7 +98,7 @@ def typed(text: str, schema: pl.Schema) -> str:
 def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
     query, schema = parse(text), pl.Schema(columns)
     try:
-        run(blank.row(schema), query).collect()
+        wanted = _schema(query, schema)
     except foreign.FOREIGN as error:
         raise _explained(error, schema) from error
     tree = sqlglot.parse_one(query, dialect="duckdb")
@@ -110,7 +110,15 @@ def _typed(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> str:
         renamed = {c.this.name for c in star.args.get("rename") or ()}
         for name in sorted((left_out | renamed) - schema.keys()):  # which the engine does not mind
             raise expression.NoColumn(f"no column '{name}' here{errors.did_you_mean(name, schema)}")
-    return query
+    exactly = division.exact(query, schema, _Engine)
+    try:
+        return exactly if _schema(exactly, schema) == wanted else query
+    except foreign.FOREIGN:  # what can be divided by a number alone
+        return query
+
+
+def _schema(query: str, schema: pl.Schema) -> pl.Schema:
+    return run(blank.row(schema), query).collect().schema
 
 
 def _explained(error: BaseException, schema: pl.Schema) -> ValueError:

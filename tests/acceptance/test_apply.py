@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
 import random
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from tests.acceptance.served import PASSWORD, serving
 
@@ -95,3 +99,33 @@ def test_stored_rows_and_applied_records_are_the_same(tmp_path: Path) -> None:
         assert again["version"] == 2
         plain = served.json("POST", "/pipeline/orders/apply", json={"records": [record(lines[0])]})
         assert (plain["version"], plain["data"][0]) == (2, record(lines[0]))
+
+
+def test_what_is_answered_as_data_of_any_kind_can_be_given_back(tmp_path: Path) -> None:
+    moment = pl.Series([dt.datetime(2024, 3, 31, 1, 30, 0, 123456), None, dt.datetime(1, 1, 1)])
+    kinds = pl.DataFrame(
+        {
+            "text": ["ä", None, ""], "whole": [2**63 - 1, None, -(2**63)], "flag": [True, None, False],
+            "bytes": [b"\x00\xff", None, b""], "list": [[1, None], None, []],
+            "object": [{"a": 1, "b": "x"}, None, {"a": None, "b": ""}], "share": [0.1, None, -1e300],
+            "amount": pl.Series(["99999999999999999999.99", None, "-0.01"]).cast(pl.Decimal(30, 2)),
+            "moment": moment, "zoned": moment.dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin"),
+            "day": moment.dt.date(), "time": moment.dt.time(), "kind": pl.Series(["x", None, "y"]).cast(pl.Categorical),
+            "micros": pl.Series([90_000_001, None, -1]).cast(pl.Duration("us")),
+            "millis": pl.Series([90_000_001, None, -1]).cast(pl.Duration("ms")),
+            "large": pl.Series([2**64 - 1, None, 0], dtype=pl.UInt64),
+            "small": pl.Series([-128, None, 127], dtype=pl.Int8),
+        }
+    )  # fmt: skip
+    file = io.BytesIO()
+    kinds.write_parquet(file)
+    with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
+        served.login()
+        served.http.put("/files/kinds.parquet", content=file.getvalue())
+        document = {"name": "kinds", "collectors": [{"type": "parquet", "file_path": "kinds.parquet"}]}
+        served.json("POST", "/pipeline/create", status=201, json=document)
+        assert served.json("POST", "/pipeline/kinds/execute?wait=30")["status"] == "completed"
+        stored = served.json("GET", "/pipeline/kinds/data")
+        for records in (stored["data"], stored["data"][:1]):
+            applied = served.json("POST", "/pipeline/kinds/apply", json={"records": records})
+            assert (applied["data"], applied["columns"]) == (records, stored["columns"])

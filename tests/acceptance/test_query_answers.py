@@ -15,7 +15,7 @@ from service.kit import errors
 from service.processes import child
 from service.query import engine
 from service.query.engine import Answer, Engine
-from service.query.job import MEDIA_TYPES
+from service.query.job import MEDIA_TYPES, Source
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
 
@@ -215,8 +215,36 @@ def test_summarized_figures_are_typed(tmp_path: Path) -> None:
         connection.execute(f"CREATE TABLE v AS {values} FROM range(100)")
         types = connection.sql("FROM v").dtypes
         names = connection.sql("FROM v").columns
-        i, f, d, t, b, l_ = description._summarized(connection, "v", names, types)
+        i, f, d, t, b, l_ = description._summarized(connection, "v", names, types, 100)
+        (few,) = description._summarized(connection, "(SELECT i FROM v LIMIT 3)", ["i"], types[:1], 3)
     assert (i["min"], i["max"], i["missing_values"], i["mean"]) == (0, 99, 0, 49.5)
     assert (f["min"], f["q50"]) == (0.0, pytest.approx(24.75, abs=1))
     assert (d["min"], t["max"], b["min"]) == ("1.5", "2024-01-01T00:00:00", True)
     assert "min" not in l_
+    assert few["unique_values"] <= 3
+
+
+def test_a_table_of_thousands_of_columns_is_answered(tmp_path: Path) -> None:
+    """Its figures are asked for some columns at a time, and a page of it is cut without keeping whole vectors."""
+    columns = {f"c{n}": [n, None, n + 1] for n in range(2_500)}
+    wide = warehouse.build(tmp_path)
+    folder = wide.layout.version("orders", 3)
+    folder.mkdir(parents=True)
+    pl.DataFrame(columns).write_parquet(folder / "part-0.parquet")
+    with duckdb.connect(str(folder / "orders.duckdb")) as native:
+        native.execute(f"CREATE TABLE orders AS FROM '{folder / 'part-0.parquet'}'")
+    for file in ("part-0.parquet", "orders.duckdb"):
+        native_file = str(folder / file) if file.endswith("duckdb") else None
+        source = Source(
+            "orders", "orders", 3, [str(folder / "part-0.parquet")], native=native_file, native_table="orders", rows=3
+        )
+        wide.sources["orders"] = source
+        page = data(wide, limit=1, offset=2)
+        assert (page["data"], page["next_offset"]) == ([{name: values[2] for name, values in columns.items()}], None)
+
+    async def act(made: Engine) -> bytes:
+        return await made.schema(source)
+
+    found = document(answered(wide, act))["columns"]
+    assert [c["min"] for c in found] == [values[0] for values in columns.values()]
+    assert {(c["unique_values"], c["missing_values"]) for c in found} == {(2, 1)}

@@ -94,6 +94,20 @@ def test_a_second_service_is_refused(running: Served, tmp_path: Path) -> None:
         assert str(running.process.pid) in error["message"] or code == "PORT_IN_USE"
 
 
+def test_a_setting_that_no_run_could_follow_is_refused_at_the_start(tmp_path: Path) -> None:
+    environment = service.clean_environment(
+        PYTHONPATH=str(documents.ROOT), PENSTOCK_ALLOWED_PRIVATE_HOSTS="10.0.0.0/8,1.2.3.4/99"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--port", "0"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (done.returncode, error["details"]["field"]) == (2, "PENSTOCK_ALLOWED_PRIVATE_HOSTS")
+    assert "1.2.3.4/99" in error["message"]
+    assert not (tmp_path / "penstock-data").exists()
+
+
 def test_a_request_has_one_id_from_the_answer_to_the_log(running: Served) -> None:
     upload_and_create(running, "traced")
     answer = running.http.post("/pipeline/traced/execute?wait=30", headers={"x-request-id": "my-request-1"})

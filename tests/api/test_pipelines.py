@@ -84,6 +84,8 @@ def test_wrong_parameters_are_named(client: Client) -> None:
         answer = client.get(f"{P}?{query}")
         assert (answer.status_code, error(answer)["code"]) == (400, "VALIDATION_ERROR"), query
         assert error(answer)["details"]["field"] == field, query  # type: ignore[index]
+    said = error(client.get(f"{P}/orders/data?version=newest"))["message"]
+    assert said == "version: Expected `int`, got 'newest'"
 
 
 def test_config_is_masked_and_has_revisions(client: Client) -> None:
@@ -92,6 +94,9 @@ def test_config_is_masked_and_has_revisions(client: Client) -> None:
     shown = client.get(f"{P}/orders/config")
     assert shown.headers["etag"] == '"1"'
     assert shown.json()["storage"][0]["password"] == "***"
+    back = client.put(f"{P}/orders/config", json=shown.json())
+    assert (back.status_code, error(back)["details"]["field"]) == (400, "storage[0].password")  # type: ignore[index]
+    assert "${NAME}" in str(error(back)["message"])
     changed = client.put(f"{P}/orders/config", json=a_pipeline(description="x"), headers={"if-match": '"1"'})
     assert (changed.status_code, changed.json()["revision"]) == (200, 2)
     stale = client.put(f"{P}/orders/config", json=a_pipeline(), headers={"if-match": "1"})

@@ -53,7 +53,8 @@ def test_a_replay_is_a_run(orders: Client, supervisor: Supervisor) -> None:
     assert done.headers["location"] == f"/api/v1/runs/{done.json()['run_id']}"
     assert orders.post(replay, json={"version": 1}).json()["replay_of"] == 1
     assert orders.post(replay, json={}).json()["replay_of"] == 3
-    assert [version for _, _, version in supervisor.replayed] == [1, 1, 3]
+    assert orders.post(f"{replay}?version=2", json={"version": 2}).json()["replay_of"] == 2
+    assert [version for _, _, version in supervisor.replayed] == [1, 1, 3, 2]
     supervisor.holding = True
     going = orders.post(f"{replay}?wait=0")
     assert (going.status_code, going.json()["status"]) == (202, "running")
@@ -69,6 +70,8 @@ def test_a_replay_is_a_run(orders: Client, supervisor: Supervisor) -> None:
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
         ({"content": b"version: 1", "headers": {"content-type": "application/yaml"}}, 415),
         ({"params": {"wait": "301"}}, 400),
+        ({"params": {"full_refresh": "true"}}, 400),
+        ({"params": {"version": "1"}, "json": {"version": 2}}, 400),
     ],
 )
 def test_what_a_replay_does_not_take(

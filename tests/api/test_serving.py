@@ -60,6 +60,19 @@ def test_records_go_to_a_child_as_they_came(orders: Client, errands: Errands, se
     assert readable.parts == (asked.tape,)
 
 
+def test_the_version_may_be_named_as_elsewhere(orders: Client, errands: Errands) -> None:
+    for answer in (
+        orders.post(f"{P}/apply?version=2", json={"records": []}),
+        orders.post(f"{P}/apply?version=2", json={"records": [], "version": 2}),
+    ):
+        assert answer.status_code == 200
+    assert [asked.version for asked in errands.asked if isinstance(asked, Application)] == [2, 2]
+    for wrong in ("version=9", "version=0", "version=null", "versions=2"):
+        assert orders.post(f"{P}/apply?{wrong}", json={"records": []}).status_code in (400, 404)
+    differing = orders.post(f"{P}/apply?version=1", json={"records": [], "version": 2})
+    assert (differing.status_code, differing.json()["error"]["details"]["field"]) == (400, "version")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "field"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 from typing import Any
@@ -19,7 +20,7 @@ from service.api.services import Services
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.telemetry import logs
-from tests.api.conftest import bearer
+from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Engine
 
 Client = TestClient[Litestar]
@@ -79,6 +80,13 @@ def test_json_that_is_no_configuration(client: Client) -> None:
 def test_only_json_is_json(client: Client) -> None:
     for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "x"):
         check(client.post(CREATE, content=b"{}", headers={"content-type": kind}), 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_an_encoding_of_the_body_that_is_not_undone_is_named(client: Client) -> None:
+    for path in (CREATE, "/api/v1/query", "/api/v1/auth/token", "/api/v1/pipeline/x/apply"):
+        answer = client.post(path, content=gzip.compress(b"{}"), headers={**JSON, "content-encoding": "gzip"})
+        assert "Content-Encoding" in check(answer, 415, "UNSUPPORTED_MEDIA_TYPE")["message"]
+    assert client.post(CREATE, content=b"{}", headers={**JSON, "content-encoding": "identity"}).status_code == 400
 
 
 def test_bodies_are_bounded(client: Client) -> None:
@@ -154,8 +162,9 @@ def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pyte
 
 
 def test_request_ids(client: Client) -> None:
-    assert client.get("/health", headers={"x-request-id": "abc-12345"}).headers["x-request-id"] == "abc-12345"
-    for insane in ("x", "a b c d e f g", "x" * 200, "{}{}{}{}"):
+    for sane in ("7", "abc-123", "Root=1-67891233-abcdef", "a:b/c+d.e_f@g", "x" * 128):
+        assert client.get("/health", headers={"x-request-id": sane}).headers["x-request-id"] == sane
+    for insane in ("a b c d e f g", "x" * 200, "{}{}{}{}"):
         assert client.get("/health", headers={"x-request-id": insane}).headers["x-request-id"].startswith("req_")
 
 
@@ -213,6 +222,11 @@ def test_browsers(services: Services) -> None:
         preflight = client.options(CREATE, headers=asked)
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         assert client.get("/api/v1/pipeline", headers=asked).headers["access-control-allow-origin"] == asked["origin"]
+        client.headers.update(bearer(services, "operator"))
+        client.post(CREATE, json=a_pipeline())
+        client.post("/api/v1/pipeline/orders/execute")
+        rows = client.get("/api/v1/pipeline/orders/data", headers={"origin": "https://app.example"})
+        assert (rows.status_code, set(rows.headers["vary"].split(", "))) == (200, {"Accept", "Origin"})
         stranger = client.get("/health", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in stranger.headers
         assert "frame-ancestors 'none'" in stranger.headers["content-security-policy"]

@@ -11,6 +11,7 @@ import pytest
 
 from service.kit import errors
 from service.model import pipeline as pipelines
+from service.model.resolved import resolved
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.registry import Registry
@@ -59,6 +60,15 @@ def test_the_contract_s_plug_ins_and_the_package_s_are_there() -> None:
 def test_its_example_decodes_without_a_problem(place: str, plugin: Plugin) -> None:
     assert plugin.EXAMPLE["type"] == plugin.__struct_config__.tag
     assert isinstance(decoded(place, plugin.EXAMPLE), plugin)
+
+
+@each
+def test_its_settings_spelled_out_are_a_configuration_that_says_the_same(place: str, plugin: Plugin) -> None:
+    pipeline = pipelines.decode(document(place, plugin.EXAMPLE), REGISTRY)
+    whole = resolved(pipeline)
+    again = pipelines.decode(whole, REGISTRY)
+    assert resolved(again) == whole
+    assert [p.spelled_out() for p in again.processors] == [p.spelled_out() for p in pipeline.processors]
 
 
 @each

@@ -53,3 +53,17 @@ def test_yaml() -> None:
         with pytest.raises(errors.Invalid) as caught:
             documents.from_yaml(hostile)
         assert caught.value.error_code == "INVALID_JSON"
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1, 2**64 - 1])
+def test_whole_numbers_of_64_bits_are_read(number: int) -> None:
+    assert documents.from_json(f'{{"a": [{number}]}}'.encode()) == {"a": [number]}
+    assert documents.from_yaml(f"a: [{number}]".encode()) == {"a": [number]}
+
+
+@pytest.mark.parametrize("number", [-(2**63) - 1, 2**64, 10**40])
+def test_longer_numbers_are_refused_before_anything_is_done_with_them(number: int) -> None:
+    for read in (documents.from_json, documents.from_yaml):
+        with pytest.raises(errors.Invalid, match="64 bits") as raised:
+            read(f'{{"a": [{number}]}}'.encode())
+        assert raised.value.error_code == "INVALID_JSON"

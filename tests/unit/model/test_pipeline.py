@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from service.kit import errors
 from service.model import pipeline as pipelines
+from service.model.resolved import resolved
 from service.steps.registry import Registry
 
 REGISTRY = Registry.load()
@@ -85,3 +86,39 @@ def test_settings_of_combine_that_cannot_be(combine: dict[str, Any], said: str) 
     with pytest.raises(errors.Invalid, match=said) as caught:
         pipelines.decode({**DOCUMENT, "collectors": sources, "combine": combine}, REGISTRY)
     assert caught.value.details["field"] == "combine.on"
+
+
+@pytest.mark.parametrize(
+    ("part", "fields"),
+    [
+        (
+            {"processors": [{"type": "cleaner", "config": {"strip_strings": 1, "dropp": 1, "cast": {"a": "intt"}}}]},
+            ["processors[0].config.strip_strings", "processors[0].config.dropp", "processors[0].config.cast.a"],
+        ),
+        (
+            {"collectors": [{"type": "api", "endpoint": "ftp://example.org", "page": 1}]},
+            ["collectors[0].page", "collectors[0].endpoint"],
+        ),
+        # what follows from a setting that cannot be read is not guessed at
+        (
+            {"collectors": [{"type": "api", "endpoint": "http://example.org", "pagination": "pge", "concurrency": 4}]},
+            ["collectors[0].pagination"],
+        ),
+        ({"processors": [{"type": "sql", "config": {"quer": "select"}}]},
+         ["processors[0].config.quer", "processors[0].config.query"]),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_read_hides_no_other_problem(part: dict[str, Any], fields: list[str]) -> None:
+    with pytest.raises(errors.Invalid) as raised:
+        pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_path": "a.csv"}], **part}, REGISTRY)
+    assert [problem["field"] for problem in raised.value.details["errors"]] == fields
+
+
+def test_null_is_the_word_null_where_that_is_a_choice() -> None:
+    cleaner = {"cast": {"a": {"type": "int64", "on_error": None}}, "outliers": {"a": {"method": "iqr", "action": None}}}
+    transformer = {"encode": {"c": {"method": "onehot", "handle_unknown": None}}}
+    processors = [{"type": "cleaner", "config": cleaner}, {"type": "transformer", "config": transformer}]
+    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "a.csv"}], "processors": processors}
+    cleaned, transformed = (p["config"] for p in resolved(pipelines.decode(document, REGISTRY))["processors"])
+    assert (cleaned["cast"]["a"]["on_error"], cleaned["outliers"]["a"]["action"]) == ("null", "null")
+    assert transformed["encode"]["c"]["handle_unknown"] == "null"

@@ -166,6 +166,12 @@ def test_groups_in_the_order_of_their_first_rows() -> None:
     assert done.rows.schema["n"] == done.rows.schema["known"] == pl.Int64
 
 
+def test_sums_are_divided_exactly() -> None:
+    numbers = list(range(1, 200))
+    done = transform(pl.DataFrame({"n": numbers}), aggregate={"by": ["n"], "metrics": {"v": "floor(sum(n) / 49)"}})
+    assert done.columns["v"] == [n // 49 for n in numbers]
+
+
 def test_small_whole_numbers_do_not_wrap_around_in_a_sum() -> None:
     frame = pl.DataFrame({"g": ["a"] * 3, "v": pl.Series([2_000_000_000] * 3, dtype=pl.Int32)})
     assert transform(frame, aggregate={"by": ["g"], "metrics": {"s": "sum(v)"}}).columns["s"] == [6_000_000_000]

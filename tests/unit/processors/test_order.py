@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -112,5 +112,9 @@ def test_a_cleaner(rows: list[dict[str, Any]], config: dict[str, Any]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, TRANSFORMERS)
+@example(
+    [{"Order ID": 1, "f": 1.5, "s": "ab", "g": "x", "i": 1}, {"Order ID": 2, "f": 0.0, "s": "ab", "g": "y", "i": 2}],
+    {"normalize": {"f": "standard"}, "encode": {"g": {"method": "target", "target": "f"}}},
+)
 def test_a_transformer(rows: list[dict[str, Any]], config: dict[str, Any]) -> None:
     one_after_another("transformer", pl.DataFrame(rows, schema=SCHEMA), config, TRANSFORMER)

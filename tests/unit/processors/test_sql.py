@@ -43,6 +43,35 @@ def test_a_select(query: str, wanted: list[Any]) -> None:
     assert apply("sql", DATA, query=query).rows.rows() == wanted
 
 
+NUMBERS = list(range(1, 200))
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("select n / 49 as v from input", [n / 49 for n in NUMBERS]),
+        ("select n / -(0.1 * 3) / 7 as v from input", [n / -(0.1 * 3) / 7 for n in NUMBERS]),
+        ("select floor(n / 49) as v from input", [n // 49 for n in NUMBERS]),
+        ("select n, sum(n) / 49 as v from input group by n order by n", [n / 49 for n in NUMBERS]),
+        ("select n / 49 as v from input where n / 49 >= 1", [n / 49 for n in NUMBERS if n >= 49]),
+        ("select n / 49 as v, count(*) as c from input group by n / 49 order by v", [n / 49 for n in NUMBERS]),
+        ("select sum(n) over (partition by n) / 49 as v from input", [n / 49 for n in NUMBERS]),
+        ("with t as (select n as m from input) select m / 49 as v from t", [n / 49 for n in NUMBERS]),
+        ("select (select min(n) from input) / 49 as v from input limit 1", [1 / 49]),
+        ("select count(*) / 3 as v from input", [199 / 3]),
+    ],
+)
+def test_division_by_a_number_is_exact(query: str, wanted: list[float]) -> None:
+    assert apply("sql", {"n": NUMBERS}, query=query).rows["v"].to_list() == wanted
+
+
+def test_a_quotient_keeps_the_type_and_the_name_that_the_engine_gives_it() -> None:
+    frame = pl.DataFrame({"d": NUMBERS, "s": NUMBERS}, schema={"d": pl.Decimal(10, 2), "s": pl.Float32})
+    rows = apply("sql", frame, query="select d / 4, s / 4 from input").rows
+    assert rows.columns == ["d", "s"]
+    assert rows.schema == frame.lazy().sql("select d / 4, s / 4 from self").collect().schema
+
+
 def test_no_rows_and_empty_results() -> None:
     frame = pl.DataFrame(DATA).head(0)
     done = apply("sql", frame, query="select c, count(*) as n from input group by c")

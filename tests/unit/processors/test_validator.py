@@ -181,6 +181,26 @@ def test_a_row_in_quarantine_says_what_is_wrong_with_it(
     assert (reason["value"], reason["message"]) == (shown, message)
 
 
+@pytest.mark.parametrize(
+    ("sources", "wanted"),
+    [
+        ((("first", 2), ("none", 0), ("second", 3)), ["first", "second", "second"]),
+        ((("first", 2), ("second", 4)), [None, None, None]),  # a step before took a row out
+        ((), [None, None, None]),
+    ],
+)
+def test_a_row_of_several_sources_names_its_own(
+    sources: tuple[tuple[str, int], ...], wanted: list[str | None], tmp_path: Path
+) -> None:
+    ctx = Context("processors[0]", tmp_path, sources=sources)
+    rules = [{"column": "a", "check": "in_range", "min": 0}]
+    frame = PolarsFrame(pl.LazyFrame({"a": [0, -1, -2, 1, -3]}), tmp_path)
+    decode("validator", {"rules": rules, "on_fail": "quarantine"}).apply(frame, ctx)
+    kept = pl.read_parquet(tmp_path / "quarantine-processors-0.parquet")
+    assert kept["_source"].to_list() == wanted
+    assert kept["_row"].to_list() == [2, 3, 5]
+
+
 def test_malformed_rows_and_earlier_steps_count_towards_the_share(tmp_path: Path) -> None:
     def share(most: float, **more: Any) -> Context:
         ctx = Context("processors[1]", tmp_path, source_rows=95, **more)

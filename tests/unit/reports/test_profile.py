@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from typing import Any
@@ -30,6 +31,7 @@ def sample() -> pl.DataFrame:
         {
             "price": [1.0, 2.5, 2.5, None, math.inf, 9.0],
             "pieces": [1, 2, 2, 3, 4, 5],
+            "weight": [0.5, 3.0, 1.0, 2.0, None, 4.0],
             "<b>city</b>": ["Bern", "<script>alert(1)</script>", "Bern", None, "", "Ulm & Co"],
             "day": pl.Series(
                 ["2026-01-01", "2026-02-01", None, "2026-03-01", "2026-03-02", "2026-12-31"]
@@ -44,7 +46,7 @@ def test_a_page_shows_every_column_and_draws_what_it_can(sample: pl.DataFrame, t
     page = profile.page("shop", 3, "2026-11-23 12:00 UTC", [profiled(sample, tmp_path)])
     drawings = SVG.findall(page)
     # missing values, correlation, and a chart each but for the column that has no value
-    assert len(drawings) == 2 + 5
+    assert len(drawings) == 2 + 6
     for drawing in drawings:
         assert ElementTree.fromstring(drawing).tag.endswith("svg")
     assert "shop version 3" in page
@@ -73,6 +75,31 @@ def test_a_page_without_an_analyzer_says_what_to_do() -> None:
 def test_no_rows_and_no_numbers_are_a_page_too(tmp_path: Any) -> None:
     empty = pl.DataFrame({"a": pl.Series([], dtype=pl.Int64), "b": pl.Series([], dtype=pl.String)})
     assert "int64" in profile.page("shop", 1, "now", [profiled(empty, tmp_path)])
+
+
+def test_columns_that_correlate_with_nothing_are_no_white_lines(tmp_path: Any) -> None:
+    frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 1.0, 5.0], "same": [7.0] * 3, "none": [None] * 3})
+    found = profiled(frame.cast(pl.Float64), tmp_path)
+    assert len(found["correlation"]["columns"]) == 4
+    (drawn,) = (
+        d for d in SVG.findall(profile.page("shop", 1, "now", [found])) if ">b</text>" in d and ">r</text>" in d
+    )
+    assert ">same</text>" not in drawn
+    assert ">none</text>" not in drawn
+    assert "Correlation" not in profile.page("shop", 1, "now", [profiled(frame.cast(pl.Float64).clear(), tmp_path)])
+
+
+def test_figures_of_any_size_are_short(tmp_path: Any) -> None:
+    page = profile.page("shop", 1, "now", [profiled(pl.DataFrame({"a": [1e300, -1e300, 1e-300, 12345.678]}), tmp_path)])
+    assert all(len(text) < 20 for text in re.findall(r"<dd>([^<]*)</dd>", page))
+    assert "<dd>1e+300</dd>" in page
+
+
+def test_times_of_the_day_and_blank_texts_can_be_read(tmp_path: Any) -> None:
+    frame = pl.DataFrame({"t": [dt.time(6), dt.time(18, 30)] * 2, "s": ["", " ", "x", "x"]})
+    page = profile.page("shop", 1, "now", [profiled(frame, tmp_path)])
+    assert re.search(r">\d\d:\d\d</text>", page)
+    assert all(f">{label}</text>" in page for label in ("''", "' '", "x"))
 
 
 def test_every_bar_of_a_histogram_stands_on_the_ground() -> None:

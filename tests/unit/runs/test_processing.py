@@ -77,3 +77,18 @@ def test_steps_say_how_many_rows_there_are_where_that_is_free(
     told = processing.tallied([*stage.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
     storage = (rows, None)
     assert [(s.rows_in, s.rows_out) for s in told] == [*counts, storage]
+
+
+def test_a_row_s_source_is_known_while_rows_stand_as_they_were_brought(tmp_path: Path) -> None:
+    sources = [{"type": "csv", "id": name, "file_path": "x.csv"} for name in ("first", "second")]
+    steps = [CAST, LOOK, transformer(sort=["price"]), LOOK]
+
+    def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
+        pipeline = pipelines.decode({"name": "p", "collectors": sources, "processors": steps, **more}, REGISTRY)
+        stage = stage_in(tmp_path)
+        stage.brought = {"second": 3, "first": 2}
+        return [processing._sources(pipeline, index, stage) for index in range(len(steps))]
+
+    there = (("first", 2), ("second", 3))
+    assert known() == [there, there, there, ()]
+    assert known(combine={"how": "join", "on": ["id"]}) == [()] * 4
