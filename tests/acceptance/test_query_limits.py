@@ -72,11 +72,10 @@ def test_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        f"WITH t0 AS (FROM orders), {_DOUBLING} SELECT count(*) FROM t25",
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
         "SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 3",
     ],
-    ids=["doubling CTEs", "endless recursion", "long scan"],
+    ids=["endless recursion", "long scan"],
 )
 def test_a_deadline_holds(stored: Warehouse, statement: str) -> None:
     error = ended_within(stored, statement, 1.5)  # 0.75 where the machine is not shared
@@ -84,10 +83,15 @@ def test_a_deadline_holds(stored: Warehouse, statement: str) -> None:
     assert "0.5 s" in error.message
 
 
-def test_the_parser_is_bounded_too(stored: Warehouse) -> None:
-    """It eats a gigabyte in about half a second: which of the two limits it meets first depends on the machine."""
-    error = ended_within(stored, "SELECT " + "(" * 40_000, 1.5)
-    assert isinstance(error, errors.TimedOut | errors.Invalid)
+@pytest.mark.parametrize(
+    "statement",
+    [f"WITH t0 AS (FROM orders), {_DOUBLING} SELECT count(*) FROM t25", "SELECT " + "(" * 40_000],
+    ids=["doubling CTEs", "open parentheses"],
+)
+def test_parsing_and_planning_are_bounded_too(stored: Warehouse, statement: str) -> None:
+    """They eat a gigabyte in about half a second: which of the two limits they meet first depends on the machine."""
+    error = ended_within(stored, statement, 1.5)
+    assert isinstance(error, errors.TimedOut) or "memory" in error.message
 
 
 def ended_within(stored: Warehouse, statement: str, seconds: float) -> errors.PenstockError:

@@ -51,7 +51,7 @@ def faulty(kind: str, good: Reply) -> Reply:
         case "short gzip":
             return Reply(packed[:-5], headers={"content-encoding": "gzip"})
         case "damaged gzip":
-            return Reply(packed[:-5] + b"\0" + packed[-4:], headers={"content-encoding": "gzip"})
+            return Reply(packed[:-5] + bytes([packed[-5] ^ 1]) + packed[-4:], headers={"content-encoding": "gzip"})
         case "drip":
             return Reply(headers={"content-length": str(len(good.body) + 1000)}, chunks=dripping())
         case _:
