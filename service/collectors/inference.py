@@ -115,12 +115,20 @@ def _figures(text: pl.Series) -> bool:
 
 def _rounded(text: pl.Expr, comma: str) -> pl.Expr:
     """Whether a number says more than the float that it would become."""
-    mantissa = text.str.replace(r"[eE].*$", "")
-    digits = mantissa.str.replace_all(r"\D", "").str.strip_chars_start("0").str.len_bytes()
-    whole = ~text.str.contains("(?i)e|" + re.escape(comma))
-    endless = _float(text, comma).is_infinite() & text.str.contains(r"\d")
-    padded = text.str.contains(_MORE_THAN_A_NUMBER)
-    return padded | endless | (digits > _FLOAT_DIGITS) | (whole & (digits > _INTEGER_DIGITS))
+    return _more(text, comma) | _endless(text, comma)
+
+
+def _more(text: pl.Expr, comma: str) -> pl.Expr:
+    """Whether a number is padded, or has more digits than a float."""
+    point = re.escape(comma)
+    whole = rf"^-?0*[1-9]\d{{{_INTEGER_DIGITS},}}$"
+    digits = rf"^-?[0{point}]*[1-9](?:{point}?\d){{{_FLOAT_DIGITS},}}"
+    return text.str.contains(f"{_MORE_THAN_A_NUMBER}|{whole}|{digits}")
+
+
+def _endless(text: pl.Expr, comma: str) -> pl.Expr:
+    """Whether it is a number, and no word, that is infinite as a float."""
+    return pl.when(_float(text, comma).is_infinite()).then(text).str.contains(r"\d")
 
 
 def _float(text: pl.Expr, comma: str) -> pl.Expr:
@@ -128,11 +136,15 @@ def _float(text: pl.Expr, comma: str) -> pl.Expr:
 
 
 def _dubious(text: pl.Expr, comma: str) -> pl.Expr:
-    """Whether a number may be rounded, told cheaply; most are not."""
-    zero, minus = text.str.starts_with("0"), text.str.starts_with("-0")
-    padded = (zero & ~text.str.starts_with(f"0{comma}")) | (minus & ~text.str.starts_with(f"-0{comma}"))
+    """Whether a number may be one of ``_more``, told cheaply by its beginning, length and size; most are not."""
+    padded = _between(text, "00", "0:") | _between(text, "-00", "-0:") | _between(text, "+", ",")
     long = text.str.len_bytes() > _FLOAT_DIGITS + len(comma)
-    return padded | text.str.starts_with("+") | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
+    return padded | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
+
+
+def _between(text: pl.Expr, first: str, end: str) -> pl.Expr:
+    """Whether a text comes before ``end`` and not before ``first``, byte by byte; the byte after ``9`` is ``:``."""
+    return (text >= first) & (text < end)
 
 
 def typed(
@@ -155,7 +167,8 @@ def lost(text: pl.Expr, dtype: pl.DataType, comma: str) -> pl.Expr:
     if dtype == pl.Int64:
         return _padded(text)
     if dtype == pl.Float64:
-        return _rounded(pl.when(_dubious(text, comma)).then(text), comma).fill_null(value=False)
+        # the engine works a condition out again wherever it stands, so it stands in one place
+        return _more(pl.when(_dubious(text, comma)).then(text), comma) | _endless(text, comma)
     if dtype == pl.Boolean:  # of the words that the sample had; others would read the same
         return parsing.boolean(text, _TRUE, _FALSE).is_null() & (text != "")
     return text.is_null() & text.is_not_null()

@@ -158,18 +158,19 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
             raise Unreadable(f"a line is longer than {MAX_LINE >> 20} MiB; is a quote left open?")
         piece += read(size)
         size *= 2
-    if piece:
+    else:
         piece = _unquoted(piece, found, dialect)
-        found.torn = _quotes_in(piece, dialect) % 2 == 1
+        found.torn = bool(piece) and _quotes_in(piece, dialect) % 2 == 1
     return piece
 
 
 def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
     """``piece`` with spaces for the quotes in its comments."""
-    if dialect.quote is None:
+    comments = _comments(piece, found.eol, dialect) if dialect.quote is not None else []
+    if dialect.quote is None or not comments:
         return piece
     shown = bytearray(piece)
-    for begin, end in _comments(piece, found.eol, dialect):
+    for begin, end in comments:
         shown[begin:end] = piece[begin:end].replace(dialect.quote, b" ")
     return bytes(shown)
 

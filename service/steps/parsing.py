@@ -62,8 +62,8 @@ def insist(
     if unless is not None:
         misfit = misfit | unless
     said = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
-    shown = pl.when(misfit).then(text).str.head(_SHOWN)
-    return refuse(misfit, pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(said)), result, at).alias(column)
+    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(said))
+    return refuse(misfit, message, result, at).alias(column)
 
 
 def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
@@ -71,6 +71,7 @@ def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] |
 
     ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
     Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
+    Inside of the message ``bad`` would be worked out a second time, with all that it is made of.
     """
     if at is not None:
         message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
