@@ -212,8 +212,10 @@ def _value(node: LexborNode | None, attribute: str | None) -> str | None:
 def text(node: LexborNode) -> str:
     """What an element says, its spaces collapsed: lines and blocks apart, without the scripts and styles inside it."""
     first = node.first_child
-    if first is None or (first.next is None and first.is_text_node):
-        return " ".join(node.text().split())
+    if first is None:
+        return ""
+    if first.next is None and first.is_text_node:
+        return " ".join((first.text_content or "").split())
     return " ".join("".join(_said(first)).split())
 
 
