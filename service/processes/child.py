@@ -28,9 +28,9 @@ Entry = Callable[[Channel, bytes], None]
 
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEPT_PREFIXES = ("PYTHON", "POLARS_")
-_GIVEN_ENVIRONMENT = {"_RJEM_MALLOC_CONF": "retain:false"}
-"""Polars' allocator keeps addresses that it does not use, and these count against RLIMIT_DATA: with 512 MiB a run was
-ended that held 260. Giving them back costs no time that could be measured."""
+_GIVEN_ENVIRONMENT = {"_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216"}
+"""How Polars' allocator treats what is given back (.decisions/0009): addresses that it kept counted against
+RLIMIT_DATA, and a run was ended with 512 MiB that held 260; buffers of 8 MiB went back at once, to be cleared anew."""
 
 # multiprocessing polls every child whenever one starts; two threads that read one sentinel would lose its code.
 _LOCK = threading.Lock()
