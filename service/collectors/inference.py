@@ -99,9 +99,11 @@ def _where(sample: pl.DataFrame, names: list[str], test: Callable[[pl.Expr], pl.
 
 
 def _padded(text: pl.Expr) -> pl.Expr:
-    """Whether a whole number has a leading zero or plus: cheaper than writing the number back and comparing."""
-    zero = text.str.starts_with("0") & (text != "0")
-    return zero | text.str.starts_with("-0") | text.str.starts_with("+")
+    """Whether a whole number has a leading zero or plus: cheaper than writing the number back and comparing.
+
+    Byte by byte ``:`` comes after ``9``, and before ``-1`` come ``+`` and ``-0``; among floats ``-0.5``, too.
+    """
+    return ((text >= "00") & (text < "0:")) | ((text >= "+") & (text < "-1"))
 
 
 def _exact(sample: pl.DataFrame, names: list[str], comma: str) -> list[str]:
@@ -137,14 +139,8 @@ def _float(text: pl.Expr, comma: str) -> pl.Expr:
 
 def _dubious(text: pl.Expr, comma: str) -> pl.Expr:
     """Whether a number may be one of ``_more``, told cheaply by its beginning, length and size; most are not."""
-    padded = _between(text, "00", "0:") | _between(text, "-00", "-0:") | _between(text, "+", ",")
     long = text.str.len_bytes() > _FLOAT_DIGITS + len(comma)
-    return padded | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
-
-
-def _between(text: pl.Expr, first: str, end: str) -> pl.Expr:
-    """Whether a text comes before ``end`` and not before ``first``, byte by byte; the byte after ``9`` is ``:``."""
-    return (text >= first) & (text < end)
+    return _padded(text) | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
 
 
 def typed(
