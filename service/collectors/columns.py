@@ -120,8 +120,8 @@ def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
     """A column in the type that was asked for; a value that would not be the same fails. Raises ``Misfit``."""
     at, column = (step, f"schema.{name}"), pl.col(name)
-    shown = pl.lit("a value") if source.is_nested() else column.cast(pl.String)
-    message = pl.format(f"column '{_braced(name)}': {{}} is not {_braced(dtypes.name_of(target))}", shown)
+    shown = casting.shown(column, source)
+    message = pl.concat_str(pl.lit(f"column '{name}': "), shown, pl.lit(f" is not {dtypes.name_of(target)}"))
     try:
         if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):
             value = _single(name, source, target)
@@ -139,10 +139,6 @@ def _single(name: str, source: pl.DataType, target: pl.List) -> pl.Expr:
     one = casting.cast(name, source, pl.Series(dtype=target.inner).dtype)
     alone = pl.when(one.is_not_null()).then(pl.concat_list(one))
     return pl.coalesce(casting.cast(name, source, target), alone) if isinstance(source, pl.String) else alone
-
-
-def _braced(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _with(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:

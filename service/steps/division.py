@@ -17,9 +17,10 @@ _CALCULATED = (exp.Paren, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div)
 
 
 def exact(text: str, schema: pl.Schema, dialect: type[Dialect] = DuckDB) -> str:
-    """``text``, a query or an expression that is known to be good, with columns for divisors; written in ``dialect``.
+    """``text``, a query or an expression that is known to be good, with columns for divisors.
 
-    Decimals are divided by what they were: the type of a quotient depends on it.
+    It is read and written in ``dialect``: what a query does not say of its order depends on that. Decimals are
+    divided by what they were: the type of a quotient depends on it.
     """
     if "/" not in text:
         return text
@@ -32,7 +33,7 @@ def exact(text: str, schema: pl.Schema, dialect: type[Dialect] = DuckDB) -> str:
                 node.set("expression", _column(node.expression, like))
         return node
 
-    return sqlglot.parse_one(text, dialect="duckdb").transform(divided).sql(dialect=dialect, identify=True)
+    return sqlglot.parse_one(text, dialect=dialect).transform(divided).sql(dialect=dialect, identify=True)
 
 
 def _names(node: exp.Expr) -> set[str]:

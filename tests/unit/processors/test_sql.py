@@ -34,6 +34,8 @@ DATA = {"c": ["a", "b", "a", None], "größe v": [1, 2, 3, 4]}
         ("select c from input order by c desc nulls last", [("b",), ("a",), ("a",), (None,)]),
         ("select c from input order by c nulls first", [(None,), ("a",), ("a",), ("b",)]),
         ("select c from input order by c desc nulls first limit 2", [(None,), ("b",)]),
+        ('select "größe v" / 2 as h, c from input order by c desc nulls first limit 1', [(2.0, None)]),
+        ('select "größe v" / 2 as h, c from input order by c desc limit 1', [(1.0, "b")]),
         ('select rank() over (order by c desc) as r from input order by "größe v"', [(2,), (1,), (2,), (4,)]),
         ('select "größe v" as v from input where c = \'a\' is not true or false order by v', [(2,), (4,)]),
         ('select "größe v" as v from input where c is distinct from \'a\' and "größe v" < 4 order by v', [(2,)]),
