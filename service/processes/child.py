@@ -28,7 +28,10 @@ Entry = Callable[[Channel, bytes], None]
 
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEPT_PREFIXES = ("PYTHON", "POLARS_")
-_GIVEN_ENVIRONMENT = {"_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216"}
+_GIVEN_ENVIRONMENT = {
+    "_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own reserves a gigabyte at once, or what of it RLIMIT_DATA leaves
+}
 """How Polars' allocator treats what is given back (.decisions/0009): addresses that it kept counted against
 RLIMIT_DATA, and a run was ended with 512 MiB that held 260; buffers of 8 MiB went back at once, to be cleared anew."""
 
