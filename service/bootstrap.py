@@ -19,25 +19,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from service.catalog.history import QUARANTINE, History, Table
+from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
+from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
-from service.model.version import Version
-from service.processes import child
-from service.query.engine import PRELOAD, Engine, Resolve
-from service.query.job import Resolved, Source
-from service.runs.errands import Errands
-from service.runs.premises import Premises
+from service.network import egress
+from service.processes import child, preloaded
+from service.query.engine import Engine, Resolve
+from service.query.messages import Resolved
+from service.query.sources import of_table, quarantine_of, source_of
+from service.runs.job_resources import Premises
 from service.runs.supervisor import Supervisor
-from service.steps import egress
-from service.steps.layout import Layout
+from service.runs.task_runner import Errands
+from service.sandbox.source import Source
 from service.steps.registry import Registry
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 _CONNECTIONS = 1024
 _HEADER_MILLISECONDS = 5_000
 _DRAIN_SECONDS = 10.0
-
-PRELOADED = ("polars", "duckdb", PRELOAD, "service.runs.preload")
-"""What the forkserver loads, for every child (the command line has it begin with that early: ``cli.early``)."""
 
 Announce = Callable[[str, str | None], None]
 
@@ -75,7 +73,7 @@ class House:
         found = self.history.table(name)
         if found is None:
             raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
-        return _source(found)
+        return of_table(found)
 
 
 @asynccontextmanager
@@ -114,7 +112,7 @@ async def opened(
     clock = clock or SystemClock()
     _check(settings)
     async with catalog(settings) as (layout, store):
-        await asyncio.to_thread(child.prepare, PRELOADED)
+        await asyncio.to_thread(child.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         pipelines, history = Pipelines(store, clock), History(store)
         around = Premises(settings, layout, history, registry, clock, configuration.secrets(environment))
@@ -136,45 +134,13 @@ async def opened(
             await engine.close()
 
 
-def source_of(version: Version, table: str | None = None) -> Source:
-    """Where a version lies for a query worker, under the name that SQL uses for it."""
-    folder = f"{version.pipeline}/v{version.version:06d}"
-    native = f"{folder}/{version.native.name}" if version.native is not None else None
-    return Source(
-        table=table or version.table,
-        pipeline=version.pipeline,
-        version=version.version,
-        parts=[f"{folder}/{file.name}" for file in version.files],
-        native=native,
-        native_table=version.table if native is not None else None,
-        rows=version.rows,
-    )
-
-
-def quarantine_of(version: Version, table: str | None = None) -> Source:
-    """Where the rows that a version refused lie, under the name that SQL uses for them."""
-    folder = f"{version.pipeline}/v{version.version:06d}"
-    return Source(
-        table=table or version.table + QUARANTINE,
-        pipeline=version.pipeline,
-        version=version.version,
-        parts=[f"{folder}/{file.name}" for file in version.quarantine],
-        rows=version.quarantined,
-        united=True,
-    )
-
-
-def _source(table: Table) -> Source:
-    return (quarantine_of if table.quarantine else source_of)(table.version, table.name)
-
-
 def _resolver(history: History) -> Resolve:
     def everything() -> Resolved:
-        return Resolved([_source(t) for t in history.tables()])
+        return Resolved([of_table(t) for t in history.tables()])
 
     def named(names: list[str]) -> Resolved:
         found = {name: history.table(name) for name in names}
-        sources = [_source(table) for table in found.values() if table is not None]
+        sources = [of_table(table) for table in found.values() if table is not None]
         missing = [name for name, table in found.items() if table is None]
         return Resolved(sources, missing, history.table_names() if missing else [])
 

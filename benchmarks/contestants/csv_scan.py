@@ -19,10 +19,10 @@ from pathlib import Path
 import polars as pl
 
 from service.collectors.csv import CsvCollector
-from service.collectors.survey import survey
+from service.collectors.csv_file.survey import survey
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
 from service.steps.context import Context
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
 
 
 def cost(work: Callable[[], object]) -> float:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import polars as pl
 
 from benchmarks import site
-from service.collectors import markup
-from service.collectors.markup import Field, Page, Value
-from service.steps.http import Answer
+from service.collectors.html import page as html_page
+from service.collectors.html.page import Field, Page, Value
+from service.network.request import Answer
 
 Rows = list[tuple[str | None, ...]]
 FIELDS = {"title": "h3 a", "link": "h3 a@href", "amount": ".price .amount", "currency": ".currency", "stock": "p"}
@@ -28,7 +28,7 @@ def penstock(pages: list[bytes]) -> Rows:
     fields = {name: Field.of(selector) for name, selector in FIELDS.items()}
     columns: dict[str, list[Value]] = {name: [] for name in fields}
     for number, body in enumerate(pages):
-        assert markup.hostile(body) is None
+        assert html_page.hostile(body) is None
         page = Page.of(Answer(200, {"content-type": "text/html; charset=utf-8"}, body, f"{ADDRESS}{number}"))
         containers = page.tree.css("article.product")
         for name, field in fields.items():

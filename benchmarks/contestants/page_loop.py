@@ -20,9 +20,10 @@ import msgspec
 import polars as pl
 
 from service.collectors.api import ApiCollector
-from service.steps.context import Context, Network
-from service.steps.governor import Governors
-from service.steps.polars_frame import PolarsFrame
+from service.engine.polars_frame import PolarsFrame
+from service.network.pacing import Governors
+from service.network.policy import Network
+from service.steps.context import Context
 
 Found = tuple[int, int] | None  # rows, and the sum of their ids, where anybody looked
 

@@ -20,12 +20,12 @@ import msgspec
 import polars as pl
 
 from benchmarks.orders import COUNTRIES
+from service.engine.polars_frame import PolarsFrame
 from service.processors.cleaner import Cleaner
 from service.processors.sql import Sql
 from service.processors.transformer import Transformer
 from service.processors.validator import Validator
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
 
 Rows = pl.LazyFrame
 Case = tuple[Any, dict[str, Any], Callable[[Rows], Rows]]

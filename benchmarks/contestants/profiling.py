@@ -19,9 +19,9 @@ import polars as pl
 
 from benchmarks import orders
 from benchmarks.contestants import staged
+from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
 
 
 def cost(work: Callable[[], Any]) -> tuple[float, float, Any]:

@@ -10,14 +10,14 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from service.api import (
+from service.api import error_response, login, openapi
+from service.api.login import Gatekeeper
+from service.api.middleware import Envelope
+from service.api.routes import (
     auth,
-    explorer,
-    failures,
+    docs,
     files,
-    gatekeeper,
     health,
-    openapi,
     pipelines,
     planning,
     probing,
@@ -28,11 +28,8 @@ from service.api import (
     serving,
     sql,
 )
-from service.api.envelope import Envelope
-from service.api.gatekeeper import Gatekeeper
-from service.api.kept import Kept
-from service.api.schemas import Schemas
 from service.api.services import Services
+from service.api.version_cache import Kept, Schemas
 
 BASE = "/api/v1"
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -50,7 +47,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *files.HANDLERS,
     *auth.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *explorer.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 
 
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
@@ -84,8 +81,8 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
             "pages": Provide(_pages, sync_to_thread=False),
             "openapi": Provide(_document, sync_to_thread=False),
         },
-        guards=[gatekeeper.authorise],
-        exception_handlers={Exception: failures.handle},
+        guards=[login.authorise],
+        exception_handlers={Exception: error_response.handle},
         cors_config=_cors(services.settings.cors_origins),
         lifespan=list(lifespan),
         openapi_config=None,

@@ -17,9 +17,9 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 import service
-from service.api import examples, failures, views
-from service.api.describing import JSON, Answer, Description, Sent
-from service.api.gatekeeper import PUBLIC
+from service.api import error_response, examples, responses
+from service.api.login import PUBLIC
+from service.api.route_docs import JSON, Answer, Description, Sent
 from service.kit import errors
 from service.model import pipeline as model
 from service.steps.registry import Registry, Shelf, tag_of
@@ -142,7 +142,7 @@ class _Schemas:
 
     def __init__(self, kinds: Iterable[Any]) -> None:
         # All in one call: msgspec gives types of one name their full names then.
-        self._order = [views.FailureAnswer, *kinds]
+        self._order = [responses.FailureAnswer, *kinds]
         schemas, self.components = msgspec.json.schema_components(self._order, ref_template=_REF)
         for component in self.components.values():  # a docstring is written for readers of the source
             if "description" in component:
@@ -286,7 +286,8 @@ def _failed(status: int, codes: list[str]) -> dict[str, Any]:
             JSON: {
                 "schema": {"$ref": _REF.format(name="FailureAnswer")},
                 "examples": {
-                    code: {"value": failures.body_of(errors.PenstockError(CODES[code][1], code=code))} for code in codes
+                    code: {"value": error_response.body_of(errors.PenstockError(CODES[code][1], code=code))}
+                    for code in codes
                 },
             }
         },

@@ -16,6 +16,7 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
+from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
@@ -23,7 +24,6 @@ from service.model.pipeline import Pipeline
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
-from service.steps.layout import Layout
 from service.steps.registry import Registry
 
 

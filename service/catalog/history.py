@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.pipelines import naive
-from service.catalog.store import Row, Store, Transaction, load_sql
+from service.catalog.store import Row, Store, Transaction, load_sql, naive
 from service.kit import errors
 from service.model.run import Run
-from service.model.version import Column, Version
-from service.steps import quarantine
+from service.model.table import QUARANTINE, Table
+from service.model.version import Version
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
@@ -27,29 +26,6 @@ def _version(row: Row) -> Version:
 
 def _encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-QUARANTINE = "__quarantine"
-"""What follows the name of a table in the name of its quarantine: ``orders__quarantine``, ``orders__quarantine@3``."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that SQL can use and the version behind it: its rows, or those in ``quarantine``."""
-
-    name: str
-    version: Version
-    quarantine: bool = False
-
-    @property
-    def rows(self) -> int:
-        return self.version.quarantined if self.quarantine else self.version.rows
-
-    @property
-    def columns(self) -> list[Column]:
-        if not self.quarantine:
-            return self.version.columns
-        empty = [Column(name, str(dtype)) for name, dtype in quarantine.LAYOUT.items()]
-        return self.version.quarantine_columns or empty
 
 
 class History:

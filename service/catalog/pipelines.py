@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.store import Row, Store, Transaction, load_sql
+from service.catalog.store import Row, Store, Transaction, load_sql, naive
 from service.kit import errors, ids
 from service.kit.clock import Clock
 
@@ -42,11 +42,6 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
-
-
-def naive(moment: datetime) -> datetime:
-    """The UTC time without its zone, as the catalog stores it."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 class Pipelines:

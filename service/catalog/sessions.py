@@ -11,8 +11,7 @@ from datetime import UTC, timedelta
 
 import msgspec
 
-from service.catalog.pipelines import naive
-from service.catalog.store import Store, Transaction, load_sql
+from service.catalog.store import Store, Transaction, load_sql, naive
 from service.kit import errors, ids, tokens
 from service.kit.clock import Clock
 

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,8 @@ def _in_use(path: Path | None, error: Exception) -> errors.PenstockError:
         "choose another --data-dir, or ask the running service over HTTP",
         code="DATA_DIR_IN_USE",
     )
+
+
+def naive(moment: datetime) -> datetime:
+    """The UTC time without its zone, as the catalog stores it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

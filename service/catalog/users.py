@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from service.catalog.pipelines import naive
-from service.catalog.store import Store, load_sql
+from service.catalog.store import Store, load_sql, naive
 from service.kit import errors, passwords
 from service.kit.clock import Clock
 from service.model.user import RANK, Role, User

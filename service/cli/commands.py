@@ -12,21 +12,21 @@ from typing import Any
 import click
 
 import service
-from service.cli import failure, options
+from service.cli import errors, options
 from service.model.user import Role
 
 
 def _early() -> None:
-    from service.cli import early
+    from service.cli import prefork
 
-    early.begin()
+    prefork.begin()
 
 
 class Commands(click.Group):
     """Errors of the product end a command with their text and their exit code, never with a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with failure.reported(as_json=lambda: bool(ctx.meta.get("json"))):
+        with errors.reported(as_json=lambda: bool(ctx.meta.get("json"))):
             return super().invoke(ctx)
 
 
@@ -58,9 +58,9 @@ def demo(data_dir: str | None) -> None:
 def serve(**chosen: Any) -> None:
     """Serve the REST API until SIGTERM or Ctrl-C."""
     _early()
-    from service.cli import server
+    from service.cli import serve as serve_command
 
-    server.serve(**chosen)
+    serve_command.serve(**chosen)
 
 
 @penstock.command()
@@ -73,9 +73,9 @@ def serve(**chosen: Any) -> None:
 def run(file: Path, **chosen: Any) -> None:
     """Run the pipeline in FILE (YAML or JSON) here, without a server, and keep its result."""
     _early()
-    from service.cli import execution
+    from service.cli import run as run_command
 
-    execution.run_file(file, **chosen)
+    run_command.run_file(file, **chosen)
 
 
 @penstock.command()
@@ -83,9 +83,9 @@ def run(file: Path, **chosen: Any) -> None:
 @options.as_json
 def validate(file: Path, as_json: bool) -> None:
     """Check the pipeline in FILE: every problem with its path. No source is touched."""
-    from service.cli import execution
+    from service.cli import run as run_command
 
-    execution.validate_file(file, as_json=as_json)
+    run_command.validate_file(file, as_json=as_json)
 
 
 @penstock.command()
@@ -99,9 +99,9 @@ def validate(file: Path, as_json: bool) -> None:
 def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
     """Answer one SQL SELECT over the stored tables, without a server."""
     _early()
-    from service.cli import answer
+    from service.cli import query as query_command
 
-    answer.query(sql, data_dir=data_dir, form=form, limit=limit)
+    query_command.query(sql, data_dir=data_dir, form=form, limit=limit)
 
 
 @penstock.group()
@@ -122,9 +122,9 @@ def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @options.data_dir()
 def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None) -> None:
     """Add an account."""
-    from service.cli import accounts
+    from service.cli import users
 
-    accounts.add(name, role, from_stdin=password_stdin, data_dir=data_dir)
+    users.add(name, role, from_stdin=password_stdin, data_dir=data_dir)
 
 
 @user.command("password")
@@ -133,9 +133,9 @@ def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None) 
 @options.data_dir()
 def change_password(name: str, password_stdin: bool, data_dir: str | None) -> None:
     """Set an account's password; its tokens end with that."""
-    from service.cli import accounts
+    from service.cli import users
 
-    accounts.change_password(name, from_stdin=password_stdin, data_dir=data_dir)
+    users.change_password(name, from_stdin=password_stdin, data_dir=data_dir)
 
 
 @user.command("list")
@@ -143,9 +143,9 @@ def change_password(name: str, password_stdin: bool, data_dir: str | None) -> No
 @options.as_json
 def list_users(data_dir: str | None, as_json: bool) -> None:
     """List the accounts."""
-    from service.cli import accounts
+    from service.cli import users
 
-    accounts.show(data_dir=data_dir, as_json=as_json)
+    users.show(data_dir=data_dir, as_json=as_json)
 
 
 @user.command("remove")
@@ -153,6 +153,6 @@ def list_users(data_dir: str | None, as_json: bool) -> None:
 @options.data_dir()
 def remove_user(name: str, data_dir: str | None) -> None:
     """Remove an account and end its logins."""
-    from service.cli import accounts
+    from service.cli import users
 
-    accounts.remove(name, data_dir=data_dir)
+    users.remove(name, data_dir=data_dir)

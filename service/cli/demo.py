@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.bootstrap import House
-from service.cli import answer, demo_site, execution, failure, home, screen
-from service.cli.screen import OUT
+from service.cli import demo_site, errors, output, query, session
+from service.cli import run as execution
+from service.cli.output import OUT
+from service.files.layout import Layout
 from service.model import pipeline as pipelines
-from service.steps.layout import Layout
 
 
 def show(data_dir: str | None) -> None:
@@ -28,13 +29,13 @@ def show(data_dir: str | None) -> None:
         place = Layout(Path(str(folder)).absolute())
         place.create()
         demo_site.make_csv(place.uploads / demo_site.CSV_FILE)
-        chosen = home.settings(data_dir=str(folder), allowed_private_hosts=(urlsplit(address).netloc,))
+        chosen = session.settings(data_dir=str(folder), allowed_private_hosts=(urlsplit(address).netloc,))
         OUT.print(
             f"[bold]A small shop[/bold]: {demo_site.CSV_FILE} (untidy on purpose), its JSON API at "
             f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
             "collect → clean → validate → analyze → transform → Parquet + DuckDB\n"
         )
-        home.at_home(chosen, lambda house: _tour(house, address))
+        session.at_home(chosen, lambda house: _tour(house, address))
     if data_dir is not None:
         OUT.print(f"\nEverything is in {data_dir}. Go on with", soft_wrap=True)
         OUT.print(f"  penstock query --data-dir {data_dir} 'FROM {demo_site.NAME} LIMIT 5'", soft_wrap=True)
@@ -45,8 +46,8 @@ async def _tour(house: House, address: str) -> None:
     pipeline = pipelines.decode(demo_site.pipeline(address), house.registry)
     run = await execution.execute(house, pipeline, show=True)
     if run.error is not None:
-        failure.say(run.error, as_json=False)
-        raise failure.Ended
+        errors.say(run.error, as_json=False)
+        raise errors.Ended
     execution.summarise(run, house.layout.root)
     schema = msgspec.json.decode(await house.engine.schema(house.source(demo_site.NAME)))
     _show_schema(schema)
@@ -54,7 +55,7 @@ async def _tour(house: House, address: str) -> None:
     if found is not None:
         _show_profile(found.version.profiles[0])
     OUT.print(f"\n[bold]{demo_site.QUESTION}[/bold]\n[dim]{demo_site.SQL}[/dim]")
-    answer.show(await answer.ask(house, demo_site.SQL))
+    query.show(await query.ask(house, demo_site.SQL))
 
 
 def _show_schema(schema: dict[str, Any]) -> None:
@@ -62,7 +63,7 @@ def _show_schema(schema: dict[str, Any]) -> None:
     columns = ["name", "type", "missing", "unique", "min", "max", "mean"]
     rows = [{names.get(key, key): value for key, value in column.items()} for column in schema["columns"]]
     OUT.print(f"\n[bold]The stored schema, from DuckDB[/bold]: {schema['row_count']:,} rows")
-    OUT.print(screen.table(columns, rows))
+    OUT.print(output.table(columns, rows))
 
 
 def _show_profile(profile: dict[str, Any]) -> None:
@@ -80,15 +81,15 @@ def _show_profile(profile: dict[str, Any]) -> None:
         }
         for c in profile["columns"]
     ]
-    OUT.print(screen.table(["column", "type", "missing", "distinct", "in short"], rows))
+    OUT.print(output.table(["column", "type", "missing", "distinct", "in short"], rows))
     for warning in profile["warnings"]:
-        OUT.print(f"  [yellow]•[/yellow] {screen.escape(str(warning.get('message', warning)))}")
+        OUT.print(f"  [yellow]•[/yellow] {output.escape(str(warning.get('message', warning)))}")
 
 
 def _gist(column: dict[str, Any]) -> str:
     """One column in a few words: the spread of numbers and dates, the commonest strings."""
     if "histogram" in column and "mean" in column:
-        return f"{_bars(column['histogram']['counts'])}  mean {screen.text(column['mean'])}"
+        return f"{_bars(column['histogram']['counts'])}  mean {output.text(column['mean'])}"
     if "histogram" in column:
         return f"{_bars(column['histogram']['counts'])}  {column['min']} to {column['max']}"
     if "top" in column:

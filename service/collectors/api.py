@@ -1,7 +1,7 @@
 """Records from a JSON API, page after page.
 
 Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
-batches of a few megabytes into Parquet parts (``batches``, ``steps.spool``), so memory does not grow with
+batches of a few megabytes into Parquet parts (``batches``, ``collectors.records.spool``), so memory does not grow with
 the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
 parent at a time of ``children``; what came in earlier runs of ``accumulation``.
 """
@@ -15,39 +15,33 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
-from service.collectors import (
-    asking,
-    children,
-    columns,
-    completeness,
-    formats,
-    headers,
-    incremental,
-    inference,
-    pagination,
-)
-from service.collectors.accumulation import Accumulation
-from service.collectors.asking import Asking
-from service.collectors.authentication import ApiKey, Auth, ClientCredentials, Session
-from service.collectors.batches import Batches
-from service.collectors.children import ForEach, Listing
-from service.collectors.clients import Clients
-from service.collectors.completeness import Completeness, Evidence
-from service.collectors.formats import Body
-from service.collectors.incremental import Incremental, PrimaryKey
-from service.collectors.pages import Page, Pages
-from service.collectors.pagination import Kind, Short
+from service.collectors.csv_file import type_inference
+from service.collectors.fetching import completeness, headers
+from service.collectors.fetching.client_pool import Clients
+from service.collectors.fetching.completeness import Completeness, Evidence
+from service.collectors.http_api import for_each as children
+from service.collectors.http_api import incremental, page_body, pagination, requests
+from service.collectors.http_api.authentication import ApiKey, Auth, ClientCredentials, Session
+from service.collectors.http_api.for_each import ForEach, Listing
+from service.collectors.http_api.incremental import Incremental, PrimaryKey
+from service.collectors.http_api.merge import Accumulation
+from service.collectors.http_api.page_batches import Batches
+from service.collectors.http_api.page_body import Body
+from service.collectors.http_api.page_walk import Page, Pages
+from service.collectors.http_api.pagination import Kind, Short
+from service.collectors.http_api.requests import Asking
+from service.collectors.records import schema as record_schema
+from service.collectors.records.json_records import Unusable
+from service.collectors.records.spool import Spool
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import http
+from service.network import request
+from service.network.request import Answer
+from service.network.retry import Retry
 from service.steps.collector import Collector, Declared, Parent
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer
-from service.steps.polars_frame import PolarsFrame
-from service.steps.records import Unusable
-from service.steps.retry import Retry
-from service.steps.spool import Spool
 
 _ACCEPT = {
     "json": "application/json, */*;q=0.5",
@@ -150,7 +144,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
-            wrong = http.fault(self.endpoint if self.for_each is None else children.PLACE.sub("x", self.endpoint))
+            wrong = request.fault(self.endpoint if self.for_each is None else children.PLACE.sub("x", self.endpoint))
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:
@@ -182,10 +176,10 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 )
         if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None and self.for_each is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
-        yield from columns.problems(self.schema, self.columns)
+        yield from record_schema.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
-        return columns.declared(self.kept, self.schema)
+        return record_schema.declared(self.kept, self.schema)
 
     def parent(self) -> Parent | None:
         given = self.for_each
@@ -264,8 +258,9 @@ class _Collecting:
         async with clients, self._counting(clients):
             walk = self._walk(Asking(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[kind],
-                _headers(settings, ctx), asking.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
-                None if kind == "csv" else lambda body: formats.whole(body, kind),
+                _headers(settings, ctx),
+                requests.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
+                None if kind == "csv" else lambda body: page_body.whole(body, kind),
             ))  # fmt: skip
             at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
             async with aclosing(children.in_order(listings, at_once, walk)) as every:
@@ -322,13 +317,13 @@ class _Collecting:
         kind = self._settings.response_format
         if answer.status == _NO_CONTENT:
             return Body(0, b"")
-        content = formats.utf8(answer.body, answer.headers.get("content-type", ""))
+        content = page_body.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
             if kind == "ndjson":
-                return formats.ndjson(content)
+                return page_body.ndjson(content)
             if kind == "csv":
-                return formats.csv(content, answer.headers.get("content-type", ""))
-            body, self._path = formats.json(content, self._path, found=self._found)
+                return page_body.csv(content, answer.headers.get("content-type", ""))
+            body, self._path = page_body.json(content, self._path, found=self._found)
             self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
             return body
         except Unusable as error:
@@ -351,13 +346,13 @@ class _Collecting:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
-        ctx.blank |= columns.blank(spool, settings.schema)
-        columns.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
+        ctx.blank |= record_schema.blank(spool, settings.schema)
+        record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
-            lf = inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
-        lf = columns.typed(lf, settings.schema, ctx)
-        lf = columns.select(lf, settings.kept, ctx)
+            lf = type_inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
+        lf = record_schema.typed(lf, settings.schema, ctx)
+        lf = record_schema.select(lf, settings.kept, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:

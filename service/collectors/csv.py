@@ -15,14 +15,17 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from service.collectors import columns, heads, inputs, plain, rereading
-from service.collectors.csv_settings import LOSSY, CsvSettings
-from service.collectors.reading import Reading
+from service.collectors.csv_file import malformed_replay
+from service.collectors.csv_file.scan import Reading
+from service.collectors.csv_file.settings import LOSSY, CsvSettings
+from service.collectors.records import schema
+from service.collectors.source_file import head, utf8
+from service.collectors.source_file import paths as inputs
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.collector import Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.polars_frame import PolarsFrame
 
 
 class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
@@ -46,10 +49,10 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
 
     def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
         """Malformed rows, where the settings can make rows of them by now; see ``rereading``."""
-        return rereading.read(kept, self, ctx)
+        return malformed_replay.read(kept, self, ctx)
 
     def declared(self) -> Declared | None:
-        return columns.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
+        return schema.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
 
     def outlook(self, ctx: Context) -> dict[str, Any]:
         return inputs.outlook(self.file_path, ctx)
@@ -57,7 +60,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
     def _collect(self, ctx: Context) -> Frame:
         paths = inputs.resolved(self.file_path, ctx)
         if ctx.wanted_rows is not None:
-            paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: heads.MOST_FILES])]
+            paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: head.MOST_FILES])]
         return self.read(paths, ctx, ctx.collected)
 
     def _head(self, path: Path, rows: int, number: int, ctx: Context) -> Path:
@@ -65,10 +68,10 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         codec = "utf-8" if self.encoding == LOSSY else codecs.lookup(self.encoding).name
         folder = ctx.folder / f"head-{number:05d}"
         try:
-            return heads.head(
+            return head.head(
                 path, records, folder, codec=codec, quote=self.quote_char or "", comment=self.comment_prefix or ""
             )
-        except plain.Unreadable as error:
+        except utf8.Unreadable as error:
             raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
 
     def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:

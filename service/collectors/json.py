@@ -16,17 +16,20 @@ from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.collectors import columns, heads, inputs, plain
-from service.collectors.inputs import FilePath
+from service.collectors.records import json_records
+from service.collectors.records import schema as record_schema
+from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.spool import Spool
+from service.collectors.source_file import head as heads
+from service.collectors.source_file import paths as inputs
+from service.collectors.source_file import utf8
+from service.collectors.source_file.paths import FilePath
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import records
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.polars_frame import PolarsFrame
-from service.steps.records import Document, Unusable
-from service.steps.spool import Spool
 
 BATCH_BYTES = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
@@ -70,12 +73,12 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         yield from inputs.problems(self.file_path)
         if self.records_path is not None and self.format == "lines":
             yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
-        if not plain.is_text_codec(self.encoding):
+        if not utf8.is_text_codec(self.encoding):
             yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8 or a Python codec")
-        yield from columns.problems(self.schema, self.columns)
+        yield from record_schema.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
-        return columns.declared(self.columns, self.schema)
+        return record_schema.declared(self.columns, self.schema)
 
     def outlook(self, ctx: Context) -> dict[str, Any]:
         return inputs.outlook(self.file_path, ctx)
@@ -95,12 +98,12 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
                 codec = codecs.lookup(self.encoding).name
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
-                text = plain.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
+                text = utf8.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
                 for part in self._parts(text, ctx.wanted_rows):
                     where, found = f"{path.name} from {part.unit} {part.first}", set[str]()
                     spool.add(*part.table(self.flatten, found), where)
                     mixed = dict.fromkeys(found, f"differ in kind on {where}") | mixed
-            except (Unusable, plain.Unreadable) as error:
+            except (Unusable, utf8.Unreadable) as error:
                 field = "records_path" if "records_path" in str(error) else "file_path"
                 raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field=field) from None
             if spool.rows == before:
@@ -108,10 +111,10 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        ctx.blank |= columns.blank(spool, self.schema)
-        columns.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
-        lf = columns.typed(spool.scan(), self.schema, ctx)
-        lf = columns.select(lf, self.columns, ctx)
+        ctx.blank |= record_schema.blank(spool, self.schema)
+        record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
+        lf = record_schema.typed(spool.scan(), self.schema, ctx)
+        lf = record_schema.select(lf, self.columns, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
@@ -119,7 +122,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         if self.format == "document" or self.records_path is not None:
             return path
         copy = heads.head(path, max(rows, 2), folder, codec=codec)
-        text = plain.plain(copy, codec, folder, "plain.json")
+        text = utf8.plain(copy, codec, folder, "plain.json")
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
@@ -157,8 +160,8 @@ class _Part:
         try:
             if any(not item.lstrip().startswith(b"{") for item in full):
                 raise Unusable("a record is no object")
-            packed = b"\n".join(full) if self.unit == "line" else records.lines(full)
-            return records.table(packed, flatten=flatten, mixed=mixed)
+            packed = b"\n".join(full) if self.unit == "line" else json_records.lines(full)
+            return json_records.table(packed, flatten=flatten, mixed=mixed)
         except Unusable:
             for number, item in enumerate(self.items, self.first):
                 if item and not item.isspace():

@@ -10,16 +10,17 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import polars as pl
 
-from service.collectors import columns, inputs
-from service.collectors.inputs import FilePath
+from service.collectors.records import schema as record_schema
+from service.collectors.records.spool import unite
+from service.collectors.source_file import paths
+from service.collectors.source_file.paths import FilePath
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem, did_you_mean
-from service.steps import dtypes
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.polars_frame import PolarsFrame
-from service.steps.spool import unite
+from service.values import dtypes
 
 
 class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
@@ -43,7 +44,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
-        yield from inputs.problems(self.file_path)
+        yield from paths.problems(self.file_path)
         given = self.columns or []
         twice = next((n for n in given if given.count(n) > 1), None)
         if twice is not None:
@@ -55,17 +56,17 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
                 yield Problem(f"schema.{column}", str(error))
 
     def declared(self) -> Declared | None:
-        return columns.declared(self.columns, self.schema)
+        return record_schema.declared(self.columns, self.schema)
 
     def outlook(self, ctx: Context) -> dict[str, Any]:
-        return inputs.outlook(self.file_path, ctx)
+        return paths.outlook(self.file_path, ctx)
 
     async def collect(self, ctx: Context) -> Frame:
         """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        files = [_File.read(path, ctx) for path in inputs.resolved(self.file_path, ctx)]
+        files = [_File.read(path, ctx) for path in paths.resolved(self.file_path, ctx)]
         ctx.collected(sum(f.rows for f in files))
         ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
         ctx.progress(1.0, f"{len(files)} files")
@@ -80,7 +81,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         if self.columns is not None:
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
-        lf = columns.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
+        lf = record_schema.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
         return PolarsFrame(lf, ctx.folder, dear=False)
 
 

@@ -18,22 +18,24 @@ from typing import Annotated, Any, ClassVar, Self
 import msgspec
 import polars as pl
 
-from service.collectors import headers, markup, tables
-from service.collectors.clients import Clients
-from service.collectors.completeness import FAILED, Evidence
-from service.collectors.markup import Field, Page, Value, fault
-from service.collectors.robots import Robots
-from service.collectors.trail import Trail
+from service.collectors.fetching import headers
+from service.collectors.fetching.client_pool import Clients
+from service.collectors.fetching.completeness import FAILED, Evidence
+from service.collectors.html import page as markup
+from service.collectors.html import tables
+from service.collectors.html.crawl_history import Trail
+from service.collectors.html.page import Field, Page, Value, fault
+from service.collectors.html.robots import Robots
+from service.collectors.records.spool import Spool
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import http
+from service.network import client, request
+from service.network.request import Answer, Request
+from service.network.retry import Retry
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.http import Answer, Request
-from service.steps.polars_frame import PolarsFrame
-from service.steps.retry import Retry
-from service.steps.spool import Spool
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 MAX_DELAY = 3600
@@ -117,7 +119,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
 
     def problems(self) -> Iterable[Problem]:
         for index, url in enumerate(self.pages):
-            wrong = http.fault(url) if "${" not in url else None
+            wrong = request.fault(url) if "${" not in url else None
             if wrong is not None:
                 yield Problem("url" if isinstance(self.url, str) else f"url[{index}]", wrong)
         yield from headers.problems(self.headers)
@@ -219,16 +221,16 @@ class _Scraping:
     async def _fetch(self, url: str, home: str | None = None) -> Answer:
         own = self._ctx.fill_all(self._settings.headers)
         accept, here = "text/html, application/xhtml+xml, */*;q=0.5", url
-        for _ in range(http.MAX_REDIRECTS + 1):
+        for _ in range(client.MAX_REDIRECTS + 1):
             asked = Request(
                 here, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home or url,
                 interval=await self._permitted(here), follow=False,
             )  # fmt: skip
             answer = await self._clients.fetch(asked)
-            if answer.status not in http.REDIRECTS:
+            if answer.status not in client.REDIRECTS:
                 return answer
             here = answer.url
-        raise self._permanent(f"{_short(url)}: more than {http.MAX_REDIRECTS} redirects", "url")
+        raise self._permanent(f"{_short(url)}: more than {client.MAX_REDIRECTS} redirects", "url")
 
     async def _permitted(self, url: str) -> float:
         """The seconds that robots.txt wants between two requests. Raises ``errors.Permanent`` where it forbids one."""
@@ -304,7 +306,7 @@ class _Scraping:
             self._ctx.warn("page_encoding", text)
         if self._settings.next_page is not None:
             found = page.link(Field.of(self._settings.next_page))
-            self._next = found if found is None or http.fault(found) is None else None
+            self._next = found if found is None or request.fault(found) is None else None
             self._linked_on = self._linked_on or found is not None
         return self._tables(page, url) if self._settings.table is not None else self._containers(page, url)
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from service.kit import decoding, placeholders
 from service.kit.errors import Problem
-from service.steps import decoding, secrets
 
 _SECRET = re.compile(r"(?i)password|passwd|secret|token|api[-_]?key|authorization|credential|private[-_]?key|cookie")
 _ON_THE_WIRE = re.compile(rf"(?i){_SECRET.pattern[4:]}|(^|[-_])(key|auth|sig|signature|pass|pwd)$")
@@ -96,18 +96,18 @@ def _value(value: Any, path: str, note: Note, *, secret: bool) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if secret:
-        if value == secrets.MASK:
+        if value == placeholders.MASK:
             note(path)
-        return value if isinstance(value, str) and secrets.names(value) else secrets.MASK
+        return value if isinstance(value, str) and placeholders.names(value) else placeholders.MASK
     return _url(value, path, note) if isinstance(value, str) and "?" in value else value
 
 
 def _url(text: str, path: str, note: Note) -> str:
     def parameter(found: re.Match[str]) -> str:
-        if not _ON_THE_WIRE.search(found["name"]) or secrets.names(found["value"]):
+        if not _ON_THE_WIRE.search(found["name"]) or placeholders.names(found["value"]):
             return found[0]
-        if found["value"] == secrets.MASK:
+        if found["value"] == placeholders.MASK:
             note(path)
-        return f"{found['name']}={secrets.MASK}"
+        return f"{found['name']}={placeholders.MASK}"
 
     return _QUERY.sub(parameter, text)

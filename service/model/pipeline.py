@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors
+from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import lineage, masking
-from service.steps import decoding
+from service.model import collector_tree, masking
 from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
 from service.steps.registry import Registry, Shelf
@@ -76,7 +75,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def data(self) -> list[int]:
         """The places of the collectors whose rows are data; one that only says what others ask for is none of them."""
-        return lineage.data(self.collectors)
+        return collector_tree.data(self.collectors)
 
     def declared(self, index: int) -> Declared | None:
         """What the settings of a collector say of the columns that it brings to the data."""
@@ -84,16 +83,16 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
 
     def parent(self, index: int) -> int | None:
         """The place of the collector of whose rows this one makes its requests."""
-        return lineage.parent(self.collectors, index)
+        return collector_tree.parent(self.collectors, index)
 
     def base(self, index: int) -> tuple[str, ...]:
         """Where those ask that are above it, from the first on, as it is written."""
-        found = [self.collectors[i].address() for i in reversed(lineage.above(self.collectors, index))]
+        found = [self.collectors[i].address() for i in reversed(collector_tree.above(self.collectors, index))]
         return tuple(address for address in found if address is not None)
 
     def label(self, index: int) -> str:
         """The name of a source in reports: its id, or its type and place."""
-        return lineage.label(self.collectors, index)
+        return collector_tree.label(self.collectors, index)
 
 
 def decode(document: Any, registry: Registry) -> Pipeline:
@@ -231,10 +230,10 @@ def _together(
     for index, collector in enumerate(collectors):
         if collector.id is not None and collector.id in seen:
             yield Problem(f"collectors[{index}].id", f"'{collector.id}' is the id of another collector")
-        seen.add(lineage.label(collectors, index))
+        seen.add(collector_tree.label(collectors, index))
     if isinstance(given, list) and len(collectors) == len(given):
-        yield from lineage.problems(collectors)
-        if len(given) > 1 and len(lineage.data(collectors)) < 2 and isinstance(combine, Join):
+        yield from collector_tree.problems(collectors)
+        if len(given) > 1 and len(collector_tree.data(collectors)) < 2 and isinstance(combine, Join):
             yield Problem("combine", "joins the rows of several collectors, and only one has data; set keep_parents")
     kinds = [type(s).__struct_config__.tag for s in storage]
     for index, kind in enumerate(kinds):

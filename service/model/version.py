@@ -42,7 +42,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
 
-    ``quarantine`` are Parquet files of rows that were refused, in the layout of ``steps.quarantine``;
+    ``quarantine`` are Parquet files of rows that were refused, in the layout of ``files.quarantine``;
     ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
     the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
     answered, by which they can be applied to other rows; versions of before there was one have none. ``state`` are the

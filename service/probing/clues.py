@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from service.collectors import pagination
-from service.collectors.pagination import Kind
-from service.steps.records import WELL_KNOWN, WHOLE, Document, Unusable
+from service.collectors.http_api import pagination
+from service.collectors.http_api.pagination import Kind
+from service.collectors.records.json_records import WELL_KNOWN, WHOLE, Document, Unusable
 
 _DEPTH = 4
 _SCALARS = 500

@@ -12,20 +12,23 @@ from urllib.parse import parse_qsl, urldefrag, urlsplit, urlunsplit
 
 import msgspec
 
-from service.collectors import formats, markup, robots, tables
-from service.collectors.authentication import ApiKey, Auth, Bearer, Session
-from service.collectors.formats import Body
-from service.collectors.markup import Field, Page
-from service.collectors.pagination import Next
+from service.collectors.html import page as markup
+from service.collectors.html import robots, tables
+from service.collectors.html.page import Field, Page
+from service.collectors.http_api import page_body
+from service.collectors.http_api.authentication import ApiKey, Auth, Bearer, Session
+from service.collectors.http_api.page_body import Body
+from service.collectors.http_api.pagination import Next
+from service.collectors.records.json_records import Document, Unusable
 from service.collectors.web import MAX_PAGE_BYTES
 from service.kit import errors
+from service.network.client import Client, Tally
+from service.network.request import Answer, Request
+from service.network.retry import Retry
 from service.probing import clues, dialects, sources, structures
 from service.probing.sources import STEP, Source, wrong
 from service.probing.trials import Trials, Verdict
 from service.steps.context import Context
-from service.steps.http import Answer, Client, Request, Tally
-from service.steps.records import Document, Unusable
-from service.steps.retry import Retry
 
 MAX_BYTES = 32 * 1024 * 1024
 """A larger answer is not looked into."""
@@ -132,10 +135,10 @@ class _Look:
     def _read(self, answer: Answer, page: int) -> Body:
         try:
             if self._format == "ndjson":
-                return formats.ndjson(answer.body)
+                return page_body.ndjson(answer.body)
             if self._format == "csv":
-                return formats.csv(answer.body)
-            return formats.json(answer.body, self._path, found=True)[0]
+                return page_body.csv(answer.body)
+            return page_body.json(answer.body, self._path, found=True)[0]
         except Unusable as error:
             raise errors.Permanent(f"page {page + 1}: {error}", step=STEP, field="url") from None
 

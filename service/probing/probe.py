@@ -16,19 +16,20 @@ from typing import Annotated, Any
 import msgspec
 import polars as pl
 
-from service.collectors import headers, inputs
-from service.collectors.authentication import Auth, ClientCredentials
+from service.collectors.fetching import headers
+from service.collectors.http_api.authentication import Auth, ClientCredentials
+from service.collectors.source_file import paths
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
 from service.kit import errors
 from service.kit.errors import Problem
+from service.network import request
 from service.probing import endpoints, sources, traits
 from service.probing.sources import STEP
 from service.probing.structures import Structure, Table
 from service.probing.traits import Column, Cursor, Key
-from service.steps import http
 from service.steps.collector import Collector
 from service.steps.context import Context
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
 
 SAMPLE_ROWS = 10_000
 _EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the look was short on purpose; said already
@@ -55,10 +56,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """What is wrong with it; a path relative to the body."""
         if (self.url is None) == (self.file_path is None):
             yield Problem("url", "give either a url or a file_path")
-        if self.url is not None and "${" not in self.url and http.fault(self.url) is not None:
-            yield Problem("url", str(http.fault(self.url)))
+        if self.url is not None and "${" not in self.url and request.fault(self.url) is not None:
+            yield Problem("url", str(request.fault(self.url)))
         if self.file_path is not None:
-            yield from inputs.problems(self.file_path)
+            yield from paths.problems(self.file_path)
             for name, given in (("headers", self.headers), ("auth", self.auth)):
                 if given:
                     yield Problem(name, "is for a url; a file needs none")

@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 import pyarrow.lib as pa
 
-from service.collectors import plain
-from service.collectors.pagination import Kind
+from service.collectors.http_api.pagination import Kind
+from service.collectors.records.json_records import Document, Unusable
+from service.collectors.source_file import utf8
 from service.kit import errors
 from service.probing import clues, dialects
 from service.probing.structures import Structure, Table
 from service.probing.trials import Verdict
 from service.steps.context import Context
-from service.steps.records import Document, Unusable
 
 STEP = "probe"
 HEAD_BYTES = 4 * 1024 * 1024
@@ -61,10 +61,10 @@ def kind(head: bytes, content_type: str = "") -> str:
     """``json``, ``ndjson``, ``csv``, ``parquet`` or ``html``. Raises ``Unusable`` for anything else."""
     if head.startswith(_PARQUET):
         return "parquet"
-    what = plain.foreign(head)
+    what = utf8.foreign(head)
     if what is not None:
         raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read")
-    marked = plain.marked(head)
+    marked = utf8.marked(head)
     begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
     begin = begin.lstrip(_SPACE)
     if not begin:
@@ -103,7 +103,7 @@ def local(file_path: str, ctx: Context) -> Source:
     path = files[0]
     try:
         found = _file(path, file_path, ctx)
-    except (Unusable, plain.Unreadable) as error:
+    except (Unusable, utf8.Unreadable) as error:
         raise wrong(f"{path.name}: {error}", "file_path") from None
     if len(files) > 1:
         found.notes.append(f"{len(files)} files match; {path.name} was looked at")
@@ -148,12 +148,12 @@ def mention(found: Source, others: list[str]) -> None:
 def _head(path: Path, most: int) -> tuple[bytes, bool]:
     """The decompressed beginning, and whether that is all of it. Raises ``plain.Unreadable``."""
     with path.open("rb") as file:
-        packing = plain.packing(file.read(8))
+        packing = utf8.packing(file.read(8))
     try:
         with pa.input_stream(str(path), compression=packing) as stream:
             head = bytes(stream.read(most + 1))
     except (OSError, pa.ArrowException) as error:
-        raise plain.Unreadable(f"it cannot be read: {error}") from None
+        raise utf8.Unreadable(f"it cannot be read: {error}") from None
     return head[:most], len(head) <= most
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from service.collectors import markup, tables
-from service.collectors.markup import Field, Page, Value
+from service.collectors.html import page as markup
+from service.collectors.html import tables
+from service.collectors.html.page import Field, Page, Value
 
 MOST = 5
 MOST_TABLES = 20

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.steps import dtypes, parsing
+from service.values import dtypes, parse
 
 SAMPLES = 5
 _MOST = 5
@@ -142,7 +142,7 @@ def _moment(series: pl.Series) -> pl.Series | None:
         return None
     frame = series.to_frame()
     for dtype in reversed(_MOMENTS):
-        read = frame.select(parsing.tolerantly(pl.col(series.name), dtype)).to_series()
+        read = frame.select(parse.tolerantly(pl.col(series.name), dtype)).to_series()
         if read.null_count() == series.null_count():
             return read
     return None

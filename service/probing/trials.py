@@ -16,16 +16,16 @@ from typing import Any
 
 import msgspec
 
-from service.collectors import pagination
-from service.collectors.completeness import Evidence
-from service.collectors.formats import Body
-from service.collectors.pages import Page, Pages
-from service.collectors.pagination import Kind, Next, Offset
+from service.collectors.fetching.completeness import Evidence
+from service.collectors.http_api import pagination
+from service.collectors.http_api.page_body import Body
+from service.collectors.http_api.page_walk import Page, Pages
+from service.collectors.http_api.pagination import Kind, Next, Offset
 from service.kit import errors
+from service.network.request import Answer
 from service.probing import clues
 from service.probing.clues import Clue
 from service.steps.context import Context
-from service.steps.http import Answer
 
 MOST_REQUESTS = 24
 SECONDS = 15.0

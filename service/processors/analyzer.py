@@ -15,13 +15,14 @@ import msgspec
 import polars as pl
 
 from service.kit.errors import Problem
-from service.processors import columns, warnings
-from service.processors.filling import plain
-from service.steps import dtypes, foreign
+from service.processors.cleaning.fill import plain
+from service.processors.profile import warnings
+from service.processors.settings import columns
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
+from service.values import dtypes, polars_errors
 
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""
@@ -83,7 +84,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         wanted = [Metric("", "rows"), Metric("", "duplicates"), *pairs]
         for name, dtype in chosen.items():
             wanted.extend(self._questions(name, dtype))
-        with foreign.attributed(ctx.step):
+        with polars_errors.attributed(ctx.step):
             answers = frame.measure(wanted)
         profile: dict[str, Any] = {
             "row_count": answers[Metric("", "rows")],

@@ -14,14 +14,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import msgspec
 import polars as pl
 
+from service.expressions import scalar
 from service.kit import errors
 from service.kit.errors import Problem
-from service.processors import columns, filling
-from service.processors.columns import Name, Scalar
-from service.steps import casting, dtypes, expression, foreign, mapping
+from service.processors.cleaning import fill
+from service.processors.settings import columns
+from service.processors.settings.columns import Name, Scalar
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.processor import Processor
+from service.values import cast as casting
+from service.values import dtypes, lookup, polars_errors
 
 Names = Annotated[list[Name], msgspec.Meta(min_length=1)]
 T = TypeVar("T")
@@ -119,10 +122,10 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         bool | Names | DropMissing, msgspec.Meta(description="Drop rows with missing values: anywhere, or in these.")
     ] = False
     fill_na: Annotated[
-        dict[Name, Scalar | filling.Fill], msgspec.Meta(description="Per column: a value, or {strategy: …}.")
+        dict[Name, Scalar | fill.Fill], msgspec.Meta(description="Per column: a value, or {strategy: …}.")
     ] = {}
     outliers: Annotated[
-        dict[Name, filling.Outlier], msgspec.Meta(description="Per column: how outliers are found and treated.")
+        dict[Name, fill.Outlier], msgspec.Meta(description="Per column: how outliers are found and treated.")
     ] = {}
     drop_duplicates: Annotated[
         bool | Names | DropDuplicates, msgspec.Meta(description="Drop repeated rows, or rows with a repeated key.")
@@ -153,7 +156,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
                 yield Problem(f"cast.{column}.format", "an empty list; name a format or leave it out")
         if self.filter is not None:
             try:
-                expression.parse(self.filter)
+                scalar.parse(self.filter)
             except ValueError as error:
                 yield Problem("filter", str(error))
         yield from _twice("rename_columns", self.rename_columns.values())
@@ -164,7 +167,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         for column, value in self.fill_na.items():
             if value is None:
                 yield Problem(f"fill_na.{column}", "null fills nothing; give a value or {strategy: …}")
-            elif isinstance(value, filling.Fill) and (wrong := value.wrong()) is not None:
+            elif isinstance(value, fill.Fill) and (wrong := value.wrong()) is not None:
                 yield Problem(f"fill_na.{column}", wrong)
         rule = self.drop_duplicates
         if isinstance(rule, DropDuplicates) and rule.order and rule.keep not in ("first", "last"):
@@ -174,7 +177,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         return msgspec.structs.replace(self, missing_columns="ignore")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
-        with foreign.attributed(ctx.step):
+        with polars_errors.attributed(ctx.step):
             for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):
                 frame = step(frame, ctx)
         return frame
@@ -261,8 +264,8 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             twice = next(v for i, v in enumerate(old) if v in old[:i])
             raise columns.refused(ctx, f"replace.{name}", f"two replacements for the one value {twice!r}")
         value, known = pl.col(name).cast(inner), pl.Series(old, dtype=inner)
-        by_table = mapping.replaced(value, inner, known, pl.Series(new, dtype=inner))
-        replaced = pl.when(mapping.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
+        by_table = lookup.replaced(value, inner, known, pl.Series(new, dtype=inner))
+        replaced = pl.when(lookup.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
         return replaced.cast(dtype, strict=False).alias(name)
 
     def _types(self, frame: Frame, ctx: Context) -> Frame:
@@ -287,7 +290,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             return frame
         schema = frame.schema
         chosen = self._there(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else list(schema)
-        missing = [filling.gone(schema, n) for n in chosen]
+        missing = [fill.gone(schema, n) for n in chosen]
         if not missing:
             return frame
         drop = pl.any_horizontal(missing) if rule.how == "any" else pl.all_horizontal(missing)
@@ -295,9 +298,9 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
 
     def _filled(self, frame: Frame, ctx: Context) -> Frame:
         if self.fill_na and (chosen := self._settings(self.fill_na, frame, ctx, "fill_na")):
-            frame = filling.fill(frame, chosen, ctx)
+            frame = fill.fill(frame, chosen, ctx)
         if self.outliers and (bounds := self._settings(self.outliers, frame, ctx, "outliers")):
-            frame = filling.outliers(frame, bounds, ctx)
+            frame = fill.outliers(frame, bounds, ctx)
         return frame
 
     def _unique(self, frame: Frame, ctx: Context) -> Frame:
@@ -342,13 +345,13 @@ def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
 
 def _where(frame: Frame, text: str, ctx: Context) -> Frame:
     try:
-        condition, found = expression.typed(text, frame.schema)
+        condition, found = scalar.typed(text, frame.schema)
     except ValueError as error:
         raise columns.refused(ctx, "filter", str(error)) from error
     if not isinstance(found, pl.Boolean):
         raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(found)}")
-    kept = frame.rows(lambda lf: expression.where(lf, condition))
-    return kept.explained(foreign.misfit(ctx.step, "filter", text))
+    kept = frame.rows(lambda lf: scalar.where(lf, condition))
+    return kept.explained(polars_errors.misfit(ctx.step, "filter", text))
 
 
 def snake_case(names: Sequence[str]) -> dict[str, str]:

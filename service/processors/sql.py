@@ -11,12 +11,13 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from service.expressions import select
 from service.kit.errors import Problem
-from service.processors import columns
-from service.steps import foreign, selection
+from service.processors.settings import columns
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.processor import Processor
+from service.values import polars_errors
 
 
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
@@ -40,14 +41,14 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
 
     def problems(self) -> Iterable[Problem]:
         try:
-            selection.parse(self.query)
+            select.parse(self.query)
         except ValueError as error:
             yield Problem("query", str(error))
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
-        with foreign.attributed(ctx.step):
+        with polars_errors.attributed(ctx.step):
             try:
-                query = selection.typed(self.query, frame.schema)
+                query = select.typed(self.query, frame.schema)
             except ValueError as error:
                 raise columns.refused(ctx, "query", str(error)) from error
-            return frame.query(query).explained(foreign.misfit(ctx.step, "query", self.query))
+            return frame.query(query).explained(polars_errors.misfit(ctx.step, "query", self.query))

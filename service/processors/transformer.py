@@ -14,14 +14,19 @@ from typing import Annotated, Any, ClassVar, Self
 import msgspec
 import polars as pl
 
+from service.expressions import scalar
 from service.kit.errors import Problem
-from service.processors import aggregating, binning, calendar, columns, encoding, scaling, splitting, texts, windows
-from service.processors.columns import Name
-from service.steps import expression, foreign
+from service.processors.features import aggregate as aggregating
+from service.processors.features import bins, calendar, scale, windows
+from service.processors.features import encode as encoding
+from service.processors.features import split as splitting
+from service.processors.settings import columns, texts
+from service.processors.settings.columns import Name
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
+from service.values import polars_errors
 
 
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
@@ -57,9 +62,9 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     datetime: Annotated[
         dict[Name, calendar.Calendar], msgspec.Meta(description="Per column: the parts to make columns of.")
     ] = {}
-    bin: Annotated[dict[Name, binning.Bin], msgspec.Meta(description="Per column: how to cut it into bins.")] = {}
+    bin: Annotated[dict[Name, bins.Bin], msgspec.Meta(description="Per column: how to cut it into bins.")] = {}
     normalize: Annotated[
-        dict[Name, scaling.Method | scaling.Normalize], msgspec.Meta(description="Per column: how to scale it.")
+        dict[Name, scale.Method | scale.Normalize], msgspec.Meta(description="Per column: how to scale it.")
     ] = {}
     encode: Annotated[
         dict[Name, encoding.Method | encoding.Encode], msgspec.Meta(description="Per column: how to encode it.")
@@ -91,7 +96,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     def problems(self) -> Iterable[Problem]:
         for name, text in self.derive.items():
             try:
-                expression.parse(text)
+                scalar.parse(text)
             except ValueError as error:
                 yield Problem(f"derive.{name}", str(error))
         for name, setting in self.datetime.items():
@@ -118,7 +123,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
                 yield Problem(field, f"'{twice}' stands there twice")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
-        with foreign.attributed(ctx.step):
+        with polars_errors.attributed(ctx.step):
             for column in self.rename_columns:
                 _known(ctx, f"rename_columns.{column}", column, frame.schema)
             # asked before anything is built on the frame, so that what is built starts from its stage
@@ -144,11 +149,11 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         asked: list[Metric] = []
         for name, dtype in renamed.items():
             if name in self.bin:
-                asked += binning.questions(name, self.bin[name], dtype, ctx)
+                asked += bins.questions(name, self.bin[name], dtype, ctx)
             if name in self.bin and self.bin[name].into is None:
                 continue
             if name in self.normalize:
-                asked += scaling.questions(name, _normalize(self.normalize[name]), dtype, ctx)
+                asked += scale.questions(name, _normalize(self.normalize[name]), dtype, ctx)
             if name in self.encode and _encode(self.encode[name]).method != "target":
                 asked += encoding.questions(name, _encode(self.encode[name]), renamed, ctx)
         return [_of(metric, former.get(metric.column, metric.column)) for metric in asked]
@@ -186,13 +191,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column, setting in self.bin.items():
             _known(ctx, f"bin.{column}", column, schema)
             _into(ctx, f"bin.{column}.into", setting.into, names)
-            wanted += binning.questions(column, setting, schema[column], ctx)
+            wanted += bins.questions(column, setting, schema[column], ctx)
         if not self.bin:
             return frame
         answers = self._answers(frame, early, wanted, ctx)
-        constants = {c: binning.fitted(c, s, answers, ctx) for c, s in self.bin.items()}
+        constants = {c: bins.fitted(c, s, answers, ctx) for c, s in self.bin.items()}
         ctx.record("bin", constants)
-        made = [binning.binned(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
+        made = [bins.binned(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
         return frame.rows(lambda lf: lf.with_columns(made))
 
     def _scaled(self, frame: Frame, early: Values, ctx: Context) -> Frame:
@@ -202,13 +207,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column, setting in settings.items():
             _known(ctx, f"normalize.{column}", column, schema)
             _into(ctx, f"normalize.{column}.into", setting.into, names)
-            wanted += scaling.questions(column, setting, schema[column], ctx)
+            wanted += scale.questions(column, setting, schema[column], ctx)
         if not settings:
             return frame
         answers = self._answers(frame, early, wanted, ctx)
-        constants = {c: scaling.fitted(c, s, answers, ctx) for c, s in settings.items()}
+        constants = {c: scale.fitted(c, s, answers, ctx) for c, s in settings.items()}
         ctx.record("normalize", constants)
-        made = [scaling.scaled(c, s, constants[c]) for c, s in settings.items()]
+        made = [scale.scaled(c, s, constants[c]) for c, s in settings.items()]
         return frame.rows(lambda lf: lf.with_columns(made))
 
     def _encoded(self, frame: Frame, early: Values, ctx: Context) -> Frame:
@@ -285,11 +290,11 @@ def _with_new(
 
 def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
     try:
-        checked, _ = expression.typed(text, frame.schema)
+        checked, _ = scalar.typed(text, frame.schema)
     except ValueError as error:
         raise columns.refused(ctx, f"derive.{name}", str(error)) from error
-    derived = frame.rows(lambda lf: expression.derive(lf, name, checked))
-    return derived.explained(foreign.misfit(ctx.step, f"derive.{name}", text))
+    derived = frame.rows(lambda lf: scalar.derive(lf, name, checked))
+    return derived.explained(polars_errors.misfit(ctx.step, f"derive.{name}", text))
 
 
 def _each(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:
@@ -316,8 +321,8 @@ def _of(metric: Metric, column: str) -> Metric:
     return msgspec.structs.replace(metric, column=column) if metric.column else metric
 
 
-def _normalize(setting: scaling.Method | scaling.Normalize) -> scaling.Normalize:
-    return scaling.Normalize(setting) if isinstance(setting, str) else setting
+def _normalize(setting: scale.Method | scale.Normalize) -> scale.Normalize:
+    return scale.Normalize(setting) if isinstance(setting, str) else setting
 
 
 def _encode(setting: encoding.Method | encoding.Encode) -> encoding.Encode:

@@ -16,17 +16,20 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
+from service.expressions import scalar
+from service.files import quarantine
 from service.kit import errors
 from service.kit.errors import Problem
-from service.processors import columns, references, rules
-from service.processors.filling import plain
-from service.processors.rules import Rule
-from service.steps import dtypes, expression, foreign, quarantine
+from service.processors.cleaning.fill import plain
+from service.processors.settings import columns
+from service.processors.validation import foreign_keys, rules
+from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
 from service.steps.context import Context
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
+from service.values import dtypes, polars_errors
 
 _EXAMPLES = 3
 _MOST_IN_A_FILE = 1_000_000
@@ -112,7 +115,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 yield Upstream(rule.pipeline, rule.version, f"{at}.pipeline", rule.to, f"{at}.to")
 
     def apply(self, frame: Frame, ctx: Context) -> Frame:
-        with foreign.attributed(ctx.step):
+        with polars_errors.attributed(ctx.step):
             findings = self._findings(frame.schema)
             marked = _marked(frame, findings, ctx)
             self._count(marked, findings, ctx)
@@ -274,14 +277,14 @@ def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
             twice = (pl.len() > 1) & pl.all_horizontal([pl.col(k).is_not_null() for k in keys])
             marked = marked.per_group(keys, [], [twice.alias(finding.mark)])
         elif finding.rule.check == "foreign_key":
-            marked = references.marked(marked, finding.rule, finding.at, finding.mark, ctx)
+            marked = foreign_keys.marked(marked, finding.rule, finding.at, finding.mark, ctx)
     return marked
 
 
 def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Context) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
-        checked, dtype = expression.typed(str(finding.rule.expression), schema)
+        checked, dtype = scalar.typed(str(finding.rule.expression), schema)
     except ValueError as error:
         raise columns.refused(ctx, field_, str(error)) from error
     if not isinstance(dtype, pl.Boolean):
@@ -289,17 +292,17 @@ def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Conte
     mark = finding.mark
     held = frame.rows(lambda lf: _judging(lf, mark, checked, schema))
     judged = held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
-    return judged.explained(foreign.misfit(ctx.step, field_, str(finding.rule.expression)))
+    return judged.explained(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
 
 
-def _judging(lf: pl.LazyFrame, mark: str, checked: expression.Expression, schema: pl.Schema) -> pl.LazyFrame:
+def _judging(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl.Schema) -> pl.LazyFrame:
     """``lf`` and whether the condition holds in each row, to which NaN is missing."""
     floats = [name for name in checked.columns if schema[name].is_float()]
     kept = {f"{mark}_{place}": name for place, name in enumerate(floats)}
     without = lf.with_columns(
         [pl.col(n).alias(k) for k, n in kept.items()] + [pl.col(n).fill_nan(None) for n in floats]
     )
-    judged = expression.derive(without, mark, checked)
+    judged = scalar.derive(without, mark, checked)
     return judged.with_columns([pl.col(k).alias(n) for k, n in kept.items()]).drop(list(kept))
 
 

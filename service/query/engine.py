@@ -16,21 +16,20 @@ from typing import Any
 
 import msgspec
 
+from service.files.layout import Layout
 from service.kit import errors
 from service.processes import landlock
 from service.processes.child import Exit
-from service.query import job
-from service.query.job import Resolved, Source
+from service.query import messages
+from service.query.messages import Resolved
 from service.query.pool import Pool, Worker
 from service.query.stream import Stream
-from service.query.translation import timed_out, too_large
-from service.steps.layout import Layout
+from service.sandbox.duckdb_errors import timed_out, too_large
+from service.sandbox.source import Source
 
 Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
 """Names of tables (None: all of them) to their sources."""
 
-PRELOAD = "service.query.worker"
-"""The module that the forkserver should load."""
 
 _MIB = 1 << 20
 _GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; the kill is for what does not heed it
@@ -126,7 +125,7 @@ class Engine:
         if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
-        asked = job.Sql(
+        asked = messages.Sql(
             statement,
             format,
             self._rows(limit, format),
@@ -157,7 +156,7 @@ class Engine:
         self._known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
-        asked = job.Data(
+        asked = messages.Data(
             source,
             format,
             self._rows(limit, format),
@@ -174,7 +173,7 @@ class Engine:
 
     async def schema(self, source: Source) -> bytes:
         """Columns and statistics of one source, as JSON."""
-        answer = await self._answer(job.Schema(source, self._timeout), self._timeout)
+        answer = await self._answer(messages.Schema(source, self._timeout), self._timeout)
         return answer.content or b""
 
     async def warm(self) -> None:
@@ -189,9 +188,9 @@ class Engine:
 
     @staticmethod
     def _known_format(format_: str) -> None:
-        if format_ not in job.MEDIA_TYPES:
-            hint = errors.did_you_mean(format_, job.MEDIA_TYPES)
-            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(job.MEDIA_TYPES)}")
+        if format_ not in messages.MEDIA_TYPES:
+            hint = errors.did_you_mean(format_, messages.MEDIA_TYPES)
+            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(messages.MEDIA_TYPES)}")
 
     def _seconds(self, wanted: float | None) -> float:
         if wanted is None:
@@ -216,7 +215,7 @@ class Engine:
 
     # -- one query ----------------------------------------------------------------------------------
 
-    async def _answer(self, asked: job.Job, seconds: float) -> Answer:
+    async def _answer(self, asked: messages.Job, seconds: float) -> Answer:
         running = await self._pool.take()
         try:
             return await self._converse(running, asked, seconds)
@@ -224,7 +223,7 @@ class Engine:
             self._pool.finish(running)
             raise
 
-    async def _converse(self, running: Worker, asked: job.Job, seconds: float) -> Answer:
+    async def _converse(self, running: Worker, asked: messages.Job, seconds: float) -> Answer:
         """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
         deadline = time.monotonic() + seconds + _GRACE_SECONDS
         try:
@@ -245,25 +244,25 @@ class Engine:
         )
         return Answer(head.media_type, body, head.headers)
 
-    async def _hand_over(self, running: Worker, asked: job.Job) -> None:
+    async def _hand_over(self, running: Worker, asked: messages.Job) -> None:
         try:
             await running.child.send(msgspec.msgpack.encode(asked))
         except (ConnectionError, OSError):
             raise errors.Unavailable("the query worker was lost before it began; try again") from None
 
-    async def _head(self, running: Worker) -> job.Head:
+    async def _head(self, running: Worker) -> messages.Head:
         while True:
             kind, payload = await self._message(running)
-            if kind == job.HEAD:
-                return msgspec.msgpack.decode(payload, type=job.Head)
-            if kind == job.NEED:
-                need = msgspec.msgpack.decode(payload, type=job.Need)
+            if kind == messages.HEAD:
+                return msgspec.msgpack.decode(payload, type=messages.Head)
+            if kind == messages.NEED:
+                need = msgspec.msgpack.decode(payload, type=messages.Need)
                 await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
 
     async def _parts(self, running: Worker) -> AsyncIterator[bytes]:
         while True:
             kind, payload = await self._message(running)
-            if kind == job.DONE:
+            if kind == messages.DONE:
                 return
             if payload:
                 yield payload
@@ -273,7 +272,7 @@ class Engine:
         found = await running.receive()
         if found is None:
             raise self._died(await running.child.wait())
-        if found[0] == job.FAILED:
+        if found[0] == messages.FAILED:
             raise errors.from_body(msgspec.msgpack.decode(found[1], type=errors.Body))
         return found
 
@@ -287,7 +286,7 @@ class Engine:
             code="QUERY_TOO_LARGE",
         )
 
-    async def _resolved(self, need: job.Need) -> Resolved:
+    async def _resolved(self, need: messages.Need) -> Resolved:
         everything = await self._resolve(None) if need.everything else Resolved([])
         named = await self._resolve(list(need.tables)) if need.tables else Resolved([])
         if named.missing:

@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
+from service.files.layout import Layout
 from service.kit import errors
 from service.processes.child import Child
 from service.processes.limits import Limits
-from service.query import entry, job
-from service.steps.layout import Layout
+from service.query import entry
+from service.sandbox import source
 
 _START_SECONDS = 10.0
 
@@ -158,12 +159,12 @@ class Pool:
             raise
         return worker
 
-    def _prepared(self) -> tuple[Path, job.Order]:
+    def _prepared(self) -> tuple[Path, source.Order]:
         """The private folder (mode 0700) and the order of a new worker."""
         spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._layout.spill)).resolve()
         warehouse = self._layout.warehouse.resolve()
         threads = min(os.cpu_count() or 2, 4)
-        return spill, job.Order(str(warehouse), str(spill), self._memory, self._spill, threads)
+        return spill, source.Order(str(warehouse), str(spill), self._memory, self._spill, threads)
 
     def _refill(self) -> None:
         if self._spare is None and not self._closed:

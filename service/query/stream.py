@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from service.query.translation import timed_out
+from service.sandbox.duckdb_errors import timed_out
 
 
 class Stream:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 
 from service.catalog.pipelines import Record
+from service.files import layout
+from service.jobs import messages, run_worker
+from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.run import Run
 from service.model.version import Version
 from service.processes.child import Child
 from service.processes.limits import Limits
-from service.runs import messages, premises, publication, worker
-from service.runs.live import Live
-from service.runs.messages import Order, Replay
-from service.runs.premises import Premises
-from service.steps import layout
+from service.runs import job_resources, publication
+from service.runs.job_resources import Premises
+from service.runs.live_run import Live
 
 
 class Attempt:
@@ -96,7 +97,7 @@ class Attempt:
             await self._child.wait()
 
     async def _begin(self, order: Order) -> None:
-        self._child = await Child.start(worker.work, messages.encode(order), self._limits(order))
+        self._child = await Child.start(run_worker.work, messages.encode(order), self._limits(order))
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child
@@ -117,7 +118,7 @@ class Attempt:
                     live.emit("progress", noted)
                 case messages.Line() as line:
                     live.relay(line.fields)
-        raise premises.died(await child.wait(), "run", order.allowance.memory_bytes)
+        raise job_resources.died(await child.wait(), "run", order.allowance.memory_bytes)
 
     async def _take_loaded(self) -> None:
         around, live, child = self._around, self._live, self._child
@@ -174,11 +175,11 @@ class Attempt:
         if order.replay is not None:
             replay = order.replay
             files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
-            return premises.limits(order.allowance, network=False, read=files)
+            return job_resources.limits(order.allowance, network=False, read=files)
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{layout.STATE}",) if order.remembered is not None else ()
-            return premises.limits(order.allowance, read=remembered)
-        return premises.limits(order.allowance, network=False, write=(order.reload.folder,))
+            return job_resources.limits(order.allowance, read=remembered)
+        return job_resources.limits(order.allowance, network=False, write=(order.reload.folder,))
 
 
 def interrupted(run: Run) -> errors.Body:

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from service.catalog.history import History
+from service.files import layout
+from service.files.layout import Layout
+from service.jobs.messages import Loaded, Order, Prepared
 from service.kit import ids
 from service.model.pipeline import Pipeline
 from service.model.run import Run, Step, Stored
 from service.model.version import Version
-from service.runs.messages import Loaded, Order, Prepared
-from service.steps import layout
-from service.steps.layout import Layout
 
 
 def publish(

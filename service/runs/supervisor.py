@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from service.catalog.pipelines import Pipelines, Record
+from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.run import Event, Run, Status
 from service.model.version import Version
-from service.runs import repair, retrial
+from service.runs import recovery, replay_request
 from service.runs.attempt import Attempt, interrupted
-from service.runs.live import Live
-from service.runs.messages import Replay
-from service.runs.premises import Premises
+from service.runs.job_resources import Premises
+from service.runs.live_run import Live
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -42,7 +42,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Repair what an earlier process left, and load native tables that are missing."""
-        await asyncio.to_thread(repair.repair, self.history, self._around.places, self._around.clock.now())
+        await asyncio.to_thread(recovery.repair, self.history, self._around.places, self._around.clock.now())
         for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
             self._later(self._reload(pipeline_id, version))
 
@@ -60,7 +60,7 @@ class Supervisor:
         nothing to try.
         """
         record = await self._idle(name)
-        replay = await asyncio.to_thread(retrial.prepared, self.pipelines, self._around, record, version)
+        replay = await asyncio.to_thread(replay_request.prepared, self.pipelines, self._around, record, version)
         return await self._queue(record, requested_by, replay)
 
     async def _idle(self, name: str) -> Record:

@@ -85,7 +85,7 @@ class Collector(
         return ()
 
     def spelled_out(self) -> Self:
-        """The same settings with every short form in its long one, so that its defaults show (``model.resolved``)."""
+        """The same settings with every short form in its long one, so that its defaults show (``model.normalized``)."""
         return self
 
     def upstream(self) -> Upstream | None:

@@ -11,17 +11,9 @@ from typing import Any
 import polars as pl
 import structlog
 
-from service.steps.files import Files
-from service.steps.governor import Governors
-from service.steps.state import State
-
-
-@dataclass(frozen=True)
-class Network:
-    """Where collectors may connect although the address is private: ``host``, ``host:port``, IP or CIDR."""
-
-    allowed_private_hosts: tuple[str, ...] = ()
-    max_response_bytes: int = 256 * 1024 * 1024
+from service.files.allowed_files import Files
+from service.network.pacing import Governors
+from service.network.policy import Network
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,19 @@ class Split:
 
     column: str
     training: str
+
+
+@dataclass
+class State:
+    """What one collector remembers from one version to the next, as files; it moves with the version, or not at all.
+
+    ``folder`` takes the new files (it may not exist yet). ``earlier`` holds those of the newest version (None: there
+    is no earlier state). ``stays`` takes the names of the earlier files that the new version keeps as they are.
+    """
+
+    folder: Path
+    earlier: Path | None = None
+    stays: list[str] = field(default_factory=list)
 
 
 def _now() -> datetime:
@@ -160,9 +165,9 @@ class Context:
 
         Raises ``errors.Permanent`` where the secret is not configured.
         """
-        from service.steps import secrets
+        from service.kit import placeholders
 
-        return secrets.fill(text, self.secrets, self.step)
+        return placeholders.fill(text, self.secrets, self.step)
 
     def fill_all(self, value: Any) -> Any:
         """``fill`` for every string inside lists and dicts."""

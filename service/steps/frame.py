@@ -2,7 +2,7 @@
 
 *Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
 rows and are a short, closed list. ``measure`` is the only one that executes. A processor that keeps to these
-runs on any engine that implements this protocol; ``steps.polars_frame`` is the first.
+runs on any engine that implements this protocol; ``engine.polars_frame`` is the first.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Processor(
         return ()
 
     def spelled_out(self) -> Self:
-        """The same settings with every short form in its long one, so that its defaults show (``model.resolved``)."""
+        """The same settings with every short form in its long one, so that its defaults show (``model.normalized``)."""
         return self
 
     def again(self) -> Self:

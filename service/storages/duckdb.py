@@ -14,9 +14,9 @@ import duckdb
 import msgspec
 import polars as pl
 
+from service.files import layout
 from service.kit import errors, ids
 from service.kit.errors import Problem
-from service.steps import layout
 from service.steps.context import Context
 from service.steps.storage import Dataset, Storage, Written
 from service.storages import parquet

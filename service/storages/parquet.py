@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
+from service.files import layout
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps import layout
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.storage import File, Storage, Written

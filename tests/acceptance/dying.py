@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from service.catalog.history import History
+from service.files import layout
 from service.runs import publication
-from service.steps import layout
 
 POINTS = [
     "before the rename",

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
-from tests.unit.collectors.test_api_faults import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
-from tests.unit.steps import site
-from tests.unit.steps.site import Hit, Reply
+from tests.unit.collectors.http_api.test_faults import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
+from tests.unit.network import site
+from tests.unit.network.site import Hit, Reply
 
 PAGES = 200
 RECORDS = 800

@@ -20,10 +20,11 @@ import pytest
 
 from service.collectors.api import ApiCollector
 from service.collectors.web import WebCollector
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
+from service.network.policy import Network
 from service.steps.collector import Collector
-from service.steps.context import Context, Network
-from service.steps.polars_frame import PolarsFrame
+from service.steps.context import Context
 from tests.acceptance.service import clean_environment, free_port, process
 
 COUNT = 250

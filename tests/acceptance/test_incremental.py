@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
-from tests.unit.steps import site
-from tests.unit.steps.site import Hit, Reply
+from tests.unit.network import site
+from tests.unit.network.site import Hit, Reply
 
 SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1"}
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
-from tests.unit.steps.site import Hit, Reply, Site
-from tests.unit.steps.site import serving as answering
+from tests.unit.network.site import Hit, Reply, Site
+from tests.unit.network.site import serving as answering
 
 SECRET = "s3cret-value-of-a-source"
 PER_PAGE, PAGES = 100, 50

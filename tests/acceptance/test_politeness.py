@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
-from tests.unit.steps import site
-from tests.unit.steps.site import Hit, Reply
+from tests.unit.network import site
+from tests.unit.network.site import Hit, Reply
 
 PAGES = 16
 LATE = 0.5  # how long the most punctual of many requests may take from one process to the other, on a busy machine

@@ -12,10 +12,10 @@ import pyarrow.ipc as ipc
 import pytest
 
 from service.kit import errors
-from service.processes import child
-from service.query import engine
+from service.processes import child, preloaded
 from service.query.engine import Answer, Engine
-from service.query.job import MEDIA_TYPES, Source
+from service.query.messages import MEDIA_TYPES
+from service.sandbox.source import Source
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
 
@@ -24,7 +24,7 @@ read_stream: Any = ipc.open_stream
 
 @pytest.fixture(scope="module", autouse=True)
 def forkserver() -> None:
-    child.prepare(["polars", "duckdb", engine.PRELOAD])
+    child.prepare(preloaded.MODULES)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_the_schema_is_exact(stored: Warehouse, table: str) -> None:
 
 def test_summarized_figures_are_typed(tmp_path: Path) -> None:
     """Above a million rows the figures are SUMMARIZE's, and still values, not texts."""
-    from service.query import description
+    from service.query.child import describe
 
     values = (
         "SELECT range AS i, range / 2 AS f, 1.5::DECIMAL(3, 1) AS d, TIMESTAMP '2024-01-01' AS t, true AS b, [1] AS l"
@@ -215,8 +215,8 @@ def test_summarized_figures_are_typed(tmp_path: Path) -> None:
         connection.execute(f"CREATE TABLE v AS {values} FROM range(100)")
         types = connection.sql("FROM v").dtypes
         names = connection.sql("FROM v").columns
-        i, f, d, t, b, l_ = description._summarized(connection, "v", names, types, 100)
-        (few,) = description._summarized(connection, "(SELECT i FROM v LIMIT 3)", ["i"], types[:1], 3)
+        i, f, d, t, b, l_ = describe._summarized(connection, "v", names, types, 100)
+        (few,) = describe._summarized(connection, "(SELECT i FROM v LIMIT 3)", ["i"], types[:1], 3)
     assert (i["min"], i["max"], i["missing_values"], i["mean"]) == (0, 99, 0, 49.5)
     assert (f["min"], f["q50"]) == (0.0, pytest.approx(24.75, abs=1))
     assert (d["min"], t["max"], b["min"]) == ("1.5", "2024-01-01T00:00:00", True)

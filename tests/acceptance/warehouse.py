@@ -13,9 +13,10 @@ import duckdb
 import msgspec
 import polars as pl
 
+from service.files.layout import Layout
 from service.query.engine import Answer, Engine
-from service.query.job import Resolved, Source
-from service.steps.layout import Layout
+from service.query.messages import Resolved
+from service.sandbox.source import Source
 
 T = TypeVar("T")
 CANARY = "canary-of-another"

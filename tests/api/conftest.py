@@ -18,12 +18,12 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
+from service.files.layout import Layout
 from service.kit import ids
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
 from service.steps.collector import Collector
-from service.steps.layout import Layout
 from service.steps.processor import Processor
 from service.steps.registry import Registry
 from service.steps.storage import Storage

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
 from service.api.app import create_app
-from service.api.gatekeeper import PUBLIC
+from service.api.login import PUBLIC
 from service.api.services import Services
 from service.kit.clock import FixedClock
 from tests.api.conftest import PASSWORD, ROLES, bearer

@@ -10,8 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api import uploads
 from service.api.services import Services
+from service.files import uploads
 from service.kit import errors
 
 Client = TestClient[Litestar]

@@ -13,7 +13,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.api import examples, failures, openapi, views
+from service.api import error_response, examples, openapi, responses
+from service.files import uploads
 from service.kit import errors
 from service.model.run import Run
 from service.steps.registry import Registry
@@ -114,18 +115,19 @@ def test_descriptions_are_for_people_who_do_not_read_the_source(app: Litestar) -
 
 
 def test_codes_have_the_statuses_of_their_families() -> None:
-    for family in failures.STATUSES:
+    for family in error_response.STATUSES:
         if family.code in openapi.CODES:
-            assert openapi.CODES[family.code][0] == failures.STATUSES[family], family
+            assert openapi.CODES[family.code][0] == error_response.STATUSES[family], family
     assert errors.Invalid.code in openapi.CODES
 
 
 @pytest.mark.parametrize(
     ("kind", "example"),
     [
-        (Run, examples.RUN), (views.Status, examples.STATUS), (views.Stats, examples.STATS),
-        (views.VersionView, examples.VERSION), (views.PipelineLine, examples.LINE), (views.TableView, examples.TABLE),
-        (views.Readiness, examples.READINESS), (views.Uploaded, examples.UPLOADED), (views.Profiles, examples.PROFILES),
+        (Run, examples.RUN), (responses.Status, examples.STATUS), (responses.Stats, examples.STATS),
+        (responses.VersionView, examples.VERSION), (responses.PipelineLine, examples.LINE),
+        (responses.TableView, examples.TABLE), (responses.Readiness, examples.READINESS),
+        (uploads.Uploaded, examples.UPLOADED), (responses.Profiles, examples.PROFILES),
     ],
 )  # fmt: skip
 def test_examples_are_what_they_show(kind: type[msgspec.Struct], example: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
+from service.jobs.tasks.plan import Planning
+from service.jobs.tasks.preview import Preview
 from service.kit import errors
-from service.runs.planning import Planning
-from service.runs.preview import Preview
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Errands
 

@@ -10,7 +10,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api.relay import Relay
+from service.api.streaming import Relay
 from tests.api.conftest import a_pipeline
 from tests.api.doubles import Blocks, Engine, Supervisor
 

@@ -10,8 +10,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
+from service.jobs.tasks.apply import Application
 from service.kit import errors
-from service.runs.application import Application
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Errands
 

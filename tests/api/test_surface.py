@@ -14,7 +14,7 @@ import structlog
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api import bodies, failures
+from service.api import error_response, request_body
 from service.api.app import create_app
 from service.api.services import Services
 from service.kit import errors
@@ -44,9 +44,9 @@ def test_every_family_has_a_status() -> None:
         family = pending.pop()
         pending += family.__subclasses__()
         error = family.__new__(family)
-        assert 400 <= failures.status_of(error) < 600
-    assert failures.status_of(errors.Stale("x")) == 412
-    assert failures.status_of(errors.Transient("x")) == 500
+        assert 400 <= error_response.status_of(error) < 600
+    assert error_response.status_of(errors.Stale("x")) == 412
+    assert error_response.status_of(errors.Transient("x")) == 500
 
 
 def test_routing_errors(client: Client) -> None:
@@ -136,7 +136,7 @@ async def raw(app: Litestar, method: str, path: str, headers: list[tuple[str, st
 
 
 def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "SECONDS", 0.05)
+    monkeypatch.setattr(request_body, "SECONDS", 0.05)
 
     async def stalled() -> list[Any]:
         sent: list[Any] = []

@@ -11,7 +11,7 @@ import pytest
 
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model.resolved import resolved
+from service.model.normalized import resolved
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.registry import Registry

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
+from service.engine.polars_frame import PolarsFrame
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.polars_frame import PolarsFrame
 
 
 class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import polars as pl
 
+from service.engine.polars_frame import PolarsFrame
 from service.steps.collector import Collector
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.metric import Metric
-from service.steps.polars_frame import PolarsFrame
 from service.steps.processor import Processor
 from service.steps.storage import Dataset, File, Storage, Written
 

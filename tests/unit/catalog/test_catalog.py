@@ -14,11 +14,11 @@ import pytest
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
+from service.files import quarantine
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.run import Run
 from service.model.version import Column, Version
-from service.steps import quarantine
 from service.steps.storage import File
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.collectors.api import ApiCollector
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
-from tests.unit.steps.site import Answers, Hit, Reply, Site, context, serving
+from tests.unit.network.site import Answers, Hit, Reply, Site, context, serving
 
 
 def collector(**config: Any) -> ApiCollector:
@@ -183,7 +183,7 @@ def test_no_records_at_all(tmp_path: Path) -> None:
 
 
 def test_types_are_united_over_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.collectors.batches.BATCH_BYTES", 1)  # every page its own part
+    monkeypatch.setattr("service.collectors.http_api.page_batches.BATCH_BYTES", 1)  # every page its own part
     pages = [
         [{"n": 1, "t": None, "m": 1, "l": [1], "o": {"x": 1}}],
         [{"n": 1.5, "t": "x", "m": "a", "l": [], "o": None}],

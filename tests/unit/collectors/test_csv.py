@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.collectors.csv import CsvCollector
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
 from service.kit import errors
 from service.steps.context import Context
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
-from tests.unit.steps.site import context
+from tests.unit.network.site import context
 
 FILE = "data.csv"
 REFUSED = "refused"

@@ -20,13 +20,13 @@ import pytest
 from service.collectors import json as json_collector
 from service.collectors.json import JsonCollector
 from service.collectors.parquet import ParquetCollector
-from service.collectors.stored import PipelineCollector
+from service.collectors.pipeline import PipelineCollector
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
 from service.kit import errors
 from service.steps.collector import Collector, Upstream
 from service.steps.context import Context, Stored
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
-from tests.unit.steps.site import context
+from tests.unit.network.site import context
 
 KINDS = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
 

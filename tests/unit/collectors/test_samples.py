@@ -11,12 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.collectors import heads
-from service.steps.context import Context, Network
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
+from service.collectors.source_file import head
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
+from service.network.policy import Network
+from service.steps.context import Context
 from tests.contract.test_registry import decoded
-from tests.unit.steps.site import Hit, Reply, serving
+from tests.unit.network.site import Hit, Reply, serving
 
 ROWS = 5000
 CSV = "id,text\n" + "".join(f'{i},"a ""b""\nc {i}"\n' for i in range(ROWS))
@@ -62,10 +63,10 @@ def test_every_file_tells_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_record_without_end_is_no_reason_to_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(head, "MOST_BYTES", 100_000)
     path = tmp_path / "a.csv"
     path.write_text('id\n"' + "x\n" * 1_000_000)
-    copy = heads.head(path, 10, tmp_path / "head", quote='"')
+    copy = head.head(path, 10, tmp_path / "head", quote='"')
     assert 100_000 <= copy.stat().st_size < 200_000
 
 

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from service.collectors import web
-from service.collectors.markup import Field
+from service.collectors.html.page import Field
 from service.collectors.web import WebCollector
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
-from tests.unit.steps.site import Reply, context, serving
+from tests.unit.network.site import Reply, context, serving
 
 BOOKS = """<html><body>
 <article class=book><h2><a href="/b/1"> The

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from service.collectors import markup, tables
+from service.collectors.html import page as markup
+from service.collectors.html import tables
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
-from tests.unit.collectors.test_api_faults import ALWAYS, FAULTS, faulty
+from tests.unit.collectors.http_api.test_faults import ALWAYS, FAULTS, faulty
 from tests.unit.collectors.test_web import collector
-from tests.unit.steps.site import Hit, Reply, Site, context, serving
+from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 ROWS = {"container": "p", "n": "b"}
 Pages = dict[str, str] | Callable[[Hit], Reply]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model.resolved import resolved
+from service.model.normalized import resolved
 from service.steps.registry import Registry
 
 REGISTRY = Registry.load()

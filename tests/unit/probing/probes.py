@@ -11,12 +11,13 @@ import msgspec
 import polars as pl
 import pytest
 
+from service.engine.polars_frame import PolarsFrame
+from service.files.allowed_files import Files
+from service.jobs.tasks.probe import decoded
 from service.kit import errors
+from service.network.policy import Network
 from service.probing.probe import Finding, Probe, probe
-from service.runs.probing import decoded
-from service.steps.context import Context, Network
-from service.steps.files import Files
-from service.steps.polars_frame import PolarsFrame
+from service.steps.context import Context
 
 SECRETS = {"TOKEN": "s3cret-token"}
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from service.collectors.markup import Page
+from service.collectors.html.page import Page
 from service.probing import structures
 from service.probing.probe import Finding
+from tests.unit.network.site import Hit, Reply, Site, serving
 from tests.unit.probing.probes import SECRETS, collected, looked, refused
-from tests.unit.steps.site import Hit, Reply, Site, serving
 
 BOOK = """<li class="col-xs-6"><article class="product" data-sku="s{i}"><div class="image"><a href="/b/{i}">
 <img src="m/{i}.jpg" alt="Book {i}" class="thumb"></a></div>

@@ -11,8 +11,8 @@ import pytest
 
 from service.probing import trials
 from service.probing.probe import Finding
+from tests.unit.network.site import Hit, Reply, serving
 from tests.unit.probing.probes import collected, looked, refused
-from tests.unit.steps.site import Hit, Reply, serving
 
 ROWS: list[dict[str, Any]] = [
     {"id": i, "name": f"n{i}", "updated_at": f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z", "owner": {"id": i % 3}}

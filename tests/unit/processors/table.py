@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.engine.dry_run_frame import PlannedFrame, Trace
+from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import Context
-from service.steps.planned_frame import PlannedFrame, Trace
-from service.steps.polars_frame import PolarsFrame
 from service.steps.processor import Processor
 from service.steps.registry import Registry
 

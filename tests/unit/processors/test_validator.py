@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.engine.polars_frame import PolarsFrame
+from service.files import quarantine
 from service.kit import errors
 from service.processors import validator
-from service.steps import quarantine
 from service.steps.context import Context, Rejected
-from service.steps.polars_frame import PolarsFrame
 from tests.unit.processors.table import NAN, apply, decode, invalid, refused
 
 D, DT = dt.date, dt.datetime

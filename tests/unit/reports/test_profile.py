@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
+from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
 from service.reports import charts, profile
 from service.steps.context import Context
-from service.steps.polars_frame import PolarsFrame
 
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 

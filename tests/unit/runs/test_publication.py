@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.files.layout import Layout
+from service.jobs import messages
+from service.jobs.messages import Allowance, Order, Prepared, Quarantine, Remembered
 from service.model import pipeline as pipelines
 from service.model.run import Run, Stored
 from service.model.version import Version
-from service.runs import messages, publication
-from service.runs.messages import Allowance, Order, Prepared, Quarantine, Remembered
-from service.steps.layout import Layout
+from service.runs import publication
 from service.steps.storage import File
 from tests.contract.test_registry import REGISTRY
 

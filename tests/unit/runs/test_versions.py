@@ -12,13 +12,14 @@ import pytest
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
+from service.files.layout import Layout
+from service.jobs import plugins
+from service.jobs.messages import Allowance, Loaded, Order, Prepared, Quarantine
 from service.kit.clock import FixedClock
 from service.model import pipeline as models
 from service.model.run import Run
 from service.model.version import Version
-from service.runs import plugins, publication
-from service.runs.messages import Allowance, Loaded, Order, Prepared, Quarantine
-from service.steps.layout import Layout
+from service.runs import publication
 from service.steps.storage import File, Written
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

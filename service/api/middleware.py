@@ -1,0 +1,140 @@
+"""Envelope: what surrounds every request, also those that no route answers.
+
+From outside in: the request id, the refusal of requests that proxies and servers could read differently, who is
+asking, how often they may; on the way out the headers that every answer carries, and one line in the log.
+"""
+
+from __future__ import annotations
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import error_response
+from service.api.login import Gatekeeper
+from service.api.rate_limit import Throttle
+from service.api.services import Services
+from service.kit import errors, ids
+
+_UNCOUNTED = "/health"  # a container platform asks it every few seconds
+_CONTROL = frozenset(map(chr, (*range(32), 127)))
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_UNLESS_SET = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_log = structlog.get_logger("penstock.api")
+
+
+class Envelope:
+    """An ASGI application around Litestar's own."""
+
+    def __init__(self, app: ASGIApp, services: Services, gatekeeper: Gatekeeper) -> None:
+        self._app = app
+        self._clock = services.clock
+        self._gatekeeper = gatekeeper
+        self._throttle = Throttle(services.settings.rate_limit_per_minute, services.clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])  # of several the last; those that matter are counted in _refuse
+        request_id = ids.request_id(_text(headers.get(b"x-request-id")))
+        began, status, size = self._clock.monotonic(), 0, 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _completed(message["headers"], request_id)
+            elif message["type"] == "http.response.body":
+                size += len(message["body"])
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                self._admit(scope, headers)
+                await self._app(scope, receive, answer)
+            except Exception as error:
+                if status:
+                    _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
+                    raise  # the server breaks the connection: the client sees that the answer is not whole
+                await _send(error, scope, receive, answer)
+            finally:
+                self._note(scope, status, size, began)
+
+    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        who = self._gatekeeper.identify(_text(headers.get(b"authorization")))
+        scope["identity"] = who  # type: ignore[typeddict-unknown-key]
+        scope["user"], scope["auth"] = who.user, who.claims
+        if scope["path"] != _UNCOUNTED:
+            self._throttle.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
+        _refuse(scope, headers)
+
+    def _note(self, scope: Scope, status: int, size: int, began: float) -> None:
+        who = scope.get("user")
+        _log.info(
+            "request.finished",
+            method=scope["method"],  # type: ignore[typeddict-item]
+            path=scope.get("path_template") or "(no route)",
+            status=status,
+            bytes=size,
+            duration=round(self._clock.monotonic() - began, 6),
+            **({"username": who.username} if who is not None else {}),
+        )
+
+
+def address(scope: Scope) -> str:
+    """Whom the connection comes from. Forwarded headers are not believed."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("latin-1") if value is not None else None
+
+
+def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """What two readers could understand differently, and what no name may hold."""
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both")
+    names = [name for name, _ in scope["headers"]]
+    for name in (b"content-length", b"authorization", b"content-type", b"host"):
+        if names.count(name) > 1:
+            raise errors.Invalid(f"the header {name.decode()} must be there once")
+    length = headers.get(b"content-length")
+    if length is not None and not (length.isdigit() and len(length) < 20):
+        raise errors.Invalid("Content-Length is not a number")
+    if not _CONTROL.isdisjoint(scope["path"]) or "\ufffd" in scope["path"]:
+        raise errors.Invalid("the path must not hold control characters or invalid UTF-8", field="path")
+    query = scope.get("query_string", b"")
+    if b"%00" in query or not query.isascii():
+        raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
+
+
+def _completed(given: object, request_id: str) -> list[tuple[bytes, bytes]]:
+    # the framework's CORS writes its Vary over the one of a route that answers in several forms
+    headers = [
+        (bytes(name), b"Accept, Origin" if (name.lower(), value) == (b"vary", b"Origin") else bytes(value))
+        for name, value in given  # type: ignore[attr-defined]
+    ]
+    names = {name.lower() for name, _ in headers}
+    headers += [*_ALWAYS, (b"x-request-id", request_id.encode())]
+    headers += [(name, value) for name, value in _UNLESS_SET if name not in names]
+    return headers
+
+
+async def _send(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """An error that was raised outside of the routes."""
+    response = error_response.respond(error)
+    body: bytes = response.content
+    headers = {**response.headers, "content-type": "application/json", "content-length": str(len(body))}
+    encoded = [(k.lower().encode(), str(v).encode("latin-1")) for k, v in headers.items()]
+    await send({"type": "http.response.start", "status": response.status_code or 500, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,127 @@
+"""Bodies: request bodies read within bounds of size and time, parsed only where their type says what they are.
+
+Litestar parses none: it takes a text/plain body for JSON and answers 500 to a deep one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from service.api.services import Asked
+from service.kit import decoding, documents, errors
+
+T = TypeVar("T")
+SECONDS = 30.0
+_YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+_FORM = "application/x-www-form-urlencoded"
+
+
+def media_type(request: Asked) -> str:
+    """The type of the body, without its parameters; ``""`` where none is given."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def chunks(request: Asked, most: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when it stalls."""
+    declared = request.headers.get("content-length")
+    if declared is not None and int(declared) > most:
+        raise _too_large(most)
+    seen = 0
+    while True:
+        try:
+            async with asyncio.timeout(SECONDS):
+                message: Any = await request.receive()
+        except TimeoutError:
+            raise _too_slow() from None
+        if message["type"] == "http.disconnect":
+            raise errors.Invalid("the client went away before the body was complete")
+        part: bytes = message.get("body", b"")
+        seen += len(part)
+        if seen > most:
+            raise _too_large(most)
+        if part:
+            yield part
+        if not message.get("more_body", False):
+            return
+
+
+async def read(request: Asked, most: int) -> bytes:
+    """The whole body, in at most ``SECONDS``."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise errors.Unsupported(f"send the body as it is, without 'Content-Encoding: {encoding[:80]}'")
+    try:
+        async with asyncio.timeout(SECONDS):
+            return b"".join([part async for part in chunks(request, most)])
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+async def document(request: Asked, most: int, *, yaml: bool = False) -> Any:
+    """The JSON (or YAML) value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
+    if yaml and media_type(request) in _YAML:
+        return await asyncio.to_thread(documents.from_yaml, await read(request, most))
+    return documents.from_json(await json(request, most, also=" or application/yaml" if yaml else ""))
+
+
+async def json(request: Asked, most: int, *, also: str = "") -> bytes:
+    """The bytes of a body that says it is JSON. Raises ``errors.Unsupported``, which names what ``also`` would do."""
+    kind = media_type(request)
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise errors.Unsupported(f"send 'Content-Type: application/json'{also}, not '{kind[:80]}'")
+    return await read(request, most)
+
+
+async def value(request: Asked, kind: type[T], most: int, *, form: bool = False) -> T:
+    """The body as a value of ``kind``; every problem at once. With ``form`` an URL-encoded form will do too."""
+    if form and media_type(request) == _FORM:
+        given: Any = _fields(await read(request, most))
+    else:
+        given = await document(request, most)
+    if not isinstance(given, dict):
+        raise errors.Invalid("the body is a JSON object")
+    found, problems = decoding.decode(kind, given)
+    if found is None:
+        raise errors.Invalid.of(problems, "body")
+    return found
+
+
+async def optional(request: Asked, kind: type[T], most: int) -> T | None:
+    """As ``value``; None where there is no body."""
+    text = await read(request, most)
+    if not text.strip():
+        return None
+    if media_type(request) != "application/json":
+        raise errors.Unsupported("send 'Content-Type: application/json'")
+    found, problems = decoding.decode(kind, documents.from_json(text))
+    if found is None:
+        raise errors.Invalid.of(problems, "body")
+    return found
+
+
+async def nothing(request: Asked, most: int) -> None:
+    """There is nothing to say in this body yet: refuse what would be passed over."""
+    text = await read(request, most)
+    if text.strip() not in (b"", b"{}"):
+        raise errors.Invalid("this route takes no body; leave it out", field="")
+
+
+def _fields(text: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            text.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20, errors="strict"
+        )
+    except ValueError as error:
+        raise errors.Invalid(f"the form cannot be read: {error}", code="INVALID_JSON") from None
+    return dict(pairs)
+
+
+def _too_large(most: int) -> errors.TooLarge:
+    return errors.TooLarge(f"the body is larger than {most} bytes", limit=most)
+
+
+def _too_slow() -> errors.TimedOut:
+    return errors.TimedOut(f"the body did not come within {SECONDS:g} s; send it again", code="VALIDATION_ERROR")

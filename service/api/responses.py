@@ -1,0 +1,292 @@
+"""Views: the values that routes answer, as they look in JSON. Times are RFC 3339 in UTC, durations seconds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.catalog.pipelines import Listed
+from service.model.run import Run, Step
+from service.model.table import Table
+from service.model.version import Column, SchemaChange, Source, Version, changes
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """The value under ``error``."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+class FailureAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every error."""
+
+    error: Failure
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done."""
+
+    message: str
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration was remembered as ``revision``."""
+
+    message: str
+    name: str
+    revision: int
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration is valid."""
+
+    valid: bool
+    warnings: list[dict[str, Any]] = []
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How the newest run of a pipeline stands; ``idle`` before the first."""
+
+    name: str
+    status: str = "idle"
+    progress: float = 0.0
+    phase: str | None = None
+    step: str | None = None
+    run_id: str | None = None
+    error: Failure | None = None
+    warnings: list[dict[str, Any]] = []
+    rows_collected: int = 0
+    rows_stored: int = 0
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration: float | None = None
+
+
+class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline in the list. ``version`` is the newest one, null before the first success."""
+
+    name: str
+    table: str
+    description: str | None
+    revision: int
+    status: str
+    version: int | None
+    created: datetime
+    updated: datetime
+
+
+class LastExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest run in the figures of a pipeline."""
+
+    run_id: str
+    start_time: datetime | None
+    end_time: datetime | None
+    duration: float | None
+    status: str
+    rows_processed: int
+    error: Failure | None
+    peak_memory_bytes: int | None
+    steps: list[Step]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a pipeline's runs. Durations and rates concern completed runs."""
+
+    total_executions: int
+    successful_executions: int
+    failed_executions: int
+    success_rate: float | None
+    average_duration: float | None
+    p50_duration: float | None
+    p95_duration: float | None
+    total_rows_processed: int
+    rows_per_second: float | None
+    bytes_stored: int
+    versions: int
+    last_execution: LastExecution | None
+    last_error: Failure | None
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A version. ``schema_changes`` are against the version before; the quarantine of ``replay_of`` made it."""
+
+    pipeline: str
+    version: int
+    run_id: str
+    revision: int
+    rows: int
+    bytes: int
+    columns: list[Column]
+    sources: list[Source]
+    schema_changes: list[SchemaChange]
+    created: datetime
+    rows_quarantined: int
+    replay_of: int | None
+
+
+class Profiles(msgspec.Struct, frozen=True, kw_only=True):
+    """What the analyzers of a version found, one profile each, in their order."""
+
+    pipeline: str
+    version: int
+    profiles: list[dict[str, Any]]
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the steps of a version learnt from its data, by step: its type and the parameters."""
+
+    pipeline: str
+    version: int
+    revision: int
+    fitted: dict[str, Any]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a step took out; ``index`` is its place in what was sent."""
+
+    index: int
+    step: str
+
+
+class SkippedOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that needs other rows, and the columns of the answer that it would have made or changed."""
+
+    step: str
+    operation: str
+    columns: list[str] = []
+    reason: str
+
+
+class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Records after the row-local steps of a version. ``rows`` names the record that each row of ``data`` came from."""
+
+    pipeline: str
+    version: int
+    columns: list[dict[str, str]]
+    data: list[dict[str, Any]]
+    rows: list[int]
+    dropped: list[Dropped]
+    skipped: list[SkippedOperation]
+
+
+class TableView(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that SQL can see, and what is behind it."""
+
+    name: str
+    pipeline: str
+    version: int
+    row_count: int
+    columns: list[Column]
+    created: datetime
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The service answers."""
+
+    status: str
+    version: str
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the service can do its work; ``checks`` says what of it. ``sandbox`` confines query workers."""
+
+    status: str
+    version: str
+    checks: dict[str, str]
+    sandbox: str
+
+
+def run(value: Run) -> dict[str, Any]:
+    """A run; its error in the form of every error."""
+    shown: dict[str, Any] = msgspec.to_builtins(value)
+    return without_kind(shown)
+
+
+def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
+    """A run in JSON form without the name of its error's class, which is ours alone."""
+    error = shown.get("error")
+    if not isinstance(error, dict) or "kind" not in error:
+        return shown
+    return {**shown, "error": {k: v for k, v in error.items() if k != "kind"}}
+
+
+def status(name: str, newest: Run | None) -> Status:
+    """How a pipeline's newest run stands."""
+    if newest is None:
+        return Status(name=name)
+    return Status(
+        name=name,
+        status=newest.status,
+        progress=newest.progress,
+        phase=newest.phase,
+        step=newest.step,
+        run_id=newest.run_id,
+        error=failure(newest.error),
+        warnings=newest.warnings,
+        rows_collected=newest.rows_collected,
+        rows_stored=newest.rows_stored,
+        start_time=newest.start_time,
+        end_time=newest.end_time,
+        duration=newest.duration,
+    )
+
+
+def failure(error: Any) -> Failure | None:
+    """An error body as it is shown."""
+    return Failure(code=error.code, message=error.message, details=error.details) if error is not None else None
+
+
+def stats(figures: dict[str, Any]) -> Stats:
+    """The figures of the history."""
+    last = figures["last_execution"]
+    shown = LastExecution(**{**last, "error": failure(last["error"])}) if last is not None else None
+    return Stats(**{**figures, "last_execution": shown, "last_error": failure(figures["last_error"])})
+
+
+def line(value: Listed, state: str) -> PipelineLine:
+    """A pipeline in the list."""
+    return PipelineLine(
+        name=value.name,
+        table=value.table,
+        description=value.description,
+        revision=value.revision,
+        status=state,
+        version=value.version,
+        created=value.created,
+        updated=value.updated,
+    )
+
+
+def version(value: Version, before: Version | None) -> VersionView:
+    """A version, compared with the one before."""
+    return VersionView(
+        pipeline=value.pipeline,
+        version=value.version,
+        run_id=value.run_id,
+        revision=value.revision,
+        rows=value.rows,
+        bytes=value.bytes,
+        columns=value.columns,
+        sources=value.sources,
+        schema_changes=changes(before.columns, value.columns) if before is not None else [],
+        created=value.created,
+        rows_quarantined=value.quarantined,
+        replay_of=value.replay_of,
+    )
+
+
+def table(value: Table) -> TableView:
+    """A table that SQL can see."""
+    found = value.version
+    return TableView(
+        name=value.name,
+        pipeline=found.pipeline,
+        version=found.version,
+        row_count=value.rows,
+        columns=value.columns,
+        created=found.created,
+    )

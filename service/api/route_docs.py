@@ -1,0 +1,87 @@
+"""Describing: what a route says of itself, beside its handler: role, texts, query, body, answers, errors, examples.
+
+``api.openapi`` makes the document of it; a test fails for a route that says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from service.api import query_string
+from service.api.login import PUBLIC
+from service.model.user import Role
+
+JSON = "application/json"
+
+Tag = Literal["Pipelines", "Results", "Runs", "SQL", "Files", "Authentication", "Service"]
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request body. ``kind`` None is bytes; ``pipeline`` says that it is a pipeline configuration."""
+
+    kind: Any = None
+    example: Any = None
+    media: tuple[str, ...] = (JSON,)
+    pipeline: bool = False
+    required: bool = True
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A successful response. ``kind`` None is bytes or text; ``headers`` maps names to descriptions."""
+
+    status: int = 200
+    text: str
+    kind: Any = None
+    example: Any = None
+    media: tuple[str, ...] = (JSON,)
+    headers: dict[str, str] = {}
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that OpenAPI says of a route and its path does not."""
+
+    answers: Sequence[Answer]
+    errors: Sequence[str]
+    query: type[msgspec.Struct]
+    body: Sent | None
+    headers: dict[str, str]
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Description:
+        """Litestar copies a handler's options for each layer; this value never changes."""
+        return self
+
+
+class Options(TypedDict):
+    """The keyword arguments of a Litestar route decorator."""
+
+    summary: str
+    description: str
+    tags: list[str]
+    status_code: int
+    opt: dict[str, Any]
+
+
+def route(
+    role: Role | Literal["public"],
+    tag: Tag,
+    summary: str,
+    description: str,
+    *answers: Answer,
+    errors: Sequence[str] = (),
+    query: type[msgspec.Struct] = query_string.Nothing,
+    body: Sent | None = None,
+    headers: dict[str, str] | None = None,
+) -> Options:
+    """The options of a route: who may call it and what OpenAPI says of it."""
+    needed = "Open to everybody." if role == PUBLIC else f"Needs the role {role}."
+    said = Description(answers=answers, errors=tuple(errors), query=query, body=body, headers=headers or {})
+    return Options(
+        summary=summary,
+        description=f"{description}\n\n{needed}",
+        tags=[tag],
+        status_code=answers[0].status,
+        opt={"role": role, "description": said},
+    )

@@ -1,0 +1,115 @@
+"""Explorer: ``/docs``, Swagger UI from an installed package; the page needs nothing but this service."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+
+from service.api.route_docs import Answer, route
+from service.kit import errors
+
+GivenDocument = NamedDependency[SkipValidation[bytes]]
+_ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+# Swagger UI sets styles from its script and draws its icons from data: URLs.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Penstock API</title>
+<link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<noscript>This page needs JavaScript; <a href="/docs/openapi.json">openapi.json</a> does not.</noscript>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "/docs/openapi.json",
+  dom_id: "#page",
+  deepLinking: true,
+  persistAuthorization: false,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+"""
+
+
+@get(
+    "/docs",
+    **route(
+        "public",
+        "Service",
+        "Browse this description",
+        "A page to read and to try the routes from; works without the internet.",
+        Answer(text="The page.", media=("text/html",)),
+    ),
+)
+async def page() -> Response[str]:
+    return Response(_PAGE, media_type="text/html", headers={"content-security-policy": _POLICY})
+
+
+@get(
+    "/docs/openapi.json",
+    **route(
+        "public",
+        "Service",
+        "Read this description",
+        "OpenAPI 3.1. The schema of a pipeline configuration lists every collector, processor and storage that this "
+        "installation has.",
+        Answer(text="The description.", kind=dict[str, Any]),
+    ),
+)
+async def document(openapi: GivenDocument) -> Response[bytes]:
+    return Response(openapi, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+@get(
+    "/docs/{asset:str}",
+    **route(
+        "public",
+        "Service",
+        "Read a part of the page",
+        "Scripts and styles of `/docs`.",
+        Answer(text="The part.", media=("text/javascript", "text/css", "image/png")),
+        errors=("NOT_FOUND",),
+    ),
+)
+async def asset(asset: FromPath[str]) -> Response[bytes]:
+    headers = {"cache-control": "public, max-age=3600"}
+    if asset == "start.js":
+        return Response(_START.encode(), media_type="text/javascript", headers=headers)
+    if asset not in _ASSETS:
+        raise errors.Missing(f"the page has no part '{asset[:60]}'")
+    return Response(await asyncio.to_thread(_read, asset), media_type=_ASSETS[asset], headers=headers)
+
+
+@cache
+def _read(name: str) -> bytes:
+    """A file of Swagger UI. The package is found, not imported: its code is for other frameworks."""
+    found = importlib.util.find_spec("swagger_ui")
+    if found is None or not found.submodule_search_locations:
+        raise errors.Missing("Swagger UI is not installed (swagger-ui-py); /docs/openapi.json is there all the same")
+    return (Path(found.submodule_search_locations[0]) / "static" / name).read_bytes()
+
+
+HANDLERS = [page, document, asset]

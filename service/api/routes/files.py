@@ -1,0 +1,93 @@
+"""Files: upload what CSV collectors can name, see what there is, remove it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Response, delete, get, put
+from litestar.params import FromPath
+
+from service.api import examples, query_string, request_body, responses
+from service.api.query_string import Page
+from service.api.route_docs import Answer, Sent, route
+from service.api.services import Asked, Given
+from service.files import uploads
+
+_BLOCK = 1 << 20
+
+
+@put(
+    "/files/{path:path}",
+    **route(
+        "operator",
+        "Files",
+        "Upload a file",
+        "The body is the file, streamed to disk; a file of that name is replaced at once when all of it is there.",
+        Answer(text="It replaced another.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        Answer(status=201, text="It is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        errors=("FILE_EXISTS", "OVERLOADED"),
+        body=Sent(media=("application/octet-stream", "text/csv")),
+    ),
+)
+async def upload(request: Asked, services: Given, path: FromPath[str]) -> Response[uploads.Uploaded]:
+    query_string.read(request, query_string.Nothing)
+    incoming = await asyncio.to_thread(uploads.Incoming, services.layout.uploads, str(path))
+    try:
+        await _receive(request, incoming, services.settings.max_upload_bytes)
+        done, new = await asyncio.to_thread(incoming.settle)
+    finally:
+        await asyncio.to_thread(incoming.discard)
+    return Response(done, status_code=201 if new else 200)
+
+
+async def _receive(request: Asked, incoming: uploads.Incoming, most: int) -> None:
+    """Write what comes, a megabyte at a time: a thread a packet would cost more than the writing."""
+    held: list[bytes] = []
+    size = 0
+    async for part in request_body.chunks(request, most):
+        held.append(part)
+        size += len(part)
+        if size >= _BLOCK:
+            await asyncio.to_thread(incoming.write, b"".join(held))
+            held, size = [], 0
+    await asyncio.to_thread(incoming.write, b"".join(held))
+
+
+@get(
+    "/files",
+    **route(
+        "operator",
+        "Files",
+        "List files",
+        "The uploaded files by path.",
+        Answer(text="A page.", kind=list[uploads.UploadedLine], example=examples.page(examples.UPLOADED_LINE)),
+        query=Page,
+    ),
+)
+async def list_files(request: Asked, services: Given) -> dict[str, Any]:
+    page = query_string.read(request, Page)
+    found, total = await asyncio.to_thread(
+        uploads.listed, services.layout.uploads, limit=page.limit, offset=page.offset
+    )
+    return query_string.listed(found, total, page)
+
+
+@delete(
+    "/files/{path:path}",
+    **route(
+        "operator",
+        "Files",
+        "Remove a file",
+        "Versions that were made of it stay as they are.",
+        Answer(text="It was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}),
+        errors=("NOT_FOUND",),
+    ),
+)
+async def remove(request: Asked, services: Given, path: FromPath[str]) -> responses.Message:
+    query_string.read(request, query_string.Nothing)
+    await asyncio.to_thread(uploads.delete, services.layout.uploads, str(path))
+    return responses.Message(message=f"file '{str(path).strip('/')}' removed")
+
+
+HANDLERS = [upload, list_files, remove]

@@ -1,0 +1,137 @@
+"""Planning: what a configuration would do, before it does it: a preview of its rows, a plan, a check of its columns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+
+from service.api import examples, query_string, request_body
+from service.api.query_string import about
+from service.api.route_docs import JSON, Answer, Sent, route
+from service.api.services import Asked, Given, Services
+from service.jobs.tasks.plan import Before, Planning, Validation
+from service.jobs.tasks.preview import Preview
+from service.kit import errors
+from service.model import pipeline as model
+from service.model.plan import Plan, Sample
+
+SECONDS = 60.0
+CONFIGURATION = Sent(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
+_TOO_LONG = ("QUERY_TIMEOUT", "OVERLOADED")
+_warnings = msgspec.json.Decoder(list[dict[str, object]])
+
+
+class PreviewQuery(query_string.Nothing, frozen=True, kw_only=True):
+    """How much to look at."""
+
+    rows: Annotated[int, about("Rows of each source, at most.", ge=1, le=1000)] = 100
+
+
+async def decoded(request: Asked, services: Services) -> model.Pipeline:
+    """The configuration in the body. Raises ``errors.Invalid`` with every problem."""
+    given = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
+    return model.decode(given, services.registry)
+
+
+@post(
+    "/pipeline/preview",
+    **route(
+        "operator",
+        "Pipelines",
+        "Try a configuration on a few rows",
+        "Collects the first rows of each source and processes them, with the secrets, limits and network policy of a "
+        "run. Sources are asked for no more than that takes: one page, the beginning of a file. Answers the rows, "
+        "their schema and profile, warnings, the rows that went into and came out of each step, and the optimised "
+        "Polars plan. Nothing is stored: no version, no run, no state. What concerns the whole (`row_count`, "
+        "`freshness`, a source's declared total) is not judged by a sample, and types that a file's first rows suggest "
+        "may be wider in a run. A step that fails is a 400 with `details.step` and `details.field`.",
+        Answer(text="What became of the rows.", kind=Sample, example=examples.SAMPLE),
+        errors=_TOO_LONG,
+        query=PreviewQuery,
+        body=CONFIGURATION,
+    ),
+)
+async def preview(request: Asked, services: Given) -> Response[bytes]:
+    asked = query_string.read(request, PreviewQuery)
+    pipeline = await decoded(request, services)
+    errand = Preview(document=pipeline.document, rows=asked.rows)
+    try:
+        found = await services.errands.ask_about(pipeline, errand, seconds=SECONDS, network=True)
+    except errors.StepError as error:
+        raise _told(error) from None
+    return Response(found, media_type=JSON)
+
+
+@post(
+    "/pipeline/plan",
+    **route(
+        "operator",
+        "Pipelines",
+        "What a run would do",
+        "The configuration with every default; what would be fetched (files with their sizes, URLs with pagination and "
+        "kind of login, stored versions); what goes into and comes out of each step, whether it looks at one row at a "
+        "time, and what it fits; how the result differs from the newest version; and the optimised Polars plan. "
+        "Nothing is stored and nobody is asked over the network: the columns of an API or a site are known where the "
+        "settings name them, or from the newest version with the same collector. Files are read as far as their "
+        "columns need. `problems` lists what is certain to end a run.",
+        Answer(text="The plan.", kind=Plan, example=examples.PLAN),
+        errors=_TOO_LONG,
+        body=CONFIGURATION,
+    ),
+)
+async def plan(request: Asked, services: Given) -> Response[bytes]:
+    query_string.read(request, query_string.Nothing)
+    pipeline = await decoded(request, services)
+    before = await asyncio.to_thread(_before, services, pipeline)
+    try:
+        found = await services.errands.ask_about(
+            pipeline, Planning(document=pipeline.document, before=before), seconds=SECONDS
+        )
+    except errors.StepError as error:
+        raise _told(error) from None
+    return Response(found, media_type=JSON)
+
+
+async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str, object]]:
+    """Warnings of a valid configuration. Raises ``errors.Invalid`` where its columns tell that no run can succeed."""
+    places = enumerate(pipeline.collectors)
+    known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
+    if not known or not pipeline.processors:
+        return []
+    errands, document = services.errands, pipeline.document
+    try:
+        stored = await errands.stored(pipeline)
+    except errors.StepError as error:  # it may be there when the pipeline is run
+        step = error.details.get("step")
+        return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
+    try:
+        said = await errands.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
+    except errors.StepError as error:
+        raise _told(error) from None
+    return _warnings.decode(said)
+
+
+def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
+    """The newest version of a pipeline of that name, with the columns of the collectors that are the same."""
+    try:
+        record = services.pipelines.get(pipeline.name)
+        newest = services.history.version(record.id, pipeline.name)
+        earlier = services.pipelines.get(pipeline.name, newest.revision).document
+    except errors.Missing:
+        return None
+    pairs = enumerate(zip(pipeline.document["collectors"], earlier["collectors"], newest.sources, strict=False))
+    same = {index: source.columns for index, (now, then, source) in pairs if now == then and source.columns}
+    return Before(version=newest.version, columns=newest.columns, sources=same)
+
+
+def _told(error: errors.StepError) -> errors.PenstockError:
+    """What a step cannot do is wrong with the configuration, or with what it names: its fields."""
+    if error.error_code.startswith("REQUEST_"):
+        return error  # the child died
+    return errors.Invalid(error.message, **error.details)
+
+
+HANDLERS = [preview, plan]

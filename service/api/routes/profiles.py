@@ -1,0 +1,69 @@
+"""Profiles: what the analyzers of a version found, for programs and for people."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+
+from service.api import examples, query_string, responses, streaming
+from service.api.path_lookup import stored
+from service.api.query_string import Number, about
+from service.api.route_docs import JSON, Answer, route
+from service.api.services import Asked, Given, Services
+from service.api.version_cache import Kept
+from service.jobs.tasks.profile_page import ProfilePage
+from service.model.version import Version
+
+MOST_PAGES = 16
+_HTML = "text/html"
+_FORMS = {"json": (JSON, "text/json"), "html": (_HTML, "application/xhtml+xml")}
+_SECONDS = 30.0
+# The page carries its style in itself and nothing else that a browser would load or run.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+GivenPages = NamedDependency[SkipValidation[Kept]]
+"""The type of a handler's ``pages`` parameter."""
+
+
+class ProfileQuery(query_string.Nothing, frozen=True, kw_only=True):
+    """Which version, in which form."""
+
+    version: Number | None = None
+    format: Annotated[str, about("One of json, html; else Accept decides.", examples=["html"])] | None = None
+
+
+@get(
+    "/pipeline/{name:str}/profile",
+    **route(
+        "viewer",
+        "Results",
+        "Read the profile",
+        "What the analyzers found, one profile each, of the data at their place in the order. As HTML it is one page "
+        "with charts that needs nothing else: to read, to print, to send on.",
+        Answer(text="The profiles.", kind=responses.Profiles, example=examples.PROFILES, media=(JSON, _HTML)),
+        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NOT_ACCEPTABLE", "OVERLOADED"),
+        query=ProfileQuery,
+    ),
+)
+async def read_profile(
+    request: Asked, services: Given, pages: GivenPages, name: FromPath[str]
+) -> responses.Profiles | Response[Any]:
+    asked = query_string.read(request, ProfileQuery)
+    form = streaming.format_of(request, asked.format, _FORMS)
+    version = await stored(services, name, asked.version)
+    if form == "json":
+        return responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
+    page = await pages.of(version.run_id, lambda: _drawn(services, version))
+    return Response(page, media_type=_HTML, headers={"content-security-policy": _POLICY, "vary": "Accept"})
+
+
+async def _drawn(services: Services, version: Version) -> bytes:
+    created = f"{version.created:%Y-%m-%d %H:%M} UTC"
+    asked = ProfilePage(pipeline=version.pipeline, version=version.version, created=created, profiles=version.profiles)
+    return await services.errands.ask(asked, seconds=_SECONDS)
+
+
+HANDLERS = [read_profile]

@@ -1,0 +1,162 @@
+"""Results: the rows of a version, its schema, and the versions that there are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get
+from litestar.params import FromPath
+
+from service.api import examples, query_string, responses, streaming
+from service.api.path_lookup import known, stored, version_of
+from service.api.query_string import Format, Number, Offset, Page, about
+from service.api.route_docs import Answer, route
+from service.api.services import Asked, Given
+from service.api.version_cache import GivenSchemas
+from service.model.version import Version
+
+MEDIA = (
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+)
+_NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+
+
+class DataQuery(query_string.Nothing, frozen=True, kw_only=True):
+    """Which rows, in which form."""
+
+    version: Number | None = None
+    columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
+    filter: Annotated[str, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] | None = None
+    sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
+    limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
+    offset: Offset = 0
+    format: Format | None = None
+
+
+class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
+    """Which version."""
+
+    version: Number | None = None
+
+
+@get(
+    "/pipeline/{name:str}/data",
+    **route(
+        "viewer",
+        "Results",
+        "Read rows",
+        "The rows of the newest version, or of `version`, in their stored order unless `sort` says otherwise. JSON "
+        "answers a page; ndjson, csv, arrow and parquet stream everything that `limit` does not cut.",
+        Answer(
+            text="The rows.",
+            kind=dict[str, Any],
+            example=examples.DATA,
+            media=MEDIA,
+            headers={"ETag": "Names the version and the query."},
+        ),
+        Answer(status=304, text="If-None-Match names what this would answer."),
+        errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
+        query=DataQuery,
+        headers={"If-None-Match": "An ETag of before: answers 304 where nothing changed."},
+    ),
+)
+async def read_data(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
+    asked = query_string.read(request, DataQuery)
+    form = streaming.format_of(request, asked.format)
+    version = await stored(services, name, asked.version)
+    tag = _tag(version, asked, form)
+    headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "Accept"}
+    if _matches(request.headers.get("if-none-match"), tag):
+        return Response(None, status_code=304, headers=headers)
+    answer = await services.engine.data(
+        services.source_of(version),
+        columns=[c.strip() for c in asked.columns.split(",")] if asked.columns else None,
+        filter=asked.filter,
+        sort=asked.sort,
+        limit=asked.limit,
+        offset=asked.offset,
+        format=form,
+    )
+    return streaming.relayed(answer, f"{name}-v{version.version}", form, headers)
+
+
+def _tag(version: Version, asked: DataQuery, form: str) -> str:
+    question = msgspec.json.encode([version.run_id, msgspec.structs.replace(asked, version=None, format=form)])
+    return f'"v{version.version}-{hashlib.sha256(question).hexdigest()[:16]}"'
+
+
+def _matches(if_none_match: str | None, tag: str) -> bool:
+    if if_none_match is None:
+        return False
+    given = [t.strip().removeprefix("W/") for t in if_none_match.split(",")]
+    return "*" in given or tag in given
+
+
+@get(
+    "/pipeline/{name:str}/schema",
+    **route(
+        "viewer",
+        "Results",
+        "Read the schema",
+        "Columns with their types and figures, five rows, and where the version lies; from DuckDB's introspection.",
+        Answer(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
+        errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
+        query=VersionQuery,
+    ),
+)
+async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: FromPath[str]) -> Response[bytes]:
+    version = await stored(services, name, query_string.read(request, VersionQuery).version)
+    return Response(await schemas.of(version), media_type="application/json")
+
+
+@get(
+    "/pipeline/{name:str}/versions",
+    **route(
+        "viewer",
+        "Results",
+        "List versions",
+        "Newest first, each with how its columns differ from the version before.",
+        Answer(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
+        errors=("PIPELINE_NOT_FOUND",),
+        query=Page,
+    ),
+)
+async def list_versions(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
+    page = query_string.read(request, Page)
+    record = await known(services, name)
+    # One more than the page, for the differences of its last.
+    found, total = await asyncio.to_thread(
+        services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
+    )
+    shown = [responses.version(v, before) for v, before in zip(found, [*found[1:], None], strict=False)]
+    return query_string.listed(shown[: page.limit], total, page)
+
+
+@get(
+    "/pipeline/{name:str}/versions/{number:str}",
+    **route(
+        "viewer",
+        "Results",
+        "Read a version",
+        "One version, with how its columns differ from the version before.",
+        Answer(text="The version.", kind=responses.VersionView, example=examples.VERSION),
+        errors=_NONE,
+    ),
+)
+async def read_version(
+    request: Asked, services: Given, name: FromPath[str], number: FromPath[str]
+) -> responses.VersionView:
+    query_string.read(request, query_string.Nothing)
+    version = await stored(services, name, version_of(number, name))
+    before = await stored(services, name, version.version - 1) if version.version > 1 else None
+    return responses.version(version, before)
+
+
+HANDLERS = [read_data, read_schema, list_versions, read_version]

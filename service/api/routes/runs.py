@@ -1,0 +1,185 @@
+"""Runs: the history of a pipeline, one run, its events as they happen, its log, and its end by request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from service.api import examples, query_string, request_body, responses
+from service.api.path_lookup import known
+from service.api.query_string import Page, about
+from service.api.route_docs import Answer, route
+from service.api.services import Asked, Given
+from service.api.streaming import Relay
+from service.kit import errors
+from service.model.run import Event, Run, Status
+
+_QUIET_SECONDS = 15.0  # proxies give up on a connection that says nothing for longer
+_BLOCK = 64 * 1024
+
+
+class RunsQuery(Page, frozen=True, kw_only=True):
+    """Which runs to list."""
+
+    status: Annotated[Status, about("Only runs that stand like this.")] | None = None
+
+
+@get(
+    "/pipeline/{name:str}/runs",
+    **route(
+        "viewer",
+        "Runs",
+        "List a pipeline's runs",
+        "Newest first.",
+        Answer(text="A page.", kind=list[Run], example=examples.page(examples.RUN)),
+        errors=("PIPELINE_NOT_FOUND",),
+        query=RunsQuery,
+    ),
+)
+async def list_runs(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
+    page = query_string.read(request, RunsQuery)
+    record = await known(services, name)
+    found, total = await asyncio.to_thread(
+        services.history.runs, record.id, limit=page.limit, offset=page.offset, status=page.status
+    )
+    live = [r if r.ended else await services.supervisor.run(r.run_id) for r in found]
+    return query_string.listed([responses.run(r) for r in live], total, page)
+
+
+@get(
+    "/runs/{run_id:str}",
+    **route(
+        "viewer",
+        "Runs",
+        "Read a run",
+        "The run as it stands.",
+        Answer(text="The run.", kind=Run, example=examples.RUN),
+        errors=("RUN_NOT_FOUND",),
+    ),
+)
+async def read_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
+    query_string.read(request, query_string.Nothing)
+    return responses.run(await services.supervisor.run(run_id))
+
+
+@post(
+    "/runs/{run_id:str}/cancel",
+    **route(
+        "operator",
+        "Runs",
+        "Cancel a run",
+        "The run is `cancelled` within 2 s and nothing of it is stored. One that has ended stays as it is.",
+        Answer(status=202, text="The run as it stands.", kind=Run, example={**examples.RUN, "status": "cancelled"}),
+        errors=("RUN_NOT_FOUND",),
+    ),
+)
+async def cancel_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
+    query_string.read(request, query_string.Nothing)
+    await request_body.nothing(request, services.settings.max_body_bytes)
+    return responses.run(await services.supervisor.cancel(run_id))
+
+
+@get(
+    "/runs/{run_id:str}/events",
+    **route(
+        "viewer",
+        "Runs",
+        "Follow a run",
+        "Server-sent events `status`, `progress`, `log` and `end`, from the beginning or after Last-Event-ID; the "
+        "stream ends with the run.",
+        Answer(
+            text="The events.",
+            example='id: 1\nevent: status\ndata: {"status": "running"}\n\n',
+            media=("text/event-stream",),
+        ),
+        errors=("RUN_NOT_FOUND",),
+        headers={"Last-Event-ID": "The last event that was seen."},
+    ),
+)
+async def follow(request: Asked, services: Given, run_id: FromPath[str]) -> Relay:
+    query_string.read(request, query_string.Nothing)
+    after = _last_event(request.headers.get("last-event-id"))
+    await services.supervisor.run(run_id)  # a run that is not there is an answer of its own
+    return Relay(_lines(services.supervisor.events(run_id, after)), media_type="text/event-stream")
+
+
+def _last_event(text: str | None) -> int:
+    if text is None or not text.strip():
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise errors.Invalid("Last-Event-ID: the number of an event", field="Last-Event-ID")
+    return int(text)
+
+
+async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """Events on the wire, with a comment now and then while nothing happens."""
+    waiting: asyncio.Task[Event] | None = None
+    try:
+        while True:
+            if waiting is None:
+                waiting = asyncio.ensure_future(_following(events))
+            done, _ = await asyncio.wait({waiting}, timeout=_QUIET_SECONDS)
+            if not done:
+                yield b": still here\n\n"
+                continue
+            try:
+                event = waiting.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                waiting = None
+            data = msgspec.json.encode(responses.without_kind(event.data))
+            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), data)
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _following(events: AsyncIterator[Event]) -> Event:
+    return await anext(events)
+
+
+@get(
+    "/runs/{run_id:str}/logs",
+    **route(
+        "viewer",
+        "Runs",
+        "Read a run's log",
+        "The log lines of the run so far, one JSON object a line.",
+        Answer(
+            text="The lines.",
+            example='{"time": "2026-01-01T06:00:00Z", "level": "info", "event": "run.started"}\n',
+            media=("application/x-ndjson",),
+        ),
+        errors=("RUN_NOT_FOUND",),
+    ),
+)
+async def read_log(request: Asked, services: Given, run_id: FromPath[str]) -> Response[Any]:
+    query_string.read(request, query_string.Nothing)
+    run = await services.supervisor.run(run_id)
+    return Relay(_blocks(services.layout.log(run.run_id)), media_type="application/x-ndjson")
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+    except FileNotFoundError:
+        return  # a run that had nothing to say
+    try:
+        while block := await asyncio.to_thread(file.read, _BLOCK):
+            yield block
+    finally:
+        file.close()
+
+
+HANDLERS = [list_runs, read_run, cancel_run, follow, read_log]

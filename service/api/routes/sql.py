@@ -1,0 +1,114 @@
+"""SQL: one read-only statement over the stored tables, and what tables there are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from service.api import examples, query_string, request_body, responses, streaming
+from service.api.query_string import Format, Page
+from service.api.route_docs import Answer, Sent, route
+from service.api.services import Asked, Given
+from service.kit import errors
+
+_MEDIA = (
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+)
+_log = structlog.get_logger("penstock.sql")
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question in SQL. ``parameters`` fill ``?`` (a list) or ``$name`` (an object)."""
+
+    sql: Annotated[str, msgspec.Meta(min_length=1, description='One SELECT; `orders` is a table, `"orders@3"` too.')]
+    parameters: list[Any] | dict[str, Any] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="End it after this time.")] | None = None
+
+
+class FormQuery(query_string.Nothing, frozen=True, kw_only=True):
+    """In which form."""
+
+    format: Format | None = None
+
+
+@post(
+    "/query",
+    **route(
+        "viewer",
+        "SQL",
+        "Ask in SQL",
+        "One DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) over "
+        'the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
+        '`"orders__quarantine@3"` the rows that they refused. Nothing else can be reached.',
+        Answer(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=_MEDIA),
+        errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
+        query=FormQuery,
+        body=Sent(kind=Statement, example=examples.QUERY),
+    ),
+)
+async def ask(request: Asked, services: Given) -> Response[Any]:
+    form = streaming.format_of(request, query_string.read(request, FormQuery).format)
+    asked = await request_body.value(request, Statement, services.settings.max_body_bytes)
+    _log.info("sql.asked", username=request.user.username, characters=len(asked.sql), format=form)
+    answer = await services.engine.sql(
+        asked.sql,
+        parameters=asked.parameters,
+        limit=asked.limit,
+        timeout_seconds=asked.timeout_seconds,
+        format=form,
+    )
+    return streaming.relayed(answer, "result", form)
+
+
+@get(
+    "/tables",
+    **route(
+        "viewer",
+        "SQL",
+        "List tables",
+        "The tables that SQL can see, with the pipeline and the version behind each; `<table>__quarantine` where rows "
+        "of the newest version are in quarantine (where none are, SQL finds that table empty).",
+        Answer(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
+        query=Page,
+    ),
+)
+async def list_tables(request: Asked, services: Given) -> dict[str, Any]:
+    page = query_string.read(request, Page)
+    tables = await asyncio.to_thread(services.history.tables)
+    part = tables[page.offset : page.offset + page.limit]
+    return query_string.listed([responses.table(t) for t in part], len(tables), page)
+
+
+@get(
+    "/tables/{table:str}",
+    **route(
+        "viewer",
+        "SQL",
+        "Read a table's columns",
+        "One table that SQL can see; `orders@3` is version 3 of it.",
+        Answer(text="The table.", kind=responses.TableView, example=examples.TABLE),
+        errors=("NOT_FOUND",),
+    ),
+)
+async def read_table(request: Asked, services: Given, table: FromPath[str]) -> responses.TableView:
+    query_string.read(request, query_string.Nothing)
+    found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
+    if found is None:
+        names = await asyncio.to_thread(services.history.table_names)
+        raise errors.Missing(
+            f"there is no table '{table[:100]}'{errors.did_you_mean(table[:100], names)}", field="table"
+        )
+    return responses.table(found)
+
+
+HANDLERS = [ask, list_tables, read_table]

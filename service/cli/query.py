@@ -1,0 +1,43 @@
+"""Answer: ``penstock query``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from service.bootstrap import House
+from service.cli import output, session
+from service.kit import errors
+
+
+def query(sql: str, *, data_dir: str | None, form: str, limit: int | None) -> None:
+    """Write the answer to standard output. Raises what ``Engine.sql`` raises."""
+    if form in ("parquet", "arrow") and sys.stdout.isatty():
+        raise errors.Invalid(f"{form} is binary; send it to a file (> answer.{form}) or a pipe")
+
+    async def work(house: House) -> None:
+        if form == "table":
+            show(await ask(house, sql, limit))
+            return
+        answer = await house.engine.sql(sql, limit=limit, format=form, escape_formulas=False)
+        async for part in answer.body:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+
+    session.at_home(session.settings(data_dir=data_dir), work)
+
+
+async def ask(house: House, sql: str, limit: int | None = None) -> dict[str, Any]:
+    """The JSON answer to a statement."""
+    answer = await house.engine.sql(sql, limit=limit)
+    decoded: dict[str, Any] = msgspec.json.decode(b"".join([part async for part in answer.body]))
+    return decoded
+
+
+def show(answer: dict[str, Any]) -> None:
+    """A JSON answer as a table with what there is to know about it."""
+    output.shown([c["name"] for c in answer["columns"]], answer["data"])
+    more = ", and there are more" if answer["truncated"] else ""
+    output.OUT.print(f"[dim]{output.counted(answer['row_count'], 'row')}{more}, {answer['elapsed_ms']:.0f} ms[/dim]")

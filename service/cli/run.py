@@ -1,0 +1,122 @@
+"""Execution: ``penstock run`` and ``penstock validate``, one pipeline file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from service.bootstrap import House
+from service.cli import errors as failure
+from service.cli import output, session
+from service.kit import documents, errors
+from service.model import pipeline as pipelines
+from service.model.pipeline import Pipeline
+from service.model.run import Run
+from service.steps.registry import Registry
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The document in a file: JSON where it is called so, else YAML. Raises ``errors.Invalid``, ``errors.Missing``."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise errors.Missing(f"{file} cannot be read: {error.strerror}", field="file") from error
+    document = documents.from_json(text) if file.suffix.lower() == ".json" else documents.from_yaml(text)
+    if not isinstance(document, dict):
+        raise errors.Invalid(f"{file}: a pipeline is a mapping with at least 'name' and 'collectors'")
+    return document
+
+
+def validate_file(file: Path, *, as_json: bool) -> None:
+    """Check a pipeline file, and its processors over the columns that its settings name.
+
+    Raises ``errors.Invalid`` with every problem, or with the first that the columns show.
+    """
+    from service.jobs.tasks import plan
+
+    pipeline = pipelines.decode(read(file), Registry.load())
+    with tempfile.TemporaryDirectory() as folder:
+        warnings = plan.told(pipeline.document, Path(folder))
+    if as_json:
+        click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
+        return
+    for warning in warnings:
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning['message']))}")
+    parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
+    click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
+
+
+def run_file(
+    file: Path,
+    *,
+    data_dir: str | None,
+    file_roots: tuple[str, ...] | None,
+    allowed_private_hosts: tuple[str, ...] | None,
+    full_refresh: bool,
+    as_json: bool,
+) -> None:
+    """Run a pipeline file and show what came of it. Raises ``failure.Ended`` where the run did not complete."""
+    document = read(file)
+    chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
+    beside = (str(file.absolute().parent), str(Path.cwd()))  # what a person at a terminal means by a relative path
+    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *beside))
+
+    async def work(house: House) -> Run:
+        pipeline = pipelines.decode(document, house.registry)
+        return await execute(house, pipeline, show=not as_json, afresh=full_refresh)
+
+    ended = session.at_home(chosen, work)
+    if as_json:
+        body = {k: v for k, v in msgspec.to_builtins(ended).items() if k not in ("error", "queued_at")}
+        error = failure.shape(ended.error)["error"] if ended.error is not None else None
+        click.echo(msgspec.json.encode({**body, "error": error}).decode())
+    elif ended.error is not None:
+        failure.say(ended.error, as_json=False)
+    else:
+        summarise(ended, chosen.root)
+    if ended.status != "completed":
+        raise failure.Ended(1)
+
+
+async def execute(house: House, pipeline: Pipeline, *, show: bool, afresh: bool = False) -> Run:
+    """Save the pipeline (a new revision where it changed), run it, wait until all its storages are there."""
+    _save(house, pipeline)
+    run = await house.supervisor.execute(pipeline.name, "cli", afresh=afresh)
+    with output.bar(output.ERR) as bar:
+        task = bar.add_task("starting", total=100, visible=show)
+        async for event in house.supervisor.events(run.run_id, 0):
+            if event.kind in ("status", "progress"):
+                said = event.data
+                what = " ".join(str(said[key]) for key in ("phase", "step") if said.get(key)) or said.get("status", "")
+                bar.update(task, completed=said.get("progress", 0), description=what or "running")
+        await house.supervisor.loaded()
+        run = await house.supervisor.run(run.run_id)
+        bar.update(task, completed=run.progress, description=run.status)
+    return run
+
+
+def _save(house: House, pipeline: Pipeline) -> None:
+    try:
+        known = house.pipelines.get(pipeline.name)
+    except errors.Missing:
+        house.pipelines.create(pipeline.name, pipeline.table, pipeline.document, "cli")
+        return
+    if known.document != pipeline.document:
+        house.pipelines.update(pipeline.name, pipeline.table, pipeline.document, "cli")
+
+
+def summarise(run: Run, root: Path) -> None:
+    """What a completed run stored, where, and what to know about it."""
+    for warning in run.warnings:
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning.get('message', warning)))}")
+    rejected = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
+    output.OUT.print(
+        f"[bold green]completed[/bold green] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "
+        f"in {run.duration or 0:.2f} s ({run.rows_collected:,} collected{rejected})"
+    )
+    for stored in run.storage:
+        output.OUT.print(f"  {stored.type:8} {output.size(stored.bytes):>10}  {root / stored.location}", soft_wrap=True)

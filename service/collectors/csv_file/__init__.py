@@ -1,0 +1,1 @@
+"""How a CSV file is read: its settings, types, strict checks and malformed rows."""

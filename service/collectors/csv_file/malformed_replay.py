@@ -1,0 +1,107 @@
+"""Malformed rows of CSV files, tried again one by one: those that have become rows, as text and then as their types.
+
+A row is what it is only beside the others of its file, so its columns and types are those that were found when it
+was refused (``rejects.Shape``). A field that does not fit its type keeps the row where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from service.collectors.csv_file import malformed_rows, strict_reader, type_inference
+from service.collectors.csv_file.malformed_rows import Shape
+from service.collectors.csv_file.settings import CsvSettings
+from service.files import quarantine
+from service.steps.context import Context
+from service.values import dtypes, parse
+
+_BATCH = 20_000
+_KEPT = ("_rules", "_file", "_line", "_text")
+
+
+def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
+    """The rows that ``settings`` can make of a quarantine file; the others are rejected again."""
+    shape = malformed_rows.shape_of(kept)
+    types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}
+    columns = list(types) if settings.columns is None else [c for c in settings.columns if c in types]
+    again, good = ctx.folder / "rejected-again.ndjson", []
+    refused = 0
+    with again.open("wb") as out:
+        for number, batch in enumerate(_batches(kept)):
+            rows, bad = _parted(batch, shape, types, settings)
+            refused += len(bad)
+            out.write(msgspec.json.Encoder().encode_lines(bad))
+            part = ctx.folder / f"read-again-{number:05d}.parquet"
+            rows.select(columns).write_parquet(part, compression="lz4")
+            good.append(part)
+    if refused:
+        file = quarantine.file_of(ctx.step)
+        schema = {name: quarantine.LAYOUT[name] for name in _KEPT}
+        malformed_rows.write(pl.scan_ndjson(again, schema=schema), (ctx.beside or ctx.folder) / file, shape, ctx)
+        ctx.reject(refused, file)
+    return pl.scan_parquet(good, glob=False)
+
+
+def _batches(kept: Path) -> Iterator[pl.DataFrame]:
+    lf, at = pl.scan_parquet(kept, glob=False).select(_KEPT), 0
+    while (batch := lf.slice(at, _BATCH).collect()).height or not at:
+        yield batch
+        at += _BATCH
+
+
+def _parted(
+    batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: CsvSettings
+) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """The rows of a batch that have become rows, with their types, and those that have not."""
+    missing = {"", *settings.null_values}
+    rows, origins, bad = [], [], []
+    for origin in batch.iter_rows(named=True):
+        found = _fields(origin, shape, settings)
+        if isinstance(found, str):
+            bad.append(_refused(origin, None, None, found))
+        else:
+            rows.append({name: None if value in missing else value for name, value in found.items()})
+            origins.append(origin)
+    texts = pl.DataFrame(rows, schema=dict.fromkeys(types, pl.String()))
+    typed = texts.select(_typed(n, t, decimal_comma=settings.decimal_comma) for n, t in types.items())
+    fits = pl.Series([True] * texts.height, dtype=pl.Boolean)
+    for name, dtype in types.items():
+        lost = typed[name].is_null() & texts[name].is_not_null()
+        if name not in settings.schema:  # as strictly as inferred types are read elsewhere
+            comma = "," if settings.decimal_comma else "."
+            lost |= texts.select(type_inference.lost(pl.col(name), dtype, comma).fill_null(value=False)).to_series()
+        lost &= fits
+        for place in lost.arg_true():
+            message = f"is no {dtypes.name_of(dtype)}"
+            bad.append(_refused(origins[place], name, texts[name][place], message))
+        fits &= ~lost
+    return typed.filter(fits), bad
+
+
+def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
+    text, dialect = str(origin["_text"]), settings.dialect
+    if not dialect.lossy and any(strict_reader.NO_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
+        return f"a byte {strict_reader.NO_UTF8} and was not kept; read the file again in its encoding"
+    names = settings.column_names or shape.columns.get(str(origin["_file"]))
+    if names is None:
+        return "its file had no other rows that say what its columns are"
+    found = strict_reader.fields(text, dialect)
+    if isinstance(found, str):
+        return found
+    if len(found) != len(names):
+        return f"{len(found)} field{'s' if len(found) != 1 else ''} where {len(names)} are expected"
+    return dict(zip(names, found, strict=True))
+
+
+def _typed(name: str, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:
+    return parse.tolerantly(pl.col(name), dtype, decimal_comma=decimal_comma).cast(dtype).alias(name)
+
+
+def _refused(origin: dict[str, Any], column: str | None, value: str | None, message: str) -> dict[str, Any]:
+    reason = {"rule": quarantine.MALFORMED, "column": column, "value": value, "message": message}
+    return {**origin, "_rules": [reason]}

@@ -1,0 +1,255 @@
+"""Reading: one collection of CSV files going on, from the survey of each to a scan of all.
+
+What the survey finds odd is read exactly (``exact``), and mended where rows are to be left out. Types come from rows
+all over the files; where they are doubtful the scan is of text, and what would be lost in a cast is an error.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from service.collectors.csv_file import strict_reader, type_inference
+from service.collectors.csv_file.malformed_rows import Rejects, Shape
+from service.collectors.csv_file.settings import LOSSY, CsvSettings
+from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
+from service.collectors.records.column_names import unique
+from service.collectors.source_file import utf8
+from service.kit import errors
+from service.kit.errors import did_you_mean
+from service.steps.context import Context
+from service.values import dtypes, parse
+
+_TAKEN = 1_000  # malformed rows that are written at once
+_UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
+
+
+@dataclass
+class File:
+    """One file that is well: where it lies, its columns as Polars names them and as we do, its rows."""
+
+    original: Path
+    path: Path
+    survey: Survey
+    skip_lines: int
+    raw: list[str]
+    names: list[str]
+    rows: int
+    sample: pl.DataFrame
+
+    @property
+    def label(self) -> str:
+        return self.original.name
+
+
+class Reading:
+    """One collection going on."""
+
+    def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
+        self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
+        self._dialect = settings.dialect
+        self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")
+
+    def error(self, path: Path, text: str, field: str = "file_path") -> errors.Permanent:
+        return errors.Permanent(f"{path.name}: {text}", step=self._ctx.step, field=field)
+
+    def source(self, original: Path, number: int) -> File | None:
+        """Survey one file; None where it is empty. Raises ``errors.Permanent`` where something would be lost."""
+        lossy = self._settings.encoding == LOSSY
+        codec = "utf-8" if lossy else codecs.lookup(self._settings.encoding).name
+        try:
+            path = utf8.plain(original, codec, self._ctx.folder, f"plain-{number:05d}.csv")
+            found = survey(path, self._dialect, self._sample_rows)
+        except (utf8.Unreadable, Unreadable) as error:
+            raise self.error(original, str(error)) from None
+        if found.zero_at is not None:
+            line = line_at(path, found.zero_at, found.eol)
+            text = f"line {line}: a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding"
+            raise self.error(original, text, "encoding")
+        if found.empty(self._dialect):
+            return None
+        wide = found.header(self._dialect)
+        if wide > MAX_COLUMNS:
+            text = f"{wide} columns, and at most {MAX_COLUMNS} are read; is the separator right?"
+            raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "separator")
+        skip = self._dialect.skip_lines
+        if self._dialect.has_header and len(found.sample) > MAX_HEADER and found.eol not in found.sample[:MAX_HEADER]:
+            text = f"the header has more than {MAX_HEADER >> 20} MiB; is there one, and are the line ends right?"
+            raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "has_header")
+        if self._odd(path, found):
+            path, found, skip = self._mended(original, path, found, number)
+        try:
+            sample = self._scan(found.sample, found, None).collect()
+        except pl.exceptions.NoDataError:  # nothing but comments, say
+            return None
+        except _UNREADABLE as error:
+            raise self.error(original, _brief(error)) from None
+        raw = sample.columns
+        names = self._names(original, raw, found)
+        sample = sample.rename(dict(zip(raw, names, strict=True)))
+        return File(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
+
+    def _odd(self, path: Path, found: Survey) -> bool:
+        """Whether something is wrong with the shape of the file, so that it must be read exactly."""
+        if found.torn or found.stray_cr or found.misleading(self._dialect):
+            return True
+        try:
+            columns = self._scan(found.sample, found, None).collect().columns
+        except _UNREADABLE:
+            return True
+        return found.uneven(len(columns), self._dialect) or self._unparsable(path, found, columns)
+
+    def _unparsable(self, path: Path, found: Survey, raw: list[str]) -> bool:
+        """Whether rows have to be left out although the counts are right: known only by parsing."""
+        if self._settings.on_malformed == "fail":
+            return False
+        lf = self._scan(path, found, dict.fromkeys(raw, pl.String()), skip_lines=self._dialect.skip_lines)
+        try:
+            lf.null_count().collect(engine="streaming")
+        except pl.exceptions.PolarsError:
+            return True
+        return False
+
+    def _mended(self, original: Path, path: Path, found: Survey, number: int) -> tuple[Path, Survey, int]:
+        """A copy without empty lines and, where that was asked for, without malformed rows; the file, if it is well.
+
+        Answers the path, its survey, and how many lines of it to pass over.
+
+        Raises ``errors.Permanent`` for the first malformed row where they fail the run.
+        """
+        self._rejects.begin(original.name)
+        taken: list[strict_reader.Record] = []
+
+        def drop(record: strict_reader.Record) -> None:
+            if self._settings.on_malformed == "fail":
+                raise self._malformed(original, f"line {record.line}: {record.fault}")
+            taken.append(record)
+            if len(taken) == _TAKEN:
+                self._rejects.add(taken)
+                taken.clear()
+
+        copy = self._ctx.folder / f"mended-{number:05d}.csv"
+        try:
+            changed = strict_reader.mend(path, self._dialect, found.eol, copy, drop)
+        except strict_reader.Unmendable as error:
+            raise self.error(original, str(error)) from None
+        self._rejects.add(taken)
+        self._rejects.end()
+        if not changed:
+            return path, found, self._dialect.skip_lines
+        return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
+
+    def explained(self, error: pl.exceptions.PolarsError, sources: list[File]) -> errors.Permanent | None:
+        """What the parser gave up on, by file and line, where it was the shape of a file; else None."""
+        if any(f"in {s.label}: " in str(error) for s in sources):
+            return None  # a value that does not fit its column; it says so itself
+        for source in sources:
+            wrong = strict_reader.misfit(source.path, self._dialect, source.survey.eol)
+            if wrong is not None:
+                return self._malformed(source.original, wrong)
+        return None
+
+    def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
+        hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
+        return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NO_UTF8 in wrong else "file_path")
+
+    def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
+        settings = self._settings
+        return pl.scan_csv(
+            source,
+            has_header=settings.has_header,
+            separator=settings.separator,
+            quote_char=settings.quote_char,
+            comment_prefix=settings.comment_prefix,
+            null_values=settings.null_values or None,
+            schema=columns,
+            infer_schema=False,
+            encoding="utf8-lossy" if settings.encoding == LOSSY else "utf8",
+            eol_char=found.eol.decode(),
+            decimal_comma=settings.decimal_comma,
+            glob=False,
+            **more,
+        )
+
+    def _names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
+        wanted = self._settings.column_names
+        if wanted is not None:
+            if len(wanted) != len(raw):
+                raise self.error(original, f"has {len(raw)} columns, column_names {len(wanted)}", "column_names")
+            return wanted
+        if not self._settings.has_header:
+            return raw
+        changed = ("_duplicated_", *([self._settings.quote_char] if self._settings.quote_char else []))
+        first = self._header(found) if any(mark in name for name in raw for mark in changed) else raw
+        names, renamed = unique(first)
+        for name, others in renamed.items():
+            said = f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
+            self._ctx.warn(
+                "duplicate_column", f"{original.name} has several columns '{name}'; {said}",
+                file=original.name, column=name, count=len(others),
+            )  # fmt: skip
+        return names
+
+    def _header(self, found: Survey) -> list[str]:
+        settings = msgspec.structs.replace(self._settings, has_header=False, null_values=[])
+        row = Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
+        return [str(cell or "") for cell in row]
+
+    def settle(self, sources: list[File], types: dict[str, pl.DataType]) -> None:
+        """Keep the malformed rows, with what rows of their files look like."""
+        names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
+        self._rejects.close(Shape({s.label: s.names for s in sources}, names))
+
+    def united(self, sources: list[File], types: dict[str, pl.DataType]) -> pl.LazyFrame:
+        """All files one after another, columns by name in order of first appearance, with their types."""
+        scans = [self._typed(source, types) for source in sources]
+        lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
+        return lf if self._settings.columns is None else lf.select(self._settings.columns)
+
+    def types(self, sources: list[File]) -> dict[str, pl.DataType]:
+        """The type of every column, by the settings or the sample."""
+        settings = self._settings
+        sample = pl.concat([s.sample for s in sources], how="diagonal")
+        for setting, wanted in (("columns", settings.columns or []), ("schema", list(settings.schema))):
+            for name in wanted:
+                if name not in sample.columns:
+                    hint = did_you_mean(name, sample.columns) or f" (there are {', '.join(sample.columns[:20])})"
+                    raise errors.Permanent(
+                        f"no column '{name}' in the files{hint}", step=self._ctx.step,
+                        field=f"{setting}.{name}" if setting == "schema" else setting,
+                    )  # fmt: skip
+        types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
+        if settings.infer_rows:
+            free = [n for n in sample.columns if n not in settings.schema]
+            types |= type_inference.infer(
+                sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
+            )
+        return types | {name: dtypes.parse(text) for name, text in settings.schema.items()}
+
+    def _typed(self, source: File, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+        settings = self._settings
+        kept = [n for n in source.names if settings.columns is None or n in settings.columns]
+        casts: list[pl.Expr] = []
+        for name in kept:
+            why, comma, at = f"in {source.label}: ", settings.decimal_comma, (self._ctx.step, f"schema.{name}")
+            if name in settings.schema:
+                why += f"schema.{name} says {settings.schema[name]}"
+                casts.append(parse.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
+            elif types[name] != pl.String:
+                why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
+                casts.append(type_inference.typed(name, types[name], why=why, decimal_comma=comma, at=at))
+        read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
+        limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
+        lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
+        renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
+        lf = lf.rename(renamed) if renamed else lf
+        return lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
+
+
+def _brief(error: Exception) -> str:
+    return str(error).split("\n\n", 1)[0].strip()

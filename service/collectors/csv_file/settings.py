@@ -1,0 +1,101 @@
+"""How CSV files are written and read: the settings, what is wrong with them, and the dialect that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+import polars as pl
+
+from service.collectors.csv_file.survey import Dialect
+from service.collectors.source_file import paths, utf8
+from service.collectors.source_file.paths import FilePath
+from service.kit.errors import Problem
+from service.steps.collector import Collector
+from service.values import dtypes, parse
+
+Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
+Column = Annotated[str, msgspec.Meta(min_length=1)]
+LOSSY = "utf-8-lossy"
+
+
+class CsvSettings(Collector, frozen=True, kw_only=True):
+    """What all that read CSV are told."""
+
+    file_path: FilePath
+    separator: Annotated[Character, msgspec.Meta(description="Between fields.")] = ","
+    quote_char: Annotated[Character | None, msgspec.Meta(description="Around fields; null: there are no quotes.")] = '"'
+    encoding: Annotated[
+        str, msgspec.Meta(description="utf-8, utf-8-lossy (bad bytes become U+FFFD) or any Python codec.")
+    ] = "utf-8"
+    has_header: Annotated[bool, msgspec.Meta(description="The first row names the columns.")] = True
+    column_names: Annotated[
+        Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Names of all columns, instead of the header's."),
+    ] = None
+    skip_rows: Annotated[int, msgspec.Meta(ge=0, le=10_000, description="Lines before the header to pass over.")] = 0
+    comment_prefix: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=5)] | None,
+        msgspec.Meta(description="Lines that begin with it are passed over."),
+    ] = None
+    null_values: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="Texts that mean missing, beside the empty field. One in quotes is missing too, "
+            "but in columns of text, where it is an empty text."
+        ),
+    ] = []
+    columns: Annotated[
+        Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="Keep these columns, in this order."),
+    ] = None
+    schema: Annotated[dict[str, str], msgspec.Meta(description="Types of columns; the others are inferred.")] = {}
+    infer_rows: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="About how many rows, from all over the file, types are inferred from; 0: text."
+        ),
+    ] = 10_000
+    try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
+    decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
+    on_malformed: Annotated[
+        Literal["fail", "skip", "quarantine"],
+        msgspec.Meta(
+            description="A row of the wrong shape, or with bytes that are no UTF-8, fails the run, or is left out and "
+            "counted, or kept aside too."
+        ),
+    ] = "fail"
+
+    def problems(self) -> Iterable[Problem]:
+        yield from paths.problems(self.file_path)
+        if self.separator == self.quote_char:
+            yield Problem("quote_char", "is the separator too")
+        if self.separator in "\r\n":
+            yield Problem("separator", "a line end cannot separate fields")
+        if self.decimal_comma and self.separator == ",":
+            yield Problem("decimal_comma", "needs another separator than ','")
+        if self.encoding != LOSSY and not utf8.is_text_codec(self.encoding):
+            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
+        for setting in ("column_names", "columns"):
+            given = getattr(self, setting) or []
+            twice = next((n for n in given if given.count(n) > 1), None)
+            if twice is not None:
+                yield Problem(setting, f"names '{twice}' twice")
+        for column, text in self.schema.items():
+            try:
+                parse.tolerantly(pl.col(column), dtypes.parse(text))
+            except ValueError as error:
+                yield Problem(f"schema.{column}", str(error))
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the files are written."""
+        return Dialect(
+            separator=self.separator.encode(),
+            quote=self.quote_char.encode() if self.quote_char else None,
+            comment=self.comment_prefix.encode() if self.comment_prefix else None,
+            skip_lines=self.skip_rows,
+            has_header=self.has_header,
+            lossy=self.encoding == LOSSY,
+        )

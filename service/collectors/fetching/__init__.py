@@ -1,0 +1,1 @@
+"""What every collector that fetches shares: clients, headers and the count of what arrived."""

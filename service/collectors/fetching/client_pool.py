@@ -1,0 +1,55 @@
+"""Clients: as many as one collection asks with at once. Whoever wants to ask waits until one is free."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from service.collectors.fetching.completeness import Evidence
+from service.network.client import Client, Tally
+from service.network.request import Answer, Request
+from service.network.retry import Retry
+from service.steps.context import Context
+
+
+class Clients:
+    """``limit`` is how many requests may be on their way (None: one, and no word to others about it)."""
+
+    def __init__(
+        self, ctx: Context, *, limit: int | None, interval: float, timeout_seconds: float, retry: Retry, field: str
+    ) -> None:
+        self._tally = Tally()
+        self._stack = AsyncExitStack()
+        self._free: asyncio.Queue[Client] = asyncio.Queue()
+        self._all = [
+            Client(
+                ctx, timeout_seconds=timeout_seconds, retry=retry, field=field, interval=interval, at_once=limit,
+                tally=self._tally,
+            )
+            for _ in range(limit or 1)
+        ]  # fmt: skip
+
+    async def __aenter__(self) -> Clients:
+        await self._stack.__aenter__()
+        for client in self._all:
+            self._free.put_nowait(await self._stack.enter_async_context(client))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def fetch(self, request: Request) -> Answer:
+        """Ask with the next client that is free. Raises ``errors.Transient`` or ``errors.Permanent``."""
+        client = await self._free.get()
+        try:
+            return await client.fetch(request)
+        finally:
+            self._free.put_nowait(client)
+
+    def count(self, evidence: Evidence) -> None:
+        """Write down what all of this cost."""
+        tally = self._tally
+        evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes

@@ -1,0 +1,1 @@
+"""How a web page is read: elements, tables, robots.txt and the pages already visited."""

@@ -1,0 +1,58 @@
+"""robots.txt (RFC 9309): whether a page may be fetched, and how fast. Asked once for each origin in a collection.
+
+What is not there allows everything; what cannot be reached forbids everything, so it fails the run like any page
+that cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from service.kit import errors
+from service.network.request import Answer, Request
+
+AGENT = "penstock"
+MAX_BYTES = 512 * 1024
+
+
+class Robots:
+    """The rules of the origins that a collection meets."""
+
+    def __init__(self, fetch: Callable[[Request], Awaitable[Answer]]) -> None:
+        self._fetch = fetch
+        self._rules: dict[str, Protego] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def allows(self, url: str) -> bool:
+        """Whether the origin lets us fetch ``url``. Raises what ``fetch`` raises where the origin is unreachable."""
+        return (await self._of(url)).can_fetch(url, AGENT)
+
+    async def delay(self, url: str) -> float:
+        """The seconds that the origin wants between two requests."""
+        rules = await self._of(url)
+        rate = rules.request_rate(AGENT)
+        every = rate.seconds / rate.requests if rate is not None and rate.requests else 0.0
+        return max(float(rules.crawl_delay(AGENT) or 0.0), every)
+
+    async def _of(self, url: str) -> Protego:
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        async with self._asking[origin]:
+            if origin not in self._rules:
+                self._rules[origin] = Protego.parse(await self._text(f"{origin}/robots.txt"))
+        return self._rules[origin]
+
+    async def _text(self, url: str) -> str:
+        try:
+            answer = await self._fetch(Request(url, accept="text/plain, */*;q=0.5", max_bytes=MAX_BYTES))
+        except errors.Permanent as error:
+            status = error.details.get("status")
+            if isinstance(status, int) and 400 <= status < 500:
+                return ""
+            raise
+        return answer.body.decode("utf-8-sig", "replace")

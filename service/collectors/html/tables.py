@@ -1,0 +1,130 @@
+"""HTML tables as rows: the header's names, cells that span columns and rows repeated in each of them."""
+
+from __future__ import annotations
+
+from selectolax.lexbor import LexborNode
+
+from service.collectors.html import page
+
+MAX_COLUMNS = 2000
+MAX_HEADER_ROWS = 5
+_TO_THE_END = 65_534
+Cells = list[str | None]
+_Reaching = dict[int, tuple[int, str]]
+"""By column: into how many more rows a cell reaches, and what it says."""
+
+
+def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
+    """The columns' names and the rows of a table, without the rows of tables inside it and of its footer.
+
+    The header is what ``thead`` holds, else the first row with the rows that its cells span and those after it that
+    are all ``th``; several rows of it are joined. Every row has a cell for each name, None where the table has none.
+    """
+    rows = [row for row in table.css("tr") if _nearest(row, "table") == table.mem_id]
+    in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
+    body = [
+        r for r, head in zip(rows, in_head, strict=True) if not head and _nearest(r, "tfoot", until="table") is None
+    ]
+    heads = [r for r, head in zip(rows, in_head, strict=True) if head]
+    if not heads:
+        size = _header_rows(body)
+        heads, body = body[:size], body[size:]
+    header, data = _grid(heads), [row for row in _grid(body) if row]
+    width = max((len(row) for row in (*header, *data)), default=0)
+    names = _names(header, width)
+    return names, [row + [None] * (width - len(row)) for row in data]
+
+
+def _header_rows(rows: list[LexborNode]) -> int:
+    """How many of the rows are the header, where nothing but their cells says so."""
+    if not rows:
+        return 0
+    size = place = 1 if _reach(rows[0]) > MAX_HEADER_ROWS else 0
+    while place < len(rows) and (place < max(size, 1) or (_all_heads(rows[0]) and _all_heads(rows[place]))):
+        size = max(size, place + _reach(rows[place]))
+        place += 1
+    return size if size < len(rows) else 1
+
+
+def _reach(row: LexborNode) -> int:
+    """How many rows the longest of its cells has."""
+    return max((_span(cell, "rowspan") for cell in _cells(row)), default=1)
+
+
+def _all_heads(row: LexborNode) -> bool:
+    cells = _cells(row)
+    return bool(cells) and all(cell.tag == "th" for cell in cells)
+
+
+def _cells(row: LexborNode) -> list[LexborNode]:
+    return [cell for cell in row.iter() if cell.tag in ("td", "th")]
+
+
+def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None:
+    """The closest element of that kind around ``node``, as its identity; None past ``until`` or where there is none."""
+    here = node.parent
+    while here is not None:
+        if here.tag == tag:
+            return here.mem_id
+        if here.tag == until:
+            return None
+        here = here.parent
+    return None
+
+
+def _grid(rows: list[LexborNode]) -> list[Cells]:
+    grid: list[Cells] = []
+    above: _Reaching = {}
+    group: int | None = None
+    for row in rows:
+        inside = row.parent.mem_id if row.parent is not None else None
+        if inside != group:
+            group, above = inside, {}  # no cell reaches out of its group of rows
+        cells: Cells = []
+        below: _Reaching = {}
+        for cell in _cells(row):
+            _fill(cells, above, below)
+            said = page.text(cell)
+            across, down = _span(cell, "colspan"), _span(cell, "rowspan")
+            for _ in range(min(across, MAX_COLUMNS - len(cells))):
+                if down > 1:
+                    below[len(cells)] = (down - 1, said)
+                cells.append(said)
+        above = {column: cell for column, cell in above.items() if column >= len(cells)}  # others were overlapped
+        while above:  # what reaches down to the right of this row's own cells
+            _fill(cells, above, below)
+            if above:
+                cells.append(None)
+        grid.append(cells)
+        above = below
+    return grid
+
+
+def _fill(cells: Cells, above: _Reaching, below: _Reaching) -> None:
+    """Take over what reaches down from the rows above, at the place that is next."""
+    while len(cells) in above:
+        left, said = above.pop(len(cells))
+        if left > 1:
+            below[len(cells)] = (left - 1, said)
+        cells.append(said)
+
+
+def _span(cell: LexborNode, name: str) -> int:
+    given = (cell.attributes.get(name) or "").strip()
+    size = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 1
+    return size or (_TO_THE_END if name == "rowspan" else 1)
+
+
+def _names(header: list[Cells], width: int) -> list[str]:
+    names: list[str] = []
+    taken: set[str] = set()
+    for index in range(width):
+        parts = [row[index] for row in header if index < len(row) and row[index]]
+        name = " ".join(dict.fromkeys(p for p in parts if p)) or f"column_{index + 1}"
+        unique, number = name, 1
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        names.append(unique)
+    return names

@@ -1,0 +1,1 @@
+"""How an HTTP API is read: requests, authentication, pagination, incremental state and page bodies."""

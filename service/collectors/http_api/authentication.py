@@ -1,0 +1,172 @@
+"""Authentication: how a source knows us. Each kind answers headers and query parameters, and nothing else.
+
+What it answers is sent to the origin of the endpoint only (``network.client``), whatever redirects and links say. A
+``Session`` holds what was answered for one collection: an OAuth2 token is fetched once, used by all pages, and
+renewed shortly before it ends, or when the source does not accept it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, Literal
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+
+from service.kit import errors
+from service.kit.errors import Problem
+from service.network import request
+from service.network.request import Answer, Request
+from service.steps.context import Context
+
+Secret = Annotated[str, msgspec.Meta(min_length=1, description="Usually a secret: ${NAME}.", examples=["${API_KEY}"])]
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a request gets for its authentication."""
+
+    headers: dict[str, str] = {}
+    params: tuple[tuple[str, str], ...] = ()
+
+
+class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
+    """``Authorization: Bearer <token>``."""
+
+    token: Secret
+
+    def given(self, ctx: Context) -> Given:
+        return Given({"authorization": f"Bearer {ctx.fill(self.token)}"})
+
+
+class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
+    """``Authorization: Basic …`` (RFC 7617, in UTF-8)."""
+
+    username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern="^[^:]*$")]
+    password: Secret
+
+    def given(self, ctx: Context) -> Given:
+        pair = f"{ctx.fill(self.username)}:{ctx.fill(self.password)}".encode()
+        return Given({"authorization": f"Basic {base64.b64encode(pair).decode()}"})
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
+    """A key under a name of the source's choice, in a header or in the query."""
+
+    key: Secret
+    name: Annotated[str, msgspec.Meta(min_length=1, description="Header or parameter.")] = "X-API-Key"
+    location: Annotated[Literal["header", "query"], msgspec.Meta(description="Where the key is sent.")] = "header"
+
+    def given(self, ctx: Context) -> Given:
+        key = ctx.fill(self.key)
+        name = ctx.fill(self.name)
+        return Given({name: key}) if self.location == "header" else Given(params=((name, key),))
+
+
+class ClientCredentials(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type",
+    tag="oauth2_client_credentials",
+):  # fmt: skip
+    """A token for the service itself (RFC 6749, 4.4), fetched with a client's id and secret."""
+
+    token_url: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="Where tokens are given out.")]
+    client_id: Annotated[str, msgspec.Meta(min_length=1, description="Who we are to the token's source.")]
+    client_secret: Secret
+    scope: Annotated[str | None, msgspec.Meta(description="Scopes, separated by spaces.")] = None
+    params: Annotated[dict[str, str], msgspec.Meta(description="More fields of the form, e.g. 'audience'.")] = {}
+    client_auth: Annotated[
+        Literal["basic", "body"], msgspec.Meta(description="Where the token's source wants id and secret.")
+    ] = "basic"
+
+    def problems(self) -> Iterable[Problem]:
+        """What is wrong with the settings."""
+        wrong = request.fault(self.token_url) if "${" not in self.token_url else None
+        if wrong is not None:
+            yield Problem("auth.token_url", wrong)
+
+    def request(self, ctx: Context) -> Request:
+        """What asks for a token."""
+        form = {"grant_type": "client_credentials", **ctx.fill_all(self.params)}
+        if self.scope:
+            form["scope"] = ctx.fill(self.scope)
+        client, secret = ctx.fill(self.client_id), ctx.fill(self.client_secret)
+        headers = {}
+        if self.client_auth == "basic":
+            pair = f"{quote_plus(client)}:{quote_plus(secret)}".encode()
+            headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        else:
+            form |= {"client_id": client, "client_secret": secret}
+        return Request(
+            ctx.fill(self.token_url), method="POST", accept="application/json", headers=headers,
+            content=urlencode(form).encode(), content_type="application/x-www-form-urlencoded", max_bytes=1024 * 1024,
+        )  # fmt: skip
+
+
+Auth = Bearer | Basic | ApiKey | ClientCredentials
+_EARLY_SECONDS = 30.0
+
+
+class Token(msgspec.Struct, frozen=True):
+    """What a token's source answers; the rest of it does not matter."""
+
+    access_token: Annotated[str, msgspec.Meta(min_length=1)]
+    token_type: str = "bearer"  # noqa: S105 - the kind of a token, and no secret
+    expires_in: float | None = None
+
+
+class Session:
+    """The authentication of one collection. ``fetch`` is how a token is asked for."""
+
+    def __init__(
+        self,
+        auth: Auth | None,
+        ctx: Context,
+        fetch: Callable[[Request], Awaitable[Answer]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._auth, self._ctx, self._fetch, self._clock = auth, ctx, fetch, clock
+        self._lock = asyncio.Lock()
+        self._given: Given | None = None
+        self._until = float("inf")
+
+    async def given(self) -> Given:
+        """What the next request gets."""
+        if not isinstance(self._auth, ClientCredentials):
+            return self._auth.given(self._ctx) if self._auth is not None else Given()
+        async with self._lock:
+            if self._given is None or self._clock() >= self._until:
+                await self._renew(self._auth)
+            assert self._given is not None
+            return self._given
+
+    async def refused(self, given: Given) -> bool:
+        """The source did not accept ``given``: whether there is now something else to try."""
+        if not isinstance(self._auth, ClientCredentials):
+            return False
+        async with self._lock:
+            if self._given is given:  # nobody else renewed it in the meantime
+                await self._renew(self._auth)
+            return True
+
+    async def _renew(self, auth: ClientCredentials) -> None:
+        try:
+            answer = await self._fetch(auth.request(self._ctx))
+            token = msgspec.json.decode(answer.body, type=Token, strict=False)
+        except errors.StepError as error:
+            error.details["field"] = "auth.token_url"
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise errors.Permanent(
+                f"{auth.token_url.split('?', 1)[0]}: the answer holds no access_token",
+                step=self._ctx.step, field="auth.token_url",
+            ) from None  # fmt: skip
+        if token.token_type.lower() != "bearer":
+            raise errors.Permanent(
+                f"the token is of type '{token.token_type}'; only bearer tokens are used",
+                step=self._ctx.step, field="auth.token_url",
+            )  # fmt: skip
+        self._given = Given({"authorization": f"Bearer {token.access_token}"})
+        life = float("inf") if token.expires_in is None else token.expires_in
+        self._until = self._clock() + max(life - _EARLY_SECONDS, life / 2)

@@ -1,0 +1,135 @@
+"""Batches: pages on their way into the spool. They stay bytes until a few megabytes of them are parsed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from service.collectors.http_api import page_body
+from service.collectors.http_api.for_each import PARENT, Listing
+from service.collectors.http_api.page_body import Body
+from service.collectors.records import json_records
+from service.collectors.records import schema as record_schema
+from service.collectors.records.json_records import Unusable
+from service.collectors.records.schema import Misfit
+from service.collectors.records.spool import Spool
+from service.kit import errors
+from service.steps.context import Context
+from service.values import dtypes
+
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Page:
+    number: int
+    count: int
+    packed: bytes
+    listing: Listing
+
+    @property
+    def said(self) -> str:
+        whose = f" of {self.listing.said}" if self.listing.said else ""
+        return f"page {self.number + 1}{whose}"
+
+
+class Batches:
+    """``added`` are columns that the records of each list get, a row for each list; ``traced`` says that it must be
+    known later whose each record is. ``mixed`` says of columns whose values disagree within one batch how and where."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        ctx: Context,
+        *,
+        csv: bool,
+        flatten: bool,
+        added: pl.DataFrame | None,
+        traced: bool,
+        schema: Mapping[str, str],
+    ) -> None:
+        self._spool, self._ctx, self._csv, self._flatten = spool, ctx, csv, flatten
+        self._added, self._traced, self._schema = added, traced, schema
+        self._pages: list[_Page] = []
+        self._bytes = 0
+        self.mixed: dict[str, str] = {}
+
+    async def keep(self, listing: Listing, number: int, body: Body) -> None:
+        """Take up a page. Raises ``errors.Permanent`` where its records make no table."""
+        if not body.count:
+            return
+        self._pages.append(_Page(number, body.count, body.packed, listing))
+        self._bytes += len(body.packed)
+        if self._bytes >= BATCH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits."""
+        if self._pages:
+            pages, self._pages, self._bytes = self._pages, [], 0
+            await asyncio.to_thread(self._write, pages)
+
+    def _write(self, pages: list[_Page]) -> None:
+        where = pages[0].said if len(pages) == 1 else f"{pages[0].said} to {pages[-1].said}".replace(" to page", " to")
+        where = where.replace("page", "pages", 1) if len(pages) > 1 else where
+        try:
+            mixed: set[str] = set()
+            self._add(*self._table(pages, mixed), pages, where)
+            for name in mixed - self.mixed.keys():
+                self.mixed[name] = self._how(pages, name)
+        except Unusable:
+            for page in pages:  # which one was it?
+                try:
+                    self._add(*self._table([page], set()), [page], page.said)
+                except Unusable as error:
+                    field = error.field if isinstance(error, Misfit) else "endpoint"
+                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field=field) from None
+
+    def _how(self, pages: list[_Page], name: str) -> str:
+        """How the values of a column disagree, with the pages."""
+        kinds: dict[pl.DataType, str] = {}
+        for page in pages:
+            mixed: set[str] = set()
+            found = self._table([page], mixed)[0].schema.get(name)
+            if name in mixed:
+                return f"differ in kind on {page.said}"
+            if found is not None and found != pl.Null:
+                kinds.setdefault(found, page.said)
+        return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
+
+    def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+        if not self._csv:
+            return json_records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
+        frames = [page_body.table(p.packed) for p in pages]
+        return pl.concat(frames, how="diagonal"), set()
+
+    def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
+        record_schema.check(frame, self._schema)
+        if self._added is None and not self._traced:
+            self._spool.add(frame, parents, where)
+            return
+        counts = [page.count for page in pages]
+        if frame.height != sum(counts):
+            raise Unusable(f"{sum(counts)} records became {frame.height} rows")
+        extra: list[pl.Series] = []
+        if self._added is not None and self._added.width:
+            taken = next((n for n in self._added.columns if n in frame.columns), None)
+            if taken is not None:
+                raise errors.Permanent(
+                    f"the records have a column '{taken}' themselves; give the parent's another name",
+                    step=self._ctx.step, field="for_each.include",
+                )  # fmt: skip
+            numbers = pl.Series([p.listing.number for p in pages], dtype=pl.UInt32)
+            extra += self._added[_repeated(numbers, counts)].get_columns()
+        if self._traced:
+            extra.append(_repeated(pl.Series(PARENT, [p.listing.key for p in pages], dtype=pl.String), counts))
+        self._spool.add(frame.with_columns(extra) if frame.width else pl.DataFrame(extra), parents, where)
+
+
+def _repeated(values: pl.Series, counts: list[int]) -> pl.Series:
+    """Each value as often as its page has records."""
+    lists = values.to_frame("v").select(pl.col("v").repeat_by(pl.Series(counts, dtype=pl.UInt32)).explode())
+    return lists["v"].alias(values.name)

@@ -1,0 +1,47 @@
+"""Rows of another pipeline's stored version: the parts of that version, scanned as they lie."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import polars as pl
+
+from service.engine.polars_frame import PolarsFrame
+from service.kit import errors
+from service.steps.collector import Collector, Upstream
+from service.steps.context import Context
+from service.steps.frame import Frame
+
+
+class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
+    """Another pipeline's stored result: its newest version as of the run's start, or the one that is named."""
+
+    local: ClassVar[bool] = True
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "pipeline", "name": "orders", "version": 3}
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="The pipeline to read.")]
+    version: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="A version; by default the newest.")
+    ] = None
+
+    def upstream(self) -> Upstream:
+        return Upstream(self.name, self.version)
+
+    def outlook(self, ctx: Context) -> dict[str, Any]:
+        stored = ctx.stored
+        if stored is None:
+            return {"kind": "pipeline", "pipeline": self.name, "version": self.version}
+        size = sum(part.stat().st_size for part in stored.parts)
+        return {"kind": "pipeline", "pipeline": stored.pipeline, "version": stored.version, "rows": stored.rows,
+                "bytes": size}  # fmt: skip
+
+    async def collect(self, ctx: Context) -> Frame:
+        """A scan of the version's parts. Raises ``errors.Permanent`` where the run was given none."""
+        stored = ctx.stored
+        if stored is None:
+            raise errors.Permanent(f"there is no stored version of '{self.name}'", step=ctx.step, field="name")
+        ctx.evidence |= {"pipeline": stored.pipeline, "version": stored.version, "files": len(stored.parts)}
+        ctx.collected(stored.rows)
+        ctx.progress(1.0, f"{stored.rows} rows of {stored.pipeline}@{stored.version}")
+        return PolarsFrame(pl.scan_parquet(list(stored.parts), glob=False), ctx.folder, dear=False)

@@ -1,0 +1,259 @@
+"""Records in a JSON document: finding them without parsing them, and turning them into columns.
+
+``Document`` looks at a document through ``msgspec.Raw``, so that the records stay bytes: what is counted and
+spooled is never made into Python objects. ``table`` parses a batch of records with Polars as columns; only where
+values of a column contradict each other (an object here, a number there) does it go record by record (``contrary``).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from service.collectors.records import mixed_types
+
+WELL_KNOWN = ("data", "items", "results", "records", "rows")
+WHOLE = "$"
+"""The path of the document itself."""
+MAX_DEPTH = 32
+"""Records nested deeper are refused: types thousands deep kill the engine."""
+_BRACE = ord("{")
+_SPACE = b" \t\r\n"
+
+
+class Unusable(Exception):
+    """The document does not hold records as expected. The message is meant for the user."""
+
+
+def _first(raw: msgspec.Raw) -> bytes:
+    """The first byte that is no space: it says what kind of value follows."""
+    view = memoryview(raw)
+    return bytes(view[:64]).lstrip(_SPACE)[:1] or bytes(view).lstrip(_SPACE)[:1]
+
+
+def _kind(raw: msgspec.Raw) -> str:
+    return {b"{": "an object", b"[": "an array", b'"': "text", b"t": "true", b"f": "false", b"n": "null"}.get(
+        _first(raw), "a number"
+    )
+
+
+class Document:
+    """One JSON document. Raises ``Unusable`` where it is not JSON."""
+
+    def __init__(self, body: bytes) -> None:
+        encoding = json.detect_encoding(body[:4]) if body else "utf-8"
+        if encoding == "utf-8-sig":
+            body = body[3:]
+        elif encoding != "utf-8":
+            body = body.decode(encoding, "replace").encode()
+        if not body.strip(_SPACE):
+            raise Unusable("the answer is empty, not JSON")
+        self._top = msgspec.Raw(body)
+        self._whole: Any = self._decode(self._top, Any if _first(self._top) not in (b"{", b"[") else None)
+
+    def _decode(self, raw: msgspec.Raw, kind: Any) -> Any:
+        if kind is None:
+            kind = dict[str, msgspec.Raw] if _first(raw) == b"{" else list[msgspec.Raw]
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
+            raise Unusable(f"the answer is not valid JSON ({error}); it begins with {excerpt!r}") from None
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the document is one object."""
+        return _first(self._top) == b"{"
+
+    @property
+    def value(self) -> Any:
+        """The whole document as Python objects."""
+        return self._decode(self._top, Any)
+
+    def at(self, path: str) -> msgspec.Raw | None:
+        """The value at ``a.b.c``, or None where a name on the way is missing. A name may hold dots itself."""
+        here, rest = self._top, path
+        while rest:
+            if _first(here) != b"{":
+                return None
+            names: Any = self._whole if here is self._top else self._decode(here, None)
+            if rest in names:
+                return names[rest]  # type: ignore[no-any-return]
+            ends = [i for i, c in enumerate(rest) if c == "." and rest[:i] in names]
+            if not ends:
+                return None
+            here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
+        return here
+
+    def names(self, path: str) -> list[str] | None:
+        """The names beside that at the end of ``path``, none where it is there; None where nothing leads there."""
+        above = self.at(path.rpartition(".")[0]) if "." in path else self._top
+        if self.at(path) is not None:
+            return []
+        return list(self._decode(above, None)) if above is not None and _first(above) == b"{" else None
+
+    def number(self, path: str) -> int | None:
+        """The whole number at ``path`` (also as text), or None."""
+        raw = self.at(path)
+        if raw is None:
+            return None
+        try:
+            return int(msgspec.json.decode(raw, type=int, strict=False))
+        except msgspec.DecodeError:
+            return None
+
+    def text(self, path: str) -> str | None:
+        """The text or number at ``path`` as text; None where there is none, or nothing in it."""
+        raw = self.at(path)
+        if raw is None:
+            return None
+        try:
+            value = msgspec.json.decode(raw, type=str | int | float | bool | None)
+        except msgspec.DecodeError:
+            raise Unusable(f"at '{path}' is {_kind(raw)}, not text") from None
+        return str(value) if value and value is not True else None
+
+    def path(self) -> str | None:
+        """Where the array of records is found by itself: None for the document, else a name at its top level.
+
+        Raises ``Unusable`` where there is none, or more than one and none of a well known name.
+        """
+        if _first(self._top) == b"[":
+            return None
+        if _first(self._top) != b"{":
+            raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
+        top = self._whole
+        found = self.arrays()
+        full = [name for name in found if self._decode(top[name], list[msgspec.Raw])]
+        found = full or found
+        known = [name for name in WELL_KNOWN if name in found]
+        if len(found) == 1 or known:
+            return known[0] if known else found[0]
+        there = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
+        what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
+        raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {there}")
+
+    def arrays(self) -> list[str]:
+        """The names at the top level of an object under which arrays of objects are."""
+        top: dict[str, msgspec.Raw] = self._whole
+        return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
+
+    def _holds_objects(self, raw: msgspec.Raw) -> bool:
+        items = self._decode(raw, list[msgspec.Raw])
+        return not items or _first(items[0]) == b"{"
+
+    def records(self, path: str | None) -> list[bytes]:
+        """The records at ``path``, each an object; null is no records, one object is one record.
+
+        Raises ``Unusable`` where something else is there.
+        """
+        raw = self._top if path in (None, WHOLE) else self.at(str(path))
+        if raw is None:
+            raise Unusable(f"there is nothing at '{path}'; check records_path")
+        kind = _first(raw)
+        if kind == b"n":
+            return []
+        if kind == b"{":
+            return [bytes(raw)]
+        if kind != b"[":
+            raise Unusable(f"at '{path}' is {_kind(raw)}, not an array of objects; check records_path")
+        items: list[msgspec.Raw] = self._whole if raw is self._top else self._decode(raw, list[msgspec.Raw])
+        found = [bytes(item) for item in items]
+        for number, item in enumerate(found):
+            if item[0] != _BRACE and _first(items[number]) != b"{":
+                raise Unusable(f"record {number} is {_kind(items[number])}, not an object")
+        return found
+
+
+def lines(records: Sequence[bytes]) -> bytes:
+    """The records as one object a line."""
+    joined = b"\n".join(records)
+    if joined.count(b"\n") == len(records) - 1 and b"\r" not in joined:
+        return joined
+    return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in records)
+
+
+def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:
+    """The records as columns, and the names of the objects that were flattened away.
+
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. ``mixed`` takes up the columns whose
+    values contradict each other. Raises ``Unusable``.
+    """
+    try:
+        frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
+        if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
+            raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+        mixed_types.check(ndjson, frame)
+    except (pl.exceptions.PolarsError, RecursionError, mixed_types.Contrary):
+        return _by_record(ndjson, flatten, mixed if mixed is not None else set())
+    return _flat(frame) if flatten else (frame, set())
+
+
+def _depth(dtype: Any) -> int:
+    depth, level = 0, [dtype]
+    while level and depth <= MAX_DEPTH + 1:
+        depth += 1
+        level = [i for d in level for i in _inner(d)]
+    return depth
+
+
+def _inner(dtype: Any) -> list[Any]:
+    if isinstance(dtype, pl.Struct):
+        return [f.dtype for f in dtype.fields]
+    return [dtype.inner] if isinstance(dtype, pl.List) else []
+
+
+def _flat(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+    parents: set[str] = set()
+    while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct)]:
+        parents.update(nested)
+        try:
+            frame = frame.unnest(nested, separator="_")
+        except pl.exceptions.DuplicateError as error:
+            raise Unusable(_taken(str(error).splitlines()[0])) from None
+    return frame, parents
+
+
+def _taken(detail: str) -> str:
+    return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
+
+
+def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    """The slow way, for values that contradict each other."""
+    columns: dict[str, list[Any]] = {}
+    parents: set[str] = set()
+    count = 0
+    for line in ndjson.split(b"\n"):
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Unusable(f"a record is not valid JSON ({error})") from None
+        for name, value in _leaves(record, parents) if flatten else record.items():
+            values = columns.setdefault(name, [])
+            if len(values) > count:
+                raise Unusable(_taken(name))
+            values.extend([None] * (count - len(values)))
+            values.append(value)
+        count += 1
+    for values in columns.values():
+        values.extend([None] * (count - len(values)))
+    made = {name: mixed_types.series(name, values) for name, values in columns.items()}
+    frame = pl.DataFrame({name: series for name, (series, _) in made.items()})
+    mixed.update(name for name, (_, agree) in made.items() if not agree)
+    if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
+        raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+    return frame, parents
+
+
+def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            parents.add(prefix + name)
+            yield from _leaves(value, parents, f"{prefix}{name}_")
+        else:
+            yield prefix + name, value

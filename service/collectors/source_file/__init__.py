@@ -1,0 +1,1 @@
+"""How a source file is found and opened: paths, first bytes and encoding."""

@@ -1,0 +1,77 @@
+"""Heads: the beginning of a text file as a copy of its own, for a look at some rows of a file of any size.
+
+The copy has whole records and is decompressed; otherwise it is as it was written, encoding included, so that the
+collector reads it as it would read the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.lib as pa
+
+from service.collectors.source_file import utf8
+
+MOST_FILES = 16
+"""Of so many files a sample is taken; they tell the columns."""
+MOST_BYTES = 64 * 1024 * 1024
+_CHUNK = 256 * 1024
+_WIDE = ("utf-16", "utf-32")
+
+
+def head(path: Path, records: int, folder: Path, *, codec: str = "utf-8", quote: str = "", comment: str = "") -> Path:
+    """A copy in ``folder`` (which is made) of the first ``records`` records of ``path``, under the same name.
+
+    A record is a line; line ends inside of ``quote`` are none, and lines that begin with ``comment`` are none either.
+    Raises ``plain.Unreadable``.
+    """
+    folder.mkdir()
+    copy = folder / path.name
+    with path.open("rb") as file:
+        packing = utf8.packing(file.read(8))
+    size, left, odd = 0, records, False
+    with copy.open("wb") as out:
+        try:
+            with pa.input_stream(str(path), compression=packing) as stream:
+                for line in _lines(stream, codec):
+                    size += len(line)
+                    out.write(line)
+                    text = line.decode("latin-1")
+                    if comment and not odd and text.startswith(comment):
+                        continue
+                    odd = odd ^ bool(quote and text.count(quote) % 2)
+                    left -= not odd
+                    if not left or size > MOST_BYTES:
+                        break
+        except (OSError, pa.ArrowException) as error:
+            raise utf8.Unreadable(f"it cannot be decompressed: {error}") from None
+    return copy
+
+
+def _lines(stream: pa.NativeFile, codec: str) -> Iterator[bytes]:
+    """The lines as bytes, with their ends; of CR where the beginning has no other line end."""
+    first = stream.read(_CHUNK)
+    wide = utf8.marked(first) or (codec if codec.startswith(_WIDE) else None)
+    if wide is not None:
+        decoder = codecs.getincrementaldecoder(wide)("replace")
+        encoder = codecs.getincrementalencoder(wide)("replace")
+        for line in _cut(lambda size: decoder.decode(stream.read(size)).encode(), decoder.decode(first).encode()):
+            yield encoder.encode(line.decode())
+        return
+    yield from _cut(stream.read, first)
+
+
+def _cut(read: Callable[[int], bytes], first: bytes) -> Iterator[bytes]:
+    eol = b"\r" if b"\n" not in first and b"\r" in first else b"\n"
+    rest, chunk = b"", first
+    while chunk:
+        *lines, rest = (rest + chunk).split(eol)
+        for line in lines:
+            yield line + eol
+        if len(rest) > MOST_BYTES:
+            break
+        chunk = read(_CHUNK)
+    if rest:
+        yield rest

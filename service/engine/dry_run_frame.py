@@ -1,0 +1,122 @@
+"""PlannedFrame: a Frame that executes nothing: it has columns and a plan, and answers questions as if it had no rows.
+
+A dry run of processors goes over it, to find what cannot work before anything is read, and to say what would be done:
+``Trace`` notes which whole-frame operations a step asked for, and every place where a run would stage the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from service.engine.polars_frame import PolarsFrame
+from service.steps.frame import Frame, JoinHow, Keep
+from service.steps.metric import Metric, Values
+
+
+@dataclass
+class Trace:
+    """What was asked of a frame and of those made from it, in order. ``plans`` are texts, for ``explaining`` ones."""
+
+    explaining: bool = False
+    operations: list[str] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+
+
+class PlannedFrame(PolarsFrame):
+    """A lazy table that is never executed."""
+
+    def __init__(self, lf: pl.LazyFrame, folder: Path, *, dear: bool = True) -> None:
+        super().__init__(lf, folder, dear=dear)
+        self._trace = Trace()
+
+    @classmethod
+    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, dear: bool = True) -> PlannedFrame:
+        """A frame over ``lf``, whose operations ``trace`` notes."""
+        frame = cls(lf, folder, dear=dear)
+        frame._trace = trace
+        return frame
+
+    @property
+    def plan(self) -> str:
+        """The optimised plan as text: a table that is in memory or was staged is DF."""
+        return self._lf.explain(optimized=True)
+
+    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
+        frame = type(self)(lf, self._folder, dear=dear)
+        frame._trace = self._trace
+        return frame
+
+    def _stage(self) -> None:
+        self._trace.operations.append("stage")
+        if self._trace.explaining:
+            self._trace.plans.append(self.plan)
+        self._lf = pl.LazyFrame(schema=self.schema)
+        self._dear = False
+
+    def measure(self, metrics: Iterable[Metric]) -> Values:
+        wanted = list(dict.fromkeys(metrics))
+        if wanted:
+            self._trace.operations.append("measure")
+            if self._dear:
+                self._stage()
+        return {m: nothing(m) for m in wanted}
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
+        self._trace.operations.append("distinct")
+        return super().distinct(keys, keep=keep)
+
+    def union(self, others: Sequence[Frame]) -> PolarsFrame:
+        self._trace.operations.append("union")
+        return super().union(others)
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
+        self._trace.operations.append("join")
+        return super().join(other, on, how=how)
+
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+        self._trace.operations.append("group")
+        return super().group(by, aggregates)
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        self._trace.operations.append("per_group")
+        return super().per_group(by, order_by, made)
+
+    def query(self, sql: str) -> PolarsFrame:
+        self._trace.operations.append("query")
+        return super().query(sql)
+
+    def numbered(self, name: str) -> PolarsFrame:
+        self._trace.operations.append("numbered")
+        return super().numbered(name)
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
+        self._trace.operations.append("sort")
+        return super().sort(by, descending=descending)
+
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
+        return 0
+
+
+_COUNTS = frozenset({"rows", "duplicates", "nulls", "distinct", "zeros", "negatives", "nan", "true"})
+
+
+def nothing(metric: Metric) -> Any:
+    """The answer of a frame without rows."""
+    match metric.kind:
+        case "quantile":
+            return [None] * len(metric.argument if isinstance(metric.argument, tuple) else ())
+        case "top" | "categories" | "means":
+            return []
+        case "forms":
+            return {}
+        case "lengths":
+            return {"min": None, "max": None, "empty": 0}
+        case kind:
+            return 0 if kind in _COUNTS else None

@@ -1,0 +1,285 @@
+"""PolarsFrame: the Frame over a Polars lazy plan; it adds nothing to the plan's cost.
+
+``measure`` *stages* where the plan since the last stage has a dear source (text to parse) or a whole-frame
+operation: it executes the plan once into one lz4 Parquet file without statistics and goes on from there, so that
+neither the questions nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
+stage anew. A stage file lives as long as a frame needs it and is removed with the last one; one of a few hundred
+kilobytes is read back at once, because starting a query over a file costs more than answering it from memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from service.engine import metrics as polars_metrics
+from service.expressions import select
+from service.kit import errors
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.metric import Metric, Values
+from service.values import polars_errors
+
+_SMALL_BYTES = 512 * 1024
+_SMALL_ROWS = 50_000
+_WIDE_ROW = 256
+_GROUP_BYTES = 16 * 1024 * 1024
+"""A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
+_WIDE = 250
+"""Columns."""
+_numbers = itertools.count(1)
+
+
+class _Stage:
+    """A stage file on disk; removed when no frame refers to this object any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        weakref.finalize(self, path.unlink, missing_ok=True)
+
+
+class PolarsFrame:
+    """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
+
+    ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
+    ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
+    ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
+    """
+
+    def __init__(
+        self,
+        lf: pl.LazyFrame,
+        folder: Path,
+        *,
+        dear: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+    ) -> None:
+        self._lf = lf
+        self._folder = folder
+        self._dear = dear
+        self._small = False
+        self._row_bytes = row_bytes
+        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
+        self._stages: tuple[_Stage, ...] = ()
+        self._schema: pl.Schema | None = None
+        self._answers: dict[Metric, Any] = {}
+        self._staged = [0]
+
+    @property
+    def staged(self) -> int:
+        """How often this frame, what it came from and what came of that was staged."""
+        return self._staged[0]
+
+    @property
+    def counted(self) -> int | None:
+        """How many rows there are, where somebody asked already."""
+        return self._answers.get(Metric("", "rows"))
+
+    @property
+    def lazy(self) -> pl.LazyFrame:
+        """The plan as it stands. Use it while this frame lives: its stage file goes with the frame."""
+        return self._lf
+
+    @property
+    def schema(self) -> pl.Schema:
+        if self._schema is None:
+            self._schema = self._lf.collect_schema()
+        return self._schema
+
+    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
+        width = max([self._row_bytes, *(o._row_bytes for o in others)])
+        frame = type(self)(lf, self._folder, dear=dear, row_bytes=width)
+        frame._staged = self._staged
+        frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
+        frame._stages = (*self._stages, *(s for o in others for s in o._stages))
+        return frame
+
+    def rows(self, step: RowLocal) -> PolarsFrame:
+        frame = self._next(step(self._lf), dear=self._dear)
+        frame._small = self._small
+        return frame
+
+    def explained(self, explain: Explain) -> PolarsFrame:
+        frame = self.rows(lambda lf: lf)
+        frame._explainers = (*frame._explainers, explain)
+        return frame
+
+    def measure(self, metrics: Iterable[Metric]) -> Values:
+        wanted = list(dict.fromkeys(metrics))
+        missing = [m for m in wanted if m not in self._answers]
+        if missing:
+            if self._dear:
+                self._stage()
+            with self._executing():
+                self._answers.update(
+                    polars_metrics.answer(
+                        self._lf, self.schema, missing, engine="in-memory" if self._small else "streaming"
+                    )
+                )
+        return {m: self._answers[m] for m in wanted}
+
+    @contextmanager
+    def _executing(self) -> Iterator[None]:
+        with polars_errors.attributed(None):
+            try:
+                yield
+            except pl.exceptions.PolarsError as error:
+                for explain in self._explainers:
+                    better = explain(error)
+                    if better is not None:
+                        raise better from error
+                raise
+            except (ValueError, OverflowError) as error:  # of Python's own dates
+                beyond = _beyond_years(self._lf, self.schema)
+                if not beyond:
+                    raise
+                said = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
+                raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
+
+    def _stage(self) -> None:
+        path = self._folder / f"stage-{next(_numbers)}.parquet"
+        schema = self.schema
+        stage = _Stage(path)
+        self._staged[0] += 1
+        with self._executing():
+            self._lf.sink_parquet(
+                path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
+            )
+        self._lf = _unfiltered(pl.scan_parquet(path, glob=False, schema=schema), len(schema))
+        # few bytes may be many rows that repeat
+        self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
+        if self._small:
+            self._lf = self._lf.collect().lazy()
+        self._stages = () if self._small else (stage,)
+        self._explainers = ()  # the sources were read to their end
+        self._dear = False
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
+        subset = list(self.schema) if keys is None else list(keys)
+        if keep in ("first", "any"):
+            # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
+            return self._next(self._lf.unique(subset, keep="first", maintain_order=True), dear=True)
+        if self._dear:
+            self._stage()  # read twice below: for the keys, then for the rows
+        number = _unused("row", self.schema)
+        numbered = self._lf.with_row_index(number)
+        groups = numbered.group_by(subset)
+        if keep == "none":
+            lasts = groups.agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema))).filter(
+                pl.last() == 1
+            )
+        else:
+            lasts = groups.agg(pl.col(number).max())
+        kept = numbered.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
+        return self._next(kept, dear=True)
+
+    def union(self, others: Sequence[Frame]) -> PolarsFrame:
+        frames = [_own(o) for o in others]
+        plans = [self._lf, *(f.lazy for f in frames)]
+        mixed = _mixed([self.schema, *(f.schema for f in frames)])
+        if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
+            plans = [lf.with_columns(pl.col(mixed & set(lf.collect_schema())).cast(pl.String)) for lf in plans]
+        return self._next(pl.concat(plans, how="diagonal_relaxed"), dear=True, others=frames)
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
+        right = _own(other)
+        lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
+        return self._next(lf, dear=True, others=[right])
+
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), dear=True)
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        if by or order_by:
+            made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
+        return self._next(self._lf.with_columns(made), dear=True)
+
+    def beside(self, parts: Sequence[Path]) -> PolarsFrame:
+        return type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, dear=False)
+
+    def query(self, sql: str) -> PolarsFrame:
+        return self._next(select.run(self._lf, sql), dear=True)
+
+    def numbered(self, name: str) -> PolarsFrame:
+        return self._next(self._lf.with_row_index(name), dear=self._dear)
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
+        keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
+        lf = self._lf.sort(keys, descending=list(descending), nulls_last=True, maintain_order=True)
+        return self._next(lf, dear=True)
+
+    @property
+    def _group_rows(self) -> int | None:
+        """Rows in a row group; None for Polars' own number."""
+        return max(1000, _GROUP_BYTES // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
+
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
+        with self._executing():
+            self._lf.sink_parquet(
+                target,
+                compression=cast(Any, compression),  # the storage's enum lists what Polars knows
+                compression_level=compression_level,
+                row_group_size=row_group_size or self._group_rows,
+                engine="streaming",
+            )
+            return _count(target)
+
+
+def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
+    """The columns with dates that neither Python nor JSON can write."""
+    dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
+    found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
+    return [name for name in found.columns if found[name].item()]
+
+
+def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:
+    """A scan that is not filtered while it is read, where it is wide: by all of 1 500 columns that takes 17 s."""
+    if width <= _WIDE:
+        return lf
+    return lf.map_batches(
+        lambda batch: batch, predicate_pushdown=False, projection_pushdown=True, slice_pushdown=True, streamable=True
+    )
+
+
+def _count(path: Path) -> int:
+    """The number of rows, from the footer."""
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+
+
+def _own(frame: Frame) -> PolarsFrame:
+    if not isinstance(frame, PolarsFrame):
+        raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
+    return frame
+
+
+def _unused(name: str, schema: pl.Schema) -> str:
+    """``name``, with underscores until no column has it."""
+    while name in schema:
+        name = f"_{name}"
+    return name
+
+
+def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:
+    """Columns that are of different sorts in different frames, such as a number here and a date there."""
+    sorts: dict[str, set[str]] = {}
+    for schema in schemas:
+        for name, dtype in schema.items():
+            if not isinstance(dtype, pl.Null):
+                sorts.setdefault(name, set()).add(_sort_of(dtype))
+    return {name for name, found in sorts.items() if len(found) > 1 and not found & {"nested"}}
+
+
+def _sort_of(dtype: pl.DataType) -> str:
+    if dtype.is_numeric():
+        return "number"
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return "date"
+    return "nested" if dtype.is_nested() else str(dtype.base_type())

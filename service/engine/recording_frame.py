@@ -1,0 +1,77 @@
+"""RecordedFrame: any frame, with every answer of ``measure`` written down; it changes and costs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from service.engine.fit_record import Recorder
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.metric import Metric, Values
+
+
+class RecordedFrame:
+    """``frame`` as a step sees it. What comes of it writes down with the same recorder."""
+
+    def __init__(self, frame: Frame, recorder: Recorder) -> None:
+        self.frame = frame
+        self._recorder = recorder
+
+    def _of(self, frame: Frame) -> RecordedFrame:
+        return RecordedFrame(frame, self._recorder)
+
+    @property
+    def schema(self) -> pl.Schema:
+        return self.frame.schema
+
+    def measure(self, metrics: Iterable[Metric]) -> Values:
+        answers = self.frame.measure(metrics)
+        self._recorder.note(answers)
+        return answers
+
+    def rows(self, step: RowLocal) -> RecordedFrame:
+        return self._of(self.frame.rows(step))
+
+    def explained(self, explain: Explain) -> RecordedFrame:
+        return self._of(self.frame.explained(explain))
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> RecordedFrame:
+        return self._of(self.frame.distinct(keys, keep=keep))
+
+    def union(self, others: Sequence[Frame]) -> RecordedFrame:
+        return self._of(self.frame.union([bare(o) for o in others]))
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> RecordedFrame:
+        return self._of(self.frame.join(bare(other), on, how=how))
+
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> RecordedFrame:
+        return self._of(self.frame.group(by, aggregates))
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
+        return self._of(self.frame.per_group(by, order_by, made))
+
+    def beside(self, parts: Sequence[Path]) -> RecordedFrame:
+        return RecordedFrame(self.frame.beside(parts), Recorder())
+
+    def query(self, sql: str) -> RecordedFrame:
+        return self._of(self.frame.query(sql))
+
+    def numbered(self, name: str) -> RecordedFrame:
+        return self._of(self.frame.numbered(name))
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> RecordedFrame:
+        return self._of(self.frame.sort(by, descending=descending))
+
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
+        return self.frame.write(
+            target, compression=compression, compression_level=compression_level, row_group_size=row_group_size
+        )
+
+
+def bare(frame: Frame) -> Frame:
+    """The frame itself, without who writes down."""
+    return frame.frame if isinstance(frame, RecordedFrame) else frame

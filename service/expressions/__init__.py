@@ -1,0 +1,1 @@
+"""Users' SQL expressions: what they may say and what they mean."""

@@ -1,0 +1,188 @@
+"""Uploads: files from outside under one folder, which nothing here ever leaves.
+
+A path is walked folder by folder through descriptors without following links, so that no name and no link that
+somebody planted leads out. A file arrives under a hidden name, is flushed to disk, and then takes its place at
+once: a collector sees the old file or the new one. Methods block; the API calls them in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from service.kit import errors, ids
+
+_LONGEST, _DEEPEST = 255, 8
+_EXTRA = frozenset("._ -")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PARTIAL = ".receiving-"
+
+
+def segments(path: str) -> list[str]:
+    """The parts of a relative path. Raises ``errors.Invalid`` for what may not be a name."""
+    parts = path.strip("/").split("/")
+    if len(parts) > _DEEPEST:
+        raise errors.Invalid(f"path: at most {_DEEPEST} levels", field="path")
+    for part in parts:
+        letters = all(c in _EXTRA or unicodedata.category(c)[0] in "LNM" for c in part)
+        if not letters or not part or part[0] in ". " or part[-1] in ". " or len(part.encode()) > _LONGEST:
+            raise errors.Invalid(
+                f"path: '{part[:60]}' cannot be a name here: letters, digits, '.', '_', '-' and spaces, no leading "
+                f"dot, at most {_LONGEST} bytes",
+                field="path",
+            )
+    return parts
+
+
+class Incoming:
+    """A file on its way in."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        self._parts = segments(path)
+        self._root = root
+        self._hidden = _PARTIAL + ids.new("up")
+        self._hash = hashlib.sha256()
+        self._size = 0
+        handle = os.open(root / self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self._file = os.fdopen(handle, "wb", buffering=1 << 20)
+
+    def write(self, block: bytes) -> None:
+        """Raises ``errors.Unavailable`` when the disk is full."""
+        try:
+            self._file.write(block)
+        except OSError as error:
+            raise _full(error) from error
+        self._hash.update(block)
+        self._size += len(block)
+
+    def settle(self) -> tuple[Uploaded, bool]:
+        """Flush the file and put it in its place; whether it is new there."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise _full(error) from error
+        name = self._parts[-1]
+        with _walk(self._root, self._parts[:-1], create=True) as folder:
+            found = _kind(folder, name)
+            if found is not None and not stat.S_ISREG(found):
+                raise _in_the_way("/".join(self._parts))
+            os.replace(self._root / self._hidden, name, dst_dir_fd=folder)
+            os.fsync(folder)
+        done = Uploaded(path="/".join(self._parts), bytes=self._size, sha256=self._hash.hexdigest())
+        return done, found is None
+
+    def discard(self) -> None:
+        """Forget what came, where it did not settle."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            (self._root / self._hidden).unlink()
+
+
+def listed(root: Path, *, limit: int, offset: int) -> tuple[list[UploadedLine], int]:
+    """Files by path, and how many there are in all."""
+    found = sorted(_files(root, root), key=lambda f: f.path)
+    return found[offset : offset + limit], len(found)
+
+
+def _files(root: Path, folder: Path) -> Iterator[UploadedLine]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(root, Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    state = entry.stat(follow_symlinks=False)
+                    yield UploadedLine(
+                        path=str(Path(entry.path).relative_to(root)),
+                        bytes=state.st_size,
+                        modified=datetime.fromtimestamp(state.st_mtime, UTC),
+                    )
+
+
+def delete(root: Path, path: str) -> None:
+    """Remove a file, and the folders that it leaves empty. Raises ``errors.Missing``."""
+    parts = segments(path)
+    try:
+        with _walk(root, parts[:-1], create=False) as folder:
+            if not stat.S_ISREG(_kind(folder, parts[-1]) or 0):
+                raise FileNotFoundError(path)
+            os.unlink(parts[-1], dir_fd=folder)
+            os.fsync(folder)
+    except FileNotFoundError:
+        raise errors.Missing(
+            f"there is no file '{'/'.join(parts)}'; GET /api/v1/files lists them", field="path"
+        ) from None
+    for depth in range(len(parts) - 1, 0, -1):
+        with contextlib.suppress(OSError), _walk(root, parts[: depth - 1], create=False) as folder:
+            os.rmdir(parts[depth - 1], dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _walk(root: Path, parts: list[str], *, create: bool) -> Iterator[int]:
+    """A descriptor of the folder at ``parts`` below ``root``."""
+    folder = os.open(root, _FOLDER)
+    try:
+        for depth, part in enumerate(parts):
+            try:
+                if create:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, 0o700, dir_fd=folder)
+                below = os.open(part, _FOLDER, dir_fd=folder)
+            except (NotADirectoryError, OSError) as error:
+                if create and error.errno in (errno.ENOTDIR, errno.ELOOP):
+                    raise _in_the_way("/".join(parts[: depth + 1])) from None
+                if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                    raise FileNotFoundError("/".join(parts)) from None
+                raise
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _kind(folder: int, name: str) -> int | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _in_the_way(path: str) -> errors.Conflict:
+    return errors.Conflict(f"'{path}' is something else already (a file or a folder)", code="FILE_EXISTS", field="path")
+
+
+def _full(error: OSError) -> errors.PenstockError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.Unavailable("the disk of the service is full; nothing was kept", retry_after=60)
+    return errors.Unavailable("the file could not be written; nothing was kept", retry_after=5)
+
+
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was received."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class UploadedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in the list of uploads."""
+
+    path: str
+    bytes: int
+    modified: datetime

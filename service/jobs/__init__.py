@@ -1,0 +1,1 @@
+"""The child side of runs: what a run does inside its process."""

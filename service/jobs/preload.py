@@ -1,0 +1,16 @@
+"""Imported by the forkserver only: the run worker with every plug-in, so that a child starts with all of it.
+
+Importing is all it does but for one thing: each plug-in's example is decoded, so that types are resolved once and
+not in every child. No query may run in the forkserver's own process.
+"""
+
+from service.jobs import plugins, run_worker
+from service.jobs.tasks import entry
+from service.kit import decoding
+
+ENTRIES = (run_worker.work, entry.work)
+
+for _shelf in (plugins.registry().collectors, plugins.registry().processors, plugins.registry().storages):
+    for _tag, _kind in _shelf.kinds.items():
+        _example = _kind.EXAMPLE
+        decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})

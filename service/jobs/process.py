@@ -1,0 +1,112 @@
+"""Processing: the processors of a pipeline, one after the other, over a lazy frame.
+
+What they are answered is written down (``Stage.tape``), and the time that they are told is one and the same, so that
+they can do the same again to other rows (``jobs.tasks.apply``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from service.engine.fit_record import Recorder, Recording
+from service.engine.polars_frame import PolarsFrame
+from service.engine.recording_frame import RecordedFrame, bare
+from service.jobs.job import Stage
+from service.model.pipeline import Join, Pipeline
+from service.model.run import Step
+from service.steps.frame import Frame
+from service.steps.processor import Processor
+
+Each = Callable[[int, Frame], Frame]
+"""Told of every processor (its place, the frame after it); its answer goes on."""
+
+
+def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
+    """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
+    stage.tape = Recording(frame.schema)
+    for index in range(len(pipeline.processors)):
+        frame = applied(pipeline, index, frame, stage, each=each)
+    return frame
+
+
+def applied(
+    pipeline: Pipeline,
+    index: int,
+    frame: Frame,
+    stage: Stage,
+    *,
+    processor: Processor | None = None,
+    replay: bool = False,
+    each: Each = lambda _, frame: frame,
+) -> Frame:
+    """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in Context."""
+    processor = processor or pipeline.processors[index]
+    ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
+    stage.enter("processing", ctx.step)
+    ctx.upstreams, ctx.source_rows, ctx.replay = (
+        stage.stored(ctx.step),
+        stage.source_rows or stage.rows_collected,
+        replay,
+    )
+    ctx.source = pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None
+    ctx.sources = () if replay else _sources(pipeline, index, stage)
+    ctx.now = lambda: stage.tape.now
+    tag = str(type(processor).__struct_config__.tag)
+    # a replay answers steps as they were answered before; only those that look at its own rows are asked anew
+    recorder = stage.tape.recorder(ctx.step) if processor.observes or not replay else Recorder()
+    given, splits, staged = RecordedFrame(frame, recorder), len(ctx.splits), _staged(frame)
+    with stage.timed(ctx.step):
+        made = processor.apply(given, ctx)
+        if ctx.fitted:
+            stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+        recorder.looked = made is given and len(ctx.splits) == splits
+        came, went = given.frame, bare(made)
+        frame = each(index, went)
+    stage.steps[-1] = msgspec.structs.replace(
+        stage.steps[-1], staged=max(_staged(frame) - staged, 0), rows_in=_either(ctx.rows_in, _counted(came)),
+        rows_out=_either(ctx.rows_out, _counted(went)),
+    )  # fmt: skip
+    ctx.progress(1.0)
+    stage.log.info("processor.finished", step=ctx.step, type=tag)
+    return frame
+
+
+def _sources(pipeline: Pipeline, index: int, stage: Stage) -> tuple[tuple[str, int], ...]:
+    """The collectors whose rows come to a processor one after another, as the union put them."""
+    labels = [pipeline.label(i) for i in pipeline.data]
+    joined = len(labels) > 1 and isinstance(pipeline.combine, Join)
+    if joined or not all(p.observes or p.repeatable for p in pipeline.processors[:index]):
+        return ()
+    return tuple((label, stage.brought[label]) for label in labels if label in stage.brought)
+
+
+def tallied(steps: Sequence[Step], came: int | None, stored: int) -> list[Step]:
+    """``steps`` with the counts that follow from others: what goes out of one goes into the next.
+
+    ``came`` is how many rows went into the first processor (None: nobody counted), ``stored`` how many came out of
+    the last. Nothing is counted for it.
+    """
+    places = [i for i, step in enumerate(steps) if step.step.startswith("processors")]
+    joints = [came, *(None for _ in places)]
+    joints[-1] = stored
+    for at, place in enumerate(places):
+        joints[at] = _either(joints[at], steps[place].rows_in)
+        joints[at + 1] = _either(joints[at + 1], steps[place].rows_out)
+    told = list(steps)
+    for at, place in enumerate(places):
+        told[place] = msgspec.structs.replace(steps[place], rows_in=joints[at], rows_out=joints[at + 1])
+    return [msgspec.structs.replace(s, rows_in=stored) if s.step.startswith("storage") else s for s in told]
+
+
+def _either(known: int | None, else_: int | None) -> int | None:
+    return known if known is not None else else_
+
+
+def _counted(frame: Frame) -> int | None:
+    return frame.counted if isinstance(frame, PolarsFrame) else None
+
+
+def _staged(frame: Frame) -> int:
+    return frame.staged if isinstance(frame, PolarsFrame) else 0

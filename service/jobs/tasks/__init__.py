@@ -1,0 +1,1 @@
+"""One-shot tasks: one question answered by a child process."""

@@ -1,0 +1,262 @@
+"""Planning: the errands that say what a run would do, and whether it can: a plan, and a validation with columns.
+
+A plan reads files that are here as far as their columns need (a CSV file is surveyed, for its types come from all over
+it) and asks nobody over the network; a validation reads stored versions and no source at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from service.jobs import child_log, collect, dry_run, plugins, store
+from service.jobs.dry_run import Part, Play
+from service.jobs.job import Stage
+from service.jobs.messages import Allowance
+from service.kit import errors
+from service.kit.errors import Problem
+from service.model import masking, version
+from service.model import pipeline as pipelines
+from service.model.normalized import resolved
+from service.model.pipeline import Pipeline
+from service.model.plan import Known, Plan, PlannedColumn, PlannedSource, PlannedStep
+from service.model.version import Column
+from service.steps.collector import Declared
+from service.steps.registry import tag_of
+from service.values import dtypes
+
+_ORDER: tuple[Known, ...] = ("unknown", "partly", "version", "settings", "read")
+_UNASKED = "it is not asked before the run; name its columns (and their types under schema), or run it once"
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The newest version, and what those of its collectors brought that have the same settings, by their places."""
+
+    version: int
+    columns: list[Column]
+    sources: dict[int, list[Column]]
+
+
+class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
+    """Say what a run of ``document`` would do; the answer is a ``Plan`` as JSON."""
+
+    document: dict[str, Any]
+    before: Before | None = None
+
+    def answer(self, stage: Stage) -> bytes:
+        pipeline = pipelines.decode(self.document, plugins.registry())
+        looks = [self._look(pipeline, index, stage) for index in range(len(pipeline.collectors))]
+        problems = [look.problem for look in looks if look.problem is not None]
+        known = min((looks[i].source.known for i in pipeline.data), key=_ORDER.index)
+        told = [d for i, look in enumerate(looks) if (d := look.declared or _unasked(pipeline, i)) is not None]
+        warnings = list(stage.warnings)
+        play: Play | None = None
+        if len(told) == len(looks):
+            play = dry_run.rehearse(pipeline, told, stage.allowance, scans=[look.scan for look in looks])
+            warnings += play.ignored
+            if play.error is not None and play.certain:
+                problems.append(_problem(play.error, stage))
+            elif play.error is not None and (play.likely or known == "version"):
+                warnings.append(_warning(play.error, stage))
+        steps = _steps(pipeline, play, None if known != "partly" else "the columns of a source are known only in part")
+        columns = steps[-1].output if steps else _listed(play.columns) if play and play.columns else None
+        if play is not None and play.frame is not None:
+            problems += _twins(play.frame.schema, stage)
+        plan = Plan(
+            configuration=masking.masked(resolved(pipeline)),
+            sources=[look.source for look in looks],
+            known=known,
+            steps=steps,
+            columns=columns,
+            compared_with=self.before.version if self.before is not None else None,
+            changes=self._changes(columns),
+            problems=problems,
+            warnings=warnings,
+            plan=stage.without_paths(play.text()) if play is not None and play.frame is not None else None,
+        )
+        return stage.masked(msgspec.json.encode(plan))
+
+    def _look(self, pipeline: Pipeline, index: int, stage: Stage) -> _Look:
+        collector, step = pipeline.collectors[index], f"collectors[{index}]"
+        ctx = stage.context(step)
+        ctx.stored = next(iter(stage.stored(step).values()), None)
+        fetch: dict[str, Any] = {}
+        declared, scan, rows = collector.declared(), None, None
+        known: Known = "unknown"
+        why: str | None = _UNASKED
+        problem: Problem | None = None
+        stage.step = step
+        try:
+            with stage.translated(step):
+                fetch = collector.outlook(ctx)
+            if collector.local:
+                found = asyncio.run(collect.one(pipeline, index, stage))
+                declared, scan, rows = Declared(found.frame.schema), found.scan, found.source.rows
+                known, why = "read", None
+        except errors.StepError as error:
+            problem = _problem(error, stage)
+            declared, why = None, problem.message
+        if known != "read" and problem is None:
+            declared, known, why = self._expected(index, declared)
+        columns = None
+        if declared is not None:
+            columns = [PlannedColumn(n, None if n in declared.guessed else str(t)) for n, t in declared.schema.items()]
+        source = PlannedSource(
+            step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
+            known=known, columns=columns, rows=rows, why=why,
+        )  # fmt: skip
+        return _Look(source, declared, scan, problem)
+
+    def _expected(self, index: int, declared: Declared | None) -> tuple[Declared | None, Known, str | None]:
+        """What a source that is not asked will bring, how that is known, and what is not."""
+        if declared is not None and declared.exact:
+            return declared, "settings", None
+        remembered = _read(self.before.sources[index]) if self.before and index in self.before.sources else None
+        if remembered is not None and self.before is not None:
+            types = {**remembered, **({} if declared is None else _certain(declared))}
+            if declared is not None and declared.closed:
+                types = {n: types.get(n, t) for n, t in declared.schema.items()}
+            return Declared(pl.Schema(types), closed=False), "version", f"as of version {self.before.version}"
+        if declared is None:
+            return None, "unknown", _UNASKED
+        why = "the types of some columns are not under schema" if declared.closed else "it may bring other columns, too"
+        return declared, "partly", why
+
+    def _changes(self, columns: list[PlannedColumn] | None) -> list[version.SchemaChange] | None:
+        if self.before is None or columns is None:
+            return None
+        return version.changes(self.before.columns, [Column(c.name, c.type or "") for c in columns])
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
+    """Rehearse ``document`` over the columns that its settings and stored versions tell.
+
+    The answer is a JSON array of warnings. Raises the ``errors.StepError`` that a run is certain to end with.
+    """
+
+    document: dict[str, Any]
+
+    def answer(self, stage: Stage) -> bytes:
+        pipeline = pipelines.decode(self.document, plugins.registry())
+        told = []
+        for index in range(len(pipeline.collectors)):
+            if stage.stored(f"collectors[{index}]"):
+                told.append(Declared(asyncio.run(collect.one(pipeline, index, stage)).frame.schema))
+            elif (declared := pipeline.declared(index)) is not None:
+                told.append(declared)
+        if len(told) < len(pipeline.collectors):
+            return b"[]"
+        play = dry_run.rehearse(pipeline, told, stage.allowance)
+        if play.error is not None and play.certain:
+            raise play.error
+        likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
+        return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
+
+
+def told(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """What a ``Validation`` says where no stored version is at hand, in this process; ``folder`` is for stages.
+
+    Raises ``errors.Invalid`` where a run is certain to fail.
+    """
+    stage = Stage(Allowance(folder=str(folder), memory_bytes=0), child_log.logger(lambda _: None), dry=True)
+    try:
+        said = Validation(document=document).answer(stage)
+    except errors.StepError as error:
+        body = stage.body(error)
+        raise errors.Invalid(body.message, **body.details) from None
+    return msgspec.json.decode(said, type=list[dict[str, Any]])
+
+
+def _unasked(pipeline: Pipeline, index: int) -> Declared | None:
+    return None if index in pipeline.data else pipeline.declared(index)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A source as it is shown, and what the rehearsal needs of it."""
+
+    source: PlannedSource
+    declared: Declared | None
+    scan: pl.LazyFrame | None
+    problem: Problem | None
+
+
+def _steps(pipeline: Pipeline, play: Play | None, open_by: str | None) -> list[PlannedStep]:
+    parts = {part.step: part for part in play.parts} if play is not None else {}
+    steps: list[PlannedStep] = []
+    for index, processor in enumerate(pipeline.processors):
+        step, tag = f"processors[{index}]", tag_of(type(processor))
+        part = parts.get(step)
+        if part is None:
+            said, given = "the columns of a source are not known", None
+            if play is not None and play.error is not None:
+                said = play.error.message
+                if index == len(play.parts) and open_by is None:
+                    given = steps[-1].output if steps else _listed(play.columns or pl.Schema())
+            steps.append(PlannedStep(step=step, type=tag, input=given, why=said))
+            continue
+        steps.append(_step(part, open_by))
+        open_by = steps[-1].why
+    return steps
+
+
+def _step(part: Part, open_by: str | None) -> PlannedStep:
+    whole = [o for o in part.operations if o not in ("measure", "stage")]
+    why = open_by
+    if part.loose:
+        why = f"{', '.join(part.loose)}: the columns are known only when rows were seen"
+    return PlannedStep(
+        step=part.step, type=part.type, row_local=not whole, measured="measure" in part.operations,
+        operations=whole, staged=part.operations.count("stage"), fitted=_fitted(part.fitted),
+        input=_listed(part.input) if open_by is None else None, output=_listed(part.output) if why is None else None,
+        why=why,
+    )  # fmt: skip
+
+
+def _fitted(recorded: dict[str, Any]) -> dict[str, list[str]]:
+    """The settings that fit numbers, with their columns."""
+    return {
+        name: list(value)
+        for name, value in recorded.items()
+        if isinstance(value, dict) and all(isinstance(v, dict) for v in value.values())
+    }
+
+
+def _listed(schema: pl.Schema) -> list[PlannedColumn]:
+    return [PlannedColumn(name, str(dtype)) for name, dtype in schema.items()]
+
+
+def _read(columns: list[Column]) -> dict[str, pl.DataType] | None:
+    """The types of a stored source; None where one is not a type that a configuration can name."""
+    try:
+        return {c.name: dtypes.parse(c.type) for c in columns} or None
+    except ValueError:
+        return None
+
+
+def _certain(declared: Declared) -> dict[str, pl.DataType]:
+    return {name: dtype for name, dtype in declared.schema.items() if name not in declared.guessed}
+
+
+def _problem(error: errors.StepError, stage: Stage) -> Problem:
+    body = stage.body(error)
+    return Problem(str(body.details.get("field") or body.details.get("step") or ""), body.message)
+
+
+def _warning(error: errors.StepError, stage: Stage) -> dict[str, Any]:
+    body = stage.body(error)
+    return {"step": body.details.get("step"), "code": "may_fail", "message": body.message, "details": body.details}
+
+
+def _twins(schema: pl.Schema, stage: Stage) -> list[Problem]:
+    stage.step = "storage"
+    try:
+        store.refuse_twins(schema.names())
+    except errors.StepError as error:
+        return [_problem(error, stage)]
+    return []

@@ -1,0 +1,32 @@
+"""Probing: the errand that looks at one source and proposes a collector for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from service.jobs.job import Stage
+from service.jobs.plugins import registry
+from service.model import pipeline as pipelines
+from service.probing.probe import Probe, probe
+from service.probing.sources import STEP
+from service.steps.collector import Collector
+
+
+class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
+    """Look at a source; the answer is a ``Finding`` as JSON, without any secret in it."""
+
+    probe: Probe
+
+    def answer(self, stage: Stage) -> bytes:
+        stage.step = STEP
+        with stage.translated(STEP):
+            found = probe(self.probe, stage.context(STEP), decoded)
+        return msgspec.json.encode(stage.hidden(found))
+
+
+def decoded(proposal: Mapping[str, Any]) -> Collector:
+    """The proposal, judged as a part of a pipeline is."""
+    return pipelines.decode({"name": "probe", "collectors": [dict(proposal)]}, registry()).collectors[0]

@@ -1,0 +1,30 @@
+"""A table: a name that SQL can use, and the version behind it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from service.files import quarantine
+from service.model.version import Column, Version
+
+QUARANTINE = "__quarantine"
+"""What follows the name of a table in the name of its quarantine: ``orders__quarantine``, ``orders__quarantine@3``."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that SQL can use and the version behind it: its rows, or those in ``quarantine``."""
+
+    name: str
+    version: Version
+    quarantine: bool = False
+
+    @property
+    def rows(self) -> int:
+        return self.version.quarantined if self.quarantine else self.version.rows
+
+    @property
+    def columns(self) -> list[Column]:
+        if not self.quarantine:
+            return self.version.columns
+        empty = [Column(name, str(dtype)) for name, dtype in quarantine.LAYOUT.items()]
+        return self.version.quarantine_columns or empty

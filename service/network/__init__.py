@@ -1,0 +1,1 @@
+"""The guarded HTTP client: egress policy, pacing, retry, compression and the table of errors."""

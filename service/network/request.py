@@ -1,0 +1,149 @@
+"""A request, the places it goes to and the answer it gets, as values; no connection is made here."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote, urlencode
+
+import httpcore
+import httpx
+
+from service.network import link_header
+
+_PORTS = {"http": 80, "https": 443}
+
+
+_HOST = re.compile(r"[A-Za-z0-9._:~-]+")
+
+
+_parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
+
+
+def fault(url: str) -> str | None:
+    """What is wrong with a URL as such, before any connection; None where nothing is."""
+    try:
+        parsed = _parsed(url)
+        host = parsed.host and parsed.raw_host.decode()  # a name in punycode that is none shows only when it is read
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return f"not a URL: {error}"
+    if parsed.scheme not in ("http", "https"):
+        return "only http:// and https:// URLs are fetched"
+    if not host:
+        return "the URL names no host"
+    if not _HOST.fullmatch(host):
+        return f"'{unquote(host)}' is no name of a host"
+    if parsed.port is not None and not 0 < parsed.port <= 65535:
+        return f"there is no port {parsed.port}"
+    if parsed.userinfo:
+        return "a user name or password in the URL is refused; use 'auth' or 'headers'"
+    return None
+
+
+class Hop(NamedTuple):
+    """One place to ask: its origin (scheme, host and port: what the user's headers may be sent to), path and query."""
+
+    origin: tuple[str, str, int]
+    path: bytes
+    query: str
+    root: str
+
+    @classmethod
+    def of(cls, url: str, params: Sequence[tuple[str, str]] = ()) -> Hop:
+        """``params`` take the place of those of the same names in ``url``."""
+        found = _hop(url)
+        if not params:
+            return found
+        query = urlencode(params) if not found.query else str(httpx.QueryParams(found.query).merge(list(params)))
+        return found._replace(query=query)
+
+    @property
+    def url(self) -> str:
+        """The whole, without a fragment."""
+        return f"{self.root}?{self.query}" if self.query else self.root
+
+    @property
+    def site(self) -> str:
+        """Scheme and host."""
+        return f"{self.origin[0]}://{self.netloc}"
+
+    @property
+    def netloc(self) -> str:
+        """The host, and the port where it is not the usual one."""
+        scheme, host, port = self.origin
+        name = f"[{host}]" if ":" in host else host
+        return name if port == _PORTS[scheme] else f"{name}:{port}"
+
+    def request(self, method: str, headers: Mapping[str, str], content: bytes | None) -> httpcore.Request:
+        """What goes over the wire. Raises ``UnicodeError`` where a header is not ASCII."""
+        scheme, host, port = self.origin
+        sent = [(b"host", self.netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
+        if content is not None or method == "POST":
+            sent.append((b"content-length", str(len(content or b"")).encode()))
+        target = self.path + b"?" + self.query.encode() if self.query else self.path
+        url = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
+        return httpcore.Request(method, url, headers=sent, content=content)
+
+
+@functools.lru_cache(maxsize=256)
+def _hop(url: str) -> Hop:
+    parsed = _parsed(url)
+    origin = (parsed.scheme, parsed.raw_host.decode(), parsed.port or _PORTS[parsed.scheme])
+    bare = parsed.copy_with(query=None, fragment=None)
+    return Hop(origin, bare.raw_path, parsed.query.decode(), str(bare))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
+
+    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
+    ``whole`` says whether a body is all there that ended with its connection. Without ``follow`` a redirect is an
+    answer, whose URL is where it leads to.
+    """
+
+    url: str
+    method: str = "GET"
+    accept: str = "*/*"
+    params: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    auth_params: tuple[tuple[str, str], ...] = ()
+    content: bytes | None = None
+    content_type: str = "application/json"
+    home: str | None = None
+    max_bytes: int | None = None
+    interval: float = 0.0
+    whole: Callable[[bytes], bool] | None = None
+    follow: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: headers by their names in lower case, decoded body, the URL that gave it after redirects."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The absolute URLs of the ``Link`` header, by their ``rel``."""
+        if "link" not in self.headers:
+            return {}
+        return {relation: self.joined(url) for relation, url in link_header.relations(self.headers["link"]).items()}
+
+    @property
+    def next_url(self) -> str | None:
+        """The absolute URL of ``Link: …; rel="next"``, if there is one."""
+        return self.links.get("next")
+
+    def joined(self, link: str) -> str:
+        """A link of this answer as an absolute URL. Raises ``ValueError``."""
+        try:
+            return str(httpx.URL(self.url).join(link))
+        except httpx.InvalidURL as error:
+            raise ValueError(f"not a URL: {error}") from None

@@ -1,0 +1,1 @@
+"""How the cleaner fills missing values."""

@@ -1,0 +1,1 @@
+"""How the transformer makes features: bins, encodings, scales, windows, splits."""

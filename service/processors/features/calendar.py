@@ -1,0 +1,69 @@
+"""Parts of dates and times as columns, plain and as points on a circle (for models that should see December
+beside January). Weekdays and weeks are ISO: Monday is 1, the week belongs to the year of its Thursday.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+import polars as pl
+
+from service.processors.settings import columns
+from service.steps.context import Context
+from service.values import dtypes
+
+Part = Literal["year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "is_weekend", "epoch"]
+Circle = Literal["month", "weekday", "hour"]
+
+
+class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which parts of a date or time to make columns of."""
+
+    parts: Annotated[
+        list[Part],
+        msgspec.Meta(
+            description="Each becomes <column>_<part>. As ISO 8601: Monday is weekday 1, week 1 has the first "
+            "Thursday; epoch is in seconds."
+        ),
+    ] = []
+    cyclical: Annotated[
+        list[Circle], msgspec.Meta(description="Each becomes <column>_<part>_sin and <column>_<part>_cos.")
+    ] = []
+    drop: Annotated[bool, msgspec.Meta(description="Leave the column itself out.")] = False
+
+
+_PARTS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "year": lambda c: c.dt.year(),
+    "quarter": lambda c: c.dt.quarter(),
+    "month": lambda c: c.dt.month(),
+    "week": lambda c: c.dt.week(),
+    "day": lambda c: c.dt.day(),
+    "weekday": lambda c: c.dt.weekday(),
+    "hour": lambda c: c.dt.hour(),
+    "minute": lambda c: c.dt.minute(),
+    "is_weekend": lambda c: c.dt.weekday() >= 6,
+    "epoch": lambda c: c.dt.epoch("s"),
+}
+_OF_DAY = frozenset({"hour", "minute"})
+_CIRCLES: dict[str, tuple[int, int]] = {"month": (12, 1), "weekday": (7, 1), "hour": (24, 0)}
+"""How many there are, and the number of the first."""
+
+
+def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+    """The expressions of the new columns. Raises ``errors.Permanent`` where the column has no such part."""
+    field = f"datetime.{column}"
+    dtype = schema[column]
+    if not isinstance(dtype, pl.Date | pl.Datetime | pl.Time):
+        raise columns.refused(ctx, field, f"the column is {dtypes.name_of(dtype)}; cast it to date or datetime before")
+    for part in (*setting.parts, *setting.cyclical):
+        if (isinstance(dtype, pl.Date) and part in _OF_DAY) or (isinstance(dtype, pl.Time) and part not in _OF_DAY):
+            raise columns.refused(ctx, field, f"a {dtypes.name_of(dtype)} has no {part}")
+    made = [_PARTS[p](pl.col(column)).alias(f"{column}_{p}") for p in dict.fromkeys(setting.parts)]
+    for part in dict.fromkeys(setting.cyclical):
+        count, first = _CIRCLES[part]
+        angle = (_PARTS[part](pl.col(column)).cast(pl.Float64) - first) * (2 * math.pi / count)
+        made += [angle.sin().alias(f"{column}_{part}_sin"), angle.cos().alias(f"{column}_{part}_cos")]
+    return made

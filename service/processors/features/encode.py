@@ -1,0 +1,299 @@
+"""Categories as numbers.
+
+``onehot`` makes a column for each category, ``binary`` one for each bit of its number, ``ordinal`` counts them,
+``frequency`` is their share of the known values, ``target`` the mean of another column among them, ``hash`` a bucket
+that needs no fitting.
+
+Categories are sorted; of more than ``max_categories`` the most frequent are kept (of equally frequent ones the least).
+A value that is none of them is *unknown*: ``handle_unknown`` makes it missing (``null``: all zeros, or null),
+something of its own (``other``: a column or number more, the share 0, the mean of all), or an error at the run
+(``fail``). Missing is never unknown: all zeros, or null.
+
+``target`` follows scikit-learn's TargetEncoder (``fit`` then ``transform``, without its cross fitting): with
+``smoothing`` m a category of n rows is (n · its mean + m · the mean of all) / (n + m); ``auto`` takes m from the
+variances (empirical Bayes).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgspec
+import polars as pl
+
+from service.processors.cleaning.fill import plain
+from service.processors.settings import columns
+from service.steps.context import Context
+from service.steps.metric import Metric, Values
+from service.values import cast, dtypes, lookup, parse, stable_hash
+
+Method = Literal["onehot", "ordinal", "frequency", "target", "hash", "binary"]
+
+MAX_COLUMNS = 1_000
+"""More one-hot columns than this are refused; ``max_categories`` keeps them in bounds."""
+_EVERY = 2**62
+_SEVERAL = ("onehot", "binary")
+_BUCKETS = 1024
+_BY_CATEGORIES = ("onehot", "ordinal", "binary")
+
+
+class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to encode a column.
+
+    Categories stand in ascending order of their values (text by code points, capitals first). Of more than
+    `max_categories` the most frequent are kept, of equally frequent ones the least. Missing (NaN too) is no category:
+    all zeros, or null.
+    """
+
+    method: Annotated[
+        Method,
+        msgspec.Meta(
+            description="onehot: a column for each category, sorted; ordinal: its number from 0; frequency: its share "
+            "of the known values; target: the mean of another column, smoothed as scikit-learn does, without cross "
+            "fitting; hash: a bucket; binary: a column for each bit of its number from 1, the highest first."
+        ),
+    ]
+    categories: Annotated[
+        Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(description="onehot, ordinal, binary: the known ones; otherwise fitted."),
+    ] = None
+    handle_unknown: Annotated[
+        Literal["null", "other", "fail"] | None,
+        msgspec.Meta(
+            description="What a value of no category becomes: missing (all zeros, or null), something of its own (a "
+            "column or number more, the share 0, the mean of all), or an error of the run."
+        ),
+    ] = "null"
+    max_categories: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)] | None,
+        msgspec.Meta(description="Keep only the most frequent ones."),
+    ] = None
+    drop_first: Annotated[bool, msgspec.Meta(description="onehot without the first category, for linear models.")] = (
+        False
+    )
+    keep: Annotated[bool, msgspec.Meta(description="onehot, binary: the column itself stays, before the new ones.")] = (
+        False
+    )
+    into: Annotated[columns.Name | None, msgspec.Meta(description="The others: a new column; the old one stays.")] = (
+        None
+    )
+    target: Annotated[
+        columns.Name | None, msgspec.Meta(description="target: the number or boolean to take means of.")
+    ] = None
+    smoothing: Annotated[
+        Annotated[float, msgspec.Meta(ge=0)] | Literal["auto"],
+        msgspec.Meta(
+            description="target: m in (n · mean of the category + m · mean of all) / (n + m); auto takes it from the "
+            "variances (empirical Bayes)."
+        ),
+    ] = "auto"
+    buckets: Annotated[
+        Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many; 1024.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        columns.write_null(self, "handle_unknown")
+
+    @property
+    def bucket_count(self) -> int:
+        """How many buckets ``hash`` has."""
+        return self.buckets or _BUCKETS
+
+    @property
+    def loose(self) -> bool:
+        """Whether the names of the new columns come from the data."""
+        return self.method in _SEVERAL and self.categories is None
+
+    def wrong(self) -> str | None:
+        """What cannot be combined, or None."""
+        if self.method in _SEVERAL and self.into is not None:
+            return f"{self.method} makes several columns; 'into' is for the methods that make one"
+        if self.keep and self.method not in _SEVERAL:
+            return f"keep is for onehot and binary; {self.method} has 'into'"
+        if self.drop_first and self.method != "onehot":
+            return "drop_first is for onehot"
+        if (self.target is None) != (self.method != "target"):
+            return (
+                "target needs 'target', a column to take means of"
+                if self.method == "target"
+                else "target is for target"
+            )
+        if self.buckets is not None and self.method != "hash":
+            return "buckets is for hash"
+        if self.method in ("target", "hash") and self.max_categories is not None:
+            return f"max_categories is not for {self.method}"
+        if self.method == "hash" and self.handle_unknown != "null":
+            return "handle_unknown is not for hash, which knows every value"
+        if self.method != "target" and self.smoothing != "auto":
+            return "smoothing is for target"
+        if self.categories is not None:
+            if self.method not in _BY_CATEGORIES:
+                return f"categories is for {', '.join(_BY_CATEGORIES)}"
+            if self.max_categories is not None:
+                return "either categories or max_categories"
+            if len({str(c) for c in self.categories}) != len(self.categories):
+                return "a category stands there twice"
+        return None
+
+
+@dataclass
+class Fitted:
+    """What is known of a column: its categories, for some methods a number for each, and one for unknown ones."""
+
+    categories: list[Any]
+    values: list[float] | None = None
+    other: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
+    """What must be known of the column. Raises ``errors.Permanent`` where its values are no categories."""
+    dtype, target = schema[column], setting.target
+    if dtype.is_nested() or isinstance(dtype, pl.Binary):
+        raise columns.refused(ctx, f"encode.{column}", f"values of a {dtypes.name_of(dtype)} are no categories")
+    if setting.categories is not None or setting.method == "hash":
+        return []
+    if target is not None:
+        where = f"encode.{column}.target"
+        if target not in schema:
+            raise columns.missing(ctx, where, target, schema)
+        if target == column or not (schema[target].is_numeric() or isinstance(schema[target], pl.Boolean)):
+            kind = dtypes.name_of(schema[target])
+            raise columns.refused(
+                ctx, where, f"another column with numbers or booleans is needed; '{target}' is {kind}"
+            )
+        return [Metric(column, "means", target), Metric(target, "mean"), Metric(target, "variance"), Metric("", "rows"),
+                Metric(target, "nulls"), Metric(target, "nan")]  # fmt: skip
+    if setting.method == "frequency":
+        most = setting.max_categories or _EVERY
+        return [Metric(column, "top", most), Metric("", "rows"), Metric(column, "nulls"), Metric(column, "nan")]
+    if setting.max_categories is not None:
+        return [Metric(column, "top", setting.max_categories)]
+    return [Metric(column, "categories")]
+
+
+def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> Fitted:
+    """The categories in order, as Python values of the column's type, and what belongs to them."""
+    if setting.method == "hash":
+        return Fitted([], more={"buckets": setting.bucket_count, "hash": stable_hash.NAME})
+    if setting.categories is not None:
+        where = f"encode.{column}.categories"
+        given = [columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories]
+        if len(set(given)) < len(given):
+            twice = next(c for i, c in enumerate(given) if c in given[:i])
+            raise columns.refused(ctx, where, f"two of them are the one value {label(twice)}")
+        return Fitted(given)
+    if setting.target is not None:
+        found = _means(column, setting, answers)
+    elif setting.method == "frequency":
+        top = answers[Metric(column, "top", setting.max_categories or _EVERY)]
+        known = answers[Metric("", "rows")] - answers[Metric(column, "nulls")] - answers[Metric(column, "nan")]
+        shares = sorted((value, count / known) for value, count in top)
+        found = Fitted([v for v, _ in shares], [s for _, s in shares], 0.0)
+    elif setting.max_categories is not None:
+        found = Fitted(sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)]))
+    else:
+        found = Fitted(answers[Metric(column, "categories")])
+    if not found.categories:
+        ctx.warn("no_categories", f"column '{column}' has no values to make categories of", column=column)
+    if setting.method == "onehot" and len(found.categories) > MAX_COLUMNS:
+        message = f"{len(found.categories)} categories would be as many columns; set max_categories, or use ordinal"
+        raise columns.refused(ctx, f"encode.{column}", message)
+    return found
+
+
+def _means(column: str, setting: Encode, answers: Values) -> Fitted:
+    target = str(setting.target)
+    groups = answers[Metric(column, "means", target)]
+    mean = answers[Metric(target, "mean")]
+    count = answers[Metric("", "rows")] - answers[Metric(target, "nulls")] - answers[Metric(target, "nan")]
+    spread = (answers[Metric(target, "variance")] or 0.0) * (count - 1) / count if count else 0.0
+    values = []
+    for _, n, own, variance in groups:
+        if setting.smoothing == "auto":
+            weight = n * spread / (n * spread + variance) if spread else 0.0
+            values.append(weight * own + (1 - weight) * mean)
+        else:
+            values.append((n * own + setting.smoothing * mean) / (n + setting.smoothing))
+    more = {"target": target, "smoothing": setting.smoothing, "mean": plain(mean)}
+    return Fitted([g[0] for g in groups], values, mean, more)
+
+
+def recorded(setting: Encode, found: Fitted) -> dict[str, Any]:
+    """What is kept with the version: all that it takes to encode another row."""
+    said: dict[str, Any] = {"method": setting.method, **found.more}
+    if setting.method == "hash":
+        return said
+    said |= {"categories": [_kept(c) for c in found.categories], "handle_unknown": setting.handle_unknown}
+    if setting.method == "onehot":
+        said["drop_first"] = setting.drop_first
+    return said | ({"values": found.values} if found.values is not None else {})
+
+
+def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+    """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
+    dtype, name = schema[column], setting.into or column
+    if setting.method == "hash":
+        bucket = (stable_hash.stable([column], schema) % pl.lit(setting.bucket_count, dtype=pl.UInt64)).cast(pl.Int32)
+        missing = pl.col(column).is_nan() if dtype.is_float() else pl.lit(value=False)
+        return [pl.when(pl.col(column).is_null() | missing).then(None).otherwise(bucket).alias(name)]
+    inner = _inner(dtype)
+    value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
+    if inner.is_float():
+        value = value.fill_nan(None)
+    known = pl.Series(found.categories, dtype=inner)
+    unknown = value.is_not_null() & ~value.is_in(known.implode())
+    code = lookup.place(value, inner, known).cast(pl.Int32)
+    other = setting.handle_unknown == "other"
+    if setting.method == "onehot":
+        made = _onehot(column, setting, found.categories, value, unknown, inner)
+    elif setting.method == "ordinal":
+        made = [_or_else(code, unknown, pl.lit(len(known), dtype=pl.Int32), other=other).alias(name)]
+    elif setting.method == "binary":
+        number = _or_else(code + 1, unknown, pl.lit(len(known) + 1, dtype=pl.Int32), other=other).fill_null(0)
+        width = (len(known) + other).bit_length()
+        places = [(width - 1 - i, f"{column}_{i}") for i in range(width)]
+        made = [(number // 2**place % 2).cast(pl.UInt8).alias(bit) for place, bit in places]
+    else:
+        number = lookup.replaced(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
+        made = [_or_else(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
+    if setting.handle_unknown == "fail":
+        shown = cast.shown(value, inner)
+        message = pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(" is no known category"))
+        at = (ctx.step, f"config.encode.{column}.handle_unknown")
+        made = [parse.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
+    return made
+
+
+def _or_else(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, other: bool) -> pl.Expr:
+    return pl.when(unknown).then(instead).otherwise(number) if other else number
+
+
+def _onehot(
+    column: str, setting: Encode, categories: list[Any], value: pl.Expr, unknown: pl.Expr, inner: pl.DataType
+) -> list[pl.Expr]:
+    made = [
+        (value == pl.lit(c, dtype=inner)).fill_null(value=False).cast(pl.UInt8).alias(f"{column}_{label(c)}")
+        for c in categories[1 if setting.drop_first else 0 :]
+    ]
+    if setting.handle_unknown == "other":
+        made.append(unknown.cast(pl.UInt8).alias(f"{column}_other"))
+    return made
+
+
+def label(category: Any) -> str:
+    """The category as part of a column's name."""
+    if isinstance(category, bool):
+        return "true" if category else "false"
+    return str(category if isinstance(category, float) else plain(category))
+
+
+def _kept(category: Any) -> Any:
+    """The category as JSON has it, which has no infinity."""
+    return label(category) if isinstance(category, float) and math.isinf(category) else plain(category)
+
+
+def _inner(dtype: pl.DataType) -> pl.DataType:
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null) else dtype

@@ -1,0 +1,1 @@
+"""What the analyzer says of a profile."""

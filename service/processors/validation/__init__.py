@@ -1,0 +1,1 @@
+"""How the validator checks rows: rules and foreign keys."""

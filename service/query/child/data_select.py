@@ -1,0 +1,127 @@
+"""Page: the SQL of the data route, built from column names, a boolean expression, a sort and a cut.
+
+Names are looked up in the table and quoted; the filter is parsed alone and must be one expression over the
+columns, so that it can be put into a WHERE without meaning anything else. Rows that the sort does not tell
+apart keep their stored order, so that pages neither repeat nor miss one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+
+from service.kit import errors
+from service.sandbox import gate
+from service.sandbox.confinement import Relation
+from service.sandbox.quoting import quoted
+
+# Words that the parser takes for columns and that are functions.
+_WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+_BEFORE = "SELECT (\n"
+
+
+def chosen(columns: list[str] | None, known: list[str]) -> list[str]:
+    """The wanted columns as the table spells them; all where None. Raises ``errors.Invalid``."""
+    if columns is None:
+        return known
+    if not columns:
+        raise errors.Invalid("columns: name at least one column", field="columns")
+    return [_known(name, known, "columns") for name in columns]
+
+
+def _known(name: str, known: list[str], field: str) -> str:
+    if name in known:
+        return name
+    for column in known:
+        if column.casefold() == name.casefold():
+            return column
+    hint = errors.did_you_mean(name, known)
+    raise errors.Invalid(f"{field}: no column '{name}'{hint}", field=field, column=name)
+
+
+def ordered(sort: str | None, known: list[str], relation: Relation) -> str:
+    """``a,-b`` as ORDER BY, or nothing; missing values come last."""
+    if sort is None or not sort.strip():
+        return ""
+    terms = []
+    for part in (p.strip() for p in sort.split(",")):
+        if not part:
+            raise errors.Invalid("sort: an empty column name; write it as 'a,-b'", field="sort")
+        descending = part.startswith("-") and part not in known
+        name = _known(part[1:] if descending else part, known, "sort")
+        terms.append(f"{quoted(name)} {'DESC' if descending else 'ASC'} NULLS LAST")
+    return " ORDER BY " + ", ".join([*terms, *relation.order])
+
+
+def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, known: list[str]) -> str:
+    """The filter as WHERE, or nothing. Raises ``errors.Invalid`` with field ``filter``, or ``duckdb.Error``."""
+    if expression is None or not expression.strip():
+        return ""
+    try:
+        gate.measured(expression)
+        node = gate.tree(connection, f"{_BEFORE}{expression}\n)")
+    except errors.Invalid as error:
+        place = error.details.get("position")
+        inside = place - len(_BEFORE) if isinstance(place, int) else None
+        raise errors.Invalid(
+            f"filter: {error.message}", code=error.error_code, field="filter", position=_within(inside, expression)
+        ) from None
+    items = node.get("select_list", [])
+    extra = set(node) - {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
+    if (
+        node.get("type") != "SELECT_NODE"
+        or len(items) != 1
+        or extra
+        or node.get("from_table", {}).get("type", "EMPTY") != "EMPTY"
+        or node.get("cte_map")
+    ):
+        raise _filter("write one boolean expression over the columns, as in a WHERE")
+    _judge(items[0], known)
+    return f" WHERE (\n{expression}\n)"
+
+
+def _within(place: int | None, expression: str) -> int | None:
+    return place if place is not None and 0 <= place <= len(expression) else None
+
+
+def _filter(message: str, **details: Any) -> errors.Invalid:
+    return errors.Invalid(f"filter: {message}", field="filter", **details)
+
+
+def _judge(root: dict[str, Any], known: list[str]) -> None:
+    names = {c.casefold() for c in known}
+    pending: list[tuple[Any, frozenset[str]]] = [(root, frozenset())]
+    while pending:
+        value, local = pending.pop()
+        if isinstance(value, list):
+            pending.extend((item, local) for item in value)
+        elif isinstance(value, dict):
+            if value.get("class") == "SUBQUERY":
+                raise _filter("a subquery is not allowed here; POST /query answers it")
+            if value.get("class") in ("STAR", "WINDOW", "PARAMETER", "POSITIONAL_REFERENCE"):
+                raise _filter(f"{value['class'].replace('_', ' ').lower()} is not allowed here")
+            try:
+                gate.check(value)
+            except errors.Invalid as error:
+                raise _filter(error.message, code=error.error_code) from None
+            if value.get("class") == "LAMBDA":
+                local = local | set(_parameters(value.get("lhs")))
+            if value.get("class") == "COLUMN_REF":
+                name = str(value["column_names"][0])
+                if name.casefold() not in names | local | _WORDS:
+                    raise _filter(f"no column '{name}'{errors.did_you_mean(name, known)}", column=name)
+            pending.extend((item, local) for item in value.values())
+
+
+def _parameters(value: Any) -> Iterable[str]:
+    """The names before the colon of a lambda."""
+    if isinstance(value, dict):
+        if value.get("class") == "COLUMN_REF":
+            yield str(value["column_names"][0]).casefold()
+        for item in value.values():
+            yield from _parameters(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _parameters(item)

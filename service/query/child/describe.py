@@ -1,0 +1,211 @@
+"""Description: the columns of a stored version with their statistics, by DuckDB's own introspection.
+
+DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the figures are
+exact, a few columns after the others so that memory holds these (many where they are short: each question to a table
+of thousands of columns costs time by itself); above that they are SUMMARIZE's approximations, which read the data once,
+and the answer says ``"approximate": true``.
+"""
+
+# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import polars as pl
+from duckdb.sqltypes import DuckDBPyType
+
+from service.query.child import encode, type_forms
+from service.sandbox.confinement import relative
+from service.sandbox.quoting import literal, quoted
+from service.sandbox.source import Source
+
+EXACT_ROWS = 1_000_000
+_AT_ONCE = 16
+_SAMPLE_ROWS = 5
+
+_NUMBERS = frozenset(
+    [
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "hugeint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "uhugeint",
+        "float",
+        "double",
+        "decimal",
+    ]
+)
+_FLOATS = frozenset({"float", "double"})
+_ORDERED = _NUMBERS | {
+    *[
+        "boolean",
+        "varchar",
+        "date",
+        "time",
+        "timestamp",
+        "timestamp_s",
+        "timestamp_ms",
+        "timestamp_ns",
+        "uuid",
+        "enum",
+        "interval",
+    ],
+    "timestamp with time zone",
+    "time with time zone",
+}
+_FIGURES = ("unique_values", "missing_values", "min", "max", "mean", "std", "q25", "q50", "q75")
+
+
+def describe(connection: duckdb.DuckDBPyConnection, source: Source, table: str, warehouse: str) -> bytes:
+    """The body of the schema route, as JSON.
+
+    ``table`` is the source as our own SQL reads it, and no view: DuckDB binds every column of one for each question.
+    """
+    names, types = type_forms.described(connection, f"FROM {table}")
+    row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+    approximate = row_count > EXACT_ROWS
+    if approximate:
+        found = _summarized(connection, table, names, types, row_count)
+    else:
+        found = _measured(connection, table, names, types, row_count)
+    polars_types = {n: str(t) for n, t in pl.read_parquet_schema(source.parts[0]).items()} if source.parts else {}
+    sizes = _column_bytes(connection, source, warehouse)
+    columns = [
+        {
+            "name": name,
+            "type": str(type_),
+            "polars_type": polars_types.get(name),
+            "nullable": bool(figure["missing_values"]),
+            **{key: figure.get(key) for key in _FIGURES},
+            "bytes": sizes.get(name),
+        }
+        for name, type_, figure in zip(names, types, found, strict=True)
+    ]
+    return msgspec.json.encode(
+        {
+            "pipeline": source.pipeline,
+            "version": source.version,
+            "columns": columns,
+            "row_count": row_count,
+            "column_count": len(columns),
+            "data_types": {name: str(type_) for name, type_ in zip(names, types, strict=True)},
+            "sample_data": _sample(connection, table),
+            "storage": _storage(source, warehouse),
+            "approximate": approximate,
+        }
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """A small result with the values that JSON would show."""
+    text = b"".join(part for _, part in encode.lines(encode.Rows.of(connection, sql), limit))
+    return [msgspec.json.decode(line) for line in text.splitlines()]
+
+
+def _sample(connection: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
+    return _rows(connection, f"FROM {table}", _SAMPLE_ROWS)
+
+
+def _measured(
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
+) -> list[dict[str, Any]]:
+    at_once = max(1, min(_AT_ONCE, EXACT_ROWS // max(row_count, 1)))
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(names), at_once):
+        asked = list(zip(names[start : start + at_once], types[start : start + at_once], strict=True))
+        figures = [(f"{key} {place}", sql) for place, (n, t) in enumerate(asked) for key, sql in _exact(n, t)]
+        aggregates = ", ".join(f"{sql} AS {quoted(label)}" for label, sql in figures)
+        (row,) = _rows(connection, f"SELECT {aggregates} FROM {table}")
+        found += [{key: row.get(f"{key} {place}") for key in _FIGURES} for place in range(len(asked))]
+    return found
+
+
+def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
+    """The figures of a column, each as an aggregate."""
+    column, kind = quoted(name), type_forms.kind(type_)
+    parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
+    if kind in _ORDERED:
+        parts += [("min", f"min({column})"), ("max", f"max({column})")]
+    if kind in _NUMBERS:
+        # Infinities and NaN would make every moment NaN, or an error.
+        value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"
+        parts += [("mean", f"avg({value})"), ("std", f"stddev_samp({value})")]
+        parts += [(f"q{q}", f"quantile_cont({value}, {q / 100})") for q in (25, 50, 75)]
+    return parts
+
+
+def _summarized(
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
+) -> list[dict[str, Any]]:
+    """SUMMARIZE answers text; a number's figures are numbers again, other kinds keep what SUMMARIZE has."""
+    found = connection.execute(
+        f"SELECT column_name, approx_unique, min, max, avg, std, q25, q50, q75 FROM (SUMMARIZE SELECT * FROM {table})"
+    ).fetchall()
+    counts = connection.execute(
+        f"SELECT {', '.join(f'count(*) - count({quoted(n)})' for n in names)} FROM {table}"
+    ).fetchall()[0]
+    figures = []
+    for row, missing, type_ in zip(found, counts, types, strict=True):
+        kind = type_forms.kind(type_)
+        # a sketch may count more different values than there are values
+        figure: dict[str, Any] = {"unique_values": min(row[1], row_count - missing), "missing_values": missing}
+        if kind in _ORDERED:
+            figure |= {"min": _value(row[2], kind), "max": _value(row[3], kind)}
+        if kind in _NUMBERS:
+            figure |= {
+                key: _value(text, "double")
+                for key, text in zip(("mean", "std", "q25", "q50", "q75"), row[4:], strict=True)
+            }
+        figures.append(figure)
+    return figures
+
+
+def _value(text: str | None, kind: str) -> Any:
+    """SUMMARIZE's text as the JSON value of its kind."""
+    if text is None:
+        return None
+    if kind in _FLOATS:
+        number = float(text)
+        return number if abs(number) != float("inf") else None
+    if kind in _NUMBERS and kind not in ("decimal", "uhugeint"):
+        return int(text)
+    if kind == "boolean":
+        return text == "true"
+    if kind.startswith("timestamp"):
+        stamp = text.replace(" ", "T")
+        return stamp.removesuffix("+00") + "Z" if kind == "timestamp with time zone" else stamp
+    return text
+
+
+def _column_bytes(connection: duckdb.DuckDBPyConnection, source: Source, warehouse: str) -> dict[str, int]:
+    """Compressed bytes of each top-level column in the Parquet parts; empty where only the native file is open."""
+    if source.native or not source.parts:
+        return {}
+    parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
+    rows = connection.execute(
+        "SELECT split_part(path_in_schema, ', ', 1), CAST(sum(total_compressed_size) AS BIGINT) "
+        f"FROM parquet_metadata([{parts}]) GROUP BY 1"
+    ).fetchall()
+    return {str(name): int(size) for name, size in rows}
+
+
+def _storage(source: Source, warehouse: str) -> list[dict[str, Any]]:
+    folder = f"warehouse/{source.pipeline}/v{source.version:06d}"
+    found: list[dict[str, Any]] = []
+    if source.parts:
+        size = sum((Path(warehouse) / relative(p, warehouse)).stat().st_size for p in source.parts)
+        found.append({"type": "parquet", "location": folder, "bytes": size})
+    native = Path(warehouse) / relative(source.native, warehouse) if source.native else None
+    if source.native and native is not None and native.exists():
+        size = native.stat().st_size
+        found.append({"type": "duckdb", "location": f"warehouse/{relative(source.native, warehouse)}", "bytes": size})
+    return found

@@ -1,0 +1,250 @@
+"""Encoding: the rows of one SELECT as bytes, a batch at a time, in bounded memory.
+
+``con.sql(q).to_arrow_reader()`` streams where ``con.execute(q)`` would hold everything; a batch goes through
+Polars' writers (JSON, CSV) or Arrow's (IPC, Parquet) and is forgotten. A JSON array is NDJSON with its line
+ends turned into commas: no row is ever a Python object. Whoever reads stops when it has enough; LIMIT in the
+SQL of an export would buffer.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import msgspec
+import polars as pl
+import pyarrow.ipc as ipc
+from duckdb.sqltypes import DuckDBPyType
+from pyarrow import lib, parquet
+
+from service.query.child import type_forms
+
+# What Polars turns into text at once; DuckDB hands over its smallest unit, so that wide rows stay few.
+_VECTOR_ROWS = 2_048
+_TEXT_ROWS, _TEXT_BYTES = 32_768, 4 << 20
+_BATCH_ROWS = 8_192
+_GROUP_ROWS, _GROUP_BYTES = 122_880, 32 << 20
+_CSV_CUT = "\r\n"
+# pyarrow ships no types.
+_ParquetWriter: Any = parquet.ParquetWriter
+_stream_writer: Any = ipc.new_stream
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A SELECT that was bound: its SQL, parameters, and the names and types of its columns."""
+
+    connection: duckdb.DuckDBPyConnection
+    sql: str
+    names: list[str]
+    types: list[DuckDBPyType]
+    parameters: Any = None
+
+    @classmethod
+    def of(cls, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> Rows:
+        names, types = type_forms.described(connection, sql, parameters)
+        return cls(connection, sql, names, types, parameters)
+
+    @property
+    def columns(self) -> list[dict[str, str]]:
+        return [{"name": n, "type": str(t)} for n, t in zip(type_forms.unique(self.names), self.types, strict=True)]
+
+    def reader(
+        self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None, batch_rows: int = _BATCH_ROWS
+    ) -> tuple[lib.Schema, Batches]:
+        """The Arrow schema and batches of the rows in that form; ``limit`` rows where it is not None."""
+        sql = type_forms.select(self.sql, self.names, self.types, form)
+        reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(batch_rows)
+        return reader.schema, _cut(reader, limit)
+
+
+Batches = Iterator[lib.RecordBatch]
+
+
+class Interrupted(Exception):
+    """DuckDB failed while its rows were read; the text is DuckDB's, which Arrow gives on as an ``OSError``."""
+
+
+def _cut(reader: lib.RecordBatchReader, limit: int | None) -> Batches:
+    left = limit
+    while (batch := _next(reader)) is not None:
+        if left is not None and batch.num_rows >= left:
+            yield batch.slice(0, left)
+            return
+        if left is not None:
+            left -= batch.num_rows
+        yield batch
+
+
+def _next(reader: lib.RecordBatchReader) -> lib.RecordBatch | None:
+    try:
+        return reader.read_next_batch()
+    except StopIteration:
+        return None
+    except (lib.ArrowException, OSError) as error:
+        raise Interrupted(str(error)) from None
+
+
+def _tables(schema: lib.Schema, batches: Batches, rows: int, size: int) -> Iterator[lib.Table]:
+    """Batches gathered, without a copy, until there are ``rows`` rows or ``size`` bytes."""
+    group: list[lib.RecordBatch] = []
+    count = weight = 0
+    for batch in batches:
+        group.append(batch)
+        count, weight = count + batch.num_rows, weight + batch.nbytes
+        if count >= rows or weight >= size:
+            yield lib.Table.from_batches(group, schema)
+            group, count, weight = [], 0, 0
+    if count:
+        yield lib.Table.from_batches(group, schema)
+
+
+def _frames(rows: Rows, form: Callable[[str, DuckDBPyType], str | None], limit: int | None) -> Iterator[pl.DataFrame]:
+    schema, batches = rows.reader(form, limit, _VECTOR_ROWS)
+    return (pl.DataFrame(pl.from_arrow(t)) for t in _tables(schema, batches, _TEXT_ROWS, _TEXT_BYTES))
+
+
+def _big(rows: Rows) -> list[str]:
+    names = type_forms.unique(rows.names)
+    return [n for n, t in zip(names, rows.types, strict=True) if type_forms.kind(t) == "hugeint"]
+
+
+def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """NDJSON of each batch, with the number of rows in it."""
+    # HUGEINT comes as decimal(38,0); as an integer it is written as one. Every integer sum is a HUGEINT.
+    big = pl.col(_big(rows)).cast(pl.Int128)
+    for frame in _frames(rows, type_forms.json_form, limit):
+        text = io.BytesIO()
+        frame.with_columns(big).write_ndjson(text)
+        yield frame.height, text.getvalue()
+
+
+def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
+    """Walk the way of a small answer once, so that a waiting worker has its threads and tables made."""
+    connection.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
+    for _ in lines(Rows.of(connection, "SELECT 1 AS a, 'b' AS b")):
+        pass
+
+
+@dataclass
+class Records:
+    """The inside of a JSON array of records, cut to ``limit`` rows and about ``max_bytes`` bytes."""
+
+    data: list[bytes]
+    count: int
+    truncated: bool
+
+    @classmethod
+    def read(cls, rows: Rows, limit: int | None, max_bytes: int) -> Records:
+        """``truncated`` says that rows were left out; ``rows`` must have one more than ``limit`` for that."""
+        found, size = cls([], 0, False), 0
+        for count, text in lines(rows, None if limit is None else limit + 1):
+            excess = 0 if limit is None else found.count + count - limit
+            if excess > 0:
+                text, count = _head(text, count - excess), count - excess
+                found.truncated = True
+            if size + len(text) > max_bytes:
+                cut = text.rfind(b"\n", 0, max_bytes - size) + 1
+                text, count = text[:cut], text.count(b"\n", 0, cut)
+                found.truncated = True
+            if count:
+                found.data.append((b"," if found.data else b"") + text[:-1].replace(b"\n", b","))
+                found.count, size = found.count + count, size + len(text)
+            if found.truncated:
+                break
+        return found
+
+
+def _head(text: bytes, count: int) -> bytes:
+    """The first ``count`` lines; a line end inside a value is written as an escape, never as itself."""
+    end = 0
+    for _ in range(count):
+        end = text.index(b"\n", end) + 1
+    return text[:end]
+
+
+def document(before: dict[str, Any], records: Records, after: dict[str, Any]) -> list[bytes]:
+    """``{**before, "data": […], **after}`` as chunks; the records are not copied."""
+    head = msgspec.json.encode(before)[:-1] + (b"," if before else b"") + b'"data":['
+    return [head, *records.data, b"]" + (b"," + msgspec.json.encode(after)[1:-1] if after else b"") + b"}"]
+
+
+def stream(rows: Rows, format_: str, limit: int | None = None, *, escape_formulas: bool = True) -> Iterator[bytes]:
+    """``ndjson``, ``csv``, ``arrow`` or ``parquet`` of all rows, or the first ``limit``."""
+    if format_ == "ndjson":
+        return (text for _, text in lines(rows, limit))
+    if format_ == "csv":
+        return _csv(rows, limit, escape_formulas)
+    return _arrow(rows, limit) if format_ == "arrow" else _parquet(rows, limit)
+
+
+def _csv(rows: Rows, limit: int | None, escape_formulas: bool) -> Iterator[bytes]:
+    def form(expression: str, type_: DuckDBPyType) -> str | None:
+        return type_forms.csv_form(expression, type_, escape_formulas=escape_formulas)
+
+    names = type_forms.unique(rows.names)
+    if escape_formulas:
+        names = [type_forms.escaped(n) for n in names]
+    head = pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names}).write_csv(line_terminator=_CSV_CUT)
+    return _led(head.encode(), map(_csv_text, _frames(rows, form, limit)))
+
+
+def _csv_text(frame: pl.DataFrame) -> bytes:
+    text = io.BytesIO()
+    frame.write_csv(text, include_header=False, line_terminator=_CSV_CUT)
+    return text.getvalue()
+
+
+def _led(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """``head`` goes with the first chunk: no byte leaves before the first rows are there."""
+    yield head + next(chunks, b"")
+    yield from chunks
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps what was written until it is taken; it cannot seek."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._at += len(part)
+        return len(part)
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+
+def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
+    schema, batches = rows.reader(type_forms.binary_form, limit)
+    sink = _Sink()
+    with _stream_writer(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            yield sink.take()
+    yield sink.take()
+
+
+def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
+    schema, batches = rows.reader(type_forms.binary_form, limit)
+    sink = _Sink()
+    with _ParquetWriter(sink, schema, compression="zstd", compression_level=1) as writer:
+        for group in _tables(schema, batches, _GROUP_ROWS, _GROUP_BYTES):
+            writer.write_table(group)
+            if part := sink.take():
+                yield part
+    yield sink.take()

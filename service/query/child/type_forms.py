@@ -1,0 +1,198 @@
+"""Forms: how a value of each DuckDB type is written in each format, as SQL that runs where the data is.
+
+DuckDB casts in parallel and before the rows leave it, so that what reaches Polars or Arrow is plain: every
+expression here turns one column into a form that the writer of the format knows. ``None`` means: as it is.
+
+JSON and NDJSON: integers of any size are integers, decimals are strings, dates and times ISO 8601, time zones
+UTC with ``Z``, binary base64, MAP an object with string keys; types that JSON has no word for (INTERVAL, BIT,
+UNION …) are DuckDB's own text. CSV is the same with nested values as JSON text, and with a leading ``'`` before
+what a spreadsheet would run. Arrow and Parquet keep their types and take text only for what they cannot hold.
+"""
+
+# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from duckdb import DuckDBPyConnection
+from duckdb.sqltypes import DuckDBPyType
+
+from service.sandbox.quoting import literal, quoted
+
+Form = Callable[[str, DuckDBPyType, int], str | None]
+
+_NAIVE = frozenset({"timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns"})
+_JSON_AS_IS = frozenset(
+    [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "hugeint",
+        "float",
+        "double",
+        "decimal",
+        "varchar",
+        "uuid",
+        "null",
+    ]
+)
+_BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "blob", "enum"}
+_NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
+# First characters that make a spreadsheet run a cell (OWASP), and their full-width twins.
+_FORMULA = "=+-@\t\r\n＝＋－＠"
+
+
+def kind(type_: DuckDBPyType) -> str:
+    """The type's id; MAP, STRUCT, TUPLE, UNION and ENUM without their members."""
+    return str(type_.id).lower()
+
+
+def _children(type_: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """The members of a nested type: name and type; a list and an array have one."""
+    return [(name, child) for name, child in type_.children if isinstance(child, DuckDBPyType)]
+
+
+def _text(expression: str) -> str:
+    return f"CAST({expression} AS VARCHAR)"
+
+
+def json_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | None:
+    """For JSON and NDJSON."""
+    name = kind(type_)
+    if name in _JSON_AS_IS:
+        return None
+    if name in _NAIVE:
+        return f"replace({_text(expression)}, ' ', 'T')"
+    if name == "timestamp with time zone":
+        return f"replace(CAST({expression} AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z'"
+    if name == "blob":
+        return f"to_base64({expression})"
+    return _nested(expression, type_, depth, json_form, keys_as_text=True) or (
+        None if name in _NESTED else _text(expression)
+    )
+
+
+def binary_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | None:
+    """For Arrow and Parquet."""
+    name = kind(type_)
+    if name in _BINARY_AS_IS:
+        return None
+    return _nested(expression, type_, depth, binary_form, keys_as_text=False) or (
+        None if name in _NESTED else _text(expression)
+    )
+
+
+def _stringly(expression: str, type_: DuckDBPyType, depth: int) -> str | None:
+    """As JSON, with decimals as text already: for values inside a JSON text."""
+    if kind(type_) == "decimal":
+        return _text(expression)
+    name = kind(type_)
+    if name in _NESTED:
+        return _nested(expression, type_, depth, _stringly, keys_as_text=True)
+    return json_form(expression, type_, depth)
+
+
+def csv_form(expression: str, type_: DuckDBPyType, *, escape_formulas: bool) -> str | None:
+    """For CSV."""
+    name = kind(type_)
+    if name in _NESTED:
+        inner = _nested(expression, type_, 0, _stringly, keys_as_text=True) or expression
+        return f"CASE WHEN {expression} IS NOT NULL THEN CAST(to_json({inner}) AS VARCHAR) END"
+    if name == "hugeint":
+        return _text(expression)
+    form = json_form(expression, type_, 0)
+    if name in ("varchar", "enum", "union") and escape_formulas:
+        value = form or expression
+        # Not IN: DuckDB turns a list of that length into a join, and a join does not keep the order of rows.
+        starts = f"left({value}, 1) <> '' AND contains({literal(_FORMULA)}, left({value}, 1))"
+        return f"CASE WHEN {starts} THEN chr(39) || {value} ELSE {value} END"
+    return form
+
+
+def _nested(expression: str, type_: DuckDBPyType, depth: int, form: Form, *, keys_as_text: bool) -> str | None:
+    """Apply ``form`` to what is inside; None where nothing inside changes or nothing is inside."""
+    name = kind(type_)
+    if name in ("list", "array"):
+        item = f"x{depth}"
+        inner = form(item, _children(type_)[0][1], depth + 1)
+        if inner is None:
+            return None
+        values = f"CAST({expression} AS {_children(type_)[0][1]}[])" if name == "array" else expression
+        return f"list_transform({values}, lambda {item}: {inner})"
+    if name in ("struct", "tuple"):
+        return _struct(expression, type_, depth, form)
+    if name == "map":
+        (_, key), (_, value) = _children(type_)
+        item = f"x{depth}"
+        inner_key = form(f"{item}.key", key, depth + 1)
+        if keys_as_text and kind(key) != "varchar":
+            inner_key = inner_key or _text(f"{item}.key")
+        inner_value = form(f"{item}.value", value, depth + 1)
+        if inner_key is None and inner_value is None:
+            return None
+        pair = f"struct_pack(k := {inner_key or item + '.key'}, v := {inner_value or item + '.value'})"
+        entries = f"list_transform(map_entries({expression}), lambda {item}: {pair})"
+        return f"CASE WHEN {expression} IS NOT NULL THEN map_from_entries({entries}) END"
+    return None
+
+
+def _struct(expression: str, type_: DuckDBPyType, depth: int, form: Form) -> str | None:
+    fields: list[str] = []
+    unnamed = kind(type_) == "tuple"
+    changed = unnamed
+    for position, (name, child) in enumerate(_children(type_), start=1):
+        value = f"struct_extract({expression}, {position if unnamed else literal(name)})"
+        inner = form(value, child, depth)
+        changed = changed or inner is not None
+        # A tuple has no names; its places are its keys.
+        fields.append(f"{quoted(str(position) if unnamed else name)} := {inner or value}")
+    if not changed:
+        return None
+    return f"CASE WHEN {expression} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
+
+
+def unique(names: list[str]) -> list[str]:
+    """Column names without repeats: ``a, a, b`` becomes ``a, a_1, b`` (any case)."""
+    taken: set[str] = {n.casefold() for n in names}
+    seen: set[str] = set()
+    found: list[str] = []
+    for name in names:
+        new, number = name, 0
+        while new.casefold() in seen or (number and new.casefold() in taken):
+            number += 1
+            new = f"{name}_{number}"
+        seen.add(new.casefold())
+        found.append(new)
+    return found
+
+
+def select(
+    select_sql: str, names: list[str], types: list[DuckDBPyType], form: Callable[[str, DuckDBPyType], str | None]
+) -> str:
+    """``select_sql`` with every column in its form, under unique names, in the order it had."""
+    places = [f"c{i}" for i in range(len(names))]
+    columns = ", ".join(
+        f"{form(place, type_) or place} AS {quoted(name)}"
+        for place, type_, name in zip(places, types, unique(names), strict=True)
+    )
+    return f"SELECT {columns} FROM ({select_sql}\n) AS q({', '.join(places)})"
+
+
+def described(
+    connection: DuckDBPyConnection, select_sql: str, parameters: object = None
+) -> tuple[list[str], list[DuckDBPyType]]:
+    """Names and types of a SELECT without running it. Raises ``duckdb.Error`` where it does not bind."""
+    probe = connection.sql(f"SELECT * FROM ({select_sql}\n) AS q LIMIT 0", params=parameters)
+    return list(probe.columns), list(probe.dtypes)
+
+
+def escaped(text: str) -> str:
+    """``text`` with a leading ``'`` where a spreadsheet would run it."""
+    return f"'{text}" if text[:1] in _FORMULA and text else text

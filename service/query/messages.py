@@ -1,0 +1,99 @@
+"""Job: what the API asks of a query worker, and what it answers. Plain values, msgpack between the two.
+
+A message is one byte that says its kind, then its payload:
+
+======  =========  ==========================================================
+kind    direction  payload
+======  =========  ==========================================================
+READY   to API     nothing: the worker is connected and waits for a job
+NEED    to API     ``Need``: the stored tables that the statement names
+HEAD    to API     ``Head``: the answer begins; every later error ends it early
+BODY    to API     bytes of the answer
+DONE    to API     nothing: the answer is complete
+FAILED  to API     ``errors.Body``
+======  =========  ==========================================================
+
+The API sends a ``Job``, then, when asked, a ``Resolved``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from service.sandbox.source import Source
+
+READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The sources of the names asked for (any case); ``missing`` are those that are no stored table.
+
+    ``known`` may name other tables, for a hint.
+    """
+
+    sources: list[Source]
+    missing: list[str] = []
+    known: list[str] = []
+
+
+class Need(msgspec.Struct, frozen=True):
+    """Names of tables as the statement has them, with their place in it; ``everything`` for SHOW TABLES."""
+
+    tables: dict[str, int | None]
+    everything: bool = False
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The answer begins. ``whole`` says that nothing can fail any more: it is complete in memory."""
+
+    media_type: str
+    whole: bool
+    headers: dict[str, str] = {}
+
+
+class Sql(msgspec.Struct, frozen=True, tag="sql"):
+    """One statement of a user. ``limit`` None: all rows; ``max_bytes`` cuts a JSON answer."""
+
+    statement: str
+    format: str
+    limit: int | None
+    max_bytes: int
+    seconds: float
+    parameters: list[Any] | dict[str, Any] | None = None
+    escape_formulas: bool = True
+
+
+class Data(msgspec.Struct, frozen=True, tag="data"):
+    """Rows of one source. ``limit`` None: all of them; ``about`` is told with a page of JSON, as it is."""
+
+    source: Source
+    format: str
+    limit: int | None
+    offset: int
+    max_bytes: int
+    seconds: float
+    columns: list[str] | None = None
+    filter: str | None = None
+    sort: str | None = None
+    escape_formulas: bool = True
+    about: dict[str, Any] = {}
+
+
+class Schema(msgspec.Struct, frozen=True, tag="schema"):
+    """The columns of one source with their statistics."""
+
+    source: Source
+    seconds: float
+
+
+Job = Sql | Data | Schema

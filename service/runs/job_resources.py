@@ -1,0 +1,144 @@
+"""Premises: what every job in a child shares (settings, places, catalog, secrets), and what it is allowed of it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.catalog.history import History
+from service.catalog.pipelines import Record
+from service.files.layout import Layout
+from service.jobs import messages
+from service.jobs.messages import Allowance
+from service.kit import errors, placeholders
+from service.kit.clock import Clock
+from service.kit.settings import Settings
+from service.model import pipeline as pipelines
+from service.model.pipeline import Pipeline
+from service.model.version import Version
+from service.processes.child import Exit
+from service.processes.limits import Limits
+from service.steps.collector import Upstream
+from service.steps.registry import Registry
+from service.steps.storage import File
+
+
+@dataclass(frozen=True)
+class Premises:
+    """What the jobs of this process share."""
+
+    settings: Settings
+    places: Layout
+    history: History
+    registry: Registry
+    clock: Clock
+    secrets: Mapping[str, str]
+
+    def decode(self, record: Record) -> Pipeline:
+        """The pipeline at the record's revision."""
+        return pipelines.decode(record.document, self.registry)
+
+    def allowance(
+        self, folder: Path, document: Any = None, stored: Mapping[str, messages.Stored] | None = None
+    ) -> Allowance:
+        """What a job over ``document`` may use: only the secrets that it names, files, hosts, memory."""
+        wanted = placeholders.names(str(document))
+        return Allowance(
+            folder=str(folder),
+            memory_bytes=self.settings.run_memory_limit,
+            pace=str(self.places.pace),
+            file_roots=(str(self.places.uploads), *self.settings.file_roots),
+            allowed_private_hosts=self.settings.allowed_private_hosts,
+            secrets={n: v for n, v in self.secrets.items() if n in wanted},
+            stored=dict(stored or {}),
+        )
+
+    def stored(self, pipeline: Pipeline) -> dict[str, messages.Stored]:
+        """The versions that steps read, by the settings that name them, found before the job starts. Blocks.
+
+        All see what there is now, and one version where several name a pipeline without a version. Raises
+        ``errors.Permanent`` where one is not there or lacks a column that a setting wants.
+        """
+        wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
+        wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
+        seen: dict[tuple[str, int | None], Version | None] = {}
+        found = {}
+        for step, upstream in wanted:
+            if upstream is None:
+                continue
+            key = (upstream.pipeline, upstream.version)
+            version = seen[key] if key in seen else seen.setdefault(key, self.history.version_of(*key))
+            found[f"{step}.{upstream.field}"] = self._readable(upstream, version, step)
+        return found
+
+    def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.Stored:
+        if version is None:
+            which = f"version {upstream.version}" if upstream.version is not None else "stored version"
+            raise errors.Permanent(
+                f"there is no {which} of a pipeline '{upstream.pipeline}'; execute that pipeline first",
+                step=step, field=f"{step}.{upstream.field}",
+            )  # fmt: skip
+        names = [c.name for c in version.columns]
+        if upstream.column is not None and upstream.column not in names:
+            hint = errors.did_you_mean(upstream.column, names)
+            raise errors.Permanent(
+                f"{version.pipeline}@{version.version} has no column '{upstream.column}'{hint}",
+                step=step, field=f"{step}.{upstream.column_field}",
+            )  # fmt: skip
+        return messages.Stored(
+            pipeline=version.pipeline, version=version.version, parts=self.parts(version), rows=version.rows
+        )
+
+    def parts(self, version: Version) -> tuple[str, ...]:
+        """Where the Parquet files of a version lie."""
+        return self._paths(version, version.files)
+
+    def quarantine(self, version: Version) -> tuple[str, ...]:
+        """Where the rows lie that a version refused."""
+        return self._paths(version, version.quarantine)
+
+    def tape(self, version: Version) -> str | None:
+        """Where it is written what the steps of a version were answered."""
+        return self._paths(version, [version.tape])[0] if version.tape is not None else None
+
+    def remembered(self, record: Record) -> messages.Remembered | None:
+        """What collectors left with the newest version of a pipeline, if they left anything. Blocks."""
+        if self.history.next_version(record.id) == 1:
+            return None
+        newest = self.history.version(record.id, record.name)
+        if not newest.state:
+            return None
+        folder = self.places.version(newest.pipeline, newest.version)
+        return messages.Remembered(folder=str(folder), files=newest.state)
+
+    def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
+        folder = self.places.version(version.pipeline, version.version)
+        return tuple(str(folder / file.name) for file in files)
+
+
+def limits(
+    allowance: Allowance, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()
+) -> Limits:
+    """The bounds of a child that has ``allowance``; it may ``read`` and ``write`` these beside its own."""
+    parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
+    shared = (allowance.pace,) if network and allowance.pace is not None else ()
+    return Limits(
+        memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
+        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *shared, *write),
+    )  # fmt: skip
+
+
+def died(end: Exit, what: str, memory_bytes: int) -> errors.PenstockError:
+    """The error of a job whose child ended without an answer; ``what`` names the job."""
+    if end.signal in (signal.SIGABRT, signal.SIGKILL):
+        return errors.Permanent(
+            f"the {what}'s process was ended ({end}), most likely for want of memory: it may use "
+            f"{memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)",
+            code=f"{what.upper()}_OUT_OF_MEMORY",
+        )
+    return errors.Permanent(
+        f"the {what}'s process ended without an answer ({end}); nothing was stored", code=f"{what.upper()}_CRASHED"
+    )

@@ -1,0 +1,51 @@
+"""Retrial: which quarantined rows are to be tried again, and onto which version; asked before the run is queued."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.catalog.pipelines import Pipelines, Record
+from service.jobs import messages
+from service.kit import errors
+from service.model.version import Version
+from service.runs.job_resources import Premises
+
+
+def prepared(pipelines: Pipelines, around: Premises, record: Record, number: int | None) -> messages.Replay:
+    """What is to be tried again: the quarantine of version ``number``, the newest by default. Blocks.
+
+    Raises ``errors.Missing`` (NO_DATA, also where nothing is in quarantine; VERSION_NOT_FOUND), and
+    ``errors.Invalid`` where it was tried already and what was left is the business of a later version.
+    """
+    history, name = around.history, record.name
+    newest = history.version(record.id, name)
+    version = newest if number is None else history.version(record.id, name, number)
+    later = history.replay_of(record.id, version.version)
+    if later is not None:
+        raise errors.Invalid(
+            f"the rows in quarantine of version {version.version} were replayed into version {later}; replay that",
+            field="version",
+        )
+    if not version.quarantine:
+        raise errors.Missing(
+            f"version {version.version} of '{name}' has no rows in quarantine; there is nothing to replay",
+            code="NO_DATA",
+        )
+    other = version.version != newest.version
+    return messages.Replay(
+        version=version.version,
+        files=around.quarantine(version),
+        before=_processors(pipelines, version),
+        base=messages.Stored(
+            pipeline=name, version=newest.version, parts=around.parts(newest), rows=newest.rows
+        ),
+        fitted=newest.fitted,
+        carried=around.quarantine(newest) if other else (),
+        base_before=_processors(pipelines, newest),
+        tape=around.tape(newest),
+    )  # fmt: skip
+
+
+def _processors(pipelines: Pipelines, version: Version) -> list[Any]:
+    found = pipelines.get(version.pipeline, version.revision).document.get("processors", [])
+    return list(found)

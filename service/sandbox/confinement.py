@@ -1,0 +1,147 @@
+"""Sandbox: a DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
+
+The order is the proof: settings at connect, then the exact files, then the views, then
+external access off, then the configuration locked, then all of it read back before the first user statement.
+Paths are relative to the warehouse, the working directory, so that no plan or message shows where it lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from service.kit import errors
+from service.sandbox import parquet_union
+from service.sandbox.quoting import literal, quoted
+from service.sandbox.source import Order, Source
+
+# What must read back so, whatever else was set.
+LOCKED = {
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "allow_unsigned_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+    "enable_external_file_cache": "false",
+    "lock_configuration": "true",
+    "max_expression_depth": "250",
+    "python_enable_replacements": "false",
+    "python_scan_all_frames": "false",
+}
+# RLIMIT_DATA counts what DuckDB's own limit does not: lists and strings in flight, the stacks of threads, and
+# what Python, Arrow and Polars reserve (450 MiB with two cores, most of it never touched).
+_BESIDE_DUCKDB = 512 << 20
+_LEAST = 64 << 20
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A source as our own SQL names it, and the columns that keep its stored order."""
+
+    sql: str
+    order: tuple[str, ...]
+
+
+def duckdb_memory(memory_bytes: int) -> int:
+    """What DuckDB's buffers may take of the memory of a worker, in bytes."""
+    return max(memory_bytes - _BESIDE_DUCKDB, _LEAST)
+
+
+def open_connection(order: Order) -> duckdb.DuckDBPyConnection:
+    """Connect with everything off that can be off from the start; the working directory is the warehouse."""
+    os.chdir(order.warehouse)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": order.threads,
+            "memory_limit": f"{duckdb_memory(order.memory_bytes)}B",
+            "temp_directory": order.spill,
+            "max_temp_directory_size": f"{order.spill_bytes}B",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "allow_unsigned_extensions": False,
+            "allow_persistent_secrets": False,
+            "python_enable_replacements": False,
+            "python_scan_all_frames": False,
+            "enable_external_file_cache": False,
+            "max_expression_depth": 250,
+            "errors_as_json": True,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def relative(path: str, warehouse: str) -> str:
+    """``path`` below the warehouse, as the sandbox names it. Raises where it lies elsewhere."""
+    there = Path(path) if Path(path).is_absolute() else Path(warehouse) / path
+    plain = Path(os.path.normpath(there))
+    if not plain.is_relative_to(warehouse):
+        raise errors.PenstockError("a stored file lies outside the warehouse")
+    return str(plain.relative_to(warehouse))
+
+
+def confine(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Iterable[Source],
+    *,
+    warehouse: str,
+    seconds: float,
+    stubs: Iterable[str] = (),
+    keep_order: bool = False,
+) -> dict[str, Relation]:
+    """Give the connection its sources as views, close everything else, and check that it is closed.
+
+    ``stubs`` are tables that shall only be listed. ``keep_order`` keeps rows in their stored order through every
+    filter: DuckDB would turn a list of IN into a join, which does not.
+    Answers how our own SQL reads each source, by table.
+    """
+    wanted = list(sources)
+    connection.execute(f"SET GLOBAL max_execution_time = {max(int(seconds * 1000), 1)}")
+    if keep_order:
+        connection.execute("SET disabled_optimizers = 'in_clause'")
+    files = [relative(p, warehouse) for s in wanted for p in (*([s.native] if s.native else []), *s.parts)]
+    connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
+    relations: dict[str, Relation] = {}
+    for number, source in enumerate(wanted):
+        relations[source.table] = relation = _attach(connection, source, number, warehouse)
+        connection.execute(f"CREATE VIEW {quoted(source.table)} AS FROM {relation.sql}")
+    for table in stubs:
+        if table not in relations:
+            connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT NULL AS unread")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    verify(connection)
+    return relations
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, source: Source, number: int, warehouse: str) -> Relation:
+    if source.native:
+        # A newer version may have let this file go since its name was looked up; then the Parquet answers.
+        with contextlib.suppress(duckdb.IOException):
+            connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
+            return Relation(f"stored_{number}.main.{quoted(source.native_table or source.table)}", ("rowid",))
+    if source.united:
+        files = [relative(p, warehouse) for p in source.parts]
+        return Relation(parquet_union.relation(connection, files), parquet_union.ORDER)
+    if not source.parts:
+        raise errors.PenstockError(f"version {source.version} of '{source.pipeline}' has no files")
+    parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
+    return Relation(f"read_parquet([{parts}])", ("file_index", "file_row_number"))
+
+
+def verify(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read the settings back. Raises ``errors.PenstockError`` where one is not what it must be."""
+    wanted = ", ".join(
+        f"CAST(current_setting({literal(n)}) AS VARCHAR)" for n in LOCKED
+    )  # duckdb_settings() takes 11 ms
+    (found,) = connection.execute(f"SELECT {wanted}").fetchall()
+    if dict(zip(LOCKED, found, strict=True)) != LOCKED:
+        raise errors.PenstockError("the query sandbox could not be closed; no statement was run")

@@ -1,0 +1,33 @@
+"""What a confined connection is given: the stored tables that it may read, and its limits."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A stored table: the name SQL knows it by and the files of one version.
+
+    ``parts`` and ``native`` are paths below the warehouse. Where ``native`` is given, the table
+    ``native_table`` of that DuckDB file is read instead of the Parquet parts. ``united`` says that the parts are
+    quarantine files: they may differ in their columns, and there may be none.
+    """
+
+    table: str
+    pipeline: str
+    version: int
+    parts: list[str]
+    native: str | None = None
+    native_table: str | None = None
+    rows: int = 0
+    united: bool = False
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How a worker sets itself up before it knows its job. Sizes are bytes."""
+
+    warehouse: str
+    spill: str
+    memory_bytes: int
+    spill_bytes: int
+    threads: int

@@ -1,0 +1,1 @@
+"""What a value of a type is: types, casts, parsing and JSON values as typed columns."""

@@ -1,0 +1,17 @@
+"""Lists and structs as JSON text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+
+def json_text(column: pl.Expr, dtype: Any) -> pl.Expr:
+    """A list or struct column as JSON text; null stays null."""
+    if isinstance(dtype, pl.Struct):
+        text = column.struct.json_encode()
+    else:  # only structs are encoded: {"":[…]} without its first four and last characters
+        wrapped = pl.struct(column.alias("")).struct.json_encode()
+        text = wrapped.str.slice(4).str.head(-1)
+    return pl.when(column.is_not_null()).then(text)

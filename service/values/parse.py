@@ -1,0 +1,122 @@
+"""Text to typed columns, as row-local expressions that lose nothing: what does not fit fails, naming its column.
+
+An expression has no other way of failing than a cast of a text that is no number, so that is what the message is
+(``refuse``). Dates are ISO 8601; a time without a zone is taken as it stands, or as one of
+the wanted zone; one with a zone becomes UTC where none is wanted.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+import polars as pl
+
+from service.values import dtypes
+
+_SHOWN = 200  # characters of a value that does not fit
+DATE = "%Y-%m-%d"
+NAIVE = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", DATE)
+ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+CLOCK = ("%H:%M:%S%.f", "%H:%M")
+TRUE = ("true", "yes", "t", "1")
+FALSE = ("false", "no", "f", "0")
+
+
+def parsed(
+    column: str,
+    dtype: pl.DataType,
+    *,
+    why: str = "",
+    decimal_comma: bool = False,
+    blank: bool = False,
+    at: tuple[str, str] | None = None,
+) -> pl.Expr:
+    """A String column as ``dtype``; null stays null, and what does not fit fails: see ``insist``.
+
+    Raises ``ValueError`` for types that text cannot become.
+    """
+    text = pl.col(column)
+    if dtype == pl.String:
+        return text
+    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why, blank=blank, at=at)
+
+
+def insist(
+    result: pl.Expr,
+    column: str,
+    dtype: pl.DataType,
+    *,
+    why: str = "",
+    unless: pl.Expr | None = None,
+    blank: bool = False,
+    at: tuple[str, str] | None = None,
+) -> pl.Expr:
+    """``result``, but execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
+
+    The error shows the value and ``why``, and names ``at``. ``blank`` says that an empty text may become null.
+    """
+    text = pl.col(column)
+    misfit = result.is_null() & (text != "" if blank else text.is_not_null())
+    if unless is not None:
+        misfit = misfit | unless
+    said = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
+    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(said))
+    return refuse(misfit, message, result, at).alias(column)
+
+
+def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
+    """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
+
+    ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
+    Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
+    Inside of the message ``bad`` would be worked out a second time, with all that it is made of.
+    """
+    if at is not None:
+        message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
+    alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
+    return pl.when(alarm.is_null()).then(value).otherwise(None)
+
+
+def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:
+    """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot become."""
+    if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
+        text = text.str.replace(",", ".", literal=True)
+    if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return text.cast(dtype, strict=False)
+    match dtype:
+        case pl.Boolean():
+            return boolean(text, TRUE, FALSE)
+        case pl.Date():
+            return text.str.to_date(DATE, strict=False)
+        case pl.Time():
+            return pl.coalesce(text.str.to_time(f, strict=False) for f in CLOCK)
+        case pl.Datetime():
+            return _datetime(text, dtype)
+        case _:
+            raise ValueError(f"text cannot be read as {dtype}")
+
+
+def boolean(text: pl.Expr, true: Sequence[str], false: Sequence[str]) -> pl.Expr:
+    """Whether the text is one of the words ``true`` or of the words ``false``, in any case; null where of neither.
+
+    All spellings of so few letters are looked up: lowering the case of a column costs ten times as much.
+    """
+    return pl.when(text.is_in(_spellings(true))).then(True).when(text.is_in(_spellings(false))).then(False)
+
+
+@functools.lru_cache
+def _spellings(words: Sequence[str]) -> list[str]:
+    """Every mixture of small and capital letters."""
+    both = [[dict.fromkeys((letter, letter.upper())) for letter in word] for word in words]
+    return ["".join(letters) for word in both for letters in itertools.product(*word)]
+
+
+def _datetime(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
+    unit, zone = dtype.time_unit, dtype.time_zone
+    naive = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in NAIVE)
+    zoned = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in ZONED)
+    if zone is None:
+        return naive.fill_null(zoned.dt.replace_time_zone(None))
+    return zoned.dt.convert_time_zone(zone).fill_null(naive.dt.replace_time_zone(zone))

@@ -1,0 +1,132 @@
+"""ReplayedFrame: what each operation does to records that stand alone, and which record a row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.engine import fit_record, replay_frame
+from service.engine.polars_frame import PolarsFrame
+from service.engine.replay_frame import ReplayedFrame
+from service.expressions import select
+from service.kit import errors
+from service.steps.frame import Frame
+
+
+def of(tmp_path: Path, **columns: list[Any]) -> ReplayedFrame:
+    data = pl.DataFrame(columns)
+    places = pl.Series("place", range(10, 10 + data.height), dtype=pl.UInt32())
+    return ReplayedFrame(data, places, fit_record.Player("processors[0]", fit_record.Played()), tmp_path)
+
+
+def keep_odd(lf: pl.LazyFrame) -> pl.LazyFrame:
+    return lf.filter(pl.col("a") % 2 == 1)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        keep_odd,
+        lambda lf: keep_odd(lf).select(b=pl.col("a")),  # the column that marks rows is lost: they are found by halving
+        lambda lf: keep_odd(lf.with_columns(pl.all().cast(pl.Int64))),  # … or is not what it was
+        lambda lf: keep_odd(lf).rename(lambda name: f"{name}_"),
+    ],
+)
+def test_rows_that_are_taken_out_are_known(tmp_path: Path, step: Callable[[pl.LazyFrame], pl.LazyFrame]) -> None:
+    frame = of(tmp_path, a=[1, 2, 3, 4, 4, 5]).rows(step)
+    assert frame.places.to_list() == [10, 12, 15]
+    assert frame.data.to_series().to_list() == [1, 3, 5]
+    nothing = of(tmp_path, a=[2, 4]).rows(step)
+    assert (nothing.places.to_list(), nothing.data.height) == ([], 0)
+
+
+@pytest.mark.parametrize("step", [
+    lambda lf: lf.explode("a", empty_as_null=True), lambda lf: lf.select(pl.col("a").explode(empty_as_null=True)),
+])  # fmt: skip
+def test_a_record_may_become_several_rows(tmp_path: Path, step: Any) -> None:
+    frame = of(tmp_path, a=[[1, 2], [3], [4, 5, 6]]).rows(step)
+    assert frame.data["a"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert frame.places.to_list() == [10, 10, 11, 12, 12, 12]
+
+
+def test_a_step_that_fails_names_the_first_record(tmp_path: Path) -> None:
+    frame = of(tmp_path, a=["1", "2", "x", "3", "y"])
+    with pytest.raises(errors.Permanent) as caught:
+        frame.rows(lambda lf: lf.with_columns(pl.col("a").cast(pl.Int64)))
+    assert caught.value.details["record"] == 12
+    assert "x" in caught.value.message
+    assert "y" not in caught.value.message
+    theirs = replay_frame.refused(caught.value)
+    assert theirs is not None
+    assert theirs.details["field"] == "records[12]"
+    assert replay_frame.refused(errors.Permanent("something else")) is None
+
+
+def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) -> None:
+    frame: Any = of(tmp_path, a=[2, 1, 2], b=["x", "y", "x"])
+    frame = frame.distinct(["a"], keep="none").sort(["a"], descending=[True]).numbered("n")
+    frame = frame.per_group(["b"], ["a"], [
+        pl.col("a").shift(1).alias("before"), pl.len().alias("many"), pl.col("a").mean().alias("mean"),
+    ])  # fmt: skip
+    frame = frame.join(of(tmp_path, a=[2], c=[1.5]), ["a"], how="inner")
+    frame = frame.union([PolarsFrame(pl.LazyFrame({"d": [True]}), tmp_path)])
+    assert frame.data.rows() == [(0, v, t, None, 1, float(v), None, None) for v, t in [(2, "x"), (1, "y"), (2, "x")]]
+    assert frame.data.columns == ["n", "a", "b", "before", "many", "mean", "c", "d"]
+    assert (frame.schema["c"], frame.schema["d"]) == (pl.Float64, pl.Boolean)
+    assert frame.places.to_list() == [10, 11, 12]
+    assert [(s.operation, s.columns) for s in frame.skipped] == [
+        ("distinct", ()), ("sort", ()), ("numbered", ("n",)), ("per_group", ("before", "many", "mean")),
+        ("join", ("c",)), ("union", ("d",)),
+    ]  # fmt: skip
+    assert frame.write(tmp_path / "x", compression="zstd", compression_level=1, row_group_size=None) == 0
+    assert not (tmp_path / "x").exists()
+
+
+def test_elsewhere_has_a_schema_and_no_rows(tmp_path: Path) -> None:
+    frame = of(tmp_path, a=[2, 1], b=["x", "y"])
+    groups = frame.group(["b"], [pl.col("a").sum().alias("total")])
+    later = groups.rows(lambda lf: lf.with_columns(half=pl.col("total") / 2)).sort(["total"], descending=[False])
+    assert later.schema == {"b": pl.String, "total": pl.Int64, "half": pl.Float64}
+    assert (later.data.height, later.origin) == (0, frame)
+    joined = frame.join(groups, ["b"])
+    assert (joined.origin, joined.data.rows()) == (None, [(2, "x", None), (1, "y", None)])
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted", "skipped"),
+    [
+        ("SELECT b, a * 2 AS c FROM input WHERE a > 1", {"b": ["x", "z"], "c": [4, 6]}, []),
+        ("SELECT *, a + 1 AS c FROM input WHERE a < 3", {"a": [2, 1], "b": ["x", "y"], "c": [3, 2]}, []),
+        ("SELECT i.b FROM input i ORDER BY a", {"b": ["x", "y", "z"]}, ["sort"]),
+        ("SELECT count(*) AS n FROM input", None, ["query"]),
+        ("SELECT DISTINCT b FROM input", None, ["query"]),
+        ("SELECT a FROM input LIMIT 1", None, ["query"]),
+        ("SELECT a, sum(a) OVER () AS s FROM input", None, ["query"]),
+        ("SELECT a FROM input UNION ALL SELECT a FROM input", None, ["query"]),
+        ("SELECT i.a FROM input i JOIN input j ON i.a = j.a", None, ["query"]),
+        ("SELECT a FROM input WHERE a IN (SELECT max(a) FROM input)", None, ["query"]),
+        ("WITH w AS (SELECT a FROM input) SELECT a FROM w", None, ["query"]),
+        ("SELECT 1 AS one FROM input", None, ["query"]),
+    ],
+)
+def test_a_select_over_one_row_is_done(
+    tmp_path: Path, query: str, wanted: dict[str, list[Any]] | None, skipped: list[str]
+) -> None:
+    frame = of(tmp_path, a=[2, 1, 3], b=["x", "y", "z"])
+    made = frame.query(select.typed(query, frame.schema))
+    assert [s.operation for s in made.skipped] == skipped
+    if wanted is None:
+        assert made.origin is frame
+    else:
+        assert made.data.to_dict(as_series=False) == wanted
+        kept = {"WHERE a > 1": [10, 12], "WHERE a < 3": [10, 11]}
+        assert made.places.to_list() == next((p for text, p in kept.items() if text in query), [10, 11, 12])
+
+
+def test_it_is_a_frame(tmp_path: Path) -> None:
+    frame: Frame = of(tmp_path, a=[1])
+    assert frame.measure([]) == {}

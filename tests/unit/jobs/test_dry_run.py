@@ -1,0 +1,102 @@
+"""What is certain before anything is read, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.jobs import dry_run
+from service.jobs.dry_run import Play
+from service.jobs.messages import Allowance
+from service.kit import errors
+from service.model import pipeline as pipelines
+from service.steps.collector import Declared
+from tests.contract.test_registry import REGISTRY
+
+SCHEMA = pl.Schema({"id": pl.Int64, "city": pl.String, "price": pl.Float64})
+MISSPELT = {"type": "cleaner", "config": {"cast": {"prise": "int64"}}}
+UNFIT = {"type": "transformer", "config": {"normalize": {"city": "standard"}}}
+ONEHOT = {"type": "transformer", "config": {"encode": {"city": "onehot"}}}
+KNOWN = {"type": "transformer", "config": {"encode": {"city": {"method": "onehot", "categories": ["Bern"]}}}}
+DOUBLED = {"type": "doubled", "config": {"column": "id"}}
+
+
+def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> Play:
+    sources = sources or (Declared(SCHEMA),)
+    document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}] * len(sources), **more}
+    pipeline = pipelines.decode({**document, "processors": list(processors)}, REGISTRY)
+    return dry_run.rehearse(pipeline, sources, Allowance(folder=str(tmp_path), memory_bytes=0))
+
+
+@pytest.mark.parametrize(
+    ("source", "processors", "certain"),
+    [
+        (Declared(SCHEMA), [MISSPELT], True),
+        (Declared(SCHEMA), [UNFIT], True),
+        (Declared(SCHEMA, closed=False), [MISSPELT], False),
+        (Declared(SCHEMA, closed=False), [UNFIT], False),
+        (Declared(SCHEMA, guessed=frozenset({"city"})), [MISSPELT], True),
+        (Declared(SCHEMA, guessed=frozenset({"city"})), [UNFIT], False),
+        (Declared(SCHEMA), [ONEHOT, MISSPELT], False),
+        (Declared(SCHEMA), [KNOWN, MISSPELT], True),
+        (Declared(SCHEMA), [DOUBLED, MISSPELT], False),
+        (Declared(SCHEMA), [{"type": "sql", "config": {"query": "SELECT prise FROM input"}}], True),
+        (Declared(SCHEMA), [{"type": "sql", "config": {"query": "SELECT sum(city) FROM input"}}], True),
+        (Declared(SCHEMA), [{"type": "analyzer", "config": {"columns": ["prise"]}}], True),
+        (Declared(SCHEMA), [{"type": "validator", "config": {"rules": [{"expression": "prise > 0"}]}}], True),
+        (Declared(SCHEMA), [{"type": "transformer", "config": {"derive": {"x": "prise + 1"}}}], True),
+    ],
+)
+def test_what_ends_a_run_is_certain(
+    tmp_path: Path, source: Declared, processors: list[dict[str, Any]], certain: bool
+) -> None:
+    found = play(tmp_path, *processors, sources=(source,))
+    assert found.error is not None
+    assert found.certain is certain
+    assert found.error.details["step"] == f"processors[{len(processors) - 1}]"
+    assert found.error.details["field"].startswith("config.")
+    if "prise" in str(processors):
+        assert "did you mean 'price'?" in found.error.message
+
+
+def test_a_third_party_processor_that_needs_rows_ends_nothing(tmp_path: Path) -> None:
+    found = play(tmp_path, {"type": "doubled", "config": {"column": "nothing"}})
+    assert found.error is not None
+    assert not found.certain
+
+
+def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
+    rules = [{"row_count": {"min": 5}}, {"column": "id", "check": "unique"}]
+    config = {"rules": rules, "on_fail": "quarantine", "max_rejected_share": 0.0}
+    found = play(tmp_path, {"type": "validator", "config": config}, {"type": "analyzer"}, ONEHOT)
+    assert found.error is None
+    judged = ["per_group", "measure", "stage", "measure"]
+    assert [p.operations for p in found.parts] == [judged, ["measure"], ["measure"]]
+    assert found.parts[-1].loose == ["processors[2].config.encode.city"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
+    other = Declared(pl.Schema({"id": pl.Int64, "who": pl.String}))
+    found = play(tmp_path, sources=(Declared(SCHEMA), other))
+    assert found.columns == pl.Schema({**SCHEMA, "who": pl.String})
+    join = {"how": "join", "on": ["id"]}
+    found = play(tmp_path, MISSPELT, sources=(Declared(SCHEMA), other), combine=join)
+    assert (found.certain, found.columns) == (True, pl.Schema({**SCHEMA, "who": pl.String}))
+    found = play(tmp_path, sources=(Declared(SCHEMA), other), combine={"how": "join", "on": ["city"]})
+    assert found.error is not None
+    assert (found.certain, found.error.details["field"]) == (True, "combine.on")
+    open_ = Declared(SCHEMA, closed=False)
+    assert not play(tmp_path, MISSPELT, sources=(open_, other)).certain
+
+
+def test_a_check_raises_only_what_is_certain(tmp_path: Path) -> None:
+    allowance = Allowance(folder=str(tmp_path), memory_bytes=0)
+    document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}], "processors": [MISSPELT]}
+    pipeline = pipelines.decode(document, REGISTRY)
+    with pytest.raises(errors.Permanent, match="no column 'prise'"):
+        dry_run.check(pipeline, [Declared(SCHEMA)], allowance)
+    dry_run.check(pipeline, [Declared(SCHEMA, closed=False)], allowance)

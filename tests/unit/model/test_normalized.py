@@ -1,0 +1,53 @@
+"""A configuration with nothing left out: what a person sees who wrote the short forms."""
+
+from __future__ import annotations
+
+from service.model import pipeline as pipelines
+from service.model.normalized import resolved
+from tests.contract.test_registry import REGISTRY
+
+
+def test_short_forms_show_their_defaults() -> None:
+    fields = {"container": "li", "link": "a@href", "names": {"selector": "b", "many": True}}
+    cleaner = {"cast": {"a": "int64"}, "drop_na": ["a"], "drop_duplicates": True}
+    transformer = {"encode": {"c": "onehot"}, "normalize": {"x": "standard"}}
+    whole = resolved(
+        pipelines.decode(
+            {
+                "name": "short-forms",
+                "collectors": [
+                    {"type": "api", "endpoint": "https://example.org/rows", "pagination": "page"},
+                    {"type": "web", "id": "site", "url": "https://example.org", "css_selectors": fields},
+                ],
+                "processors": [
+                    {"type": "cleaner", "config": cleaner},
+                    {"type": "transformer", "config": transformer},
+                ],
+            },
+            REGISTRY,
+        )
+    )
+    api, web = whole["collectors"]
+    assert (api["id"], web["id"]) == ("api_0", "site")
+    assert (api["pagination"]["type"], api["pagination"]["page_param"], api["pagination"]["start"]) == (
+        "page",
+        "page",
+        1,
+    )
+    assert web["css_selectors"]["container"] == "li"
+    assert web["css_selectors"]["link"]["attribute"] == "href"
+    assert web["css_selectors"]["names"]["many"] is True
+    cleaned, transformed = (p["config"] for p in whole["processors"])
+    assert cleaned["cast"]["a"] == {"type": "int64", "format": None, "on_error": "null"}
+    assert cleaned["drop_na"] == {"columns": ["a"], "how": "any"}
+    assert cleaned["drop_duplicates"] == {"columns": [], "keep": "first", "order_by": []}
+    assert transformed["normalize"]["x"] == {"method": "standard", "into": None}
+    assert transformed["encode"]["c"]["handle_unknown"] == "null"
+    assert whole["storage"][1]["table"] == "short_forms"
+
+
+def test_what_is_off_stays_off() -> None:
+    cleaner = {"type": "cleaner", "config": {"drop_na": False}}
+    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "a.csv"}], "processors": [cleaner]}
+    config = resolved(pipelines.decode(document, REGISTRY))["processors"][0]["config"]
+    assert (config["drop_na"], config["drop_duplicates"]) == (False, False)

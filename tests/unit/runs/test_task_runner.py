@@ -1,0 +1,71 @@
+"""Errands: a few at a time; those that wait for sources leave the places of the others free."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from service.catalog.history import History
+from service.files.layout import Layout
+from service.jobs.tasks.entry import Call, Errand
+from service.jobs.tasks.plan import Planning, Validation
+from service.jobs.tasks.preview import Preview
+from service.kit import errors
+from service.kit.clock import FixedClock
+from service.kit.settings import Settings
+from service.runs.job_resources import Premises
+from service.runs.task_runner import Errands
+from tests.unit.processors.table import REGISTRY
+
+DOCUMENT: dict[str, Any] = {}
+PREVIEW = Preview(document=DOCUMENT, rows=1)
+
+
+class Hanging(Errands):
+    """Errands whose previews never come to an end, and whose others do at once."""
+
+    began = asyncio.Semaphore(0)
+
+    async def _answer(self, call: Call, *, network: bool) -> bytes:
+        if isinstance(call.errand, Preview):
+            self.began.release()
+            await asyncio.Event().wait()
+        return b"done"
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Hanging:
+    places = Layout(tmp_path)
+    places.staging("x").parent.mkdir(parents=True)
+    around = Premises(Settings(), places, cast(History, None), REGISTRY, FixedClock(), {})
+    Hanging.began = asyncio.Semaphore(0)
+    return Hanging(around, most=1, most_long=2, patience=0.01)
+
+
+@pytest.mark.parametrize("errand", [Planning(document=DOCUMENT), Validation(document=DOCUMENT)])
+def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hanging, errand: Errand) -> None:
+    async def ask() -> None:
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(hanging.ask(PREVIEW, seconds=60)) for _ in range(2)]
+            for _ in waiting:
+                await hanging.began.acquire()
+            with pytest.raises(errors.Unavailable) as refused:
+                await hanging.ask(PREVIEW, seconds=60)
+            assert refused.value.retry_after == 5
+            assert await hanging.ask(errand, seconds=60) == b"done"
+            for task in waiting:
+                task.cancel()
+
+    asyncio.run(ask())
+
+
+def test_a_place_is_free_again_after_a_deadline(hanging: Hanging) -> None:
+    async def ask() -> None:
+        for _ in range(3):
+            with pytest.raises(errors.TimedOut):
+                await hanging.ask(PREVIEW, seconds=0.001)
+
+    asyncio.run(ask())
