@@ -1,6 +1,6 @@
 """Bootstrap: the only place that builds and wires objects. Nothing is built at import.
 
-``opened`` is the house without its door: the command line works with it. ``serve`` adds the API and listens until
+``open_core`` is the house without its door: the command line works with it. ``serve`` adds the API and listens until
 it is told to stop. The order of the start is: take the data directory (the catalog's lock), start the forkserver,
 repair what a crash left, then listen; the end goes the other way round.
 """
@@ -35,10 +35,10 @@ from service.processes import child, preloaded
 from service.query.engine import Engine, Resolve
 from service.query.messages import Resolved
 from service.query.sources import of_table, quarantine_of, source_of
-from service.runs.job_resources import Premises
+from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
-from service.runs.task_runner import Errands
-from service.sandbox.source import Source
+from service.runs.task_runner import TaskRunner
+from service.sandbox.source import TableSource
 from service.steps.registry import Registry
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _log = structlog.get_logger("penstock.server")
 
 
 @dataclass(frozen=True)
-class House:
+class Core:
     """Everything below the API, built and running."""
 
     settings: Settings
@@ -66,9 +66,9 @@ class House:
     history: History
     supervisor: Supervisor
     engine: Engine
-    errands: Errands
+    tasks: TaskRunner
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> TableSource:
         """The stored table of that name. Raises ``errors.Missing``."""
         found = self.history.table(name)
         if found is None:
@@ -102,9 +102,9 @@ def _check(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(
+async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Core]:
     """The house over a data directory: repaired, its forkserver warm.
 
     Raises ``errors.Conflict``, ``errors.Invalid``.
@@ -115,8 +115,8 @@ async def opened(
         await asyncio.to_thread(child.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         pipelines, history = Pipelines(store, clock), History(store)
-        around = Premises(settings, layout, history, registry, clock, configuration.secrets(environment))
-        supervisor, errands = Supervisor(around, pipelines), Errands(around)
+        resources = JobResources(settings, layout, history, registry, clock, configuration.secrets(environment))
+        supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         engine = Engine(
             layout=layout,
             resolve=_resolver(history),
@@ -128,7 +128,7 @@ async def opened(
         )
         await supervisor.start()
         try:
-            yield House(settings, clock, registry, layout, store, pipelines, history, supervisor, engine, errands)
+            yield Core(settings, clock, registry, layout, store, pipelines, history, supervisor, engine, tasks)
         finally:
             await supervisor.close()
             await engine.close()
@@ -166,30 +166,28 @@ def signing_secret(settings: Settings, layout: Layout) -> str:
     return kept
 
 
-def application(house: House, users: Users) -> Litestar:
+def application(core: Core, users: Users) -> Litestar:
     """The API over a house."""
     from service.api.app import create_app
     from service.api.services import Services
 
-    tokens = Tokens(
-        [signing_secret(house.settings, house.layout)], house.clock, hours=house.settings.access_token_hours
-    )
-    level = house.engine.level
+    tokens = Tokens([signing_secret(core.settings, core.layout)], core.clock, hours=core.settings.access_token_hours)
+    level = core.engine.level
     return create_app(
         Services(
-            settings=house.settings,
-            clock=house.clock,
-            registry=house.registry,
-            layout=house.layout,
-            store=house.store,
-            pipelines=house.pipelines,
-            history=house.history,
+            settings=core.settings,
+            clock=core.clock,
+            registry=core.registry,
+            layout=core.layout,
+            store=core.store,
+            pipelines=core.pipelines,
+            history=core.history,
             users=users,
-            sessions=Sessions(house.store, house.clock, days=house.settings.refresh_token_days),
+            sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
             tokens=tokens,
-            supervisor=house.supervisor,
-            engine=house.engine,
-            errands=house.errands,
+            supervisor=core.supervisor,
+            engine=core.engine,
+            tasks=core.tasks,
             source_of=source_of,
             quarantine_of=quarantine_of,
             sandbox=f"landlock {level}" if level else "none",
@@ -213,10 +211,10 @@ async def serve(
     from service.telemetry import logs
 
     port = _free(settings.host, settings.port)
-    async with opened(settings, environment) as house:
-        users = Users(house.store, house.clock)
+    async with open_core(settings, environment) as core:
+        users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
-        app = await asyncio.to_thread(application, house, users)
+        app = await asyncio.to_thread(application, core, users)
         server = Server(
             app,
             address=settings.host,
@@ -229,17 +227,17 @@ async def serve(
             http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
             log_dictconfig=logs.server_config(),
         )
-        await house.engine.warm()
+        await core.engine.warm()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stopping.wait())
         announce(f"http://{_in_url(settings.host)}:{port}", password)
-        _log.info("server.started", host=settings.host, port=port, sandbox=house.engine.level)
+        _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
         await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         _log.info("server.stopping")
-        await house.supervisor.close()  # waiting requests and event streams end with their runs
+        await core.supervisor.close()  # waiting requests and event streams end with their runs
         server.stop()  # type: ignore[no-untyped-call]
         with suppress(TimeoutError):
             await asyncio.wait_for(serving, _DRAIN_SECONDS)

@@ -16,7 +16,7 @@ import polars as pl
 from benchmarks import site
 from service.collectors.html import page as html_page
 from service.collectors.html.page import Field, Page, Value
-from service.network.request import Answer
+from service.network.request import Response
 
 Rows = list[tuple[str | None, ...]]
 FIELDS = {"title": "h3 a", "link": "h3 a@href", "amount": ".price .amount", "currency": ".currency", "stock": "p"}
@@ -29,7 +29,7 @@ def penstock(pages: list[bytes]) -> Rows:
     columns: dict[str, list[Value]] = {name: [] for name in fields}
     for number, body in enumerate(pages):
         assert html_page.hostile(body) is None
-        page = Page.of(Answer(200, {"content-type": "text/html; charset=utf-8"}, body, f"{ADDRESS}{number}"))
+        page = Page.of(Response(200, {"content-type": "text/html; charset=utf-8"}, body, f"{ADDRESS}{number}"))
         containers = page.tree.css("article.product")
         for name, field in fields.items():
             columns[name].extend(page.column(containers, field, True))

@@ -21,7 +21,7 @@ import polars as pl
 
 from service.collectors.api import ApiCollector
 from service.engine.polars_frame import PolarsFrame
-from service.network.pacing import Governors
+from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.context import Context
 
@@ -72,7 +72,7 @@ async def penstock(address: str, pages: int, tasks: int) -> Found:
         places = [Path(folder, "pages"), Path(folder, "pace")]
         for place in places:
             place.mkdir()
-        ctx = Context("collectors[0]", places[0], network=Network(("127.0.0.1",)), governors=Governors(places[1]))
+        ctx = Context("collectors[0]", places[0], network=Network(("127.0.0.1",)), limiters=HostLimiters(places[1]))
         frame = await collector.collect(ctx)
         assert isinstance(frame, PolarsFrame)
         measured.append(used())

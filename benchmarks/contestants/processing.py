@@ -139,9 +139,9 @@ def assured(rows: Rows) -> Rows:
 
 
 def last(rows: Rows) -> Rows:
-    numbered = rows.with_row_index("row")
-    newest = numbered.group_by(CUSTOMER).agg(pl.col("row").max())
-    return numbered.join(newest.select("row"), on="row", how="semi", maintain_order="left").drop("row")
+    with_row_index = rows.with_row_index("row")
+    newest = with_row_index.group_by(CUSTOMER).agg(pl.col("row").max())
+    return with_row_index.join(newest.select("row"), on="row", how="semi", maintain_order="left").drop("row")
 
 
 def parts(rows: Rows) -> Rows:
@@ -200,7 +200,7 @@ CASES: dict[str, Case] = {
     "derive": (
         Transformer,
         {"derive": {"total": "unit_price * quantity + shipping_cost", "dear": "unit_price > 50"}},
-        lambda r: r.with_columns(total=PRICE * pl.col("quantity") + SHIPPING, dear=PRICE > 50),
+        lambda r: r.with_columns(total=PRICE * pl.col("quantity") + SHIPPING, expensive=PRICE > 50),
     ),
     "datetime": (
         Transformer,
@@ -243,7 +243,7 @@ CASES: dict[str, Case] = {
 def ours(case: str, stage: Path, result: Path) -> None:
     kind, config, _ = CASES[case]
     ctx = Context(step="processors[0]", folder=result.parent)
-    made = msgspec.convert(config, kind).apply(PolarsFrame(pl.scan_parquet(stage), result.parent, dear=False), ctx)
+    made = msgspec.convert(config, kind).apply(PolarsFrame(pl.scan_parquet(stage), result.parent, expensive=False), ctx)
     made.write(result, compression="zstd", compression_level=3, row_group_size=None)
 
 

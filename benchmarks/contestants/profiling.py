@@ -31,7 +31,7 @@ def cost(work: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def profiled(stage: Path, columns: list[str]) -> dict[str, Any]:
-    frame = PolarsFrame(pl.scan_parquet(stage), stage.parent, dear=False)
+    frame = PolarsFrame(pl.scan_parquet(stage), stage.parent, expensive=False)
     ctx = Context(step="processors[0]", folder=stage.parent)
     Analyzer(columns=columns, quantiles=tuple(orders.QUANTILES)).apply(frame, ctx)
     return ctx.profiles[0]

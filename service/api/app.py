@@ -29,7 +29,7 @@ from service.api.routes import (
     sql,
 )
 from service.api.services import Services
-from service.api.version_cache import Kept, Schemas
+from service.api.version_cache import Schemas, VersionCache
 
 BASE = "/api/v1"
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -52,7 +52,7 @@ _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The application over ``services``; ``lifespan`` runs around its serving."""
-    keeper, schemas, pages = Gatekeeper(services), Schemas(services), Kept(profiles.MOST_PAGES)
+    keeper, schemas, pages = Gatekeeper(services), Schemas(services), VersionCache(profiles.MOST_PAGES)
     document: list[bytes] = []
 
     def _services() -> Services:
@@ -64,7 +64,7 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
     def _schemas() -> Schemas:
         return schemas
 
-    def _pages() -> Kept:
+    def _pages() -> VersionCache:
         return pages
 
     def _document() -> bytes:

@@ -19,7 +19,7 @@ from litestar.routes import HTTPRoute
 import service
 from service.api import error_response, examples, responses
 from service.api.login import PUBLIC
-from service.api.route_docs import JSON, Answer, Description, Sent
+from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.model import pipeline as model
 from service.steps.registry import Registry, Shelf, tag_of
@@ -222,7 +222,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _body(body: Sent, schemas: _Schemas) -> dict[str, Any]:
+def _body(body: RequestBody, schemas: _Schemas) -> dict[str, Any]:
     if body.pipeline:
         schema: dict[str, Any] = {"$ref": _REF.format(name="PipelineConfiguration")}
     elif body.kind is None:
@@ -235,7 +235,7 @@ def _body(body: Sent, schemas: _Schemas) -> dict[str, Any]:
     return {"required": body.required, "content": dict.fromkeys(body.media, content)}
 
 
-def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
     header = {"X-Request-ID": "Names this request in the log."}
     shown: dict[str, Any] = {
         "description": answer.text,

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from service.api.services import Services
-from service.catalog.pipelines import Record, missing
+from service.catalog.pipelines import PipelineRecord, missing
 from service.kit import errors
 from service.model.version import Version
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
-async def known(services: Services, name: str, revision: int | None = None) -> Record:
+async def known(services: Services, name: str, revision: int | None = None) -> PipelineRecord:
     """The pipeline of that name. Raises ``errors.Missing``, also for what cannot be a name."""
     return await asyncio.to_thread(services.pipelines.get, checked(name), revision)
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from service.api.services import Asked
+from service.api.services import TypedRequest
 from service.kit import errors
 from service.kit.errors import Problem
 
@@ -30,7 +30,7 @@ class Nothing(msgspec.Struct, frozen=True):
     """No parameters."""
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a list."""
 
     limit: Annotated[int, about("How many at most.", ge=1, le=1000)] = 50
@@ -50,7 +50,7 @@ def one_version(query: int | None, body: int | None) -> int | None:
     return body if query is None else query
 
 
-def read(request: Asked, kind: type[T]) -> T:
+def read(request: TypedRequest, kind: type[T]) -> T:
     """The query string as ``kind``. Raises ``errors.Invalid`` with every problem, ``field`` naming the parameter."""
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from service.api.services import Asked
+from service.api.services import TypedRequest
 from service.kit import decoding, documents, errors
 
 T = TypeVar("T")
@@ -19,12 +19,12 @@ _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _FORM = "application/x-www-form-urlencoded"
 
 
-def media_type(request: Asked) -> str:
+def media_type(request: TypedRequest) -> str:
     """The type of the body, without its parameters; ``""`` where none is given."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def chunks(request: Asked, most: int) -> AsyncIterator[bytes]:
+async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
     """The body as it comes. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when it stalls."""
     declared = request.headers.get("content-length")
     if declared is not None and int(declared) > most:
@@ -48,7 +48,7 @@ async def chunks(request: Asked, most: int) -> AsyncIterator[bytes]:
             return
 
 
-async def read(request: Asked, most: int) -> bytes:
+async def read(request: TypedRequest, most: int) -> bytes:
     """The whole body, in at most ``SECONDS``."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
@@ -60,14 +60,14 @@ async def read(request: Asked, most: int) -> bytes:
         raise _too_slow() from None
 
 
-async def document(request: Asked, most: int, *, yaml: bool = False) -> Any:
+async def document(request: TypedRequest, most: int, *, yaml: bool = False) -> Any:
     """The JSON (or YAML) value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
     if yaml and media_type(request) in _YAML:
         return await asyncio.to_thread(documents.from_yaml, await read(request, most))
     return documents.from_json(await json(request, most, also=" or application/yaml" if yaml else ""))
 
 
-async def json(request: Asked, most: int, *, also: str = "") -> bytes:
+async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
     """The bytes of a body that says it is JSON. Raises ``errors.Unsupported``, which names what ``also`` would do."""
     kind = media_type(request)
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
@@ -75,7 +75,7 @@ async def json(request: Asked, most: int, *, also: str = "") -> bytes:
     return await read(request, most)
 
 
-async def value(request: Asked, kind: type[T], most: int, *, form: bool = False) -> T:
+async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool = False) -> T:
     """The body as a value of ``kind``; every problem at once. With ``form`` an URL-encoded form will do too."""
     if form and media_type(request) == _FORM:
         given: Any = _fields(await read(request, most))
@@ -89,7 +89,7 @@ async def value(request: Asked, kind: type[T], most: int, *, form: bool = False)
     return found
 
 
-async def optional(request: Asked, kind: type[T], most: int) -> T | None:
+async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
     """As ``value``; None where there is no body."""
     text = await read(request, most)
     if not text.strip():
@@ -102,7 +102,7 @@ async def optional(request: Asked, kind: type[T], most: int) -> T | None:
     return found
 
 
-async def nothing(request: Asked, most: int) -> None:
+async def nothing(request: TypedRequest, most: int) -> None:
     """There is nothing to say in this body yet: refuse what would be passed over."""
     text = await read(request, most)
     if text.strip() not in (b"", b"{}"):

@@ -19,7 +19,7 @@ JSON = "application/json"
 Tag = Literal["Pipelines", "Results", "Runs", "SQL", "Files", "Authentication", "Service"]
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
     """A request body. ``kind`` None is bytes; ``pipeline`` says that it is a pipeline configuration."""
 
     kind: Any = None
@@ -29,7 +29,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = True
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseDoc(msgspec.Struct, frozen=True, kw_only=True):
     """A successful response. ``kind`` None is bytes or text; ``headers`` maps names to descriptions."""
 
     status: int = 200
@@ -43,10 +43,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that OpenAPI says of a route and its path does not."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[ResponseDoc]
     errors: Sequence[str]
     query: type[msgspec.Struct]
-    body: Sent | None
+    body: RequestBody | None
     headers: dict[str, str]
 
     def __deepcopy__(self, _: dict[int, Any]) -> Description:
@@ -69,10 +69,10 @@ def route(
     tag: Tag,
     summary: str,
     description: str,
-    *answers: Answer,
+    *answers: ResponseDoc,
     errors: Sequence[str] = (),
     query: type[msgspec.Struct] = query_string.Nothing,
-    body: Sent | None = None,
+    body: RequestBody | None = None,
     headers: dict[str, str] | None = None,
 ) -> Options:
     """The options of a route: who may call it and what OpenAPI says of it."""

@@ -30,7 +30,7 @@ from service.steps.registry import Registry
 class Runs(Protocol):
     """What the API asks of the supervisor."""
 
-    async def execute(self, name: str, requested_by: str | None, *, afresh: bool = False) -> Run: ...
+    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run: ...
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run: ...
 
@@ -94,12 +94,12 @@ class Queries(Protocol):
     async def schema(self, source: Any) -> bytes: ...
 
 
-class Errands(Protocol):
+class Tasks(Protocol):
     """What the API asks of the errands: a child that answers one question."""
 
     async def ask(
         self,
-        errand: Any,
+        task: Any,
         *,
         seconds: float,
         document: Any = None,
@@ -107,7 +107,7 @@ class Errands(Protocol):
         network: bool = False,
     ) -> bytes: ...
 
-    async def ask_about(self, pipeline: Pipeline, errand: Any, *, seconds: float, network: bool = False) -> bytes: ...
+    async def ask_about(self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False) -> bytes: ...
 
     async def stored(self, pipeline: Pipeline) -> Any: ...
 
@@ -128,15 +128,15 @@ class Services:
     tokens: Tokens
     supervisor: Runs
     engine: Queries
-    errands: Errands
+    tasks: Tasks
     source_of: Callable[[Version], Any]
     quarantine_of: Callable[[Version], Any]
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]
 
 
-Given = NamedDependency[SkipValidation[Services]]
+ServicesDependency = NamedDependency[SkipValidation[Services]]
 """The type of a handler's ``services`` parameter."""
 
-Asked = Request[User, Claims, State]
+TypedRequest = Request[User, Claims, State]
 """The type of a handler's ``request`` parameter."""

@@ -15,7 +15,7 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from service.api.services import Answered, Asked
+from service.api.services import Answered, TypedRequest
 from service.kit import errors
 
 _FORMS = {
@@ -29,7 +29,7 @@ FORMATS = tuple(_FORMS)
 _ENDINGS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "arrow": "arrows", "parquet": "parquet"}
 
 
-def format_of(request: Asked, wanted: str | None, forms: Mapping[str, tuple[str, ...]] = _FORMS) -> str:
+def format_of(request: TypedRequest, wanted: str | None, forms: Mapping[str, tuple[str, ...]] = _FORMS) -> str:
     """The format that ``format=`` or else Accept asks for; ``forms`` are those that there are, with their types.
 
     Raises ``errors.NotAcceptable``.

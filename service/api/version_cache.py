@@ -15,7 +15,7 @@ from service.model.version import Version
 _MOST = 64
 
 
-class Kept:
+class VersionCache:
     """At most ``most`` answers, as bytes."""
 
     def __init__(self, most: int) -> None:
@@ -42,7 +42,7 @@ class Schemas:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept = Kept(_MOST)
+        self._kept = VersionCache(_MOST)
 
     async def of(self, version: Version) -> bytes:
         """The schema as JSON; of several that ask for the same at once one asks the engine."""
@@ -53,5 +53,5 @@ class Schemas:
         return await self._services.engine.schema(self._services.source_of(version))
 
 
-GivenSchemas = NamedDependency[SkipValidation[Schemas]]
+SchemasDependency = NamedDependency[SkipValidation[Schemas]]
 """The type of a handler's ``schemas`` parameter."""

@@ -15,7 +15,7 @@ from service.kit.clock import Clock
 _SQL = load_sql("pipelines")
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline as the catalog knows it; ``document`` is the configuration of ``revision``."""
 
     id: str
@@ -51,7 +51,7 @@ class Pipelines:
         self._store = store
         self._clock = clock
 
-    def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> Record:
+    def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> PipelineRecord:
         """Remember a new pipeline as revision 1.
 
         Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN).
@@ -74,7 +74,7 @@ class Pipelines:
 
     def update(
         self, name: str, table: str, document: Mapping[str, Any], by: str | None, *, if_match: int | None = None
-    ) -> Record:
+    ) -> PipelineRecord:
         """Remember a new revision; earlier ones are kept.
 
         Raises ``errors.Missing``, ``errors.Stale`` where ``if_match`` is not the current revision,
@@ -94,14 +94,14 @@ class Pipelines:
             _insert_revision(transaction, row["id"], revision, document, now, by)
         return self.get(name)
 
-    def get(self, name: str, revision: int | None = None) -> Record:
+    def get(self, name: str, revision: int | None = None) -> PipelineRecord:
         """The pipeline at ``revision`` (the newest by default). Raises ``errors.Missing``."""
         row = self._store.row(_SQL["find"], {"name": name, "revision": revision})
         if row is None:
             if revision is not None and self._store.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Missing(f"the pipeline '{name}' has no revision {revision}", code="NOT_FOUND")
             raise missing(name)
-        return Record(
+        return PipelineRecord(
             id=row["id"],
             name=row["name"],
             table=row["table_name"],

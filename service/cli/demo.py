@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from service.bootstrap import House
+from service.bootstrap import Core
 from service.cli import demo_site, errors, output, query, session
 from service.cli import run as execution
 from service.cli.output import OUT
@@ -35,27 +35,27 @@ def show(data_dir: str | None) -> None:
             f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
             "collect → clean → validate → analyze → transform → Parquet + DuckDB\n"
         )
-        session.at_home(chosen, lambda house: _tour(house, address))
+        session.with_core(chosen, lambda core: _tour(core, address))
     if data_dir is not None:
         OUT.print(f"\nEverything is in {data_dir}. Go on with", soft_wrap=True)
         OUT.print(f"  penstock query --data-dir {data_dir} 'FROM {demo_site.NAME} LIMIT 5'", soft_wrap=True)
         OUT.print(f"  penstock serve --data-dir {data_dir}", soft_wrap=True)
 
 
-async def _tour(house: House, address: str) -> None:
-    pipeline = pipelines.decode(demo_site.pipeline(address), house.registry)
-    run = await execution.execute(house, pipeline, show=True)
+async def _tour(core: Core, address: str) -> None:
+    pipeline = pipelines.decode(demo_site.pipeline(address), core.registry)
+    run = await execution.execute(core, pipeline, show=True)
     if run.error is not None:
         errors.say(run.error, as_json=False)
         raise errors.Ended
-    execution.summarise(run, house.layout.root)
-    schema = msgspec.json.decode(await house.engine.schema(house.source(demo_site.NAME)))
+    execution.summarise(run, core.layout.root)
+    schema = msgspec.json.decode(await core.engine.schema(core.source(demo_site.NAME)))
     _show_schema(schema)
-    found = house.history.table(demo_site.NAME)
+    found = core.history.table(demo_site.NAME)
     if found is not None:
         _show_profile(found.version.profiles[0])
     OUT.print(f"\n[bold]{demo_site.QUESTION}[/bold]\n[dim]{demo_site.SQL}[/dim]")
-    query.show(await query.ask(house, demo_site.SQL))
+    query.show(await query.ask(core, demo_site.SQL))
 
 
 def _show_schema(schema: dict[str, Any]) -> None:

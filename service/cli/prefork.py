@@ -10,5 +10,5 @@ from service.processes import child, preloaded
 
 
 def begin() -> None:
-    """Start the forkserver; ``bootstrap.opened`` then finds it running."""
+    """Start the forkserver; ``bootstrap.open_core`` then finds it running."""
     child.prepare(preloaded.MODULES)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.bootstrap import House
+from service.bootstrap import Core
 from service.cli import output, session
 from service.kit import errors
 
@@ -17,21 +17,21 @@ def query(sql: str, *, data_dir: str | None, form: str, limit: int | None) -> No
     if form in ("parquet", "arrow") and sys.stdout.isatty():
         raise errors.Invalid(f"{form} is binary; send it to a file (> answer.{form}) or a pipe")
 
-    async def work(house: House) -> None:
+    async def work(core: Core) -> None:
         if form == "table":
-            show(await ask(house, sql, limit))
+            show(await ask(core, sql, limit))
             return
-        answer = await house.engine.sql(sql, limit=limit, format=form, escape_formulas=False)
+        answer = await core.engine.sql(sql, limit=limit, format=form, escape_formulas=False)
         async for part in answer.body:
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
 
-    session.at_home(session.settings(data_dir=data_dir), work)
+    session.with_core(session.settings(data_dir=data_dir), work)
 
 
-async def ask(house: House, sql: str, limit: int | None = None) -> dict[str, Any]:
+async def ask(core: Core, sql: str, limit: int | None = None) -> dict[str, Any]:
     """The JSON answer to a statement."""
-    answer = await house.engine.sql(sql, limit=limit)
+    answer = await core.engine.sql(sql, limit=limit)
     decoded: dict[str, Any] = msgspec.json.decode(b"".join([part async for part in answer.body]))
     return decoded
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from service.bootstrap import House
+from service.bootstrap import Core
 from service.cli import errors as failure
 from service.cli import output, session
 from service.kit import documents, errors
@@ -65,11 +65,11 @@ def run_file(
     beside = (str(file.absolute().parent), str(Path.cwd()))  # what a person at a terminal means by a relative path
     chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *beside))
 
-    async def work(house: House) -> Run:
-        pipeline = pipelines.decode(document, house.registry)
-        return await execute(house, pipeline, show=not as_json, afresh=full_refresh)
+    async def work(core: Core) -> Run:
+        pipeline = pipelines.decode(document, core.registry)
+        return await execute(core, pipeline, show=not as_json, full_refresh=full_refresh)
 
-    ended = session.at_home(chosen, work)
+    ended = session.with_core(chosen, work)
     if as_json:
         body = {k: v for k, v in msgspec.to_builtins(ended).items() if k not in ("error", "queued_at")}
         error = failure.shape(ended.error)["error"] if ended.error is not None else None
@@ -82,31 +82,31 @@ def run_file(
         raise failure.Ended(1)
 
 
-async def execute(house: House, pipeline: Pipeline, *, show: bool, afresh: bool = False) -> Run:
+async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: bool = False) -> Run:
     """Save the pipeline (a new revision where it changed), run it, wait until all its storages are there."""
-    _save(house, pipeline)
-    run = await house.supervisor.execute(pipeline.name, "cli", afresh=afresh)
+    _save(core, pipeline)
+    run = await core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
     with output.bar(output.ERR) as bar:
         task = bar.add_task("starting", total=100, visible=show)
-        async for event in house.supervisor.events(run.run_id, 0):
+        async for event in core.supervisor.events(run.run_id, 0):
             if event.kind in ("status", "progress"):
                 said = event.data
                 what = " ".join(str(said[key]) for key in ("phase", "step") if said.get(key)) or said.get("status", "")
                 bar.update(task, completed=said.get("progress", 0), description=what or "running")
-        await house.supervisor.loaded()
-        run = await house.supervisor.run(run.run_id)
+        await core.supervisor.loaded()
+        run = await core.supervisor.run(run.run_id)
         bar.update(task, completed=run.progress, description=run.status)
     return run
 
 
-def _save(house: House, pipeline: Pipeline) -> None:
+def _save(core: Core, pipeline: Pipeline) -> None:
     try:
-        known = house.pipelines.get(pipeline.name)
+        known = core.pipelines.get(pipeline.name)
     except errors.Missing:
-        house.pipelines.create(pipeline.name, pipeline.table, pipeline.document, "cli")
+        core.pipelines.create(pipeline.name, pipeline.table, pipeline.document, "cli")
         return
     if known.document != pipeline.document:
-        house.pipelines.update(pipeline.name, pipeline.table, pipeline.document, "cli")
+        core.pipelines.update(pipeline.name, pipeline.table, pipeline.document, "cli")
 
 
 def summarise(run: Run, root: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from service import bootstrap
-from service.bootstrap import House
+from service.bootstrap import Core
 from service.kit import settings as configuration
 from service.kit.settings import Settings
 from service.telemetry import logs
@@ -21,12 +21,12 @@ def settings(**chosen: Any) -> Settings:
     return configuration.load(os.environ, **chosen)
 
 
-def at_home(chosen: Settings, work: Callable[[House], Awaitable[T]]) -> T:
+def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:
     """What ``work`` answers, done in the house over the data directory."""
     logs.configure("console", "critical")  # a command tells by itself what went wrong
 
     async def inside() -> T:
-        async with bootstrap.opened(chosen, os.environ) as house:
-            return await work(house)
+        async with bootstrap.open_core(chosen, os.environ) as core:
+            return await work(core)
 
     return asyncio.run(inside())

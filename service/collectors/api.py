@@ -22,12 +22,12 @@ from service.collectors.fetching.completeness import Completeness, Evidence
 from service.collectors.http_api import for_each as children
 from service.collectors.http_api import incremental, page_body, pagination, requests
 from service.collectors.http_api.authentication import ApiKey, Auth, ClientCredentials, Session
-from service.collectors.http_api.for_each import ForEach, Listing
+from service.collectors.http_api.for_each import ForEach, RecordList
 from service.collectors.http_api.incremental import Incremental, PrimaryKey
 from service.collectors.http_api.merge import Accumulation
 from service.collectors.http_api.page_batches import Batches
-from service.collectors.http_api.page_body import Body
-from service.collectors.http_api.page_walk import Page, Pages
+from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.page_walk import FetchedPage, Pages
 from service.collectors.http_api.pagination import Kind, Short
 from service.collectors.http_api.requests import Asking
 from service.collectors.records import schema as record_schema
@@ -37,7 +37,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
 from service.network import request
-from service.network.request import Answer
+from service.network.request import Response
 from service.network.retry import Retry
 from service.steps.collector import Collector, Declared, Parent
 from service.steps.context import Context
@@ -144,7 +144,9 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     def problems(self) -> Iterable[Problem]:
         if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
-            wrong = request.fault(self.endpoint if self.for_each is None else children.PLACE.sub("x", self.endpoint))
+            wrong = request.fault(
+                self.endpoint if self.for_each is None else children.PLACEHOLDER.sub("x", self.endpoint)
+            )
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:
@@ -165,7 +167,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         if isinstance(self.auth, ClientCredentials):
             yield from self.auth.problems()
         kind = pagination.of(self.pagination)
-        if isinstance(kind, pagination.Page | pagination.Cursor) and kind.size_param and not kind.size:
+        if isinstance(kind, pagination.PageNumber | pagination.Cursor) and kind.size_param and not kind.size:
             yield Problem("pagination.size", "is required where size_param is given")
         if self.response_format != "json":
             if self.records_path is not None:
@@ -229,7 +231,7 @@ class _Collecting:
         self._path = settings.records_path
         self._found = settings.records_path is not None
         self._pages = self._rows = 0
-        self._sum = completeness.Sum(ctx, settings.completeness)
+        self._sum = completeness.EvidenceTotal(ctx, settings.completeness)
         self._memory: Accumulation | None = None
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
@@ -270,10 +272,10 @@ class _Collecting:
                     if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
                         break
             await batches.flush()
-        self._sum.settle(several=settings.for_each is not None)
+        self._sum.finish(several=settings.for_each is not None)
         ctx.progress(1.0, f"{self._sum.evidence.rows} records")
         if memory is not None:
-            spool = await asyncio.to_thread(memory.settle, spool, self._sum.cut)
+            spool = await asyncio.to_thread(memory.finish, spool, self._sum.cut)
         return self._frame(spool, batches)
 
     @asynccontextmanager
@@ -287,10 +289,10 @@ class _Collecting:
             raise
         clients.count(self._sum.evidence)
 
-    def _walk(self, asked: Asking) -> Callable[[Listing], AsyncGenerator[Page, None]]:
+    def _walk(self, asked: Asking) -> Callable[[RecordList], AsyncGenerator[FetchedPage, None]]:
         settings, memory = self._settings, self._memory
 
-        async def walk(listing: Listing) -> AsyncGenerator[Page, None]:
+        async def walk(listing: RecordList) -> AsyncGenerator[FetchedPage, None]:
             evidence, extra = Evidence(stop_reason="sampled"), list[tuple[str, str]]()
             if memory is not None and settings.incremental is not None:
                 start = memory.start(listing.key)
@@ -313,10 +315,10 @@ class _Collecting:
 
         return walk
 
-    def _read(self, answer: Answer, page: int) -> Body:
+    def _read(self, answer: Response, page: int) -> PageBody:
         kind = self._settings.response_format
         if answer.status == _NO_CONTENT:
-            return Body(0, b"")
+            return PageBody(0, b"")
         content = page_body.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
             if kind == "ndjson":
@@ -332,7 +334,7 @@ class _Collecting:
             field = "records_path" if kind == "json" else "response_format"
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 
-    def _notice(self, listing: Listing, page: Page, lists: int) -> None:
+    def _notice(self, listing: RecordList, page: FetchedPage, lists: int) -> None:
         self._pages, self._rows = self._pages + 1, self._rows + page.body.count
         self._ctx.collected(page.body.count)
         if listing.number is not None:
@@ -353,7 +355,7 @@ class _Collecting:
             lf = type_inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
         lf = record_schema.typed(lf, settings.schema, ctx)
         lf = record_schema.select(lf, settings.kept, ctx)
-        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
+        return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]

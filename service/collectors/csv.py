@@ -89,7 +89,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")
         types = reading.types(sources)
-        reading.settle(sources, types)
+        reading.finish(sources, types)
         width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
         united = reading.united(sources, types)
-        return PolarsFrame(united, ctx.folder, explain=lambda e: reading.explained(e, sources), row_bytes=width)
+        return PolarsFrame(united, ctx.folder, explain=lambda e: reading.on_error(e, sources), row_bytes=width)

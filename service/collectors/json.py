@@ -115,7 +115,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
         lf = record_schema.typed(spool.scan(), self.schema, ctx)
         lf = record_schema.select(lf, self.columns, ctx)
-        return PolarsFrame(lf, ctx.folder, dear=False, row_bytes=spool.row_bytes)
+        return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
         """A copy of the first lines; the file itself where it is one document, which must be read whole."""

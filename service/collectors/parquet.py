@@ -82,7 +82,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        return PolarsFrame(lf, ctx.folder, dear=False)
+        return PolarsFrame(lf, ctx.folder, expensive=False)
 
 
 class _File(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import FAILED, Evidence
 from service.collectors.html import page as markup
 from service.collectors.html import tables
-from service.collectors.html.crawl_history import Trail
+from service.collectors.html.crawl_history import CrawlHistory
 from service.collectors.html.page import Field, Page, Value, fault
 from service.collectors.html.robots import Robots
 from service.collectors.records.spool import Spool
@@ -31,7 +31,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
 from service.network import client, request
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
@@ -190,7 +190,7 @@ class _Scraping:
         self._next: str | None = None
         self._linked_on = settings.next_page is None
         self._torn = False
-        self._trail = Trail()
+        self._trail = CrawlHistory()
         self._clients = Clients(
             ctx, limit=settings.concurrency, interval=settings.delay_seconds, timeout_seconds=settings.timeout_seconds,
             retry=settings.retry, field="url",
@@ -216,9 +216,9 @@ class _Scraping:
             self._clients.count(evidence)
             ctx.evidence |= dataclasses.asdict(evidence)
         self._notice()
-        return PolarsFrame(self._scan(), ctx.folder, dear=False, row_bytes=self._spool.row_bytes)
+        return PolarsFrame(self._scan(), ctx.folder, expensive=False, row_bytes=self._spool.row_bytes)
 
-    async def _fetch(self, url: str, home: str | None = None) -> Answer:
+    async def _fetch(self, url: str, home: str | None = None) -> Response:
         own = self._ctx.fill_all(self._settings.headers)
         accept, here = "text/html, application/xhtml+xml, */*;q=0.5", url
         for _ in range(client.MAX_REDIRECTS + 1):
@@ -246,10 +246,10 @@ class _Scraping:
             raise self._permanent(text, "respect_robots")
         return delay
 
-    async def _listed(self) -> AsyncGenerator[tuple[str, Answer], None]:
+    async def _listed(self) -> AsyncGenerator[tuple[str, Response], None]:
         """The pages of the list, in order, some of them fetched ahead."""
         pages = self._settings.pages
-        ahead: deque[asyncio.Task[Answer]] = deque()
+        ahead: deque[asyncio.Task[Response]] = deque()
         started = 0
         try:
             for url in pages:
@@ -263,7 +263,7 @@ class _Scraping:
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def _linked(self) -> AsyncGenerator[tuple[str, Answer], None]:
+    async def _linked(self) -> AsyncGenerator[tuple[str, Response], None]:
         """Each page of the list and those that it leads to, until one leads nowhere or to where we were."""
         visited: set[str] = set()
         limit = self._settings.max_pages
@@ -286,7 +286,7 @@ class _Scraping:
                     "page_repeated", f"{_short(url)} was linked to as the next page a second time; it ends there"
                 )
 
-    async def _take(self, url: str, answer: Answer) -> None:
+    async def _take(self, url: str, answer: Response) -> None:
         evidence, wanted = self._evidence, len(self._settings.pages)
         found = await asyncio.to_thread(self._extract, answer, url)
         evidence.rows += found
@@ -295,7 +295,7 @@ class _Scraping:
         share = evidence.pages / wanted if self._settings.next_page is None else 1 - 1 / (1 + evidence.pages)
         self._ctx.progress(share, f"{evidence.rows} rows from {evidence.pages} pages")
 
-    def _extract(self, answer: Answer, url: str) -> int:
+    def _extract(self, answer: Response, url: str) -> int:
         wrong = markup.hostile(answer.body)
         if wrong is not None:
             raise self._permanent(f"{_short(url)}: the page is refused: {wrong}", "url")

@@ -30,14 +30,14 @@ class Trace:
 class PlannedFrame(PolarsFrame):
     """A lazy table that is never executed."""
 
-    def __init__(self, lf: pl.LazyFrame, folder: Path, *, dear: bool = True) -> None:
-        super().__init__(lf, folder, dear=dear)
+    def __init__(self, lf: pl.LazyFrame, folder: Path, *, expensive: bool = True) -> None:
+        super().__init__(lf, folder, expensive=expensive)
         self._trace = Trace()
 
     @classmethod
-    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, dear: bool = True) -> PlannedFrame:
+    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, expensive: bool = True) -> PlannedFrame:
         """A frame over ``lf``, whose operations ``trace`` notes."""
-        frame = cls(lf, folder, dear=dear)
+        frame = cls(lf, folder, expensive=expensive)
         frame._trace = trace
         return frame
 
@@ -46,8 +46,8 @@ class PlannedFrame(PolarsFrame):
         """The optimised plan as text: a table that is in memory or was staged is DF."""
         return self._lf.explain(optimized=True)
 
-    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
-        frame = type(self)(lf, self._folder, dear=dear)
+    def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
+        frame = type(self)(lf, self._folder, expensive=expensive)
         frame._trace = self._trace
         return frame
 
@@ -90,9 +90,9 @@ class PlannedFrame(PolarsFrame):
         self._trace.operations.append("query")
         return super().query(sql)
 
-    def numbered(self, name: str) -> PolarsFrame:
-        self._trace.operations.append("numbered")
-        return super().numbered(name)
+    def with_row_index(self, name: str) -> PolarsFrame:
+        self._trace.operations.append("with_row_index")
+        return super().with_row_index(name)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
         self._trace.operations.append("sort")

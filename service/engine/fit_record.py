@@ -20,90 +20,92 @@ from service.steps.metric import Metric, Values
 from service.values import tagged_json
 
 
-class Answer(msgspec.Struct, frozen=True):
+class MetricAnswer(msgspec.Struct, frozen=True):
     """A metric, and its value in the form of ``values.tagged_json``."""
 
     metric: Metric
     value: Any
 
 
-class Played(msgspec.Struct):
-    """One step: its calls of ``measure``, in order. ``looked``: it left the frame as it was."""
+class StepRecord(msgspec.Struct):
+    """One step: its calls of ``measure``, in order. ``unchanged``: it left the frame as it was."""
 
-    calls: list[list[Answer]] = []
-    looked: bool = False
+    calls: list[list[MetricAnswer]] = []
+    unchanged: bool = msgspec.field(default=False, name="looked")  # the name in the files of earlier versions
 
 
-class Tape(msgspec.Struct):
+class FitRecord(msgspec.Struct):
     """All steps of a run. ``schema`` is that of the collected data, ``now`` the time that the steps were told."""
 
     now: datetime
     schema: list[list[Any]]
-    steps: dict[str, Played] = {}
+    steps: dict[str, StepRecord] = {}
     format: int = 1
 
 
-def encode(tape: Tape) -> bytes:
+def encode(tape: FitRecord) -> bytes:
     return msgspec.json.encode(tape)
 
 
-def decode(data: bytes) -> Tape:
+def decode(data: bytes) -> FitRecord:
     """Raises ``errors.Permanent`` where the bytes are no tape that this release can read."""
     try:
-        return msgspec.json.decode(data, type=Tape)
+        return msgspec.json.decode(data, type=FitRecord)
     except msgspec.DecodeError as error:
         raise errors.Permanent(f"what the version keeps of its steps cannot be read: {error}") from error
 
 
-class Recorder:
-    """Writes down one step. ``looked``: it left the frame as it was."""
+class StepRecorder:
+    """Writes down one step. ``unchanged``: it left the frame as it was."""
 
     def __init__(self) -> None:
-        self.looked = False
+        self.unchanged = False
         self._calls: list[Values] = []
 
     def note(self, answers: Values) -> None:
         """The answers of one call."""
         self._calls.append(answers)
 
-    def played(self) -> Played:
+    def played(self) -> StepRecord:
         """The step as it is kept."""
-        if self.looked:
-            return Played(looked=True)
-        return Played([[Answer(m, tagged_json.plain(v)) for m, v in answers.items()] for answers in self._calls])
+        if self.unchanged:
+            return StepRecord(unchanged=True)
+        return StepRecord(
+            [[MetricAnswer(m, tagged_json.plain(v)) for m, v in answers.items()] for answers in self._calls]
+        )
 
 
-class Recording:
+class Recorder:
     """A tape while it is made, over data of ``schema``. ``now`` is the time that the steps are told.
 
     ``before`` is a tape that is gone on with: its schema and time stay, and its steps until they are recorded anew.
     """
 
-    def __init__(self, schema: pl.Schema, before: Tape | None = None) -> None:
+    def __init__(self, schema: pl.Schema, before: FitRecord | None = None) -> None:
         self.now = datetime.now(UTC) if before is None else before.now
         self._schema = schema
         self._before = before
-        self._recorders: dict[str, Recorder] = {}
+        self._recorders: dict[str, StepRecorder] = {}
 
-    def recorder(self, step: str) -> Recorder:
+    def recorder(self, step: str) -> StepRecorder:
         """Whom the step's frames tell of their answers."""
-        return self._recorders.setdefault(step, Recorder())
+        return self._recorders.setdefault(step, StepRecorder())
 
-    def kept(self) -> Tape:
+    def kept(self) -> FitRecord:
         """The tape as it is kept."""
         steps = {step: recorder.played() for step, recorder in self._recorders.items()}
-        before = self._before or Tape(self.now, tagged_json.plain_schema(self._schema))
+        before = self._before or FitRecord(self.now, tagged_json.plain_schema(self._schema))
         return msgspec.structs.replace(before, steps={**before.steps, **steps})
 
-    def played(self, step: str) -> Played | None:
+    def played(self, step: str) -> StepRecord | None:
         """What the step was answered on the tape that is gone on with, if it is there."""
         return self._before.steps.get(step) if self._before is not None else None
 
 
-class Player:
+class Playback:
     """Answers one step as it was answered."""
 
-    def __init__(self, step: str, played: Played) -> None:
+    def __init__(self, step: str, played: StepRecord) -> None:
         self._step = step
         self._calls = iter(played.calls)
 

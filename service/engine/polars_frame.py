@@ -46,7 +46,7 @@ class _Stage:
 class PolarsFrame:
     """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
 
-    ``dear`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
+    ``expensive`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
     """
@@ -56,13 +56,13 @@ class PolarsFrame:
         lf: pl.LazyFrame,
         folder: Path,
         *,
-        dear: bool = True,
+        expensive: bool = True,
         explain: Explain | None = None,
         row_bytes: int = 0,
     ) -> None:
         self._lf = lf
         self._folder = folder
-        self._dear = dear
+        self._dear = expensive
         self._small = False
         self._row_bytes = row_bytes
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
@@ -77,7 +77,7 @@ class PolarsFrame:
         return self._staged[0]
 
     @property
-    def counted(self) -> int | None:
+    def known_rows(self) -> int | None:
         """How many rows there are, where somebody asked already."""
         return self._answers.get(Metric("", "rows"))
 
@@ -92,20 +92,20 @@ class PolarsFrame:
             self._schema = self._lf.collect_schema()
         return self._schema
 
-    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
+    def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         width = max([self._row_bytes, *(o._row_bytes for o in others)])
-        frame = type(self)(lf, self._folder, dear=dear, row_bytes=width)
+        frame = type(self)(lf, self._folder, expensive=expensive, row_bytes=width)
         frame._staged = self._staged
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
     def rows(self, step: RowLocal) -> PolarsFrame:
-        frame = self._next(step(self._lf), dear=self._dear)
+        frame = self._next(step(self._lf), expensive=self._dear)
         frame._small = self._small
         return frame
 
-    def explained(self, explain: Explain) -> PolarsFrame:
+    def on_error(self, explain: Explain) -> PolarsFrame:
         frame = self.rows(lambda lf: lf)
         frame._explainers = (*frame._explainers, explain)
         return frame
@@ -164,20 +164,20 @@ class PolarsFrame:
         subset = list(self.schema) if keys is None else list(keys)
         if keep in ("first", "any"):
             # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
-            return self._next(self._lf.unique(subset, keep="first", maintain_order=True), dear=True)
+            return self._next(self._lf.unique(subset, keep="first", maintain_order=True), expensive=True)
         if self._dear:
             self._stage()  # read twice below: for the keys, then for the rows
         number = _unused("row", self.schema)
-        numbered = self._lf.with_row_index(number)
-        groups = numbered.group_by(subset)
+        with_row_index = self._lf.with_row_index(number)
+        groups = with_row_index.group_by(subset)
         if keep == "none":
             lasts = groups.agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema))).filter(
                 pl.last() == 1
             )
         else:
             lasts = groups.agg(pl.col(number).max())
-        kept = numbered.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
-        return self._next(kept, dear=True)
+        kept = with_row_index.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
+        return self._next(kept, expensive=True)
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [_own(o) for o in others]
@@ -185,34 +185,34 @@ class PolarsFrame:
         mixed = _mixed([self.schema, *(f.schema for f in frames)])
         if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
             plans = [lf.with_columns(pl.col(mixed & set(lf.collect_schema())).cast(pl.String)) for lf in plans]
-        return self._next(pl.concat(plans, how="diagonal_relaxed"), dear=True, others=frames)
+        return self._next(pl.concat(plans, how="diagonal_relaxed"), expensive=True, others=frames)
 
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
         right = _own(other)
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
-        return self._next(lf, dear=True, others=[right])
+        return self._next(lf, expensive=True, others=[right])
 
     def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), dear=True)
+        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         if by or order_by:
             made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
-        return self._next(self._lf.with_columns(made), dear=True)
+        return self._next(self._lf.with_columns(made), expensive=True)
 
-    def beside(self, parts: Sequence[Path]) -> PolarsFrame:
-        return type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, dear=False)
+    def scan(self, parts: Sequence[Path]) -> PolarsFrame:
+        return type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, expensive=False)
 
     def query(self, sql: str) -> PolarsFrame:
-        return self._next(select.run(self._lf, sql), dear=True)
+        return self._next(select.run(self._lf, sql), expensive=True)
 
-    def numbered(self, name: str) -> PolarsFrame:
-        return self._next(self._lf.with_row_index(name), dear=self._dear)
+    def with_row_index(self, name: str) -> PolarsFrame:
+        return self._next(self._lf.with_row_index(name), expensive=self._dear)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
         keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
         lf = self._lf.sort(keys, descending=list(descending), nulls_last=True, maintain_order=True)
-        return self._next(lf, dear=True)
+        return self._next(lf, expensive=True)
 
     @property
     def _group_rows(self) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine.fit_record import Recorder
+from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 
@@ -15,7 +15,7 @@ from service.steps.metric import Metric, Values
 class RecordedFrame:
     """``frame`` as a step sees it. What comes of it writes down with the same recorder."""
 
-    def __init__(self, frame: Frame, recorder: Recorder) -> None:
+    def __init__(self, frame: Frame, recorder: StepRecorder) -> None:
         self.frame = frame
         self._recorder = recorder
 
@@ -34,8 +34,8 @@ class RecordedFrame:
     def rows(self, step: RowLocal) -> RecordedFrame:
         return self._of(self.frame.rows(step))
 
-    def explained(self, explain: Explain) -> RecordedFrame:
-        return self._of(self.frame.explained(explain))
+    def on_error(self, explain: Explain) -> RecordedFrame:
+        return self._of(self.frame.on_error(explain))
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> RecordedFrame:
         return self._of(self.frame.distinct(keys, keep=keep))
@@ -52,14 +52,14 @@ class RecordedFrame:
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
         return self._of(self.frame.per_group(by, order_by, made))
 
-    def beside(self, parts: Sequence[Path]) -> RecordedFrame:
-        return RecordedFrame(self.frame.beside(parts), Recorder())
+    def scan(self, parts: Sequence[Path]) -> RecordedFrame:
+        return RecordedFrame(self.frame.scan(parts), StepRecorder())
 
     def query(self, sql: str) -> RecordedFrame:
         return self._of(self.frame.query(sql))
 
-    def numbered(self, name: str) -> RecordedFrame:
-        return self._of(self.frame.numbered(name))
+    def with_row_index(self, name: str) -> RecordedFrame:
+        return self._of(self.frame.with_row_index(name))
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> RecordedFrame:
         return self._of(self.frame.sort(by, descending=descending))

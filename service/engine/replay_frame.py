@@ -3,8 +3,9 @@
 ``measure`` gives the answers that the version was made with (``engine.fit_record``), so that row-local steps do to a
 record what they did to the rows then. What needs other rows cannot be done and is *skipped*, with a note of it:
 
-* ``sort`` and ``distinct`` leave the records as they are; ``per_group`` and ``numbered`` see each record as the only
-  row, so that types and later steps are right, and a record alone is no double, has no row before it and fills nothing;
+* ``sort`` and ``distinct`` leave the records as they are; ``per_group`` and ``with_row_index`` see each record as the
+  only row, so that types and later steps are right; a single record has no duplicate and no row before it, and fills
+  nothing;
 * ``join`` and ``union`` keep the records; what columns come with the other side are missing;
 * ``group``, and a ``query`` that is no plain SELECT, lead *elsewhere*: to rows that are no records. Such a frame has
   the schema that it would have, and no rows; where a step ends there, the records go no further (``origin``).
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine.fit_record import Player
+from service.engine.fit_record import Playback
 from service.engine.polars_frame import PolarsFrame
 from service.expressions import select
 from service.kit import errors
@@ -48,7 +49,7 @@ class ReplayedFrame:
         self,
         data: pl.DataFrame,
         places: pl.Series,
-        player: Player,
+        player: Playback,
         folder: Path,
         *,
         skipped: tuple[Skipped, ...] = (),
@@ -71,7 +72,7 @@ class ReplayedFrame:
         return ReplayedFrame(data, there, self._player, self._folder, skipped=more, origin=self.origin)
 
     def _empty(self) -> PolarsFrame:
-        return PolarsFrame(self.data.clear().lazy(), self._folder, dear=False)
+        return PolarsFrame(self.data.clear().lazy(), self._folder, expensive=False)
 
     def _elsewhere(self, frame: PolarsFrame, note: Skipped | None = None) -> ReplayedFrame:
         """Rows that are no records: only their schema is known."""
@@ -89,7 +90,7 @@ class ReplayedFrame:
             return self._elsewhere(self._empty().rows(step))
         return self._local(step, step)
 
-    def explained(self, explain: Explain) -> ReplayedFrame:
+    def on_error(self, explain: Explain) -> ReplayedFrame:
         return self  # what fails has failed already
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> ReplayedFrame:
@@ -111,13 +112,13 @@ class ReplayedFrame:
         names = tuple(e.meta.output_name() for e in made)
         place = _unused(self.schema)
         alone = [e.over(place) for e in made]
-        numbered = self.data.with_row_index(place).lazy().with_columns(alone).drop(place)
+        with_row_index = self.data.with_row_index(place).lazy().with_columns(alone).drop(place)
         with polars_errors.attributed(None):
-            return self._next(numbered.collect(), Skipped("per_group", names, _ALONE))
+            return self._next(with_row_index.collect(), Skipped("per_group", names, _ALONE))
 
-    def beside(self, parts: Sequence[Path]) -> PolarsFrame:
+    def scan(self, parts: Sequence[Path]) -> PolarsFrame:
         """Other data is looked at as it is: ``join`` takes no more of it than its columns."""
-        return self._empty().beside(parts)
+        return self._empty().scan(parts)
 
     def query(self, sql: str) -> ReplayedFrame:
         local = select.local(sql, _unused(self.schema))
@@ -127,9 +128,9 @@ class ReplayedFrame:
         frame = self._local(lambda lf: select.run(lf, local.text), marking=lambda lf: select.run(lf, local.marked))
         return frame._next(frame.data, Skipped("sort", (), _ALONE)) if local.ordered else frame
 
-    def numbered(self, name: str) -> ReplayedFrame:
+    def with_row_index(self, name: str) -> ReplayedFrame:
         first = pl.lit(0, dtype=pl.get_index_type()).alias(name)
-        return self._next(self.data.select(first, pl.all()), Skipped("numbered", (name,), _ALONE))
+        return self._next(self.data.select(first, pl.all()), Skipped("with_row_index", (name,), _ALONE))
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> ReplayedFrame:
         return self._next(self.data, Skipped("sort", (), _ALONE))
@@ -220,7 +221,7 @@ def _fails(step: RowLocal, data: pl.DataFrame) -> bool:
 
 
 def _schema_of(frame: Frame, folder: Path) -> PolarsFrame:
-    return PolarsFrame(pl.LazyFrame(schema=frame.schema), folder, dear=False)
+    return PolarsFrame(pl.LazyFrame(schema=frame.schema), folder, expensive=False)
 
 
 def _new(frame: ReplayedFrame, made: PolarsFrame) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Incoming:
         self._hash.update(block)
         self._size += len(block)
 
-    def settle(self) -> tuple[Uploaded, bool]:
+    def finish(self) -> tuple[Uploaded, bool]:
         """Flush the file and put it in its place; whether it is new there."""
         try:
             self._file.flush()
@@ -76,7 +76,7 @@ class Incoming:
         with _walk(self._root, self._parts[:-1], create=True) as folder:
             found = _kind(folder, name)
             if found is not None and not stat.S_ISREG(found):
-                raise _in_the_way("/".join(self._parts))
+                raise _conflict("/".join(self._parts))
             os.replace(self._root / self._hidden, name, dst_dir_fd=folder)
             os.fsync(folder)
         done = Uploaded(path="/".join(self._parts), bytes=self._size, sha256=self._hash.hexdigest())
@@ -144,7 +144,7 @@ def _walk(root: Path, parts: list[str], *, create: bool) -> Iterator[int]:
                 below = os.open(part, _FOLDER, dir_fd=folder)
             except (NotADirectoryError, OSError) as error:
                 if create and error.errno in (errno.ENOTDIR, errno.ELOOP):
-                    raise _in_the_way("/".join(parts[: depth + 1])) from None
+                    raise _conflict("/".join(parts[: depth + 1])) from None
                 if error.errno in (errno.ENOTDIR, errno.ELOOP):
                     raise FileNotFoundError("/".join(parts)) from None
                 raise
@@ -162,7 +162,7 @@ def _kind(folder: int, name: str) -> int | None:
         return None
 
 
-def _in_the_way(path: str) -> errors.Conflict:
+def _conflict(path: str) -> errors.Conflict:
     return errors.Conflict(f"'{path}' is something else already (a file or a folder)", code="FILE_EXISTS", field="path")
 
 

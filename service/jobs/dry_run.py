@@ -17,8 +17,8 @@ import polars as pl
 from service.engine.dry_run_frame import PlannedFrame, Trace
 from service.expressions.scalar import NoColumn
 from service.jobs import child_log, combine, process
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
+from service.jobs.job import Job
+from service.jobs.messages import Grants
 from service.kit import errors
 from service.model.pipeline import Pipeline
 from service.steps.collector import Declared
@@ -27,8 +27,8 @@ from service.steps.registry import tag_of
 
 
 @dataclass(frozen=True)
-class Part:
-    """One processor in a rehearsal. ``loose``: the settings whose columns are known only when rows were seen."""
+class DryRunStep:
+    """One processor in a dry run. ``dynamic_columns``: the settings whose columns are known only from rows."""
 
     step: str
     type: str
@@ -36,12 +36,12 @@ class Part:
     output: pl.Schema
     operations: list[str]
     fitted: dict[str, Any]
-    loose: list[str]
+    dynamic_columns: list[str]
     stages: list[str]
 
 
 @dataclass
-class Play:
+class DryRun:
     """What a rehearsal came to. ``error`` ended it; it would end a run, too, where it is ``certain``.
 
     ``columns`` are those after the combination, ``frame`` is the last one, None where it did not come so far;
@@ -49,7 +49,7 @@ class Play:
     """
 
     trace: Trace
-    parts: list[Part] = field(default_factory=list)
+    parts: list[DryRunStep] = field(default_factory=list)
     columns: pl.Schema | None = None
     frame: PlannedFrame | None = None
     error: errors.StepError | None = None
@@ -71,9 +71,9 @@ class Play:
         return self.certain or (self.error is not None and "did you mean" in self.error.message)
 
 
-def check(pipeline: Pipeline, sources: Sequence[Declared], allowance: Allowance) -> None:
+def check(pipeline: Pipeline, sources: Sequence[Declared], grants: Grants) -> None:
     """Raise the ``errors.StepError`` that a run over such sources is certain to end with."""
-    play = rehearse(pipeline, sources, allowance)
+    play = rehearse(pipeline, sources, grants)
     if play.error is not None and play.certain:
         raise play.error
 
@@ -81,14 +81,14 @@ def check(pipeline: Pipeline, sources: Sequence[Declared], allowance: Allowance)
 def rehearse(
     pipeline: Pipeline,
     sources: Sequence[Declared],
-    allowance: Allowance,
+    grants: Grants,
     *,
     scans: Sequence[pl.LazyFrame | None] = (),
-) -> Play:
+) -> DryRun:
     """Go over all processors. ``scans`` are the plans that the sources begin with, for the sake of the texts."""
-    stage = Stage(allowance, child_log.logger(_unheard), dry=True)
+    job = Job(grants, child_log.logger(_unheard), dry=True)
     trace = Trace(explaining=bool(scans))
-    play = Play(trace)
+    play = DryRun(trace)
     lazies = [scan if scan is not None else pl.LazyFrame(schema=s.schema) for s, scan in _paired(sources, scans)]
     seen = 0
 
@@ -96,40 +96,39 @@ def rehearse(
         nonlocal seen
         step = f"processors[{index}]"
         before = play.parts[-1].output if play.parts else play.columns
-        made = stage.fitted.get(step, {}).get("parameters", {})
-        loose = [field for field in stage.loose if field.startswith(step)]
+        made = job.fitted.get(step, {}).get("parameters", {})
+        dynamic_columns = [field for field in job.dynamic_columns if field.startswith(step)]
         ended = len(trace.operations)
         play.parts.append(
-            Part(
+            DryRunStep(
                 step, tag_of(type(pipeline.processors[index])), before or pl.Schema(), frame.schema,
-                trace.operations[seen:ended], made, loose, trace.plans[sum(len(p.stages) for p in play.parts) :],
+                trace.operations[seen:ended], made, dynamic_columns,
+                trace.plans[sum(len(p.stages) for p in play.parts) :],
             )
         )  # fmt: skip
         seen = ended
         return frame
 
     try:
-        with stage.translated("combine"):
-            frames = [PlannedFrame.of(lf, stage.folder, trace) for lf in lazies]
+        with job.translated("combine"):
+            frames = [PlannedFrame.of(lf, job.folder, trace) for lf in lazies]
             frame = combine.combined(pipeline, frames)
             play.columns = frame.schema
         seen = len(trace.operations)
-        last = process.process(pipeline, frame, stage, each)
+        last = process.process(pipeline, frame, job, each)
     except errors.StepError as error:
-        play.error, play.certain = error, _is_certain(error, pipeline, sources, stage, len(play.parts))
+        play.error, play.certain = error, _is_certain(error, pipeline, sources, job, len(play.parts))
     else:
         play.frame = last if isinstance(last, PlannedFrame) else None
     if all(s.closed for s in sources):
-        play.ignored = [w for w in stage.warnings if w["code"] == "missing_column"]
+        play.ignored = [w for w in job.warnings if w["code"] == "missing_column"]
     return play
 
 
-def _is_certain(
-    error: errors.StepError, pipeline: Pipeline, sources: Sequence[Declared], stage: Stage, done: int
-) -> bool:
+def _is_certain(error: errors.StepError, pipeline: Pipeline, sources: Sequence[Declared], job: Job, done: int) -> bool:
     """Whether the step after the first ``done`` would fail so, whatever the rows are."""
-    gone = pipeline.processors[: done + 1] if stage.step.startswith("processors") else []
-    closed = all(s.closed for s in sources) and not stage.loose and all(p.predictable for p in gone)
+    gone = pipeline.processors[: done + 1] if job.step.startswith("processors") else []
+    closed = all(s.closed for s in sources) and not job.dynamic_columns and all(p.static for p in gone)
     exact = closed and not any(s.guessed for s in sources)
     named = isinstance(error.__cause__, NoColumn) or error.details.get("field") == "combine.on"
     return isinstance(error.details.get("field"), str) and (exact or (closed and named))

@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 import msgspec
 import polars as pl
 
-from service.engine.fit_record import Recording
+from service.engine.fit_record import Recorder
 from service.files import layout
 from service.files.allowed_files import Files
-from service.jobs.messages import Allowance, Progress
+from service.jobs.messages import Grants, Progress
 from service.kit import errors, placeholders
 from service.model.run import Phase, Step
-from service.network.pacing import Governors
+from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.context import Context, Rejected, Split, State, Stored
+from service.steps.context import Context, Rejected, Split, State, StoredVersion
 from service.values import polars_errors
 
 # The share of the whole that each phase ends at, in percent.
@@ -38,7 +38,7 @@ def _nobody(_: Progress) -> None:
     return None
 
 
-class Stage:
+class Job:
     """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress.
 
     ``wanted_rows`` and ``dry`` are what contexts say of them. ``remembers`` says that what collectors remember will be
@@ -47,16 +47,16 @@ class Stage:
 
     def __init__(
         self,
-        allowance: Allowance,
+        grants: Grants,
         log: Any,
         listen: Callable[[Progress], None] = _nobody,
         *,
         wanted_rows: int | None = None,
         dry: bool = False,
     ) -> None:
-        self.allowance = allowance
+        self.grants = grants
         self.wanted_rows, self.dry = wanted_rows, dry
-        self.loose: list[str] = []
+        self.dynamic_columns: list[str] = []
         self.log = log
         self.step = ""
         self.rows_collected = self.source_rows = 0
@@ -70,8 +70,8 @@ class Stage:
         self.splits: list[Split] = []
         self.fitted: dict[str, Any] = {}
         self.profiles: list[dict[str, Any]] = []
-        self.tape = Recording(pl.Schema())
-        self._governors = Governors(None if allowance.pace is None else Path(allowance.pace))
+        self.tape = Recorder(pl.Schema())
+        self._governors = HostLimiters(None if grants.pace is None else Path(grants.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
         self._progress = 0.0
@@ -80,11 +80,11 @@ class Stage:
     @property
     def folder(self) -> Path:
         """The job's own folder."""
-        return Path(self.allowance.folder)
+        return Path(self.grants.folder)
 
     def context(self, step: str, share: tuple[int, int] = (0, 1)) -> Context:
         """What the step ``step`` is given. ``share`` is its place and the number of steps of its phase."""
-        allowed = self.allowance
+        allowed = self.grants
 
         def progressed(part: float, message: str) -> None:
             low, high = _ENDS[self._phase]
@@ -94,16 +94,16 @@ class Stage:
             step=step, folder=self.folder, memory_bytes=allowed.memory_bytes,
             files=Files(tuple(Path(r) for r in allowed.file_roots)),
             network=Network(allowed_private_hosts=allowed.allowed_private_hosts), secrets=allowed.secrets,
-            governors=self._governors, warnings=self.warnings, rejected=self.rejected, splits=self.splits,
+            limiters=self._governors, warnings=self.warnings, rejected=self.rejected, splits=self.splits,
             profiles=self.profiles, on_progress=progressed, log=self.log,
-            wanted_rows=self.wanted_rows, dry=self.dry, loose=self.loose,
+            wanted_rows=self.wanted_rows, dry=self.dry, dynamic_columns=self.dynamic_columns,
         )  # fmt: skip
 
-    def stored(self, step: str) -> dict[str, Stored]:
+    def stored(self, step: str) -> dict[str, StoredVersion]:
         """The stored versions that a step reads, by the settings that name them, relative to it."""
         return {
-            field.removeprefix(f"{step}."): Stored(s.pipeline, s.version, tuple(map(Path, s.parts)), s.rows)
-            for field, s in self.allowance.stored.items()
+            field.removeprefix(f"{step}."): StoredVersion(s.pipeline, s.version, tuple(map(Path, s.parts)), s.rows)
+            for field, s in self.grants.stored.items()
             if field.startswith(f"{step}.")
         }
 
@@ -152,20 +152,20 @@ class Stage:
 
     def hidden(self, value: _Value) -> _Value:
         """``value`` with every secret masked, wherever it slipped in."""
-        if not self.allowance.secrets:
+        if not self.grants.secrets:
             return value
-        text = placeholders.mask(msgspec.json.encode(value).decode(), _escaped(self.allowance.secrets.values()))
+        text = placeholders.mask(msgspec.json.encode(value).decode(), _escaped(self.grants.secrets.values()))
         return msgspec.json.decode(text, type=type(value))
 
     def masked(self, content: bytes) -> bytes:
         """JSON without any secret."""
-        if not self.allowance.secrets:
+        if not self.grants.secrets:
             return content
-        return placeholders.mask(content.decode(), _escaped(self.allowance.secrets.values())).encode()
+        return placeholders.mask(content.decode(), _escaped(self.grants.secrets.values())).encode()
 
     def without_paths(self, text: str) -> str:
         """``text`` with every file named as its user would, not by where it lies on this machine."""
-        allowed = self.allowance
+        allowed = self.grants
         parts = [str(Path(part).parents[2]) for stored in allowed.stored.values() for part in stored.parts]
         for root in sorted({allowed.folder, *allowed.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")

@@ -22,13 +22,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     version: int
     created: datetime
-    allowance: Allowance
+    grants: Grants
     reload: Reload | None = None
     replay: Replay | None = None
     remembered: Remembered | None = None
 
 
-class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
 
     ``stored`` has them by the setting that names each, such as ``collectors[0].name``. ``pace`` is the folder where
@@ -41,10 +41,10 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     file_roots: tuple[str, ...] = ()
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
-    stored: dict[str, Stored] = {}
+    stored: dict[str, StoredParts] = {}
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredParts(msgspec.Struct, frozen=True, kw_only=True):
     """A version that a step reads."""
 
     pipeline: str
@@ -87,7 +87,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     files: tuple[str, ...]
     before: list[Any]
-    base: Stored
+    base: StoredParts
     fitted: dict[str, Any]
     base_before: list[Any]
     tape: str | None = None

@@ -1,6 +1,6 @@
 """Processing: the processors of a pipeline, one after the other, over a lazy frame.
 
-What they are answered is written down (``Stage.tape``), and the time that they are told is one and the same, so that
+What they are answered is written down (``Job.tape``), and the time that they are told is one and the same, so that
 they can do the same again to other rows (``jobs.tasks.apply``).
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from service.engine.fit_record import Recorder, Recording
+from service.engine.fit_record import Recorder, StepRecorder
 from service.engine.polars_frame import PolarsFrame
 from service.engine.recording_frame import RecordedFrame, bare
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.model.pipeline import Join, Pipeline
 from service.model.run import Step
 from service.steps.frame import Frame
@@ -23,11 +23,11 @@ Each = Callable[[int, Frame], Frame]
 """Told of every processor (its place, the frame after it); its answer goes on."""
 
 
-def process(pipeline: Pipeline, frame: Frame, stage: Stage, each: Each = lambda _, frame: frame) -> Frame:
-    """The frame after the last processor; ``stage`` keeps what was fitted and profiled on the way."""
-    stage.tape = Recording(frame.schema)
+def process(pipeline: Pipeline, frame: Frame, job: Job, each: Each = lambda _, frame: frame) -> Frame:
+    """The frame after the last processor; ``job`` keeps what was fitted and profiled on the way."""
+    job.tape = Recorder(frame.schema)
     for index in range(len(pipeline.processors)):
-        frame = applied(pipeline, index, frame, stage, each=each)
+        frame = applied(pipeline, index, frame, job, each=each)
     return frame
 
 
@@ -35,7 +35,7 @@ def applied(
     pipeline: Pipeline,
     index: int,
     frame: Frame,
-    stage: Stage,
+    job: Job,
     *,
     processor: Processor | None = None,
     replay: bool = False,
@@ -43,43 +43,43 @@ def applied(
 ) -> Frame:
     """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in Context."""
     processor = processor or pipeline.processors[index]
-    ctx = stage.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
-    stage.enter("processing", ctx.step)
+    ctx = job.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
+    job.enter("processing", ctx.step)
     ctx.upstreams, ctx.source_rows, ctx.replay = (
-        stage.stored(ctx.step),
-        stage.source_rows or stage.rows_collected,
+        job.stored(ctx.step),
+        job.source_rows or job.rows_collected,
         replay,
     )
     ctx.source = pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None
-    ctx.sources = () if replay else _sources(pipeline, index, stage)
-    ctx.now = lambda: stage.tape.now
+    ctx.sources = () if replay else _sources(pipeline, index, job)
+    ctx.now = lambda: job.tape.now
     tag = str(type(processor).__struct_config__.tag)
     # a replay answers steps as they were answered before; only those that look at its own rows are asked anew
-    recorder = stage.tape.recorder(ctx.step) if processor.observes or not replay else Recorder()
+    recorder = job.tape.recorder(ctx.step) if processor.read_only or not replay else StepRecorder()
     given, splits, staged = RecordedFrame(frame, recorder), len(ctx.splits), _staged(frame)
-    with stage.timed(ctx.step):
+    with job.timed(ctx.step):
         made = processor.apply(given, ctx)
         if ctx.fitted:
-            stage.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
-        recorder.looked = made is given and len(ctx.splits) == splits
+            job.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
+        recorder.unchanged = made is given and len(ctx.splits) == splits
         came, went = given.frame, bare(made)
         frame = each(index, went)
-    stage.steps[-1] = msgspec.structs.replace(
-        stage.steps[-1], staged=max(_staged(frame) - staged, 0), rows_in=_either(ctx.rows_in, _counted(came)),
+    job.steps[-1] = msgspec.structs.replace(
+        job.steps[-1], staged=max(_staged(frame) - staged, 0), rows_in=_either(ctx.rows_in, _counted(came)),
         rows_out=_either(ctx.rows_out, _counted(went)),
     )  # fmt: skip
     ctx.progress(1.0)
-    stage.log.info("processor.finished", step=ctx.step, type=tag)
+    job.log.info("processor.finished", step=ctx.step, type=tag)
     return frame
 
 
-def _sources(pipeline: Pipeline, index: int, stage: Stage) -> tuple[tuple[str, int], ...]:
+def _sources(pipeline: Pipeline, index: int, job: Job) -> tuple[tuple[str, int], ...]:
     """The collectors whose rows come to a processor one after another, as the union put them."""
     labels = [pipeline.label(i) for i in pipeline.data]
     joined = len(labels) > 1 and isinstance(pipeline.combine, Join)
-    if joined or not all(p.observes or p.repeatable for p in pipeline.processors[:index]):
+    if joined or not all(p.read_only or p.idempotent for p in pipeline.processors[:index]):
         return ()
-    return tuple((label, stage.brought[label]) for label in labels if label in stage.brought)
+    return tuple((label, job.brought[label]) for label in labels if label in job.brought)
 
 
 def tallied(steps: Sequence[Step], came: int | None, stored: int) -> list[Step]:
@@ -105,7 +105,7 @@ def _either(known: int | None, else_: int | None) -> int | None:
 
 
 def _counted(frame: Frame) -> int | None:
-    return frame.counted if isinstance(frame, PolarsFrame) else None
+    return frame.known_rows if isinstance(frame, PolarsFrame) else None
 
 
 def _staged(frame: Frame) -> int:

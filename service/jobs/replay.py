@@ -18,12 +18,12 @@ import msgspec
 import polars as pl
 
 from service.engine import fit_record
-from service.engine.fit_record import Player, Recording, Tape
+from service.engine.fit_record import FitRecord, Playback, Recorder
 from service.engine.polars_frame import PolarsFrame
 from service.expressions import select
 from service.files import quarantine
 from service.jobs import messages, process, replay_plan
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.kit import errors
 from service.model.pipeline import Join, Pipeline
 from service.model.version import Source
@@ -35,16 +35,16 @@ from service.values import cast, dtypes
 
 _ROWS = Metric("", "rows")
 _CANNOT = "NOT_REPLAYED"
-_LEFT = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they are; others may pass
+_SKIPPABLE = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they are; others may pass
 
 
-class Few(PolarsFrame):
+class QuarantinedRows(PolarsFrame):
     """A few rows that do not stand for the data. ``asked`` says that the step that has them may look at them;
     ``player`` answers one that may not. ``compared`` says that the step compared them, and only them, with each other.
     """
 
     asked = False
-    player: Player | None = None
+    player: Playback | None = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -80,15 +80,15 @@ class Few(PolarsFrame):
         plain = select.local(sql, "_")
         return self._refuse() if plain is None else super().query(plain.text)
 
-    def looked_at(self, *, asked: bool, player: Player | None = None) -> Few:
+    def looked_at(self, *, asked: bool, player: Playback | None = None) -> QuarantinedRows:
         """The same rows for a step that may, or may not, look at all of them."""
-        frame = self._next(self.lazy, dear=False)
+        frame = self._next(self.lazy, expensive=False)
         frame.asked, frame.player, frame._compared = asked, player, []
         return frame
 
-    def _next(self, lf: pl.LazyFrame, *, dear: bool, others: Sequence[PolarsFrame] = ()) -> Few:
-        frame = super()._next(lf, dear=dear, others=others)
-        assert isinstance(frame, Few)
+    def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> QuarantinedRows:
+        frame = super()._next(lf, expensive=expensive, others=others)
+        assert isinstance(frame, QuarantinedRows)
         frame.asked, frame.player, frame._compared = self.asked, self.player, self._compared
         return frame
 
@@ -100,57 +100,55 @@ class Few(PolarsFrame):
         )
 
 
-def replayed(pipeline: Pipeline, stage: Stage, order: messages.Replay) -> tuple[Frame, list[Source]]:
+def replayed(pipeline: Pipeline, job: Job, order: messages.Replay) -> tuple[Frame, list[Source]]:
     """The newest version's rows and those that pass now, and a source that says how many these are.
 
     Raises ``errors.Permanent``: what a step raises, NEEDS_ALL_ROWS, NOTHING_PASSED.
     """
-    passed: list[Few] = []
+    passed: list[QuarantinedRows] = []
     blocked: list[errors.Permanent] = []
     tried = came = 0
-    stage.enter("processing", "replay")
-    stage.tape = Recording(pl.Schema(), _taped(order, pipeline))
+    job.enter("processing", "replay")
+    job.tape = Recorder(pl.Schema(), _taped(order, pipeline))
     for file in map(Path, order.files):
         step, rows = _step_and_rows(file)
         tried += rows
-        stage.collected(rows)
-        before = len(stage.rejected)
+        job.collected(rows)
+        before = len(job.rejected)
         try:
-            with stage.translated("replay"):
-                frame, count = _tried(pipeline, stage, order, file, step)
+            with job.translated("replay"):
+                frame, count = _tried(pipeline, job, order, file, step)
         except errors.Permanent as error:
-            if error.error_code not in _LEFT:
+            if error.error_code not in _SKIPPABLE:
                 raise
             blocked.append(error)
-            stage.context(step).warn("not_replayed", f"the {rows} rows that {step} refused stay: {error.message}")
-            _take_back(stage, before)
-            _keep(stage, file, step, step, rows)
+            job.context(step).warn("not_replayed", f"the {rows} rows that {step} refused stay: {error.message}")
+            _take_back(job, before)
+            _keep(job, file, step, step, rows)
             continue
-        _set_apart(stage, before)
+        _set_apart(job, before)
         came += count
         if count:
             passed.append(frame)
     if not came:
-        raise next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None) or _nothing_passed(
-            stage, order, tried
-        )
+        raise next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None) or _nothing_passed(job, order, tried)
     for file in map(Path, order.carried):
         step, rows = _step_and_rows(file)
-        _keep(stage, file, step, _now(step, order.base_before, pipeline), rows)
-    stage.fitted.clear()
-    stage.fitted.update(order.fitted)
+        _keep(job, file, step, _now(step, order.base_before, pipeline), rows)
+    job.fitted.clear()
+    job.fitted.update(order.fitted)
     evidence = {"version": order.version, "rows": tried}
-    whole = _added(pipeline, stage, order, passed)
+    whole = _added(pipeline, job, order, passed)
     return whole, [Source(id=f"quarantine@{order.version}", type="replay", rows=came, evidence=evidence)]
 
 
-def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path, step: str) -> tuple[Few, int]:
+def _tried(pipeline: Pipeline, job: Job, order: messages.Replay, file: Path, step: str) -> tuple[QuarantinedRows, int]:
     """The rows of a quarantine file after the last processor, and how many there are.
 
-    Raises ``errors.Permanent`` with a code of ``_LEFT`` where there is no way to try them.
+    Raises ``errors.Permanent`` with a code of ``_SKIPPABLE`` where there is no way to try them.
     """
     if step.startswith("collectors"):
-        frame = Few(_read_again(pipeline, stage, file, step), stage.folder, dear=False)
+        frame = QuarantinedRows(_read_again(pipeline, job, file, step), job.folder, expensive=False)
         repeated, refused_at = list[int](), 0
     else:
         now, index = pipeline.document.get("processors", []), replay_plan.number(step)
@@ -158,14 +156,14 @@ def _tried(pipeline: Pipeline, stage: Stage, order: messages.Replay, file: Path,
         refused_at = replay_plan.place(index, order.before, now)
         names = quarantine.own_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
-        frame = Few(lf, stage.folder, dear=False)
+        frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
         return frame, 0
-    frame = _way(pipeline, stage, frame, repeated, refused_at)
+    frame = _way(pipeline, job, frame, repeated, refused_at)
     return frame, _count(frame)
 
 
-def _taped(order: messages.Replay, pipeline: Pipeline) -> Tape | None:
+def _taped(order: messages.Replay, pipeline: Pipeline) -> FitRecord | None:
     """What the steps of the newest version were answered, for those that are as they were, where they stand now."""
     if order.tape is None:
         return None
@@ -181,27 +179,27 @@ def _taped(order: messages.Replay, pipeline: Pipeline) -> Tape | None:
     return msgspec.structs.replace(kept, steps=steps)
 
 
-def _count(frame: Few) -> int:
+def _count(frame: QuarantinedRows) -> int:
     return int(frame.looked_at(asked=True).measure([_ROWS])[_ROWS])
 
 
-def _read_again(pipeline: Pipeline, stage: Stage, file: Path, step: str) -> pl.LazyFrame:
+def _read_again(pipeline: Pipeline, job: Job, file: Path, step: str) -> pl.LazyFrame:
     """The rows that can be made of malformed ones now, as their collector makes rows."""
     index = replay_plan.number(step)
-    ctx = stage.context(step)
+    ctx = job.context(step)
     if index >= len(pipeline.collectors) or isinstance(pipeline.combine, Join):
         raise errors.Permanent("they cannot be tried alone, as sources are joined, or theirs is gone", code=_CANNOT)
-    ctx.folder = stage.folder / f".collect-{index}"
+    ctx.folder = job.folder / f".collect-{index}"
     ctx.folder.mkdir(exist_ok=True)
-    ctx.beside, ctx.source = stage.folder, pipeline.label(index)
-    with stage.timed(step):
+    ctx.beside, ctx.source = job.folder, pipeline.label(index)
+    with job.timed(step):
         frame = pipeline.collectors[index].again(file, ctx)
     if frame is None:
         raise errors.Permanent("its collector has no way of reading them again", code=_CANNOT)
     return frame
 
 
-def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refused_at: int) -> Few:
+def _way(pipeline: Pipeline, job: Job, frame: QuarantinedRows, repeated: list[int], refused_at: int) -> QuarantinedRows:
     """The rows after those processors that are ``repeated``, and every one from ``refused_at``."""
     for index in (*repeated, *range(refused_at, len(pipeline.processors))):
         processor = pipeline.processors[index]
@@ -209,14 +207,14 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
             continue
         if index < refused_at:
             processor = processor.again()
-        played = stage.tape.played(f"processors[{index}]")
-        player = Player(f"processors[{index}]", played) if played is not None else None
-        given = frame.looked_at(asked=processor.observes, player=player)
-        made = process.applied(pipeline, index, given, stage, processor=processor, replay=True)
-        assert isinstance(made, Few)
+        played = job.tape.played(f"processors[{index}]")
+        player = Playback(f"processors[{index}]", played) if played is not None else None
+        given = frame.looked_at(asked=processor.read_only, player=player)
+        made = process.applied(pipeline, index, given, job, processor=processor, replay=True)
+        assert isinstance(made, QuarantinedRows)
         step = f"processors[{index}]"
-        if given.compared and (step, "compared_alone") not in {(w["step"], w["code"]) for w in stage.warnings}:
-            stage.context(step).warn(
+        if given.compared and (step, "compared_alone") not in {(w["step"], w["code"]) for w in job.warnings}:
+            job.context(step).warn(
                 "compared_alone",
                 "what is unique was judged among the rows in quarantine only; a row that is stored already may be "
                 "added a second time. Execute the pipeline again to compare all rows",
@@ -225,11 +223,11 @@ def _way(pipeline: Pipeline, stage: Stage, frame: Few, repeated: list[int], refu
     return frame.looked_at(asked=False)
 
 
-def _added(pipeline: Pipeline, stage: Stage, order: messages.Replay, passed: list[Few]) -> Frame:
+def _added(pipeline: Pipeline, job: Job, order: messages.Replay, passed: list[QuarantinedRows]) -> Frame:
     """The rows of the newest version and those that passed, in its types."""
     parts = [Path(p) for p in order.base.parts]
-    base = PolarsFrame(pl.scan_parquet(parts, glob=False), stage.folder, dear=False)
-    ctx = stage.context("replay")
+    base = PolarsFrame(pl.scan_parquet(parts, glob=False), job.folder, expensive=False)
+    ctx = job.context("replay")
     whole: Frame = base.union([_typed(frame, base.schema, order) for frame in passed])
     new = [n for n in whole.schema if n not in base.schema]
     gone = sorted({n for frame in passed for n in base.schema if n not in frame.schema})
@@ -242,17 +240,17 @@ def _added(pipeline: Pipeline, stage: Stage, order: messages.Replay, passed: lis
             new=new, gone=gone,
         )  # fmt: skip
     last = len(pipeline.processors)
-    while last and pipeline.processors[last - 1].observes:
+    while last and pipeline.processors[last - 1].read_only:
         last -= 1
     for index, processor in enumerate(pipeline.processors):
         if isinstance(processor, Analyzer) and index >= last:
-            whole = process.applied(pipeline, index, whole, stage)
+            whole = process.applied(pipeline, index, whole, job)
         elif isinstance(processor, Analyzer):
             ctx.warn("profile_left_out", f"processors[{index}] would see only the rows in quarantine")
     return whole
 
 
-def _typed(frame: Few, schema: pl.Schema, order: messages.Replay) -> Frame:
+def _typed(frame: QuarantinedRows, schema: pl.Schema, order: messages.Replay) -> Frame:
     casts = []
     for name, dtype in frame.schema.items():
         wanted = schema.get(name, dtype)
@@ -280,31 +278,31 @@ def _now(step: str, before: list[Any], pipeline: Pipeline) -> str:
     return f"processors[{replay_plan.place(replay_plan.number(step), before, pipeline.document.get('processors', []))}]"
 
 
-def _keep(stage: Stage, file: Path, step: str, now: str, rows: int) -> None:
+def _keep(job: Job, file: Path, step: str, now: str, rows: int) -> None:
     """A quarantine file stays in quarantine, under the name that its step has now."""
-    target = _free(stage.folder, quarantine.file_of(now))
+    target = _free(job.folder, quarantine.file_of(now))
     if step == now:
         shutil.copyfile(file, target)
     else:
         pl.scan_parquet(file, glob=False).with_columns(_step=pl.lit(now)).sink_parquet(target, engine="streaming")
-    stage.rejected.append(Rejected(rows, target.name, now))
+    job.rejected.append(Rejected(rows, target.name, now))
 
 
-def _set_apart(stage: Stage, before: int) -> None:
+def _set_apart(job: Job, before: int) -> None:
     """Rename the files that steps wrote just now: the same steps write their files again."""
-    for place, rejected in enumerate(stage.rejected[before:], before):
+    for place, rejected in enumerate(job.rejected[before:], before):
         if rejected.file is not None:
-            target = _free(stage.folder, f"again-{rejected.file}")
-            (stage.folder / rejected.file).rename(target)
-            stage.rejected[place] = Rejected(rejected.rows, target.name, rejected.step)
+            target = _free(job.folder, f"again-{rejected.file}")
+            (job.folder / rejected.file).rename(target)
+            job.rejected[place] = Rejected(rejected.rows, target.name, rejected.step)
 
 
-def _take_back(stage: Stage, before: int) -> None:
+def _take_back(job: Job, before: int) -> None:
     """Forget what steps refused just now: the rows stay where they were."""
-    for rejected in stage.rejected[before:]:
+    for rejected in job.rejected[before:]:
         if rejected.file is not None:
-            (stage.folder / rejected.file).unlink()
-    del stage.rejected[before:]
+            (job.folder / rejected.file).unlink()
+    del job.rejected[before:]
 
 
 def _free(folder: Path, name: str) -> Path:
@@ -315,8 +313,8 @@ def _free(folder: Path, name: str) -> Path:
     return target
 
 
-def _nothing_passed(stage: Stage, order: messages.Replay, tried: int) -> errors.Permanent:
-    kept = [stage.folder / r.file for r in stage.rejected if r.file is not None]
+def _nothing_passed(job: Job, order: messages.Replay, tried: int) -> errors.Permanent:
+    kept = [job.folder / r.file for r in job.rejected if r.file is not None]
     reasons = quarantine.counted(kept)
     said = ", ".join(f"{r['rule']} of {r['step']} ({r['rows']}×)" for r in reasons[:5])
     return errors.Permanent(

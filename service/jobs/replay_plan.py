@@ -31,7 +31,7 @@ def repeated(index: int, before: Sequence[Any], now: Sequence[Any], processors: 
     """The processors of ``now`` before its place that rows go through again which ``index`` of ``before`` refused."""
     found = []
     for at in reversed(range(place(index, before, now))):
-        if not processors[at].repeatable:
+        if not processors[at].idempotent:
             break
         if now[at] not in before[:index]:
             found.append(at)

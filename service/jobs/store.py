@@ -11,7 +11,7 @@ import polars as pl
 from service.engine import fit_record
 from service.files import layout, quarantine
 from service.jobs import combine
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.jobs.messages import Order, Prepared, Quarantine
 from service.kit import errors
 from service.model.pipeline import Pipeline
@@ -21,26 +21,26 @@ from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
 
 
-def store(pipeline: Pipeline, frame: Frame, stage: Stage) -> Written:
+def store(pipeline: Pipeline, frame: Frame, job: Job) -> Written:
     """Write the base form of the version."""
-    refuse_twins(frame.schema.names())
+    reject_case_duplicates(frame.schema.names())
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, base = bases[0] if bases else (0, parquet.ParquetStorage())
     tag = str(type(base).__struct_config__.tag)
-    ctx = stage.context(f"storage[{index}]", share=(0, 2))
-    stage.enter("storing", ctx.step)
-    with stage.timed(ctx.step):
+    ctx = job.context(f"storage[{index}]", share=(0, 2))
+    job.enter("storing", ctx.step)
+    with job.timed(ctx.step):
         written = base.write(frame, ctx.folder, ctx)
     if written is None:
         raise errors.Permanent(f"the storage '{tag}' wrote nothing", step=ctx.step)
-    stage.steps[-1] = msgspec.structs.replace(stage.steps[-1], rows_out=written.rows)
-    stage.log.info("storage.finished", step=ctx.step, type=tag, rows=written.rows)
+    job.steps[-1] = msgspec.structs.replace(job.steps[-1], rows_out=written.rows)
+    job.log.info("storage.finished", step=ctx.step, type=tag, rows=written.rows)
     return written
 
 
-def quarantined(stage: Stage) -> Quarantine:
+def quarantined(job: Job) -> Quarantine:
     """What steps refused and kept, flushed."""
-    kept = [(stage.folder / r.file, r.rows) for r in stage.rejected if r.file is not None]
+    kept = [(job.folder / r.file, r.rows) for r in job.rejected if r.file is not None]
     for path, _ in kept:
         layout.flush(path)
         path.chmod(0o444)
@@ -52,16 +52,16 @@ def quarantined(stage: Stage) -> Quarantine:
     )
 
 
-def keep_tape(stage: Stage) -> File:
+def keep_tape(job: Job) -> File:
     """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
-    path = stage.folder / layout.TAPE
-    path.write_bytes(fit_record.encode(stage.tape.kept()))
+    path = job.folder / layout.TAPE
+    path.write_bytes(fit_record.encode(job.tape.kept()))
     layout.flush(path)
     path.chmod(0o444)
     return parquet.describe(path, 0)
 
 
-def keep_state(stage: Stage, order: Order) -> tuple[list[File], list[str]]:
+def keep_state(job: Job, order: Order) -> tuple[list[File], list[str]]:
     """The files of what collectors remember, flushed, and the names of those that stay where they are for now.
 
     A replay asks no collector: what was remembered stays.
@@ -69,9 +69,9 @@ def keep_state(stage: Stage, order: Order) -> tuple[list[File], list[str]]:
     known = {f.name: f for f in order.remembered.files} if order.remembered is not None else {}
     if order.replay is not None:
         return list(known.values()), list(known)
-    stays = [f"{layout.STATE}/{label}/{name}" for label, state in stage.states.items() for name in state.stays]
+    stays = [f"{layout.STATE}/{label}/{name}" for label, state in job.states.items() for name in state.stays]
     files = [known[name] for name in stays]
-    for label, state in stage.states.items():
+    for label, state in job.states.items():
         for path in sorted(state.folder.iterdir()) if state.folder.is_dir() else ():
             layout.flush(path)
             path.chmod(0o444)
@@ -82,17 +82,17 @@ def keep_state(stage: Stage, order: Order) -> tuple[list[File], list[str]]:
     return files, stays
 
 
-def check(pipeline: Pipeline, dataset: Dataset, stage: Stage) -> None:
+def check(pipeline: Pipeline, dataset: Dataset, job: Job) -> None:
     """Let every storage look at what was written before it is published."""
     for index, storage in enumerate(pipeline.storage):
-        ctx = stage.context(f"storage[{index}]", share=(1, 2))
-        with stage.translated(ctx.step):
+        ctx = job.context(f"storage[{index}]", share=(1, 2))
+        with job.translated(ctx.step):
             storage.check(dataset, ctx)
 
 
 def write_manifest(order: Order, prepared: Prepared) -> None:
     """Write what a reader without the catalog needs to know of the version, and flush the folder."""
-    folder = Path(order.allowance.folder)
+    folder = Path(order.grants.folder)
     kept = {f.name.split("/")[0] for f in (*prepared.files, *prepared.quarantine.files, prepared.tape, *prepared.state)}
     for left in folder.iterdir():
         if left.name not in kept:
@@ -111,7 +111,7 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     layout.flush(folder)
 
 
-def refuse_twins(names: list[str]) -> None:
+def reject_case_duplicates(names: list[str]) -> None:
     """SQL does not tell ``A`` from ``a``: better refused than renamed behind the user's back."""
     seen: dict[str, str] = {}
     for name in names:

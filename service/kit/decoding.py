@@ -92,8 +92,8 @@ def _walk(kind: Any, value: Any, path: str) -> Iterable[Problem]:
 def _bounds(kind: Any, value: Any, path: str) -> Iterable[Problem]:
     """The length bounds of an annotated list or dict; its items were judged already."""
     if get_origin(kind) is Annotated:
-        loose: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
-        yield from _leaf(Annotated[(loose, *get_args(kind)[1:])], value, path)
+        dynamic_columns: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
+        yield from _leaf(Annotated[(dynamic_columns, *get_args(kind)[1:])], value, path)
 
 
 def _union(kind: Any, value: Any, path: str) -> Iterable[Problem]:

@@ -34,7 +34,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] | None = None
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
     """One form in which a version lies on disk. ``state`` is ``loading`` until a deferred form is there."""
 
     type: str
@@ -59,7 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     version: int | None = None
     storage_location: str | None = None
-    storage: list[Stored] = []
+    storage: list[StoredForm] = []
     rows_collected: int = 0
     rows_stored: int = 0
     rows_rejected: int = 0

@@ -30,7 +30,7 @@ from service.kit import errors, placeholders
 from service.network import compression, egress, error_table
 from service.network.pacing import exhausted
 from service.network.policy import ClientContext
-from service.network.request import Answer, Hop, Request, fault
+from service.network.request import Hop, Request, Response, fault
 from service.network.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
@@ -122,7 +122,7 @@ class Client:
     ) -> None:
         await self._pool.aclose()
 
-    async def fetch(self, request: Request) -> Answer:
+    async def fetch(self, request: Request) -> Response:
         """The answer with a 2xx status, after as many attempts as ``retry`` allows.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
@@ -135,7 +135,7 @@ class Client:
             "fetch.retry", step=self._ctx.step, attempt=attempt, delay=round(seconds, 3), reason=str(error)
         )
 
-    async def _attempt(self, request: Request) -> Answer:
+    async def _attempt(self, request: Request) -> Response:
         wrong = fault(request.url)
         if wrong is not None:
             raise self._error(errors.Permanent, request.url, wrong)
@@ -156,7 +156,7 @@ class Client:
                 raise
             raise self._error(found[0], request.url, found[1]) from None
 
-    async def _follow(self, request: Request) -> Answer:
+    async def _follow(self, request: Request) -> Response:
         hop = Hop.of(request.url, request.params)
         home = Hop.of(request.home or request.url).origin
         method, content, left = request.method, request.content, self._timeout
@@ -165,7 +165,7 @@ class Client:
             at_home = hop.origin == home
             if content is not None and not at_home:
                 raise self._error(errors.Permanent, hop.url, "the request body is not sent on to another origin")
-            host = self._ctx.governors.of(hop.origin[1])
+            host = self._ctx.limiters.of(hop.origin[1])
             await host.enter(interval, self._at_once, self._sleep)
             try:
                 async with asyncio.timeout(left) as deadline:
@@ -187,7 +187,7 @@ class Client:
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
 
     @staticmethod
-    def _wanted(answer: Answer) -> float | None:
+    def _wanted(answer: Response) -> float | None:
         """Seconds for which the host wants no request."""
         delay = retry_after(answer.headers) if answer.status in (*STATUSES, _FORBIDDEN) else None
         return exhausted(answer.headers) if delay is None else delay
@@ -199,7 +199,7 @@ class Client:
             raise self._error(errors.Permanent, url, f"it redirects to where we do not go: {wrong}")
         return Hop.of(target)
 
-    async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_home: bool) -> Answer:
+    async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_home: bool) -> Response:
         headers = {**_BASE_HEADERS, "accept": request.accept}
         if content is not None:
             headers["content-type"] = request.content_type
@@ -219,7 +219,7 @@ class Client:
             body = b"" if response.status in REDIRECTS else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
-        return Answer(response.status, named, body, hop.url)
+        return Response(response.status, named, body, hop.url)
 
     async def _body(self, response: httpcore.Response, headers: Mapping[str, str], limit: int | None) -> bytes:
         encoding = headers.get("content-encoding", "")
@@ -228,7 +228,7 @@ class Client:
             return await compression.bounded(self._counted(response), encoding, min(limit or ceiling, ceiling))
         try:
             return await compression.bounded(self._counted(response), encoding, _ERROR_BODY)
-        except (compression.TooMuch, compression.Unreadable, compression.Unsupported, *_BROKEN):
+        except (compression.TooMuch, compression.BrokenEncoding, compression.UnknownEncoding, *_BROKEN):
             return b""  # the status says enough
 
     async def _counted(self, response: httpcore.Response) -> AsyncIterator[bytes]:
@@ -236,7 +236,7 @@ class Client:
             self.tally.bytes += len(chunk)
             yield chunk
 
-    def _judged(self, answer: Answer, request: Request, method: str) -> Answer:
+    def _judged(self, answer: Response, request: Request, method: str) -> Response:
         if 200 <= answer.status < 300:
             open_ended = not _DELIMITED & answer.headers.keys() and answer.status not in _BODILESS
             if open_ended and request.whole is not None and not request.whole(answer.body):

@@ -19,24 +19,24 @@ class TooMuch(Exception):
     """More bytes than allowed. The message is meant for the user."""
 
 
-class Unreadable(Exception):
+class BrokenEncoding(Exception):
     """The bytes are not what their header says. The message is meant for the user."""
 
 
-class Unsupported(Exception):
+class UnknownEncoding(Exception):
     """An encoding that we do not undo. The message is meant for the user."""
 
 
 class Inflater:
     """Decodes one layer of ``content-encoding``: none, identity, gzip or deflate.
 
-    Raises ``Unsupported`` for another encoding and for several, ``Unreadable`` for broken data.
+    Raises ``UnknownEncoding`` for another encoding and for several, ``BrokenEncoding`` for broken data.
     """
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise Unsupported(f"the answer is encoded as '{name}'; only gzip and deflate, once, are read")
+            raise UnknownEncoding(f"the answer is encoded as '{name}'; only gzip and deflate, once, are read")
         self._plain = name in ("", "identity")
         self._window = zlib.MAX_WBITS | 16 if "gzip" in name else zlib.MAX_WBITS
         self._stream = zlib.decompressobj(self._window)
@@ -59,9 +59,9 @@ class Inflater:
         return b""
 
     def finish(self) -> None:
-        """Raise ``Unreadable`` where the data ended too early."""
+        """Raise ``BrokenEncoding`` where the data ended too early."""
         if self._fed and not self._stream.eof:
-            raise Unreadable("the compressed answer ends too early")
+            raise BrokenEncoding("the compressed answer ends too early")
 
     def _decode(self, data: bytes) -> bytes:
         while True:
@@ -75,7 +75,7 @@ class Inflater:
                 piece = self._stream.decompress(data, _PIECE)
             except zlib.error as error:
                 if self._head is None:
-                    raise Unreadable("the compressed answer is damaged") from error
+                    raise BrokenEncoding("the compressed answer is damaged") from error
                 # "deflate" means zlib, but some servers send it bare
                 data, self._head, self._window = self._head, None, -zlib.MAX_WBITS
                 self._stream = zlib.decompressobj(self._window)

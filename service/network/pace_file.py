@@ -37,7 +37,7 @@ class Row(NamedTuple):
     last: float = 0.0
 
 
-class State(NamedTuple):
+class HostState(NamedTuple):
     """When the next request may go out, until when nobody asks, and every row."""
 
     free: float
@@ -45,7 +45,7 @@ class State(NamedTuple):
     rows: list[Row]
 
 
-class Ledger:
+class PaceFile:
     """One host's. Raises ``OSError`` where the file cannot be used."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -91,7 +91,7 @@ class Ledger:
         if self._handle is not None:
             fcntl.flock(self._handle, fcntl.LOCK_UN)
 
-    def read(self) -> State:
+    def read(self) -> HostState:
         """What is written. Under the lock."""
         found = list(_LINE.iter_unpack(self._bytes(self._rows)))
         rows = int(found[0][2]) if 0 <= found[0][2] <= ROWS else 0
@@ -99,7 +99,7 @@ class Ledger:
         if rows > self._rows:
             self._rows = rows
             found = list(_LINE.iter_unpack(self._bytes(rows)))
-        return State(found[0][0], found[0][1], [Row._make(line) for line in found[1:]])
+        return HostState(found[0][0], found[0][1], [Row._make(line) for line in found[1:]])
 
     def _bytes(self, rows: int) -> bytes:
         size = (1 + rows) * _LINE.size

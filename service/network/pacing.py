@@ -1,6 +1,6 @@
 """Governor: when the next request to a host may go out. One a host, shared by all collectors of the service.
 
-What all must know of a host is in a ``Ledger`` in a folder that every run is given, so it holds over all runs: the
+What all must know of a host is in a ``PaceFile`` in a folder that every run is given, so it holds over all runs: the
 distance between two requests, how many are on their way at once, and a pause that the host asked for
 (``Retry-After``, an exhausted rate limit). Where collectors want different things of one host, the strictest of
 those that are asking holds for all. Without a folder the governors hold for one process.
@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from service.network.pace_file import Ledger, Row, State
+from service.network.pace_file import HostState, PaceFile, Row
 
 AT_ONCE = 8
 """Requests on their way to one host, where nobody says how many may be."""
@@ -46,20 +46,20 @@ class Place(NamedTuple):
     paused: float
 
 
-class Governors:
+class HostLimiters:
     """The governors of all hosts. ``folder`` is shared with whoever is given the same one."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        self._hosts: OrderedDict[str, Governor] = OrderedDict()
+        self._hosts: OrderedDict[str, HostLimiter] = OrderedDict()
 
-    def of(self, host: str) -> Governor:
+    def of(self, host: str) -> HostLimiter:
         """The governor of a host."""
         found = self._hosts.get(host)
         if found is None:
             name = hashlib.blake2b(host.lower().encode(), digest_size=16).hexdigest()
-            ledger = Ledger(None if self._folder is None else self._folder / name)
-            found = self._hosts[host] = Governor(ledger, self._clock)
+            pace_file = PaceFile(None if self._folder is None else self._folder / name)
+            found = self._hosts[host] = HostLimiter(pace_file, self._clock)
             self._forget()
         elif len(self._hosts) > 1:
             self._hosts.move_to_end(host)
@@ -78,11 +78,11 @@ class Governors:
         self._hosts.clear()
 
 
-class Governor:
+class HostLimiter:
     """The pace towards one host. ``clock`` answers seconds that only go forward and that all processes share."""
 
-    def __init__(self, ledger: Ledger | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ledger, self._clock = ledger or Ledger(), clock
+    def __init__(self, pace_file: PaceFile | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger, self._clock = pace_file or PaceFile(), clock
         self._limits: list[float] = []  # of the requests that wait or are on their way
         self._busy = 0
         self._last = self._since = self._seen = 0.0
@@ -183,7 +183,7 @@ class Governor:
         finally:
             self._ledger.unlock()
 
-    def _may(self, state: State, limit: float, since: float, now: float) -> bool:
+    def _may(self, state: HostState, limit: float, since: float, now: float) -> bool:
         busy, limit, first = float(self._busy), min(self._ceiling(), limit if limit < math.inf else AT_ONCE), True
         for number, row in enumerate(state.rows) if len(state.rows) > 1 else ():
             if number == self._ledger.own or not (row.busy or row.since) or not self._ledger.alive(number):
@@ -196,7 +196,7 @@ class Governor:
     def _ceiling(self) -> float:
         return min(self._limits) if self._limits else math.inf
 
-    def _place(self, state: State, interval: float, now: float) -> Place:
+    def _place(self, state: HostState, interval: float, now: float) -> Place:
         """The next place in time, taken. Under the lock."""
         free, paused = _sane(state.free, now), _sane(state.paused, now)
         last = max(_sane(row.last, now) for row in state.rows) if interval else 0.0

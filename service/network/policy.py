@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.network.pacing import Governors
+from service.network.pacing import HostLimiters
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ClientContext(Protocol):
         """Where requests may go."""
 
     @property
-    def governors(self) -> Governors:
+    def limiters(self) -> HostLimiters:
         """Who waits for whose turn, by host."""
 
     @property

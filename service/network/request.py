@@ -121,7 +121,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A successful answer: headers by their names in lower case, decoded body, the URL that gave it after redirects."""
 
     status: int

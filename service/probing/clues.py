@@ -151,7 +151,7 @@ def shown(params: Mapping[str, Any]) -> Iterable[Clue]:
         if name in params:
             said = f"the address has '{name}'"
             start = int(params[name]) if _is_count(params[name]) or params[name] == "0" else 1
-            kind = pagination.Page(page_param=name, start=start)
+            kind = pagination.PageNumber(page_param=name, start=start)
             if size is not None:
                 kind = msgspec.structs.replace(kind, size_param=size[0], size=size[1])
             yield Clue(kind, said)
@@ -165,10 +165,10 @@ def shown(params: Mapping[str, Any]) -> Iterable[Clue]:
 
 def guessed() -> Iterable[Clue]:
     """What many sources understand, whether they say so or not."""
-    yield Clue(pagination.Page(), "many sources number their pages")
+    yield Clue(pagination.PageNumber(), "many sources number their pages")
     for offset, limit in OFFSETS[:2]:
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
-    yield Clue(pagination.Page(page_param="_page"), "many sources number their pages")
+    yield Clue(pagination.PageNumber(page_param="_page"), "many sources number their pages")
     for offset, limit in OFFSETS[2:4]:
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
 

@@ -17,16 +17,16 @@ from service.collectors.html import robots, tables
 from service.collectors.html.page import Field, Page
 from service.collectors.http_api import page_body
 from service.collectors.http_api.authentication import ApiKey, Auth, Bearer, Session
-from service.collectors.http_api.page_body import Body
+from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.pagination import Next
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.web import MAX_PAGE_BYTES
 from service.kit import errors
 from service.network.client import Client, Tally
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.probing import clues, dialects, sources, structures
-from service.probing.sources import STEP, Source, wrong
+from service.probing.sources import STEP, ProbedSource, wrong
 from service.probing.trials import Trials, Verdict
 from service.steps.context import Context
 
@@ -40,7 +40,7 @@ _ACCEPT = "application/json, text/html;q=0.9, */*;q=0.5"
 _LINKS = 3
 
 
-async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context) -> Source:
+async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context) -> ProbedSource:
     """A look at a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
     tally = Tally()
     async with Client(ctx, timeout_seconds=_TIMEOUT, retry=_RETRY, field="url", tally=tally) as client:
@@ -67,7 +67,7 @@ class _Look:
         self._format = ""
         self._delay = 0.0  # what robots.txt wants between two requests
 
-    async def found(self) -> Source:
+    async def found(self) -> ProbedSource:
         answer = await self._fetch(Next({}))
         said = answer.headers.get("content-type", "").lower()
         try:
@@ -79,7 +79,7 @@ class _Look:
             hint = f" (content type {said})" if said else ""
             raise wrong(f"{self._endpoint}: {error}{hint}", "url") from None
 
-    async def _fetch(self, step: Next) -> Answer:
+    async def _fetch(self, step: Next) -> Response:
         given = await self._session.given()
         fill = self._ctx.fill_all
         merged = {} if step.url is not None else {**fill(self._params), **step.params}
@@ -100,8 +100,8 @@ class _Look:
 
     # an API
 
-    async def _api(self, answer: Answer, said: str) -> Source:
-        found = Source(self._format)
+    async def _api(self, answer: Response, said: str) -> ProbedSource:
+        found = ProbedSource(self._format)
         if self._format == "parquet":
             raise Unusable("this is a Parquet file; upload it (PUT /api/v1/files/<path>) and read it by its file_path")
         if self._format == "csv":
@@ -132,7 +132,7 @@ class _Look:
             found.trial["pagination"] = {**kind, "max_pages": 2}
         return found
 
-    def _read(self, answer: Answer, page: int) -> Body:
+    def _read(self, answer: Response, page: int) -> PageBody:
         try:
             if self._format == "ndjson":
                 return page_body.ndjson(answer.body)
@@ -156,8 +156,8 @@ class _Look:
 
     # a page
 
-    async def _page(self, answer: Answer) -> Source:
-        found = Source("html")
+    async def _page(self, answer: Response) -> ProbedSource:
+        found = ProbedSource("html")
         if len(answer.body) > MAX_PAGE_BYTES:
             raise Unusable(f"the page is larger than {MAX_PAGE_BYTES >> 20} MiB")
         rules = robots.Robots(self._client.fetch)
@@ -197,13 +197,13 @@ class _Look:
         found.trial |= {"retry": msgspec.to_builtins(_RETRY), "timeout_seconds": _TIMEOUT}
         return found
 
-    def _parsed(self, answer: Answer) -> Page:
+    def _parsed(self, answer: Response) -> Page:
         hostile = markup.hostile(answer.body)
         if hostile is not None:
             raise Unusable(f"the page is refused: {hostile}")
         return Page.of(answer)
 
-    def _web_headers(self, found: Source) -> dict[str, str]:
+    def _web_headers(self, found: ProbedSource) -> dict[str, str]:
         own = dict(self._headers)
         match self._auth:
             case Bearer(token=token):
@@ -216,7 +216,9 @@ class _Look:
                 found.notes.append("the web collector has no auth but headers, so this login is not in the proposal")
         return own
 
-    async def _next_page(self, page: Page, answer: Answer, chosen: Mapping[str, Any], rules: robots.Robots) -> Verdict:
+    async def _next_page(
+        self, page: Page, answer: Response, chosen: Mapping[str, Any], rules: robots.Robots
+    ) -> Verdict:
         verdict, first = Verdict(how="no link to a next page was found"), _rows(page, chosen)
         for number, (selector, address) in enumerate(structures.next_links(page, answer.url)):
             if number >= _LINKS:
@@ -240,7 +242,7 @@ class _Look:
         return verdict
 
 
-def _chosen(found: Source) -> dict[str, Any] | None:
+def _chosen(found: ProbedSource) -> dict[str, Any] | None:
     """The settings for the table or the structure that says most."""
     table = max(((t.rows * len(t.columns), t) for t in found.tables if t.rows > 1), default=None, key=lambda f: f[0])
     best = found.structures[0] if found.structures else None

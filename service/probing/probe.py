@@ -26,8 +26,8 @@ from service.kit.errors import Problem
 from service.network import request
 from service.probing import endpoints, sources, traits
 from service.probing.sources import STEP
-from service.probing.structures import Structure, Table
-from service.probing.traits import Column, Cursor, Key
+from service.probing.structures import HtmlTable, Structure
+from service.probing.traits import ColumnTraits, CursorColumn, Key
 from service.steps.collector import Collector
 from service.steps.context import Context
 
@@ -77,7 +77,7 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True):
     tried: list[str] = []
 
 
-class Robots(msgspec.Struct, frozen=True, kw_only=True):
+class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
     """What the site's robots.txt says of this page and of the pace."""
 
     allowed: bool
@@ -92,12 +92,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     records_path: str | None = None
     pagination: Pagination | None = None
     primary_keys: list[Key] = []
-    cursors: list[Cursor] = []
-    columns: list[Column] = []
+    cursors: list[CursorColumn] = []
+    columns: list[ColumnTraits] = []
     sample_rows: int = 0
-    tables: list[Table] = []
+    tables: list[HtmlTable] = []
     structures: list[Structure] = []
-    robots: Robots | None = None
+    robots: RobotsFinding | None = None
     requests: int = 0
     notes: list[str] = []
 
@@ -130,7 +130,7 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
     return _finding(found, sample)
 
 
-def _sample(found: sources.Source, ctx: Context, decode: Decode) -> pl.DataFrame:
+def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.DataFrame:
     """Rows of the proposed collector: of the first pages, or of the file's beginning."""
     assert found.collector is not None
     decode(found.collector)  # as it will be posted
@@ -141,7 +141,7 @@ def _sample(found: sources.Source, ctx: Context, decode: Decode) -> pl.DataFrame
     files = Files((ctx.folder,)) if found.head is not None else ctx.files
     trial = Context(
         STEP, folder, memory_bytes=ctx.memory_bytes, network=network, secrets=ctx.secrets, log=ctx.log,
-        governors=ctx.governors, files=files,
+        limiters=ctx.limiters, files=files,
     )  # fmt: skip
     frame = asyncio.run(settings.collect(trial))
     assert isinstance(frame, PolarsFrame)
@@ -156,7 +156,7 @@ def _sample(found: sources.Source, ctx: Context, decode: Decode) -> pl.DataFrame
     return sample
 
 
-def _finding(found: sources.Source, sample: pl.DataFrame | None) -> Finding:
+def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Finding:
     verdict = found.pagination
     keys, cursors, shown = ([], [], []) if sample is None else (
         traits.keys(sample), traits.cursors(sample), traits.columns(sample)
@@ -175,7 +175,9 @@ def _finding(found: sources.Source, sample: pl.DataFrame | None) -> Finding:
         sample_rows=sample.height if sample is not None else 0,
         tables=found.tables,
         structures=found.structures,
-        robots=Robots(allowed=found.robots[0], delay_seconds=found.robots[1]) if found.robots is not None else None,
+        robots=RobotsFinding(allowed=found.robots[0], delay_seconds=found.robots[1])
+        if found.robots is not None
+        else None,
         requests=found.requests,
         notes=list(dict.fromkeys(found.notes)),
     )

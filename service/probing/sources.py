@@ -20,7 +20,7 @@ from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8
 from service.kit import errors
 from service.probing import clues, dialects
-from service.probing.structures import Structure, Table
+from service.probing.structures import HtmlTable, Structure
 from service.probing.trials import Verdict
 from service.steps.context import Context
 
@@ -35,7 +35,7 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass
-class Source:
+class ProbedSource:
     """What was found. ``collector`` is the proposal, ``trial`` the settings that make a short run of it.
 
     ``head`` is the copy that the trial reads; ``lenient`` are settings that may be added where the trial fails;
@@ -50,7 +50,7 @@ class Source:
     tried: bool = True
     records_path: str | None = None
     pagination: Verdict | None = None
-    tables: list[Table] = field(default_factory=list)
+    tables: list[HtmlTable] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)
     robots: tuple[bool, float] | None = None
     requests: int = 0
@@ -97,7 +97,7 @@ def wrong(text: str, field: str) -> errors.Permanent:
     return errors.Permanent(text, step=STEP, field=field)
 
 
-def local(file_path: str, ctx: Context) -> Source:
+def local(file_path: str, ctx: Context) -> ProbedSource:
     """A look at a file. Raises ``errors.Permanent``."""
     files = ctx.files.resolve(ctx.fill(file_path), STEP, "file_path")
     path = files[0]
@@ -110,11 +110,11 @@ def local(file_path: str, ctx: Context) -> Source:
     return found
 
 
-def _file(path: Path, said: str, ctx: Context) -> Source:
+def _file(path: Path, said: str, ctx: Context) -> ProbedSource:
     head, whole = _head(path, HEAD_BYTES)
     format = kind(head)
     collector: dict[str, Any] = {"type": "json" if format == "ndjson" else format, "file_path": said}
-    found = Source(format, collector, trial={"file_path": str(path)})
+    found = ProbedSource(format, collector, trial={"file_path": str(path)})
     if format == "html":
         raise Unusable("this is a page of HTML; the web collector fetches pages from their addresses, so give a url")
     if format == "json":
@@ -139,7 +139,7 @@ def _file(path: Path, said: str, ctx: Context) -> Source:
     return found
 
 
-def mention(found: Source, others: list[str]) -> None:
+def mention(found: ProbedSource, others: list[str]) -> None:
     """Say where else records could be."""
     if others:
         found.notes.append(f"there are other arrays of objects too: {', '.join(others[:8])}")

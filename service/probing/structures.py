@@ -41,7 +41,7 @@ _IDENTIFIER = re.compile(r"-?[A-Za-z_][\w-]*")
 _NEXT_WORDS = ("Next page", "Next", "next", "Older", "older", "»", "›", "→")
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class HtmlTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the page. ``rows`` counts those below the header."""
 
     selector: str
@@ -58,15 +58,15 @@ class Structure(msgspec.Struct, frozen=True, kw_only=True):
     sample: list[dict[str, Any]]
 
 
-def found_tables(page: Page) -> list[Table]:
+def found_tables(page: Page) -> list[HtmlTable]:
     """The tables with two columns or more, the largest first."""
-    found: list[tuple[int, Table]] = []
+    found: list[tuple[int, HtmlTable]] = []
     for node in page.tree.css("table")[:MOST_TABLES]:
         names, data = tables.read(node)
         if len(names) < 2 or not data:
             continue
         sample = [dict(zip(names, map(_cut, row), strict=True)) for row in data[:SHOWN_ROWS]]
-        table = Table(selector=_address(page.tree, node), columns=names, rows=len(data), sample=sample)
+        table = HtmlTable(selector=_address(page.tree, node), columns=names, rows=len(data), sample=sample)
         found.append((len(data) * len(names), table))
     return [table for _, table in sorted(found, key=lambda f: -f[0])]
 

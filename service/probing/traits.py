@@ -34,7 +34,7 @@ _CREATED = re.compile(
 )
 
 
-class Column(msgspec.Struct, frozen=True, kw_only=True):
+class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
     """One column of the sample. ``looks_like`` is a type that its text could be read as (``schema``)."""
 
     name: str
@@ -51,7 +51,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+class CursorColumn(msgspec.Struct, frozen=True, kw_only=True):
     """A column that new or changed rows could be asked for by. ``order`` is how the sample came."""
 
     column: str
@@ -59,14 +59,14 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def columns(sample: pl.DataFrame) -> list[Column]:
+def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
     """Every column of the sample, in order."""
     found = []
     for series in sample.get_columns():
         moment = _moment(series)
         like = moment.dtype if moment is not None and moment.dtype != series.dtype else None
         found.append(
-            Column(
+            ColumnTraits(
                 name=series.name,
                 type=dtypes.name_of(series.dtype),
                 missing=series.null_count(),
@@ -91,11 +91,11 @@ def keys(sample: pl.DataFrame) -> list[Key]:
     return [Key(columns=p, reason=f"together unique in {rows} rows, never missing") for p in pairs[:_MOST]]
 
 
-def cursors(sample: pl.DataFrame) -> list[Cursor]:
+def cursors(sample: pl.DataFrame) -> list[CursorColumn]:
     """Candidates for a cursor, the likeliest first: moments of change, moments, and ids that only go one way."""
     if sample.height < 2:
         return []
-    found: list[tuple[int, Cursor]] = []
+    found: list[tuple[int, CursorColumn]] = []
     for series in sample.get_columns():
         if series.null_count():
             continue
@@ -107,11 +107,11 @@ def cursors(sample: pl.DataFrame) -> list[Cursor]:
                 continue
             rank = (0 if changed else 1 if _CREATED.search(series.name) else 2) * 2 + (order == "none")
             said = "a moment, by its name that of the last change" if changed else "a moment"
-            found.append((rank, Cursor(column=series.name, order=order, reason=said)))
+            found.append((rank, CursorColumn(column=series.name, order=order, reason=said)))
         elif series.dtype.is_integer() and order != "none" and _rank(series, sample)[0] < len(_KEYS):
             said = "a whole number that only goes one way; it shows new rows and no changed ones"
             if series.n_unique() == sample.height:
-                found.append((10, Cursor(column=series.name, order=order, reason=said)))
+                found.append((10, CursorColumn(column=series.name, order=order, reason=said)))
     return [cursor for _, cursor in sorted(found, key=lambda f: f[0])][:_MOST]
 
 

@@ -18,11 +18,11 @@ import msgspec
 
 from service.collectors.fetching.completeness import Evidence
 from service.collectors.http_api import pagination
-from service.collectors.http_api.page_body import Body
-from service.collectors.http_api.page_walk import Page, Pages
+from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.page_walk import FetchedPage, Pages
 from service.collectors.http_api.pagination import Kind, Next, Offset
 from service.kit import errors
-from service.network.request import Answer
+from service.network.request import Response
 from service.probing import clues
 from service.probing.clues import Clue
 from service.steps.context import Context
@@ -53,17 +53,17 @@ class Trials:
     def __init__(
         self,
         ctx: Context,
-        fetch: Callable[[Next], Awaitable[Answer]],
-        read: Callable[[Answer, int], Body],
+        fetch: Callable[[Next], Awaitable[Response]],
+        read: Callable[[Response, int], PageBody],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ctx, self._fetch, self._read, self._clock = ctx, fetch, read, clock
         self._until = clock() + SECONDS
-        self._answers: dict[tuple[str | None, tuple[tuple[str, str], ...]], Answer] = {}
-        self._first: Body | None = None
+        self._answers: dict[tuple[str | None, tuple[tuple[str, str], ...]], Response] = {}
+        self._first: PageBody | None = None
         self._empty: list[str] = []
 
-    async def verdict(self, answer: Answer, params: Mapping[str, Any]) -> Verdict:
+    async def verdict(self, answer: Response, params: Mapping[str, Any]) -> Verdict:
         """How the pages after ``answer`` are asked for, which came without a pagination; ``params`` are its address's.
 
         Raises what ``read`` raises for the first page.
@@ -84,7 +84,7 @@ class Trials:
         return await self._with_total(found, beside)
 
     async def _search(
-        self, answer: Answer, beside: Mapping[str, Any], params: Mapping[str, Any], found: Verdict
+        self, answer: Response, beside: Mapping[str, Any], params: Mapping[str, Any], found: Verdict
     ) -> None:
         first = self._first
         assert first is not None
@@ -117,7 +117,7 @@ class Trials:
         kind, how = held
         found.type = str(clue.kind.__struct_config__.tag)
         found.kind, found.verified, found.how = _proposed(kind, self._count), True, f"{clue.why}; {how}"
-        if isinstance(kind, pagination.Page | Offset) and kind.start > isinstance(kind, pagination.Page):
+        if isinstance(kind, pagination.PageNumber | Offset) and kind.start > isinstance(kind, pagination.PageNumber):
             found.notes.append(
                 f"the address begins at {kind.start}, and so does the collector: what comes before is left out; "
                 "change pagination.start to have it"
@@ -158,20 +158,20 @@ class Trials:
             how = f"{how}, and the offset counts records"
         return kind, how
 
-    async def _walked(self, kind: Kind) -> list[Page]:
+    async def _walked(self, kind: Kind) -> list[FetchedPage]:
         walk = Pages(kind, Context("probe", self._ctx.folder, log=self._ctx.log), Evidence(), self._asked, self._read)
         return [page async for page in walk.all()]
 
     async def _started(self, kind: Kind) -> Kind | None:
         """Pages that are counted from 0: page 1 is then not the first one."""
-        if not isinstance(kind, pagination.Page) or kind.start != 1 or self._first is None:
+        if not isinstance(kind, pagination.PageNumber) or kind.start != 1 or self._first is None:
             return None
         one = self._read(await self._asked(kind.first()), 0)
         if one.packed == self._first.packed or kind.size:
             return None
         return msgspec.structs.replace(kind, start=0)
 
-    async def _moves(self, kind: Offset, first: Body) -> bool:
+    async def _moves(self, kind: Offset, first: PageBody) -> bool:
         """Whether the offset counts records: seen from one record before the second page."""
         if first.count < 2:
             return True
@@ -188,7 +188,7 @@ class Trials:
             if size in params:
                 continue
             page = "_page" if size == "_limit" else "page"
-            yield Clue(pagination.Page(page_param=page, size_param=size, size=half), why)
+            yield Clue(pagination.PageNumber(page_param=page, size_param=size, size=half), why)
         for offset, limit in clues.OFFSETS[:4]:
             if offset not in params:
                 yield Clue(pagination.Offset(offset_param=offset, limit_param=limit, limit=half), why)
@@ -197,7 +197,7 @@ class Trials:
         given = kind.limit if isinstance(kind, Offset) else None
         return given or self._count
 
-    async def _asked(self, step: Next) -> Answer:
+    async def _asked(self, step: Next) -> Response:
         key = step.url, tuple(sorted(step.params.items()))
         if key not in self._answers:
             if len(self._answers) >= MOST_REQUESTS:
@@ -207,7 +207,7 @@ class Trials:
             self._answers[key] = await self._fetch(step)
         return self._answers[key]
 
-    def _explain(self, found: Verdict, beside: Mapping[str, Any], answer: Answer) -> None:
+    def _explain(self, found: Verdict, beside: Mapping[str, Any], answer: Response) -> None:
         """Why there is no pagination in the proposal, and what speaks for there being more."""
         if self._empty:
             found.how = f"everything came on the first page: the second one ({self._empty[0]}) is empty"
@@ -247,21 +247,21 @@ class Trials:
 
 def _proposed(kind: Kind, count: int) -> Kind:
     """What is proposed after a trial with half a page: as many records a page as came by themselves."""
-    if isinstance(kind, pagination.Page) and kind.size is not None and kind.size < count:
+    if isinstance(kind, pagination.PageNumber) and kind.size is not None and kind.size < count:
         return msgspec.structs.replace(kind, size=max(count, 100))
     if isinstance(kind, Offset) and kind.limit is not None and kind.limit < count:
         return msgspec.structs.replace(kind, limit=max(count, 100))
     return kind
 
 
-def _rows(body: Body) -> list[bytes]:
+def _rows(body: PageBody) -> list[bytes]:
     return body.packed.split(b"\n") if body.packed else []
 
 
 def _said(kind: Kind) -> str:
     """As it is listed among what was tried: the kind, and the names that it asks by."""
     match kind:
-        case pagination.Page(page_param=page, size_param=size):
+        case pagination.PageNumber(page_param=page, size_param=size):
             return f"page: {page}{f', {size}' if size else ''}"
         case Offset(offset_param=offset, limit_param=limit):
             return f"offset: {offset}, {limit}{'' if kind.limit is None else f'={kind.limit}'}"

@@ -38,9 +38,9 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     are duplicates that agree in every column, missing with missing and NaN with NaN alone.
     """
 
-    repeatable: ClassVar[bool] = True
-    observes: ClassVar[bool] = True
-    predictable: ClassVar[bool] = True
+    idempotent: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
+    static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "analyzer",
         "config": {"quantiles": [0.25, 0.5, 0.75], "histogram_bins": 10, "top_k": 5, "correlation": "pearson"},

@@ -76,8 +76,8 @@ class DropDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     """Cleans rows. The settings apply in the order in which they are listed; use two cleaners for another order."""
 
-    repeatable: ClassVar[bool] = True
-    predictable: ClassVar[bool] = True
+    idempotent: ClassVar[bool] = True
+    static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "cleaner",
         "config": {
@@ -351,7 +351,7 @@ def _where(frame: Frame, text: str, ctx: Context) -> Frame:
     if not isinstance(found, pl.Boolean):
         raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(found)}")
     kept = frame.rows(lambda lf: scalar.where(lf, condition))
-    return kept.explained(polars_errors.misfit(ctx.step, "filter", text))
+    return kept.on_error(polars_errors.misfit(ctx.step, "filter", text))
 
 
 def snake_case(names: Sequence[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from service.values import polars_errors
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
     """Replaces the data by the result of one SELECT over it."""
 
-    predictable: ClassVar[bool] = True
+    static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "sql",
         "config": {"query": "SELECT city, sum(price) AS total FROM input GROUP BY city ORDER BY total DESC, city"},
@@ -51,4 +51,4 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
                 query = select.typed(self.query, frame.schema)
             except ValueError as error:
                 raise columns.refused(ctx, "query", str(error)) from error
-            return frame.query(query).explained(polars_errors.misfit(ctx.step, "query", self.query))
+            return frame.query(query).on_error(polars_errors.misfit(ctx.step, "query", self.query))

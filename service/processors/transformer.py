@@ -32,7 +32,7 @@ from service.values import polars_errors
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     """Makes columns: derived, of date parts, scaled, encoded. The settings apply in the order they are listed."""
 
-    predictable: ClassVar[bool] = True
+    static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "transformer",
         "config": {
@@ -81,7 +81,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         aggregating.Aggregate | None, msgspec.Meta(description="One row a group, instead of the rows.")
     ] = None
     split: Annotated[
-        splitting.Split | None, msgspec.Meta(description="A column that says which part a row is in: train, test …")
+        splitting.SplitSettings | None,
+        msgspec.Meta(description="A column that says which part a row is in: train, test …"),
     ] = None
     select: Annotated[list[Name], msgspec.Meta(description="The only columns to keep, in this order.")] = []
     sort: Annotated[
@@ -227,7 +228,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             wanted += encoding.questions(column, setting, schema, ctx)
         answers = self._answers(frame, early, wanted, ctx)
         fitted = {c: encoding.fitted(c, s, schema[c], answers, ctx) for c, s in settings.items()}
-        ctx.loose += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.loose]
+        ctx.dynamic_columns += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.dynamic_columns]
         ctx.record("encode", {c: encoding.recorded(settings[c], fitted[c]) for c in settings})
         places: dict[str, list[pl.Expr]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]
@@ -294,7 +295,7 @@ def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
     except ValueError as error:
         raise columns.refused(ctx, f"derive.{name}", str(error)) from error
     derived = frame.rows(lambda lf: scalar.derive(lf, name, checked))
-    return derived.explained(polars_errors.misfit(ctx.step, f"derive.{name}", text))
+    return derived.on_error(polars_errors.misfit(ctx.step, f"derive.{name}", text))
 
 
 def _each(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:

@@ -37,7 +37,7 @@ _MOST_IN_A_FILE = 1_000_000
 
 
 @dataclass
-class Finding:
+class RuleFinding:
     """A rule, its name and place, the column that marks its broken rows, and what was found."""
 
     rule: Rule
@@ -69,9 +69,9 @@ class Finding:
 class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     """Checks rules, and fails, warns, drops or quarantines. Missing values break only not_null."""
 
-    repeatable: ClassVar[bool] = True
-    observes: ClassVar[bool] = True
-    predictable: ClassVar[bool] = True
+    idempotent: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
+    static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "validator",
         "config": {
@@ -125,7 +125,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             marks = [f.mark for f in findings if not f.rule.whole]
             return kept.rows(lambda lf: lf.drop(marks))
 
-    def _findings(self, schema: pl.Schema) -> list[Finding]:
+    def _findings(self, schema: pl.Schema) -> list[RuleFinding]:
         names: list[str] = []
         for place, rule in enumerate(self.rules):
             name, count = rule.label(place), 1
@@ -134,9 +134,9 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 name = f"{rule.label(place)}_{count}"
             names.append(name)
         free = columns.unused("_broken", schema)
-        return [Finding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
+        return [RuleFinding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
 
-    def _count(self, marked: Frame, findings: list[Finding], ctx: Context) -> None:
+    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> None:
         asked = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
         newest = [Metric(f.rule.freshness.column, "max") for f in findings if f.rule.freshness is not None]
         answers = marked.measure([Metric("", "rows"), *asked, *newest])
@@ -148,7 +148,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 finding.broken = answers[Metric(finding.mark, "true")] or 0
         _illustrate(marked, [f for f in findings if f.broken and len(f.rule.names) == 1])
 
-    def _judged(self, marked: Frame, findings: list[Finding], ctx: Context) -> Frame:
+    def _judged(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
         rows = marked.measure([Metric("", "rows")])[Metric("", "rows")]
         serious = [f for f in findings if f.serious]
         whole = [f for f in serious if f.rule.whole]
@@ -180,7 +180,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 
-    def _bounded(self, rejected: int, rows: int, serious: list[Finding], ctx: Context) -> None:
+    def _bounded(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: Context) -> None:
         """Raise where too many rows are rejected: here, or by everything so far."""
         most = self.max_rejected_share
         if most is None or ctx.replay:
@@ -198,7 +198,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             )  # fmt: skip
 
     def _quarantine(
-        self, marked: Frame, serious: list[Finding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
     ) -> None:
         """Write the broken rows with the rules they broke, and where they stood when they came in here.
 
@@ -211,11 +211,11 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": _source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
-        numbered = marked.numbered(number)
+        with_row_index = marked.with_row_index(number)
         size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
         for part, start in enumerate(range(0, rows, size)):
             here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
-            taken = numbered.rows(_filtered(here))
+            taken = with_row_index.rows(_filtered(here))
             # one row a reason, then gathered: lists of structs made row by row take ten times as long
             first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
@@ -240,7 +240,7 @@ def _filtered(kept: pl.Expr) -> RowLocal:
     return lambda lf: lf.filter(kept)
 
 
-def _reasons(finding: Finding, schema: pl.Schema, number: str, name: str) -> RowLocal:
+def _reasons(finding: RuleFinding, schema: pl.Schema, number: str, name: str) -> RowLocal:
     """A row-local step: for each row that breaks the rule its number and, as ``name``, why."""
     names = finding.rule.names
     texts = [quarantine.shown(n, schema[n]) for n in names]
@@ -253,7 +253,7 @@ def _prefix(mark: str) -> str:
     return mark.rpartition("_")[0] + "_"
 
 
-def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
+def _marked(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
     """The frame with a column for each rule over rows: whether the row breaks it."""
     schema = frame.schema
     made: list[pl.Expr] = []
@@ -281,7 +281,7 @@ def _marked(frame: Frame, findings: list[Finding], ctx: Context) -> Frame:
     return marked
 
 
-def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Context) -> Frame:
+def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: Context) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
         checked, dtype = scalar.typed(str(finding.rule.expression), schema)
@@ -292,7 +292,7 @@ def _by_expression(frame: Frame, schema: pl.Schema, finding: Finding, ctx: Conte
     mark = finding.mark
     held = frame.rows(lambda lf: _judging(lf, mark, checked, schema))
     judged = held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
-    return judged.explained(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
+    return judged.on_error(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
 
 
 def _judging(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl.Schema) -> pl.LazyFrame:
@@ -331,7 +331,7 @@ def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
     return f"the newest is {plain(newest)}, {age:.0f} seconds old; at most {rule.freshness.max_age_seconds:g} allowed"
 
 
-def _illustrate(marked: Frame, findings: list[Finding]) -> None:
+def _illustrate(marked: Frame, findings: list[RuleFinding]) -> None:
     """Note the values that break each rule most often."""
     shown = [f for f in findings if not marked.schema[f.rule.names[0]].is_nested() and f.rule.check != "not_null"]
     if not shown:
@@ -343,11 +343,11 @@ def _illustrate(marked: Frame, findings: list[Finding]) -> None:
         finding.examples = [{"value": plain(v), "count": n} for v, n in answers[asked[finding.mark]]]
 
 
-def _listed(findings: list[Finding]) -> str:
+def _listed(findings: list[RuleFinding]) -> str:
     return "; ".join(f.said() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
 
 
-def _broken(findings: list[Finding], ctx: Context, why: str = "") -> errors.Permanent:
+def _broken(findings: list[RuleFinding], ctx: Context, why: str = "") -> errors.Permanent:
     many = f"{len(findings)} rules are broken" if len(findings) > 1 else "a rule is broken"
     return errors.Permanent(
         f"{why}{many}: {_listed(findings)}",

@@ -22,10 +22,10 @@ from service.processes import landlock
 from service.processes.child import Exit
 from service.query import messages
 from service.query.messages import Resolved
-from service.query.pool import Pool, Worker
+from service.query.pool import Pool, PooledWorker
 from service.query.stream import Stream
 from service.sandbox.duckdb_errors import timed_out, too_large
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 
 Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
 """Names of tables (None: all of them) to their sources."""
@@ -125,7 +125,7 @@ class Engine:
         if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
-        asked = messages.Sql(
+        asked = messages.SqlQuery(
             statement,
             format,
             self._rows(limit, format),
@@ -138,7 +138,7 @@ class Engine:
 
     async def data(
         self,
-        source: Source,
+        source: TableSource,
         *,
         columns: list[str] | None = None,
         filter: str | None = None,
@@ -156,7 +156,7 @@ class Engine:
         self._known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
-        asked = messages.Data(
+        asked = messages.DataQuery(
             source,
             format,
             self._rows(limit, format),
@@ -171,9 +171,9 @@ class Engine:
         )
         return await self._answer(asked, self._timeout)
 
-    async def schema(self, source: Source) -> bytes:
+    async def schema(self, source: TableSource) -> bytes:
         """Columns and statistics of one source, as JSON."""
-        answer = await self._answer(messages.Schema(source, self._timeout), self._timeout)
+        answer = await self._answer(messages.SchemaQuery(source, self._timeout), self._timeout)
         return answer.content or b""
 
     async def warm(self) -> None:
@@ -215,7 +215,7 @@ class Engine:
 
     # -- one query ----------------------------------------------------------------------------------
 
-    async def _answer(self, asked: messages.Job, seconds: float) -> Answer:
+    async def _answer(self, asked: messages.Query, seconds: float) -> Answer:
         running = await self._pool.take()
         try:
             return await self._converse(running, asked, seconds)
@@ -223,7 +223,7 @@ class Engine:
             self._pool.finish(running)
             raise
 
-    async def _converse(self, running: Worker, asked: messages.Job, seconds: float) -> Answer:
+    async def _converse(self, running: PooledWorker, asked: messages.Query, seconds: float) -> Answer:
         """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
         deadline = time.monotonic() + seconds + _GRACE_SECONDS
         try:
@@ -244,13 +244,13 @@ class Engine:
         )
         return Answer(head.media_type, body, head.headers)
 
-    async def _hand_over(self, running: Worker, asked: messages.Job) -> None:
+    async def _hand_over(self, running: PooledWorker, asked: messages.Query) -> None:
         try:
             await running.child.send(msgspec.msgpack.encode(asked))
         except (ConnectionError, OSError):
             raise errors.Unavailable("the query worker was lost before it began; try again") from None
 
-    async def _head(self, running: Worker) -> messages.Head:
+    async def _head(self, running: PooledWorker) -> messages.Head:
         while True:
             kind, payload = await self._message(running)
             if kind == messages.HEAD:
@@ -259,7 +259,7 @@ class Engine:
                 need = msgspec.msgpack.decode(payload, type=messages.Need)
                 await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
 
-    async def _parts(self, running: Worker) -> AsyncIterator[bytes]:
+    async def _parts(self, running: PooledWorker) -> AsyncIterator[bytes]:
         while True:
             kind, payload = await self._message(running)
             if kind == messages.DONE:
@@ -267,7 +267,7 @@ class Engine:
             if payload:
                 yield payload
 
-    async def _message(self, running: Worker) -> tuple[bytes, bytes]:
+    async def _message(self, running: PooledWorker) -> tuple[bytes, bytes]:
         """The next message; an error that the worker reports, or its death, is raised."""
         found = await running.receive()
         if found is None:

@@ -13,7 +13,7 @@ DONE    to API     nothing: the answer is complete
 FAILED  to API     ``errors.Body``
 ======  =========  ==========================================================
 
-The API sends a ``Job``, then, when asked, a ``Resolved``.
+The API sends a ``Query``, then, when asked, a ``Resolved``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 
 READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
 
@@ -41,7 +41,7 @@ class Resolved(msgspec.Struct, frozen=True):
     ``known`` may name other tables, for a hint.
     """
 
-    sources: list[Source]
+    sources: list[TableSource]
     missing: list[str] = []
     known: list[str] = []
 
@@ -61,7 +61,7 @@ class Head(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Sql(msgspec.Struct, frozen=True, tag="sql"):
+class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
     """One statement of a user. ``limit`` None: all rows; ``max_bytes`` cuts a JSON answer."""
 
     statement: str
@@ -73,10 +73,10 @@ class Sql(msgspec.Struct, frozen=True, tag="sql"):
     escape_formulas: bool = True
 
 
-class Data(msgspec.Struct, frozen=True, tag="data"):
+class DataQuery(msgspec.Struct, frozen=True, tag="data"):
     """Rows of one source. ``limit`` None: all of them; ``about`` is told with a page of JSON, as it is."""
 
-    source: Source
+    source: TableSource
     format: str
     limit: int | None
     offset: int
@@ -89,11 +89,11 @@ class Data(msgspec.Struct, frozen=True, tag="data"):
     about: dict[str, Any] = {}
 
 
-class Schema(msgspec.Struct, frozen=True, tag="schema"):
+class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
     """The columns of one source with their statistics."""
 
-    source: Source
+    source: TableSource
     seconds: float
 
 
-Job = Sql | Data | Schema
+Query = SqlQuery | DataQuery | SchemaQuery

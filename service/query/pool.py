@@ -26,7 +26,7 @@ from service.sandbox import source
 _START_SECONDS = 10.0
 
 
-class Worker:
+class PooledWorker:
     """One child that is connected and waits for its job, and its private scratch folder."""
 
     def __init__(self, child: Child, spill: Path) -> None:
@@ -61,12 +61,12 @@ class Pool:
         self._sandbox = sandbox
         self._slots = asyncio.Semaphore(max_concurrent)
         self._waiting = 0
-        self._spare: asyncio.Task[Worker] | None = None
-        self._live: set[Worker] = set()
+        self._spare: asyncio.Task[PooledWorker] | None = None
+        self._live: set[PooledWorker] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def take(self) -> Worker:
+    async def take(self) -> PooledWorker:
         """A worker of one's own; give it to ``finish``. Raises ``errors.Unavailable`` where there is none."""
         await self._acquire()
         try:
@@ -77,7 +77,7 @@ class Pool:
         self._live.add(taken)
         return taken
 
-    def finish(self, worker: Worker) -> None:
+    def finish(self, worker: PooledWorker) -> None:
         """End the worker, give its place back, and make the next spare. Safe to call again."""
         if worker in self._live:
             self._live.discard(worker)
@@ -116,7 +116,7 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    async def _ready(self) -> Worker:
+    async def _ready(self) -> PooledWorker:
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
@@ -128,11 +128,11 @@ class Pool:
                 raise
         return await self._start()
 
-    async def _discard(self, spare: asyncio.Task[Worker]) -> None:
+    async def _discard(self, spare: asyncio.Task[PooledWorker]) -> None:
         with contextlib.suppress(errors.PenstockError, OSError):
             self._retire(await spare)
 
-    async def _start(self) -> Worker:
+    async def _start(self) -> PooledWorker:
         spill, order = await asyncio.to_thread(self._prepared)
         limits = Limits(
             memory_bytes=self._memory,
@@ -146,7 +146,7 @@ class Pool:
         except BaseException:
             self._task(self._remove(spill))
             raise
-        worker = Worker(child, spill)
+        worker = PooledWorker(child, spill)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 if await worker.receive() is None:
@@ -159,22 +159,22 @@ class Pool:
             raise
         return worker
 
-    def _prepared(self) -> tuple[Path, source.Order]:
+    def _prepared(self) -> tuple[Path, source.WorkerSetup]:
         """The private folder (mode 0700) and the order of a new worker."""
         spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._layout.spill)).resolve()
         warehouse = self._layout.warehouse.resolve()
         threads = min(os.cpu_count() or 2, 4)
-        return spill, source.Order(str(warehouse), str(spill), self._memory, self._spill, threads)
+        return spill, source.WorkerSetup(str(warehouse), str(spill), self._memory, self._spill, threads)
 
     def _refill(self) -> None:
         if self._spare is None and not self._closed:
             self._spare = self._task(self._start())
 
-    def _retire(self, worker: Worker) -> None:
+    def _retire(self, worker: PooledWorker) -> None:
         worker.child.kill()
         self._task(self._bury(worker))
 
-    async def _bury(self, worker: Worker) -> None:
+    async def _bury(self, worker: PooledWorker) -> None:
         await worker.child.wait()
         await self._remove(worker.spill)
 

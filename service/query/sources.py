@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 
 
-def source_of(version: Version, table: str | None = None) -> Source:
+def source_of(version: Version, table: str | None = None) -> TableSource:
     """Where a version lies for a query worker, under the name that SQL uses for it."""
     folder = f"{version.pipeline}/v{version.version:06d}"
     native = f"{folder}/{version.native.name}" if version.native is not None else None
-    return Source(
+    return TableSource(
         table=table or version.table,
         pipeline=version.pipeline,
         version=version.version,
@@ -22,10 +22,10 @@ def source_of(version: Version, table: str | None = None) -> Source:
     )
 
 
-def quarantine_of(version: Version, table: str | None = None) -> Source:
+def quarantine_of(version: Version, table: str | None = None) -> TableSource:
     """Where the rows that a version refused lie, under the name that SQL uses for them."""
     folder = f"{version.pipeline}/v{version.version:06d}"
-    return Source(
+    return TableSource(
         table=table or version.table + QUARANTINE,
         pipeline=version.pipeline,
         version=version.version,
@@ -35,6 +35,6 @@ def quarantine_of(version: Version, table: str | None = None) -> Source:
     )
 
 
-def of_table(table: Table) -> Source:
+def of_table(table: Table) -> TableSource:
     """Where the rows of a stored table lie, under the table's own name."""
     return (quarantine_of if table.quarantine else source_of)(table.version, table.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.catalog.pipelines import Record
+from service.catalog.pipelines import PipelineRecord
 from service.files import layout
 from service.jobs import messages, run_worker
 from service.jobs.messages import Order, Replay
@@ -18,25 +18,31 @@ from service.model.version import Version
 from service.processes.child import Child
 from service.processes.limits import Limits
 from service.runs import job_resources, publication
-from service.runs.job_resources import Premises
-from service.runs.live_run import Live
+from service.runs.job_resources import JobResources
+from service.runs.live_run import LiveRun
 
 
 class Attempt:
-    """One run in one child. ``carry_out`` until the commit, then ``derive`` the native forms, then ``close``.
+    """One run in one child. ``run`` until the commit, then ``derive`` the native forms, then ``close``.
 
-    ``afresh`` says that collectors are to forget what they remember.
+    ``full_refresh`` says that collectors are to forget what they remember.
     """
 
     def __init__(
-        self, around: Premises, live: Live, record: Record, replay: Replay | None = None, *, afresh: bool = False
+        self,
+        resources: JobResources,
+        live: LiveRun,
+        record: PipelineRecord,
+        replay: Replay | None = None,
+        *,
+        full_refresh: bool = False,
     ) -> None:
-        self._around = around
+        self._around = resources
         self._live = live
         self._record = record
         self._replay = replay
-        self._afresh = afresh
-        self._pipeline = around.decode(record)
+        self._afresh = full_refresh
+        self._pipeline = resources.decode(record)
         self._child: Child | None = None
         self._order: Order | None = None
         self._version: Version | None = None
@@ -46,7 +52,7 @@ class Attempt:
         """How long the run may take, in seconds."""
         return min(self._pipeline.execution.timeout_seconds, self._around.settings.run_timeout_seconds)
 
-    async def carry_out(self) -> bool:
+    async def run(self) -> bool:
         """Collect, process, store, commit. Answers whether forms are left to derive.
 
         Raises what the run failed with; ``TimeoutError`` after ``limit``.
@@ -71,7 +77,7 @@ class Attempt:
         )  # fmt: skip
         live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
         self._version = version
-        live.become(completed)
+        live.replace_run(completed)
         return bool(prepared.deferred)
 
     async def derive(self) -> None:
@@ -118,10 +124,10 @@ class Attempt:
                     live.emit("progress", noted)
                 case messages.Line() as line:
                     live.relay(line.fields)
-        raise job_resources.died(await child.wait(), "run", order.allowance.memory_bytes)
+        raise job_resources.died(await child.wait(), "run", order.grants.memory_bytes)
 
     async def _take_loaded(self) -> None:
-        around, live, child = self._around, self._live, self._child
+        resources, live, child = self._around, self._live, self._child
         assert child is not None
         assert self._version is not None
         assert self._order is not None
@@ -130,12 +136,12 @@ class Attempt:
             match messages.said(data):
                 case messages.Loaded() as loaded:
                     live.run, version = await asyncio.to_thread(
-                        publication.note_loaded, around.history, order, live.run, version, loaded
+                        publication.note_loaded, resources.history, order, live.run, version, loaded
                     )
                     live.log("info", "native.loaded", step=loaded.step, rows=loaded.written.rows)
                     keep = next((int(getattr(s, "keep_native", 1)) for s in self._pipeline.storage if s.deferred), 1)
                     await asyncio.to_thread(
-                        publication.expire_native, around.history, around.places, self._record.id, keep
+                        publication.expire_native, resources.history, resources.places, self._record.id, keep
                     )
                 case messages.Failed() as failed:
                     # The version stands and answers from Parquet; the next start tries again.
@@ -144,42 +150,42 @@ class Attempt:
                     live.relay(line.fields)
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
-            live.run = await asyncio.to_thread(publication.note_unloaded, around.history, live.run)
+            live.run = await asyncio.to_thread(publication.note_unloaded, resources.history, live.run)
 
     def _make_order(self, again: Version | None = None) -> Order:
         """The worker's order, its staging folder made; the forms of ``again`` are made where it lies. Blocks."""
-        around, record, run = self._around, self._record, self._live.run
+        resources, record, run = self._around, self._record, self._live.run
         reload = None
         if again is None:
-            folder = around.places.staging(run.run_id)
+            folder = resources.places.staging(run.run_id)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
-            folder = around.places.version(again.pipeline, again.version)
+            folder = resources.places.version(again.pipeline, again.version)
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
-        stored = {} if again is not None else around.stored(self._pipeline)
-        if self._replay is not None and around.history.next_version(record.id) != self._replay.base.version + 1:
+        stored = {} if again is not None else resources.stored(self._pipeline)
+        if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = None
         if again is None and not self._afresh:
-            remembered = around.remembered(record)
+            remembered = resources.remembered(record)
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
-            version=again.version if again is not None else around.history.next_version(record.id),
-            created=around.clock.now(), reload=reload, replay=self._replay,
+            version=again.version if again is not None else resources.history.next_version(record.id),
+            created=resources.clock.now(), reload=reload, replay=self._replay,
             remembered=remembered,
-            allowance=around.allowance(folder, record.document, stored),
+            grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip
 
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
             replay = order.replay
             files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
-            return job_resources.limits(order.allowance, network=False, read=files)
+            return job_resources.limits(order.grants, network=False, read=files)
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{layout.STATE}",) if order.remembered is not None else ()
-            return job_resources.limits(order.allowance, read=remembered)
-        return job_resources.limits(order.allowance, network=False, write=(order.reload.folder,))
+            return job_resources.limits(order.grants, read=remembered)
+        return job_resources.limits(order.grants, network=False, write=(order.reload.folder,))
 
 
 def interrupted(run: Run) -> errors.Body:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from service.catalog.history import History
-from service.catalog.pipelines import Record
+from service.catalog.pipelines import PipelineRecord
 from service.files.layout import Layout
 from service.jobs import messages
-from service.jobs.messages import Allowance
+from service.jobs.messages import Grants
 from service.kit import errors, placeholders
 from service.kit.clock import Clock
 from service.kit.settings import Settings
@@ -27,7 +27,7 @@ from service.steps.storage import File
 
 
 @dataclass(frozen=True)
-class Premises:
+class JobResources:
     """What the jobs of this process share."""
 
     settings: Settings
@@ -37,16 +37,16 @@ class Premises:
     clock: Clock
     secrets: Mapping[str, str]
 
-    def decode(self, record: Record) -> Pipeline:
+    def decode(self, record: PipelineRecord) -> Pipeline:
         """The pipeline at the record's revision."""
         return pipelines.decode(record.document, self.registry)
 
-    def allowance(
-        self, folder: Path, document: Any = None, stored: Mapping[str, messages.Stored] | None = None
-    ) -> Allowance:
+    def grants(
+        self, folder: Path, document: Any = None, stored: Mapping[str, messages.StoredParts] | None = None
+    ) -> Grants:
         """What a job over ``document`` may use: only the secrets that it names, files, hosts, memory."""
         wanted = placeholders.names(str(document))
-        return Allowance(
+        return Grants(
             folder=str(folder),
             memory_bytes=self.settings.run_memory_limit,
             pace=str(self.places.pace),
@@ -56,7 +56,7 @@ class Premises:
             stored=dict(stored or {}),
         )
 
-    def stored(self, pipeline: Pipeline) -> dict[str, messages.Stored]:
+    def stored(self, pipeline: Pipeline) -> dict[str, messages.StoredParts]:
         """The versions that steps read, by the settings that name them, found before the job starts. Blocks.
 
         All see what there is now, and one version where several name a pipeline without a version. Raises
@@ -74,7 +74,7 @@ class Premises:
             found[f"{step}.{upstream.field}"] = self._readable(upstream, version, step)
         return found
 
-    def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.Stored:
+    def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.StoredParts:
         if version is None:
             which = f"version {upstream.version}" if upstream.version is not None else "stored version"
             raise errors.Permanent(
@@ -88,7 +88,7 @@ class Premises:
                 f"{version.pipeline}@{version.version} has no column '{upstream.column}'{hint}",
                 step=step, field=f"{step}.{upstream.column_field}",
             )  # fmt: skip
-        return messages.Stored(
+        return messages.StoredParts(
             pipeline=version.pipeline, version=version.version, parts=self.parts(version), rows=version.rows
         )
 
@@ -104,7 +104,7 @@ class Premises:
         """Where it is written what the steps of a version were answered."""
         return self._paths(version, [version.tape])[0] if version.tape is not None else None
 
-    def remembered(self, record: Record) -> messages.Remembered | None:
+    def remembered(self, record: PipelineRecord) -> messages.Remembered | None:
         """What collectors left with the newest version of a pipeline, if they left anything. Blocks."""
         if self.history.next_version(record.id) == 1:
             return None
@@ -119,15 +119,13 @@ class Premises:
         return tuple(str(folder / file.name) for file in files)
 
 
-def limits(
-    allowance: Allowance, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()
-) -> Limits:
-    """The bounds of a child that has ``allowance``; it may ``read`` and ``write`` these beside its own."""
-    parts = tuple(part for stored in allowance.stored.values() for part in stored.parts)
-    shared = (allowance.pace,) if network and allowance.pace is not None else ()
+def limits(grants: Grants, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()) -> Limits:
+    """The bounds of a child that has ``grants``; it may ``read`` and ``write`` these beside its own."""
+    parts = tuple(part for stored in grants.stored.values() for part in stored.parts)
+    shared = (grants.pace,) if network and grants.pace is not None else ()
     return Limits(
-        memory_bytes=allowance.memory_bytes, open_files=1024, network=network,
-        read=(*allowance.file_roots, *parts, *read), write=(allowance.folder, *shared, *write),
+        memory_bytes=grants.memory_bytes, open_files=1024, network=network,
+        read=(*grants.file_roots, *parts, *read), write=(grants.folder, *shared, *write),
     )  # fmt: skip
 
 

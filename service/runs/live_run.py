@@ -18,7 +18,7 @@ _MOST_EVENTS = 5000  # a listener that comes later than this misses the oldest l
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
-class Live:
+class LiveRun:
     """The state of one run. Changed by the supervisor only; read by anybody in the event loop."""
 
     def __init__(self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock) -> None:
@@ -65,7 +65,7 @@ class Live:
                 self.emit("end", msgspec.to_builtins(self.run))
                 self.settled.set()
 
-    def become(self, run: Run) -> None:
+    def replace_run(self, run: Run) -> None:
         """Take over a state that was written down."""
         self.change(**{name: getattr(run, name) for name in Run.__struct_fields__})
 

@@ -14,7 +14,7 @@ from service.files.layout import Layout
 from service.jobs.messages import Loaded, Order, Prepared
 from service.kit import ids
 from service.model.pipeline import Pipeline
-from service.model.run import Run, Step, Stored
+from service.model.run import Run, Step, StoredForm
 from service.model.version import Version
 
 
@@ -37,9 +37,9 @@ def publish(
     _make_room(places, pipeline.name, order.version)
     size = sum(f.bytes for f in prepared.files)
     location = str(folder.relative_to(places.root))
-    stored = [Stored(type="parquet", location=location, bytes=size)]
+    stored = [StoredForm(type="parquet", location=location, bytes=size)]
     stored += [
-        Stored(type=kind, location=f"{location}/{pipeline.table}.{kind}", bytes=0, state="loading")
+        StoredForm(type=kind, location=f"{location}/{pipeline.table}.{kind}", bytes=0, state="loading")
         for kind in prepared.deferred
     ]
     version = Version(
@@ -59,7 +59,7 @@ def publish(
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
     carry(order, prepared)
-    Path(order.allowance.folder).replace(folder)
+    Path(order.grants.folder).replace(folder)
     try:
         layout.flush(folder.parent)
         history.publish(order.pipeline_id, completed, version)
@@ -71,7 +71,7 @@ def publish(
 
 def carry(order: Order, prepared: Prepared) -> None:
     """What collectors remember and did not change comes along: another name of the same file, where there are such."""
-    staging = Path(order.allowance.folder)
+    staging = Path(order.grants.folder)
     for name in prepared.stays:
         assert order.remembered is not None
         source, target = Path(order.remembered.folder) / name, staging / name

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.catalog.pipelines import Pipelines, Record
+from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.jobs import messages
 from service.kit import errors
 from service.model.version import Version
-from service.runs.job_resources import Premises
+from service.runs.job_resources import JobResources
 
 
-def prepared(pipelines: Pipelines, around: Premises, record: Record, number: int | None) -> messages.Replay:
+def prepared(
+    pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | None
+) -> messages.Replay:
     """What is to be tried again: the quarantine of version ``number``, the newest by default. Blocks.
 
     Raises ``errors.Missing`` (NO_DATA, also where nothing is in quarantine; VERSION_NOT_FOUND), and
     ``errors.Invalid`` where it was tried already and what was left is the business of a later version.
     """
-    history, name = around.history, record.name
+    history, name = resources.history, record.name
     newest = history.version(record.id, name)
     version = newest if number is None else history.version(record.id, name, number)
     later = history.replay_of(record.id, version.version)
@@ -34,15 +36,15 @@ def prepared(pipelines: Pipelines, around: Premises, record: Record, number: int
     other = version.version != newest.version
     return messages.Replay(
         version=version.version,
-        files=around.quarantine(version),
+        files=resources.quarantine(version),
         before=_processors(pipelines, version),
-        base=messages.Stored(
-            pipeline=name, version=newest.version, parts=around.parts(newest), rows=newest.rows
+        base=messages.StoredParts(
+            pipeline=name, version=newest.version, parts=resources.parts(newest), rows=newest.rows
         ),
         fitted=newest.fitted,
-        carried=around.quarantine(newest) if other else (),
+        carried=resources.quarantine(newest) if other else (),
         base_before=_processors(pipelines, newest),
-        tape=around.tape(newest),
+        tape=resources.tape(newest),
     )  # fmt: skip
 
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.pipelines import Pipelines, Record
+from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.run import Event, Run, Status
 from service.model.version import Version
 from service.runs import recovery, replay_request
 from service.runs.attempt import Attempt, interrupted
-from service.runs.job_resources import Premises
-from service.runs.live_run import Live
+from service.runs.job_resources import JobResources
+from service.runs.live_run import LiveRun
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -28,13 +28,13 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 class Supervisor:
     """All runs of this process."""
 
-    def __init__(self, around: Premises, pipelines: Pipelines) -> None:
+    def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
-        self.history = around.history
-        self._around = around
-        self._slots = asyncio.Semaphore(around.settings.max_concurrent_runs)
-        self._active: dict[str, Live] = {}
-        self._recent: OrderedDict[str, Live] = OrderedDict()
+        self.history = resources.history
+        self._around = resources
+        self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
+        self._active: dict[str, LiveRun] = {}
+        self._recent: OrderedDict[str, LiveRun] = OrderedDict()
         self._loads: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -46,12 +46,12 @@ class Supervisor:
         for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
             self._later(self._reload(pipeline_id, version))
 
-    async def execute(self, name: str, requested_by: str | None, *, afresh: bool = False) -> Run:
-        """Queue a run of the newest revision; ``afresh`` makes its collectors forget what they remember.
+    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+        """Queue a run of the newest revision; ``full_refresh`` makes its collectors forget what they remember.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
         """
-        return await self._queue(await self._idle(name), requested_by, afresh=afresh)
+        return await self._queue(await self._idle(name), requested_by, full_refresh=full_refresh)
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that tries the rows in quarantine of ``version`` (the newest by default) again.
@@ -63,19 +63,24 @@ class Supervisor:
         replay = await asyncio.to_thread(replay_request.prepared, self.pipelines, self._around, record, version)
         return await self._queue(record, requested_by, replay)
 
-    async def _idle(self, name: str) -> Record:
+    async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
             raise errors.Unavailable("the service is stopping", retry_after=10)
         record = await asyncio.to_thread(self.pipelines.get, name)
         self._refuse_second(record)
         return record
 
-    def _refuse_second(self, record: Record) -> None:
+    def _refuse_second(self, record: PipelineRecord) -> None:
         if record.id in self._active:
             raise _running(record.name, self._active[record.id].run)
 
     async def _queue(
-        self, record: Record, requested_by: str | None, replay: Replay | None = None, *, afresh: bool = False
+        self,
+        record: PipelineRecord,
+        requested_by: str | None,
+        replay: Replay | None = None,
+        *,
+        full_refresh: bool = False,
     ) -> Run:
         self._refuse_second(record)
         if len(self._active) >= self._around.settings.max_concurrent_runs + self._around.settings.max_queued_runs:
@@ -85,7 +90,7 @@ class Supervisor:
             requested_by=requested_by, queued_at=self._around.clock.now(),
             replay_of=replay.version if replay is not None else None,
         )  # fmt: skip
-        live = Live(record.id, run, self._around.places.log(run.run_id), self._around.clock)
+        live = LiveRun(record.id, run, self._around.places.log(run.run_id), self._around.clock)
         self._active[record.id] = self._recent[run.run_id] = live
         while len(self._recent) > _REMEMBERED:
             self._forget_oldest()
@@ -95,7 +100,7 @@ class Supervisor:
             del self._active[record.id], self._recent[run.run_id]
             raise
         live.emit("status", msgspec.to_builtins(run))
-        begin = functools.partial(Attempt, self._around, live, record, replay, afresh=afresh)
+        begin = functools.partial(Attempt, self._around, live, record, replay, full_refresh=full_refresh)
         live.task = asyncio.create_task(self._drive(live, begin))
         return live.view()
 
@@ -188,12 +193,12 @@ class Supervisor:
 
     # one run
 
-    async def _drive(self, live: Live, begin: Callable[[], Attempt]) -> None:
+    async def _drive(self, live: LiveRun, begin: Callable[[], Attempt]) -> None:
         attempt: Attempt | None = None
         try:
             async with self._slots:
                 attempt = begin()
-                unfinished = await attempt.carry_out()
+                unfinished = await attempt.run()
                 self._release(live)
                 if unfinished:
                     self._later(self._finish(attempt, live))
@@ -215,7 +220,7 @@ class Supervisor:
                 live.close()
             await asyncio.to_thread(shutil.rmtree, self._around.places.staging(live.run.run_id), True)
 
-    async def _finish(self, attempt: Attempt, live: Live) -> None:
+    async def _finish(self, attempt: Attempt, live: LiveRun) -> None:
         try:
             await attempt.derive()
         finally:
@@ -225,7 +230,7 @@ class Supervisor:
     async def _reload(self, pipeline_id: str, version: Version) -> None:
         run = await asyncio.to_thread(self.history.run, version.run_id)
         record = await asyncio.to_thread(self.pipelines.get, version.pipeline, version.revision)
-        live = Live(pipeline_id, run, self._around.places.log(run.run_id), self._around.clock)
+        live = LiveRun(pipeline_id, run, self._around.places.log(run.run_id), self._around.clock)
         attempt = Attempt(self._around, live, record)
         try:
             await attempt.load(version)
@@ -235,31 +240,31 @@ class Supervisor:
 
     # ends
 
-    async def _fail(self, live: Live, error: errors.PenstockError) -> None:
+    async def _fail(self, live: LiveRun, error: errors.PenstockError) -> None:
         body = error.as_body()
         body = msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
         live.log("error", "run.failed", code=body.code, message=body.message)
         await self._end(live, status="failed", error=body)
 
-    async def _stopped(self, live: Live) -> None:
+    async def _stopped(self, live: LiveRun) -> None:
         status = live.stopped_as or "interrupted"
         live.log("warning", f"run.{status}")
         await self._end(live, status=status, error=interrupted(live.run) if status == "interrupted" else None)
 
-    async def _end(self, live: Live, **fields: Any) -> None:
+    async def _end(self, live: LiveRun, **fields: Any) -> None:
         ended = msgspec.structs.replace(
             live.run, end_time=self._around.clock.now(), duration=live.elapsed(), phase=None, **fields
         )
         await asyncio.to_thread(self.history.update_run, ended)
         self._release(live)
-        live.become(ended)
+        live.replace_run(ended)
 
-    def _stop(self, live: Live, status: Status) -> None:
+    def _stop(self, live: LiveRun, status: Status) -> None:
         live.stopped_as = status
         if live.task is not None:
             live.task.cancel()
 
-    def _release(self, live: Live) -> None:
+    def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
 

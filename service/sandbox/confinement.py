@@ -18,7 +18,7 @@ import duckdb
 from service.kit import errors
 from service.sandbox import parquet_union
 from service.sandbox.quoting import literal, quoted
-from service.sandbox.source import Order, Source
+from service.sandbox.source import TableSource, WorkerSetup
 
 # What must read back so, whatever else was set.
 LOCKED = {
@@ -53,7 +53,7 @@ def duckdb_memory(memory_bytes: int) -> int:
     return max(memory_bytes - _BESIDE_DUCKDB, _LEAST)
 
 
-def open_connection(order: Order) -> duckdb.DuckDBPyConnection:
+def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
     """Connect with everything off that can be off from the start; the working directory is the warehouse."""
     os.chdir(order.warehouse)
     connection = duckdb.connect(
@@ -90,7 +90,7 @@ def relative(path: str, warehouse: str) -> str:
 
 def confine(
     connection: duckdb.DuckDBPyConnection,
-    sources: Iterable[Source],
+    sources: Iterable[TableSource],
     *,
     warehouse: str,
     seconds: float,
@@ -122,7 +122,7 @@ def confine(
     return relations
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, source: Source, number: int, warehouse: str) -> Relation:
+def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: int, warehouse: str) -> Relation:
     if source.native:
         # A newer version may have let this file go since its name was looked up; then the Parquet answers.
         with contextlib.suppress(duckdb.IOException):

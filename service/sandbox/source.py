@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Source(msgspec.Struct, frozen=True):
+class TableSource(msgspec.Struct, frozen=True):
     """A stored table: the name SQL knows it by and the files of one version.
 
     ``parts`` and ``native`` are paths below the warehouse. Where ``native`` is given, the table
@@ -23,7 +23,7 @@ class Source(msgspec.Struct, frozen=True):
     united: bool = False
 
 
-class Order(msgspec.Struct, frozen=True):
+class WorkerSetup(msgspec.Struct, frozen=True):
     """How a worker sets itself up before it knows its job. Sizes are bytes."""
 
     warehouse: str

@@ -12,12 +12,12 @@ import polars as pl
 import structlog
 
 from service.files.allowed_files import Files
-from service.network.pacing import Governors
+from service.network.pacing import HostLimiters
 from service.network.policy import Network
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredVersion:
     """A stored version that a step reads: its Parquet parts, in order, and how many rows they hold."""
 
     pipeline: str
@@ -79,7 +79,7 @@ class Context:
     that a processor's settings name, by their paths. ``replay`` says that the rows are quarantined ones that are
     tried again: how many they are says nothing.
     ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
-    no rows at all, only columns; ``loose`` are the settings whose columns are known only when rows were seen.
+    no rows at all, only columns; ``dynamic_columns`` are the settings whose columns are known only when rows were seen.
     ``parents`` are the rows of the collector that a collector depends on (``Collector.parent``), ``base`` are the
     addresses of those above, from the first on. ``state`` is what a collector remembers (None: nothing can be
     remembered, as in a preview). ``blank`` takes up a collector's columns without any value, whose type nobody knows.
@@ -96,21 +96,21 @@ class Context:
     fitted: dict[str, Any] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
-    stored: Stored | None = None
-    upstreams: Mapping[str, Stored] = field(default_factory=dict)
+    stored: StoredVersion | None = None
+    upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
     source: str | None = None
     sources: tuple[tuple[str, int], ...] = ()
     source_rows: int = 0
     replay: bool = False
     beside: Path | None = None
-    governors: Governors = field(default_factory=Governors)
+    limiters: HostLimiters = field(default_factory=HostLimiters)
     rows_in: int | None = None
     rows_out: int | None = None
     rejected: list[Rejected] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     wanted_rows: int | None = None
     dry: bool = False
-    loose: list[str] = field(default_factory=list)
+    dynamic_columns: list[str] = field(default_factory=list)
     parents: pl.LazyFrame | None = None
     base: tuple[str, ...] = ()
     state: State | None = None
@@ -134,7 +134,7 @@ class Context:
         """A collector fetched this many more rows."""
         self.on_rows(rows)
 
-    def brings(self, rows: int) -> None:
+    def set_row_count(self, rows: int) -> None:
         """So many rows a collector brings in all, where these are not those that it fetched just now."""
         self.on_brought(rows)
 

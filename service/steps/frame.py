@@ -33,7 +33,7 @@ class Frame(Protocol):
         """Apply Polars expressions that need one row at a time (no aggregate, window, sort or collect)."""
         ...
 
-    def explained(self, explain: Explain) -> Frame:
+    def on_error(self, explain: Explain) -> Frame:
         """The same rows. Where making them fails, whenever that is, ``explain`` may know a better error, or None."""
         ...
 
@@ -69,7 +69,7 @@ class Frame(Protocol):
         """
         ...
 
-    def beside(self, parts: Sequence[Path]) -> Frame:
+    def scan(self, parts: Sequence[Path]) -> Frame:
         """Another frame of the same engine: the rows of stored Parquet files, in order."""
         ...
 
@@ -77,7 +77,7 @@ class Frame(Protocol):
         """The result of a SELECT over this frame as the table ``input``, as ``selection.parse`` has written it."""
         ...
 
-    def numbered(self, name: str) -> Frame:
+    def with_row_index(self, name: str) -> Frame:
         """A first column with each row's place from 0."""
         ...
 

@@ -22,18 +22,18 @@ class Processor(
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
-    repeatable: ClassVar[bool] = False
+    idempotent: ClassVar[bool] = False
     """Whether rows that went through it may go through it again (``again``): it mends or checks what is there.
 
     It then adds no rows and leaves them in their order.
     """
-    observes: ClassVar[bool] = False
+    read_only: ClassVar[bool] = False
     """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
-    predictable: ClassVar[bool] = False
+    static: ClassVar[bool] = False
     """Whether ``apply`` over no rows (``Context.dry``) refuses exactly what it would refuse whatever the rows are.
 
-    It then gives the columns that it would give, or names in ``Context.loose`` the settings that depend on the rows.
-    Only then may a run be ended by it before a source was read.
+    It then gives the columns that it would give, or names in ``Context.dynamic_columns`` the settings that depend on
+    the rows. Only then may a run be ended by it before a source was read.
     """
 
     def problems(self) -> Iterable[Problem]:

@@ -126,10 +126,10 @@ def test_a_changed_pipeline_needs_no_second_fetch(served: Served) -> None:
     with site.serving(shop) as there:
         created(served, "mended", orders(there.address), processors=[{"type": "validator", "config": strict}])
         assert run(served, "mended")["rows_stored"] == 3
-        loose = {"rules": [{"column": "price", "check": "not_null"}], "on_fail": "quarantine"}
+        dynamic_columns = {"rules": [{"column": "price", "check": "not_null"}], "on_fail": "quarantine"}
         changed = {
             "name": "mended", "collectors": [orders(there.address)], "storage": [{"type": "parquet"}],
-            "processors": [{"type": "validator", "config": loose}],
+            "processors": [{"type": "validator", "config": dynamic_columns}],
         }  # fmt: skip
         served.json("PUT", "/pipeline/mended/config", json=changed)
         replayed = served.json("POST", "/pipeline/mended/quarantine/replay?wait=60", timeout=70)

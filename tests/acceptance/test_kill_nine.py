@@ -54,42 +54,42 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """With one version of one pipeline."""
-    house = House(tmp_path_factory.mktemp("kill") / "data")
+    core = House(tmp_path_factory.mktemp("kill") / "data")
     try:
-        upload_and_create(house.served, storage=[{"type": "duckdb", "primary_key": "id"}])
-        assert house.served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 1
-        assert loaded(house.served)
-        yield house
+        upload_and_create(core.served, storage=[{"type": "duckdb", "primary_key": "id"}])
+        assert core.served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 1
+        assert loaded(core.served)
+        yield core
     finally:
-        house.close()
+        core.close()
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at(point: str, house: House) -> None:
-    served, folders, rows = house.served, house.folders(), house.rows()
+def test_a_kill_at(point: str, core: House) -> None:
+    served, folders, rows = core.served, core.folders(), core.rows()
     version = len(folders)
     more = "id,city\n" + "".join(f"{n},Oslo\n" for n in range(rows + 1))
     served.http.put("/files/cities.csv", content=more.encode())
-    house.order.write_text(point)
+    core.order.write_text(point)
     try:
         run_id = served.json("POST", "/pipeline/cities/execute?wait=0", status=202)["run_id"]
     except httpx.HTTPError:  # it was quicker than its answer
         run_id = None
     assert served.ended() == -signal.SIGKILL
 
-    served = house.again()
+    served = core.again()
     run = served.json("GET", "/pipeline/cities/runs?limit=1")["items"][0]
     assert run_id in (None, run["run_id"])
     committed = point in COMMITTED
     assert (run["status"], run["version"]) == (("completed", version + 1) if committed else ("interrupted", None))
-    assert house.rows() == rows + committed
+    assert core.rows() == rows + committed
     newest = f"v{version + committed:06d}"
-    assert house.folders() == folders | {newest}
-    assert not any((house.data / "warehouse" / ".staging").iterdir())
+    assert core.folders() == folders | {newest}
+    assert not any((core.data / "warehouse" / ".staging").iterdir())
     assert loaded(served)
-    assert (house.data / "warehouse" / "cities" / newest / "cities.duckdb").exists()
+    assert (core.data / "warehouse" / "cities" / newest / "cities.duckdb").exists()
     again = served.json("POST", "/pipeline/cities/execute?wait=30")
     assert (again["status"], again["version"]) == ("completed", version + committed + 1)
     assert again["rows_stored"] == rows + 1

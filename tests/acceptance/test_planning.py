@@ -204,11 +204,11 @@ def test_a_plan_asks_no_server(served: Served, site: Site) -> None:
     served.json("POST", "/pipeline/create", status=201, json=document(told, name="users"))
     assert served.json("POST", "/pipeline/users/execute?wait=30")["status"] == "completed"
     assert served.json("GET", "/pipeline/users/versions/1")["columns"] == known["columns"]
-    loose = api(site, pagination={"type": "page", "max_pages": 1})
-    served.json("POST", "/pipeline/create", status=201, json=document(loose, name="open"))
+    dynamic_columns = api(site, pagination={"type": "page", "max_pages": 1})
+    served.json("POST", "/pipeline/create", status=201, json=document(dynamic_columns, name="open"))
     served.json("POST", "/pipeline/open/execute?wait=30")
     asked = len(site.hits)
-    remembered = served.json("POST", "/pipeline/plan", json=document(loose, name="open"))
+    remembered = served.json("POST", "/pipeline/plan", json=document(dynamic_columns, name="open"))
     assert remembered["known"] == "version"
     assert [c["name"] for c in remembered["columns"]] == ["id", "who", "token"]
     assert remembered["changes"] == []

@@ -15,7 +15,7 @@ from service.kit import errors
 from service.processes import child, preloaded
 from service.query.engine import Answer, Engine
 from service.query.messages import MEDIA_TYPES
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
 
@@ -235,7 +235,7 @@ def test_a_table_of_thousands_of_columns_is_answered(tmp_path: Path) -> None:
         native.execute(f"CREATE TABLE orders AS FROM '{folder / 'part-0.parquet'}'")
     for file in ("part-0.parquet", "orders.duckdb"):
         native_file = str(folder / file) if file.endswith("duckdb") else None
-        source = Source(
+        source = TableSource(
             "orders", "orders", 3, [str(folder / "part-0.parquet")], native=native_file, native_table="orders", rows=3
         )
         wide.sources["orders"] = source

@@ -16,7 +16,7 @@ import polars as pl
 from service.files.layout import Layout
 from service.query.engine import Answer, Engine
 from service.query.messages import Resolved
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 
 T = TypeVar("T")
 CANARY = "canary-of-another"
@@ -26,7 +26,7 @@ ROWS = 3000
 @dataclass(frozen=True)
 class Warehouse:
     layout: Layout
-    sources: dict[str, Source]
+    sources: dict[str, TableSource]
 
     async def resolve(self, names: list[str] | None) -> Resolved:
         if names is None:
@@ -64,8 +64,8 @@ def build(root: Path) -> Warehouse:
     return Warehouse(
         layout,
         {
-            "orders": Source("orders", "orders", 2, parts, rows=ROWS),
-            "orders@1": Source(
+            "orders": TableSource("orders", "orders", 2, parts, rows=ROWS),
+            "orders@1": TableSource(
                 "orders@1",
                 "orders",
                 1,

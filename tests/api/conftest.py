@@ -27,7 +27,7 @@ from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.registry import Registry
 from service.steps.storage import Storage
-from tests.api.doubles import Engine, Errands, Supervisor
+from tests.api.doubles import Engine, Supervisor, Tasks
 
 PASSWORD = "a long enough password"
 ROLES = ("viewer", "operator", "admin")
@@ -96,7 +96,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     return Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
         history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
-        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), errands=Errands(),
+        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
         source_of=lambda v: v.run_id, quarantine_of=lambda v: f"refused by {v.run_id}",
         sandbox="landlock 7", workers_alive=alive,
     )  # fmt: skip

@@ -30,7 +30,7 @@ class Supervisor:
     purged: list[str] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
-    async def execute(self, name: str, requested_by: str | None, *, afresh: bool = False) -> Run:
+    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
@@ -164,7 +164,7 @@ class Engine:
 
 
 @dataclass
-class Errands:
+class Tasks:
     """Answers with ``content``, or with ``failure``; remembers what it was asked, and what was given for it."""
 
     content: bytes = b""
@@ -172,15 +172,15 @@ class Errands:
     asked: list[Any] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
 
-    async def ask(self, errand: Any, **given: Any) -> bytes:
-        self.asked.append(errand)
+    async def ask(self, task: Any, **given: Any) -> bytes:
+        self.asked.append(task)
         self.given.append(given)
         if self.failure is not None:
             raise self.failure
         return self.content
 
-    async def ask_about(self, pipeline: Any, errand: Any, **_: Any) -> bytes:
-        return await self.ask(errand)
+    async def ask_about(self, pipeline: Any, task: Any, **_: Any) -> bytes:
+        return await self.ask(task)
 
     async def stored(self, pipeline: Any) -> dict[int, Any]:
         return {}

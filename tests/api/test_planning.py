@@ -13,38 +13,38 @@ from service.jobs.tasks.plan import Planning
 from service.jobs.tasks.preview import Preview
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
-from tests.api.doubles import Errands
+from tests.api.doubles import Tasks
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline"
 
 
 @pytest.fixture
-def errands(services: Services) -> Errands:
-    assert isinstance(services.errands, Errands)
-    services.errands.content = b'{"rows": 1}'
-    return services.errands
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    services.tasks.content = b'{"rows": 1}'
+    return services.tasks
 
 
-def test_a_preview_is_relayed(client: Client, errands: Errands) -> None:
+def test_a_preview_is_relayed(client: Client, tasks: Tasks) -> None:
     answer = client.post(f"{P}/preview?rows=7", json=a_pipeline())
     assert (answer.status_code, answer.json()) == (200, {"rows": 1})
-    assert errands.asked == [Preview(document=a_pipeline(), rows=7)]
+    assert tasks.asked == [Preview(document=a_pipeline(), rows=7)]
     client.post(f"{P}/preview", content="name: orders\ncollectors: [{type: csv, file_path: x.csv}]",
                 headers={"content-type": "application/yaml"})  # fmt: skip
-    assert errands.asked[1] == Preview(document=a_pipeline(), rows=100)
+    assert tasks.asked[1] == Preview(document=a_pipeline(), rows=100)
     assert client.get(P).json()["total"] == 0
 
 
 @pytest.mark.parametrize("query", ["rows=0", "rows=1001", "rows=x", "row=5"])
-def test_a_preview_is_bounded(client: Client, errands: Errands, query: str) -> None:
+def test_a_preview_is_bounded(client: Client, tasks: Tasks, query: str) -> None:
     answer = client.post(f"{P}/preview?{query}", json=a_pipeline())
     assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, query.split("=")[0])
-    assert errands.asked == []
+    assert tasks.asked == []
 
 
 @pytest.mark.parametrize("route", ["preview", "plan"])
-def test_who_may_ask_and_for_what(client: Client, services: Services, errands: Errands, route: str) -> None:
+def test_who_may_ask_and_for_what(client: Client, services: Services, tasks: Tasks, route: str) -> None:
     assert client.post(f"{P}/{route}", json=a_pipeline(), headers=bearer(services, "viewer")).status_code == 403
     assert client.post(f"{P}/{route}", json=a_pipeline(), headers=bearer(services, "operator")).status_code == 200
     answer = client.post(f"{P}/{route}", json=a_pipeline(collectors=[]))
@@ -52,9 +52,9 @@ def test_who_may_ask_and_for_what(client: Client, services: Services, errands: E
 
 
 @pytest.mark.parametrize("route", ["preview", "plan"])
-def test_a_step_that_fails_is_the_configuration_s_fault(client: Client, errands: Errands, route: str) -> None:
+def test_a_step_that_fails_is_the_configuration_s_fault(client: Client, tasks: Tasks, route: str) -> None:
     field = "processors[0].config.cast.prise"
-    errands.failure = errors.Permanent("no column 'prise' here", step="processors[0]", field=field)
+    tasks.failure = errors.Permanent("no column 'prise' here", step="processors[0]", field=field)
     answer = client.post(f"{P}/{route}", json=a_pipeline())
     assert answer.status_code == 400
     assert answer.json()["error"] == {
@@ -62,17 +62,17 @@ def test_a_step_that_fails_is_the_configuration_s_fault(client: Client, errands:
         "message": "no column 'prise' here",
         "details": {"step": "processors[0]", "field": field},
     }
-    errands.failure = errors.Permanent("the request's process ended", code="REQUEST_CRASHED")
+    tasks.failure = errors.Permanent("the request's process ended", code="REQUEST_CRASHED")
     assert client.post(f"{P}/{route}", json=a_pipeline()).json()["error"]["code"] == "REQUEST_CRASHED"
-    errands.failure = errors.TimedOut("this took longer than 60 s and was stopped")
+    tasks.failure = errors.TimedOut("this took longer than 60 s and was stopped")
     answer = client.post(f"{P}/{route}", json=a_pipeline())
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "QUERY_TIMEOUT")
 
 
-def test_a_plan_is_told_what_was_before(client: Client, errands: Errands) -> None:
+def test_a_plan_is_told_what_was_before(client: Client, tasks: Tasks) -> None:
     def asked() -> Any:
         client.post(f"{P}/plan", json=a_pipeline())
-        found = errands.asked[-1]
+        found = tasks.asked[-1]
         assert isinstance(found, Planning)
         return found.before
 

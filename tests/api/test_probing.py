@@ -14,36 +14,36 @@ from service.api.services import Services
 from service.kit import errors
 from service.probing.probe import Finding
 from tests.api.conftest import bearer
-from tests.api.doubles import Errands
+from tests.api.doubles import Tasks
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/probe"
 
 
 @pytest.fixture
-def errands(services: Services) -> Errands:
-    assert isinstance(services.errands, Errands)
-    services.errands.content = msgspec.json.encode(examples.FOUND)
-    return services.errands
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    services.tasks.content = msgspec.json.encode(examples.FOUND)
+    return services.tasks
 
 
-def test_a_child_looks_and_its_answer_is_relayed(client: Client, errands: Errands) -> None:
+def test_a_child_looks_and_its_answer_is_relayed(client: Client, tasks: Tasks) -> None:
     asked = {"url": "https://x.test/a", "headers": {"X-Key": "${KEY}"}, "auth": {"type": "bearer", "token": "${T}"}}
     answer = client.post(P, json=asked)
     assert (answer.status_code, answer.json()) == (200, examples.FOUND)
     assert answer.headers["content-type"] == "application/json"
-    (errand,) = errands.asked
-    assert msgspec.to_builtins(errand.probe)["url"] == "https://x.test/a"
-    given = errands.given[0]
+    (task,) = tasks.asked
+    assert msgspec.to_builtins(task.probe)["url"] == "https://x.test/a"
+    given = tasks.given[0]
     assert given["network"] is True
     assert given["seconds"] == 30
     assert "${KEY}" in str(given["document"])
     assert "${T}" in str(given["document"])
 
 
-def test_a_file_needs_no_network(client: Client, errands: Errands) -> None:
+def test_a_file_needs_no_network(client: Client, tasks: Tasks) -> None:
     assert client.post(P, json={"file_path": "a.csv"}).status_code == 200
-    assert errands.given[0]["network"] is False
+    assert tasks.given[0]["network"] is False
 
 
 def test_the_example_is_what_the_route_answers() -> None:
@@ -58,13 +58,13 @@ def test_the_example_is_what_the_route_answers() -> None:
         ({"url": "https://x.test", "auth": {"type": "none"}}, ["auth.type"]),
     ],
 )  # fmt: skip
-def test_what_is_no_question(client: Client, errands: Errands, asked: Any, fields: list[str | None]) -> None:
+def test_what_is_no_question(client: Client, tasks: Tasks, asked: Any, fields: list[str | None]) -> None:
     answer = client.post(P, json=asked)
     assert answer.status_code == 400
     details = answer.json()["error"]["details"]
     assert details.get("field") == fields[0]
     assert [e["field"] for e in details.get("errors", [])] == [f for f in fields if f]
-    assert errands.asked == []
+    assert tasks.asked == []
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,14 @@ def test_what_is_no_question(client: Client, errands: Errands, asked: Any, field
         (errors.Permanent("killed", code="REQUEST_CRASHED"), 500, "REQUEST_CRASHED", None),
     ],
 )  # fmt: skip
-def test_failures(
-    client: Client, errands: Errands, failure: Exception, status: int, code: str, field: str | None
-) -> None:
-    errands.failure = failure
+def test_failures(client: Client, tasks: Tasks, failure: Exception, status: int, code: str, field: str | None) -> None:
+    tasks.failure = failure
     answer = client.post(P, json={"url": "https://x.test/a"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["details"].get("field")) == (status, code, field)
 
 
-def test_viewers_may_not(client: Client, errands: Errands, services: Services) -> None:
+def test_viewers_may_not(client: Client, tasks: Tasks, services: Services) -> None:
     answer = client.post(P, json={"file_path": "a.csv"}, headers=bearer(services, "viewer"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
-    assert errands.asked == []
+    assert tasks.asked == []

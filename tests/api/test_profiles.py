@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 from service.api.services import Services
 from service.kit import errors
 from tests.api.conftest import a_pipeline
-from tests.api.doubles import Errands
+from tests.api.doubles import Tasks
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders/profile"
@@ -24,37 +24,37 @@ def orders(client: Client) -> Client:
 
 
 @pytest.fixture
-def errands(services: Services) -> Errands:
-    assert isinstance(services.errands, Errands)
-    services.errands.content = b"<!doctype html>"
-    return services.errands
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    services.tasks.content = b"<!doctype html>"
+    return services.tasks
 
 
-def test_a_page_is_drawn_once_a_version(orders: Client, errands: Errands) -> None:
+def test_a_page_is_drawn_once_a_version(orders: Client, tasks: Tasks) -> None:
     for _ in range(2):
         answer = orders.get(P, params={"format": "html", "version": 1})
         assert (answer.status_code, answer.text) == (200, "<!doctype html>")
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "script" not in answer.headers["content-security-policy"]
-    assert [(a.pipeline, a.version) for a in errands.asked] == [("orders", 1)]
+    assert [(a.pipeline, a.version) for a in tasks.asked] == [("orders", 1)]
     orders.get(P, headers={"accept": "text/html, application/json;q=0.5"})
-    assert [a.version for a in errands.asked] == [1, 2]
+    assert [a.version for a in tasks.asked] == [1, 2]
 
 
-def test_json_stays_the_default(orders: Client, errands: Errands) -> None:
+def test_json_stays_the_default(orders: Client, tasks: Tasks) -> None:
     for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
         assert orders.get(P, headers=headers).json()["version"] == 2
-    assert errands.asked == []
+    assert tasks.asked == []
 
 
-def test_what_cannot_be_drawn(orders: Client, errands: Errands) -> None:
+def test_what_cannot_be_drawn(orders: Client, tasks: Tasks) -> None:
     answer = orders.get(P, params={"format": "htlm"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (406, "NOT_ACCEPTABLE")
     assert "did you mean 'html'" in answer.json()["error"]["message"]
     assert orders.get(P, headers={"accept": "image/png"}).status_code == 406
-    errands.failure = errors.Unavailable("busy", retry_after=5)
+    tasks.failure = errors.Unavailable("busy", retry_after=5)
     answer = orders.get(P, params={"format": "html"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    errands.failure = None  # a failure is not kept
+    tasks.failure = None  # a failure is not kept
     assert orders.get(P, params={"format": "html"}).status_code == 200

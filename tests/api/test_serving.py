@@ -13,7 +13,7 @@ from service.api.services import Services
 from service.jobs.tasks.apply import Application
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
-from tests.api.doubles import Errands
+from tests.api.doubles import Tasks
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders"
@@ -30,10 +30,10 @@ def orders(client: Client) -> Client:
 
 
 @pytest.fixture
-def errands(services: Services) -> Errands:
-    assert isinstance(services.errands, Errands)
-    services.errands.content = b'{"version":2,"data":[]}'
-    return services.errands
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    services.tasks.content = b'{"version":2,"data":[]}'
+    return services.tasks
 
 
 def test_what_was_fitted(orders: Client) -> None:
@@ -45,28 +45,28 @@ def test_what_was_fitted(orders: Client) -> None:
     assert orders.get(f"{P}/versions/x/fitted").json()["error"]["code"] == "VERSION_NOT_FOUND"
 
 
-def test_records_go_to_a_child_as_they_came(orders: Client, errands: Errands, services: Services) -> None:
+def test_records_go_to_a_child_as_they_came(orders: Client, tasks: Tasks, services: Services) -> None:
     orders.headers.update(bearer(services, "viewer"))
     answer = orders.post(
         f"{P}/apply", content=b'{"records": [ {"a": 1.50} ]}', headers={"content-type": "application/json"}
     )
     assert (answer.status_code, answer.json()) == (200, {"version": 2, "data": []})
-    (asked,) = errands.asked
+    (asked,) = tasks.asked
     assert isinstance(asked, Application)
     assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
     assert asked.document == a_pipeline()  # of the version's revision, not the newest
     assert asked.tape.endswith("/orders/v000002/tape.json")
-    (readable,) = errands.given[-1]["stored"].values()
+    (readable,) = tasks.given[-1]["stored"].values()
     assert readable.parts == (asked.tape,)
 
 
-def test_the_version_may_be_named_as_elsewhere(orders: Client, errands: Errands) -> None:
+def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> None:
     for answer in (
         orders.post(f"{P}/apply?version=2", json={"records": []}),
         orders.post(f"{P}/apply?version=2", json={"records": [], "version": 2}),
     ):
         assert answer.status_code == 200
-    assert [asked.version for asked in errands.asked if isinstance(asked, Application)] == [2, 2]
+    assert [asked.version for asked in tasks.asked if isinstance(asked, Application)] == [2, 2]
     for wrong in ("version=9", "version=0", "version=null", "versions=2"):
         assert orders.post(f"{P}/apply?{wrong}", json={"records": []}).status_code in (400, 404)
     differing = orders.post(f"{P}/apply?version=1", json={"records": [], "version": 2})
@@ -84,20 +84,20 @@ def test_the_version_may_be_named_as_elsewhere(orders: Client, errands: Errands)
         ([], 400, "VALIDATION_ERROR", None),
     ],
 )
-def test_what_is_refused(orders: Client, errands: Errands, body: Any, status: int, code: str, field: str) -> None:
+def test_what_is_refused(orders: Client, tasks: Tasks, body: Any, status: int, code: str, field: str) -> None:
     answer = orders.post(f"{P}/apply", json=body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["details"].get("field")) == (status, code, field)
-    assert errands.asked == []
+    assert tasks.asked == []
 
 
-def test_what_the_child_refuses(orders: Client, errands: Errands) -> None:
-    errands.failure = errors.Invalid("records[3].price: is missing", field="records[3].price")
+def test_what_the_child_refuses(orders: Client, tasks: Tasks) -> None:
+    tasks.failure = errors.Invalid("records[3].price: is missing", field="records[3].price")
     answer = orders.post(f"{P}/apply", json={"records": [{}]})
     assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "records[3].price")
 
 
-def test_bodies_that_are_no_json(orders: Client, errands: Errands) -> None:
+def test_bodies_that_are_no_json(orders: Client, tasks: Tasks) -> None:
     for text in (b'{"records": [nope]}', b"", b'{"records": ' + b"[" * 100_000):
         answer = orders.post(f"{P}/apply", content=text[:19_000], headers={"content-type": "application/json"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_JSON")
@@ -106,7 +106,7 @@ def test_bodies_that_are_no_json(orders: Client, errands: Errands) -> None:
     large = msgspec.json.encode({"records": [{"a": "x" * 30_000}]})
     answer = orders.post(f"{P}/apply", content=large, headers={"content-type": "application/json"})
     assert answer.status_code == 413
-    assert errands.asked == []
+    assert tasks.asked == []
 
 
 def test_nothing_was_stored_yet(client: Client) -> None:

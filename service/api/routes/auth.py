@@ -11,8 +11,8 @@ from litestar.params import SkipValidation
 
 from service.api import examples, middleware, query_string, request_body, responses
 from service.api.login import Gatekeeper, Pair
-from service.api.route_docs import JSON, Answer, Sent, route
-from service.api.services import Asked
+from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.services import TypedRequest
 from service.model.user import User
 
 GivenGatekeeper = NamedDependency[SkipValidation[Gatekeeper]]
@@ -31,7 +31,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_secret: str | None = None
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A refresh token to spend."""
 
     refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -46,12 +46,12 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "Log in",
         "A pair of tokens for a name and its password, as JSON or as the OAuth2 password form. The access token goes "
         "into `Authorization: Bearer …`; the refresh token is good for one use.",
-        Answer(text="Logged in.", kind=Pair, example=examples.PAIR),
+        ResponseDoc(text="Logged in.", kind=Pair, example=examples.PAIR),
         errors=("INVALID_CREDENTIALS",),
-        body=Sent(kind=Credentials, example=examples.LOGIN, media=(JSON, _FORM)),
+        body=RequestBody(kind=Credentials, example=examples.LOGIN, media=(JSON, _FORM)),
     ),
 )
-async def log_in(request: Asked, gatekeeper: GivenGatekeeper) -> Pair:
+async def log_in(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
     query_string.read(request, query_string.Nothing)
     given = await request_body.value(request, Credentials, _MOST_BYTES, form=True)
     return await gatekeeper.log_in(given.username, given.password, middleware.address(request.scope))
@@ -64,14 +64,14 @@ async def log_in(request: Asked, gatekeeper: GivenGatekeeper) -> Pair:
         "Authentication",
         "Refresh a login",
         "A new pair; the old refresh token is spent, and its second use ends the whole login.",
-        Answer(text="A new pair.", kind=Pair, example=examples.PAIR),
+        ResponseDoc(text="A new pair.", kind=Pair, example=examples.PAIR),
         errors=("UNAUTHORIZED",),
-        body=Sent(kind=Spent, example={"refresh_token": "pr_…"}, media=(JSON, _FORM)),
+        body=RequestBody(kind=RefreshRequest, example={"refresh_token": "pr_…"}, media=(JSON, _FORM)),
     ),
 )
-async def refresh(request: Asked, gatekeeper: GivenGatekeeper) -> Pair:
+async def refresh(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
     query_string.read(request, query_string.Nothing)
-    given = await request_body.value(request, Spent, _MOST_BYTES, form=True)
+    given = await request_body.value(request, RefreshRequest, _MOST_BYTES, form=True)
     return await gatekeeper.refresh(given.refresh_token, middleware.address(request.scope))
 
 
@@ -82,10 +82,10 @@ async def refresh(request: Asked, gatekeeper: GivenGatekeeper) -> Pair:
         "Authentication",
         "Log out",
         "Ends this login: its access tokens and its refresh token are refused from now on.",
-        Answer(text="Logged out.", kind=responses.Message, example={"message": "logged out"}),
+        ResponseDoc(text="Logged out.", kind=responses.Message, example={"message": "logged out"}),
     ),
 )
-async def log_out(request: Asked, gatekeeper: GivenGatekeeper) -> responses.Message:
+async def log_out(request: TypedRequest, gatekeeper: GivenGatekeeper) -> responses.Message:
     query_string.read(request, query_string.Nothing)
     await request_body.nothing(request, _MOST_BYTES)
     await gatekeeper.log_out(request.auth)
@@ -99,10 +99,10 @@ async def log_out(request: Asked, gatekeeper: GivenGatekeeper) -> responses.Mess
         "Authentication",
         "Who am I",
         "The account behind the access token, with its role as it is now.",
-        Answer(text="The account.", kind=User, example=examples.USER),
+        ResponseDoc(text="The account.", kind=User, example=examples.USER),
     ),
 )
-async def who_am_i(request: Asked) -> User:
+async def who_am_i(request: TypedRequest) -> User:
     query_string.read(request, query_string.Nothing)
     return request.user
 

@@ -12,7 +12,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from service.api.route_docs import Answer, route
+from service.api.route_docs import ResponseDoc, route
 from service.kit import errors
 
 GivenDocument = NamedDependency[SkipValidation[bytes]]
@@ -61,7 +61,7 @@ _START = """SwaggerUIBundle({
         "Service",
         "Browse this description",
         "A page to read and to try the routes from; works without the internet.",
-        Answer(text="The page.", media=("text/html",)),
+        ResponseDoc(text="The page.", media=("text/html",)),
     ),
 )
 async def page() -> Response[str]:
@@ -76,7 +76,7 @@ async def page() -> Response[str]:
         "Read this description",
         "OpenAPI 3.1. The schema of a pipeline configuration lists every collector, processor and storage that this "
         "installation has.",
-        Answer(text="The description.", kind=dict[str, Any]),
+        ResponseDoc(text="The description.", kind=dict[str, Any]),
     ),
 )
 async def document(openapi: GivenDocument) -> Response[bytes]:
@@ -90,7 +90,7 @@ async def document(openapi: GivenDocument) -> Response[bytes]:
         "Service",
         "Read a part of the page",
         "Scripts and styles of `/docs`.",
-        Answer(text="The part.", media=("text/javascript", "text/css", "image/png")),
+        ResponseDoc(text="The part.", media=("text/javascript", "text/css", "image/png")),
         errors=("NOT_FOUND",),
     ),
 )

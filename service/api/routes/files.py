@@ -9,9 +9,9 @@ from litestar import Response, delete, get, put
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
-from service.api.query_string import Page
-from service.api.route_docs import Answer, Sent, route
-from service.api.services import Asked, Given
+from service.api.query_string import PageRequest
+from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
 from service.files import uploads
 
 _BLOCK = 1 << 20
@@ -24,24 +24,26 @@ _BLOCK = 1 << 20
         "Files",
         "Upload a file",
         "The body is the file, streamed to disk; a file of that name is replaced at once when all of it is there.",
-        Answer(text="It replaced another.", kind=uploads.Uploaded, example=examples.UPLOADED),
-        Answer(status=201, text="It is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        ResponseDoc(text="It replaced another.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        ResponseDoc(status=201, text="It is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
         errors=("FILE_EXISTS", "OVERLOADED"),
-        body=Sent(media=("application/octet-stream", "text/csv")),
+        body=RequestBody(media=("application/octet-stream", "text/csv")),
     ),
 )
-async def upload(request: Asked, services: Given, path: FromPath[str]) -> Response[uploads.Uploaded]:
+async def upload(
+    request: TypedRequest, services: ServicesDependency, path: FromPath[str]
+) -> Response[uploads.Uploaded]:
     query_string.read(request, query_string.Nothing)
     incoming = await asyncio.to_thread(uploads.Incoming, services.layout.uploads, str(path))
     try:
         await _receive(request, incoming, services.settings.max_upload_bytes)
-        done, new = await asyncio.to_thread(incoming.settle)
+        done, new = await asyncio.to_thread(incoming.finish)
     finally:
         await asyncio.to_thread(incoming.discard)
     return Response(done, status_code=201 if new else 200)
 
 
-async def _receive(request: Asked, incoming: uploads.Incoming, most: int) -> None:
+async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int) -> None:
     """Write what comes, a megabyte at a time: a thread a packet would cost more than the writing."""
     held: list[bytes] = []
     size = 0
@@ -61,12 +63,12 @@ async def _receive(request: Asked, incoming: uploads.Incoming, most: int) -> Non
         "Files",
         "List files",
         "The uploaded files by path.",
-        Answer(text="A page.", kind=list[uploads.UploadedLine], example=examples.page(examples.UPLOADED_LINE)),
-        query=Page,
+        ResponseDoc(text="A page.", kind=list[uploads.UploadedLine], example=examples.page(examples.UPLOADED_LINE)),
+        query=PageRequest,
     ),
 )
-async def list_files(request: Asked, services: Given) -> dict[str, Any]:
-    page = query_string.read(request, Page)
+async def list_files(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
+    page = query_string.read(request, PageRequest)
     found, total = await asyncio.to_thread(
         uploads.listed, services.layout.uploads, limit=page.limit, offset=page.offset
     )
@@ -80,11 +82,11 @@ async def list_files(request: Asked, services: Given) -> dict[str, Any]:
         "Files",
         "Remove a file",
         "Versions that were made of it stay as they are.",
-        Answer(text="It was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}),
+        ResponseDoc(text="It was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}),
         errors=("NOT_FOUND",),
     ),
 )
-async def remove(request: Asked, services: Given, path: FromPath[str]) -> responses.Message:
+async def remove(request: TypedRequest, services: ServicesDependency, path: FromPath[str]) -> responses.Message:
     query_string.read(request, query_string.Nothing)
     await asyncio.to_thread(uploads.delete, services.layout.uploads, str(path))
     return responses.Message(message=f"file '{str(path).strip('/')}' removed")

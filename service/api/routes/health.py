@@ -11,8 +11,8 @@ from litestar import Response, get
 
 import service
 from service.api import examples, responses
-from service.api.route_docs import Answer, route
-from service.api.services import Given
+from service.api.route_docs import ResponseDoc, route
+from service.api.services import ServicesDependency
 from service.catalog.store import Store
 from service.kit import ids
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger("penstock.api")
         "Service",
         "Is it alive",
         "Answers while the process does. Touches nothing.",
-        Answer(text="It is.", kind=responses.Health, example={"status": "healthy", "version": "0.1.0"}),
+        ResponseDoc(text="It is.", kind=responses.Health, example={"status": "healthy", "version": "0.1.0"}),
     ),
 )
 async def health() -> responses.Health:
@@ -41,8 +41,8 @@ async def health() -> responses.Health:
         "Can it work",
         "Checks the catalog, the disk and the process that workers are forked from, and names what confines query "
         "workers. 503 with the same body where something fails.",
-        Answer(text="It can.", kind=responses.Readiness, example=examples.READINESS),
-        Answer(
+        ResponseDoc(text="It can.", kind=responses.Readiness, example=examples.READINESS),
+        ResponseDoc(
             status=503,
             text="It cannot.",
             kind=responses.Readiness,
@@ -50,7 +50,7 @@ async def health() -> responses.Health:
         ),
     ),
 )
-async def ready(services: Given) -> Response[responses.Readiness]:
+async def ready(services: ServicesDependency) -> Response[responses.Readiness]:
     catalog, disk, workers = await asyncio.gather(
         asyncio.to_thread(_catalog, services.store),
         asyncio.to_thread(_disk, services.layout.root),

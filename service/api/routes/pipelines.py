@@ -11,10 +11,10 @@ from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
 from service.api.path_lookup import checked, known, revision_of
-from service.api.query_string import Page, Revision, about
-from service.api.route_docs import Answer, route
+from service.api.query_string import PageRequest, Revision, about
+from service.api.route_docs import ResponseDoc, route
 from service.api.routes import planning
-from service.api.services import Asked, Given, Services
+from service.api.services import Services, ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model import masking
 from service.model.run import Run
@@ -23,7 +23,7 @@ _CONFIGURATION = planning.CONFIGURATION
 _LOCATION = {"Location": "Where it is found from now on."}
 
 
-class ListQuery(Page, frozen=True, kw_only=True):
+class ListQuery(PageRequest, frozen=True, kw_only=True):
     """Which pipelines to list."""
 
     q: Annotated[str, about("Only names that contain this.", max_length=63)] | None = None
@@ -62,12 +62,14 @@ class DeleteQuery(query_string.Nothing, frozen=True, kw_only=True):
         "Pipelines",
         "Create a pipeline",
         "Checks the configuration and remembers it as revision 1. Nothing is run and no source is touched.",
-        Answer(status=201, text="It was created.", kind=responses.Saved, example=examples.SAVED, headers=_LOCATION),
+        ResponseDoc(
+            status=201, text="It was created.", kind=responses.Saved, example=examples.SAVED, headers=_LOCATION
+        ),
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
     ),
 )
-async def create(request: Asked, services: Given) -> Response[responses.Saved]:
+async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
     pipeline = await planning.decoded(request, services)
     record = await asyncio.to_thread(
         services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username
@@ -85,12 +87,12 @@ async def create(request: Asked, services: Given) -> Response[responses.Saved]:
         "Answers every problem at once, each with its path. Nothing is stored and no source is touched: columns are "
         "checked where the settings name them all (`columns`, `css_selectors`) or a stored version has them; "
         "`POST /pipeline/plan` looks at files, too.",
-        Answer(text="It is valid.", kind=responses.Checked, example={"valid": True, "warnings": []}),
+        ResponseDoc(text="It is valid.", kind=responses.Checked, example={"valid": True, "warnings": []}),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=_CONFIGURATION,
     ),
 )
-async def validate(request: Asked, services: Given) -> responses.Checked:
+async def validate(request: TypedRequest, services: ServicesDependency) -> responses.Checked:
     pipeline = await planning.decoded(request, services)
     return responses.Checked(valid=True, warnings=await planning.checked(services, pipeline))
 
@@ -102,11 +104,11 @@ async def validate(request: Asked, services: Given) -> responses.Checked:
         "Pipelines",
         "List pipelines",
         "By name, with the status of the newest run and the newest version of each.",
-        Answer(text="A page.", kind=list[responses.PipelineLine], example=examples.page(examples.LINE)),
+        ResponseDoc(text="A page.", kind=list[responses.PipelineLine], example=examples.page(examples.LINE)),
         query=ListQuery,
     ),
 )
-async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
+async def list_pipelines(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, ListQuery)
 
     def ask() -> dict[str, Any]:
@@ -125,7 +127,7 @@ async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
         "Read a configuration",
         "The document as it was written; passwords, keys and tokens in it are masked (`***`, which is refused when it "
         "is written back), `${NAME}` stays as it is.",
-        Answer(
+        ResponseDoc(
             text="The configuration.",
             kind=dict[str, Any],
             example=examples.PIPELINE,
@@ -135,7 +137,9 @@ async def list_pipelines(request: Asked, services: Given) -> dict[str, Any]:
         query=ConfigQuery,
     ),
 )
-async def read_config(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
+async def read_config(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str]
+) -> Response[dict[str, Any]]:
     wanted = query_string.read(request, ConfigQuery).revision
     record = await known(services, name, wanted)
     headers = {"etag": f'"{record.revision}"', "cache-control": "private, no-cache"}
@@ -149,13 +153,15 @@ async def read_config(request: Asked, services: Given, name: FromPath[str]) -> R
         "Pipelines",
         "Change a configuration",
         "Remembers a new revision; earlier ones are kept. A run that is going goes on with the one it started with.",
-        Answer(text="It was changed.", kind=responses.Saved, example={**examples.SAVED, "revision": 2}),
+        ResponseDoc(text="It was changed.", kind=responses.Saved, example={**examples.SAVED, "revision": 2}),
         errors=("PIPELINE_NOT_FOUND", "TABLE_NAME_TAKEN", "REVISION_CONFLICT"),
         body=_CONFIGURATION,
         headers={"If-Match": "Change only if this is still the revision (as ETag gave it)."},
     ),
 )
-async def change_config(request: Asked, services: Given, name: FromPath[str]) -> Response[responses.Saved]:
+async def change_config(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str]
+) -> Response[responses.Saved]:
     await known(services, name)
     if_match = revision_of(request.headers.get("if-match"))
     pipeline = await planning.decoded(request, services)
@@ -181,12 +187,14 @@ async def change_config(request: Asked, services: Given, name: FromPath[str]) ->
         "Pipelines",
         "Delete a pipeline",
         "Its stored versions stay on disk unless `purge=true`, which needs the role admin.",
-        Answer(text="It was deleted.", kind=responses.Message, example={"message": "pipeline 'orders' deleted"}),
+        ResponseDoc(text="It was deleted.", kind=responses.Message, example={"message": "pipeline 'orders' deleted"}),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING"),
         query=DeleteQuery,
     ),
 )
-async def delete_pipeline(request: Asked, services: Given, name: FromPath[str]) -> responses.Message:
+async def delete_pipeline(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str]
+) -> responses.Message:
     purge = query_string.read(request, DeleteQuery).purge
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
@@ -202,13 +210,13 @@ async def delete_pipeline(request: Asked, services: Given, name: FromPath[str]) 
         "Execute a pipeline",
         "Starts a run of the newest revision and waits for it up to `wait` seconds. A run that failed within that "
         "time is an answer too: look at `status` and `error`.",
-        Answer(
+        ResponseDoc(
             text="The run ended within `wait` seconds.",
             kind=Run,
             example=examples.RUN,
             headers={"Location": "The run."},
         ),
-        Answer(
+        ResponseDoc(
             status=202,
             text="The run goes on.",
             kind=Run,
@@ -219,10 +227,10 @@ async def delete_pipeline(request: Asked, services: Given, name: FromPath[str]) 
         query=ExecuteQuery,
     ),
 )
-async def execute(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
+async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ExecuteQuery)
     await request_body.nothing(request, services.settings.max_body_bytes)
-    run = await services.supervisor.execute(checked(name), request.user.username, afresh=query.full_refresh)
+    run = await services.supervisor.execute(checked(name), request.user.username, full_refresh=query.full_refresh)
     return await started(services, run, query.wait)
 
 
@@ -241,11 +249,11 @@ async def started(services: Services, run: Run, wait: float) -> Response[dict[st
         "Pipelines",
         "How the newest run stands",
         "`idle` with progress 0 before the first run. Progress never goes back within an attempt.",
-        Answer(text="The status.", kind=responses.Status, example=examples.STATUS),
+        ResponseDoc(text="The status.", kind=responses.Status, example=examples.STATUS),
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
-async def read_status(request: Asked, services: Given, name: FromPath[str]) -> responses.Status:
+async def read_status(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Status:
     query_string.read(request, query_string.Nothing)
     record = await known(services, name)
     return responses.status(name, await services.supervisor.newest(record.id))
@@ -258,11 +266,11 @@ async def read_status(request: Asked, services: Given, name: FromPath[str]) -> r
         "Pipelines",
         "What all runs came to",
         "Figures over the whole history of runs. Durations are seconds.",
-        Answer(text="The figures.", kind=responses.Stats, example=examples.STATS),
+        ResponseDoc(text="The figures.", kind=responses.Stats, example=examples.STATS),
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
-async def read_stats(request: Asked, services: Given, name: FromPath[str]) -> responses.Stats:
+async def read_stats(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Stats:
     query_string.read(request, query_string.Nothing)
     record = await known(services, name)
     return responses.stats(await asyncio.to_thread(services.history.statistics, record.id))

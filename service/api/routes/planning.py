@@ -10,8 +10,8 @@ from litestar import Response, post
 
 from service.api import examples, query_string, request_body
 from service.api.query_string import about
-from service.api.route_docs import JSON, Answer, Sent, route
-from service.api.services import Asked, Given, Services
+from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.services import Services, ServicesDependency, TypedRequest
 from service.jobs.tasks.plan import Before, Planning, Validation
 from service.jobs.tasks.preview import Preview
 from service.kit import errors
@@ -19,7 +19,7 @@ from service.model import pipeline as model
 from service.model.plan import Plan, Sample
 
 SECONDS = 60.0
-CONFIGURATION = Sent(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
+CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
 _TOO_LONG = ("QUERY_TIMEOUT", "OVERLOADED")
 _warnings = msgspec.json.Decoder(list[dict[str, object]])
 
@@ -30,7 +30,7 @@ class PreviewQuery(query_string.Nothing, frozen=True, kw_only=True):
     rows: Annotated[int, about("Rows of each source, at most.", ge=1, le=1000)] = 100
 
 
-async def decoded(request: Asked, services: Services) -> model.Pipeline:
+async def decoded(request: TypedRequest, services: Services) -> model.Pipeline:
     """The configuration in the body. Raises ``errors.Invalid`` with every problem."""
     given = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
     return model.decode(given, services.registry)
@@ -48,18 +48,18 @@ async def decoded(request: Asked, services: Services) -> model.Pipeline:
         "Polars plan. Nothing is stored: no version, no run, no state. What concerns the whole (`row_count`, "
         "`freshness`, a source's declared total) is not judged by a sample, and types that a file's first rows suggest "
         "may be wider in a run. A step that fails is a 400 with `details.step` and `details.field`.",
-        Answer(text="What became of the rows.", kind=Sample, example=examples.SAMPLE),
+        ResponseDoc(text="What became of the rows.", kind=Sample, example=examples.SAMPLE),
         errors=_TOO_LONG,
         query=PreviewQuery,
         body=CONFIGURATION,
     ),
 )
-async def preview(request: Asked, services: Given) -> Response[bytes]:
+async def preview(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     asked = query_string.read(request, PreviewQuery)
     pipeline = await decoded(request, services)
-    errand = Preview(document=pipeline.document, rows=asked.rows)
+    task = Preview(document=pipeline.document, rows=asked.rows)
     try:
-        found = await services.errands.ask_about(pipeline, errand, seconds=SECONDS, network=True)
+        found = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
     except errors.StepError as error:
         raise _told(error) from None
     return Response(found, media_type=JSON)
@@ -77,17 +77,17 @@ async def preview(request: Asked, services: Given) -> Response[bytes]:
         "Nothing is stored and nobody is asked over the network: the columns of an API or a site are known where the "
         "settings name them, or from the newest version with the same collector. Files are read as far as their "
         "columns need. `problems` lists what is certain to end a run.",
-        Answer(text="The plan.", kind=Plan, example=examples.PLAN),
+        ResponseDoc(text="The plan.", kind=Plan, example=examples.PLAN),
         errors=_TOO_LONG,
         body=CONFIGURATION,
     ),
 )
-async def plan(request: Asked, services: Given) -> Response[bytes]:
+async def plan(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query_string.read(request, query_string.Nothing)
     pipeline = await decoded(request, services)
     before = await asyncio.to_thread(_before, services, pipeline)
     try:
-        found = await services.errands.ask_about(
+        found = await services.tasks.ask_about(
             pipeline, Planning(document=pipeline.document, before=before), seconds=SECONDS
         )
     except errors.StepError as error:
@@ -101,14 +101,14 @@ async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str
     known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
     if not known or not pipeline.processors:
         return []
-    errands, document = services.errands, pipeline.document
+    tasks, document = services.tasks, pipeline.document
     try:
-        stored = await errands.stored(pipeline)
+        stored = await tasks.stored(pipeline)
     except errors.StepError as error:  # it may be there when the pipeline is run
         step = error.details.get("step")
         return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
     try:
-        said = await errands.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
+        said = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
     except errors.StepError as error:
         raise _told(error) from None
     return _warnings.decode(said)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from litestar import Response, post
 
 from service.api import examples, query_string, request_body
-from service.api.route_docs import JSON, Answer, Sent, route
-from service.api.services import Asked, Given
+from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.tasks.probe import Probing
 from service.kit import errors
 from service.probing.probe import Finding, Probe
@@ -26,19 +26,19 @@ SECONDS = 30.0
         "tables and repeated structures with their selectors, and what robots.txt says. The columns are what the "
         "proposed collector itself made of a first page or two, or of the file's beginning. Nothing is stored. The "
         "network policy, the file roots and the secrets (`${NAME}`) are those of a run; it takes 30 s at most.",
-        Answer(text="What was found.", kind=Finding, example=examples.FOUND),
+        ResponseDoc(text="What was found.", kind=Finding, example=examples.FOUND),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
-        body=Sent(kind=Probe, example=examples.PROBE),
+        body=RequestBody(kind=Probe, example=examples.PROBE),
     ),
 )
-async def look(request: Asked, services: Given) -> Response[bytes]:
+async def look(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query_string.read(request, query_string.Nothing)
     asked = await request_body.value(request, Probe, services.settings.max_body_bytes)
     problems = list(asked.problems())
     if problems:
         raise errors.Invalid.of(problems, "body")
     try:
-        found = await services.errands.ask(
+        found = await services.tasks.ask(
             Probing(probe=asked), seconds=SECONDS, document=[asked.url, asked.file_path, asked.headers, asked.auth],
             network=asked.url is not None,
         )  # fmt: skip

@@ -11,9 +11,9 @@ from litestar.params import FromPath, SkipValidation
 from service.api import examples, query_string, responses, streaming
 from service.api.path_lookup import stored
 from service.api.query_string import Number, about
-from service.api.route_docs import JSON, Answer, route
-from service.api.services import Asked, Given, Services
-from service.api.version_cache import Kept
+from service.api.route_docs import JSON, ResponseDoc, route
+from service.api.services import Services, ServicesDependency, TypedRequest
+from service.api.version_cache import VersionCache
 from service.jobs.tasks.profile_page import ProfilePage
 from service.model.version import Version
 
@@ -24,7 +24,7 @@ _SECONDS = 30.0
 # The page carries its style in itself and nothing else that a browser would load or run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-GivenPages = NamedDependency[SkipValidation[Kept]]
+GivenPages = NamedDependency[SkipValidation[VersionCache]]
 """The type of a handler's ``pages`` parameter."""
 
 
@@ -43,13 +43,13 @@ class ProfileQuery(query_string.Nothing, frozen=True, kw_only=True):
         "Read the profile",
         "What the analyzers found, one profile each, of the data at their place in the order. As HTML it is one page "
         "with charts that needs nothing else: to read, to print, to send on.",
-        Answer(text="The profiles.", kind=responses.Profiles, example=examples.PROFILES, media=(JSON, _HTML)),
+        ResponseDoc(text="The profiles.", kind=responses.Profiles, example=examples.PROFILES, media=(JSON, _HTML)),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=ProfileQuery,
     ),
 )
 async def read_profile(
-    request: Asked, services: Given, pages: GivenPages, name: FromPath[str]
+    request: TypedRequest, services: ServicesDependency, pages: GivenPages, name: FromPath[str]
 ) -> responses.Profiles | Response[Any]:
     asked = query_string.read(request, ProfileQuery)
     form = streaming.format_of(request, asked.format, _FORMS)
@@ -63,7 +63,7 @@ async def read_profile(
 async def _drawn(services: Services, version: Version) -> bytes:
     created = f"{version.created:%Y-%m-%d %H:%M} UTC"
     asked = ProfilePage(pipeline=version.pipeline, version=version.version, created=created, profiles=version.profiles)
-    return await services.errands.ask(asked, seconds=_SECONDS)
+    return await services.tasks.ask(asked, seconds=_SECONDS)
 
 
 HANDLERS = [read_profile]

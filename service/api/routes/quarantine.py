@@ -11,10 +11,10 @@ from litestar.params import FromPath
 from service.api import examples, query_string, request_body, streaming
 from service.api.path_lookup import checked, stored
 from service.api.query_string import Format, Number, Offset, about
-from service.api.route_docs import Answer, Sent, route
+from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, started
 from service.api.routes.results import MEDIA
-from service.api.services import Asked, Given
+from service.api.services import ServicesDependency, TypedRequest
 from service.model.run import Run
 
 
@@ -41,7 +41,7 @@ class QuarantineQuery(query_string.Nothing, frozen=True, kw_only=True):
         "underscore, and one that is of different types at different steps is text. `rules` counts the rows of each "
         "rule. A version without quarantined rows answers an empty list. SQL sees the same rows as the table "
         '`<table>__quarantine`, and `"<table>__quarantine@3"` for version 3.',
-        Answer(text="The rows.", kind=dict[str, Any], example=examples.QUARANTINE, media=MEDIA),
+        ResponseDoc(text="The rows.", kind=dict[str, Any], example=examples.QUARANTINE, media=MEDIA),
         errors=(
             "PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE",
             "OVERLOADED",
@@ -49,7 +49,7 @@ class QuarantineQuery(query_string.Nothing, frozen=True, kw_only=True):
         query=QuarantineQuery,
     ),
 )  # fmt: skip
-async def read_quarantine(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
+async def read_quarantine(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
     asked = query_string.read(request, QuarantineQuery)
     form = streaming.format_of(request, asked.format)
     version = await stored(services, name, asked.version)
@@ -101,13 +101,13 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         "pipeline instead. If no row passes, the run fails with NOTHING_PASSED and nothing is stored. Columns that the "
         "configuration added or dropped since are null where they are not there, and a warning. Analyzers that nothing "
         "but validators follow profile the whole new version, others are left out.",
-        Answer(
+        ResponseDoc(
             text="The run ended within `wait` seconds.",
             kind=Run,
             example={**examples.RUN, "version": 4, "replay_of": 3},
             headers={"Location": "The run."},
         ),
-        Answer(
+        ResponseDoc(
             status=202,
             text="The run goes on.",
             kind=Run,
@@ -116,10 +116,10 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         ),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ReplayQuery,
-        body=Sent(kind=Replayed, example={"version": 3}, required=False),
+        body=RequestBody(kind=Replayed, example={"version": 3}, required=False),
     ),
 )
-async def replay(request: Asked, services: Given, name: FromPath[str]) -> Response[dict[str, Any]]:
+async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ReplayQuery)
     asked = await request_body.optional(request, Replayed, services.settings.max_body_bytes) or Replayed()
     version = query_string.one_version(query.version, asked.version)

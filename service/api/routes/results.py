@@ -12,10 +12,10 @@ from litestar.params import FromPath
 
 from service.api import examples, query_string, responses, streaming
 from service.api.path_lookup import known, stored, version_of
-from service.api.query_string import Format, Number, Offset, Page, about
-from service.api.route_docs import Answer, route
-from service.api.services import Asked, Given
-from service.api.version_cache import GivenSchemas
+from service.api.query_string import Format, Number, Offset, PageRequest, about
+from service.api.route_docs import ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
+from service.api.version_cache import SchemasDependency
 from service.model.version import Version
 
 MEDIA = (
@@ -54,20 +54,20 @@ class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
         "Read rows",
         "The rows of the newest version, or of `version`, in their stored order unless `sort` says otherwise. JSON "
         "answers a page; ndjson, csv, arrow and parquet stream everything that `limit` does not cut.",
-        Answer(
+        ResponseDoc(
             text="The rows.",
             kind=dict[str, Any],
             example=examples.DATA,
             media=MEDIA,
             headers={"ETag": "Names the version and the query."},
         ),
-        Answer(status=304, text="If-None-Match names what this would answer."),
+        ResponseDoc(status=304, text="If-None-Match names what this would answer."),
         errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=DataQuery,
         headers={"If-None-Match": "An ETag of before: answers 304 where nothing changed."},
     ),
 )
-async def read_data(request: Asked, services: Given, name: FromPath[str]) -> Response[Any]:
+async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
     asked = query_string.read(request, DataQuery)
     form = streaming.format_of(request, asked.format)
     version = await stored(services, name, asked.version)
@@ -106,12 +106,14 @@ def _matches(if_none_match: str | None, tag: str) -> bool:
         "Results",
         "Read the schema",
         "Columns with their types and figures, five rows, and where the version lies; from DuckDB's introspection.",
-        Answer(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
+        ResponseDoc(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
         query=VersionQuery,
     ),
 )
-async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, name: FromPath[str]) -> Response[bytes]:
+async def read_schema(
+    request: TypedRequest, services: ServicesDependency, schemas: SchemasDependency, name: FromPath[str]
+) -> Response[bytes]:
     version = await stored(services, name, query_string.read(request, VersionQuery).version)
     return Response(await schemas.of(version), media_type="application/json")
 
@@ -123,13 +125,13 @@ async def read_schema(request: Asked, services: Given, schemas: GivenSchemas, na
         "Results",
         "List versions",
         "Newest first, each with how its columns differ from the version before.",
-        Answer(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
+        ResponseDoc(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
         errors=("PIPELINE_NOT_FOUND",),
-        query=Page,
+        query=PageRequest,
     ),
 )
-async def list_versions(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
-    page = query_string.read(request, Page)
+async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
+    page = query_string.read(request, PageRequest)
     record = await known(services, name)
     # One more than the page, for the differences of its last.
     found, total = await asyncio.to_thread(
@@ -146,12 +148,12 @@ async def list_versions(request: Asked, services: Given, name: FromPath[str]) ->
         "Results",
         "Read a version",
         "One version, with how its columns differ from the version before.",
-        Answer(text="The version.", kind=responses.VersionView, example=examples.VERSION),
+        ResponseDoc(text="The version.", kind=responses.VersionView, example=examples.VERSION),
         errors=_NONE,
     ),
 )
 async def read_version(
-    request: Asked, services: Given, name: FromPath[str], number: FromPath[str]
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
 ) -> responses.VersionView:
     query_string.read(request, query_string.Nothing)
     version = await stored(services, name, version_of(number, name))

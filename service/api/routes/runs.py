@@ -13,9 +13,9 @@ from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
 from service.api.path_lookup import known
-from service.api.query_string import Page, about
-from service.api.route_docs import Answer, route
-from service.api.services import Asked, Given
+from service.api.query_string import PageRequest, about
+from service.api.route_docs import ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
 from service.kit import errors
 from service.model.run import Event, Run, Status
@@ -24,7 +24,7 @@ _QUIET_SECONDS = 15.0  # proxies give up on a connection that says nothing for l
 _BLOCK = 64 * 1024
 
 
-class RunsQuery(Page, frozen=True, kw_only=True):
+class RunsQuery(PageRequest, frozen=True, kw_only=True):
     """Which runs to list."""
 
     status: Annotated[Status, about("Only runs that stand like this.")] | None = None
@@ -37,12 +37,12 @@ class RunsQuery(Page, frozen=True, kw_only=True):
         "Runs",
         "List a pipeline's runs",
         "Newest first.",
-        Answer(text="A page.", kind=list[Run], example=examples.page(examples.RUN)),
+        ResponseDoc(text="A page.", kind=list[Run], example=examples.page(examples.RUN)),
         errors=("PIPELINE_NOT_FOUND",),
         query=RunsQuery,
     ),
 )
-async def list_runs(request: Asked, services: Given, name: FromPath[str]) -> dict[str, Any]:
+async def list_runs(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
     page = query_string.read(request, RunsQuery)
     record = await known(services, name)
     found, total = await asyncio.to_thread(
@@ -59,11 +59,11 @@ async def list_runs(request: Asked, services: Given, name: FromPath[str]) -> dic
         "Runs",
         "Read a run",
         "The run as it stands.",
-        Answer(text="The run.", kind=Run, example=examples.RUN),
+        ResponseDoc(text="The run.", kind=Run, example=examples.RUN),
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def read_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
+async def read_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:
     query_string.read(request, query_string.Nothing)
     return responses.run(await services.supervisor.run(run_id))
 
@@ -75,11 +75,13 @@ async def read_run(request: Asked, services: Given, run_id: FromPath[str]) -> di
         "Runs",
         "Cancel a run",
         "The run is `cancelled` within 2 s and nothing of it is stored. One that has ended stays as it is.",
-        Answer(status=202, text="The run as it stands.", kind=Run, example={**examples.RUN, "status": "cancelled"}),
+        ResponseDoc(
+            status=202, text="The run as it stands.", kind=Run, example={**examples.RUN, "status": "cancelled"}
+        ),
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def cancel_run(request: Asked, services: Given, run_id: FromPath[str]) -> dict[str, Any]:
+async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:
     query_string.read(request, query_string.Nothing)
     await request_body.nothing(request, services.settings.max_body_bytes)
     return responses.run(await services.supervisor.cancel(run_id))
@@ -93,7 +95,7 @@ async def cancel_run(request: Asked, services: Given, run_id: FromPath[str]) -> 
         "Follow a run",
         "Server-sent events `status`, `progress`, `log` and `end`, from the beginning or after Last-Event-ID; the "
         "stream ends with the run.",
-        Answer(
+        ResponseDoc(
             text="The events.",
             example='id: 1\nevent: status\ndata: {"status": "running"}\n\n',
             media=("text/event-stream",),
@@ -102,7 +104,7 @@ async def cancel_run(request: Asked, services: Given, run_id: FromPath[str]) -> 
         headers={"Last-Event-ID": "The last event that was seen."},
     ),
 )
-async def follow(request: Asked, services: Given, run_id: FromPath[str]) -> Relay:
+async def follow(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Relay:
     query_string.read(request, query_string.Nothing)
     after = _last_event(request.headers.get("last-event-id"))
     await services.supervisor.run(run_id)  # a run that is not there is an answer of its own
@@ -156,7 +158,7 @@ async def _following(events: AsyncIterator[Event]) -> Event:
         "Runs",
         "Read a run's log",
         "The log lines of the run so far, one JSON object a line.",
-        Answer(
+        ResponseDoc(
             text="The lines.",
             example='{"time": "2026-01-01T06:00:00Z", "level": "info", "event": "run.started"}\n',
             media=("application/x-ndjson",),
@@ -164,7 +166,7 @@ async def _following(events: AsyncIterator[Event]) -> Event:
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def read_log(request: Asked, services: Given, run_id: FromPath[str]) -> Response[Any]:
+async def read_log(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.Nothing)
     run = await services.supervisor.run(run_id)
     return Relay(_blocks(services.layout.log(run.run_id)), media_type="application/x-ndjson")

@@ -11,9 +11,9 @@ from litestar.params import FromPath
 from service.api import examples, query_string, request_body, responses
 from service.api.path_lookup import known, stored, version_of
 from service.api.query_string import Number, about
-from service.api.route_docs import JSON, Answer, Sent, route
-from service.api.services import Asked, Given
-from service.jobs.messages import Stored
+from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
+from service.jobs.messages import StoredParts
 from service.jobs.tasks.apply import Application
 from service.kit import decoding, documents, errors
 
@@ -21,7 +21,7 @@ _NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 _SECONDS = 30.0
 
 
-class Records(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Records as the version's sources brought them: each an object with every column, null where it is missing."""
 
     records: Annotated[list[dict[str, Any]], about("One object a record.", max_length=10_000)]
@@ -29,7 +29,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``Records`` that are looked at elsewhere."""
+    """``ApplyRequest`` that are looked at elsewhere."""
 
     records: msgspec.Raw
     version: Number | None = None
@@ -43,11 +43,13 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         "Read what was fitted",
         "The numbers that the steps of a version learnt from its data (means, scales, categories, bin edges, fills), "
         "by step: what a model server needs to treat a row as it was treated here.",
-        Answer(text="The parameters.", kind=responses.Fitted, example=examples.FITTED),
+        ResponseDoc(text="The parameters.", kind=responses.Fitted, example=examples.FITTED),
         errors=_NONE,
     ),
 )
-async def read_fitted(request: Asked, services: Given, name: FromPath[str], number: FromPath[str]) -> responses.Fitted:
+async def read_fitted(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
+) -> responses.Fitted:
     query_string.read(request, query_string.Nothing)
     version = await stored(services, name, version_of(number, name))
     return responses.Fitted(pipeline=name, version=version.version, revision=version.revision, fitted=version.fitted)
@@ -64,13 +66,13 @@ async def read_fitted(request: Asked, services: Given, name: FromPath[str], numb
         "serving cannot drift. Every record has every column of the collected data (`null` where it is missing), in "
         "the form in which JSON data is answered. A record that a step takes out is named in `dropped`; what needs "
         "other rows (sorting, duplicates, windows, groups) is left out and named in `skipped`. Nothing is stored.",
-        Answer(text="The records as they came out.", kind=responses.AppliedRecords, example=examples.APPLIED),
+        ResponseDoc(text="The records as they came out.", kind=responses.AppliedRecords, example=examples.APPLIED),
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
         query=query_string.ByVersion,
-        body=Sent(kind=Records, example=examples.APPLY, media=(JSON,)),
+        body=RequestBody(kind=ApplyRequest, example=examples.APPLY, media=(JSON,)),
     ),
 )
-async def apply(request: Asked, services: Given, name: FromPath[str]) -> Response[bytes]:
+async def apply(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[bytes]:
     named = query_string.read(request, query_string.ByVersion).version
     given = _read(await request_body.json(request, services.settings.max_body_bytes))
     version = await stored(services, name, query_string.one_version(named, given.version))
@@ -80,8 +82,8 @@ async def apply(request: Asked, services: Given, name: FromPath[str]) -> Respons
     record = await known(services, name, version.revision)
     tape = services.layout.version(version.pipeline, version.version) / version.tape.name
     asked = Application(document=record.document, version=version.version, tape=str(tape), records=bytes(given.records))
-    readable = {"tape": Stored(pipeline=name, version=version.version, parts=(str(tape),), rows=0)}
-    content = await services.errands.ask(
+    readable = {"tape": StoredParts(pipeline=name, version=version.version, parts=(str(tape),), rows=0)}
+    content = await services.tasks.ask(
         asked, seconds=_SECONDS, document=record.document.get("processors"), stored=readable
     )
     return Response(content, media_type=JSON, status_code=200)
@@ -92,7 +94,7 @@ def _read(text: bytes) -> _Envelope:
     try:
         return msgspec.json.decode(text, type=_Envelope)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        found, problems = decoding.decode(Records, _object(documents.from_json(text)))
+        found, problems = decoding.decode(ApplyRequest, _object(documents.from_json(text)))
         raise (
             errors.Invalid.of(problems, "body") if found is None else errors.Invalid("the body cannot be read")
         ) from None

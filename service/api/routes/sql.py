@@ -11,9 +11,9 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses, streaming
-from service.api.query_string import Format, Page
-from service.api.route_docs import Answer, Sent, route
-from service.api.services import Asked, Given
+from service.api.query_string import Format, PageRequest
+from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 
 _MEDIA = (
@@ -50,13 +50,13 @@ class FormQuery(query_string.Nothing, frozen=True, kw_only=True):
         "One DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) over "
         'the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
         '`"orders__quarantine@3"` the rows that they refused. Nothing else can be reached.',
-        Answer(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=_MEDIA),
+        ResponseDoc(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=_MEDIA),
         errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=FormQuery,
-        body=Sent(kind=Statement, example=examples.QUERY),
+        body=RequestBody(kind=Statement, example=examples.QUERY),
     ),
 )
-async def ask(request: Asked, services: Given) -> Response[Any]:
+async def ask(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     form = streaming.format_of(request, query_string.read(request, FormQuery).format)
     asked = await request_body.value(request, Statement, services.settings.max_body_bytes)
     _log.info("sql.asked", username=request.user.username, characters=len(asked.sql), format=form)
@@ -78,12 +78,12 @@ async def ask(request: Asked, services: Given) -> Response[Any]:
         "List tables",
         "The tables that SQL can see, with the pipeline and the version behind each; `<table>__quarantine` where rows "
         "of the newest version are in quarantine (where none are, SQL finds that table empty).",
-        Answer(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
-        query=Page,
+        ResponseDoc(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
+        query=PageRequest,
     ),
 )
-async def list_tables(request: Asked, services: Given) -> dict[str, Any]:
-    page = query_string.read(request, Page)
+async def list_tables(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
+    page = query_string.read(request, PageRequest)
     tables = await asyncio.to_thread(services.history.tables)
     part = tables[page.offset : page.offset + page.limit]
     return query_string.listed([responses.table(t) for t in part], len(tables), page)
@@ -96,11 +96,11 @@ async def list_tables(request: Asked, services: Given) -> dict[str, Any]:
         "SQL",
         "Read a table's columns",
         "One table that SQL can see; `orders@3` is version 3 of it.",
-        Answer(text="The table.", kind=responses.TableView, example=examples.TABLE),
+        ResponseDoc(text="The table.", kind=responses.TableView, example=examples.TABLE),
         errors=("NOT_FOUND",),
     ),
 )
-async def read_table(request: Asked, services: Given, table: FromPath[str]) -> responses.TableView:
+async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> responses.TableView:
     query_string.read(request, query_string.Nothing)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
     if found is None:

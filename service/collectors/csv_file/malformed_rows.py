@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.collectors.csv_file.strict_reader import Record
+from service.collectors.csv_file.strict_reader import CsvRecord
 from service.files import quarantine
 from service.steps.context import Context
 
@@ -43,7 +43,7 @@ class Rejects:
         """What comes now is from the file ``label``."""
         self._label, self._first, self._count = label, [], 0
 
-    def add(self, records: list[Record]) -> None:
+    def add(self, records: list[CsvRecord]) -> None:
         """Take malformed records."""
         rows = []
         for record in records:

@@ -30,7 +30,7 @@ _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
 
 @dataclass
-class File:
+class CsvFile:
     """One file that is well: where it lies, its columns as Polars names them and as we do, its rows."""
 
     original: Path
@@ -58,7 +58,7 @@ class Reading:
     def error(self, path: Path, text: str, field: str = "file_path") -> errors.Permanent:
         return errors.Permanent(f"{path.name}: {text}", step=self._ctx.step, field=field)
 
-    def source(self, original: Path, number: int) -> File | None:
+    def source(self, original: Path, number: int) -> CsvFile | None:
         """Survey one file; None where it is empty. Raises ``errors.Permanent`` where something would be lost."""
         lossy = self._settings.encoding == LOSSY
         codec = "utf-8" if lossy else codecs.lookup(self._settings.encoding).name
@@ -92,7 +92,7 @@ class Reading:
         raw = sample.columns
         names = self._names(original, raw, found)
         sample = sample.rename(dict(zip(raw, names, strict=True)))
-        return File(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
+        return CsvFile(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
 
     def _odd(self, path: Path, found: Survey) -> bool:
         """Whether something is wrong with the shape of the file, so that it must be read exactly."""
@@ -123,9 +123,9 @@ class Reading:
         Raises ``errors.Permanent`` for the first malformed row where they fail the run.
         """
         self._rejects.begin(original.name)
-        taken: list[strict_reader.Record] = []
+        taken: list[strict_reader.CsvRecord] = []
 
-        def drop(record: strict_reader.Record) -> None:
+        def drop(record: strict_reader.CsvRecord) -> None:
             if self._settings.on_malformed == "fail":
                 raise self._malformed(original, f"line {record.line}: {record.fault}")
             taken.append(record)
@@ -144,7 +144,7 @@ class Reading:
             return path, found, self._dialect.skip_lines
         return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
 
-    def explained(self, error: pl.exceptions.PolarsError, sources: list[File]) -> errors.Permanent | None:
+    def on_error(self, error: pl.exceptions.PolarsError, sources: list[CsvFile]) -> errors.Permanent | None:
         """What the parser gave up on, by file and line, where it was the shape of a file; else None."""
         if any(f"in {s.label}: " in str(error) for s in sources):
             return None  # a value that does not fit its column; it says so itself
@@ -200,18 +200,18 @@ class Reading:
         row = Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 
-    def settle(self, sources: list[File], types: dict[str, pl.DataType]) -> None:
+    def finish(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> None:
         """Keep the malformed rows, with what rows of their files look like."""
         names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
         self._rejects.close(Shape({s.label: s.names for s in sources}, names))
 
-    def united(self, sources: list[File], types: dict[str, pl.DataType]) -> pl.LazyFrame:
+    def united(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> pl.LazyFrame:
         """All files one after another, columns by name in order of first appearance, with their types."""
         scans = [self._typed(source, types) for source in sources]
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 
-    def types(self, sources: list[File]) -> dict[str, pl.DataType]:
+    def types(self, sources: list[CsvFile]) -> dict[str, pl.DataType]:
         """The type of every column, by the settings or the sample."""
         settings = self._settings
         sample = pl.concat([s.sample for s in sources], how="diagonal")
@@ -231,7 +231,7 @@ class Reading:
             )
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items()}
 
-    def _typed(self, source: File, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+    def _typed(self, source: CsvFile, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
         casts: list[pl.Expr] = []

@@ -24,7 +24,7 @@ _REREAD = 50  # times the file's size that may be read again after open quotes
 
 
 @dataclass(frozen=True)
-class Record:
+class CsvRecord:
     """One record: its first line's number (from 1), how it was written, and what is wrong with it."""
 
     line: int
@@ -53,7 +53,7 @@ def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
     return None
 
 
-def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[Record], None]) -> bool:
+def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[CsvRecord], None]) -> bool:
     """Copy the records that are well to ``target``, without what precedes them, comments, and empty lines.
 
     ``drop`` is given the others. Answers whether anything but comments was left out, or a last line end was missing.
@@ -73,14 +73,14 @@ def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[
     return changed
 
 
-def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[Record]:
+def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[CsvRecord]:
     """Every record of the file after ``skip_lines`` and without comments. Raises ``Unmendable``."""
     csv.field_size_limit(MAX_LINE)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=eol.decode()) as file:
         yield from _Reading(file, dialect, path.stat().st_size).records()
 
 
-def records_of(text: str, dialect: Dialect, eol: bytes) -> Iterator[Record]:
+def records_of(text: str, dialect: Dialect, eol: bytes) -> Iterator[CsvRecord]:
     """Every record of a text in memory. Raises ``Unmendable``."""
     csv.field_size_limit(MAX_LINE)
     yield from _Reading(io.StringIO(text, newline=eol.decode()), dialect, len(text)).records()
@@ -124,7 +124,7 @@ class _Reading:
             quoting=csv.QUOTE_MINIMAL if self._quote else csv.QUOTE_NONE, strict=True,
         )  # fmt: skip
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[CsvRecord]:
         expected = 0
         reader = self.reader()
         while True:
@@ -143,7 +143,7 @@ class _Reading:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
             if fault is None:
                 expected = expected or len(row)
-            yield Record(line, text, len(row) if expected != 1 else 1, fault)
+            yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault)
 
     def __iter__(self) -> _Reading:
         return self
@@ -167,14 +167,14 @@ class _Reading:
                     raise Unmendable(f"line {self._taken[0][0]}: {text}")
                 return line
 
-    def _open(self, fault: str) -> Record:
+    def _open(self, fault: str) -> CsvRecord:
         """The first line of what could not be read is at fault; the others are read again."""
         (number, line), *others = self._taken
         self._back.extendleft(reversed(others))
         self._reread += sum(len(text) for _, text in others)
         if self._reread > _REREAD * self._size:
             raise Unmendable(f"line {number}: {fault}; too many quotes stay open to go on")
-        return Record(number, line, 0, fault)
+        return CsvRecord(number, line, 0, fault)
 
     def stray(self, text: str) -> str | None:
         """Whether a quote stands where none may."""

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from service.collectors.fetching.completeness import Evidence
 from service.network.client import Client, Tally
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.steps.context import Context
 
@@ -41,7 +41,7 @@ class Clients:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def fetch(self, request: Request) -> Answer:
+    async def fetch(self, request: Request) -> Response:
         """Ask with the next client that is free. Raises ``errors.Transient`` or ``errors.Permanent``."""
         client = await self._free.get()
         try:

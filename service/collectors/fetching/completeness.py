@@ -33,7 +33,7 @@ class Evidence:
     stop_reason: str = ""
 
 
-class Sum:
+class EvidenceTotal:
     """The evidence of one collection, of all its lists of records together. ``cut`` names those not read to the end."""
 
     def __init__(self, ctx: Context, completeness: Completeness) -> None:
@@ -70,7 +70,7 @@ class Sum:
         """Keep the evidence of what came until then."""
         self._ctx.evidence |= asdict(self.evidence) | {"stop_reason": FAILED}
 
-    def settle(self, *, several: bool) -> None:
+    def finish(self, *, several: bool) -> None:
         """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""
         whole, ctx, reasons = self.evidence, self._ctx, self._reasons
         if whole.declared_total is not None:

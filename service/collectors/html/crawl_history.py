@@ -13,7 +13,7 @@ from typing import Any
 _NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 
 
-class Trail:
+class CrawlHistory:
     """The pages of a collection so far. ``repeated`` counts the rows that the page before had too."""
 
     def __init__(self) -> None:

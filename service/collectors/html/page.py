@@ -17,7 +17,7 @@ from urllib.parse import urldefrag, urljoin
 import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from service.network.request import Answer
+from service.network.request import Response
 
 MAX_OPEN = 15_000
 MAX_ATTRIBUTES = 5_000
@@ -157,7 +157,7 @@ class Page:
     torn: str | None = None
 
     @classmethod
-    def of(cls, answer: Answer) -> Page:
+    def of(cls, answer: Response) -> Page:
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
         tree = LexborHTMLParser(content)
         base = tree.css_first("base[href]")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from protego import Protego
 
 from service.kit import errors
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 
 AGENT = "penstock"
 MAX_BYTES = 512 * 1024
@@ -23,7 +23,7 @@ MAX_BYTES = 512 * 1024
 class Robots:
     """The rules of the origins that a collection meets."""
 
-    def __init__(self, fetch: Callable[[Request], Awaitable[Answer]]) -> None:
+    def __init__(self, fetch: Callable[[Request], Awaitable[Response]]) -> None:
         self._fetch = fetch
         self._rules: dict[str, Protego] = {}
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

@@ -19,13 +19,13 @@ import msgspec
 from service.kit import errors
 from service.kit.errors import Problem
 from service.network import request
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from service.steps.context import Context
 
 Secret = Annotated[str, msgspec.Meta(min_length=1, description="Usually a secret: ${NAME}.", examples=["${API_KEY}"])]
 
 
-class Given(msgspec.Struct, frozen=True):
+class AuthParts(msgspec.Struct, frozen=True):
     """What a request gets for its authentication."""
 
     headers: dict[str, str] = {}
@@ -37,8 +37,8 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     token: Secret
 
-    def given(self, ctx: Context) -> Given:
-        return Given({"authorization": f"Bearer {ctx.fill(self.token)}"})
+    def given(self, ctx: Context) -> AuthParts:
+        return AuthParts({"authorization": f"Bearer {ctx.fill(self.token)}"})
 
 
 class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
@@ -47,9 +47,9 @@ class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern="^[^:]*$")]
     password: Secret
 
-    def given(self, ctx: Context) -> Given:
+    def given(self, ctx: Context) -> AuthParts:
         pair = f"{ctx.fill(self.username)}:{ctx.fill(self.password)}".encode()
-        return Given({"authorization": f"Basic {base64.b64encode(pair).decode()}"})
+        return AuthParts({"authorization": f"Basic {base64.b64encode(pair).decode()}"})
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
@@ -59,10 +59,10 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Annotated[str, msgspec.Meta(min_length=1, description="Header or parameter.")] = "X-API-Key"
     location: Annotated[Literal["header", "query"], msgspec.Meta(description="Where the key is sent.")] = "header"
 
-    def given(self, ctx: Context) -> Given:
+    def given(self, ctx: Context) -> AuthParts:
         key = ctx.fill(self.key)
         name = ctx.fill(self.name)
-        return Given({name: key}) if self.location == "header" else Given(params=((name, key),))
+        return AuthParts({name: key}) if self.location == "header" else AuthParts(params=((name, key),))
 
 
 class ClientCredentials(
@@ -123,25 +123,25 @@ class Session:
         self,
         auth: Auth | None,
         ctx: Context,
-        fetch: Callable[[Request], Awaitable[Answer]],
+        fetch: Callable[[Request], Awaitable[Response]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._auth, self._ctx, self._fetch, self._clock = auth, ctx, fetch, clock
         self._lock = asyncio.Lock()
-        self._given: Given | None = None
+        self._given: AuthParts | None = None
         self._until = float("inf")
 
-    async def given(self) -> Given:
+    async def given(self) -> AuthParts:
         """What the next request gets."""
         if not isinstance(self._auth, ClientCredentials):
-            return self._auth.given(self._ctx) if self._auth is not None else Given()
+            return self._auth.given(self._ctx) if self._auth is not None else AuthParts()
         async with self._lock:
             if self._given is None or self._clock() >= self._until:
                 await self._renew(self._auth)
             assert self._given is not None
             return self._given
 
-    async def refused(self, given: Given) -> bool:
+    async def refused(self, given: AuthParts) -> bool:
         """The source did not accept ``given``: whether there is now something else to try."""
         if not isinstance(self._auth, ClientCredentials):
             return False
@@ -167,6 +167,6 @@ class Session:
                 f"the token is of type '{token.token_type}'; only bearer tokens are used",
                 step=self._ctx.step, field="auth.token_url",
             )  # fmt: skip
-        self._given = Given({"authorization": f"Bearer {token.access_token}"})
+        self._given = AuthParts({"authorization": f"Bearer {token.access_token}"})
         life = float("inf") if token.expires_in is None else token.expires_in
         self._until = self._clock() + max(life - _EARLY_SECONDS, life / 2)

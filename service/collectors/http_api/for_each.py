@@ -25,7 +25,7 @@ from service.steps.context import Context
 
 PARENT = "_penstock_parent"
 """The column that says whose child a record is, as long as somebody must know."""
-PLACE = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
 """Where a parent's field comes in; ``${NAME}`` is a secret."""
 _AHEAD = 2  # pages of one parent that wait for their turn
 _NOTHING = (None, "")
@@ -71,11 +71,11 @@ class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def problems(self, endpoint: str, params: Mapping[str, Any]) -> Iterable[Problem]:
         """What is wrong with the places in ``endpoint`` and ``params``, and with the names."""
-        used = {name for text in (endpoint, *_texts(params)) for name in PLACE.findall(text)}
+        used = {name for text in (endpoint, *_texts(params)) for name in PLACEHOLDER.findall(text)}
         host = endpoint.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0] if "://" in endpoint else ""
-        if PLACE.search(host) or endpoint.startswith("//"):
+        if PLACEHOLDER.search(host) or endpoint.startswith("//"):
             yield Problem("endpoint", "a parent's fields have their place in the path and the query, not in the host")
-        for name in sorted(PLACE.findall(endpoint)):
+        for name in sorted(PLACEHOLDER.findall(endpoint)):
             if name not in self.fields:
                 hint = errors.did_you_mean(name, self.fields)
                 yield Problem("endpoint", f"for_each.fields has no '{name}' for {{{name}}}{hint}")
@@ -88,7 +88,7 @@ class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 @dataclass(frozen=True)
-class Listing:
+class RecordList:
     """One list of records: where it is, its parameters, whose it is (``key``: fields as JSON text), and ``said`` so."""
 
     url: str
@@ -105,14 +105,14 @@ def resolved(endpoint: str, ctx: Context) -> str:
 
 def listings(
     given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: Context
-) -> tuple[list[Listing], pl.DataFrame | None]:
+) -> tuple[list[RecordList], pl.DataFrame | None]:
     """The lists to ask for, and the columns that their records get: a row for each list. Reads the parents.
 
     Raises ``errors.Permanent`` for a value that cannot stand in an address.
     """
     url, params = resolved(endpoint, ctx), ctx.fill_all(params)
     if given is None:
-        return [Listing(url, params)], None
+        return [RecordList(url, params)], None
     if ctx.parents is None:
         raise errors.Permanent(f"the rows of '{given.collector}' are not here", step=ctx.step, field="for_each")
     columns = list(dict.fromkeys(given.fields.values()))
@@ -132,25 +132,25 @@ def listings(
 
 def _listing(
     given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: Context
-) -> Listing:
+) -> RecordList:
     columns = list(dict.fromkeys(given.fields.values()))
     texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}
     said = ", ".join(f"{name} {text}" for name, text in texts.items())
     path, mark, query = url.partition("?")
-    for name in PLACE.findall(path):
+    for name in PLACEHOLDER.findall(path):
         if texts.get(name) in (".", ".."):  # would be another address, however it is written
             raise errors.Permanent(
                 f"'{texts[name]}' cannot stand for {{{name}}} in a path", step=ctx.step, field=f"for_each.fields.{name}"
             )
-    filled = PLACE.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
+    filled = PLACEHOLDER.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
     key = msgspec.json.encode([texts[name] for name in sorted(texts)]).decode()
-    return Listing(filled, {k: _filled(v, texts) for k, v in params.items()}, key, said, number)
+    return RecordList(filled, {k: _filled(v, texts) for k, v in params.items()}, key, said, number)
 
 
 def _filled(value: Any, texts: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(item, texts) for item in value]
-    return PLACE.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
+    return PLACEHOLDER.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:
@@ -172,8 +172,8 @@ class _End(Generic[_Item]):
 
 
 async def in_order(
-    lists: Iterable[Listing], at_once: int, walk: Callable[[Listing], AsyncGenerator[_Item, None]]
-) -> AsyncGenerator[tuple[Listing, _Item], None]:
+    lists: Iterable[RecordList], at_once: int, walk: Callable[[RecordList], AsyncGenerator[_Item, None]]
+) -> AsyncGenerator[tuple[RecordList, _Item], None]:
     """What ``walk`` yields for every list, list after list; up to ``at_once`` of them are walked meanwhile.
 
     One that is ahead of its turn waits after a few items, so that memory does not grow with the lists.
@@ -185,7 +185,7 @@ async def in_order(
                     yield listing, item
         return
     waiting = iter(lists)
-    going: deque[tuple[Listing, asyncio.Queue[_Item | _End[_Item]], asyncio.Task[None]]] = deque()
+    going: deque[tuple[RecordList, asyncio.Queue[_Item | _End[_Item]], asyncio.Task[None]]] = deque()
 
     def begin() -> None:
         for listing in waiting:

@@ -74,7 +74,7 @@ class Accumulation:
         self._starts[listing] = self._settings.start(self._before.cursors.get(listing), self._ctx)
         return self._starts[listing]
 
-    def settle(self, spool: Spool, cut: Collection[str]) -> Spool:
+    def finish(self, spool: Spool, cut: Collection[str]) -> Spool:
         """All records, after the new ones were compared; what is to be remembered is written.
 
         ``cut`` are the lists that were not read to their end. Raises ``errors.Permanent``.
@@ -234,7 +234,7 @@ class Accumulation:
             "added_rows": brought - changed,
             "changed_rows": changed,
         }
-        self._ctx.brings(known + brought - changed)
+        self._ctx.set_row_count(known + brought - changed)
 
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
         """The cursor; of several lists the greatest."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from service.collectors.http_api import page_body
-from service.collectors.http_api.for_each import PARENT, Listing
-from service.collectors.http_api.page_body import Body
+from service.collectors.http_api.for_each import PARENT, RecordList
+from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
@@ -28,7 +28,7 @@ class _Page:
     number: int
     count: int
     packed: bytes
-    listing: Listing
+    listing: RecordList
 
     @property
     def said(self) -> str:
@@ -57,7 +57,7 @@ class Batches:
         self._bytes = 0
         self.mixed: dict[str, str] = {}
 
-    async def keep(self, listing: Listing, number: int, body: Body) -> None:
+    async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Take up a page. Raises ``errors.Permanent`` where its records make no table."""
         if not body.count:
             return

@@ -22,7 +22,7 @@ _FIELD = re.compile(rb'"[^"]*"')
 
 
 @dataclass(frozen=True)
-class Body:
+class PageBody:
     """The records of one page, one object a line (for csv: the text as it came), and the document around them."""
 
     count: int
@@ -67,15 +67,15 @@ def whole(body: bytes, kind: str) -> bool:
     return True
 
 
-def json(body: bytes, path: str | None, *, found: bool) -> tuple[Body, str | None]:
+def json(body: bytes, path: str | None, *, found: bool) -> tuple[PageBody, str | None]:
     """A JSON document, and where its records are (looked for unless ``found``). Raises ``Unusable``."""
     document = Document(body)
     where = path if found else document.path()
     items = document.records(where)
-    return Body(len(items), json_records.lines(items), document), where
+    return PageBody(len(items), json_records.lines(items), document), where
 
 
-def ndjson(body: bytes) -> Body:
+def ndjson(body: bytes) -> PageBody:
     """One object a line. Raises ``Unusable`` naming the line."""
     lines = [line.strip() for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     for number, line in enumerate(lines, 1):
@@ -87,13 +87,13 @@ def ndjson(body: bytes) -> Body:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unusable(f"line {number} is not valid JSON ({error})") from None
     full = [line for line in lines if line]
-    return Body(len(full), b"\n".join(full))
+    return PageBody(len(full), b"\n".join(full))
 
 
-def csv(body: bytes, content_type: str = "") -> Body:
+def csv(body: bytes, content_type: str = "") -> PageBody:
     """CSV text with a header, as text that a parser loses nothing of. Raises ``Unusable`` naming the line."""
     if not body.strip():
-        return Body(0, b"")
+        return PageBody(0, b"")
     if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
         shown = body.lstrip()[:60].decode("utf-8", "replace")
         raise Unusable(f"this is not CSV; it begins with {shown!r}")
@@ -103,7 +103,7 @@ def csv(body: bytes, content_type: str = "") -> Body:
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         _exactly(body, b"\n")
         raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
-    return Body(rows, body)
+    return PageBody(rows, body)
 
 
 def _whole(body: bytes) -> bytes:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from service.collectors.fetching.completeness import Evidence
 from service.collectors.http_api import pagination
-from service.collectors.http_api.page_body import Body
-from service.collectors.http_api.pagination import End, Kind, Next, Seen
+from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.pagination import End, Kind, Next, PageInfo
 from service.collectors.records.json_records import Document, Unusable
 from service.kit import errors
-from service.network.request import Answer
+from service.network.request import Response
 from service.steps.context import Context
 
 _REMEMBERED = 1000  # pages back that a repetition is noticed
@@ -28,12 +28,12 @@ _PAGING = frozenset({"first", "prev", "previous", "last"})
 
 
 @dataclass(frozen=True)
-class Page:
+class FetchedPage:
     """A page: its place (from 0), its answer and its records, and how many there are in all where the source says."""
 
     number: int
-    answer: Answer
-    body: Body
+    answer: Response
+    body: PageBody
     total: int | None = None
 
 
@@ -45,19 +45,19 @@ class Pages:
         kind: Kind,
         ctx: Context,
         evidence: Evidence,
-        fetch: Callable[[Next], Awaitable[Answer]],
-        read: Callable[[Answer, int], Body],
+        fetch: Callable[[Next], Awaitable[Response]],
+        read: Callable[[Response, int], PageBody],
         concurrency: int = 1,
     ) -> None:
         self._kind, self._ctx, self._evidence = kind, ctx, evidence
         self._fetch, self._read, self._concurrency = fetch, read, concurrency
-        self._ahead: deque[tuple[Next, asyncio.Task[Answer]]] = deque()
+        self._ahead: deque[tuple[Next, asyncio.Task[Response]]] = deque()
         self._marks: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
         self._urls: set[str] = set()
         self._neighbours: set[int] = set()
         self._guess = True
 
-    async def all(self) -> AsyncGenerator[Page, None]:
+    async def all(self) -> AsyncGenerator[FetchedPage, None]:
         """Every page, in order; afterwards the evidence says why it ended. Raises what ``fetch`` and ``read`` raise."""
         step: Next | End = self._kind.first()
         number = stride = 0
@@ -84,7 +84,7 @@ class Pages:
                 evidence.rows += body.count
                 self._compare(body)
                 step = self._kind.after(self._seen(number, body, answer, following))
-                yield Page(number, answer, body, evidence.declared_total)
+                yield FetchedPage(number, answer, body, evidence.declared_total)
                 number += 1
                 if self._ctx.wanted_rows is not None and evidence.rows >= self._ctx.wanted_rows:
                     step = End("sampled")
@@ -93,7 +93,7 @@ class Pages:
         finally:
             await self._drop()
 
-    async def _answer(self, step: Next, number: int, stride: int) -> Answer | None:
+    async def _answer(self, step: Next, number: int, stride: int) -> Response | None:
         """The answer to ``step``; None where there is no such page and only asking could tell."""
         try:
             if self._concurrency == 1:  # a task would only cost time
@@ -112,7 +112,7 @@ class Pages:
                 return None
             raise
 
-    async def _take(self, step: Next) -> Answer:
+    async def _take(self, step: Next) -> Response:
         return await self._fetch(step)
 
     def _look_ahead(self, number: int, stride: int) -> None:
@@ -135,7 +135,7 @@ class Pages:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _seen(self, number: int, body: Body, answer: Answer, following: str | None) -> Seen:
+    def _seen(self, number: int, body: PageBody, answer: Response, following: str | None) -> PageInfo:
         kind, evidence, document = self._kind, self._evidence, body.document
         if kind.total_path is not None and document is not None:
             total = document.number(kind.total_path)
@@ -148,9 +148,9 @@ class Pages:
             said = "the answer links to a next page, and pagination is 'none'; try link_header"
             self._ctx.warn_once("more_pages", said)
         last = not _PAGING.isdisjoint(links) and "next" not in links
-        return Seen(number, body.count, evidence.rows, evidence.declared_total, following, last)
+        return PageInfo(number, body.count, evidence.rows, evidence.declared_total, following, last)
 
-    def _following(self, number: int, body: Body, answer: Answer) -> str | None:
+    def _following(self, number: int, body: PageBody, answer: Response) -> str | None:
         """What the answer names as the next page: a cursor, or an address."""
         kind, document = self._kind, body.document
         if isinstance(kind, pagination.LinkHeader):
@@ -177,7 +177,7 @@ class Pages:
                 "no_next_path", f"page 1 has nothing at '{path}'{hint}; it is taken for the only page", path=path
             )
 
-    def _repeats(self, step: Next, body: Body, following: str | None) -> bool:
+    def _repeats(self, step: Next, body: PageBody, following: str | None) -> bool:
         """Whether this page came before: the same rows with the same next page, or the same address."""
         where = step.url or (str(step.params) if isinstance(self._kind, pagination.Cursor) else None)
         if where is not None:
@@ -192,7 +192,7 @@ class Pages:
         self._marks.append(mark)
         return False
 
-    def _compare(self, body: Body) -> None:
+    def _compare(self, body: PageBody) -> None:
         """Count the rows that the page before had too."""
         rows = set(map(hash, body.packed.split(b"\n"))) if body.count and body.document is not None else set()
         self._evidence.repeated_rows += len(rows & self._neighbours)

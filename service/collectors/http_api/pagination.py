@@ -24,7 +24,7 @@ TotalPath = Annotated[
 
 
 @dataclass(frozen=True)
-class Seen:
+class PageInfo:
     """What is known after a page: its place (from 0), its records, all records so far, and what the answer says.
 
     ``following`` is the next page's URL or cursor where the answer names one; ``last`` that it says there is none.
@@ -63,7 +63,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The first request."""
         return Next({})
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         """The request after a page that was no repetition, or why there is none."""
         raise TypeError(f"{type(self).__name__} does not paginate")
 
@@ -80,11 +80,11 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Single(_Kind, frozen=True, kw_only=True, tag="none"):
     """One request, one page."""
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return End("single_page")
 
 
-class Page(_Kind, frozen=True, kw_only=True, tag="page"):
+class PageNumber(_Kind, frozen=True, kw_only=True, tag="page"):
     """Numbered pages: ``?page=1``, ``?page=2`` …"""
 
     page_param: Name = "page"
@@ -95,7 +95,7 @@ class Page(_Kind, frozen=True, kw_only=True, tag="page"):
     def first(self) -> Next:
         return Next(self._params(0))
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return _ended(seen) or Next(self._params(seen.page + 1))
 
     def ahead(self, page: int, stride: int) -> Next | None:
@@ -124,7 +124,7 @@ class Offset(_Kind, frozen=True, kw_only=True, tag="offset"):
     def first(self) -> Next:
         return Next(self._params(0))
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return _ended(seen) or Next(self._params(seen.collected))
 
     def ahead(self, page: int, stride: int) -> Next | None:
@@ -150,7 +150,7 @@ class Cursor(_Kind, frozen=True, kw_only=True, tag="cursor"):
     def first(self) -> Next:
         return Next(self._size)
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return Next({self.cursor_param: seen.following, **self._size}) if seen.following else End("no_next")
 
     @property
@@ -163,18 +163,18 @@ class NextUrl(_Kind, frozen=True, kw_only=True, tag="next_url"):
 
     next_path: Annotated[str, msgspec.Meta(min_length=1, description="Where the answer has it, e.g. 'links.next'.")]
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return Next({}, seen.following) if seen.following else End("no_next")
 
 
 class LinkHeader(_Kind, frozen=True, kw_only=True, tag="link_header"):
     """The answer names the next page: ``Link: <…>; rel="next"`` (RFC 8288)."""
 
-    def after(self, seen: Seen) -> Next | End:
+    def after(self, seen: PageInfo) -> Next | End:
         return Next({}, seen.following) if seen.following else End("no_next")
 
 
-def _ended(seen: Seen) -> End | None:
+def _ended(seen: PageInfo) -> End | None:
     if seen.collected == seen.total:  # one that was passed was wrong, and ends nothing
         return End("total_reached")
     if not seen.records:
@@ -182,9 +182,9 @@ def _ended(seen: Seen) -> End | None:
     return End("no_next") if seen.last and seen.total is None else None
 
 
-Kind = Single | Page | Offset | Cursor | NextUrl | LinkHeader
+Kind = Single | PageNumber | Offset | Cursor | NextUrl | LinkHeader
 Short = Literal["none", "page", "offset", "link_header"]
-_BY_NAME: dict[str, Kind] = {"none": Single(), "page": Page(), "offset": Offset(), "link_header": LinkHeader()}
+_BY_NAME: dict[str, Kind] = {"none": Single(), "page": PageNumber(), "offset": Offset(), "link_header": LinkHeader()}
 
 
 def of(setting: Kind | Short) -> Kind:

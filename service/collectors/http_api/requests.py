@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from service.collectors.fetching.client_pool import Clients
-from service.collectors.http_api.authentication import Given, Session
-from service.collectors.http_api.for_each import Listing
+from service.collectors.http_api.authentication import AuthParts, Session
+from service.collectors.http_api.for_each import RecordList
 from service.collectors.http_api.pagination import Next
 from service.kit import errors
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Asking:
     content: bytes | None
     whole: Callable[[bytes], bool] | None = None
 
-    def fetch(self, listing: Listing, extra: Sequence[tuple[str, str]] = ()) -> Callable[[Next], Awaitable[Answer]]:
+    def fetch(
+        self, listing: RecordList, extra: Sequence[tuple[str, str]] = ()
+    ) -> Callable[[Next], Awaitable[Response]]:
         """What fetches the pages of that list; ``extra`` are parameters beside its own."""
         common = (*_pairs(listing.params), *extra)
 
-        async def page(step: Next) -> Answer:
+        async def page(step: Next) -> Response:
             given = await self.session.given()
             try:
                 return await self.clients.fetch(self._request(listing, step, common, given))
@@ -45,7 +47,9 @@ class Asking:
 
         return page
 
-    def _request(self, listing: Listing, step: Next, common: tuple[tuple[str, str], ...], given: Given) -> Request:
+    def _request(
+        self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], given: AuthParts
+    ) -> Request:
         return Request(
             url=step.url or listing.url,
             method=self.method,

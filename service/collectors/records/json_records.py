@@ -189,7 +189,7 @@ def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tup
         if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
         mixed_types.check(ndjson, frame)
-    except (pl.exceptions.PolarsError, RecursionError, mixed_types.Contrary):
+    except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
         return _by_record(ndjson, flatten, mixed if mixed is not None else set())
     return _flat(frame) if flatten else (frame, set())
 

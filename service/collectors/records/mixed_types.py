@@ -27,20 +27,20 @@ _LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
 _UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
 
-class Contrary(Exception):
+class MixedTypes(Exception):
     """Values of one column contradict each other."""
 
 
 def check(ndjson: bytes, frame: pl.DataFrame) -> None:
-    """Raise ``Contrary`` where ``frame``, as Polars made it of ``ndjson``, hides values of different kinds."""
+    """Raise ``MixedTypes`` where ``frame``, as Polars made it of ``ndjson``, hides values of different kinds."""
     texts = _texts(tuple(frame.schema.items()))
     if texts is not None:
         try:
             deque(map(texts.decode, ndjson.split(b"\n")), maxlen=0)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Contrary from None
+            raise MixedTypes from None
     if _large(frame) and _LONG.search(ndjson):
-        raise Contrary
+        raise MixedTypes
 
 
 @functools.lru_cache(64)
@@ -63,7 +63,7 @@ def _kind(dtype: Any) -> Any:
     if not fields:
         return None
     if any(_UNNAMEABLE.search(name) for _, _, name in fields):
-        raise Contrary  # such a decoder cannot be made: the slow way sees what there is
+        raise MixedTypes  # such a decoder cannot be made: the slow way sees what there is
     given = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
     return msgspec.defstruct("Texts", given, gc=False) | None
 

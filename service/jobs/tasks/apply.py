@@ -14,10 +14,10 @@ import msgspec
 import polars as pl
 
 from service.engine import fit_record, replay_frame
-from service.engine.fit_record import Tape
+from service.engine.fit_record import FitRecord
 from service.engine.replay_frame import ReplayedFrame, Skipped
 from service.jobs import child_log, plugins
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -39,7 +39,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
     tape: str
     records: bytes
 
-    def answer(self, stage: Stage) -> bytes:
+    def answer(self, job: Job) -> bytes:
         """``{"pipeline", "version", "columns", "data", "rows", "dropped", "skipped"}``.
 
         Raises ``errors.Invalid`` where a record does not fit or a step fails on it.
@@ -50,8 +50,8 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
             schema = tagged_json.schema(kept.schema)
         except ValueError as error:
             raise errors.Invalid(f"version {self.version} cannot be applied: {error}", field="version") from error
-        done = Walk(pipeline, kept, stage).walk(from_json.table(_listed(self.records), schema))
-        target = stage.folder / "applied.parquet"
+        done = Applier(pipeline, kept, job).walk(from_json.table(_listed(self.records), schema))
+        target = job.folder / "applied.parquet"
         done.data.write_parquet(target, compression="uncompressed", statistics=False)
         before = {"pipeline": pipeline.name, "version": self.version}
         after = {"rows": done.places.to_list(), "dropped": done.dropped, "skipped": done.skipped}
@@ -67,13 +67,13 @@ class Applied(msgspec.Struct):
     skipped: list[dict[str, Any]] = []
 
 
-class Walk:
+class Applier:
     """The way of records through the processors of ``pipeline``."""
 
-    def __init__(self, pipeline: Pipeline, kept: Tape, stage: Stage) -> None:
+    def __init__(self, pipeline: Pipeline, kept: FitRecord, job: Job) -> None:
         self._pipeline = pipeline
         self._tape = kept
-        self._stage = stage
+        self._job = job
 
     def walk(self, data: pl.DataFrame) -> Applied:
         """To the last processor, or to one that leads where there are no records any more."""
@@ -82,15 +82,15 @@ class Walk:
         ended: str | None = None
         for index, processor in enumerate(self._pipeline.processors):
             step = f"processors[{index}]"
-            played = self._tape.steps.get(step, fit_record.Played())
+            played = self._tape.steps.get(step, fit_record.StepRecord())
             if ended is not None:
-                if not played.looked:
+                if not played.unchanged:
                     notes.append((step, Skipped("apply", (), f"it goes on from what {ended} made, which is no record")))
                 continue
-            if played.looked:
+            if played.unchanged:
                 continue
-            self._stage.step = step
-            frame = ReplayedFrame(at.data, at.places, fit_record.Player(step, played), self._stage.folder)
+            self._job.step = step
+            frame = ReplayedFrame(at.data, at.places, fit_record.Playback(step, played), self._job.folder)
             made = self._made(processor, frame, step)
             notes += [(step, note) for note in made.skipped]
             if made.origin is not None:
@@ -101,7 +101,7 @@ class Walk:
 
     def _made(self, processor: Any, frame: ReplayedFrame, step: str) -> ReplayedFrame:
         try:
-            with self._stage.translated(step):
+            with self._job.translated(step):
                 made = processor.apply(frame, self._context(step))
         except errors.StepError as error:
             refused = replay_frame.refused(error)
@@ -114,7 +114,7 @@ class Walk:
 
     def _context(self, step: str) -> Context:
         """As in the run, but nobody hears: what it says, it said when the version was made."""
-        ctx = self._stage.context(step)
+        ctx = self._job.context(step)
         ctx.log = child_log.logger(lambda _: None)
         ctx.now = lambda: self._tape.now
         return ctx

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from service.jobs import child_log, memory
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
+from service.jobs.job import Job
+from service.jobs.messages import Grants
 from service.jobs.tasks.apply import Application
 from service.jobs.tasks.plan import Planning, Validation
 from service.jobs.tasks.preview import Preview
@@ -23,24 +23,24 @@ from service.kit import errors
 from service.processes.channel import Channel
 from service.values import polars_errors
 
-Errand = ProfilePage | Preview | Planning | Validation | Probing | Application
+Task = ProfilePage | Preview | Planning | Validation | Probing | Application
 """Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
 
 
 class Call(msgspec.Struct, frozen=True):
     """An errand and what it may use."""
 
-    allowance: Allowance
-    errand: Errand
+    grants: Grants
+    task: Task
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
+class TaskAnswer(msgspec.Struct, frozen=True, tag=True):
     """The bytes that were asked for."""
 
     content: bytes
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class TaskError(msgspec.Struct, frozen=True, tag=True):
     """Why there is no answer."""
 
     error: errors.Body
@@ -52,7 +52,7 @@ class Line(msgspec.Struct, frozen=True, tag=True):
     fields: dict[str, Any]
 
 
-Said = Answer | Refusal | Line
+Said = TaskAnswer | TaskError | Line
 
 encode = msgspec.msgpack.Encoder().encode
 _calls = msgspec.msgpack.Decoder(Call)
@@ -66,20 +66,20 @@ def said(data: bytes) -> Said:
 def work(channel: Channel, order: bytes) -> None:
     """The entry function of the child."""
     call = _calls.decode(order)
-    stage = Stage(call.allowance, child_log.logger(lambda fields: channel.send(encode(Line(stage.hidden(fields))))))
-    channel.send(encode(_answered(call, stage)))
+    job = Job(call.grants, child_log.logger(lambda fields: channel.send(encode(Line(job.hidden(fields))))))
+    channel.send(encode(_answered(call, job)))
 
 
-def _answered(call: Call, stage: Stage) -> Answer | Refusal:
+def _answered(call: Call, job: Job) -> TaskAnswer | TaskError:
     try:
-        return Answer(call.errand.answer(stage))
+        return TaskAnswer(call.task.answer(job))
     except errors.PenstockError as error:
-        return Refusal(stage.body(error))
+        return TaskError(job.body(error))
     except MemoryError:
-        return Refusal(stage.body(memory.exhausted(call.allowance.memory_bytes)))
+        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes)))
     except BaseException as error:  # a panic inside Polars is no Exception
-        stage.log.error("errand.bug", exc_info=True)
-        return Refusal(stage.body(polars_errors.translate(error, stage.step)))
+        job.log.error("errand.bug", exc_info=True)
+        return TaskError(job.body(polars_errors.translate(error, job.step)))
 
 
 def note(line: Line) -> None:

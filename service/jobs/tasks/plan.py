@@ -15,9 +15,9 @@ import msgspec
 import polars as pl
 
 from service.jobs import child_log, collect, dry_run, plugins, store
-from service.jobs.dry_run import Part, Play
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
+from service.jobs.dry_run import DryRun, DryRunStep
+from service.jobs.job import Job
+from service.jobs.messages import Grants
 from service.kit import errors
 from service.kit.errors import Problem
 from service.model import masking, version
@@ -48,25 +48,25 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
     document: dict[str, Any]
     before: Before | None = None
 
-    def answer(self, stage: Stage) -> bytes:
+    def answer(self, job: Job) -> bytes:
         pipeline = pipelines.decode(self.document, plugins.registry())
-        looks = [self._look(pipeline, index, stage) for index in range(len(pipeline.collectors))]
+        looks = [self._look(pipeline, index, job) for index in range(len(pipeline.collectors))]
         problems = [look.problem for look in looks if look.problem is not None]
         known = min((looks[i].source.known for i in pipeline.data), key=_ORDER.index)
         told = [d for i, look in enumerate(looks) if (d := look.declared or _unasked(pipeline, i)) is not None]
-        warnings = list(stage.warnings)
-        play: Play | None = None
+        warnings = list(job.warnings)
+        play: DryRun | None = None
         if len(told) == len(looks):
-            play = dry_run.rehearse(pipeline, told, stage.allowance, scans=[look.scan for look in looks])
+            play = dry_run.rehearse(pipeline, told, job.grants, scans=[look.scan for look in looks])
             warnings += play.ignored
             if play.error is not None and play.certain:
-                problems.append(_problem(play.error, stage))
+                problems.append(_problem(play.error, job))
             elif play.error is not None and (play.likely or known == "version"):
-                warnings.append(_warning(play.error, stage))
+                warnings.append(_warning(play.error, job))
         steps = _steps(pipeline, play, None if known != "partly" else "the columns of a source are known only in part")
         columns = steps[-1].output if steps else _listed(play.columns) if play and play.columns else None
         if play is not None and play.frame is not None:
-            problems += _twins(play.frame.schema, stage)
+            problems += _twins(play.frame.schema, job)
         plan = Plan(
             configuration=masking.masked(resolved(pipeline)),
             sources=[look.source for look in looks],
@@ -77,29 +77,29 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
             changes=self._changes(columns),
             problems=problems,
             warnings=warnings,
-            plan=stage.without_paths(play.text()) if play is not None and play.frame is not None else None,
+            plan=job.without_paths(play.text()) if play is not None and play.frame is not None else None,
         )
-        return stage.masked(msgspec.json.encode(plan))
+        return job.masked(msgspec.json.encode(plan))
 
-    def _look(self, pipeline: Pipeline, index: int, stage: Stage) -> _Look:
+    def _look(self, pipeline: Pipeline, index: int, job: Job) -> _Look:
         collector, step = pipeline.collectors[index], f"collectors[{index}]"
-        ctx = stage.context(step)
-        ctx.stored = next(iter(stage.stored(step).values()), None)
+        ctx = job.context(step)
+        ctx.stored = next(iter(job.stored(step).values()), None)
         fetch: dict[str, Any] = {}
         declared, scan, rows = collector.declared(), None, None
         known: Known = "unknown"
         why: str | None = _UNASKED
         problem: Problem | None = None
-        stage.step = step
+        job.step = step
         try:
-            with stage.translated(step):
+            with job.translated(step):
                 fetch = collector.outlook(ctx)
             if collector.local:
-                found = asyncio.run(collect.one(pipeline, index, stage))
+                found = asyncio.run(collect.one(pipeline, index, job))
                 declared, scan, rows = Declared(found.frame.schema), found.scan, found.source.rows
                 known, why = "read", None
         except errors.StepError as error:
-            problem = _problem(error, stage)
+            problem = _problem(error, job)
             declared, why = None, problem.message
         if known != "read" and problem is None:
             declared, known, why = self._expected(index, declared)
@@ -141,21 +141,21 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
 
     document: dict[str, Any]
 
-    def answer(self, stage: Stage) -> bytes:
+    def answer(self, job: Job) -> bytes:
         pipeline = pipelines.decode(self.document, plugins.registry())
         told = []
         for index in range(len(pipeline.collectors)):
-            if stage.stored(f"collectors[{index}]"):
-                told.append(Declared(asyncio.run(collect.one(pipeline, index, stage)).frame.schema))
+            if job.stored(f"collectors[{index}]"):
+                told.append(Declared(asyncio.run(collect.one(pipeline, index, job)).frame.schema))
             elif (declared := pipeline.declared(index)) is not None:
                 told.append(declared)
         if len(told) < len(pipeline.collectors):
             return b"[]"
-        play = dry_run.rehearse(pipeline, told, stage.allowance)
+        play = dry_run.rehearse(pipeline, told, job.grants)
         if play.error is not None and play.certain:
             raise play.error
-        likely = [_warning(play.error, stage)] if play.error is not None and play.likely else []
-        return stage.masked(msgspec.json.encode([*play.ignored, *likely]))
+        likely = [_warning(play.error, job)] if play.error is not None and play.likely else []
+        return job.masked(msgspec.json.encode([*play.ignored, *likely]))
 
 
 def told(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -163,11 +163,11 @@ def told(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
     Raises ``errors.Invalid`` where a run is certain to fail.
     """
-    stage = Stage(Allowance(folder=str(folder), memory_bytes=0), child_log.logger(lambda _: None), dry=True)
+    job = Job(Grants(folder=str(folder), memory_bytes=0), child_log.logger(lambda _: None), dry=True)
     try:
-        said = Validation(document=document).answer(stage)
+        said = Validation(document=document).answer(job)
     except errors.StepError as error:
-        body = stage.body(error)
+        body = job.body(error)
         raise errors.Invalid(body.message, **body.details) from None
     return msgspec.json.decode(said, type=list[dict[str, Any]])
 
@@ -186,7 +186,7 @@ class _Look:
     problem: Problem | None
 
 
-def _steps(pipeline: Pipeline, play: Play | None, open_by: str | None) -> list[PlannedStep]:
+def _steps(pipeline: Pipeline, play: DryRun | None, open_by: str | None) -> list[PlannedStep]:
     parts = {part.step: part for part in play.parts} if play is not None else {}
     steps: list[PlannedStep] = []
     for index, processor in enumerate(pipeline.processors):
@@ -205,11 +205,11 @@ def _steps(pipeline: Pipeline, play: Play | None, open_by: str | None) -> list[P
     return steps
 
 
-def _step(part: Part, open_by: str | None) -> PlannedStep:
+def _step(part: DryRunStep, open_by: str | None) -> PlannedStep:
     whole = [o for o in part.operations if o not in ("measure", "stage")]
     why = open_by
-    if part.loose:
-        why = f"{', '.join(part.loose)}: the columns are known only when rows were seen"
+    if part.dynamic_columns:
+        why = f"{', '.join(part.dynamic_columns)}: the columns are known only when rows were seen"
     return PlannedStep(
         step=part.step, type=part.type, row_local=not whole, measured="measure" in part.operations,
         operations=whole, staged=part.operations.count("stage"), fitted=_fitted(part.fitted),
@@ -243,20 +243,20 @@ def _certain(declared: Declared) -> dict[str, pl.DataType]:
     return {name: dtype for name, dtype in declared.schema.items() if name not in declared.guessed}
 
 
-def _problem(error: errors.StepError, stage: Stage) -> Problem:
-    body = stage.body(error)
+def _problem(error: errors.StepError, job: Job) -> Problem:
+    body = job.body(error)
     return Problem(str(body.details.get("field") or body.details.get("step") or ""), body.message)
 
 
-def _warning(error: errors.StepError, stage: Stage) -> dict[str, Any]:
-    body = stage.body(error)
+def _warning(error: errors.StepError, job: Job) -> dict[str, Any]:
+    body = job.body(error)
     return {"step": body.details.get("step"), "code": "may_fail", "message": body.message, "details": body.details}
 
 
-def _twins(schema: pl.Schema, stage: Stage) -> list[Problem]:
-    stage.step = "storage"
+def _twins(schema: pl.Schema, job: Job) -> list[Problem]:
+    job.step = "storage"
     try:
-        store.refuse_twins(schema.names())
+        store.reject_case_duplicates(schema.names())
     except errors.StepError as error:
-        return [_problem(error, stage)]
+        return [_problem(error, job)]
     return []

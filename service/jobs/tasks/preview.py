@@ -11,7 +11,7 @@ import msgspec
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import collect, dry_run, plugins, process, store
 from service.jobs.collect import Collected
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -32,36 +32,36 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
     document: dict[str, Any]
     rows: int
 
-    def answer(self, stage: Stage) -> bytes:
-        stage.wanted_rows = self.rows
+    def answer(self, job: Job) -> bytes:
+        job.wanted_rows = self.rows
         pipeline = pipelines.decode(self.document, plugins.registry())
-        frame, collected = asyncio.run(collect.collect(pipeline, stage))
-        plan = _plan(pipeline, collected, stage)
+        frame, collected = asyncio.run(collect.collect(pipeline, job))
+        plan = _plan(pipeline, collected, job)
         counts = [_counted(frame)]
 
         def each(_: int, frame: Frame) -> Frame:
             counts.append(_counted(frame))
             return frame
 
-        processed = process.process(pipeline, frame, stage, each)
-        stage.step = "storage"
-        store.refuse_twins(processed.schema.names())
+        processed = process.process(pipeline, frame, job, each)
+        job.step = "storage"
+        store.reject_case_duplicates(processed.schema.names())
         if not isinstance(processed, PolarsFrame):
-            raise errors.Permanent("the rows are not there to be shown", step=stage.step)
-        with stage.translated(stage.step):
+            raise errors.Permanent("the rows are not there to be shown", step=job.step)
+        with job.translated(job.step):
             rows = processed.lazy.head(self.rows).collect()
-            profile = _profile(PolarsFrame(rows.lazy(), stage.folder, dear=False), stage)
+            profile = _profile(PolarsFrame(rows.lazy(), job.folder, expensive=False), job)
             after = {
                 "total_rows": counts[-1],
                 "rows_collected": sum(c.source.rows for c in collected),
-                "rows_rejected": sum(r.rows for r in stage.rejected),
+                "rows_rejected": sum(r.rows for r in job.rejected),
                 "sources": [c.source for c in collected],
-                "steps": _steps(stage.steps, counts, [c.source.rows for c in collected]),
+                "steps": _steps(job.steps, counts, [c.source.rows for c in collected]),
                 "profile": profile,
-                "warnings": stage.warnings,
+                "warnings": job.warnings,
                 "plan": plan,
             }
-            return stage.masked(inline.document(rows, msgspec.to_builtins(after)))
+            return job.masked(inline.document(rows, msgspec.to_builtins(after)))
 
 
 def _counted(frame: Frame) -> int:
@@ -83,18 +83,18 @@ def _steps(steps: list[Step], counts: list[int], sources: list[int]) -> list[Ste
     return found
 
 
-def _plan(pipeline: Pipeline, collected: list[Collected], stage: Stage) -> str:
+def _plan(pipeline: Pipeline, collected: list[Collected], job: Job) -> str:
     """The optimised plan from the sources to the end, one text for each time that rows are read."""
     play = dry_run.rehearse(
         pipeline,
         [Declared(c.frame.schema) for c in collected],
-        stage.allowance,
+        job.grants,
         scans=[c.scan for c in collected],
     )
-    return stage.without_paths(play.text())
+    return job.without_paths(play.text())
 
 
-def _profile(frame: Frame, stage: Stage) -> dict[str, Any]:
-    ctx = Context("profile", stage.folder, log=stage.log)
+def _profile(frame: Frame, job: Job) -> dict[str, Any]:
+    ctx = Context("profile", job.folder, log=job.log)
     Analyzer().apply(frame, ctx)
     return ctx.profiles[0]

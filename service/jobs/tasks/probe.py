@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.jobs.job import Stage
+from service.jobs.job import Job
 from service.jobs.plugins import registry
 from service.model import pipeline as pipelines
 from service.probing.probe import Probe, probe
@@ -20,11 +20,11 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
 
     probe: Probe
 
-    def answer(self, stage: Stage) -> bytes:
-        stage.step = STEP
-        with stage.translated(STEP):
-            found = probe(self.probe, stage.context(STEP), decoded)
-        return msgspec.json.encode(stage.hidden(found))
+    def answer(self, job: Job) -> bytes:
+        job.step = STEP
+        with job.translated(STEP):
+            found = probe(self.probe, job.context(STEP), decoded)
+        return msgspec.json.encode(job.hidden(found))
 
 
 def decoded(proposal: Mapping[str, Any]) -> Collector:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from service.jobs.job import Stage
+from service.jobs.job import Job
 
 
 class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page"):
@@ -17,7 +17,7 @@ class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page")
     created: str
     profiles: list[dict[str, Any]]
 
-    def answer(self, stage: Stage) -> bytes:
+    def answer(self, job: Job) -> bytes:
         from service.reports import profile  # the engine behind it is 60 MB that only this child needs
 
         return profile.page(self.pipeline, self.version, self.created, self.profiles).encode()

@@ -61,6 +61,6 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
     wide = frame.rows(lambda lf: lf.with_columns(pl.col(narrow).cast(pl.Int64))) if narrow else frame
     groups = wide.group(setting.by, made)
     for name, text in setting.metrics.items():
-        groups = groups.explained(polars_errors.misfit(ctx.step, f"aggregate.metrics.{name}", text))
+        groups = groups.on_error(polars_errors.misfit(ctx.step, f"aggregate.metrics.{name}", text))
     counts = [n for n, t in groups.schema.items() if n not in setting.by and isinstance(t, pl.UInt32)]
     return groups.rows(lambda lf: lf.with_columns(pl.col(counts).cast(pl.Int64))) if counts else groups

@@ -102,7 +102,7 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.buckets or _BUCKETS
 
     @property
-    def loose(self) -> bool:
+    def dynamic_columns(self) -> bool:
         """Whether the names of the new columns come from the data."""
         return self.method in _SEVERAL and self.categories is None
 
@@ -139,7 +139,7 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass
-class Fitted:
+class FittedEncoding:
     """What is known of a column: its categories, for some methods a number for each, and one for unknown ones."""
 
     categories: list[Any]
@@ -174,28 +174,28 @@ def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> 
     return [Metric(column, "categories")]
 
 
-def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> Fitted:
+def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
     """The categories in order, as Python values of the column's type, and what belongs to them."""
     if setting.method == "hash":
-        return Fitted([], more={"buckets": setting.bucket_count, "hash": stable_hash.NAME})
+        return FittedEncoding([], more={"buckets": setting.bucket_count, "hash": stable_hash.NAME})
     if setting.categories is not None:
         where = f"encode.{column}.categories"
         given = [columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories]
         if len(set(given)) < len(given):
             twice = next(c for i, c in enumerate(given) if c in given[:i])
             raise columns.refused(ctx, where, f"two of them are the one value {label(twice)}")
-        return Fitted(given)
+        return FittedEncoding(given)
     if setting.target is not None:
         found = _means(column, setting, answers)
     elif setting.method == "frequency":
         top = answers[Metric(column, "top", setting.max_categories or _EVERY)]
         known = answers[Metric("", "rows")] - answers[Metric(column, "nulls")] - answers[Metric(column, "nan")]
         shares = sorted((value, count / known) for value, count in top)
-        found = Fitted([v for v, _ in shares], [s for _, s in shares], 0.0)
+        found = FittedEncoding([v for v, _ in shares], [s for _, s in shares], 0.0)
     elif setting.max_categories is not None:
-        found = Fitted(sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)]))
+        found = FittedEncoding(sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)]))
     else:
-        found = Fitted(answers[Metric(column, "categories")])
+        found = FittedEncoding(answers[Metric(column, "categories")])
     if not found.categories:
         ctx.warn("no_categories", f"column '{column}' has no values to make categories of", column=column)
     if setting.method == "onehot" and len(found.categories) > MAX_COLUMNS:
@@ -204,7 +204,7 @@ def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ct
     return found
 
 
-def _means(column: str, setting: Encode, answers: Values) -> Fitted:
+def _means(column: str, setting: Encode, answers: Values) -> FittedEncoding:
     target = str(setting.target)
     groups = answers[Metric(column, "means", target)]
     mean = answers[Metric(target, "mean")]
@@ -218,10 +218,10 @@ def _means(column: str, setting: Encode, answers: Values) -> Fitted:
         else:
             values.append((n * own + setting.smoothing * mean) / (n + setting.smoothing))
     more = {"target": target, "smoothing": setting.smoothing, "mean": plain(mean)}
-    return Fitted([g[0] for g in groups], values, mean, more)
+    return FittedEncoding([g[0] for g in groups], values, mean, more)
 
 
-def recorded(setting: Encode, found: Fitted) -> dict[str, Any]:
+def recorded(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
     """What is kept with the version: all that it takes to encode another row."""
     said: dict[str, Any] = {"method": setting.method, **found.more}
     if setting.method == "hash":
@@ -232,7 +232,7 @@ def recorded(setting: Encode, found: Fitted) -> dict[str, Any]:
     return said | ({"values": found.values} if found.values is not None else {})
 
 
-def encoded(column: str, setting: Encode, found: Fitted, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def encoded(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":

@@ -25,7 +25,7 @@ from service.values import stable_hash
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
-class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new column that names each row's part."""
 
     key: Annotated[Name | list[Name], msgspec.Meta(description="Rows that agree in these stay together.")]
@@ -51,7 +51,7 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield "key", "name at least one column"
 
 
-def split(frame: Frame, setting: Split, ctx: Context) -> Frame:
+def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
     """The frame with the new column; later fits of the run go by its training rows."""
     schema = frame.schema
     columns.free(ctx, "split.column", setting.column, schema)

@@ -27,7 +27,7 @@ def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
     stored = ctx.upstreams.get(f"config.{at}.pipeline")
     if stored is None:
         return frame.per_group([], [], [pl.lit(value=False).alias(mark)])
-    keys = frame.beside(stored.parts)
+    keys = frame.scan(stored.parts)
     if there not in keys.schema:
         hint = errors.did_you_mean(there, keys.schema)
         raise columns.refused(ctx, f"{at}.to", f"{stored.pipeline}@{stored.version} has no column '{there}'{hint}")

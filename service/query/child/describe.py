@@ -21,7 +21,7 @@ from duckdb.sqltypes import DuckDBPyType
 from service.query.child import encode, type_forms
 from service.sandbox.confinement import relative
 from service.sandbox.quoting import literal, quoted
-from service.sandbox.source import Source
+from service.sandbox.source import TableSource
 
 EXACT_ROWS = 1_000_000
 _AT_ONCE = 16
@@ -65,7 +65,7 @@ _ORDERED = _NUMBERS | {
 _FIGURES = ("unique_values", "missing_values", "min", "max", "mean", "std", "q25", "q50", "q75")
 
 
-def describe(connection: duckdb.DuckDBPyConnection, source: Source, table: str, warehouse: str) -> bytes:
+def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: str, warehouse: str) -> bytes:
     """The body of the schema route, as JSON.
 
     ``table`` is the source as our own SQL reads it, and no view: DuckDB binds every column of one for each question.
@@ -186,7 +186,7 @@ def _value(text: str | None, kind: str) -> Any:
     return text
 
 
-def _column_bytes(connection: duckdb.DuckDBPyConnection, source: Source, warehouse: str) -> dict[str, int]:
+def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, warehouse: str) -> dict[str, int]:
     """Compressed bytes of each top-level column in the Parquet parts; empty where only the native file is open."""
     if source.native or not source.parts:
         return {}
@@ -198,7 +198,7 @@ def _column_bytes(connection: duckdb.DuckDBPyConnection, source: Source, warehou
     return {str(name): int(size) for name, size in rows}
 
 
-def _storage(source: Source, warehouse: str) -> list[dict[str, Any]]:
+def _storage(source: TableSource, warehouse: str) -> list[dict[str, Any]]:
     folder = f"warehouse/{source.pipeline}/v{source.version:06d}"
     found: list[dict[str, Any]] = []
     if source.parts:

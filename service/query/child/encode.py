@@ -130,7 +130,7 @@ def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 @dataclass
-class Records:
+class JsonRecords:
     """The inside of a JSON array of records, cut to ``limit`` rows and about ``max_bytes`` bytes."""
 
     data: list[bytes]
@@ -138,7 +138,7 @@ class Records:
     truncated: bool
 
     @classmethod
-    def read(cls, rows: Rows, limit: int | None, max_bytes: int) -> Records:
+    def read(cls, rows: Rows, limit: int | None, max_bytes: int) -> JsonRecords:
         """``truncated`` says that rows were left out; ``rows`` must have one more than ``limit`` for that."""
         found, size = cls([], 0, False), 0
         for count, text in lines(rows, None if limit is None else limit + 1):
@@ -166,7 +166,7 @@ def _head(text: bytes, count: int) -> bytes:
     return text[:end]
 
 
-def document(before: dict[str, Any], records: Records, after: dict[str, Any]) -> list[bytes]:
+def document(before: dict[str, Any], records: JsonRecords, after: dict[str, Any]) -> list[bytes]:
     """``{**before, "data": […], **after}`` as chunks; the records are not copied."""
     head = msgspec.json.encode(before)[:-1] + (b"," if before else b"") + b'"data":['
     return [head, *records.data, b"]" + (b"," + msgspec.json.encode(after)[1:-1] if after else b"") + b"}"]

@@ -27,7 +27,7 @@ def rendered(path: Path, before: dict[str, Any], after: dict[str, Any]) -> bytes
     with duckdb.connect(":memory:", config=_CONFIG) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = encode.Rows.of(connection, f"SELECT * FROM read_parquet({literal(str(path))})")  # noqa: S608 - our own
-        records = encode.Records.read(rows, None, 1 << 40)
+        records = encode.JsonRecords.read(rows, None, 1 << 40)
         return b"".join(encode.document({**before, "columns": rows.columns}, records, after))
 
 
@@ -39,6 +39,6 @@ def document(frame: pl.DataFrame, after: Mapping[str, Any]) -> bytes:
         columns = [
             {**column, "polars_type": str(dtype)} for column, dtype in zip(rows.columns, frame.dtypes, strict=True)
         ]
-        records = encode.Records.read(rows, None, MAX_BYTES)
+        records = encode.JsonRecords.read(rows, None, MAX_BYTES)
         counts = {"row_count": records.count, "truncated": records.truncated}
         return b"".join(encode.document({"columns": columns}, records, {**counts, **after}))

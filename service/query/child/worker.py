@@ -27,16 +27,16 @@ from service.query import messages
 from service.query.child import data_select, describe, encode
 from service.sandbox import confinement, gate, quoting
 from service.sandbox.duckdb_errors import Translator, too_large
-from service.sandbox.source import Order, Source
+from service.sandbox.source import TableSource, WorkerSetup
 
 _CHUNK = 256 << 10  # what a socket takes without much waiting
-_decode_job = msgspec.msgpack.Decoder(messages.Job).decode
+_decode_job = msgspec.msgpack.Decoder(messages.Query).decode
 _decode_resolved = msgspec.msgpack.Decoder(messages.Resolved).decode
 
 
 def serve(channel: Channel, order: bytes) -> None:
     """Entry function of the child; ``order`` is a ``job.Order``."""
-    setup = msgspec.msgpack.decode(order, type=Order)
+    setup = msgspec.msgpack.decode(order, type=WorkerSetup)
     connection = confinement.open_connection(setup)
     encode.rehearse(connection)
     channel.send(messages.READY)
@@ -44,7 +44,7 @@ def serve(channel: Channel, order: bytes) -> None:
     if message is None:
         return
     asked = _decode_job(message)
-    worker = Worker(channel, setup, connection, asked)
+    worker = QueryWorker(channel, setup, connection, asked)
     try:
         worker.answer(asked)
     except Gone:
@@ -58,11 +58,11 @@ class Gone(Exception):
     """The API is gone, or has heard enough."""
 
 
-class Worker:
+class QueryWorker:
     """One job of one connection."""
 
     def __init__(
-        self, channel: Channel, setup: Order, connection: duckdb.DuckDBPyConnection, asked: messages.Job
+        self, channel: Channel, setup: WorkerSetup, connection: duckdb.DuckDBPyConnection, asked: messages.Query
     ) -> None:
         self._channel = channel
         self._setup = setup
@@ -86,10 +86,10 @@ class Worker:
             return gate.invalid("the statement is nested too deeply")
         return errors.PenstockError(f"the query worker could not encode the answer ({type(error).__name__})")
 
-    def answer(self, asked: messages.Job) -> None:
-        if isinstance(asked, messages.Sql):
+    def answer(self, asked: messages.Query) -> None:
+        if isinstance(asked, messages.SqlQuery):
             self._sql(asked)
-        elif isinstance(asked, messages.Data):
+        elif isinstance(asked, messages.DataQuery):
             self._data(asked)
         else:
             relation = self._confine([asked.source])[asked.source.table]
@@ -98,7 +98,7 @@ class Worker:
 
     # -- SQL ----------------------------------------------------------------------------------------
 
-    def _sql(self, asked: messages.Sql) -> None:
+    def _sql(self, asked: messages.SqlQuery) -> None:
         started = time.perf_counter()
         try:
             accepted = gate.accept(self._connection, asked.statement)
@@ -119,7 +119,7 @@ class Worker:
                 rows.types,
                 rows.parameters,
             )
-        records = encode.Records.read(rows, asked.limit, asked.max_bytes)
+        records = encode.JsonRecords.read(rows, asked.limit, asked.max_bytes)
         elapsed = round((time.perf_counter() - started) * 1000, 3)
         after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
         self._whole("json", encode.document({"columns": rows.columns}, records, after))
@@ -139,7 +139,7 @@ class Worker:
         named = [s for s in resolved.sources if s.table.casefold() in wanted]
         self._confine(named, [s.table for s in resolved.sources] if accepted.everything else [])
 
-    def _bound(self, accepted: gate.Accepted, asked: messages.Sql) -> encode.Rows:
+    def _bound(self, accepted: gate.Accepted, asked: messages.SqlQuery) -> encode.Rows:
         """Bind the SELECT. A place in an error is counted in the user's statement."""
         try:
             rows = encode.Rows.of(self._connection, accepted.select, asked.parameters)
@@ -152,7 +152,7 @@ class Worker:
         values = ", ".join(f"({i}, {quoting.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
         return encode.Rows.of(self._connection, f"SELECT plan FROM (VALUES {values}) AS p(line, plan) ORDER BY line")
 
-    def _located(self, error: duckdb.Error, accepted: gate.Accepted, asked: messages.Sql) -> errors.PenstockError:
+    def _located(self, error: duckdb.Error, accepted: gate.Accepted, asked: messages.SqlQuery) -> errors.PenstockError:
         """The relation API forgets where a binder error is; the same statement, executed, says it."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
             try:
@@ -163,7 +163,7 @@ class Worker:
 
     # -- data ---------------------------------------------------------------------------------------
 
-    def _data(self, asked: messages.Data) -> None:
+    def _data(self, asked: messages.DataQuery) -> None:
         relation = self._confine([asked.source], keep_order=True)[asked.source.table]
         plain = asked.columns is None and asked.filter is None and asked.sort is None
         if asked.format == "parquet" and plain and self._single(asked):
@@ -186,7 +186,7 @@ class Worker:
         except (duckdb.Error, encode.Interrupted) as error:
             raise self._translate(error, field="filter" if where else None) from None
 
-    def _page(self, asked: messages.Data, relation: confinement.Relation, sql: str, where: str) -> None:
+    def _page(self, asked: messages.DataQuery, relation: confinement.Relation, sql: str, where: str) -> None:
         limit = asked.limit if asked.limit is not None else asked.source.rows
         total = asked.source.rows
         if where:
@@ -194,7 +194,7 @@ class Worker:
         # LIMIT keeps hundreds of MB for thousands of columns; without a sort, reading can end as soon
         cut = f" LIMIT {limit}" if asked.sort else ""
         rows = encode.Rows.of(self._connection, f"{sql}{cut} OFFSET {asked.offset}")
-        records = encode.Records.read(rows, limit, asked.max_bytes)
+        records = encode.JsonRecords.read(rows, limit, asked.max_bytes)
         after_this = asked.offset + records.count
         source = asked.source
         before = {"pipeline": source.pipeline, "version": source.version, **asked.about, "columns": rows.columns}
@@ -208,7 +208,7 @@ class Worker:
         self._whole("json", encode.document(before, records, after))
 
     @staticmethod
-    def _single(asked: messages.Data) -> bool:
+    def _single(asked: messages.DataQuery) -> bool:
         return len(asked.source.parts) == 1 and asked.limit is None and asked.offset == 0
 
     def _stored(self, part: str) -> Iterator[bytes]:
@@ -221,7 +221,7 @@ class Worker:
     # -- answers ------------------------------------------------------------------------------------
 
     def _confine(
-        self, sources: list[Source], stubs: list[str] | None = None, *, keep_order: bool = False
+        self, sources: list[TableSource], stubs: list[str] | None = None, *, keep_order: bool = False
     ) -> dict[str, confinement.Relation]:
         return confinement.confine(
             self._connection,

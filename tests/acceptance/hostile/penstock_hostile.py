@@ -51,4 +51,4 @@ class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
                 (ctx.folder.parent.parent / "elsewhere").write_text("outside of the staging folder")
             case "nothing":
                 pass
-        return PolarsFrame(pl.LazyFrame({"n": [1, 2, 3]}), ctx.folder, dear=False)
+        return PolarsFrame(pl.LazyFrame({"n": [1, 2, 3]}), ctx.folder, expensive=False)

@@ -25,7 +25,7 @@ class Counted(Collector, frozen=True, kw_only=True, tag="counted"):
 
     async def collect(self, ctx: Context) -> Frame:
         ctx.collected(self.rows)
-        return PolarsFrame(pl.LazyFrame({"n": range(self.rows)}), ctx.folder, dear=False)
+        return PolarsFrame(pl.LazyFrame({"n": range(self.rows)}), ctx.folder, expensive=False)
 
 
 class Doubled(Processor, frozen=True, kw_only=True, tag="doubled"):

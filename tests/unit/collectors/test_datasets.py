@@ -25,7 +25,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
 from service.steps.collector import Collector, Upstream
-from service.steps.context import Context, Stored
+from service.steps.context import Context, StoredVersion
 from tests.unit.network.site import context
 
 KINDS = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
@@ -287,7 +287,7 @@ def test_examples(kind: str) -> None:
 def test_a_stored_version_is_scanned_as_it_lies(tmp_path: Path) -> None:
     ctx = parquet(tmp_path, a=pl.DataFrame({"id": [1, 2]}), b=pl.DataFrame({"id": [3]}))
     parts = tuple(tmp_path / "uploads" / f"{n}.parquet" for n in "ab")
-    ctx.stored = Stored("orders", 4, parts, 3)
+    ctx.stored = StoredVersion("orders", 4, parts, 3)
     assert collector("pipeline", name="orders", version=4).upstream() == Upstream("orders", 4)
     assert rows(ctx, "pipeline", name="orders")["id"].to_list() == [1, 2, 3]
     assert ctx.evidence == {"pipeline": "orders", "version": 4, "files": 2}

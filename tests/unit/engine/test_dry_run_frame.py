@@ -24,23 +24,23 @@ def test_it_answers_what_a_frame_without_rows_answers(kind: Kind) -> None:
     assert nothing(metric) == metrics.answer(pl.LazyFrame(schema=SCHEMA), SCHEMA, [metric])[metric]
 
 
-def planned(trace: Trace, *, dear: bool = True) -> PlannedFrame:
+def planned(trace: Trace, *, expensive: bool = True) -> PlannedFrame:
     def never(frame: pl.DataFrame) -> pl.DataFrame:
         raise AssertionError("it was executed")
 
     lf = pl.LazyFrame({"a": [1], "s": ["x"]}).map_batches(never, schema={"a": pl.Int64, "s": pl.String})
-    return PlannedFrame.of(lf, Path("/nowhere"), trace, dear=dear)
+    return PlannedFrame.of(lf, Path("/nowhere"), trace, expensive=expensive)
 
 
 def test_nothing_is_executed_and_everything_noted() -> None:
     trace = Trace(explaining=True)
     frame = planned(trace)
     frame.measure([Metric("a", "mean")])
-    made = frame.distinct(["a"], keep="last").sort(["s"], descending=[False]).numbered("n")
+    made = frame.distinct(["a"], keep="last").sort(["s"], descending=[False]).with_row_index("n")
     made.rows(lambda lf: lf.filter(pl.col("a") > 0)).measure([])
     made.per_group(["a"], [], [pl.col("s").shift(1).alias("t")]).query("SELECT a FROM input").group(["a"], [pl.len()])
     assert made.write(Path("/nowhere"), compression="zstd", compression_level=None, row_group_size=None) == 0
-    operations = ["measure", "stage", "distinct", "sort", "numbered", "per_group", "query", "group"]
+    operations = ["measure", "stage", "distinct", "sort", "with_row_index", "per_group", "query", "group"]
     assert trace.operations == operations
     assert len(trace.plans) == 1
     assert list(made.schema) == ["n", "a", "s"]
@@ -48,7 +48,7 @@ def test_nothing_is_executed_and_everything_noted() -> None:
 
 def test_what_is_cheap_is_not_staged() -> None:
     trace = Trace()
-    planned(trace, dear=False).measure([Metric("a", "mean")])
+    planned(trace, expensive=False).measure([Metric("a", "mean")])
     assert trace.operations == ["measure"]
     trace = Trace()
     first = planned(trace)

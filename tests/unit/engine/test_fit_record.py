@@ -78,14 +78,14 @@ def test_what_has_no_form() -> None:
 
 def test_a_step_is_answered_as_it_was_and_asks_nothing_new() -> None:
     low, high = Metric("a", "min"), Metric("a", "max")
-    recording = fit_record.Recording(pl.Schema({"a": pl.Int64()}))
+    recording = fit_record.Recorder(pl.Schema({"a": pl.Int64()}))
     recording.recorder("processors[0]").note({low: 1, high: float("inf")})
     recording.recorder("processors[0]").note({low: None})
-    recording.recorder("processors[1]").looked = True
+    recording.recorder("processors[1]").unchanged = True
     kept = fit_record.decode(fit_record.encode(recording.kept()))
     assert kept.now == recording.now
-    assert kept.steps["processors[1]"].looked
-    player = fit_record.Player("processors[0]", kept.steps["processors[0]"])
+    assert kept.steps["processors[1]"].unchanged
+    player = fit_record.Playback("processors[0]", kept.steps["processors[0]"])
     assert player.answers([high]) == {high: float("inf")}
     assert player.answers([low]) == {low: None}
     with pytest.raises(errors.Permanent, match="asks for min of 'a', which it did not ask for"):

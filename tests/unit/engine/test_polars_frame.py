@@ -94,7 +94,7 @@ def test_a_dear_source_is_read_once_and_a_cheap_one_is_not_staged(tmp_path: Path
     assert made.measure([Metric("b", "sum")]) == {Metric("b", "sum"): 6}
     assert rows(made) == [(1, 2), (2, 4)]
     assert len(list(tmp_path.glob("stage-*"))) == (staging == "file")
-    cheap = of({"a": [1]}, tmp_path, dear=False)
+    cheap = of({"a": [1]}, tmp_path, expensive=False)
     cheap.measure([ROWS])
     assert len(list(tmp_path.glob("stage-*"))) == (staging == "file")
 
@@ -161,7 +161,7 @@ class Split(PolarsFrame):
 
     def rows(self, step: RowLocal) -> PolarsFrame:
         parts = [step(self._lf.slice(0, self.cut)), step(self._lf.slice(self.cut))]
-        return self._next(pl.concat(parts), dear=self._dear)
+        return self._next(pl.concat(parts), expensive=self._dear)
 
 
 class Counted(PolarsFrame):
@@ -278,7 +278,7 @@ def test_windows_keep_the_row_order_and_stream(tmp_path: Path) -> None:
 
 
 def test_rows_are_numbered_in_their_order(tmp_path: Path) -> None:
-    assert rows(of({"a": ["x", "y"]}, tmp_path).numbered("n")) == [(0, "x"), (1, "y")]
+    assert rows(of({"a": ["x", "y"]}, tmp_path).with_row_index("n")) == [(0, "x"), (1, "y")]
 
 
 def test_files_of_wide_rows_have_small_row_groups(tmp_path: Path) -> None:

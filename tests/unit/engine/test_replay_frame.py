@@ -20,7 +20,7 @@ from service.steps.frame import Frame
 def of(tmp_path: Path, **columns: list[Any]) -> ReplayedFrame:
     data = pl.DataFrame(columns)
     places = pl.Series("place", range(10, 10 + data.height), dtype=pl.UInt32())
-    return ReplayedFrame(data, places, fit_record.Player("processors[0]", fit_record.Played()), tmp_path)
+    return ReplayedFrame(data, places, fit_record.Playback("processors[0]", fit_record.StepRecord()), tmp_path)
 
 
 def keep_odd(lf: pl.LazyFrame) -> pl.LazyFrame:
@@ -68,7 +68,7 @@ def test_a_step_that_fails_names_the_first_record(tmp_path: Path) -> None:
 
 def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) -> None:
     frame: Any = of(tmp_path, a=[2, 1, 2], b=["x", "y", "x"])
-    frame = frame.distinct(["a"], keep="none").sort(["a"], descending=[True]).numbered("n")
+    frame = frame.distinct(["a"], keep="none").sort(["a"], descending=[True]).with_row_index("n")
     frame = frame.per_group(["b"], ["a"], [
         pl.col("a").shift(1).alias("before"), pl.len().alias("many"), pl.col("a").mean().alias("mean"),
     ])  # fmt: skip
@@ -79,7 +79,7 @@ def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) ->
     assert (frame.schema["c"], frame.schema["d"]) == (pl.Float64, pl.Boolean)
     assert frame.places.to_list() == [10, 11, 12]
     assert [(s.operation, s.columns) for s in frame.skipped] == [
-        ("distinct", ()), ("sort", ()), ("numbered", ("n",)), ("per_group", ("before", "many", "mean")),
+        ("distinct", ()), ("sort", ()), ("with_row_index", ("n",)), ("per_group", ("before", "many", "mean")),
         ("join", ("c",)), ("union", ("d",)),
     ]  # fmt: skip
     assert frame.write(tmp_path / "x", compression="zstd", compression_level=1, row_group_size=None) == 0

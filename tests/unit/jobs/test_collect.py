@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from service.jobs import collect, process
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
+from service.jobs.job import Job
+from service.jobs.messages import Grants
 from service.model import pipeline as pipelines
 from tests.contract.test_registry import REGISTRY
 
@@ -21,11 +21,11 @@ def collected(folder: Path, source: dict[str, Any], *processors: dict[str, Any])
     document = {"name": "p", "collectors": [source], "processors": list(processors)}
     pipeline = pipelines.decode(document, REGISTRY)
     (folder / "run").mkdir()
-    stage = Stage(
-        Allowance(folder=str(folder / "run"), memory_bytes=0, file_roots=(str(folder),)), structlog.get_logger("test")
+    job = Job(
+        Grants(folder=str(folder / "run"), memory_bytes=0, file_roots=(str(folder),)), structlog.get_logger("test")
     )
-    frame, _ = asyncio.run(collect.collect(pipeline, stage))
-    process.process(pipeline, frame, stage).write(
+    frame, _ = asyncio.run(collect.collect(pipeline, job))
+    process.process(pipeline, frame, job).write(
         folder / "done.parquet", compression="uncompressed", compression_level=None, row_group_size=None
     )
     return pl.read_parquet(folder / "done.parquet")

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from service.jobs import dry_run
-from service.jobs.dry_run import Play
-from service.jobs.messages import Allowance
+from service.jobs.dry_run import DryRun
+from service.jobs.messages import Grants
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.collector import Declared
@@ -24,11 +24,11 @@ KNOWN = {"type": "transformer", "config": {"encode": {"city": {"method": "onehot
 DOUBLED = {"type": "doubled", "config": {"column": "id"}}
 
 
-def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> Play:
+def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> DryRun:
     sources = sources or (Declared(SCHEMA),)
     document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}] * len(sources), **more}
     pipeline = pipelines.decode({**document, "processors": list(processors)}, REGISTRY)
-    return dry_run.rehearse(pipeline, sources, Allowance(folder=str(tmp_path), memory_bytes=0))
+    return dry_run.rehearse(pipeline, sources, Grants(folder=str(tmp_path), memory_bytes=0))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
     assert found.error is None
     judged = ["per_group", "measure", "stage", "measure"]
     assert [p.operations for p in found.parts] == [judged, ["measure"], ["measure"]]
-    assert found.parts[-1].loose == ["processors[2].config.encode.city"]
+    assert found.parts[-1].dynamic_columns == ["processors[2].config.encode.city"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,9 +94,9 @@ def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
 
 
 def test_a_check_raises_only_what_is_certain(tmp_path: Path) -> None:
-    allowance = Allowance(folder=str(tmp_path), memory_bytes=0)
+    grants = Grants(folder=str(tmp_path), memory_bytes=0)
     document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}], "processors": [MISSPELT]}
     pipeline = pipelines.decode(document, REGISTRY)
     with pytest.raises(errors.Permanent, match="no column 'prise'"):
-        dry_run.check(pipeline, [Declared(SCHEMA)], allowance)
-    dry_run.check(pipeline, [Declared(SCHEMA, closed=False)], allowance)
+        dry_run.check(pipeline, [Declared(SCHEMA)], grants)
+    dry_run.check(pipeline, [Declared(SCHEMA, closed=False)], grants)

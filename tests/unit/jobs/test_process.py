@@ -14,7 +14,7 @@ from service.model import pipeline as pipelines
 from service.model.run import Step
 from service.steps.frame import Frame
 from tests.contract.test_registry import REGISTRY
-from tests.unit.jobs.walking import cleaner, stage_in, transformer
+from tests.unit.jobs.walking import cleaner, job_in, transformer
 
 CAST = cleaner(cast={"price": "float64"}, filter="quantity > 0", fill_na={"city": "?"})
 MEDIAN = cleaner(fill_na={"price": {"strategy": "median"}})
@@ -38,7 +38,7 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
     source = tmp_path / "orders.csv"
     source.write_text("price,city,quantity\n1.5,x,1\n2.5,y,2\n,x,3\n")
     document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
-    stage = stage_in(str(tmp_path))
+    job = job_in(str(tmp_path))
 
     def gone(_: int, frame: Frame) -> Frame:
         """Once it was staged the source is not there any more: whoever came back for it would fail."""
@@ -46,10 +46,8 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
             source.unlink(missing_ok=True)
         return frame
 
-    frame = process.process(
-        pipelines.decode(document, REGISTRY), PolarsFrame(pl.scan_csv(source), tmp_path), stage, gone
-    )
-    assert [(s.step, s.staged) for s in stage.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
+    frame = process.process(pipelines.decode(document, REGISTRY), PolarsFrame(pl.scan_csv(source), tmp_path), job, gone)
+    assert [(s.step, s.staged) for s in job.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
 
 
@@ -71,10 +69,10 @@ def test_steps_say_how_many_rows_there_are_where_that_is_free(
 ) -> None:
     source = pl.LazyFrame({"price": [1.5, 2.5, None], "city": ["x", "y", "x"], "quantity": [1, 0, 3]})
     document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
-    stage = stage_in(str(tmp_path))
-    frame = process.process(pipelines.decode(document, REGISTRY), PolarsFrame(source, tmp_path), stage)
+    job = job_in(str(tmp_path))
+    frame = process.process(pipelines.decode(document, REGISTRY), PolarsFrame(source, tmp_path), job)
     rows = frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
-    told = process.tallied([*stage.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
+    told = process.tallied([*job.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
     storage = (rows, None)
     assert [(s.rows_in, s.rows_out) for s in told] == [*counts, storage]
 
@@ -85,9 +83,9 @@ def test_a_row_s_source_is_known_while_rows_stand_as_they_were_brought(tmp_path:
 
     def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
         pipeline = pipelines.decode({"name": "p", "collectors": sources, "processors": steps, **more}, REGISTRY)
-        stage = stage_in(tmp_path)
-        stage.brought = {"second": 3, "first": 2}
-        return [process._sources(pipeline, index, stage) for index in range(len(steps))]
+        job = job_in(tmp_path)
+        job.brought = {"second": 3, "first": 2}
+        return [process._sources(pipeline, index, job) for index in range(len(steps))]
 
     there = (("first", 2), ("second", 3))
     assert known() == [there, there, there, ()]

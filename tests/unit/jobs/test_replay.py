@@ -13,8 +13,8 @@ import structlog
 from service.engine import fit_record
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import collect, messages, process, replay
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
+from service.jobs.job import Job
+from service.jobs.messages import Grants
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -49,51 +49,51 @@ class Warehouse:
         (folder / "uploads").mkdir()
         (folder / "uploads" / "x.csv").write_text(ROWS)
 
-    def stage(self) -> Stage:
+    def job(self) -> Job:
         self.count += 1
         made = self.folder / f"v{self.count}"
         made.mkdir()
-        allowance = Allowance(folder=str(made), memory_bytes=0, file_roots=(str(self.folder / "uploads"),))
-        return Stage(allowance, structlog.get_logger("test"))
+        grants = Grants(folder=str(made), memory_bytes=0, file_roots=(str(self.folder / "uploads"),))
+        return Job(grants, structlog.get_logger("test"))
 
     def pipeline(self, processors: list[Any], **settings: Any) -> Pipeline:
         source = {"type": "csv", "file_path": "x.csv", "on_malformed": "quarantine", **settings}
         return pipelines.decode({"name": "p", "collectors": [source], "processors": processors}, REGISTRY)
 
-    def run(self, processors: list[Any], **settings: Any) -> tuple[Stage, pl.DataFrame]:
-        pipeline, stage = self.pipeline(processors, **settings), self.stage()
-        frame, _ = asyncio.run(collect.collect(pipeline, stage))
-        rows = self.stored(process.process(pipeline, frame, stage), stage)
-        (stage.folder / "tape").write_bytes(fit_record.encode(stage.tape.kept()))
-        return stage, rows
+    def run(self, processors: list[Any], **settings: Any) -> tuple[Job, pl.DataFrame]:
+        pipeline, job = self.pipeline(processors, **settings), self.job()
+        frame, _ = asyncio.run(collect.collect(pipeline, job))
+        rows = self.stored(process.process(pipeline, frame, job), job)
+        (job.folder / "tape").write_bytes(fit_record.encode(job.tape.kept()))
+        return job, rows
 
-    def order(self, of: Stage, before: list[Any], base: Stage | None = None, **more: Any) -> messages.Replay:
+    def order(self, of: Job, before: list[Any], base: Job | None = None, **more: Any) -> messages.Replay:
         base = base or of
-        stored = messages.Stored(pipeline="p", version=1, parts=(str(base.folder / "part.parquet"),), rows=0)
+        stored = messages.StoredParts(pipeline="p", version=1, parts=(str(base.folder / "part.parquet"),), rows=0)
         given = {"base_before": before, "tape": str(base.folder / "tape"), **more}
         return messages.Replay(version=1, files=files(of), before=before, base=stored, fitted={}, **given)
 
     def replay(
         self, order: messages.Replay, processors: list[Any], **settings: Any
-    ) -> tuple[Stage, pl.DataFrame, Source]:
-        stage = self.stage()
-        frame, (source,) = replay.replayed(self.pipeline(processors, **settings), stage, order)
-        return stage, self.stored(frame, stage), source
+    ) -> tuple[Job, pl.DataFrame, Source]:
+        job = self.job()
+        frame, (source,) = replay.replayed(self.pipeline(processors, **settings), job, order)
+        return job, self.stored(frame, job), source
 
-    def stored(self, frame: Any, stage: Stage) -> pl.DataFrame:
+    def stored(self, frame: Any, job: Job) -> pl.DataFrame:
         assert isinstance(frame, PolarsFrame)
         rows = frame.lazy.collect()
-        rows.write_parquet(stage.folder / "part.parquet")
+        rows.write_parquet(job.folder / "part.parquet")
         return rows
 
 
-def files(stage: Stage) -> tuple[str, ...]:
-    return tuple(str(stage.folder / r.file) for r in stage.rejected if r.file is not None)
+def files(job: Job) -> tuple[str, ...]:
+    return tuple(str(job.folder / r.file) for r in job.rejected if r.file is not None)
 
 
-def left(stage: Stage) -> list[tuple[str, Any]]:
+def left(job: Job) -> list[tuple[str, Any]]:
     """Step and id (or text) of every row that is in quarantine."""
-    frames = [pl.read_parquet(file) for file in files(stage)]
+    frames = [pl.read_parquet(file) for file in files(job)]
     return sorted((r["_step"], r["_text"] or r["id"]) for frame in frames for r in frame.iter_rows(named=True))
 
 
@@ -102,8 +102,8 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(tmp_path)
 
 
-def codes(stage: Stage) -> list[str]:
-    return [w["code"] for w in stage.warnings]
+def codes(job: Job) -> list[str]:
+    return [w["code"] for w in job.warnings]
 
 
 def test_each_row_goes_on_where_it_was_refused(warehouse: Warehouse) -> None:
@@ -111,20 +111,20 @@ def test_each_row_goes_on_where_it_was_refused(warehouse: Warehouse) -> None:
     assert rows["id"].to_list() == [1]
     assert left(first) == [("collectors[0]", "4,x"), ("processors[0]", 2), ("processors[1]", 3)]
     now = [validator({**POSITIVE, "min": -5}), cleaner(replace={"city": {"Rom": "Rome"}}), validator(KNOWN)]
-    stage, rows, source = warehouse.replay(warehouse.order(first, BEFORE), now)
+    job, rows, source = warehouse.replay(warehouse.order(first, BEFORE), now)
     assert rows.rows() == [(1, 10, "Bern"), (2, -1, "Bern"), (3, 5, "Rome")]
-    assert left(stage) == [("collectors[0]", "4,x")]
+    assert left(job) == [("collectors[0]", "4,x")]
     assert (source.rows, source.evidence) == (2, {"version": 1, "rows": 3})
-    assert stage.rows_collected == 3
+    assert job.rows_collected == 3
 
 
 def test_what_is_refused_again_by_several_ways_is_all_kept(warehouse: Warehouse) -> None:
     first, _ = warehouse.run(BEFORE)
     now = [validator({**POSITIVE, "min": -5}), validator({"expression": "id = 2"})]
-    stage, rows, _ = warehouse.replay(warehouse.order(first, BEFORE), now)
+    job, rows, _ = warehouse.replay(warehouse.order(first, BEFORE), now)
     assert rows["id"].to_list() == [1, 2]
-    assert left(stage) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
-    assert len(set(files(stage))) == 2
+    assert left(job) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
+    assert len(set(files(job))) == 2
 
 
 def test_a_cleaner_that_was_changed_is_gone_through_again_though_it_renames(warehouse: Warehouse) -> None:
@@ -141,11 +141,11 @@ def test_malformed_rows_begin_at_the_beginning(warehouse: Warehouse) -> None:
     first, _ = warehouse.run(steps)
     settings = {"column_names": ["id", "price"], "schema": {"price": "string"}}
     now = [steps[0], cleaner(drop_columns=["price"])]
-    stage, rows, _ = warehouse.replay(warehouse.order(first, steps), now, **settings)
+    job, rows, _ = warehouse.replay(warehouse.order(first, steps), now, **settings)
     assert rows["id"].to_list() == [1, 3, 4, 2]
     assert rows["city"].to_list() == ["Bern", "Rom", "none", "Bern"]
     assert rows["price"].to_list() == [10, 5, None, None]
-    assert codes(stage) == ["columns_differ"]
+    assert codes(job) == ["columns_differ"]
 
 
 def test_rows_of_joined_sources_and_of_collectors_that_cannot_stay(warehouse: Warehouse) -> None:
@@ -156,10 +156,10 @@ def test_rows_of_joined_sources_and_of_collectors_that_cannot_stay(warehouse: Wa
     for collectors, combine in (([one, other], {"how": "join", "on": ["id"]}), ([other], None)):
         document = {"name": "p", "collectors": collectors, "processors": now}
         pipeline = pipelines.decode(document | ({"combine": combine} if combine else {}), REGISTRY)
-        stage = warehouse.stage()
-        replay.replayed(pipeline, stage, warehouse.order(first, BEFORE))
-        assert left(stage) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
-        assert "not_replayed" in codes(stage)
+        job = warehouse.job()
+        replay.replayed(pipeline, job, warehouse.order(first, BEFORE))
+        assert left(job) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
+        assert "not_replayed" in codes(job)
 
 
 FITTED = [
@@ -209,10 +209,10 @@ def test_a_step_that_needs_other_rows_stops_those_that_come_to_it(step: dict[str
 def test_a_fit_that_was_changed_or_is_not_written_down_stops_them_too(warehouse: Warehouse) -> None:
     before = [validator(POSITIVE), transformer(normalize={"price": "standard"})]
     first, _ = warehouse.run(before)
-    loose = validator({**POSITIVE, "min": -5})
+    dynamic_columns = validator({**POSITIVE, "min": -5})
     for now, more in (
-        ([loose, transformer(normalize={"price": "minmax"})], {}),
-        ([loose, before[1]], {"tape": None}),
+        ([dynamic_columns, transformer(normalize={"price": "minmax"})], {}),
+        ([dynamic_columns, before[1]], {"tape": None}),
     ):
         with pytest.raises(errors.Permanent) as caught:
             warehouse.replay(warehouse.order(first, before, **more), now)
@@ -223,8 +223,8 @@ def test_the_answers_go_with_the_new_version_under_the_places_of_now(warehouse: 
     before = [validator(POSITIVE), transformer(normalize={"price": "standard"})]
     first, _ = warehouse.run(before)
     now = [cleaner(strip_strings=True), validator({**POSITIVE, "min": -5}), before[1]]
-    stage, _, _ = warehouse.replay(warehouse.order(first, before), now)
-    made, earlier = stage.tape.kept(), first.tape.kept()
+    job, _, _ = warehouse.replay(warehouse.order(first, before), now)
+    made, earlier = job.tape.kept(), first.tape.kept()
     assert made.steps["processors[2]"] == earlier.steps["processors[1]"]
     assert (made.schema, made.now) == (earlier.schema, earlier.now)
     assert made.steps["processors[1]"].calls
@@ -235,10 +235,10 @@ def test_rows_that_come_to_no_such_step_pass_and_the_others_stay(warehouse: Ware
     before = [validator(POSITIVE), filled, validator(KNOWN)]
     first, _ = warehouse.run(before)
     now = [validator({**POSITIVE, "min": -5}), filled, validator({**KNOWN, "values": ["Bern", "Rom"]})]
-    stage, rows, _ = warehouse.replay(warehouse.order(first, before), now)
+    job, rows, _ = warehouse.replay(warehouse.order(first, before), now)
     assert rows["id"].to_list() == [1, 3]
-    assert left(stage) == [("collectors[0]", "4,x"), ("processors[0]", 2)]
-    assert codes(stage)[-1] == "not_replayed"
+    assert left(job) == [("collectors[0]", "4,x"), ("processors[0]", 2)]
+    assert codes(job)[-1] == "not_replayed"
 
 
 def test_nothing_passes(warehouse: Warehouse) -> None:
@@ -261,11 +261,11 @@ def test_columns_that_are_new_or_gone_are_null_and_said(warehouse: Warehouse) ->
         cleaner(drop_columns=["city"]),
         transformer(derive={"twice": "price * 2"}),
     ]
-    stage, rows, _ = warehouse.replay(warehouse.order(first, before), now)
+    job, rows, _ = warehouse.replay(warehouse.order(first, before), now)
     assert rows.columns == ["id", "price", "city", "twice"]
     assert rows.row(-1) == (2, -1, None, -2)
     assert rows.row(0) == (1, 10, "Bern", None)
-    (warning,) = [w for w in stage.warnings if w["code"] == "columns_differ"]
+    (warning,) = [w for w in job.warnings if w["code"] == "columns_differ"]
     assert warning["details"] == {"new": ["twice"], "gone": ["city"]}
 
 
@@ -285,9 +285,9 @@ def test_the_quarantine_of_the_newest_version_stays_beside_that_of_an_older_one(
     first, _ = warehouse.run(BEFORE)
     newest, _ = warehouse.run([validator(KNOWN)])
     order = warehouse.order(first, BEFORE, newest, carried=files(newest), base_before=[validator(KNOWN)])
-    stage, rows, _ = warehouse.replay(order, [validator({**POSITIVE, "min": -5}), validator(KNOWN)])
+    job, rows, _ = warehouse.replay(order, [validator({**POSITIVE, "min": -5}), validator(KNOWN)])
     assert rows["id"].to_list() == [1, 2, 2]
-    assert left(stage) == [
+    assert left(job) == [
         ("collectors[0]", "4,x"), ("collectors[0]", "4,x"), ("processors[1]", 3), ("processors[1]", 3),
     ]  # fmt: skip
 
@@ -313,8 +313,8 @@ def test_analyzers_at_the_end_profile_the_whole_and_others_are_left_out(warehous
     analyzer = {"type": "analyzer", "config": {}}
     before = [validator(POSITIVE), analyzer]
     first, _ = warehouse.run(before)
-    stage, _, _ = warehouse.replay(warehouse.order(first, before), [validator({**POSITIVE, "min": -5}), analyzer])
-    assert [p["row_count"] for p in stage.profiles] == [3]
+    job, _, _ = warehouse.replay(warehouse.order(first, before), [validator({**POSITIVE, "min": -5}), analyzer])
+    assert [p["row_count"] for p in job.profiles] == [3]
     now = [validator({**POSITIVE, "min": -5}), analyzer, cleaner(strip_strings=True)]
-    stage, _, _ = warehouse.replay(warehouse.order(first, before), now)
-    assert (stage.profiles, codes(stage)[-1]) == ([], "profile_left_out")
+    job, _, _ = warehouse.replay(warehouse.order(first, before), now)
+    assert (job.profiles, codes(job)[-1]) == ([], "profile_left_out")

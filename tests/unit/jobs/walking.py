@@ -13,12 +13,12 @@ from typing import Any
 import polars as pl
 
 from service.engine import fit_record
-from service.engine.fit_record import Tape
+from service.engine.fit_record import FitRecord
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import child_log, process
-from service.jobs.job import Stage
-from service.jobs.messages import Allowance
-from service.jobs.tasks.apply import Applied, Walk
+from service.jobs.job import Job
+from service.jobs.messages import Grants
+from service.jobs.tasks.apply import Applied, Applier
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.values import from_json, tagged_json
@@ -31,17 +31,17 @@ class Made:
 
     pipeline: Pipeline
     stored: pl.DataFrame
-    tape: Tape
-    stage: Stage
+    tape: FitRecord
+    job: Job
 
     def apply(self, records: list[dict[str, Any]]) -> Applied:
         with tempfile.TemporaryDirectory() as folder:
             data = from_json.table(records, tagged_json.schema(self.tape.schema))
-            return Walk(self.pipeline, self.tape, stage_in(folder)).walk(data)
+            return Applier(self.pipeline, self.tape, job_in(folder)).walk(data)
 
 
-def stage_in(folder: str) -> Stage:
-    return Stage(Allowance(folder=folder, memory_bytes=0), child_log.logger(lambda _: None))
+def job_in(folder: str) -> Job:
+    return Job(Grants(folder=folder, memory_bytes=0), child_log.logger(lambda _: None))
 
 
 def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
@@ -51,12 +51,12 @@ def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
     }  # fmt: skip
     pipeline = pipelines.decode(document, REGISTRY)
     with tempfile.TemporaryDirectory() as folder:
-        stage = stage_in(folder)
-        frame = process.process(pipeline, PolarsFrame(source.lazy(), Path(folder)), stage)
+        job = job_in(folder)
+        frame = process.process(pipeline, PolarsFrame(source.lazy(), Path(folder)), job)
         target = Path(folder) / "stored.parquet"
         frame.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
         stored = pl.read_parquet(target)
-    return Made(pipeline, stored, fit_record.decode(fit_record.encode(stage.tape.kept())), stage)
+    return Made(pipeline, stored, fit_record.decode(fit_record.encode(job.tape.kept())), job)
 
 
 def cleaner(**config: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from service.kit import errors
 from service.network import error_table, request
 from service.network.client import Client
 from service.network.policy import Network
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.steps.context import Context
 from tests.unit.network.site import Hit, Reply, Site, context, serving
@@ -38,8 +38,8 @@ async def no_sleep(seconds: float) -> None:
 
 def fetch(
     ctx: Context, url: str, *, attempts: int = 1, timeout: float = 5, slept: Any = no_sleep, **ask: Any
-) -> Answer:
-    async def go() -> Answer:
+) -> Response:
+    async def go() -> Response:
         retry = Retry(max_attempts=attempts, initial_delay_seconds=0.01)
         async with Client(ctx, timeout_seconds=timeout, retry=retry, field="endpoint", sleep=slept) as client:
             return await client.fetch(Request(url, **ask))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.network import compression
-from service.network.compression import TooMuch, Unreadable, Unsupported, bounded
+from service.network.compression import BrokenEncoding, TooMuch, UnknownEncoding, bounded
 
 MIB = 1024 * 1024
 
@@ -58,7 +58,7 @@ def test_an_empty_answer_needs_no_encoding() -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "deflate,gzip", "klingon"])
 def test_other_encodings_and_layers_are_refused(encoding: str) -> None:
-    with pytest.raises(Unsupported, match="only gzip and deflate, once"):
+    with pytest.raises(UnknownEncoding, match="only gzip and deflate, once"):
         unpacked(b"x", encoding)
 
 
@@ -66,11 +66,11 @@ def test_other_encodings_and_layers_are_refused(encoding: str) -> None:
 def test_damage_and_early_ends_are_found(encoding: str) -> None:
     packed = PACKERS[encoding](bytes(range(256)) * 100)
     for at in (1, len(packed) // 2, len(packed) - 1):
-        with pytest.raises(Unreadable, match="too early"):
+        with pytest.raises(BrokenEncoding, match="too early"):
             unpacked(packed[:at], encoding)
-    with pytest.raises(Unreadable, match="damaged"):
+    with pytest.raises(BrokenEncoding, match="damaged"):
         unpacked(packed[:-1] + bytes([packed[-1] ^ 1]), encoding)
-    with pytest.raises(Unreadable):
+    with pytest.raises(BrokenEncoding):
         unpacked(b"not compressed at all", encoding)
 
 

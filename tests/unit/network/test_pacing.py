@@ -1,4 +1,4 @@
-"""The pace towards a host, on a clock that tests move; two ``Governors`` on one folder are two processes."""
+"""The pace towards a host, on a clock that tests move; two ``HostLimiters`` on one folder are two processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.network import pacing as module
-from service.network.pace_file import Ledger
-from service.network.pacing import AT_ONCE, Governor, Governors, exhausted
+from service.network.pace_file import PaceFile
+from service.network.pacing import AT_ONCE, HostLimiter, HostLimiters, exhausted
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
         self.now += seconds
 
 
-def started(clock: Clock, steps: list[tuple[Governor, float]]) -> list[float]:
+def started(clock: Clock, steps: list[tuple[HostLimiter, float]]) -> list[float]:
     """When each request went out, one after another, seconds after the first."""
 
     async def go() -> list[float]:
@@ -45,29 +45,29 @@ def started(clock: Clock, steps: list[tuple[Governor, float]]) -> list[float]:
 
 
 @pytest.fixture(params=["one process", "two processes"])
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Governor, Governor, Clock]:
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[HostLimiter, HostLimiter, Clock]:
     """Two that ask one host, and their clock."""
     clock = Clock()
     if request.param == "one process":
-        one = Governors(clock=clock).of("a.example")
+        one = HostLimiters(clock=clock).of("a.example")
         return one, one, clock
-    return Governors(tmp_path, clock).of("a.example"), Governors(tmp_path, clock).of("A.example"), clock
+    return HostLimiters(tmp_path, clock).of("a.example"), HostLimiters(tmp_path, clock).of("A.example"), clock
 
 
-def test_requests_keep_their_distance(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_requests_keep_their_distance(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
     assert started(clock, [(a, 0.5), (b, 0.5), (a, 0.5)]) == [0.0, 0.5, 1.0]
     clock.now += 10
     assert started(clock, [(b, 0.0), (a, 0.0)]) == [0.0, 0.0]
 
 
-def test_a_distance_holds_before_a_request_too(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_a_distance_holds_before_a_request_too(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
     assert started(clock, [(a, 0.0), (b, 2.0), (a, 0.0), (a, 0.0), (b, 2.0)]) == [0.0, 2.0, 4.0, 4.0, 6.0]
     assert started(clock, [(a, 0.1), (a, 0.1), (b, 3.0), (a, 0.1)]) == [0.0, 0.1, 3.1, 6.1]
 
 
-def test_a_pause_holds_for_everybody_and_is_never_shortened(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_a_pause_holds_for_everybody_and_is_never_shortened(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
     asyncio.run(a.pause(5))
     asyncio.run(b.pause(1))
@@ -76,7 +76,7 @@ def test_a_pause_holds_for_everybody_and_is_never_shortened(pair: tuple[Governor
     assert clock.now - begin == 5.0
 
 
-def test_a_pause_holds_those_who_wait_already(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_a_pause_holds_those_who_wait_already(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
     begin = clock.now
 
@@ -96,7 +96,7 @@ def test_a_pause_holds_those_who_wait_already(pair: tuple[Governor, Governor, Cl
     assert clock.now - begin == 8.0
 
 
-def test_a_pause_that_is_over_before_the_turn_comes_delays_nobody(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_a_pause_that_is_over_before_the_turn_comes_delays_nobody(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
 
     async def interrupted(seconds: float) -> None:
@@ -115,16 +115,16 @@ def test_a_pause_that_is_over_before_the_turn_comes_delays_nobody(pair: tuple[Go
 
 def test_other_hosts_are_not_concerned(tmp_path: Path) -> None:
     clock = Clock()
-    hosts = Governors(tmp_path, clock)
+    hosts = HostLimiters(tmp_path, clock)
     asyncio.run(hosts.of("a.example").pause(60))
     started(clock, [(hosts.of("b.example"), 1.0)])
     assert clock.slept == []
 
 
-async def most_at_once(tasks: list[tuple[Governor, int | None]], turns: int = 3) -> int:
+async def most_at_once(tasks: list[tuple[HostLimiter, int | None]], turns: int = 3) -> int:
     busy = most = 0
 
-    async def one(host: Governor, at_once: int | None) -> None:
+    async def one(host: HostLimiter, at_once: int | None) -> None:
         nonlocal busy, most
         for _ in range(turns):
             await host.enter(0.0, at_once)
@@ -146,7 +146,7 @@ async def most_at_once(tasks: list[tuple[Governor, int | None]], turns: int = 3)
     ],
 )  # fmt: skip
 def test_so_many_are_on_their_way_and_no_more(
-    wanted: list[int | None], most: list[int], pair: tuple[Governor, Governor, Clock]
+    wanted: list[int | None], most: list[int], pair: tuple[HostLimiter, HostLimiter, Clock]
 ) -> None:
     a, b, _ = pair
     found = asyncio.run(most_at_once([((a, b)[i % 2], limit) for i, limit in enumerate(wanted)]))
@@ -155,7 +155,7 @@ def test_so_many_are_on_their_way_and_no_more(
     assert b.idle
 
 
-def test_the_strictest_of_those_that_are_asking_holds_for_all(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_the_strictest_of_those_that_are_asking_holds_for_all(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     """Also where it is another process that wants so little; and no longer than it is asking."""
     a, b, _ = pair
 
@@ -178,7 +178,7 @@ def test_who_waits_longest_goes_first(tmp_path: Path) -> None:
     order: list[str] = []
 
     async def go() -> None:
-        hosts = {name: Governors(tmp_path).of("h") for name in "abc"}
+        hosts = {name: HostLimiters(tmp_path).of("h") for name in "abc"}
         await hosts["a"].enter(0.0, 1)
 
         async def wait(name: str) -> None:
@@ -201,7 +201,7 @@ def test_who_waits_longest_goes_first(tmp_path: Path) -> None:
 
 def test_the_least_that_a_process_wants_holds_for_the_others(tmp_path: Path) -> None:
     async def go() -> None:
-        strict, lax = Governors(tmp_path).of("h"), Governors(tmp_path).of("h")
+        strict, lax = HostLimiters(tmp_path).of("h"), HostLimiters(tmp_path).of("h")
         await strict.enter(0.0, 1)
         late = asyncio.create_task(lax.enter(0.0, 5))
         with pytest.raises(TimeoutError):
@@ -216,7 +216,7 @@ def test_who_waits_but_looks_no_more_holds_nobody_up(tmp_path: Path) -> None:
     clock = Clock()
 
     async def go() -> None:
-        first, stuck, other = (Governors(tmp_path, clock).of("h") for _ in range(3))
+        first, stuck, other = (HostLimiters(tmp_path, clock).of("h") for _ in range(3))
         await first.enter(0.0, 1)
         waiting = asyncio.create_task(stuck.enter(0.0, 1))
         await asyncio.sleep(0)  # it has looked once, and is in line
@@ -232,7 +232,7 @@ def test_who_waits_but_looks_no_more_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_a_process_that_died_holds_nobody_up(tmp_path: Path) -> None:
     async def go() -> None:
-        dying, living = Governors(tmp_path), Governors(tmp_path)
+        dying, living = HostLimiters(tmp_path), HostLimiters(tmp_path)
         for host in (dying.of("h"), living.of("h")):
             await asyncio.gather(*(host.enter(0.0, None) for _ in range(AT_ONCE // 2)))
         late = asyncio.create_task(living.of("h").enter(0.0, None))
@@ -240,14 +240,14 @@ def test_a_process_that_died_holds_nobody_up(tmp_path: Path) -> None:
         assert not late.done()
         dying.close()  # what the kernel does to its files
         await asyncio.wait_for(late, 5)
-        again = Governors(tmp_path).of("h")  # takes the dead one's row
+        again = HostLimiters(tmp_path).of("h")  # takes the dead one's row
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(again.enter(0.0, 5), 0.03)
 
     asyncio.run(go())
 
 
-def test_who_gives_up_waiting_leaves_nothing_behind(pair: tuple[Governor, Governor, Clock]) -> None:
+def test_who_gives_up_waiting_leaves_nothing_behind(pair: tuple[HostLimiter, HostLimiter, Clock]) -> None:
     a, b, clock = pair
 
     async def forever(seconds: float) -> None:
@@ -276,7 +276,7 @@ def test_who_gives_up_waiting_leaves_nothing_behind(pair: tuple[Governor, Govern
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300, 1e12])
 def test_a_spoilt_file_stops_nobody(value: float, tmp_path: Path) -> None:
     clock = Clock()
-    host = Governors(tmp_path, clock).of("h")
+    host = HostLimiters(tmp_path, clock).of("h")
     started(clock, [(host, 0.5)])
     (file,) = tmp_path.iterdir()
     os.pwrite(handle := os.open(file, os.O_WRONLY), struct.pack("15d", *[value] * 15), 0)
@@ -293,7 +293,7 @@ def open_files() -> int:
 def test_files_of_hosts_long_gone_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 4)
     clock = Clock()
-    hosts = Governors(tmp_path, clock)
+    hosts = HostLimiters(tmp_path, clock)
     before = open_files()
     for n in range(30):
         started(clock, [(hosts.of(f"h{n}"), 60.0)])
@@ -307,7 +307,7 @@ def test_files_of_hosts_long_gone_are_closed(tmp_path: Path, monkeypatch: pytest
 
 def test_a_host_with_a_request_on_its_way_is_not_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 2)
-    hosts = Governors(tmp_path, Clock())
+    hosts = HostLimiters(tmp_path, Clock())
     busy = hosts.of("busy")
     asyncio.run(busy.enter(0.0, 1))
     for n in range(5):
@@ -317,7 +317,7 @@ def test_a_host_with_a_request_on_its_way_is_not_let_go_of(tmp_path: Path, monke
 
 
 def test_a_file_that_somebody_looks_at_is_waited_for(tmp_path: Path) -> None:
-    held, host = Ledger(tmp_path / "f"), Governor(Ledger(tmp_path / "f"))
+    held, host = PaceFile(tmp_path / "f"), HostLimiter(PaceFile(tmp_path / "f"))
 
     async def go() -> None:
         assert held.lock()
@@ -333,11 +333,11 @@ def test_a_file_that_somebody_looks_at_is_waited_for(tmp_path: Path) -> None:
 
 def test_more_processes_than_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.network.pace_file.ROWS", 2)
-    kept = [Ledger(tmp_path / "f") for _ in range(2)]
+    kept = [PaceFile(tmp_path / "f") for _ in range(2)]
     with pytest.raises(OSError, match="more than 2 processes"):
-        Ledger(tmp_path / "f")
+        PaceFile(tmp_path / "f")
     kept[0].close()
-    assert Ledger(tmp_path / "f").own == 0
+    assert PaceFile(tmp_path / "f").own == 0
 
 
 @pytest.mark.parametrize(

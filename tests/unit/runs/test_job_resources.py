@@ -10,13 +10,13 @@ import pytest
 
 from service.catalog.history import History
 from service.files.layout import Layout
-from service.jobs.messages import Stored
+from service.jobs.messages import StoredParts
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.model import pipeline as pipelines
 from service.model.version import Column, Version
-from service.runs.job_resources import Premises
+from service.runs.job_resources import JobResources
 from service.steps.storage import File
 from tests.unit.processors.table import REGISTRY
 
@@ -38,12 +38,12 @@ class Moving:
         )  # fmt: skip
 
 
-def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str, Stored]:
+def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str, StoredParts]:
     document = {
         "name": "p", "collectors": list(collectors) or [{"type": "csv", "file_path": "x.csv"}],
         "processors": [{"type": "cleaner"}, {"type": "validator", "config": {"rules": rules}}],
     }  # fmt: skip
-    premises = Premises(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
+    premises = JobResources(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
     return premises.stored(pipelines.decode(document, REGISTRY))
 
 
@@ -60,7 +60,7 @@ def test_all_steps_see_one_version_of_a_pipeline() -> None:
         "processors[1].config.rules[2].pipeline": 2,
     }
     parts = ("/data/warehouse/customers/v000005/part-0.parquet",)
-    assert stored["collectors[0].name"] == Stored(pipeline="customers", version=5, parts=parts, rows=7)
+    assert stored["collectors[0].name"] == StoredParts(pipeline="customers", version=5, parts=parts, rows=7)
 
 
 @pytest.mark.parametrize(

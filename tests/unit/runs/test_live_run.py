@@ -8,18 +8,18 @@ import pytest
 
 from service.kit.clock import FixedClock
 from service.model.run import Run
-from service.runs.live_run import Live
+from service.runs.live_run import LiveRun
 
 
-def started() -> Live:
+def started() -> LiveRun:
     run = Run(run_id="run_1", pipeline="orders", revision=1, status="queued")
-    live = Live("p", run, None, FixedClock())
+    live = LiveRun("p", run, None, FixedClock())
     live.change(status="running")
     live.log("info", "step.started")
     return live
 
 
-async def heard(live: Live, after: int) -> list[tuple[int, str]]:
+async def heard(live: LiveRun, after: int) -> list[tuple[int, str]]:
     return [(event.id, event.kind) async for event in live.events(after)]
 
 

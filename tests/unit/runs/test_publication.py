@@ -11,9 +11,9 @@ import pytest
 
 from service.files.layout import Layout
 from service.jobs import messages
-from service.jobs.messages import Allowance, Order, Prepared, Quarantine, Remembered
+from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
 from service.model import pipeline as pipelines
-from service.model.run import Run, Stored
+from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
@@ -68,7 +68,7 @@ def published(layout: Layout, books: Books, number: int, **more: Any) -> tuple[R
     file = File("part-0.parquet", 4, 1, "")
     order = Order(
         run_id=f"r{number}", pipeline_id="id", document={}, revision=1, version=number, created=NOW,
-        allowance=Allowance(folder=str(staging), memory_bytes=0),
+        grants=Grants(folder=str(staging), memory_bytes=0),
     )  # fmt: skip
     run = Run(run_id=f"r{number}", pipeline="p", revision=1, status="running")
     ready = prepared(file, rows=1, files=[file], **more)
@@ -149,7 +149,9 @@ def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
 
 def test_only_what_is_still_loading_has_failed() -> None:
     books = Books()
-    forms = [Stored(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))]
+    forms = [
+        StoredForm(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))
+    ]
     run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
     told = publication.note_unloaded(books, run)  # type: ignore[arg-type]
     assert [s.state for s in told.storage] == ["ready", "failed"]
@@ -168,7 +170,7 @@ def test_files_that_stay_are_those_of_the_version_before(
     file = File(name, 4, 0, "")
     order = Order(
         run_id="r", pipeline_id="p", document={}, revision=1, version=2, created=NOW,
-        allowance=Allowance(folder=str(tmp_path / "staging"), memory_bytes=0),
+        grants=Grants(folder=str(tmp_path / "staging"), memory_bytes=0),
         remembered=Remembered(folder=str(tmp_path / "v000001"), files=[file]),
     )  # fmt: skip
     ready = prepared(file, state=[file], stays=[name])

@@ -10,27 +10,27 @@ import pytest
 
 from service.catalog.history import History
 from service.files.layout import Layout
-from service.jobs.tasks.entry import Call, Errand
+from service.jobs.tasks.entry import Call, Task
 from service.jobs.tasks.plan import Planning, Validation
 from service.jobs.tasks.preview import Preview
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
-from service.runs.job_resources import Premises
-from service.runs.task_runner import Errands
+from service.runs.job_resources import JobResources
+from service.runs.task_runner import TaskRunner
 from tests.unit.processors.table import REGISTRY
 
 DOCUMENT: dict[str, Any] = {}
 PREVIEW = Preview(document=DOCUMENT, rows=1)
 
 
-class Hanging(Errands):
+class Hanging(TaskRunner):
     """Errands whose previews never come to an end, and whose others do at once."""
 
     began = asyncio.Semaphore(0)
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
-        if isinstance(call.errand, Preview):
+        if isinstance(call.task, Preview):
             self.began.release()
             await asyncio.Event().wait()
         return b"done"
@@ -40,13 +40,13 @@ class Hanging(Errands):
 def hanging(tmp_path: Path) -> Hanging:
     places = Layout(tmp_path)
     places.staging("x").parent.mkdir(parents=True)
-    around = Premises(Settings(), places, cast(History, None), REGISTRY, FixedClock(), {})
+    resources = JobResources(Settings(), places, cast(History, None), REGISTRY, FixedClock(), {})
     Hanging.began = asyncio.Semaphore(0)
-    return Hanging(around, most=1, most_long=2, patience=0.01)
+    return Hanging(resources, most=1, most_long=2, patience=0.01)
 
 
-@pytest.mark.parametrize("errand", [Planning(document=DOCUMENT), Validation(document=DOCUMENT)])
-def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hanging, errand: Errand) -> None:
+@pytest.mark.parametrize("task", [Planning(document=DOCUMENT), Validation(document=DOCUMENT)])
+def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hanging, task: Task) -> None:
     async def ask() -> None:
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(hanging.ask(PREVIEW, seconds=60)) for _ in range(2)]
@@ -55,9 +55,9 @@ def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hangi
             with pytest.raises(errors.Unavailable) as refused:
                 await hanging.ask(PREVIEW, seconds=60)
             assert refused.value.retry_after == 5
-            assert await hanging.ask(errand, seconds=60) == b"done"
-            for task in waiting:
-                task.cancel()
+            assert await hanging.ask(task, seconds=60) == b"done"
+            for one in waiting:
+                one.cancel()
 
     asyncio.run(ask())
 

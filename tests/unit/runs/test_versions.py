@@ -14,7 +14,7 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.files.layout import Layout
 from service.jobs import plugins
-from service.jobs.messages import Allowance, Loaded, Order, Prepared, Quarantine
+from service.jobs.messages import Grants, Loaded, Order, Prepared, Quarantine
 from service.kit.clock import FixedClock
 from service.model import pipeline as models
 from service.model.run import Run
@@ -55,7 +55,7 @@ class Shop:
         (staging / "part-0.parquet").write_bytes(f"rows {number}".encode())
         return Order(
             run_id=f"run_{number}", pipeline_id=self.id, document={}, revision=1, version=number, created=T0,
-            allowance=Allowance(folder=str(staging), memory_bytes=0),
+            grants=Grants(folder=str(staging), memory_bytes=0),
         )  # fmt: skip
 
     def publish(self, number: int) -> tuple[Order, Run, Version]:

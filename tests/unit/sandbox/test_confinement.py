@@ -12,7 +12,7 @@ import pytest
 
 from service.kit import errors
 from service.sandbox import confinement
-from service.sandbox.source import Order, Source
+from service.sandbox.source import TableSource, WorkerSetup
 
 SECRET = "canary"
 
@@ -36,7 +36,7 @@ def warehouse(stored: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return stored
 
 
-def source(table: str, *, native: bool = False, **changes: object) -> Source:
+def source(table: str, *, native: bool = False, **changes: object) -> TableSource:
     base: dict[str, object] = {
         "table": table,
         "pipeline": table,
@@ -46,12 +46,12 @@ def source(table: str, *, native: bool = False, **changes: object) -> Source:
         "native_table": table if native else None,
         "rows": 2,
     }
-    return Source(**{**base, **changes})  # type: ignore[arg-type]
+    return TableSource(**{**base, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def opened(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    order = Order(str(warehouse), str(warehouse.parent / "spill"), 768 << 20, 200 << 20, 2)
+    order = WorkerSetup(str(warehouse), str(warehouse.parent / "spill"), 768 << 20, 200 << 20, 2)
     connection = confinement.open_connection(order)
     yield connection
     connection.close()

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from service.collectors.fetching.completeness import Evidence, Sum
+from service.collectors.fetching.completeness import Evidence, EvidenceTotal
 from service.kit import errors
 from tests.unit.network.site import context
 
 
 def test_what_declares_no_total_is_taken_at_its_word(tmp_path: Path) -> None:
     ctx = context(tmp_path)
-    whole = Sum(ctx, "warn")
+    whole = EvidenceTotal(ctx, "warn")
     whole.add(Evidence(pages=1, rows=3, declared_total=3, stop_reason="total"), "1")
     whole.add(Evidence(pages=2, rows=4, stop_reason="empty_page"), "2")
-    whole.settle(several=True)
+    whole.finish(several=True)
     assert (ctx.evidence["declared_total"], ctx.evidence["rows"], ctx.evidence["pages"]) == (7, 7, 3)
     assert (ctx.evidence["stop_reason"], ctx.warnings, whole.cut) == ("several", [], set())
 
 
 def test_rows_that_came_again_are_counted_over_all_lists(tmp_path: Path) -> None:
     ctx = context(tmp_path)
-    whole = Sum(ctx, "warn")
+    whole = EvidenceTotal(ctx, "warn")
     for key, repeated in (("1", 2), ("2", 3), ("3", 0)):
         whole.add(Evidence(rows=5, repeated_rows=repeated, stop_reason="no_next"), key)
-    whole.settle(several=True)
+    whole.finish(several=True)
     (warning,) = ctx.warnings
     assert (warning["code"], warning["details"]["rows"], ctx.evidence["repeated_rows"]) == ("rows_repeated", 5, 5)
 
@@ -45,7 +45,7 @@ def test_rows_that_came_again_are_counted_over_all_lists(tmp_path: Path) -> None
 )
 def test_a_list_that_was_not_read_to_its_end_is_named(one: Evidence, cut: bool, tmp_path: Path) -> None:
     """Its cursor must not move on: what was not read would never be asked for again."""
-    whole = Sum(context(tmp_path), "warn")
+    whole = EvidenceTotal(context(tmp_path), "warn")
     whole.add(one, "this")
     assert whole.cut == ({"this"} if cut else set())
 
@@ -53,12 +53,12 @@ def test_a_list_that_was_not_read_to_its_end_is_named(one: Evidence, cut: bool, 
 @pytest.mark.parametrize(("rows", "refused"), [(3, True), (4, False), (5, False)])
 def test_only_a_shortfall_is_refused_where_strict(rows: int, refused: bool, tmp_path: Path) -> None:
     ctx = context(tmp_path)
-    whole = Sum(ctx, "strict")
+    whole = EvidenceTotal(ctx, "strict")
     one = Evidence(rows=rows, declared_total=4, stop_reason="no_next")
     if refused:
         with pytest.raises(errors.Permanent, match=r"4 records of x and gave 3.*completeness is strict"):
             whole.add(one, said="x")
         return
     whole.add(one, said="x")
-    whole.settle(several=False)
+    whole.finish(several=False)
     assert [w["code"] for w in ctx.warnings] == (["total_differs"] if rows > 4 else [])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.collectors.http_api.authentication import ClientCredentials, Given, Session
+from service.collectors.http_api.authentication import AuthParts, ClientCredentials, Session
 from service.kit import errors
-from service.network.request import Answer, Request
+from service.network.request import Request, Response
 from tests.unit.collectors.test_api import PAGED, collector, failure, fetched, shop
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
@@ -355,12 +355,12 @@ def test_a_token_is_renewed_before_it_ends(tmp_path: Path) -> None:
     now = [0.0]
     asked: list[Request] = []
 
-    async def fetch(request: Request) -> Answer:
+    async def fetch(request: Request) -> Response:
         asked.append(request)
         body = b'{"access_token": "t%d", "expires_in": "100"}' % len(asked)
-        return Answer(200, httpx.Headers(), body, request.url)
+        return Response(200, httpx.Headers(), body, request.url)
 
-    async def go() -> list[Given]:
+    async def go() -> list[AuthParts]:
         auth = ClientCredentials(token_url="https://a/t", client_id="a", client_secret="b")
         session = Session(auth, context(tmp_path), fetch, lambda: now[0])
         found = [await session.given(), await session.given()]

@@ -12,9 +12,9 @@ import pytest
 from service.engine import fit_record
 from service.engine.replay_frame import ReplayedFrame
 from service.jobs.tasks import apply
-from service.jobs.tasks.apply import Walk
+from service.jobs.tasks.apply import Applier
 from service.kit import errors
-from tests.unit.jobs.walking import cleaner, made, records, stage_in, transformer
+from tests.unit.jobs.walking import cleaner, job_in, made, records, transformer
 
 SOURCE = pl.DataFrame({"id": [1, 2, 3, 4], "v": [1.0, 2.0, None, 40.0], "c": ["x", "y", "x", None]})
 
@@ -115,13 +115,13 @@ def test_a_step_that_has_changed_since_is_told_apart() -> None:
     version = made(SOURCE, cleaner(fill_na={"v": {"strategy": "mean"}}))
     other = made(SOURCE, cleaner(fill_na={"v": {"strategy": "max"}}))
     with pytest.raises(errors.Permanent, match="execute the pipeline again"):
-        Walk(other.pipeline, version.tape, stage_in(".")).walk(SOURCE)
+        Applier(other.pipeline, version.tape, job_in(".")).walk(SOURCE)
 
 
 def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
     def frame(places: list[int]) -> ReplayedFrame:
         data, whence = pl.DataFrame({"v": places}), pl.Series("place", places, dtype=pl.UInt32)
-        return ReplayedFrame(data, whence, fit_record.Player("s", fit_record.Played()), Path())
+        return ReplayedFrame(data, whence, fit_record.Playback("s", fit_record.StepRecord()), Path())
 
     two_rows_of_the_first = frame([0, 0, 1])
     at = apply.Applied(two_rows_of_the_first.data, two_rows_of_the_first.places, [])

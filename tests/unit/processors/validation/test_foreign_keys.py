@@ -13,7 +13,7 @@ from service.engine.dry_run_frame import PlannedFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.collector import Upstream
-from service.steps.context import Context, Stored
+from service.steps.context import Context, StoredVersion
 from tests.unit.processors.table import NAN, decode
 
 RULE = {"column": "a", "check": "foreign_key", "pipeline": "customers", "to": "id"}
@@ -25,7 +25,7 @@ def checked(folder: Path, values: pl.Series, keys: pl.Series, **more: Any) -> li
     parts = (folder / "part-0.parquet", folder / "part-1.parquet")
     for part, some in zip(parts, (keys[:half], keys[half:]), strict=True):
         pl.DataFrame({"id": some}).write_parquet(part)
-    stored = {"config.rules[0].pipeline": Stored("customers", 3, parts, len(keys))}
+    stored = {"config.rules[0].pipeline": StoredVersion("customers", 3, parts, len(keys))}
     ctx = Context("processors[0]", folder, upstreams=stored)
     rule = {**RULE, **more}
     frame = pl.DataFrame({"a": values, "row": range(len(values))})
@@ -87,7 +87,7 @@ def test_the_versions_that_rules_read_are_known_before_a_run() -> None:
 
 def test_a_rehearsal_finds_what_cannot_be_compared_and_reads_no_rows(tmp_path: Path) -> None:
     pl.DataFrame({"id": ["x"]}).write_parquet(tmp_path / "part.parquet")
-    stored = {"config.rules[0].pipeline": Stored("customers", 3, (tmp_path / "part.parquet",), 1)}
+    stored = {"config.rules[0].pipeline": StoredVersion("customers", 3, (tmp_path / "part.parquet",), 1)}
 
     def rehearsed(dtype: type[pl.DataType]) -> pl.Schema:
         ctx = Context("processors[0]", tmp_path, upstreams=stored, dry=True)

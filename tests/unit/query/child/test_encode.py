@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.query.child import encode, type_forms
-from service.query.child.encode import Records, Rows
+from service.query.child.encode import JsonRecords, Rows
 
 read_stream: Any = ipc.open_stream
 BIG = 1 << 30
@@ -227,14 +227,14 @@ def test_an_export_comes_in_pieces(connection: duckdb.DuckDBPyConnection) -> Non
 def test_a_document_says_whether_rows_were_left_out(
     connection: duckdb.DuckDBPyConnection, rows: int, limit: int, count: int, truncated: bool
 ) -> None:
-    found = Records.read(Rows.of(connection, f"SELECT range AS a FROM range({rows})"), limit, BIG)
+    found = JsonRecords.read(Rows.of(connection, f"SELECT range AS a FROM range({rows})"), limit, BIG)
     assert (found.count, found.truncated) == (count, truncated)
     body = msgspec.json.decode(b"".join(encode.document({"x": 1}, found, {"n": 2})))
     assert body == {"x": 1, "data": [{"a": i} for i in range(count)], "n": 2}
 
 
 def test_a_document_is_cut_at_its_bytes(connection: duckdb.DuckDBPyConnection) -> None:
-    found = Records.read(Rows.of(connection, "SELECT repeat('x', 100) AS a FROM range(100000)"), None, 1_000_000)
+    found = JsonRecords.read(Rows.of(connection, "SELECT repeat('x', 100) AS a FROM range(100000)"), None, 1_000_000)
     body = b"".join(encode.document({}, found, {}))
     assert found.truncated
     assert 900_000 < len(body) <= 1_000_100
