@@ -22,7 +22,7 @@ from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.model import pipeline as model
-from service.steps.registry import Registry, Shelf, tag_of
+from service.model.registry import Registry, Shelf, tag_of
 
 _REF = "#/components/schemas/{name}"
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")

@@ -53,7 +53,7 @@ async def _tour(core: Core, address: str) -> None:
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)
     if found is not None:
-        _show_profile(found.version.profiles[0])
+        _show_profile(msgspec.to_builtins(found.version.profiles[0]))
     OUT.print(f"\n[bold]{demo_site.QUESTION}[/bold]\n[dim]{demo_site.SQL}[/dim]")
     query.show(await query.ask(core, demo_site.SQL))
 

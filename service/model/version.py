@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
+from service.values.profile import Profile
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -18,15 +19,15 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What one collector brought to a version; ``evidence`` is what it can say for being complete.
+    """What one collector delivered to a version; ``evidence`` shows how complete it is.
 
-    ``columns`` are those that it brought, their types by the names that configurations use.
+    ``columns`` are those that it delivered, with their types as configurations name them.
     """
 
     id: str
     type: str
     rows: int
-    evidence: dict[str, Any] = {}
+    evidence: Evidence = {}
     columns: list[Column] = []
 
 
@@ -44,9 +45,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are Parquet files of rows that were refused, in the layout of ``files.quarantine``;
     ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
-    the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
-    answered, by which they can be applied to other rows; versions of before there was one have none. ``state`` are the
-    files of what its collectors remember for the next one.
+    the version whose quarantined rows were tried again to make this one. ``fit_record`` is the file by which its steps
+    can be applied to other rows; versions of early releases have none. ``state`` are the files that its collectors
+    keep for the next version.
     """
 
     pipeline: str
@@ -62,10 +63,10 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     native: File | None = None
     wants_native: bool = False
-    profiles: list[dict[str, Any]] = []
-    fitted: dict[str, Any] = {}
+    profiles: list[Profile] = []
+    fitted: dict[str, FittedStep] = {}
     quarantine: list[File] = []
-    tape: File | None = None
+    fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []

@@ -18,11 +18,12 @@ from service.kit.errors import Problem
 from service.processors.cleaning.fill import plain
 from service.processors.profile import warnings
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
 from service.values import dtypes, polars_errors
+from service.values.profile import Profile
 
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""
@@ -69,7 +70,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         if len(set(self.columns)) != len(self.columns):
             yield Problem("columns", "a column stands there twice")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         schema = frame.schema
         for column in self.columns:
             if column not in schema:
@@ -100,7 +101,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
             message = f"{len(numbers)} number columns are more than {MAX_CORRELATED}; name some to correlate them"
             found.append({"code": "not_correlated", "column": None, "message": message})
         profile["warnings"] = found
-        ctx.profiles.append(profile)
+        ctx.add_profile(msgspec.convert(profile, Profile))
         return frame
 
     @property

@@ -20,7 +20,7 @@ from service.kit.errors import Problem
 from service.processors.cleaning import fill
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
 from service.values import cast as casting
@@ -176,14 +176,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def again(self) -> Cleaner:
         return msgspec.structs.replace(self, missing_columns="ignore")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):
                 frame = step(frame, ctx)
         return frame
 
     def _there(
-        self, names: Iterable[str], known: Collection[str], ctx: Context, field: str, *, dot: bool = True
+        self, names: Iterable[str], known: Collection[str], ctx: ProcessContext, field: str, *, dot: bool = True
     ) -> list[str]:
         """Those of ``names`` that are columns; the others are errors or warnings at ``field`` (``field.name``)."""
         found = []
@@ -203,12 +203,12 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
                 )
         return found
 
-    def _settings(self, settings: Mapping[str, T], frame: Frame, ctx: Context, field: str) -> dict[str, T]:
+    def _settings(self, settings: Mapping[str, T], frame: Frame, ctx: ProcessContext, field: str) -> dict[str, T]:
         return {name: settings[name] for name in self._there(settings, frame.schema, ctx, field)}
 
     # -- names -----------------------------------------------------------------------------------------------
 
-    def _names(self, frame: Frame, ctx: Context) -> Frame:
+    def _names(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.normalize_names:
             frame = _renamed(frame, snake_case(list(frame.schema)))
         if self.rename_columns:
@@ -229,7 +229,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
 
     # -- values ----------------------------------------------------------------------------------------------
 
-    def _texts(self, frame: Frame, ctx: Context) -> Frame:
+    def _texts(self, frame: Frame, ctx: ProcessContext) -> Frame:
         texts = [n for n, t in frame.schema.items() if isinstance(t, pl.String)]
         if self.strip_strings:
             chosen = texts
@@ -252,7 +252,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         ]
         return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
-    def _replaced(self, name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
+    def _replaced(self, name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: ProcessContext) -> pl.Expr:
         if dtype.is_nested() or isinstance(dtype, pl.Binary):
             raise columns.refused(ctx, f"replace.{name}", f"values of a {dtypes.name_of(dtype)} cannot be replaced")
         if isinstance(dtype, pl.Null):
@@ -268,7 +268,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         replaced = pl.when(lookup.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
         return replaced.cast(dtype, strict=False).alias(name)
 
-    def _types(self, frame: Frame, ctx: Context) -> Frame:
+    def _types(self, frame: Frame, ctx: ProcessContext) -> Frame:
         casts: list[pl.Expr] = []
         for name, setting in self._settings(self.cast, frame, ctx, "cast").items():
             wanted = _cast(setting)
@@ -282,7 +282,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
                 raise columns.refused(ctx, f"cast.{name}", str(error)) from error
         return frame.rows(lambda lf: lf.with_columns(casts)) if casts else frame
 
-    def _filtered(self, frame: Frame, ctx: Context) -> Frame:
+    def _filtered(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.filter is not None:
             frame = _where(frame, self.filter, ctx)
         rule = _rule(self.drop_na, DropMissing)
@@ -296,14 +296,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         drop = pl.any_horizontal(missing) if rule.how == "any" else pl.all_horizontal(missing)
         return frame.rows(lambda lf: lf.filter(~drop))
 
-    def _filled(self, frame: Frame, ctx: Context) -> Frame:
+    def _filled(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.fill_na and (chosen := self._settings(self.fill_na, frame, ctx, "fill_na")):
             frame = fill.fill(frame, chosen, ctx)
         if self.outliers and (bounds := self._settings(self.outliers, frame, ctx, "outliers")):
             frame = fill.outliers(frame, bounds, ctx)
         return frame
 
-    def _unique(self, frame: Frame, ctx: Context) -> Frame:
+    def _unique(self, frame: Frame, ctx: ProcessContext) -> Frame:
         rule = _rule(self.drop_duplicates, DropDuplicates)
         if rule is None:
             return frame
@@ -343,7 +343,7 @@ def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
     return frame.rows(lambda lf: lf.rename(dict(names)))
 
 
-def _where(frame: Frame, text: str, ctx: Context) -> Frame:
+def _where(frame: Frame, text: str, ctx: ProcessContext) -> Frame:
     try:
         condition, found = scalar.typed(text, frame.schema)
     except ValueError as error:

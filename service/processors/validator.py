@@ -3,7 +3,8 @@
 Every rule marks its rows in a column of its own, so that one ``measure`` counts them all and later steps read the
 marks from the stage. A row is rejected once, however many rules it breaks. Rules about the whole (``row_count``,
 ``freshness``) reject no row: broken, they fail the run whatever ``on_fail`` says, unless it says ``warn``. Where
-quarantined rows are tried again (``Context.replay``), shares and rules about the whole say nothing and are left out.
+quarantined rows are tried again (``ProcessContext.replay``), shares and rules about the whole mean nothing and are
+left out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from service.processors.settings import columns
 from service.processors.validation import foreign_keys, rules
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
@@ -114,7 +115,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 at = f"config.rules[{place}]"
                 yield Upstream(rule.pipeline, rule.version, f"{at}.pipeline", rule.to, f"{at}.to")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             findings = self._findings(frame.schema)
             marked = _marked(frame, findings, ctx)
@@ -136,7 +137,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         free = columns.unused("_broken", schema)
         return [RuleFinding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
 
-    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> None:
+    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> None:
         asked = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
         newest = [Metric(f.rule.freshness.column, "max") for f in findings if f.rule.freshness is not None]
         answers = marked.measure([Metric("", "rows"), *asked, *newest])
@@ -148,7 +149,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 finding.broken = answers[Metric(finding.mark, "true")] or 0
         _illustrate(marked, [f for f in findings if f.broken and len(f.rule.names) == 1])
 
-    def _judged(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
+    def _judged(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
         rows = marked.measure([Metric("", "rows")])[Metric("", "rows")]
         serious = [f for f in findings if f.serious]
         whole = [f for f in serious if f.rule.whole]
@@ -157,13 +158,13 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
         judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
         if self.on_fail == "warn":
-            ctx.counted(rows, rows)
+            ctx.set_row_counts(rows, rows)
             return marked
         if serious and (self.on_fail == "fail" or whole):
             raise _broken(whole if self.on_fail != "fail" else serious, ctx)
         if not serious:
             self._bounded(0, rows, [], ctx)
-            ctx.counted(rows, rows)
+            ctx.set_row_counts(rows, rows)
         if not judging:
             return marked
         bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
@@ -176,19 +177,19 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
-        ctx.counted(rows, rows - rejected)
+        ctx.set_row_counts(rows, rows - rejected)
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 
-    def _bounded(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: Context) -> None:
+    def _bounded(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: ProcessContext) -> None:
         """Raise where too many rows are rejected: here, or by everything so far."""
         most = self.max_rejected_share
         if most is None or ctx.replay:
             return
         if rejected > most * rows:
             raise _broken(serious, ctx, f"{rejected} of {rows} rows are rejected, more than a share of {most:g}: ")
-        malformed = sum(r.rows for r in ctx.rejected if r.step.startswith("collectors"))
-        earlier = sum(r.rows for r in ctx.rejected) - malformed
+        malformed = sum(r.rows for r in ctx.rejected_before if r.step.startswith("collectors"))
+        earlier = sum(r.rows for r in ctx.rejected_before) - malformed
         every, total = rejected + earlier + malformed, (ctx.source_rows or rows + earlier) + malformed
         if every > most * total:
             share = f"{every} of {total} rows are rejected, more than a share of {most:g}: {malformed} malformed"
@@ -198,7 +199,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             )  # fmt: skip
 
     def _quarantine(
-        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: ProcessContext, rows: int, rejected: int
     ) -> None:
         """Write the broken rows with the rules they broke, and where they stood when they came in here.
 
@@ -226,7 +227,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 ctx.reject(written, file)
 
 
-def _source(ctx: Context, number: pl.Expr, rows: int) -> pl.Expr:
+def _source(ctx: ProcessContext, number: pl.Expr, rows: int) -> pl.Expr:
     """The collector that a row came from: by its place, where no row is gone of those that several brought."""
     if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
         return pl.lit(ctx.source, dtype=pl.String)
@@ -253,7 +254,7 @@ def _prefix(mark: str) -> str:
     return mark.rpartition("_")[0] + "_"
 
 
-def _marked(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
+def _marked(frame: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
     """The frame with a column for each rule over rows: whether the row breaks it."""
     schema = frame.schema
     made: list[pl.Expr] = []
@@ -281,7 +282,7 @@ def _marked(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
     return marked
 
 
-def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: Context) -> Frame:
+def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: ProcessContext) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
         checked, dtype = scalar.typed(str(finding.rule.expression), schema)
@@ -306,7 +307,7 @@ def _judging(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl
     return judged.with_columns([pl.col(k).alias(n) for k, n in kept.items()]).drop(list(kept))
 
 
-def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
+def _whole(rule: Rule, answers: Values, ctx: ProcessContext) -> str | None:
     """What is wrong with the whole, or None."""
     if rule.row_count is not None:
         rows, least, most = answers[Metric("", "rows")], rule.row_count.min, rule.row_count.max
@@ -325,7 +326,7 @@ def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
         newest = datetime.datetime.combine(newest, datetime.time())
     if newest.tzinfo is None:
         newest = newest.replace(tzinfo=datetime.UTC)
-    age = (ctx.now() - newest).total_seconds()
+    age = (ctx.now - newest).total_seconds()
     if age <= rule.freshness.max_age_seconds:
         return None
     return f"the newest is {plain(newest)}, {age:.0f} seconds old; at most {rule.freshness.max_age_seconds:g} allowed"
@@ -347,7 +348,7 @@ def _listed(findings: list[RuleFinding]) -> str:
     return "; ".join(f.said() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
 
 
-def _broken(findings: list[RuleFinding], ctx: Context, why: str = "") -> errors.Permanent:
+def _broken(findings: list[RuleFinding], ctx: ProcessContext, why: str = "") -> errors.Permanent:
     many = f"{len(findings)} rules are broken" if len(findings) > 1 else "a rule is broken"
     return errors.Permanent(
         f"{why}{many}: {_listed(findings)}",

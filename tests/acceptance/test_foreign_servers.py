@@ -24,7 +24,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.network.policy import Network
 from service.steps.collector import Collector
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.acceptance.service import clean_environment, free_port, process
 
 COUNT = 250
@@ -67,10 +67,10 @@ def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from serving(command, port, tmp_path_factory.mktemp("httpbin"))
 
 
-def collected(kind: str, folder: Path, **config: Any) -> tuple[pl.DataFrame, Context]:
+def collected(kind: str, folder: Path, **config: Any) -> tuple[pl.DataFrame, CollectContext]:
     settings = msgspec.convert({"type": kind, **config}, KINDS[kind])
     assert list(settings.problems()) == []
-    ctx = Context("collectors[0]", folder, network=Network(("127.0.0.1",)), secrets=SECRETS)
+    ctx = CollectContext("collectors[0]", folder, network=Network(("127.0.0.1",)), secrets=SECRETS, frames=PolarsFrame)
     frame = asyncio.run(settings.collect(ctx))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect(engine="streaming"), ctx
@@ -97,10 +97,10 @@ def test_every_row_of_datasette(shape: str, pagination: dict[str, Any], datasett
     )  # fmt: skip
     whole(frame)
     assert frame["note"].drop_nulls().unique().to_list() == [NOTE]
-    assert ctx.evidence["pages"] == 7
-    assert ctx.evidence["stop_reason"] == "no_next"
-    assert ctx.evidence["declared_total"] == (COUNT if "total_path" in pagination else None)
-    assert ctx.warnings == []
+    assert ctx.report().evidence["pages"] == 7
+    assert ctx.report().evidence["stop_reason"] == "no_next"
+    assert ctx.report().evidence["declared_total"] == (COUNT if "total_path" in pagination else None)
+    assert ctx.report().warnings == ()
 
 
 def test_datasette_as_csv_and_as_pages(datasette: str, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_datasette_as_csv_and_as_pages(datasette: str, tmp_path: Path) -> None:
         "web", tmp_path / "web", url=f"{datasette}/shop/orders?_size=100", table="table.rows-and-columns",
         next_page='a:lexbor-contains("Next page")',
     )  # fmt: skip
-    assert ctx.evidence["pages"] == 3
+    assert ctx.report().evidence["pages"] == 3
     assert frame.columns[1:] == ["code", "price", "note"]
     assert frame[:, 0].to_list() == [str(i) for i in range(1, COUNT + 1)]
 

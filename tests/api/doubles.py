@@ -15,7 +15,11 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
+from service.steps.report import FittedStep
 from service.steps.storage import File
+from service.values.profile import Correlation, Profile
+
+PROFILE = Profile(row_count=10, column_count=1, duplicate_rows=0, columns=[], correlation=Correlation("none", [], []))
 
 
 @dataclass
@@ -52,8 +56,8 @@ class Supervisor:
         self.history.publish(record.id, run, Version(
             pipeline=name, version=number, run_id=run.run_id, revision=record.revision, table=record.table, rows=10,
             bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
-            profiles=[{"row_count": 10}], fitted={"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
-            tape=File("tape.json", 10, 0, "") if number > 1 else None,
+            profiles=[PROFILE], fitted={"processors[0]": FittedStep("cleaner", {"least": 1.5})},
+            fit_record=File("tape.json", 10, 0, "") if number > 1 else None,
         ))  # fmt: skip
         return run
 

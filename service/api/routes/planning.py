@@ -17,11 +17,12 @@ from service.jobs.tasks.preview import Preview
 from service.kit import errors
 from service.model import pipeline as model
 from service.model.plan import Plan, Sample
+from service.steps.report import StepWarning
 
 SECONDS = 60.0
 CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
 _TOO_LONG = ("QUERY_TIMEOUT", "OVERLOADED")
-_warnings = msgspec.json.Decoder(list[dict[str, object]])
+_warnings = msgspec.json.Decoder(list[StepWarning])
 
 
 class PreviewQuery(query_string.Nothing, frozen=True, kw_only=True):
@@ -95,7 +96,7 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
     return Response(found, media_type=JSON)
 
 
-async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str, object]]:
+async def checked(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings of a valid configuration. Raises ``errors.Invalid`` where its columns tell that no run can succeed."""
     places = enumerate(pipeline.collectors)
     known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
@@ -106,7 +107,7 @@ async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str
         stored = await tasks.stored(pipeline)
     except errors.StepError as error:  # it may be there when the pipeline is run
         step = error.details.get("step")
-        return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
+        return [StepWarning(str(step or ""), "not_stored", error.message, error.details)]
     try:
         said = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
     except errors.StepError as error:

@@ -76,13 +76,15 @@ async def apply(request: TypedRequest, services: ServicesDependency, name: FromP
     named = query_string.read(request, query_string.ByVersion).version
     given = _read(await request_body.json(request, services.settings.max_body_bytes))
     version = await stored(services, name, query_string.one_version(named, given.version))
-    if version.tape is None:
+    if version.fit_record is None:
         message = f"version {version.version} was made before versions could be applied; execute the pipeline again"
         raise errors.Missing(message, code="NO_DATA", field="version")
     record = await known(services, name, version.revision)
-    tape = services.layout.version(version.pipeline, version.version) / version.tape.name
-    asked = Application(document=record.document, version=version.version, tape=str(tape), records=bytes(given.records))
-    readable = {"tape": StoredParts(pipeline=name, version=version.version, parts=(str(tape),), rows=0)}
+    record_path = services.layout.version(version.pipeline, version.version) / version.fit_record.name
+    asked = Application(
+        document=record.document, version=version.version, fit_record=str(record_path), records=bytes(given.records)
+    )
+    readable = {"fit_record": StoredParts(pipeline=name, version=version.version, parts=(str(record_path),), rows=0)}
     content = await services.tasks.ask(
         asked, seconds=_SECONDS, document=record.document.get("processors"), stored=readable
     )

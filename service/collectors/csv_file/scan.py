@@ -22,7 +22,7 @@ from service.collectors.records.column_names import unique
 from service.collectors.source_file import utf8
 from service.kit import errors
 from service.kit.errors import did_you_mean
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
 _TAKEN = 1_000  # malformed rows that are written at once
@@ -50,7 +50,7 @@ class CsvFile:
 class Reading:
     """One collection going on."""
 
-    def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
+    def __init__(self, settings: CsvSettings, ctx: CollectContext, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
         self._dialect = settings.dialect
         self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")

@@ -18,7 +18,7 @@ import polars as pl
 from service.processors.cleaning import fill_windows
 from service.processors.features import split
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 from service.values import cast, dtypes
@@ -119,14 +119,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Context) -> Frame:
+def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: ProcessContext) -> Frame:
     """Fill every column of ``settings`` (they exist): first by one value a column, then from the rows around."""
     windows = {c: f for c, f in settings.items() if isinstance(f, Fill) and f.windowed}
     if windows:
         plainly = {c: f for c, f in settings.items() if c not in windows}
         filled = fill_windows.fill(fill(frame, plainly, ctx) if plainly else frame, windows, ctx)
         said = {c: msgspec.to_builtins(f) for c, f in windows.items()}
-        ctx.record("fill_na", {**ctx.fitted.get("fill_na", {}), **said})
+        ctx.record("fill_na", {**ctx.parameter("fill_na", {}), **said})
         return filled
     schema = frame.schema
     wanted = {c: _question(c, f, schema[c], ctx) for c, f in settings.items() if isinstance(f, Fill)}
@@ -158,7 +158,7 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
     return frame.rows(lambda lf: lf.with_columns(expressions)) if expressions else frame
 
 
-def _question(column: str, setting: Fill, dtype: pl.DataType, ctx: Context) -> Metric | None:
+def _question(column: str, setting: Fill, dtype: pl.DataType, ctx: ProcessContext) -> Metric | None:
     strategy = setting.strategy
     field = f"fill_na.{column}"
     averaged = dtype.is_numeric() or isinstance(dtype, pl.Null) or (strategy == "median" and dtype.is_temporal())
@@ -193,7 +193,7 @@ def _filled(column: str, value: Any, setting: columns.Scalar | Fill, schema: Map
     return expr.fill_null(pl.lit(value).cast(dtype)).alias(column)
 
 
-def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Frame:
+def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: ProcessContext) -> Frame:
     """Clip, null or drop what lies outside the fitted bounds. Missing values are no outliers."""
     schema = frame.schema
     for column in settings:

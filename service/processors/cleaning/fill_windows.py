@@ -17,12 +17,12 @@ import polars as pl
 from service.kit import errors
 from service.processors.features import split
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
 
-def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
+def fill(frame: Frame, settings: Mapping[str, Any], ctx: ProcessContext) -> Frame:
     """Fill every column of ``settings`` (``filling.Fill`` values with ``ordered`` or ``group_by``), in their order."""
     steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[pl.Expr]] = {}
     schema = frame.schema
@@ -43,7 +43,7 @@ def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
     return frame
 
 
-def _filled(column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: Context) -> pl.Expr:
+def _filled(column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: ProcessContext) -> pl.Expr:
     value = pl.col(column)
     if isinstance(dtype, pl.Null):
         return value
@@ -75,6 +75,6 @@ def _by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
             return value.fill_null(getattr(known, strategy)())
 
 
-def _refused(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> errors.Permanent:
+def _refused(column: str, strategy: str, dtype: pl.DataType, ctx: ProcessContext) -> errors.Permanent:
     message = f"{strategy} does not go with a {dtypes.name_of(dtype)} column; cast it first, or use forward"
     return columns.refused(ctx, f"fill_na.{column}", message)

@@ -11,7 +11,7 @@ import polars as pl
 from service.expressions import scalar
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import polars_errors
 
@@ -41,7 +41,7 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 yield f"metrics.{name}", str(error)
 
 
-def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
+def aggregate(frame: Frame, setting: Aggregate, ctx: ProcessContext) -> Frame:
     """The groups. Whole numbers count in 64 bits, whatever they came in."""
     schema = frame.schema
     for key in setting.by:

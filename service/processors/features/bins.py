@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
 
@@ -63,7 +63,7 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield "labels", "a label stands there twice"
 
 
-def questions(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> list[Metric]:
+def questions(column: str, setting: Bin, dtype: pl.DataType, ctx: ProcessContext) -> list[Metric]:
     """What must be known of the column. Raises ``errors.Permanent`` where it holds no numbers."""
     if not dtype.is_numeric():
         raise columns.refused(
@@ -76,7 +76,7 @@ def questions(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> li
     return [Metric(column, "quantile", tuple(i / setting.count for i in range(setting.count + 1)))]
 
 
-def fitted(column: str, setting: Bin, answers: Values, ctx: Context) -> dict[str, Any]:
+def fitted(column: str, setting: Bin, answers: Values, ctx: ProcessContext) -> dict[str, Any]:
     """The edges as they are recorded: ``{"method", "edges", "labels"}``; no edges where there are no values."""
     edges: list[Any] = list(setting.edges)
     if setting.method == "uniform":

@@ -25,7 +25,7 @@ import polars as pl
 
 from service.processors.cleaning.fill import plain
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
 
@@ -148,7 +148,7 @@ class FittedEncoding:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
+def questions(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
     """What must be known of the column. Raises ``errors.Permanent`` where its values are no categories."""
     dtype, target = schema[column], setting.target
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
@@ -174,7 +174,7 @@ def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> 
     return [Metric(column, "categories")]
 
 
-def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
+def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
     """The categories in order, as Python values of the column's type, and what belongs to them."""
     if setting.method == "hash":
         return FittedEncoding([], more={"buckets": setting.bucket_count, "hash": stable_hash.NAME})
@@ -232,7 +232,9 @@ def recorded(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
     return said | ({"values": found.values} if found.values is not None else {})
 
 
-def encoded(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def encoded(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: ProcessContext
+) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":

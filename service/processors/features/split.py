@@ -16,10 +16,10 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
-from service.steps.context import Split as Known
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
+from service.steps.report import Split as Known
 from service.values import stable_hash
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -51,7 +51,7 @@ class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield "key", "name at least one column"
 
 
-def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
+def split(frame: Frame, setting: SplitSettings, ctx: ProcessContext) -> Frame:
     """The frame with the new column; later fits of the run go by its training rows."""
     schema = frame.schema
     columns.free(ctx, "split.column", setting.column, schema)
@@ -67,13 +67,13 @@ def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
     for name, bound in reversed(list(zip(names[:-1], bounds[:-1], strict=True))):
         part = pl.when(place < bound).then(pl.lit(name)).otherwise(part)
     ctx.record("split", {**msgspec.to_builtins(setting), "hash": stable_hash.NAME})
-    ctx.splits.append(Known(setting.column, setting.training))
+    ctx.add_split(Known(setting.column, setting.training))
     return frame.rows(lambda lf: lf.with_columns(part.alias(setting.column)))
 
 
-def known(schema: pl.Schema, ctx: Context) -> Known | None:
+def known(schema: pl.Schema, ctx: ProcessContext) -> Known | None:
     """The split whose training rows to fit by, if one came before; one whose column is gone is warned of."""
-    last = ctx.splits[-1] if ctx.splits else None
+    last = ctx.split
     if last is not None and last.column not in schema:
         ctx.warn("split_lost", f"the split column '{last.column}' is gone; fitted by all rows", column=last.column)
         return None
@@ -82,7 +82,7 @@ def known(schema: pl.Schema, ctx: Context) -> Known | None:
     return last
 
 
-def measured(frame: Frame, wanted: list[Metric], ctx: Context) -> Values:
+def measured(frame: Frame, wanted: list[Metric], ctx: ProcessContext) -> Values:
     """The answers to fit by: of the rows of the training part where a split came before, else of all."""
     if not wanted:
         return {}

@@ -11,7 +11,7 @@ import polars as pl
 
 from service.expressions import scalar
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
 Scalar = str | int | float | bool | None
@@ -23,25 +23,25 @@ def write_null(setting: msgspec.Struct, field: str) -> None:
         msgspec.structs.force_setattr(setting, field, "null")
 
 
-def refused(ctx: Context, field: str, message: str) -> errors.Permanent:
+def refused(ctx: ProcessContext, field: str, message: str) -> errors.Permanent:
     """The error of a setting that cannot be followed; ``field`` is relative to the processor's ``config``."""
     return errors.Permanent(f"{field}: {message}", step=ctx.step, field=f"config.{field}")
 
 
-def missing(ctx: Context, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
+def missing(ctx: ProcessContext, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
     """The error of a setting that names a column which is not there."""
     error = refused(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
     error.__cause__ = scalar.NoColumn(column)
     return error
 
 
-def free(ctx: Context, field: str, column: str, known: Collection[str]) -> None:
+def free(ctx: ProcessContext, field: str, column: str, known: Collection[str]) -> None:
     """Raise where a new column would take a name that exists."""
     if column in known:
         raise refused(ctx, field, f"there is a column '{column}' already; drop or rename it before")
 
 
-def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
+def literal(ctx: ProcessContext, field: str, value: Any, dtype: pl.DataType) -> Any:
     """``value`` of a configuration as a Python value that fits a column of ``dtype``.
 
     Text stands for dates, times and decimals (ISO 8601). Raises ``errors.Permanent`` where it does not fit.

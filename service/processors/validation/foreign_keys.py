@@ -13,12 +13,12 @@ from service.kit import errors
 from service.processors.cleaning import fill
 from service.processors.settings import columns
 from service.processors.validation.rules import Rule
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
 
-def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
+def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: ProcessContext) -> Frame:
     """The frame with a column ``mark``: whether the row's value is not among the keys that the rule names.
 
     Raises ``errors.Permanent`` where the other version lacks the column, or has it in another kind.

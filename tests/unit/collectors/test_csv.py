@@ -20,7 +20,7 @@ from service.collectors.csv import CsvCollector
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.unit.network.site import context
 
 FILE = "data.csv"
@@ -31,27 +31,25 @@ def collector(**config: Any) -> CsvCollector:
     return msgspec.convert({"type": "csv", "file_path": FILE, **config}, CsvCollector)
 
 
-def surroundings(tmp_path: Path) -> Context:
+def surroundings(tmp_path: Path) -> CollectContext:
     uploads, staging = tmp_path / "uploads", tmp_path / "staging"
     uploads.mkdir(exist_ok=True)
     staging.mkdir(exist_ok=True)
     return context(staging, files=Files((uploads,)))
 
 
-def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) -> tuple[pl.DataFrame, Context]:
+def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) -> tuple[pl.DataFrame, CollectContext]:
     """The rows of one file (or several), and what was said; the counted rows are checked on the way."""
     ctx = surroundings(tmp_path)
     files = body if isinstance(body, dict) else {FILE: body.encode() if isinstance(body, str) else body}
     for name, content in files.items():
         (tmp_path / "uploads" / name).write_bytes(content)
-    counted: list[int] = []
-    ctx.on_rows = counted.append
     settings = collector(**config)
     assert list(settings.problems()) == []
     frame = asyncio.run(settings.collect(ctx))
     assert isinstance(frame, PolarsFrame)
     rows = frame.lazy.collect(engine="streaming")
-    assert sum(counted) == len(rows)
+    assert ctx.report().rows == len(rows)
     return rows, ctx
 
 
@@ -141,7 +139,7 @@ def test_bytes_that_are_no_utf8_are_malformed(rows: int, tmp_path: Path) -> None
     body = b"a,b\n" + b"1,x\n" * rows + b"2,caf\xe9\n" + b"3,\xc3\xa9\n" * rows
     found, ctx = read(tmp_path, body, on_malformed="quarantine", infer_rows=200)
     assert (found.height, set(found["b"])) == (2 * rows, {"x", "é"})
-    assert pl.read_parquet(ctx.folder / str(ctx.rejected[0].file))["_line"].to_list() == [rows + 2]
+    assert pl.read_parquet(ctx.folder / str(ctx.report().rejected[0].file))["_line"].to_list() == [rows + 2]
     lossy, _ = read(tmp_path, body + b"4\n", on_malformed="skip", infer_rows=200, encoding="utf-8-lossy")
     assert (lossy.height, lossy["b"][rows]) == (2 * rows + 1, "caf\ufffd")
 
@@ -279,7 +277,7 @@ def test_several_files_unite_by_name(tmp_path: Path) -> None:
     files = {"a1.csv": b"id,x\n1,2\n", "a2.csv": b"y,id\nq,00501\n", "a3.csv": b"", "a4.csv": b"id\n"}
     rows, ctx = read(tmp_path, files, file_path="a*.csv")
     assert rows.to_dicts() == [{"id": "1", "x": 2, "y": None}, {"id": "00501", "x": None, "y": "q"}]
-    assert [w["code"] for w in ctx.warnings] == ["empty_file"]
+    assert [w.code for w in ctx.report().warnings] == ["empty_file"]
     listed, _ = read(tmp_path, files, file_path=["a2.csv", "a1.csv", "a2.csv"], columns=["id"])
     assert listed.rows() == [("00501",), ("1",)]
 
@@ -287,10 +285,10 @@ def test_several_files_unite_by_name(tmp_path: Path) -> None:
 def test_names_that_repeat_or_are_missing(tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, b"a,,a,a_2\n1,2,3,4\n")
     assert rows.to_dicts() == [{"a": 1, "column_2": 2, "a_3": 3, "a_2": 4}]
-    assert [w["code"] for w in ctx.warnings] == ["duplicate_column"]
+    assert [w.code for w in ctx.report().warnings] == ["duplicate_column"]
     renamed, ctx = read(tmp_path, b"a,,a\n1,2,3\n", column_names=["x", "y", "z"], columns=["z", "x"])
     assert renamed.to_dicts() == [{"z": 3, "x": 1}]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,22 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import polars as pl
 import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
 from service.reports import charts, profile
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 
 def profiled(frame: pl.DataFrame, tmp_path: Any, **config: Any) -> dict[str, Any]:
-    ctx = Context(step="processors[0]", folder=tmp_path)
+    ctx = ProcessContext(step="processors[0]", folder=tmp_path)
     Analyzer(**config).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
-    return ctx.profiles[0]
+    return msgspec.to_builtins(ctx.report().profiles[0])
 
 
 @pytest.fixture

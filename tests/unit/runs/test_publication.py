@@ -26,7 +26,7 @@ PIPELINE = pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_p
 def prepared(file: File, **more: Any) -> Prepared:
     given: dict[str, Any] = {
         "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
-        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "tape": file, "state": [], "stays": [],
+        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "fit_record": file, "state": [], "stays": [],
         "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
         "peak_memory_bytes": 0,
     }  # fmt: skip

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from service.collectors.http_api.incremental import Incremental, keys, newest, order_of
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context, State
+from service.steps.context import CollectContext, State
 from tests.unit.collectors.test_api import collector
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
 SINCE = {"cursor_field": "at", "param": "since"}
+
+SHOWN = ("cursor_before", "cursor_after", "known_rows", "added_rows", "rows")
 
 
 class Runs:
@@ -31,22 +33,22 @@ class Runs:
         self._folder, self._number = folder, 0
         self.earlier: Path | None = None
 
-    def run(self, config: Mapping[str, Any], *, commit: bool = True, **around: Any) -> tuple[pl.DataFrame, Context]:
+    def run(
+        self, config: Mapping[str, Any], *, commit: bool = True, **around: Any
+    ) -> tuple[pl.DataFrame, CollectContext]:
         self._number += 1
         place = self._folder / f"run-{self._number}"
         place.mkdir()
-        ctx = context(place)
-        for name, value in around.items():
-            setattr(ctx, name, value)
-        ctx.state = State(self._folder / f"state-{self._number}", self.earlier)
+        state = State(self._folder / f"state-{self._number}", self.earlier)
+        ctx = context(place, **{"state": state, **around})
         frame = asyncio.run(collector(**config).collect(ctx))
         assert isinstance(frame, PolarsFrame)
         rows = frame.lazy.collect(engine="streaming")
         if commit:
-            for name in ctx.state.stays:
+            for name in ctx.report().kept_state:
                 assert self.earlier is not None
-                (ctx.state.folder / name).hardlink_to(self.earlier / name)
-            self.earlier = ctx.state.folder
+                (state.folder / name).hardlink_to(self.earlier / name)
+            self.earlier = state.folder
         return rows, ctx
 
 
@@ -79,19 +81,23 @@ def test_only_what_is_new_is_asked_for_and_nothing_is_lost_or_twice(runs: Runs) 
     with serving(source(records)) as site:
         first, ctx = runs.run(at(site.address))
         assert first["id"].to_list() == [1, 2, 3]
-        assert [ctx.evidence[n] for n in ("cursor_before", "cursor_after", "added_rows")] == [None, "2024-01-03", 3]
+        assert [ctx.report().evidence[n] for n in ("cursor_before", "cursor_after", "added_rows")] == [
+            None,
+            "2024-01-03",
+            3,
+        ]
         assert "since" not in site.hits[0].query
         records += [{"id": 4, "at": "2024-01-03"}, {"id": 5, "at": "2024-01-05"}]
         site.hits.clear()
         second, ctx = runs.run(at(site.address))
         assert {h.query["since"] for h in site.hits} == {"2024-01-03"}
         assert second["id"].to_list() == [1, 2, 3, 4, 5]
-        assert {n: ctx.evidence[n] for n in ("cursor_before", "cursor_after", "known_rows", "added_rows", "rows")} == {
+        assert {n: ctx.report().evidence[n] for n in SHOWN} == {
             "cursor_before": "2024-01-03", "cursor_after": "2024-01-05", "known_rows": 3, "added_rows": 2, "rows": 3,
         }  # fmt: skip
         third, ctx = runs.run(at(site.address))
         assert third.equals(second)
-        assert ctx.evidence["added_rows"] == 0
+        assert ctx.report().evidence["added_rows"] == 0
 
 
 def test_an_exclusive_boundary_loses_nothing(runs: Runs) -> None:
@@ -122,7 +128,7 @@ def test_a_changed_record_takes_the_place_of_the_one_with_its_key(runs: Runs) ->
         rows, ctx = runs.run(at(site.address, **config))
     assert rows["id"].to_list() == [1, 3, 4, 5, 2]
     assert rows["state"].to_list() == ["new"] * 4 + ["paid"]
-    assert [ctx.evidence[n] for n in ("added_rows", "changed_rows", "known_rows")] == [0, 1, 5]
+    assert [ctx.report().evidence[n] for n in ("added_rows", "changed_rows", "known_rows")] == [0, 1, 5]
 
 
 def test_lookback_asks_again_for_what_came_late(runs: Runs) -> None:
@@ -156,7 +162,7 @@ def test_a_source_that_ignores_the_parameter_gives_no_row_twice(runs: Runs) -> N
         records.append({"id": 10, "at": 10})
         rows, ctx = runs.run(at(site.address))
     assert rows["id"].to_list() == list(range(11))
-    assert [w["code"] for w in ctx.warnings] == ["older_records"]
+    assert [w.code for w in ctx.report().warnings] == ["older_records"]
 
 
 def test_a_run_that_was_not_committed_changes_nothing(runs: Runs) -> None:
@@ -169,7 +175,7 @@ def test_a_run_that_was_not_committed_changes_nothing(runs: Runs) -> None:
         rows, ctx = runs.run(at(site.address))
     assert lost["id"].to_list() == [1, 2]
     assert rows["id"].to_list() == [1, 2, 3]
-    assert ctx.evidence["cursor_before"] == 1
+    assert ctx.report().evidence["cursor_before"] == 1
 
 
 def test_other_settings_begin_anew(runs: Runs) -> None:
@@ -179,8 +185,8 @@ def test_other_settings_begin_anew(runs: Runs) -> None:
         rows, ctx = runs.run(at(site.address, params={"shop": "other"}))
         assert "since" not in site.hits[-1].query
     assert rows["id"].to_list() == [1]
-    assert [w["code"] for w in ctx.warnings] == ["starts_again"]
-    assert ctx.warnings[0]["details"] == {"changed": ["params"]}
+    assert [w.code for w in ctx.report().warnings] == ["starts_again"]
+    assert ctx.report().warnings[0].details == {"changed": ["params"]}
 
 
 def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
@@ -188,7 +194,7 @@ def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
         runs.run(at(site.address))
         del records[0]  # the source keeps no old ones
         rows, ctx = runs.run(at(site.address, incremental={**SINCE, "lookback": 5}))
-    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.warnings) == ("4", [1, 2], [])
+    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.report().warnings) == ("4", [1, 2], [])
 
 
 def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Runs) -> None:
@@ -201,8 +207,8 @@ def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Ru
 
     with serving(newest_first) as site:
         _, ctx = runs.run(at(site.address, pagination={"type": "page", "max_pages": 2}))
-        assert "cursor_held" in [w["code"] for w in ctx.warnings]
-        assert ctx.evidence["cursor_after"] is None
+        assert "cursor_held" in [w.code for w in ctx.report().warnings]
+        assert ctx.report().evidence["cursor_after"] is None
         rows, _ = runs.run(at(site.address))
     assert sorted(rows["id"]) == list(range(20))
 
@@ -329,7 +335,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
                 continue
             rows, ctx = runs.run(at(site.address, primary_key="id"))
             assert sorted(map(json.dumps, rows.to_dicts())) == sorted(map(json.dumps, records))
-            assert ctx.evidence["rows"] <= len(records)
+            assert ctx.report().evidence["rows"] <= len(records)
 
 
 @settings(max_examples=15, deadline=None)
