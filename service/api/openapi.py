@@ -21,6 +21,7 @@ from service.api import error_response, examples, responses
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
+from service.kit.codes import CODES, Code
 from service.model import pipeline as model
 from service.steps.registry import Registry, Shelf, tag_of
 
@@ -42,34 +43,6 @@ _PARAMETERS = {
     "table": ("A table, `orders` or `orders@3`.", "orders"),
     "path": ("Where the file is, relative to the uploads.", "orders.csv"),
     "asset": ("The part's name.", "start.js"),
-}
-CODES: dict[str, tuple[int, str]] = {
-    "VALIDATION_ERROR": (400, "name: is required"),
-    "INVALID_JSON": (400, "the text is not JSON: JSON is malformed"),
-    "INVALID_SQL": (400, "Parser Error: syntax error at or near 'SELEC'"),
-    "SQL_NOT_ALLOWED": (400, "only one SELECT is allowed"),
-    "QUERY_TIMEOUT": (400, "the query took longer than 30 s"),
-    "QUERY_TOO_LARGE": (400, "the query needs more memory than it may have"),
-    "UNAUTHORIZED": (401, "the access token is not valid; log in with POST /api/v1/auth/token"),
-    "TOKEN_EXPIRED": (401, "the access token has expired; get a new one with POST /api/v1/auth/refresh"),
-    "INVALID_CREDENTIALS": (401, "the username or the password is wrong"),
-    "FORBIDDEN": (403, "this needs the role operator; 'ann' is viewer"),
-    "NOT_FOUND": (404, "there is no such thing"),
-    "PIPELINE_NOT_FOUND": (404, "there is no pipeline 'orders'"),
-    "RUN_NOT_FOUND": (404, "there is no run 'run_1'"),
-    "VERSION_NOT_FOUND": (404, "the pipeline 'orders' has no version 9"),
-    "NO_DATA": (404, "the pipeline 'orders' has no data yet"),
-    "NOT_ACCEPTABLE": (406, "there is no format 'xml'"),
-    "PIPELINE_EXISTS": (409, "a pipeline 'orders' exists"),
-    "PIPELINE_RUNNING": (409, "'orders' is being run"),
-    "TABLE_NAME_TAKEN": (409, "the table name 'orders' belongs to the pipeline 'shop'"),
-    "FILE_EXISTS": (409, "'orders' is something else already (a file or a folder)"),
-    "REVISION_CONFLICT": (412, "the configuration is at revision 3, not 2"),
-    "PAYLOAD_TOO_LARGE": (413, "the body is larger than 8388608 bytes"),
-    "UNSUPPORTED_MEDIA_TYPE": (415, "send 'Content-Type: application/json'"),
-    "RATE_LIMITED": (429, "too many requests; at most 600 a minute"),
-    "INTERNAL_ERROR": (500, "the service failed to answer this"),
-    "OVERLOADED": (503, "too many runs are waiting; try again later"),
 }
 
 
@@ -257,8 +230,8 @@ def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
     return {**shown, "content": content}
 
 
-def _failures(said: Description, *, is_open: bool) -> dict[int, list[str]]:
-    codes = list(said.errors)
+def _failures(said: Description, *, is_open: bool) -> dict[int, list[Code]]:
+    codes: list[Code] = list(said.errors)
     if not is_open:
         codes += ["UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN"]
     codes.append("VALIDATION_ERROR")
@@ -267,26 +240,26 @@ def _failures(said: Description, *, is_open: bool) -> dict[int, list[str]]:
     if said.body is not None and JSON in said.body.media:
         codes += ["INVALID_JSON", "UNSUPPORTED_MEDIA_TYPE"]
     codes += ["RATE_LIMITED", "INTERNAL_ERROR"]
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[Code]] = {}
     for code in codes:
-        found.setdefault(CODES[code][0], []).append(code)
+        found.setdefault(CODES[code].status, []).append(code)
     return dict(sorted(found.items()))
 
 
-def _failed(status: int, codes: list[str]) -> dict[str, Any]:
+def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
     header: dict[str, Any] = {"X-Request-ID": {"schema": {"type": "string"}}}
     if status in (429, 503):
         header["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "string"}}
     if status == 401:
         header["WWW-Authenticate"] = {"schema": {"type": "string"}}
     return {
-        "description": " or ".join(f"`{code}`" for code in codes),
+        "description": " ".join(f"`{code}`: {CODES[code].meaning}" for code in codes),
         "headers": header,
         "content": {
             JSON: {
                 "schema": {"$ref": _REF.format(name="FailureAnswer")},
                 "examples": {
-                    code: {"value": error_response.body_of(errors.PenstockError(CODES[code][1], code=code))}
+                    code: {"value": error_response.body_of(errors.PenstockError(CODES[code].example, code=code))}
                     for code in codes
                 },
             }

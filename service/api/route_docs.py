@@ -12,6 +12,7 @@ import msgspec
 
 from service.api import query_string
 from service.api.login import PUBLIC
+from service.kit.codes import Code
 from service.model.user import Role
 
 JSON = "application/json"
@@ -44,7 +45,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that OpenAPI says of a route and its path does not."""
 
     answers: Sequence[ResponseDoc]
-    errors: Sequence[str]
+    errors: Sequence[Code]
     query: type[msgspec.Struct]
     body: RequestBody | None
     headers: dict[str, str]
@@ -70,7 +71,7 @@ def route(
     summary: str,
     description: str,
     *answers: ResponseDoc,
-    errors: Sequence[str] = (),
+    errors: Sequence[Code] = (),
     query: type[msgspec.Struct] = query_string.Nothing,
     body: RequestBody | None = None,
     headers: dict[str, str] | None = None,

@@ -13,6 +13,7 @@ import click
 
 import service
 from service.cli import errors, options
+from service.model.formats import FORMATS
 from service.model.user import Role
 
 
@@ -92,7 +93,7 @@ def validate(file: Path, as_json: bool) -> None:
 @click.argument("sql")
 @options.data_dir()
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "ndjson", "csv", "parquet", "arrow"]), default="table",
+    "--format", "form", type=click.Choice(["table", *FORMATS]), default="table",
     show_default=True, help="How the answer is written to standard output.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(0), help="Rows at most.  [default: 1000 for table and json, else all]")

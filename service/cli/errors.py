@@ -1,7 +1,7 @@
-"""Failure: how a command ends when it cannot do what was asked.
+"""Errors of commands: what they print and the exit code that they end with (``kit.codes``).
 
-A person at a terminal reads the message and the places; a program (``--json``, or standard error that is no
-terminal) gets the error body that the REST API gives too.
+A person at a terminal reads the message and the fields; a program (``--json``, or standard error that is not a
+terminal) gets the error body of the REST API.
 """
 
 from __future__ import annotations
@@ -15,22 +15,6 @@ import msgspec
 
 from service.kit import errors
 
-EXIT_CODES: dict[type[errors.PenstockError], int] = {
-    errors.PenstockError: 1,
-    errors.StepError: 1,
-    errors.Invalid: 2,
-    errors.NotAcceptable: 2,
-    errors.Missing: 3,
-    errors.Conflict: 4,
-    errors.Forbidden: 5,
-    errors.Unauthenticated: 5,
-    errors.TooLarge: 6,
-    errors.TimedOut: 7,
-    errors.Unavailable: 8,
-    errors.Throttled: 8,
-}
-"""What a command ends with, by the family of its error; found along the MRO."""
-
 
 class Ended(Exception):
     """A command that has said what is wrong and ends with ``code``."""
@@ -38,10 +22,6 @@ class Ended(Exception):
     def __init__(self, code: int = 1) -> None:
         super().__init__(code)
         self.code = code
-
-
-def exit_code(error: errors.PenstockError) -> int:
-    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def shape(body: errors.Body) -> dict[str, object]:
@@ -70,7 +50,7 @@ def reported(as_json: Callable[[], bool]) -> Iterator[None]:
         yield
     except errors.PenstockError as error:
         say(error.as_body(), as_json=as_json())
-        raise SystemExit(exit_code(error)) from None
+        raise SystemExit(error.entry.exit) from None
     except Ended as ended:
         raise SystemExit(ended.code) from None
     except BrokenPipeError:  # `penstock query … | head`

@@ -10,11 +10,12 @@ import msgspec
 from service.bootstrap import Core
 from service.cli import output, session
 from service.kit import errors
+from service.model.formats import FORMATS
 
 
 def query(sql: str, *, data_dir: str | None, form: str, limit: int | None) -> None:
     """Write the answer to standard output. Raises what ``Engine.sql`` raises."""
-    if form in ("parquet", "arrow") and sys.stdout.isatty():
+    if form in FORMATS and FORMATS[form].binary and sys.stdout.isatty():
         raise errors.Invalid(f"{form} is binary; send it to a file (> answer.{form}) or a pipe")
 
     async def work(core: Core) -> None:

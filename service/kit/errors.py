@@ -19,9 +19,8 @@
         ├── Transient        may work later (carries ``delay`` seconds)
         └── Permanent        will fail again
 
-A family has a default code; an instance may name a finer one of the contract. The tree knows no HTTP:
-statuses are a table in ``api``, exit codes one in ``cli``. An error crosses a process border as its
-``Body`` (``as_body`` and ``from_body``).
+A family has a default code; an instance may name a finer one. What a code means to HTTP and to the command line is
+in ``kit.codes``. An error crosses a process border as its ``Body`` (``as_body`` and ``from_body``).
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
+
+from service.kit.codes import CODES, Code, Entry, is_known
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -40,7 +41,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The value under ``"error"`` in every error answer, and an error between processes."""
+    """The value under ``"error"`` in every error answer, and an error between processes.
+
+    ``code`` is a ``Code``, but a stored error may have been written by another release.
+    """
 
     code: str
     message: str
@@ -51,13 +55,18 @@ class Body(msgspec.Struct, frozen=True):
 class PenstockError(Exception):
     """Base of the tree. ``message`` says what is wrong and what to do; ``details`` is JSON-able."""
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
+    code: ClassVar[Code] = "INTERNAL_ERROR"
 
-    def __init__(self, message: str, *, code: str | None = None, **details: Any) -> None:
+    def __init__(self, message: str, *, code: Code | None = None, **details: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.error_code = code or self.code
+        self.error_code: Code = code or self.code
         self.details: dict[str, Any] = {k: v for k, v in details.items() if v is not None}
+
+    @property
+    def entry(self) -> Entry:
+        """What the code means: HTTP status, exit code, text."""
+        return CODES[self.error_code]
 
     def as_body(self) -> Body:
         """The error as a value that can be sent or stored."""
@@ -65,7 +74,7 @@ class PenstockError(Exception):
 
 
 class Invalid(PenstockError):
-    code = "VALIDATION_ERROR"
+    code: ClassVar[Code] = "VALIDATION_ERROR"
 
     @classmethod
     def of(cls, problems: Iterable[Problem], what: str = "configuration") -> Invalid:
@@ -80,43 +89,43 @@ class Invalid(PenstockError):
 
 
 class TimedOut(PenstockError):
-    code = "QUERY_TIMEOUT"
+    code: ClassVar[Code] = "QUERY_TIMEOUT"
 
 
 class Unauthenticated(PenstockError):
-    code = "UNAUTHORIZED"
+    code: ClassVar[Code] = "UNAUTHORIZED"
 
 
 class Forbidden(PenstockError):
-    code = "FORBIDDEN"
+    code: ClassVar[Code] = "FORBIDDEN"
 
 
 class Missing(PenstockError):
-    code = "NOT_FOUND"
+    code: ClassVar[Code] = "NOT_FOUND"
 
 
 class NotAcceptable(PenstockError):
-    code = "NOT_ACCEPTABLE"
+    code: ClassVar[Code] = "NOT_ACCEPTABLE"
 
 
 class Unsupported(PenstockError):
-    code = "UNSUPPORTED_MEDIA_TYPE"
+    code: ClassVar[Code] = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class Conflict(PenstockError):
-    code = "CONFLICT"
+    code: ClassVar[Code] = "CONFLICT"
 
 
 class Stale(Conflict):
-    code = "REVISION_CONFLICT"
+    code: ClassVar[Code] = "REVISION_CONFLICT"
 
 
 class TooLarge(PenstockError):
-    code = "PAYLOAD_TOO_LARGE"
+    code: ClassVar[Code] = "PAYLOAD_TOO_LARGE"
 
 
 class Throttled(PenstockError):
-    code = "RATE_LIMITED"
+    code: ClassVar[Code] = "RATE_LIMITED"
 
     def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
         super().__init__(message, **details)
@@ -124,7 +133,7 @@ class Throttled(PenstockError):
 
 
 class Unavailable(PenstockError):
-    code = "OVERLOADED"
+    code: ClassVar[Code] = "OVERLOADED"
 
     def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
         super().__init__(message, **details)
@@ -134,7 +143,7 @@ class Unavailable(PenstockError):
 class StepError(PenstockError):
     """A step of a run failed. ``details.step`` names it, ``details.field`` the setting where there is one."""
 
-    code = "STEP_FAILED"
+    code: ClassVar[Code] = "STEP_FAILED"
 
 
 class Transient(StepError):
@@ -163,7 +172,7 @@ def from_body(body: Body) -> PenstockError:
     """The error that another process sent as a ``Body``, of the same family."""
     family = _families().get(body.kind, PenstockError)
     error = family.__new__(family)
-    PenstockError.__init__(error, body.message, code=body.code)
+    PenstockError.__init__(error, body.message, code=body.code if is_known(body.code) else None)
     error.details = dict(body.details)
     if isinstance(error, Throttled | Unavailable):
         error.retry_after = 1.0

@@ -18,6 +18,7 @@ import msgspec
 
 from service.files.layout import Layout
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.processes import landlock
 from service.processes.child import Exit
 from service.query import messages
@@ -130,7 +131,7 @@ class Engine:
             format,
             self._rows(limit, format),
             self._max_bytes,
-            seconds if format == "json" else self._stream_seconds,
+            self._stream_seconds if FORMATS[format].streamed else seconds,
             parameters,
             escape_formulas,
         )
@@ -162,7 +163,7 @@ class Engine:
             self._rows(limit, format),
             offset,
             self._max_bytes,
-            self._timeout if format == "json" else self._stream_seconds,
+            self._stream_seconds if FORMATS[format].streamed else self._timeout,
             columns,
             filter,
             sort,
@@ -188,9 +189,9 @@ class Engine:
 
     @staticmethod
     def _known_format(format_: str) -> None:
-        if format_ not in messages.MEDIA_TYPES:
-            hint = errors.did_you_mean(format_, messages.MEDIA_TYPES)
-            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(messages.MEDIA_TYPES)}")
+        if format_ not in FORMATS:
+            hint = errors.did_you_mean(format_, FORMATS)
+            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(FORMATS)}")
 
     def _seconds(self, wanted: float | None) -> float:
         if wanted is None:
@@ -204,7 +205,7 @@ class Engine:
     def _rows(self, limit: int | None, format_: str) -> int | None:
         if limit is not None and limit < 0:
             raise errors.Invalid("limit: must not be negative", field="limit")
-        if format_ != "json":
+        if FORMATS[format_].streamed:
             return limit
         if limit is not None and limit > self._max_rows:
             raise errors.Invalid(

@@ -26,14 +26,6 @@ from service.sandbox.source import TableSource
 
 READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
-    "arrow": "application/vnd.apache.arrow.stream",
-    "parquet": "application/vnd.apache.parquet",
-}
-
 
 class Resolved(msgspec.Struct, frozen=True):
     """The sources of the names asked for (any case); ``missing`` are those that are no stored table.

@@ -12,9 +12,9 @@ import pyarrow.ipc as ipc
 import pytest
 
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.processes import child, preloaded
 from service.query.engine import Answer, Engine
-from service.query.messages import MEDIA_TYPES
 from service.sandbox.source import TableSource
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
@@ -98,7 +98,7 @@ def test_exports_hold_every_row_in_order(stored: Warehouse, format_: str, table:
             await made.data(source, format=format_),
             await made.data(source, format=format_, sort="-group,id", columns=["id", "group"]),
         ):
-            assert answer.media_type == MEDIA_TYPES[format_]
+            assert answer.media_type == FORMATS[format_].media_type
             found.append(await warehouse.body(answer))
         return found
 

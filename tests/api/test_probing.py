@@ -70,8 +70,8 @@ def test_what_is_no_question(client: Client, tasks: Tasks, asked: Any, fields: l
 @pytest.mark.parametrize(
     ("failure", "status", "code", "field"),
     [
-        (errors.Permanent("it is XML", step="probe", field="probe.url"), 400, "VALIDATION_ERROR", "url"),
-        (errors.Transient("no token", delay=3, step="probe", field="probe.auth.name"), 400, "VALIDATION_ERROR",
+        (errors.Permanent("it is XML", step="probe", field="url"), 400, "VALIDATION_ERROR", "url"),
+        (errors.Transient("no token", delay=3, step="probe", field="auth.name"), 400, "VALIDATION_ERROR",
          "auth.name"),
         (errors.Permanent("no secret", step="probe"), 400, "VALIDATION_ERROR", None),
         (errors.TimedOut("this took longer than 30 s and was stopped"), 400, "QUERY_TIMEOUT", None),

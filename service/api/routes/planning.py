@@ -15,12 +15,13 @@ from service.api.services import Services, ServicesDependency, TypedRequest
 from service.jobs.tasks.plan import Before, Planning, Validation
 from service.jobs.tasks.preview import Preview
 from service.kit import errors
+from service.kit.codes import Code
 from service.model import pipeline as model
 from service.model.plan import Plan, Sample
 
 SECONDS = 60.0
 CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
-_TOO_LONG = ("QUERY_TIMEOUT", "OVERLOADED")
+_TOO_LONG: tuple[Code, ...] = ("QUERY_TIMEOUT", "OVERLOADED")
 _warnings = msgspec.json.Decoder(list[dict[str, object]])
 
 
@@ -58,10 +59,7 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
     asked = query_string.read(request, PreviewQuery)
     pipeline = await decoded(request, services)
     task = Preview(document=pipeline.document, rows=asked.rows)
-    try:
-        found = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
-    except errors.StepError as error:
-        raise _told(error) from None
+    found = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
     return Response(found, media_type=JSON)
 
 
@@ -86,12 +84,8 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
     query_string.read(request, query_string.Nothing)
     pipeline = await decoded(request, services)
     before = await asyncio.to_thread(_before, services, pipeline)
-    try:
-        found = await services.tasks.ask_about(
-            pipeline, Planning(document=pipeline.document, before=before), seconds=SECONDS
-        )
-    except errors.StepError as error:
-        raise _told(error) from None
+    task = Planning(document=pipeline.document, before=before)
+    found = await services.tasks.ask_about(pipeline, task, seconds=SECONDS)
     return Response(found, media_type=JSON)
 
 
@@ -107,11 +101,8 @@ async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str
     except errors.StepError as error:  # it may be there when the pipeline is run
         step = error.details.get("step")
         return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
-    try:
-        said = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
-    except errors.StepError as error:
-        raise _told(error) from None
-    return _warnings.decode(said)
+    answer = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
+    return _warnings.decode(answer)
 
 
 def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
@@ -125,13 +116,6 @@ def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
     pairs = enumerate(zip(pipeline.document["collectors"], earlier["collectors"], newest.sources, strict=False))
     same = {index: source.columns for index, (now, then, source) in pairs if now == then and source.columns}
     return Before(version=newest.version, columns=newest.columns, sources=same)
-
-
-def _told(error: errors.StepError) -> errors.PenstockError:
-    """What a step cannot do is wrong with the configuration, or with what it names: its fields."""
-    if error.error_code.startswith("REQUEST_"):
-        return error  # the child died
-    return errors.Invalid(error.message, **error.details)
 
 
 HANDLERS = [preview, plan]

@@ -37,22 +37,11 @@ async def look(request: TypedRequest, services: ServicesDependency) -> Response[
     problems = list(asked.problems())
     if problems:
         raise errors.Invalid.of(problems, "body")
-    try:
-        found = await services.tasks.ask(
-            Probing(probe=asked), seconds=SECONDS, document=[asked.url, asked.file_path, asked.headers, asked.auth],
-            network=asked.url is not None,
-        )  # fmt: skip
-    except errors.StepError as error:
-        raise _told(error) from None
+    found = await services.tasks.ask(
+        Probing(probe=asked), seconds=SECONDS, document=[asked.url, asked.file_path, asked.headers, asked.auth],
+        network=asked.url is not None,
+    )  # fmt: skip
     return Response(found, media_type=JSON)
-
-
-def _told(error: errors.StepError) -> errors.PenstockError:
-    """What is wrong with the source is wrong with the question: the fields are those of the body."""
-    if error.error_code != "STEP_FAILED":
-        return error  # the child died
-    field = str(error.details.get("field", "")).removeprefix(f"{error.details.get('step')}.")
-    return errors.Invalid(error.message, **{**error.details, "field": field or None})
 
 
 HANDLERS = [look]

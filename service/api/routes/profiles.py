@@ -15,11 +15,12 @@ from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
 from service.jobs.tasks.profile_page import ProfilePage
+from service.model.formats import FORMATS, Format
 from service.model.version import Version
 
 MOST_PAGES = 16
 _HTML = "text/html"
-_FORMS = {"json": (JSON, "text/json"), "html": (_HTML, "application/xhtml+xml")}
+_FORMATS = {"json": FORMATS["json"], "html": Format((_HTML, "application/xhtml+xml"), "html", streamed=False)}
 _SECONDS = 30.0
 # The page carries its style in itself and nothing else that a browser would load or run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -52,7 +53,7 @@ async def read_profile(
     request: TypedRequest, services: ServicesDependency, pages: GivenPages, name: FromPath[str]
 ) -> responses.Profiles | Response[Any]:
     asked = query_string.read(request, ProfileQuery)
-    form = streaming.format_of(request, asked.format, _FORMS)
+    form = streaming.format_of(request, asked.format, _FORMATS)
     version = await stored(services, name, asked.version)
     if form == "json":
         return responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)

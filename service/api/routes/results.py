@@ -16,16 +16,11 @@ from service.api.query_string import Format, Number, Offset, PageRequest, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.version_cache import SchemasDependency
+from service.kit.codes import Code
+from service.model.formats import MEDIA_TYPES
 from service.model.version import Version
 
-MEDIA = (
-    "application/json",
-    "application/x-ndjson",
-    "text/csv",
-    "application/vnd.apache.arrow.stream",
-    "application/vnd.apache.parquet",
-)
-_NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+_NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 
 
 class DataQuery(query_string.Nothing, frozen=True, kw_only=True):
@@ -58,7 +53,7 @@ class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
             text="The rows.",
             kind=dict[str, Any],
             example=examples.DATA,
-            media=MEDIA,
+            media=MEDIA_TYPES,
             headers={"ETag": "Names the version and the query."},
         ),
         ResponseDoc(status=304, text="If-None-Match names what this would answer."),

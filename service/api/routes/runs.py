@@ -18,9 +18,11 @@ from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.model.run import Event, Run, Status
 
 _QUIET_SECONDS = 15.0  # proxies give up on a connection that says nothing for longer
+_NDJSON = FORMATS["ndjson"].media_type
 _BLOCK = 64 * 1024
 
 
@@ -161,7 +163,7 @@ async def _following(events: AsyncIterator[Event]) -> Event:
         ResponseDoc(
             text="The lines.",
             example='{"time": "2026-01-01T06:00:00Z", "level": "info", "event": "run.started"}\n',
-            media=("application/x-ndjson",),
+            media=(_NDJSON,),
         ),
         errors=("RUN_NOT_FOUND",),
     ),
@@ -169,7 +171,7 @@ async def _following(events: AsyncIterator[Event]) -> Event:
 async def read_log(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.Nothing)
     run = await services.supervisor.run(run_id)
-    return Relay(_blocks(services.layout.log(run.run_id)), media_type="application/x-ndjson")
+    return Relay(_blocks(services.layout.log(run.run_id)), media_type=_NDJSON)
 
 
 async def _blocks(path: Path) -> AsyncIterator[bytes]:

@@ -16,8 +16,9 @@ from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.messages import StoredParts
 from service.jobs.tasks.apply import Application
 from service.kit import decoding, documents, errors
+from service.kit.codes import Code
 
-_NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+_NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 _SECONDS = 30.0
 
 

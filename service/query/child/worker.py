@@ -22,6 +22,7 @@ import duckdb
 import msgspec
 
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import data_select, describe, encode
@@ -239,7 +240,7 @@ class QueryWorker:
             raise Gone from None
 
     def _head(self, format_: str, whole: bool) -> None:
-        head = messages.Head(messages.MEDIA_TYPES[format_], whole)
+        head = messages.Head(FORMATS[format_].media_type, whole)
         self._send(messages.HEAD + msgspec.msgpack.encode(head))
 
     def _whole(self, format_: str, chunks: list[bytes]) -> None:
