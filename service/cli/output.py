@@ -36,7 +36,7 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
     return made
 
 
-def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def show(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows as a table; where a terminal is too narrow for that, each row as a block of its own."""
     widest = sum(3 + max([len(c), *(len(text(r.get(c))) for r in rows)]) for c in columns) + 1
     if not OUT.is_terminal:

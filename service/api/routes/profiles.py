@@ -1,4 +1,4 @@
-"""Profiles: what the analyzers of a version found, for programs and for people."""
+"""Routes of profiles: what the analyzers of a version found, as JSON or as a page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
 from service.jobs.tasks.profile_page import ProfilePage
+from service.model import profile
 from service.model.formats import FORMATS, Format
 from service.model.version import Version
 
@@ -57,14 +58,18 @@ async def read_profile(
     version = await stored(services, name, asked.version)
     if form == "json":
         return responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
-    page = await pages.of(version.run_id, lambda: _drawn(services, version))
+    page = await pages.of(version.run_id, lambda: _render(services, version))
     return Response(page, media_type=_HTML, headers={"content-security-policy": _POLICY, "vary": "Accept"})
 
 
-async def _drawn(services: Services, version: Version) -> bytes:
-    created = f"{version.created:%Y-%m-%d %H:%M} UTC"
-    asked = ProfilePage(pipeline=version.pipeline, version=version.version, created=created, profiles=version.profiles)
-    return await services.tasks.ask(asked, seconds=_SECONDS)
+async def _render(services: Services, version: Version) -> bytes:
+    task = ProfilePage(
+        pipeline=version.pipeline,
+        version=version.version,
+        created=f"{version.created:%Y-%m-%d %H:%M} UTC",
+        profiles=profile.decode(version.profiles),
+    )
+    return await services.tasks.ask(task, seconds=_SECONDS)
 
 
 HANDLERS = [read_profile]

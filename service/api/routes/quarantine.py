@@ -14,6 +14,7 @@ from service.api.query_string import Format, Number, Offset, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, started
 from service.api.services import ServicesDependency, TypedRequest
+from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import Run
 
@@ -41,7 +42,7 @@ class QuarantineQuery(query_string.Nothing, frozen=True, kw_only=True):
         "underscore, and one that is of different types at different steps is text. `rules` counts the rows of each "
         "rule. A version without quarantined rows answers an empty list. SQL sees the same rows as the table "
         '`<table>__quarantine`, and `"<table>__quarantine@3"` for version 3.',
-        ResponseDoc(text="The rows.", kind=dict[str, Any], example=examples.QUARANTINE, media=MEDIA_TYPES),
+        ResponseDoc(text="The rows.", kind=QuarantinePage, example=examples.QUARANTINE, media=MEDIA_TYPES),
         errors=(
             "PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE",
             "OVERLOADED",

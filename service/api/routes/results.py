@@ -17,6 +17,7 @@ from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.version_cache import SchemasDependency
 from service.kit.codes import Code
+from service.model.answers import DataPage, TableSchema
 from service.model.formats import MEDIA_TYPES
 from service.model.version import Version
 
@@ -51,7 +52,7 @@ class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
         "answers a page; ndjson, csv, arrow and parquet stream everything that `limit` does not cut.",
         ResponseDoc(
             text="The rows.",
-            kind=dict[str, Any],
+            kind=DataPage,
             example=examples.DATA,
             media=MEDIA_TYPES,
             headers={"ETag": "Names the version and the query."},
@@ -101,7 +102,7 @@ def _matches(if_none_match: str | None, tag: str) -> bool:
         "Results",
         "Read the schema",
         "Columns with their types and figures, five rows, and where the version lies; from DuckDB's introspection.",
-        ResponseDoc(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
+        ResponseDoc(text="The schema.", kind=TableSchema, example=examples.SCHEMA),
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
         query=VersionQuery,
     ),

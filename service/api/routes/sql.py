@@ -15,6 +15,7 @@ from service.api.query_string import Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
+from service.model.answers import QueryResult
 from service.model.formats import MEDIA_TYPES
 
 _log = structlog.get_logger("penstock.sql")
@@ -44,7 +45,7 @@ class FormQuery(query_string.Nothing, frozen=True, kw_only=True):
         "One DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) over "
         'the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
         '`"orders__quarantine@3"` the rows that they refused. Nothing else can be reached.',
-        ResponseDoc(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=MEDIA_TYPES),
+        ResponseDoc(text="The result.", kind=QueryResult, example=examples.RESULT, media=MEDIA_TYPES),
         errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=FormQuery,
         body=RequestBody(kind=Statement, example=examples.QUERY),

@@ -1,9 +1,9 @@
-"""Description: the columns of a stored version with their statistics, by DuckDB's own introspection.
+"""The schema of a stored version: its columns with their statistics, from DuckDB's introspection.
 
-DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the figures are
-exact, a few columns after the others so that memory holds these (many where they are short: each question to a table
-of thousands of columns costs time by itself); above that they are SUMMARIZE's approximations, which read the data once,
-and the answer says ``"approximate": true``.
+DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the statistics are
+exact. They are computed for a few columns at a time, so that they fit into memory (for more columns where these are
+short, since each query over a table of thousands of columns has a cost of its own). Above a million rows they are the
+approximations of SUMMARIZE, which reads the data once, and the answer has ``"approximate": true``.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
+from service.model.answers import ColumnSchema, StorageSize, TableSchema
 from service.query.child import encode, type_forms
 from service.sandbox.confinement import relative
 from service.sandbox.quoting import literal, quoted
@@ -74,35 +75,34 @@ def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: 
     row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
     approximate = row_count > EXACT_ROWS
     if approximate:
-        found = _summarized(connection, table, names, types, row_count)
+        statistics = _summarized(connection, table, names, types, row_count)
     else:
-        found = _measured(connection, table, names, types, row_count)
+        statistics = _measured(connection, table, names, types, row_count)
     polars_types = {n: str(t) for n, t in pl.read_parquet_schema(source.parts[0]).items()} if source.parts else {}
     sizes = _column_bytes(connection, source, warehouse)
     columns = [
-        {
-            "name": name,
-            "type": str(type_),
-            "polars_type": polars_types.get(name),
-            "nullable": bool(figure["missing_values"]),
-            **{key: figure.get(key) for key in _FIGURES},
-            "bytes": sizes.get(name),
-        }
-        for name, type_, figure in zip(names, types, found, strict=True)
+        ColumnSchema(
+            name=name,
+            type=str(type_),
+            polars_type=polars_types.get(name),
+            nullable=bool(figures["missing_values"]),
+            bytes=sizes.get(name),
+            **figures,
+        )
+        for name, type_, figures in zip(names, types, statistics, strict=True)
     ]
-    return msgspec.json.encode(
-        {
-            "pipeline": source.pipeline,
-            "version": source.version,
-            "columns": columns,
-            "row_count": row_count,
-            "column_count": len(columns),
-            "data_types": {name: str(type_) for name, type_ in zip(names, types, strict=True)},
-            "sample_data": _sample(connection, table),
-            "storage": _storage(source, warehouse),
-            "approximate": approximate,
-        }
+    schema = TableSchema(
+        pipeline=source.pipeline,
+        version=source.version,
+        columns=columns,
+        row_count=row_count,
+        column_count=len(columns),
+        data_types={name: str(type_) for name, type_ in zip(names, types, strict=True)},
+        sample_data=_sample(connection, table),
+        storage=_storage(source, warehouse),
+        approximate=approximate,
     )
+    return msgspec.json.encode(schema)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = None) -> list[dict[str, Any]]:
@@ -198,14 +198,15 @@ def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, wa
     return {str(name): int(size) for name, size in rows}
 
 
-def _storage(source: TableSource, warehouse: str) -> list[dict[str, Any]]:
+def _storage(source: TableSource, warehouse: str) -> list[StorageSize]:
     folder = f"warehouse/{source.pipeline}/v{source.version:06d}"
-    found: list[dict[str, Any]] = []
+    found: list[StorageSize] = []
     if source.parts:
         size = sum((Path(warehouse) / relative(p, warehouse)).stat().st_size for p in source.parts)
-        found.append({"type": "parquet", "location": folder, "bytes": size})
+        found.append(StorageSize(type="parquet", location=folder, bytes=size))
     native = Path(warehouse) / relative(source.native, warehouse) if source.native else None
     if source.native and native is not None and native.exists():
         size = native.stat().st_size
-        found.append({"type": "duckdb", "location": f"warehouse/{relative(source.native, warehouse)}", "bytes": size})
+        location = f"warehouse/{relative(source.native, warehouse)}"
+        found.append(StorageSize(type="duckdb", location=location, bytes=size))
     return found
