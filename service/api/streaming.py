@@ -1,7 +1,7 @@
-"""Relay: an answer whose bytes somebody else makes, passed on as they come, in the form the caller asked for.
+"""Streaming answers: content negotiation, and responses that relay the bytes of a query worker.
 
-When the caller goes away the source is closed at once, which ends the worker behind it. When the source fails
-after the first byte the connection is broken off: a client must not take half an answer for a whole one.
+When the client disconnects, the source is closed at once, which ends the worker behind it. When the source fails
+after the first byte, the connection is broken, so that no client takes half an answer for a whole one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from service.api.services import Answered, TypedRequest
+from service.api.services import EngineAnswer, TypedRequest
 from service.kit import errors
 from service.model.formats import FORMATS, Format
 
@@ -61,18 +61,18 @@ def _named(media_type: str, known: Mapping[str, Format]) -> str | None:
     return next((name for name, form in known.items() if media_type in form.media_types), None)
 
 
-def relayed(answer: Answered, name: str, form: str, headers: dict[str, str] | None = None) -> Response[Any]:
-    """An engine's answer as a response; forms other than JSON are offered as a file ``name``."""
-    given = {**answer.headers, **(headers or {})}
+def respond(answer: EngineAnswer, name: str, form: str, headers: dict[str, str] | None = None) -> Response[Any]:
+    """The engine's answer as a response; formats other than JSON are offered as a file ``name``."""
+    headers = {**answer.headers, **(headers or {})}
     if form != "json":
-        given["content-disposition"] = f'attachment; filename="{name}.{FORMATS[form].ending}"'
+        headers["content-disposition"] = f'attachment; filename="{name}.{FORMATS[form].ending}"'
     if answer.content is not None:
-        return Response(answer.content, media_type=answer.media_type, headers=given)
-    return Relay(answer.body, media_type=answer.media_type, headers=given)
+        return Response(answer.content, media_type=answer.media_type, headers=headers)
+    return Relay(answer.body, media_type=answer.media_type, headers=headers)
 
 
 class Relay(Response[bytes]):
-    """A response that passes on what ``body`` yields, and closes it however it ends."""
+    """A response that relays what ``body`` yields, and always closes ``body``."""
 
     def __init__(self, body: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(b"", media_type=media_type, headers=headers)
@@ -80,10 +80,12 @@ class Relay(Response[bytes]):
 
     def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
         headers = {name: str(value) for name, value in self.headers.items()}
-        return _Passing(self.source, media_type=self.media_type, headers=headers, status_code=self.status_code or 200)
+        return _RelayingResponse(
+            self.source, media_type=self.media_type, headers=headers, status_code=self.status_code or 200
+        )
 
 
-class _Passing(ASGIResponse):
+class _RelayingResponse(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(self, source: AsyncIterator[bytes], **options: Any) -> None:

@@ -49,9 +49,9 @@ async def _tour(core: Core, address: str) -> None:
     pipeline = pipelines.decode(demo_site.pipeline(address), core.registry)
     run = await execution.execute(core, pipeline, show=True)
     if run.error is not None:
-        errors.say(run.error, as_json=False)
+        errors.print_error(run.error, as_json=False)
         raise errors.Ended
-    execution.summarise(run, core.layout.root)
+    execution.print_summary(run, core.layout.root)
     schema = msgspec.json.decode(await core.engine.schema(core.source(demo_site.NAME)), type=TableSchema)
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)

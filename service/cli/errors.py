@@ -17,22 +17,22 @@ from service.kit import errors
 
 
 class Ended(Exception):
-    """A command that has said what is wrong and ends with ``code``."""
+    """Ends a command with the exit code ``code``, after it printed what is wrong."""
 
     def __init__(self, code: int = 1) -> None:
         super().__init__(code)
         self.code = code
 
 
-def shape(body: errors.Body) -> dict[str, object]:
-    """The error as every part of the product shows it."""
+def error_body(body: errors.Body) -> dict[str, object]:
+    """The error body, as in the answers of the API."""
     return {"error": {"code": body.code, "message": body.message, "details": body.details}}
 
 
-def say(body: errors.Body, *, as_json: bool) -> None:
-    """Tell what went wrong: on standard output for ``--json``, else on standard error."""
+def print_error(body: errors.Body, *, as_json: bool) -> None:
+    """Print an error: on standard output for ``--json``, else on standard error."""
     if as_json or not sys.stderr.isatty():
-        click.echo(msgspec.json.encode(shape(body)).decode(), err=not as_json)
+        click.echo(msgspec.json.encode(error_body(body)).decode(), err=not as_json)
         return
     click.echo(f"{click.style('error', fg='red', bold=True)} {body.code}: {body.message}", err=True)
     problems = body.details.get("errors") or []
@@ -44,12 +44,12 @@ def say(body: errors.Body, *, as_json: bool) -> None:
 
 
 @contextmanager
-def reported(as_json: Callable[[], bool]) -> Iterator[None]:
-    """Errors of the product become what ``say`` says and the exit code of their family."""
+def report(as_json: Callable[[], bool]) -> Iterator[None]:
+    """Print errors of the product and end with the exit code of their code."""
     try:
         yield
     except errors.PenstockError as error:
-        say(error.as_body(), as_json=as_json())
+        print_error(error.as_body(), as_json=as_json())
         raise SystemExit(error.entry.exit) from None
     except Ended as ended:
         raise SystemExit(ended.code) from None

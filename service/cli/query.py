@@ -40,4 +40,4 @@ def show(answer: QueryResult) -> None:
     """Print an answer as a table, with the number of rows and the time."""
     output.show([column.name for column in answer.columns], answer.data)
     more = ", and there are more" if answer.truncated else ""
-    output.OUT.print(f"[dim]{output.counted(answer.row_count, 'row')}{more}, {answer.elapsed_ms:.0f} ms[/dim]")
+    output.OUT.print(f"[dim]{output.count_of(answer.row_count, 'row')}{more}, {answer.elapsed_ms:.0f} ms[/dim]")

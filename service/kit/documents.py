@@ -68,7 +68,7 @@ def _check_events(events: Iterable[Any]) -> None:
 def _loader() -> Any:
     import yaml
 
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which wheels bring along, is ten times faster
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which is part of the wheels, is ten times faster
 
     class Loader(base):  # type: ignore[misc, valid-type]
         """The safe loader without dates."""

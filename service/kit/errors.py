@@ -1,23 +1,23 @@
-"""Every error that Penstock raises on purpose, in one tree.
+"""The tree of all errors that Penstock raises on purpose.
 
 ::
 
     PenstockError            code INTERNAL_ERROR
     ├── Invalid              the caller's input is wrong
-    ├── TimedOut             it took longer than allowed
-    ├── Unauthenticated      who are you?
-    ├── Forbidden            you may not
-    ├── Missing              there is no such thing
-    ├── NotAcceptable        we cannot answer in that form
-    ├── Unsupported          we cannot read that form
-    ├── Conflict             not in this state
+    ├── TimedOut             the answer took longer than allowed
+    ├── Unauthenticated      the user is unknown
+    ├── Forbidden            the user may not do this
+    ├── Missing              the named thing does not exist
+    ├── NotAcceptable        the answer does not exist in that format
+    ├── Unsupported          the body has a format that is not read
+    ├── Conflict             impossible in the present state
     │   └── Stale            If-Match named an older revision
-    ├── TooLarge             more than the limit
-    ├── Throttled            too often (carries ``retry_after`` seconds)
-    ├── Unavailable          not now (carries ``retry_after`` seconds)
+    ├── TooLarge             the body exceeds the limit
+    ├── Throttled            too many requests (has ``retry_after`` in seconds)
+    ├── Unavailable          too busy (has ``retry_after`` in seconds)
     └── StepError            a collector, processor or storage failed
-        ├── Transient        may work later (carries ``delay`` seconds)
-        └── Permanent        will fail again
+        ├── Transient        another attempt may succeed (has ``delay`` in seconds)
+        └── Permanent        another attempt will fail, too
 
 A family has a default code; an instance may name a finer one. What a code means to HTTP and to the command line is
 in ``kit.codes``. An error crosses a process border as its ``Body`` (``as_body`` and ``from_body``).
@@ -34,7 +34,7 @@ from service.kit.codes import CODES, Code, Entry, is_known
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing wrong at one place. ``field`` is a path such as ``processors[1].config.cast.price``."""
+    """What is wrong with one field. ``field`` is a path such as ``processors[1].config.cast.price``."""
 
     field: str
     message: str
@@ -79,12 +79,12 @@ class Invalid(PenstockError):
     @classmethod
     def of(cls, problems: Iterable[Problem], what: str = "configuration") -> Invalid:
         """One error for several problems: all in ``details.errors``, the first in ``details.field``."""
-        found = list(problems)
-        first = found[0]
+        listed = list(problems)
+        first = listed[0]
         message = f"{first.field}: {first.message}" if first.field else first.message
-        if len(found) > 1:
-            message = f"{len(found)} problems in the {what}; the first: {message}"
-        errors = [{"field": p.field, "message": p.message} for p in found]
+        if len(listed) > 1:
+            message = f"{len(listed)} problems in the {what}; the first: {message}"
+        errors = [{"field": p.field, "message": p.message} for p in listed]
         return cls(message, field=first.field, errors=errors)
 
 
@@ -147,7 +147,7 @@ class StepError(PenstockError):
 
 
 class Transient(StepError):
-    """May work on another attempt, after ``delay`` seconds where the source said so."""
+    """Another attempt may succeed, after ``delay`` seconds if the source named them."""
 
     def __init__(self, message: str, *, delay: float | None = None, **details: Any) -> None:
         super().__init__(message, delay=delay, **details)
@@ -155,17 +155,17 @@ class Transient(StepError):
 
 
 class Permanent(StepError):
-    """Will fail again with the same configuration and the same source."""
+    """Another attempt with the same configuration and source will fail, too."""
 
 
 def _families() -> dict[str, type[PenstockError]]:
-    found: dict[str, type[PenstockError]] = {}
+    families: dict[str, type[PenstockError]] = {}
     pending: list[type[PenstockError]] = [PenstockError]
     while pending:
         family = pending.pop()
-        found[family.__name__] = family
+        families[family.__name__] = family
         pending.extend(family.__subclasses__())
-    return found
+    return families
 
 
 def from_body(body: Body) -> PenstockError:
@@ -182,8 +182,8 @@ def from_body(body: Body) -> PenstockError:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` where a known name is close, else an empty string."""
-    import difflib  # costs 4 ms and is wanted only when something is wrong
+    """``"; did you mean 'x'?"`` for the known name that is close to ``name``, else an empty string."""
+    import difflib  # takes 4 ms, and only errors need it
 
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""

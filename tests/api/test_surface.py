@@ -147,7 +147,7 @@ def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pyte
 
     sent = asyncio.run(stalled())
     assert sent[0]["status"] == 400
-    assert b"did not come" in sent[1]["body"]
+    assert b"did not arrive" in sent[1]["body"]
 
 
 def test_request_ids(client: Client) -> None:

@@ -67,9 +67,9 @@ _FIGURES = ("unique_values", "missing_values", "min", "max", "mean", "std", "q25
 
 
 def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: str, warehouse: str) -> bytes:
-    """The body of the schema route, as JSON.
+    """The answer of the schema route as JSON.
 
-    ``table`` is the source as our own SQL reads it, and no view: DuckDB binds every column of one for each question.
+    ``table`` is the source as SQL text, not a view, since DuckDB binds every column of a view in each query.
     """
     names, types = type_forms.described(connection, f"FROM {table}")
     row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
@@ -106,7 +106,7 @@ def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: 
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """A small result with the values that JSON would show."""
+    """A small result as JSON values."""
     text = b"".join(part for _, part in encode.lines(encode.Rows.of(connection, sql), limit))
     return [msgspec.json.decode(line) for line in text.splitlines()]
 
@@ -130,13 +130,13 @@ def _measured(
 
 
 def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
-    """The figures of a column, each as an aggregate."""
+    """The statistics of a column, each as an aggregate."""
     column, kind = quoted(name), type_forms.kind(type_)
     parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
     if kind in _ORDERED:
         parts += [("min", f"min({column})"), ("max", f"max({column})")]
     if kind in _NUMBERS:
-        # Infinities and NaN would make every moment NaN, or an error.
+        # Infinities and NaN would make every statistic NaN, or an error.
         value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"
         parts += [("mean", f"avg({value})"), ("std", f"stddev_samp({value})")]
         parts += [(f"q{q}", f"quantile_cont({value}, {q / 100})") for q in (25, 50, 75)]
@@ -146,7 +146,7 @@ def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
 def _summarized(
     connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
 ) -> list[dict[str, Any]]:
-    """SUMMARIZE answers text; a number's figures are numbers again, other kinds keep what SUMMARIZE has."""
+    """Statistics by SUMMARIZE, whose texts become numbers again for columns of numbers."""
     found = connection.execute(
         f"SELECT column_name, approx_unique, min, max, avg, std, q25, q50, q75 FROM (SUMMARIZE SELECT * FROM {table})"
     ).fetchall()
@@ -156,7 +156,7 @@ def _summarized(
     figures = []
     for row, missing, type_ in zip(found, counts, types, strict=True):
         kind = type_forms.kind(type_)
-        # a sketch may count more different values than there are values
+        # the estimate may exceed the number of values
         figure: dict[str, Any] = {"unique_values": min(row[1], row_count - missing), "missing_values": missing}
         if kind in _ORDERED:
             figure |= {"min": _value(row[2], kind), "max": _value(row[3], kind)}
@@ -170,7 +170,7 @@ def _summarized(
 
 
 def _value(text: str | None, kind: str) -> Any:
-    """SUMMARIZE's text as the JSON value of its kind."""
+    """A text of SUMMARIZE as the JSON value of its type."""
     if text is None:
         return None
     if kind in _FLOATS:
@@ -187,7 +187,7 @@ def _value(text: str | None, kind: str) -> Any:
 
 
 def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, warehouse: str) -> dict[str, int]:
-    """Compressed bytes of each top-level column in the Parquet parts; empty where only the native file is open."""
+    """Compressed bytes of each top-level column in the Parquet parts; empty if only the native file is open."""
     if source.native or not source.parts:
         return {}
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
