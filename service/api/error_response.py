@@ -43,7 +43,7 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
     if isinstance(error, errors.Unauthenticated):
         known = error.error_code in ("UNAUTHORIZED", "TOKEN_EXPIRED")
         return {"www-authenticate": 'Bearer realm="penstock", error="invalid_token"' if known else "Bearer"}
-    if isinstance(error, errors.Throttled | errors.Unavailable):
+    if isinstance(error, errors.Busy):
         return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, MethodNotAllowed):
         return {"allow": error.allow}

@@ -13,8 +13,9 @@
     ├── Conflict             impossible in the present state
     │   └── Stale            If-Match named an older revision
     ├── TooLarge             the body exceeds the limit
-    ├── Throttled            too many requests (has ``retry_after`` in seconds)
-    ├── Unavailable          too busy (has ``retry_after`` in seconds)
+    ├── Busy                 another try may succeed (has ``retry_after`` in seconds)
+    │   ├── Throttled        too many requests
+    │   └── Unavailable      the service is too busy
     └── StepError            a collector, processor or storage failed
         ├── Transient        another attempt may succeed (has ``delay`` in seconds)
         └── Permanent        another attempt will fail, too
@@ -124,20 +125,22 @@ class TooLarge(PenstockError):
     code: ClassVar[Code] = "PAYLOAD_TOO_LARGE"
 
 
-class Throttled(PenstockError):
-    code: ClassVar[Code] = "RATE_LIMITED"
+class Busy(PenstockError):
+    """The same request may succeed after ``retry_after`` seconds."""
 
-    def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
-
-
-class Unavailable(PenstockError):
     code: ClassVar[Code] = "OVERLOADED"
 
     def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
+
+
+class Throttled(Busy):
+    code: ClassVar[Code] = "RATE_LIMITED"
+
+
+class Unavailable(Busy):
+    code: ClassVar[Code] = "OVERLOADED"
 
 
 class StepError(PenstockError):
@@ -174,7 +177,7 @@ def from_body(body: Body) -> PenstockError:
     error = family.__new__(family)
     PenstockError.__init__(error, body.message, code=body.code if is_known(body.code) else None)
     error.details = dict(body.details)
-    if isinstance(error, Throttled | Unavailable):
+    if isinstance(error, Busy):
         error.retry_after = 1.0
     if isinstance(error, Transient):
         error.delay = body.details.get("delay")

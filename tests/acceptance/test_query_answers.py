@@ -13,23 +13,12 @@ import pytest
 
 from service.kit import errors
 from service.model.formats import FORMATS
-from service.processes import child, preloaded
 from service.query.engine import Answer, Engine
 from service.sandbox.source import TableSource
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
 
 read_stream: Any = ipc.open_stream
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forkserver() -> None:
-    child.prepare(preloaded.MODULES)
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    return warehouse.build(tmp_path_factory.mktemp("data"))
 
 
 def sql(stored: Warehouse, statement: str, **options: Any) -> dict[str, Any]:

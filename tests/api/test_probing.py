@@ -20,11 +20,9 @@ Client = TestClient[Litestar]
 P = "/api/v1/pipeline/probe"
 
 
-@pytest.fixture
-def tasks(services: Services) -> Tasks:
-    assert isinstance(services.tasks, Tasks)
-    services.tasks.content = msgspec.json.encode(examples.FOUND)
-    return services.tasks
+@pytest.fixture(autouse=True)
+def content(tasks: Tasks) -> None:
+    tasks.content = msgspec.json.encode(examples.FOUND)
 
 
 def test_a_child_looks_and_its_answer_is_relayed(client: Client, tasks: Tasks) -> None:

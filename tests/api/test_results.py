@@ -18,14 +18,6 @@ Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders"
 
 
-@pytest.fixture
-def orders(client: Client) -> Client:
-    client.post("/api/v1/pipeline/create", json=a_pipeline())
-    client.post(f"{P}/execute")
-    client.post(f"{P}/execute")
-    return client
-
-
 def code(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
