@@ -70,7 +70,7 @@ async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int)
 async def list_files(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
     found, total = await asyncio.to_thread(
-        uploads.listed, services.layout.uploads, limit=page.limit, offset=page.offset
+        uploads.list_files, services.layout.uploads, limit=page.limit, offset=page.offset
     )
     return query_string.listed(found, total, page)
 
