@@ -41,7 +41,7 @@ def resolver(tables: Tables) -> Resolve:
 
 
 def source_of(version: Version, table: str | None = None) -> TableSource:
-    """Where a version lies for a query worker, under the name that SQL uses for it."""
+    """The files of a version, under the name that SQL uses for it."""
     folder = f"{version.pipeline}/v{version.version:06d}"
     native = f"{folder}/{version.native.name}" if version.native is not None else None
     return TableSource(
@@ -56,7 +56,7 @@ def source_of(version: Version, table: str | None = None) -> TableSource:
 
 
 def quarantine_of(version: Version, table: str | None = None) -> TableSource:
-    """Where the rows that a version refused lie, under the name that SQL uses for them."""
+    """The files of the rows that a version refused, under the name that SQL uses for them."""
     folder = f"{version.pipeline}/v{version.version:06d}"
     return TableSource(
         table=table or version.table + QUARANTINE,
@@ -69,5 +69,5 @@ def quarantine_of(version: Version, table: str | None = None) -> TableSource:
 
 
 def of_table(table: Table) -> TableSource:
-    """Where the rows of a stored table lie, under the table's own name."""
+    """The files of a stored table, under its name."""
     return (quarantine_of if table.quarantine else source_of)(table.version, table.name)

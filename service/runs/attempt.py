@@ -193,7 +193,5 @@ class Attempt:
 
 def interrupted(run: Run) -> errors.Body:
     """The error of a run that was going when the service died or was stopped."""
-    details = {"step": run.step} if run.step else {}
-    return errors.Body(
-        "RUN_INTERRUPTED", "the service stopped while the run was going; execute it again", details, "Transient"
-    )
+    message = "the service stopped while the run was going; execute it again"
+    return errors.Transient(message, code="RUN_INTERRUPTED", step=run.step or None).as_body()

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord
@@ -129,14 +129,15 @@ def limits(grants: Grants, *, network: bool = True, read: tuple[str, ...] = (), 
     )  # fmt: skip
 
 
-def died(end: Exit, what: str, memory_bytes: int) -> errors.PenstockError:
-    """The error of a job whose child ended without an answer. ``what`` is ``run`` or ``request``."""
+def died(end: Exit, what: Literal["run", "request"], memory_bytes: int) -> errors.PenstockError:
+    """The error of a job whose child ended without an answer; ``what`` names the kind of job."""
     if end.signal in (signal.SIGABRT, signal.SIGKILL):
         return errors.Permanent(
             f"the {what}'s process was ended ({end}), most likely for want of memory: it may use "
             f"{memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)",
-            code=f"{what.upper()}_OUT_OF_MEMORY",
+            code="RUN_OUT_OF_MEMORY" if what == "run" else "REQUEST_OUT_OF_MEMORY",
         )
     return errors.Permanent(
-        f"the {what}'s process ended without an answer ({end}); nothing was stored", code=f"{what.upper()}_CRASHED"
+        f"the {what}'s process ended without an answer ({end}); nothing was stored",
+        code="RUN_CRASHED" if what == "run" else "REQUEST_CRASHED",
     )
