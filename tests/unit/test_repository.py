@@ -81,7 +81,7 @@ def test_nothing_names_what_is_not_ours(pattern: re.Pattern[str]) -> None:
 
 
 def test_documents_keep_to_their_size() -> None:
-    limits = {ROOT / "README.md": 150} | {path: 50 for path in FILES if path.parent.name == ".decisions"}
+    limits = {ROOT / "README.md": 150} | {path: 60 for path in FILES if path.parent.name == ".decisions"}
     assert {_name(path): _lines(path) for path, limit in limits.items() if _lines(path) > limit} == {}
 
 

@@ -21,8 +21,8 @@ from service.collectors.html import tables
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import Context
-from tests.unit.collectors.http_api.test_faults import ALWAYS, FAULTS, faulty
-from tests.unit.collectors.test_web import collector
+from tests.unit.collectors.http_api.faulty_source import ALWAYS, FAULTS, faulty
+from tests.unit.collectors.web_source import collector
 from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 ROWS = {"container": "p", "n": "b"}

@@ -18,7 +18,7 @@ from service.engine import fit_record
 from service.kit import errors
 from service.steps.metric import Metric
 from service.values import tagged_json
-from tests.unit.engine.test_polars_frame import EVERY_KIND
+from tests.unit.engine.every_kind import EVERY_KIND
 
 
 def exists(moment: dt.datetime) -> bool:

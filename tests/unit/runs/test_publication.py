@@ -12,15 +12,14 @@ import pytest
 from service.files.layout import Layout
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
-from service.model import pipeline as pipelines
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PIPELINE = pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}]}, REGISTRY)
+PIPELINE = a_pipeline()
 
 
 def prepared(file: File, **more: Any) -> Prepared:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.collectors.test_csv import read
+from tests.unit.collectors.csv_source import read
 
 TEXTS = [
     "", "x", "00501", "1.50", "-0", "12345678901234567890", "nan", "true", "2026-02-30", "NA", "ö", "a,b", "a;b",

@@ -18,7 +18,7 @@ from service.collectors.csv_file import malformed_rows, strict_reader
 from service.collectors.csv_file.survey import Dialect, survey
 from service.files import quarantine
 from service.kit import errors
-from tests.unit.collectors.test_csv import FILE, read
+from tests.unit.collectors.csv_source import FILE, read
 
 STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.collectors.http_api.incremental import Incremental, keys, newest, order_of
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context, State
-from tests.unit.collectors.test_api import collector
+from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
-
-SINCE = {"cursor_field": "at", "param": "since"}
-
-
-class Runs:
-    """One run after another of a collector, each of which finds what the one before remembered."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._number = folder, 0
-        self.earlier: Path | None = None
-
-    def run(self, config: Mapping[str, Any], *, commit: bool = True, **around: Any) -> tuple[pl.DataFrame, Context]:
-        self._number += 1
-        place = self._folder / f"run-{self._number}"
-        place.mkdir()
-        ctx = context(place)
-        for name, value in around.items():
-            setattr(ctx, name, value)
-        ctx.state = State(self._folder / f"state-{self._number}", self.earlier)
-        frame = asyncio.run(collector(**config).collect(ctx))
-        assert isinstance(frame, PolarsFrame)
-        rows = frame.lazy.collect(engine="streaming")
-        if commit:
-            for name in ctx.state.stays:
-                assert self.earlier is not None
-                (ctx.state.folder / name).hardlink_to(self.earlier / name)
-            self.earlier = ctx.state.folder
-        return rows, ctx
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from service.collectors.http_api.authentication import AuthParts, ClientCredentials, Session
 from service.kit import errors
 from service.network.request import Request, Response
-from tests.unit.collectors.test_api import PAGED, collector, failure, fetched, shop
+from tests.unit.collectors.api_source import PAGED, collector, failure, fetched, shop
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
 RECORDS = [{"id": i} for i in range(25)]
@@ -310,7 +310,7 @@ def test_a_token_is_fetched_once_used_and_renewed(tmp_path: Path) -> None:
         with serving(answer) as site:
             ctx = context(tmp_path, secrets={"TOKEN": "s3cret-token"})
             auth = {**OAUTH, "token_url": site.address + "/token", "client_auth": way, "params": {"audience": "x"}}
-            from tests.unit.collectors.test_api import rows
+            from tests.unit.collectors.api_source import rows
 
             frame = rows({"endpoint": site.address + "/orders", "pagination": PAGED, "auth": auth}, ctx)
         assert frame["id"].to_list() == IDS
