@@ -93,7 +93,7 @@ def test_httpbin_redirects_refuses_and_breaks(httpbin: str, tmp_path: Path) -> N
 
 
 def test_httpbin_pages_and_robots(httpbin: str, tmp_path: Path) -> None:
-    fields = {"container": "p", "text": ""}
+    fields: dict[str, Any] = {"container": "p", "text": ""}
     with pytest.raises(errors.Permanent, match=r"robots\.txt does not allow"):
         collected("web", tmp_path, url=f"{httpbin}/deny", css_selectors=fields)
     fields = {"container": "body", "links": {"selector": "a", "attribute": "href", "many": True}}

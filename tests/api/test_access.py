@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import Litestar, get
 from litestar.testing import TestClient
 
@@ -74,7 +76,7 @@ def test_purge_needs_an_admin(anonymous: Client, services: Services) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
 
 
-def log_in(client: Client, username: str = "operator") -> dict[str, str]:
+def log_in(client: Client, username: str = "operator") -> dict[str, Any]:
     answer = client.post(f"{A}/token", json={"username": username, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

@@ -65,7 +65,7 @@ def test_a_wrong_type_is_refused_for_every_setting(place: str, plugin: Plugin) -
     for field in msgspec.structs.fields(plugin):
         if _takes_everything(field.type):
             continue
-        item = {"type": plugin.__struct_config__.tag, field.encode_name: [[{}]]}
+        item: dict[str, Any] = {"type": plugin.__struct_config__.tag, field.encode_name: [[{}]]}
         wrapped = {"type": item.pop("type"), "config": item} if place == "processors" else item
         with pytest.raises(errors.Invalid) as caught:
             pipelines.decode(document(place, wrapped), REGISTRY)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -81,10 +81,10 @@ def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
 def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
     other = Declared(pl.Schema({"id": pl.Int64, "who": pl.String}))
     found = play(tmp_path, sources=(Declared(SCHEMA), other))
-    assert found.columns == pl.Schema({**SCHEMA, "who": pl.String})
+    assert found.columns == pl.Schema([*SCHEMA.items(), ("who", pl.String)])
     join = {"how": "join", "on": ["id"]}
     found = play(tmp_path, MISSPELT, sources=(Declared(SCHEMA), other), combine=join)
-    assert (found.certain, found.columns) == (True, pl.Schema({**SCHEMA, "who": pl.String}))
+    assert (found.certain, found.columns) == (True, pl.Schema([*SCHEMA.items(), ("who", pl.String)]))
     found = play(tmp_path, sources=(Declared(SCHEMA), other), combine={"how": "join", "on": ["city"]})
     assert found.error is not None
     assert (found.certain, found.error.details["field"]) == (True, "combine.on")

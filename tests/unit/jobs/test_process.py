@@ -80,7 +80,7 @@ def test_a_row_s_source_is_known_while_rows_stand_as_they_were_brought(tmp_path:
 
     def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
         pipeline = a_pipeline(collectors=sources, processors=steps, **more)
-        job = job_in(tmp_path)
+        job = job_in(str(tmp_path))
         job.brought = {"second": 3, "first": 2}
         return [process._sources(pipeline, index, job) for index in range(len(steps))]
 

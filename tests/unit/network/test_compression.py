@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import resource
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +32,15 @@ def unpacked(data: bytes, encoding: str, limit: int = 64 * MIB, size: int = 6553
     return asyncio.run(bounded(pieces(data, size), encoding, limit))
 
 
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "": bytes, "identity": bytes}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "": bytes, "identity": bytes
+}  # fmt: skip
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "": bytes,
+    "identity": bytes,
+}
 
 
 @settings(max_examples=60, deadline=None)

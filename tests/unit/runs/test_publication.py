@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.files import layout as layouts
 from service.files.layout import Layout
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
@@ -100,7 +101,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     def flushed(path: Path) -> None:
         happened.append(f"{path.name} with {sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))}")
 
-    monkeypatch.setattr(publication.layout, "flush", flushed)
+    monkeypatch.setattr(layouts, "flush", flushed)
     published(layout, Watched(), 1)
     assert happened == ["warehouse with ['p']", "p with ['v000001']", "commit"]
 
@@ -149,7 +150,8 @@ def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
 def test_only_what_is_still_loading_has_failed() -> None:
     books = Books()
     forms = [
-        StoredForm(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))
+        StoredForm(type="a", location="", bytes=0, state="ready"),
+        StoredForm(type="b", location="", bytes=0, state="loading"),
     ]
     run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
     told = publication.note_unloaded(books, run)  # type: ignore[arg-type]

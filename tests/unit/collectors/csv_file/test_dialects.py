@@ -7,7 +7,7 @@ import gzip
 import io
 from dataclasses import dataclass
 
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -201,11 +202,13 @@ def test_a_field_of_many_megabytes(tmp_path: Path) -> None:
 CELL = st.sampled_from(["", "x", "ö", "a,b", "a\nb", 'say "hi"', "\r\n", "1"])
 ROWS = st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=7)
 
+QUOTING: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+
 
 @settings(max_examples=75, deadline=None)
-@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from([0, 1]))
+@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from(QUOTING))
 def test_the_survey_counts_what_there_is(
-    rows: list[list[str]], eol: str, last: bool, quoting: int, tmp_path_factory: pytest.TempPathFactory
+    rows: list[list[str]], eol: str, last: bool, quoting: Literal[0, 1], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator=eol, quoting=quoting).writerows(rows)

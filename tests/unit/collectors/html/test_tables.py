@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -46,7 +47,7 @@ def grids(draw: st.DrawFn, width: int, most: int) -> tuple[list[list[str]], list
     return [[taken[row, column] for column in range(width)] for row in range(height)], cells
 
 
-def written(draw: st.DrawFn, cells: list[Cell], height: int, tag: str) -> str:
+def written(draw: Callable[[st.SearchStrategy[str]], str], cells: list[Cell], height: int, tag: str) -> str:
     html = ""
     for row in range(height):
         html += "<tr>"

@@ -147,7 +147,7 @@ def test_a_shortfall_names_the_parent(tmp_path: Path) -> None:
     def short(hit: Hit) -> Reply:
         return Reply.json({"items": [{"post": 1}] if hit.query["page"] == "1" else [], "total": 2})
 
-    config = {"pagination": {"type": "page", "total_path": "total"}}
+    config: dict[str, Any] = {"pagination": {"type": "page", "total_path": "total"}}
     with pytest.raises(errors.Permanent, match="2 records of id 3 and gave 1"):
         children(tmp_path, short, completeness="strict", **config)
 

@@ -226,6 +226,10 @@ def test_one_page_that_links_to_more_is_said(tmp_path: Path) -> None:
     assert [w["code"] for w in ctx.warnings] == ["more_pages"]
 
 
+def _always(body: bytes) -> Answers:
+    return lambda hit: Reply(body)
+
+
 def test_lines_and_csv(tmp_path: Path) -> None:
     def answer(hit: Hit) -> Reply:
         page = int(hit.query["page"])
@@ -242,7 +246,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         assert frame["n"].to_list() == IDS
         assert ctx.evidence["rows"] == 25
     for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
-        error = failure(lambda hit, b=body: Reply(b), tmp_path / (kind + said[:3]), response_format=kind)
+        error = failure(_always(body), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"
     quoted, _, _ = fetched(lambda hit: Reply(b'"say ""hi""",b\n1,2\n'), tmp_path, response_format="csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ def document(value: Any) -> Document:
     return Document(json.dumps(value).encode())
 
 
-def parsed(found: list[msgspec.Raw]) -> list[Any]:
+def parsed(found: Sequence[bytes | msgspec.Raw]) -> list[Any]:
     return [msgspec.json.decode(r) for r in found]
 
 
@@ -92,7 +93,7 @@ def test_what_is_no_record_is_named(value: Any, path: str | None, said: str) -> 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{", b"<html>", b'{"a": [1,}', b"\xff\xfe\x00", b"[" * 100_000, b"nul"])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    def read() -> list[msgspec.Raw]:
+    def read() -> Sequence[bytes | msgspec.Raw]:
         found = Document(body)
         return found.records(found.path())
 
