@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.api import ApiCollector
 from service.kit import errors
+from tests.examples import examples
 from tests.unit.collectors.api_source import PAGED, collector, failure, fetched, rows, shop
 from tests.unit.network.site import Hit, Reply, context, serving
 
@@ -273,7 +274,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     values=st.lists(VALUES, max_size=40),
     size=st.integers(1, 12),

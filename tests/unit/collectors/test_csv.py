@@ -12,11 +12,12 @@ import msgspec
 import polars as pl
 import pyarrow.lib as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.collectors.csv import CsvCollector
 from service.kit import errors
+from tests.examples import examples
 from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
 
 
@@ -295,7 +296,7 @@ def test_the_example_is_valid() -> None:
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(st.tuples(CELL, CELL), max_size=8), eol=st.sampled_from(["\n", "\r\n"]))
 def test_any_cells_come_back(cells: list[tuple[str, str]], eol: str, tmp_path: Path) -> None:
     quoted = [['"' + c.replace('"', '""') + '"' for c in row] for row in cells]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import pyarrow.lib as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.collectors.csv_source import read
 
 TEXTS = [
@@ -60,7 +61,7 @@ def files(draw: st.DrawFn) -> Written:
     return Written(body, config | ({"comment_prefix": "#"} if comment else {}), rows)
 
 
-@settings(max_examples=75, deadline=None)
+@examples(75)
 @given(
     written=files(),
     on_malformed=st.sampled_from(["fail", "skip", "quarantine"]),

@@ -12,13 +12,14 @@ from typing import Literal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.csv_file import malformed_rows, strict_reader
 from service.collectors.csv_file.survey import Dialect, survey
 from service.files import quarantine
 from service.kit import errors
+from tests.examples import examples
 from tests.unit.collectors.csv_source import FILE, read
 
 STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
@@ -205,7 +206,7 @@ ROWS = st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=7)
 QUOTING: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 
 
-@settings(max_examples=75, deadline=None)
+@examples(75)
 @given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from(QUOTING))
 def test_the_survey_counts_what_there_is(
     rows: list[list[str]], eol: str, last: bool, quoting: Literal[0, 1], tmp_path_factory: pytest.TempPathFactory

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import tables
+from tests.examples import examples
 
 TEXTS = ["", "x", "a b", "é", "0", "1,5"]
 INNER = ["{}", "<b>{}</b>", " {}\n", "<p>{}</p>", "{}<script>x</script>", "<!-- c -->{}"]
@@ -63,7 +64,7 @@ def written(draw: Callable[[st.SearchStrategy[str]], str], cells: list[Cell], he
     return html
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.data())
 def test_a_grid_comes_back(data: st.DataObject) -> None:
     width = data.draw(st.integers(1, 4))

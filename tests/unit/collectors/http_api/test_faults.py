@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.kit import errors
 from service.steps.context import Context
+from tests.examples import examples
 from tests.unit.collectors.api_source import failure, rows
 from tests.unit.collectors.http_api.faulty_source import (
     ALWAYS,
@@ -50,7 +51,7 @@ SCHEDULES = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     count=st.integers(0, 23),
     faults=SCHEDULES,
@@ -77,7 +78,7 @@ def test_faults_change_no_row(
         assert ctx.evidence["retries"] == source.spent
 
 
-@settings(max_examples=3, deadline=None)
+@examples(3)
 @given(
     faults=st.dictionaries(st.integers(0, 9), st.just(["drip"]), min_size=1, max_size=2),
     way=st.sampled_from(PAGINATIONS),
@@ -100,7 +101,7 @@ def test_a_drip_that_never_ends_fails() -> None:
     assert sum(hit.query["offset"] == "4" for hit in site.hits) == 2
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     at=st.integers(1, 6),
     back=st.integers(0, 6),
@@ -147,7 +148,7 @@ def test_loops_end_with_what_came_and_are_told(
     assert sorted(w["code"] for w in ctx.warnings) == ["page_repeated", "total_differs"]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     totals=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     faults=st.dictionaries(st.integers(0, 12), HARMS, max_size=3),

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.http_api.incremental import Incremental, keys, newest, order_of
 from service.kit import errors
+from tests.examples import examples
 from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
@@ -270,7 +271,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(CHANGES, st.booleans(), st.integers(1, 4), st.sampled_from(["number", "text", "time"]))
 def test_whatever_happens_a_version_has_what_the_source_has(
     changes: list[list[tuple[str, int]]], inclusive: bool, size: int, kind: str
@@ -300,7 +301,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             assert ctx.evidence["rows"] <= len(records)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
 def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
     """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
+from tests.examples import examples
 
 
 def document(value: Any) -> Document:
@@ -216,7 +217,7 @@ SCALAR = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), SCALAR, min_size=1), min_size=1, max_size=6))
 def test_nothing_is_lost(items: list[dict[str, Any]]) -> None:
     frame = table(items)

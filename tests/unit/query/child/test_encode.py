@@ -14,12 +14,13 @@ import msgspec
 import polars as pl
 import pyarrow.ipc as ipc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.query.child import encode, type_forms
 from service.query.child.encode import JsonRecords, Rows
 from service.sandbox import quoting
+from tests.examples import examples
 
 read_stream: Any = ipc.open_stream
 BIG = 1 << 30
@@ -150,7 +151,7 @@ def plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(cell, min_size=1, max_size=5))
 def test_any_row_round_trips(connection: duckdb.DuckDBPyConnection, values: list[Any]) -> None:
     sql = "SELECT " + ", ".join(f"? AS v{i}" for i in range(len(values)))
@@ -160,7 +161,7 @@ def test_any_row_round_trips(connection: duckdb.DuckDBPyConnection, values: list
         assert shown == expected or (isinstance(value, float) and math.isclose(shown, expected, rel_tol=1e-15))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, suppress=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=4))
 def test_any_text_round_trips_in_csv(connection: duckdb.DuckDBPyConnection, values: list[str]) -> None:
     sql = "SELECT " + ", ".join(f"{quoting.literal(v)} AS v{i}" for i, v in enumerate(values) if "\x00" not in v)
