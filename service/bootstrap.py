@@ -48,8 +48,6 @@ _CONNECTIONS = 1024
 _HEADER_MILLISECONDS = 5_000
 _DRAIN_SECONDS = 10.0
 
-Announce = Callable[[str, str | None], None]
-
 _log = structlog.get_logger("penstock.server")
 
 

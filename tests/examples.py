@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, settings
 
 DEFAULT = 100
+DEFAULT_PROFILE = "default"
 
 
 def examples(number: int, *, suppress: Sequence[HealthCheck] = ()) -> settings:
@@ -16,5 +17,5 @@ def examples(number: int, *, suppress: Sequence[HealthCheck] = ()) -> settings:
 
 
 settings.register_profile("fast", max_examples=5, deadline=None)
-settings.register_profile("default", max_examples=DEFAULT, deadline=None)
+settings.register_profile(DEFAULT_PROFILE, max_examples=DEFAULT, deadline=None)
 settings.register_profile("thorough", max_examples=20 * DEFAULT, deadline=None)

@@ -25,7 +25,6 @@ _FORMS = {
     "arrow": ("application/vnd.apache.arrow.stream",),
     "parquet": ("application/vnd.apache.parquet",),
 }
-FORMATS = tuple(_FORMS)
 _ENDINGS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "arrow": "arrows", "parquet": "parquet"}
 
 

@@ -92,9 +92,6 @@ class Supervisor:
             if number > after:
                 yield Event(id=number, kind=kind, data=run)
 
-    def is_running(self, pipeline_id: str) -> bool:
-        return pipeline_id in self.going
-
     async def delete(self, name: str, *, purge: bool) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
