@@ -21,7 +21,7 @@ ALLOWED = {
     "handlers",  # logging
     "NULL_ORDERING",  # a sqlglot dialect
     "ENTRIES",  # imported so that the forkserver loads the modules
-    "_wrong_check", "_wrong_expression", "_wrong_row_count", "_wrong_freshness",  # chosen by the kind of a rule
+    "_check_problems", "_expression_problems", "_row_count_problems", "_freshness_problems",  # chosen by a rule's kind
     "FixedClock", "advance",  # a clock for tests
 }  # fmt: skip
 
