@@ -23,7 +23,7 @@ from service.model import pipeline as pipelines
 
 
 def show(data_dir: str | None) -> None:
-    """Make the shop, run the pipeline over it, show the result. Raises ``failure.Ended`` where that fails."""
+    """Make the shop, run the pipeline over it, show the result. Raises ``errors.Ended`` where that fails."""
     kept = nullcontext(data_dir) if data_dir is not None else tempfile.TemporaryDirectory(prefix="penstock-demo-")
     with kept as folder, demo_site.serve() as address:
         place = Layout(Path(str(folder)).absolute())

@@ -35,7 +35,7 @@ _decode_resolved = msgspec.msgpack.Decoder(messages.Resolved).decode
 
 
 def serve(channel: Channel, order: bytes) -> None:
-    """Entry function of the child; ``order`` is a ``job.Order``."""
+    """Entry function of the child; ``order`` is a ``messages.Order``."""
     setup = msgspec.msgpack.decode(order, type=WorkerSetup)
     connection = confinement.open_connection(setup)
     encode.rehearse(connection)
