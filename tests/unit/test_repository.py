@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -53,6 +54,12 @@ def test_there_are_files_to_check() -> None:
 
 def test_no_python_file_is_longer_than_400_lines() -> None:
     assert {_name(path): _lines(path) for path in PYTHON if _lines(path) > 400} == {}
+
+
+def test_rooms_stay_small() -> None:
+    service = [path for path in PYTHON if (ROOT / "service") in path.parents and path.name != "__init__.py"]
+    assert statistics.median(map(_lines, service)) < 130
+    assert sum(_lines(path) for path in PYTHON if path.parent == ROOT / "service" / "steps") < 800
 
 
 def test_no_module_has_a_vague_name() -> None:
