@@ -3,7 +3,7 @@
 Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
 batches of a few megabytes into Parquet parts (``batches``, ``collectors.records.spool``), so memory does not grow with
 the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
-parent at a time of ``children``; what came in earlier runs of ``accumulation``.
+parent at a time of ``children``; what came in earlier runs of ``merge``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows from CSV files, lazily: a survey of the bytes, types from a sample, and a scan.
 
 Each file is read once quickly (``survey``) so that nothing is lost without a word, and parsed once, later, by whoever
-executes the plan. Types come from rows all over the files (``inference``); text columns, ambiguous ones included,
+executes the plan. Types come from rows all over the files (``type_inference``); text columns, ambiguous ones included,
 are scanned as text. Polars is handed checked local paths only and expands nothing.
 """
 
@@ -48,7 +48,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         return await asyncio.to_thread(self._collect, ctx)
 
     def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
-        """Malformed rows, where the settings can make rows of them by now; see ``rereading``."""
+        """Malformed rows, where the settings can make rows of them by now; see ``malformed_replay``."""
         return malformed_replay.read(kept, self, ctx)
 
     def declared(self) -> Declared | None:

@@ -153,7 +153,7 @@ class _Part:
     items: list[bytes]
 
     def table(self, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-        """See ``records.table``. Raises ``Unusable`` naming the record at fault."""
+        """See ``json_records.table``. Raises ``Unusable`` naming the record at fault."""
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
             return pl.DataFrame(), set()

@@ -1,6 +1,6 @@
 """Replay: quarantined rows go through the current configuration again; what passes is added to the newest version.
 
-The rows of each step that refused some go their own way, from where ``resumption`` says. They are few and bad, so
+The rows of each step that refused some go their own way, from where ``replay_plan`` says. They are few and bad, so
 they answer no question about the data: what a step that is as it was asks (means, categories, bin edges) is answered
 as it was for the newest version (``engine.fit_record``), a step that was changed or needs other rows (windows,
 aggregates) cannot be gone through, shares and row counts decide nothing. What is refused again, or could not be

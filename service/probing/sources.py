@@ -146,7 +146,7 @@ def mention(found: ProbedSource, others: list[str]) -> None:
 
 
 def _head(path: Path, most: int) -> tuple[bytes, bool]:
-    """The decompressed beginning, and whether that is all of it. Raises ``plain.Unreadable``."""
+    """The decompressed beginning, and whether that is all of it. Raises ``utf8.Unreadable``."""
     with path.open("rb") as file:
         packing = utf8.packing(file.read(8))
     try:

@@ -89,7 +89,7 @@ def attributed(step: str | None) -> Iterator[None]:
 
 
 def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsError], errors.Permanent | None]:
-    """What explains that a value does not fit a cast in ``sql``, the text at ``field``, for ``Frame.explained``.
+    """What explains that a value does not fit a cast in ``sql``, the text at ``field``, for ``Frame.on_error``.
 
     Such a value is met when the plan is executed, long after the step.
     """

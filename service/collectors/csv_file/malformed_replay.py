@@ -1,7 +1,7 @@
 """Malformed rows of CSV files, tried again one by one: those that have become rows, as text and then as their types.
 
 A row is what it is only beside the others of its file, so its columns and types are those that were found when it
-was refused (``rejects.Shape``). A field that does not fit its type keeps the row where it is.
+was refused (``malformed_rows.Shape``). A field that does not fit its type keeps the row where it is.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``Document`` looks at a document through ``msgspec.Raw``, so that the records stay bytes: what is counted and
 spooled is never made into Python objects. ``table`` parses a batch of records with Polars as columns; only where
-values of a column contradict each other (an object here, a number there) does it go record by record (``contrary``).
+values of a column contradict each other (an object here, a number there) does it go record by record (``mixed_types``).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def head(path: Path, records: int, folder: Path, *, codec: str = "utf-8", quote:
     """A copy in ``folder`` (which is made) of the first ``records`` records of ``path``, under the same name.
 
     A record is a line; line ends inside of ``quote`` are none, and lines that begin with ``comment`` are none either.
-    Raises ``plain.Unreadable``.
+    Raises ``utf8.Unreadable``.
     """
     folder.mkdir()
     copy = folder / path.name

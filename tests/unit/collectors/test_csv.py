@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import re
 from collections.abc import Sequence
@@ -11,48 +10,15 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.collectors.csv import CsvCollector
-from service.engine.polars_frame import PolarsFrame
-from service.files.allowed_files import Files
 from service.kit import errors
-from service.steps.context import Context
-from tests.unit.network.site import context
-
-FILE = "data.csv"
-REFUSED = "refused"
-
-
-def collector(**config: Any) -> CsvCollector:
-    return msgspec.convert({"type": "csv", "file_path": FILE, **config}, CsvCollector)
-
-
-def surroundings(tmp_path: Path) -> Context:
-    uploads, staging = tmp_path / "uploads", tmp_path / "staging"
-    uploads.mkdir(exist_ok=True)
-    staging.mkdir(exist_ok=True)
-    return context(staging, files=Files((uploads,)))
-
-
-def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) -> tuple[pl.DataFrame, Context]:
-    """The rows of one file (or several), and what was said; the counted rows are checked on the way."""
-    ctx = surroundings(tmp_path)
-    files = body if isinstance(body, dict) else {FILE: body.encode() if isinstance(body, str) else body}
-    for name, content in files.items():
-        (tmp_path / "uploads" / name).write_bytes(content)
-    counted: list[int] = []
-    ctx.on_rows = counted.append
-    settings = collector(**config)
-    assert list(settings.problems()) == []
-    frame = asyncio.run(settings.collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    rows = frame.lazy.collect(engine="streaming")
-    assert sum(counted) == len(rows)
-    return rows, ctx
+from tests.examples import examples
+from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
 
 
 @pytest.mark.parametrize(
@@ -330,7 +296,7 @@ def test_the_example_is_valid() -> None:
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(st.tuples(CELL, CELL), max_size=8), eol=st.sampled_from(["\n", "\r\n"]))
 def test_any_cells_come_back(cells: list[tuple[str, str]], eol: str, tmp_path: Path) -> None:
     quoted = [['"' + c.replace('"', '""') + '"' for c in row] for row in cells]

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
 
 from service.collectors import json as json_collector
@@ -28,7 +28,7 @@ from service.steps.collector import Collector, Upstream
 from service.steps.context import Context, StoredVersion
 from tests.unit.network.site import context
 
-KINDS = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
+KINDS: dict[str, type[Collector]] = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
 
 
 def collector(kind: str, **config: Any) -> Collector:

@@ -18,7 +18,7 @@ from service.engine import fit_record
 from service.kit import errors
 from service.steps.metric import Metric
 from service.values import tagged_json
-from tests.unit.engine.test_polars_frame import EVERY_KIND
+from tests.unit.engine.every_kind import EVERY_KIND
 
 
 def exists(moment: dt.datetime) -> bool:
@@ -26,7 +26,7 @@ def exists(moment: dt.datetime) -> bool:
     return moment.tzinfo is None or moment.astimezone(dt.UTC).astimezone(moment.tzinfo) == moment
 
 
-ZONES = st.sampled_from([None, zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("UTC")])
+ZONES: st.SearchStrategy[Any] = st.sampled_from([None, zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("UTC")])
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**127), 2**127), st.floats(), st.text(), st.binary(), st.dates(),
     st.times(), st.timedeltas(), st.decimals(allow_nan=False, allow_infinity=False),

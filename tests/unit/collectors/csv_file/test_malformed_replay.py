@@ -11,7 +11,7 @@ import pytest
 from service.collectors.csv import CsvCollector
 from service.collectors.csv_file import malformed_rows
 from service.steps.context import Context, Rejected
-from tests.unit.collectors.test_csv import read
+from tests.unit.collectors.csv_source import read
 
 BODY = b'id,zip,price\n1,00501,1.5\n2,"x"y,2\n3,4\n4,"5"",8\n5,00502,9\n'
 

@@ -8,17 +8,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.csv_file import malformed_rows, strict_reader
 from service.collectors.csv_file.survey import Dialect, survey
 from service.files import quarantine
 from service.kit import errors
-from tests.unit.collectors.test_csv import FILE, read
+from tests.examples import examples
+from tests.unit.collectors.csv_source import FILE, read
 
 STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
 
@@ -201,11 +203,13 @@ def test_a_field_of_many_megabytes(tmp_path: Path) -> None:
 CELL = st.sampled_from(["", "x", "ö", "a,b", "a\nb", 'say "hi"', "\r\n", "1"])
 ROWS = st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=7)
 
+QUOTING: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 
-@settings(max_examples=75, deadline=None)
-@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from([0, 1]))
+
+@examples(75)
+@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from(QUOTING))
 def test_the_survey_counts_what_there_is(
-    rows: list[list[str]], eol: str, last: bool, quoting: int, tmp_path_factory: pytest.TempPathFactory
+    rows: list[list[str]], eol: str, last: bool, quoting: Literal[0, 1], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator=eol, quoting=quoting).writerows(rows)

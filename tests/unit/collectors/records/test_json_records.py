@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
+from tests.examples import examples
 
 
 def document(value: Any) -> Document:
     return Document(json.dumps(value).encode())
 
 
-def parsed(found: list[msgspec.Raw]) -> list[Any]:
+def parsed(found: Sequence[bytes | msgspec.Raw]) -> list[Any]:
     return [msgspec.json.decode(r) for r in found]
 
 
@@ -92,7 +94,7 @@ def test_what_is_no_record_is_named(value: Any, path: str | None, said: str) -> 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{", b"<html>", b'{"a": [1,}', b"\xff\xfe\x00", b"[" * 100_000, b"nul"])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    def read() -> list[msgspec.Raw]:
+    def read() -> Sequence[bytes | msgspec.Raw]:
         found = Document(body)
         return found.records(found.path())
 
@@ -215,7 +217,7 @@ SCALAR = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), SCALAR, min_size=1), min_size=1, max_size=6))
 def test_nothing_is_lost(items: list[dict[str, Any]]) -> None:
     frame = table(items)
