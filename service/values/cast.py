@@ -1,7 +1,7 @@
-"""Casts as people expect them: a row-local expression from one type to another, bad values null or an error.
+"""Casts from one type to another, as row-local expressions; a bad value becomes null or an error.
 
-Polars casts no text to booleans, dates or times by itself, and guesses a date format from the first value where
-none is given, which would depend on how rows are cut. So every form is spelled out here:
+Polars does not cast text to booleans, dates or times, and without a format it guesses one from the first value, so
+the result would depend on how rows are batched. So every accepted form is listed here:
 
 * text is trimmed first; ``""`` is a bad value for every type but text;
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad, and so is ``12.0`` beyond 2^53 (no digit is
@@ -17,7 +17,7 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * durations to numbers: seconds, as everywhere in the API;
 * floats to whole numbers cut towards zero; NaN and what is too big are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
-* bytes are read as UTF-8 text; what is none is a bad value;
+* bytes are read as UTF-8 text; other bytes are a bad value;
 * text to a list: a JSON array of plain values; each value of a list, of text or not, follows the rules above, and a bad
   one is null in its place.
 """
@@ -72,7 +72,7 @@ def cast(
 
     ``at`` is the step and the field that such an error names, wherever the plan is executed.
 
-    Raises ``ValueError`` where there is no such cast, or the format is none.
+    Raises ``ValueError`` if there is no such cast, or the format is invalid.
     """
     _check_formats(target, source, tuple(formats))
     column = pl.col(name)
@@ -80,8 +80,10 @@ def cast(
     if strict and not isinstance(source, pl.Null):
         bad = column.is_not_null() & value.is_null()
         if isinstance(target, pl.List):
-            given = _listed(column) if isinstance(source, pl.String) else column
-            bad |= _gaps(value, target) > _gaps(given, pl.List(pl.String) if isinstance(source, pl.String) else source)
+            given = _array_items(column) if isinstance(source, pl.String) else column
+            bad |= _null_count(value, target) > _null_count(
+                given, pl.List(pl.String) if isinstance(source, pl.String) else source
+            )
         message = pl.format(
             f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", shown(column, source)
         )
@@ -110,7 +112,7 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
     if isinstance(source, pl.List) and isinstance(target, pl.List):
         return _each(column, source, target)
     if isinstance(source, pl.String) and isinstance(target, pl.List) and not target.inner.is_nested():
-        return _each(_listed(column), pl.List(pl.String()), target)
+        return _each(_array_items(column), pl.List(pl.String()), target)
     if isinstance(source, pl.List | pl.Struct) and isinstance(target, pl.String):
         return json_text.json_text(column, source)
     if source.is_nested() or target.is_nested():
@@ -138,7 +140,7 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
 
 
 def _decoded(column: pl.Expr) -> pl.Expr:
-    """Bytes as text; null where they are no UTF-8, where Polars' own cast ends the query."""
+    """Bytes as text; null if they are not UTF-8, for which Polars' own cast fails the query."""
     valid = column.bin.encode("hex").str.contains(_UTF_8)
     return pl.when(valid).then(pl.when(valid).then(column).otherwise(b"").cast(pl.String))
 
@@ -149,11 +151,11 @@ def _each(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:
     return column.list.eval(_cast(pl.element(), inner, wanted, ()).cast(wanted, strict=False))
 
 
-def _listed(column: pl.Expr) -> pl.Expr:
+def _array_items(column: pl.Expr) -> pl.Expr:
     """The values of a JSON array of plain values as texts; null for every other text.
 
-    Polars' own ``json_decode`` ends the query at the first text that is no such array. Numbers are not decoded: a
-    float would lose digits.
+    Polars' own ``json_decode`` fails the query at the first text that is not such an array. Numbers are not decoded,
+    because a float would lose digits.
     """
     valid = column.str.json_path_match("$").is_not_null() & column.str.contains(_PLAIN_ARRAY)
     value = pl.element()
@@ -162,12 +164,12 @@ def _listed(column: pl.Expr) -> pl.Expr:
     return pl.when(valid).then(column.str.extract_all(_PLAIN_VALUE)).list.eval(plain)
 
 
-def _gaps(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """How many values are missing, at every depth of a list."""
+def _null_count(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """How many values are null, at every depth of a list."""
     missing = value.is_null().cast(pl.Int64)
     if not isinstance(dtype, pl.List):
         return missing
-    return missing + value.list.eval(_gaps(pl.element(), _instance(dtype.inner))).list.sum().fill_null(0)
+    return missing + value.list.eval(_null_count(pl.element(), _instance(dtype.inner))).list.sum().fill_null(0)
 
 
 def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
@@ -199,7 +201,7 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
 
 
 def _readings(text: pl.Expr, formats: Sequence[str]) -> list[tuple[pl.Expr, str]]:
-    """The texts and the formats to read them by, in order. Those with an offset are few and are completed first."""
+    """The texts and the formats to read them by, in order. Texts with an offset are few and are completed first."""
     if formats:
         return [(text, form) for form in formats]
     zoned = pl.when(text.str.contains(_ISO_OFFSET)).then(text)
@@ -217,7 +219,7 @@ def _datetime(text: pl.Expr, form: str, target: pl.Datetime) -> pl.Expr:
 
 
 def _in_zone(value: pl.Expr, zone: str | None, target: pl.Datetime) -> pl.Expr:
-    """A datetime without zone that is meant in ``zone`` (None: in the target's own)."""
+    """A datetime without zone, read as local time in ``zone`` (None: the target's zone)."""
     if zone is None:
         if target.time_zone is None:
             return value
@@ -255,7 +257,7 @@ def _to_temporal(column: pl.Expr, source: pl.DataType, target: pl.DataType, form
     raise _no_such_cast(source, target)
 
 
-@functools.lru_cache(256)  # asked in the rehearsal and in the run
+@functools.lru_cache(256)  # called in the dry run and in the run
 def _check_formats(target: pl.DataType, source: pl.DataType, formats: tuple[str, ...]) -> None:
     if not formats:
         return
