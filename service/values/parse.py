@@ -1,8 +1,8 @@
-"""Text to typed columns, as row-local expressions: a value that does not fit fails, naming its column.
+"""Text to typed columns, as row-local expressions without loss: a value that does not fit is an error.
 
-An expression can fail only by a strict cast of text that is not a number, so the message is such a text (``refuse``).
-Dates are ISO 8601; a time without a zone is local time in the column's zone, if it has one; a time with a zone becomes
-UTC in a column without zone.
+Polars expressions can only fail by a strict cast, so the error message is the text of such a cast (``refuse``). Dates
+are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes UTC
+if the target has none.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def parsed(
     blank: bool = False,
     at: tuple[str, str] | None = None,
 ) -> pl.Expr:
-    """A String column as ``dtype``; null stays null, and a value that does not fit fails: see ``insist``.
+    """A String column as ``dtype``; null stays null, and a value that does not fit is an error: see ``insist``.
 
-    Raises ``ValueError`` for types that text cannot become.
+    Raises ``ValueError`` for types that text cannot be parsed to.
     """
     text = pl.col(column)
     if dtype == pl.String:
@@ -53,7 +53,7 @@ def insist(
     blank: bool = False,
     at: tuple[str, str] | None = None,
 ) -> pl.Expr:
-    """``result``; execution fails if it is null and the text of ``column`` is not, or if ``unless`` is true.
+    """``result``; execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
 
     The error shows the value and ``why``, and names ``at``. With ``blank`` an empty text may become null.
     """
@@ -61,17 +61,17 @@ def insist(
     misfit = result.is_null() & (text != "" if blank else text.is_not_null())
     if unless is not None:
         misfit = misfit | unless
-    misfit_text = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
-    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(misfit_text))
+    reason = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
+    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(reason))
     return refuse(misfit, message, result, at).alias(column)
 
 
 def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
-    """``value``; execution fails with ``message`` if ``bad``. The message must begin with ``column``.
+    """``value``; execution fails with ``message`` where ``bad``. The message must begin with ``column``.
 
-    ``at`` is the step and the field at fault: the plan is executed long after the step was applied.
-    Polars has no expression that raises; a strict cast of the message to a number does, and ``polars_errors``
-    extracts the message. Using ``bad`` inside the message would evaluate it twice.
+    ``at`` is the step and the field to name: the plan is executed long after the step was applied.
+    Polars cannot raise; a strict cast of the message to a number fails, and ``polars_errors`` finds the message in
+    the error. Using ``bad`` inside of the message would compute it a second time, with all its inputs.
     """
     if at is not None:
         message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
@@ -80,7 +80,7 @@ def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] |
 
 
 def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:
-    """Text as ``dtype``, null if it does not fit. Raises ``ValueError`` for types that text cannot become."""
+    """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot be parsed to."""
     if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
         text = text.str.replace(",", ".", literal=True)
     if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
@@ -99,16 +99,16 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
 
 
 def boolean(text: pl.Expr, true: Sequence[str], false: Sequence[str]) -> pl.Expr:
-    """True for the words ``true``, False for the words ``false``, in any case; null for other text.
+    """True for the words ``true``, false for the words ``false``, in any case; null for any other text.
 
-    All spellings are looked up: converting a column to lower case costs ten times as much.
+    All spellings of these short words are looked up: converting a column to lower case costs ten times as much.
     """
     return pl.when(text.is_in(_spellings(true))).then(True).when(text.is_in(_spellings(false))).then(False)
 
 
 @functools.lru_cache
 def _spellings(words: Sequence[str]) -> list[str]:
-    """Every mixture of lower and upper case."""
+    """Every mixture of small and capital letters."""
     both = [[dict.fromkeys((letter, letter.upper())) for letter in word] for word in words]
     return ["".join(letters) for word in both for letters in itertools.product(*word)]
 
