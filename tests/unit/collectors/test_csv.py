@@ -37,7 +37,7 @@ from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
         ("open quote", b'a,b\n1,"x\n2,y\n3,z\n', {}, REFUSED),
         ("open quote at the end", b'a,b\n1,x\n2,"y', {}, REFUSED),
         ("stray quote", b'a,b\n1,5" pipe\n2,y\n', {}, REFUSED),
-        ("stray quote, said", b'a,b\n1,5" pipe\n2,y\n', {"quote_char": None}, [(1, '5" pipe'), (2, "y")]),
+        ("stray quote, message", b'a,b\n1,5" pipe\n2,y\n', {"quote_char": None}, [(1, '5" pipe'), (2, "y")]),
         ("quotes", b'a,b\n1,"x, ""y""\nz"\n2,y\n', {}, [(1, 'x, "y"\nz'), (2, "y")]),
         ("zero byte", b"a,b\n1,x\0y\n", {}, REFUSED),
         ("long row", b"a,b\n1,x\n2,y,z\n", {}, REFUSED),
@@ -79,7 +79,7 @@ def test_every_row_or_an_error(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"a,b\n1,x\n2,y,z\n", "line 3: 3 fields where 2 are expected"),
         (b"a,b\n1,x\n2\n3,z\n", "line 3: 1 field where 2 are expected"),
@@ -90,14 +90,14 @@ def test_every_row_or_an_error(
         (b"a,b\n1,x\n2,\0\n", "line 3: a zero byte"),
     ],
 )
-def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.Permanent, match=said):
+def test_errors_name_place_and_cause(body: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match=message):
         read(tmp_path, body)
 
 
 def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path: Path) -> None:
-    said = "data.csv: line 3: the byte 0xE9 is no UTF-8; set encoding"
-    with pytest.raises(errors.Permanent, match=said) as caught:
+    message = "data.csv: line 3: the byte 0xE9 is not UTF-8; set encoding"
+    with pytest.raises(errors.Permanent, match=message) as caught:
         read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n")
     assert caught.value.details["field"] == "encoding"
 
@@ -224,7 +224,7 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "field", "said"),
+    ("config", "field", "message"),
     [
         ({"schema": {"ida": "int64"}}, "schema.ida", "did you mean 'id'"),
         ({"columns": ["nix"]}, "columns", "there are id, name"),
@@ -234,11 +234,11 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
         ({"file_path": "../staging/x"}, "file_path", "no file"),
     ],
 )
-def test_settings_that_the_files_contradict(config: dict[str, Any], field: str, said: str, tmp_path: Path) -> None:
+def test_settings_that_the_files_contradict(config: dict[str, Any], field: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(errors.Permanent) as caught:
         read(tmp_path, {FILE: b"id,name\n1,x\n"}, **config)
     assert caught.value.details["field"] == field
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_several_files_unite_by_name(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Made:
 
     def apply(self, records: list[dict[str, Any]]) -> Applied:
         with tempfile.TemporaryDirectory() as folder:
-            data = from_json.table(records, tagged_json.schema(self.tape.schema))
+            data = from_json.table(records, tagged_json.decode_schema(self.tape.schema))
             return Applier(self.pipeline, self.tape, job_in(folder)).walk(data)
 
 

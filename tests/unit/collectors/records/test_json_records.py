@@ -47,7 +47,7 @@ def test_finds_the_array(value: Any, path: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"a": [{}], "b": [{}]}, "several arrays (a, b)"),
         ({"a": {"b": [{}]}, "c": 1, "d": "x", "e": None, "f": True}, "a (an object), c (a number), d (text), e (null)"),
@@ -56,10 +56,10 @@ def test_finds_the_array(value: Any, path: str | None) -> None:
         (7, "a number, neither"),
     ],
 )
-def test_says_why_it_finds_none(value: Any, said: str) -> None:
+def test_explains_why_there_are_no_records(value: Any, message: str) -> None:
     with pytest.raises(Unusable) as caught:
         document(value).path()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_records_at_a_path(value: Any, path: str, wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "path", "said"),
+    ("value", "path", "message"),
     [
         ({"a": 1}, "b", "nothing at 'b'"),
         ({"a": 1}, "a.b", "nothing at 'a.b'"),
@@ -87,8 +87,8 @@ def test_records_at_a_path(value: Any, path: str, wanted: list[Any]) -> None:
         ([[1]], None, "record 0 is an array"),
     ],
 )
-def test_what_is_no_record_is_named(value: Any, path: str | None, said: str) -> None:
-    with pytest.raises(Unusable, match=said):
+def test_what_is_not_a_record_is_named(value: Any, path: str | None, message: str) -> None:
+    with pytest.raises(Unusable, match=message):
         document(value).records(path)
 
 
@@ -225,5 +225,5 @@ def test_nothing_is_lost(items: list[dict[str, Any]]) -> None:
     for row, item in zip(frame.to_dicts(), items, strict=True):
         for name in frame.columns:
             value = item.get(name)
-            said = value if value is None or isinstance(value, str) else json.dumps(value)
-            assert row[name] in (value, said) or json.loads(row[name]) == value
+            message = value if value is None or isinstance(value, str) else json.dumps(value)
+            assert row[name] in (value, message) or json.loads(row[name]) == value
