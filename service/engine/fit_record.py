@@ -72,7 +72,7 @@ class StepRecorder:
         if self.unchanged:
             return StepRecord(unchanged=True)
         return StepRecord(
-            [[MetricAnswer(m, tagged_json.plain(v)) for m, v in values.items()] for values in self._calls]
+            [[MetricAnswer(m, tagged_json.encode(v)) for m, v in values.items()] for values in self._calls]
         )
 
 
@@ -96,7 +96,7 @@ class Recorder:
     def fit_record(self) -> FitRecord:
         """The record of all steps up to now."""
         steps = {step: recorder.step_record() for step, recorder in self._recorders.items()}
-        before = self._before or FitRecord(self.now, tagged_json.plain_schema(self._schema))
+        before = self._before or FitRecord(self.now, tagged_json.encode_schema(self._schema))
         return msgspec.structs.replace(before, steps={**before.steps, **steps})
 
     def earlier(self, step: str) -> StepRecord | None:
@@ -122,4 +122,4 @@ class Playback:
                     f"the step asks for {name}, which it did not ask for when the version was made: it has changed "
                     "since; execute the pipeline again", step=self._step,
                 )  # fmt: skip
-        return {m: tagged_json.value(recorded[m]) for m in wanted}
+        return {m: tagged_json.decode(recorded[m]) for m in wanted}

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -39,7 +39,7 @@ from service.steps.report import Rejected
 from service.values import cast, dtypes
 
 _ROWS = Metric("", "rows")
-_CANNOT = "NOT_REPLAYED"
+_CANNOT: Final = "NOT_REPLAYED"
 _SKIPPABLE = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they are; others may pass
 
 
@@ -103,7 +103,7 @@ def _try(
         now, index = pipeline.document.get("processors", []), replay_plan.number(step)
         repeated = replay_plan.repeated(index, order.before, now, pipeline.processors)
         refused_at = replay_plan.place(index, order.before, now)
-        names = quarantine.own_columns(list(pl.read_parquet_schema(file)))
+        names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
     frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
@@ -272,7 +272,7 @@ def _free(folder: Path, name: str) -> Path:
 
 
 def _nothing_passed(folder: Path, rejected: Iterable[Rejected], order: messages.Replay, tried: int) -> errors.Permanent:
-    reasons = quarantine.counted([folder / r.file for r in rejected if r.file is not None])
+    reasons = quarantine.count_reasons([folder / r.file for r in rejected if r.file is not None])
     listed = ", ".join(f"{r['rule']} of {r['step']} ({r['rows']}×)" for r in reasons[:5])
     return errors.Permanent(
         f"none of the {tried} rows in quarantine of version {order.version} passes now"

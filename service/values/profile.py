@@ -1,4 +1,8 @@
-"""Profile: the statistics of a table at one place of a pipeline. A field that does not apply to a type is absent."""
+"""What an analyzer found, as typed values: the profile of a table and of each of its columns.
+
+A column has the fields of its kind only: those of numbers, of texts, of dates and times or of booleans. The others are
+``UNSET`` and absent from JSON. A value is None where there is nothing to compute it from.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,26 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+Figure = float | int | str | None
+"""A number, or a date or time in ISO 8601."""
+
 
 class Histogram(msgspec.Struct, frozen=True):
-    """Equal bins: one edge more than counts. Edges of times are seconds since 1970. Both are empty without values."""
+    """Counts between edges; n counts have n + 1 edges. Edges of dates and times are seconds."""
 
-    edges: list[Any]
+    edges: list[float]
     counts: list[int]
 
 
 class TopValue(msgspec.Struct, frozen=True):
-    """A frequent text and how often it occurs."""
+    """A frequent value and the number of its rows."""
 
     value: Any
     count: int
 
 
 class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """One column. ``count`` leaves missing values out; ``missing_share`` and ``true_share`` are between 0 and 1.
-
-    Statistics without any value are null. Decimals are text, dates and times are ISO 8601.
-    """
+    """The figures of one column. ``count`` and ``missing`` are rows; ``missing_share`` is from 0 to 1."""
 
     name: str
     type: str
@@ -34,16 +38,16 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     missing_share: float
     distinct: int | UnsetType = UNSET
-    min: Any = UNSET
-    max: Any = UNSET
-    mean: Any = UNSET
-    std: Any = UNSET
-    variance: Any = UNSET
-    skew: Any = UNSET
-    kurtosis: Any = UNSET
-    zeros: Any = UNSET
-    negatives: Any = UNSET
-    quantiles: dict[str, Any] | UnsetType = UNSET
+    min: Figure | UnsetType = UNSET
+    max: Figure | UnsetType = UNSET
+    mean: Figure | UnsetType = UNSET
+    std: Figure | UnsetType = UNSET
+    variance: Figure | UnsetType = UNSET
+    skew: Figure | UnsetType = UNSET
+    kurtosis: Figure | UnsetType = UNSET
+    zeros: int | UnsetType | None = UNSET
+    negatives: int | UnsetType | None = UNSET
+    quantiles: dict[str, Figure] | UnsetType = UNSET
     span_seconds: float | UnsetType | None = UNSET
     histogram: Histogram | UnsetType = UNSET
     true_share: float | UnsetType | None = UNSET
@@ -54,7 +58,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correlation(msgspec.Struct, frozen=True):
-    """The coefficients (-1 to 1, null without a result) of all pairs of ``columns``, row by row."""
+    """``matrix[i][j]`` is the correlation of columns i and j; None where one of them does not vary."""
 
     method: str
     columns: list[str]
@@ -62,7 +66,7 @@ class Correlation(msgspec.Struct, frozen=True):
 
 
 class ProfileWarning(msgspec.Struct, frozen=True):
-    """A trait that deserves a look; ``column`` is null where it concerns the whole table."""
+    """Something in the profile that deserves a look; ``column`` is None for the table."""
 
     code: str
     column: str | None
@@ -70,7 +74,7 @@ class ProfileWarning(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: row and column counts, duplicate rows, its columns and their correlation."""
+    """The profile of a table. ``exact`` is False where figures are estimates."""
 
     row_count: int
     column_count: int
@@ -78,4 +82,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_rows: int
     columns: list[ColumnProfile]
     correlation: Correlation
-    warnings: list[ProfileWarning] = []
+    warnings: list[ProfileWarning]

@@ -59,11 +59,6 @@ def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
 def settings() -> Settings:
     return Settings(max_body_bytes=20_000, max_upload_bytes=3_000_000)
 
@@ -135,3 +130,18 @@ def supervisor(services: Services) -> Supervisor:
 def engine(services: Services) -> Engine:
     assert isinstance(services.engine, Engine)
     return services.engine
+
+
+@pytest.fixture
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    return services.tasks
+
+
+@pytest.fixture
+def orders(client: TestClient[Litestar]) -> TestClient[Litestar]:
+    """The pipeline ``orders`` with two versions; the first cannot be applied."""
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    client.post("/api/v1/pipeline/orders/execute")
+    client.post("/api/v1/pipeline/orders/execute")
+    return client

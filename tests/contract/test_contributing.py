@@ -16,7 +16,7 @@ import pytest
 from service.jobs import messages, plugins
 from service.jobs.messages import Grants, Loaded, Order, Prepared, Reload
 from service.jobs.run_worker import RunWorker
-from service.model.registry import Registry
+from service.model.registry import Registry, Shelf
 
 PAGE = Path(__file__).parents[2] / ".github" / "CONTRIBUTING.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
@@ -42,9 +42,8 @@ class Wire:
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """All plug-ins of this installation and those of the page."""
     registry = Registry.load()
-    for number, (text, shelf) in enumerate(
-        zip(EXAMPLES, (registry.collectors, registry.processors, registry.storages), strict=True)
-    ):
+    shelves: list[Shelf[Any]] = [registry.collectors, registry.processors, registry.storages]
+    for number, (text, shelf) in enumerate(zip(EXAMPLES, shelves, strict=True)):
         module = ModuleType(f"contributing_{number}")
         monkeypatch.setitem(sys.modules, module.__name__, module)
         exec(text, vars(module))

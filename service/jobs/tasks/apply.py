@@ -51,7 +51,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
         pipeline = pipelines.decode(self.document, plugins.registry())
         record = fit_record.decode(Path(self.fit_record).read_bytes())
         try:
-            schema = tagged_json.schema(record.schema)
+            schema = tagged_json.decode_schema(record.schema)
         except ValueError as error:
             raise errors.Invalid(f"version {self.version} cannot be applied: {error}", field="version") from error
         applied = Applier(pipeline, record, job).apply(from_json.table(_decode_records(self.records), schema))

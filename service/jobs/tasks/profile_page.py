@@ -9,7 +9,7 @@ from service.values.profile import Profile
 
 
 class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page"):
-    """Draw the profiles of one version as a page of HTML, in UTF-8."""
+    """Render the profiles of one version as a page of HTML in UTF-8."""
 
     pipeline: str
     version: int
@@ -19,4 +19,4 @@ class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page")
     def answer(self, job: Job) -> bytes:
         from service.reports import profile  # the chart engine takes 60 MB, which only this child needs
 
-        return profile.page(self.pipeline, self.version, self.created, msgspec.to_builtins(self.profiles)).encode()
+        return profile.page(self.pipeline, self.version, self.created, self.profiles).encode()

@@ -11,11 +11,10 @@ import pytest
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import process
 from service.jobs.process import Processed
-from service.model import pipeline as pipelines
 from service.model.run import Step
 from service.steps.frame import Frame
 from service.steps.report import ProcessReport
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 from tests.unit.jobs.walking import cleaner, job_in, transformer
 
 CAST = cleaner(cast={"price": "float64"}, filter="quantity > 0", fill_na={"city": "?"})
@@ -39,7 +38,6 @@ KEYS = cleaner(drop_duplicates=["city"])
 def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], staged: list[int]) -> None:
     source = tmp_path / "orders.csv"
     source.write_text("price,city,quantity\n1.5,x,1\n2.5,y,2\n,x,3\n")
-    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
     job = job_in(str(tmp_path))
 
     def remove_source(_: int, frame: Frame, __: ProcessReport) -> None:
@@ -48,7 +46,7 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
             source.unlink(missing_ok=True)
 
     start = Processed(PolarsFrame(pl.scan_csv(source), tmp_path))
-    frame = process.process(pipelines.decode(document, REGISTRY), start, job, remove_source)[0].frame
+    frame = process.process(a_pipeline(processors=steps), start, job, remove_source)[0].frame
     assert [(s.step, s.staged) for s in job.journal.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
 
@@ -70,9 +68,8 @@ def test_steps_say_how_many_rows_there_are_where_that_is_free(
     tmp_path: Path, steps: list[dict[str, Any]], counts: list[tuple[int | None, int | None]]
 ) -> None:
     source = pl.LazyFrame({"price": [1.5, 2.5, None], "city": ["x", "y", "x"], "quantity": [1, 0, 3]})
-    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
     job = job_in(str(tmp_path))
-    processed, _ = process.process(pipelines.decode(document, REGISTRY), Processed(PolarsFrame(source, tmp_path)), job)
+    processed, _ = process.process(a_pipeline(processors=steps), Processed(PolarsFrame(source, tmp_path)), job)
     rows = processed.frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
     counted = process.with_row_counts([*job.journal.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
     storage = (rows, None)
@@ -84,7 +81,7 @@ def test_a_row_s_source_is_known_while_the_collected_rows_are_unchanged() -> Non
     steps = [CAST, LOOK, transformer(sort=["price"]), LOOK]
 
     def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
-        pipeline = pipelines.decode({"name": "p", "collectors": sources, "processors": steps, **more}, REGISTRY)
+        pipeline = a_pipeline(collectors=sources, processors=steps, **more)
         return [process._sources(pipeline, index, {"second": 3, "first": 2}) for index in range(len(steps))]
 
     there = (("first", 2), ("second", 3))

@@ -20,10 +20,9 @@ from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.process import Processed
 from service.jobs.tasks.apply import Applied, Applier
-from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.values import from_json, tagged_json
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Made:
 
     def apply(self, records: list[dict[str, Any]]) -> Applied:
         with tempfile.TemporaryDirectory() as folder:
-            data = from_json.table(records, tagged_json.schema(self.fit_record.schema))
+            data = from_json.table(records, tagged_json.decode_schema(self.fit_record.schema))
             return Applier(self.pipeline, self.fit_record, job_in(folder)).apply(data)
 
 
@@ -47,10 +46,7 @@ def job_in(folder: str) -> Job:
 
 def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
     """Run the processors over ``source``. Raises what they raise."""
-    document = {
-        "name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": list(processors),
-    }  # fmt: skip
-    pipeline = pipelines.decode(document, REGISTRY)
+    pipeline = a_pipeline(processors=list(processors))
     with tempfile.TemporaryDirectory() as folder:
         job = job_in(folder)
         start = Processed(PolarsFrame(source.lazy(), Path(folder)))

@@ -14,11 +14,10 @@ from service.engine.dry_run_frame import PlannedFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model.registry import Registry
 from service.steps.context import ProcessContext
 from service.steps.processor import Processor
+from tests.registry import REGISTRY
 
-REGISTRY = Registry.load()
 NAN = float("nan")
 INF = float("inf")
 

@@ -33,7 +33,7 @@ def column(values: list[Any], dtype: Any = None, **config: Any) -> dict[str, Any
 
 
 def codes(data: Any, **config: Any) -> list[tuple[str, str | None]]:
-    return [(w["code"], w["column"]) for w in profile(data, **config)["warnings"]]
+    return [(w.code, w["column"]) for w in profile(data, **config)["warnings"]]
 
 
 def test_a_number_column() -> None:
@@ -140,7 +140,7 @@ def test_more_numbers_than_can_be_paired_are_not_correlated() -> None:
     frame = pl.DataFrame({f"c{i}": [1, 2] for i in range(65)})
     found = profile(frame)
     assert found["correlation"]["columns"] == []
-    assert [w["code"] for w in found["warnings"]] == ["not_correlated"]
+    assert [w.code for w in found["warnings"]] == ["not_correlated"]
 
 
 def test_warnings() -> None:
@@ -172,5 +172,5 @@ def test_bounds_of_the_settings() -> None:
     assert list(invalid("analyzer", quantiles=[1.5])) == ["quantiles[0]"]
     assert list(invalid("analyzer", histogram_bins=0, top_k=-1)) == ["histogram_bins", "top_k"]
     assert "pearsn" in invalid("analyzer", correlation="pearsn")["correlation"]
-    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "a column stands there twice"}
+    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "'a' is listed twice"}
     assert refused("analyzer", {"price": [1]}, columns=["prize"])[1].endswith("did you mean 'price'?")

@@ -17,12 +17,9 @@ def test_what_declares_no_total_is_taken_at_its_word(tmp_path: Path) -> None:
     whole.add(Evidence(pages=1, rows=3, declared_total=3, stop_reason="total"), "1")
     whole.add(Evidence(pages=2, rows=4, stop_reason="empty_page"), "2")
     whole.finish(several=True)
-    assert (ctx.report().evidence["declared_total"], ctx.report().evidence["rows"], ctx.report().evidence["pages"]) == (
-        7,
-        7,
-        3,
-    )
-    assert (ctx.report().evidence["stop_reason"], ctx.report().warnings, whole.cut) == ("several", [], set())
+    evidence = ctx.report().evidence
+    assert (evidence["declared_total"], evidence["rows"], evidence["pages"]) == (7, 7, 3)
+    assert (evidence["stop_reason"], ctx.report().warnings, whole.cut) == ("several", (), set())
 
 
 def test_rows_that_came_again_are_counted_over_all_lists(tmp_path: Path) -> None:

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.http_api.incremental import Incremental, keys, newest, order_of
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import CollectContext, State
-from tests.unit.collectors.test_api import collector
+from tests.examples import examples
+from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
-SINCE = {"cursor_field": "at", "param": "since"}
-
-SHOWN = ("cursor_before", "cursor_after", "known_rows", "added_rows", "rows")
-
-
-class Runs:
-    """One run after another of a collector, each of which finds what the one before remembered."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._number = folder, 0
-        self.earlier: Path | None = None
-
-    def run(
-        self, config: Mapping[str, Any], *, commit: bool = True, **around: Any
-    ) -> tuple[pl.DataFrame, CollectContext]:
-        self._number += 1
-        place = self._folder / f"run-{self._number}"
-        place.mkdir()
-        state = State(self._folder / f"state-{self._number}", self.earlier)
-        ctx = context(place, **{"state": state, **around})
-        frame = asyncio.run(collector(**config).collect(ctx))
-        assert isinstance(frame, PolarsFrame)
-        rows = frame.lazy.collect(engine="streaming")
-        if commit:
-            for name in ctx.report().kept_state:
-                assert self.earlier is not None
-                (state.folder / name).hardlink_to(self.earlier / name)
-            self.earlier = state.folder
-        return rows, ctx
+CURSORS = ("cursor_before", "cursor_after")
 
 
 @pytest.fixture
@@ -92,7 +61,7 @@ def test_only_what_is_new_is_asked_for_and_nothing_is_lost_or_twice(runs: Runs) 
         second, ctx = runs.run(at(site.address))
         assert {h.query["since"] for h in site.hits} == {"2024-01-03"}
         assert second["id"].to_list() == [1, 2, 3, 4, 5]
-        assert {n: ctx.report().evidence[n] for n in SHOWN} == {
+        assert {n: ctx.report().evidence[n] for n in (*CURSORS, "known_rows", "added_rows", "rows")} == {
             "cursor_before": "2024-01-03", "cursor_after": "2024-01-05", "known_rows": 3, "added_rows": 2, "rows": 3,
         }  # fmt: skip
         third, ctx = runs.run(at(site.address))
@@ -194,7 +163,7 @@ def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
         runs.run(at(site.address))
         del records[0]  # the source keeps no old ones
         rows, ctx = runs.run(at(site.address, incremental={**SINCE, "lookback": 5}))
-    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.report().warnings) == ("4", [1, 2], [])
+    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.report().warnings) == ("4", [1, 2], ())
 
 
 def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Runs) -> None:
@@ -308,7 +277,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(CHANGES, st.booleans(), st.integers(1, 4), st.sampled_from(["number", "text", "time"]))
 def test_whatever_happens_a_version_has_what_the_source_has(
     changes: list[list[tuple[str, int]]], inclusive: bool, size: int, kind: str
@@ -338,7 +307,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             assert ctx.report().evidence["rows"] <= len(records)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
 def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
     """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""
