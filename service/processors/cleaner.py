@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import msgspec
 import polars as pl
 
+from service.engine import row_sql
 from service.expressions import scalar
 from service.kit import errors
 from service.kit.errors import Problem
@@ -345,13 +346,12 @@ def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
 
 def _where(frame: Frame, text: str, ctx: Context) -> Frame:
     try:
-        condition, found = scalar.typed(text, frame.schema)
+        condition = row_sql.compiled(text, frame.schema)
     except ValueError as error:
         raise columns.refused(ctx, "filter", str(error)) from error
-    if not isinstance(found, pl.Boolean):
-        raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(found)}")
-    kept = frame.rows(lambda lf: scalar.where(lf, condition))
-    return kept.on_error(polars_errors.misfit(ctx.step, "filter", text))
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.refused(ctx, "filter", f"a condition is true or false; this is {dtypes.name_of(condition.dtype)}")
+    return frame.rows(lambda lf: row_sql.where(lf, condition, (ctx.step, "config.filter")))
 
 
 def snake_case(names: Sequence[str]) -> dict[str, str]:

@@ -74,7 +74,11 @@ class Frame(Protocol):
         ...
 
     def query(self, sql: str) -> Frame:
-        """The result of a SELECT over this frame as the table ``input``, as ``selection.parse`` has written it."""
+        """The result of a SELECT over this frame as the table ``input``; it means what it means to DuckDB.
+
+        Executes, and stages the result. Raises ``ValueError`` where the query does not fit the columns or fails at a
+        row.
+        """
         ...
 
     def with_row_index(self, name: str) -> Frame:
