@@ -79,9 +79,11 @@ class PlannedFrame(PolarsFrame):
         self._trace.operations.append("join")
         return super().join(other, on, how=how)
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
         self._trace.operations.append("group")
-        return super().group(by, aggregates)
+        return super().group(by, aggregates, prepared=prepared)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         self._trace.operations.append("per_group")

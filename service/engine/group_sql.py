@@ -27,10 +27,11 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class Part:
-    """One aggregate of an expression: the ``name`` of its column, what it aggregates, how, and its type."""
+    """One aggregate of an expression: the ``name`` of its column, the expression ``inside`` (None: a column as it is, or
+    nothing), how it is made, and its type."""
 
     name: str
-    inside: RowSql | str | None
+    inside: RowSql | None
     expr: pl.Expr
     dtype: pl.DataType
     narrow: bool
@@ -52,13 +53,7 @@ class GroupSql:
 
     def prepare(self, at: Place) -> list[pl.Expr]:
         """Columns for every row, which the aggregates need."""
-        made = []
-        for part in self.parts:
-            if isinstance(part.inside, RowSql):
-                made.append(part.inside.expr(at).alias(part.prepared))
-            elif part.inside is not None:
-                made.append(pl.col(part.inside).alias(part.prepared))
-        return made
+        return [p.inside.expr(at).alias(p.prepared) for p in self.parts if p.inside is not None]
 
     def aggregate(self) -> list[pl.Expr]:
         """The aggregates, for ``Frame.group``."""
@@ -132,11 +127,13 @@ def _part(node: Node, schema: pl.Schema, name: str) -> Part:
     dtype = aggregates.wide(given)
     function = aggregates.SAME.get(function, function)
     found = aggregates.find(function, dtype)
-    column = pl.col(f"{name}_in")
+    column = pl.col(part if isinstance(part, str) else f"{name}_in")
     column = column if dtype == given else column.cast(dtype)
     if node.get("distinct"):
         column = column.drop_nulls().unique(maintain_order=function in ("first", "last", "any_value"))
-    return Part(name, part, found.build(column, dtype), found.dtype(dtype), found.narrow)
+    return Part(
+        name, part if isinstance(part, RowSql) else None, found.build(column, dtype), found.dtype(dtype), found.narrow
+    )
 
 
 def _inside(node: Node, schema: pl.Schema) -> RowSql | str:

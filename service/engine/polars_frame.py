@@ -196,8 +196,11 @@ class PolarsFrame:
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
         return self._next(lf, expensive=True, others=[right])
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
+        lf = self._lf.with_columns(prepared) if prepared else self._lf
+        return self._next(lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         if by or order_by:

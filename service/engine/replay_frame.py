@@ -104,8 +104,10 @@ class ReplayedFrame:
         frame = self._empty().join(_schema_of(other, self._folder), on, how=how)
         return self._fitted(frame.schema, Skipped("join", _new(self, frame), "the other side is not kept"))
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> ReplayedFrame:
-        frame = self._empty().group(by, aggregates)
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> ReplayedFrame:
+        frame = self._empty().group(by, aggregates, prepared=prepared)
         return self._elsewhere(frame, Skipped("group", (), "a group is made of many rows"))
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> ReplayedFrame:

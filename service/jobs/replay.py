@@ -64,8 +64,10 @@ class QuarantinedRows(PolarsFrame):
         except errors.Permanent:
             self._refuse()
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return super().group(by, aggregates) if self.asked else self._refuse()
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
+        return super().group(by, aggregates, prepared=prepared) if self.asked else self._refuse()
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         self._compared.append(True)

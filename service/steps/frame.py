@@ -57,8 +57,11 @@ class Frame(Protocol):
         """Join by equal keys; the left order stays. Null keys match nothing."""
         ...
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Frame:
-        """One row for each combination of ``by`` with the aggregates, in order of first appearance."""
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()) -> Frame:
+        """One row for each combination of ``by`` with the aggregates, in order of first appearance.
+
+        ``prepared`` are row-local columns that the aggregates read.
+        """
         ...
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> Frame:

@@ -57,8 +57,9 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
             raise columns.refused(ctx, f"aggregate.metrics.{name}", str(error)) from error
     places = {name: (ctx.step, f"config.aggregate.metrics.{name}") for name in made}
     prepared = [expr for name, metric in made.items() for expr in metric.prepare(places[name])]
-    rows = frame.rows(lambda lf: lf.with_columns(prepared)) if prepared else frame
-    groups = rows.group(setting.by, [expr for metric in made.values() for expr in metric.aggregate()])
+    groups = frame.group(
+        setting.by, [expr for metric in made.values() for expr in metric.aggregate()], prepared=prepared
+    )
     finished = {name: metric.finish(places[name]) for name, metric in made.items()}
     narrowed = [expr for narrow, _ in finished.values() for expr in narrow]
     values = [expr.alias(name) for name, (_, expr) in finished.items()]
