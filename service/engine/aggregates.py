@@ -15,9 +15,9 @@ import polars as pl
 
 from service.values import dtypes
 
-Kind = Literal["integer", "float", "decimal", "boolean", "text", "time", "duration", "other"]
+Kind = Literal["integer", "float", "decimal", "boolean", "text", "time", "clock", "duration", "other"]
 _NUMBERS: frozenset[Kind] = frozenset({"integer", "float", "decimal"})
-_ORDERED: frozenset[Kind] = frozenset({*_NUMBERS, "boolean", "text", "time", "duration"})
+_ORDERED: frozenset[Kind] = frozenset({*_NUMBERS, "boolean", "text", "time", "clock", "duration"})
 _EVERY: frozenset[Kind] = frozenset({*_ORDERED, "other"})
 _SMALL = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 
@@ -43,6 +43,8 @@ def kind_of(dtype: pl.DataType) -> Kind:
         return "float"
     if isinstance(dtype, pl.Duration):
         return "duration"
+    if isinstance(dtype, pl.Time):
+        return "clock"
     if dtype.is_temporal():
         return "time"
     match dtype:
@@ -84,8 +86,13 @@ def _count(column: pl.Expr, _: pl.DataType) -> pl.Expr:
     return column.count().cast(pl.Int64)
 
 
-def _count_true(column: pl.Expr, _: pl.DataType) -> pl.Expr:
+def count_true(column: pl.Expr) -> pl.Expr:
+    """How many values are true; 0 where there are none."""
     return column.cast(pl.Int64).sum()
+
+
+def _count_true(column: pl.Expr, _: pl.DataType) -> pl.Expr:
+    return _present(column, count_true(column))
 
 
 def _sum_128(column: pl.Expr, _: pl.DataType) -> pl.Expr:
@@ -122,8 +129,7 @@ def _middle_time(column: pl.Expr, _: pl.DataType) -> pl.Expr:
 
 def _spread(function: str, ddof: int) -> tuple[Aggregate, ...]:
     def build(column: pl.Expr, _: pl.DataType) -> pl.Expr:
-        made: pl.Expr = getattr(_float(column), function)(ddof=ddof)
-        return made
+        return _present(column, getattr(_float(column), function)(ddof=ddof))
 
     return (Aggregate(_NUMBERS, build, _double),)
 

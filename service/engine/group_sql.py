@@ -27,8 +27,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class Part:
-    """One aggregate of an expression: the ``name`` of its column, the expression ``inside`` (None: a column as it is, or
-    nothing), how it is made, and its type."""
+    """One aggregate of an expression: the ``name`` of its column, the expression ``inside`` of it (None: a column as it
+    is, or nothing), how it is made, and its type."""
 
     name: str
     inside: RowSql | None
@@ -118,7 +118,10 @@ def _part(node: Node, schema: pl.Schema, name: str) -> Part:
     if function in ("count_star", "count") and not inside:
         if "filter" not in node:
             return Part(name, None, pl.len().cast(pl.Int64), pl.Int64(), narrow=False)
-        function, inside = "count_if", [node.pop("filter")]
+        condition = _inside(node["filter"], schema)
+        column = pl.col(condition if isinstance(condition, str) else f"{name}_in")
+        made = condition if isinstance(condition, RowSql) else None
+        return Part(name, made, aggregates.count_true(column), pl.Int64(), narrow=False)
     if len(inside) != 1:
         raise ValueError(f"{function} takes one argument")
     argument = inside[0] if "filter" not in node else _only_where(inside[0], node["filter"])

@@ -129,7 +129,7 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
         files=[*files, target],
     )  # fmt: skip
     try:
-        with _translated():
+        with _translated(query):
             _view(connection, query.input, _scan(query.input, files), wide=query.wide)
             options = "FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 122880"
             connection.execute(f"COPY (\n{query.select}\n) TO {literal(str(target))} ({options})")
@@ -156,7 +156,7 @@ def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
     cursor = row_sql.connection(query.zone).cursor()
     handed = rows.select(handed_over(query.input)).rename({name: f"c{place}" for place, name in enumerate(query.input)})
     _view(cursor, query.input, handed, wide=query.wide)
-    with _translated():
+    with _translated(query):
         found = cast(pl.DataFrame, pl.from_arrow(cursor.sql(query.select).to_arrow_table()))
     carried = {n: r.carried for n, r in zip(query.schema, query.results, strict=True)}
     return query.typed(found.cast(carried).lazy()).collect()  # type: ignore[arg-type]
@@ -202,7 +202,8 @@ def _explained(error: duckdb.Error, schema: pl.Schema) -> ValueError:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(query: Query) -> Iterator[None]:
+    """DuckDB's errors as a frame raises them; a column of the result is called what the query calls it."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
@@ -213,4 +214,6 @@ def _translated() -> Iterator[None]:
         full = "No space left" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, duckdb_messages.of_row(error)) from error
     except duckdb.Error as error:
-        raise ValueError(duckdb_messages.of_row(error)) from error
+        names = list(query.schema)
+        said = re.sub(r"\bcolumn c(\d+)\b", lambda m: f"column {names[int(m[1])]}", duckdb_messages.of_row(error))
+        raise ValueError(said) from error
