@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -257,5 +258,5 @@ def refused(error: errors.StepError) -> errors.Invalid | None:
     if place is None:
         return None
     step, setting = error.details.get("step"), error.details.get("field")
-    details = {"step": step, "setting": f"{step}.{setting}" if step and setting else setting}
+    details: dict[str, Any] = {"step": step, "setting": f"{step}.{setting}" if step and setting else setting}
     return errors.Invalid(f"records[{place}]: {error.message}", field=f"records[{place}]", **details)

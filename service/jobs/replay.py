@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import polars as pl
@@ -33,7 +33,7 @@ from service.steps.metric import Metric, Values
 from service.values import cast, dtypes
 
 _ROWS = Metric("", "rows")
-_CANNOT = "NOT_REPLAYED"
+_CANNOT: Final = "NOT_REPLAYED"
 _SKIPPABLE = ("NEEDS_ALL_ROWS", _CANNOT)  # rows that cannot be tried stay where they are; others may pass
 
 

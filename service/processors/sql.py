@@ -50,4 +50,4 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
             try:
                 return frame.query(self.query)
             except ValueError as error:
-                raise columns.refused(ctx, "query", str(error)) from error
+                raise columns.setting_error(ctx, "query", str(error)) from error

@@ -135,3 +135,18 @@ def supervisor(services: Services) -> Supervisor:
 def engine(services: Services) -> Engine:
     assert isinstance(services.engine, Engine)
     return services.engine
+
+
+@pytest.fixture
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    return services.tasks
+
+
+@pytest.fixture
+def orders(client: TestClient[Litestar]) -> TestClient[Litestar]:
+    """The pipeline ``orders`` with two versions; the first cannot be applied."""
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    client.post("/api/v1/pipeline/orders/execute")
+    client.post("/api/v1/pipeline/orders/execute")
+    return client

@@ -9,6 +9,7 @@ import msgspec
 
 from service.jobs.job import Job
 from service.jobs.plugins import registry
+from service.kit import errors
 from service.model import pipeline as pipelines
 from service.probing.probe import Probe, probe
 from service.probing.sources import STEP
@@ -22,8 +23,13 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
 
     def answer(self, job: Job) -> bytes:
         job.step = STEP
-        with job.translated(STEP):
-            found = probe(self.probe, job.context(STEP), decoded)
+        try:
+            with job.translated(STEP):
+                found = probe(self.probe, job.context(STEP), decoded)
+        except errors.StepError as error:  # the fields are those of the request's body
+            if "field" in error.details:
+                error.details["field"] = str(error.details["field"]).removeprefix(f"{STEP}.")
+            raise
         return msgspec.json.encode(job.hidden(found))
 
 

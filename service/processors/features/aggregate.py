@@ -23,19 +23,19 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `stddev` and `variance` have ddof 1. Missing values are left out; NaN is the greatest number, as in DuckDB.
     """
 
-    by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns that make a group.")]
+    by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns to group by.")]
     metrics: Annotated[
         dict[Name, str],
         msgspec.Meta(min_length=1, description="New column to a SQL aggregate, such as sum(price * n)."),
     ]
 
-    def wrong(self) -> Iterable[tuple[str, str]]:
-        """What is wrong without knowing the columns, as (setting, message)."""
+    def conflict(self) -> Iterable[tuple[str, str]]:
+        """What is wrong whatever the columns are, as (setting, message)."""
         if len(set(self.by)) < len(self.by):
             yield "by", "a column is listed twice"
         for name, text in self.metrics.items():
             if name in self.by:
-                yield f"metrics.{name}", "is a column of 'by' already"
+                yield f"metrics.{name}", "is also a column of 'by'"
             try:
                 scalar.aggregate(text)
             except ValueError as error:
@@ -47,14 +47,14 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
     schema = frame.schema
     for key in setting.by:
         if key not in schema:
-            raise columns.missing(ctx, "aggregate.by", key, schema)
+            raise columns.missing_column(ctx, "aggregate.by", key, schema)
     made: dict[str, GroupSql] = {}
-    label = columns.unused("_aggregate", [*schema, *setting.metrics])
+    label = columns.unused_name("_aggregate", [*schema, *setting.metrics])
     for place, (name, text) in enumerate(setting.metrics.items()):
         try:
             made[name] = group_sql.compiled(text, schema, f"{label}_{place}")
         except ValueError as error:
-            raise columns.refused(ctx, f"aggregate.metrics.{name}", str(error)) from error
+            raise columns.setting_error(ctx, f"aggregate.metrics.{name}", str(error)) from error
     places = {name: (ctx.step, f"config.aggregate.metrics.{name}") for name in made}
     prepared = [expr for name, metric in made.items() for expr in metric.prepare(places[name])]
     groups = frame.group(
