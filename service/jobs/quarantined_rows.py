@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 import polars as pl
 
+from service.engine import query_sql
 from service.engine.fit_record import Playback
 from service.engine.polars_frame import PolarsFrame
-from service.expressions import select
 from service.kit import errors
 from service.steps.frame import Keep
 from service.steps.metric import Metric, Values
@@ -44,8 +44,10 @@ class QuarantinedRows(PolarsFrame):
         except errors.Permanent:
             self._refuse()
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return super().group(by, aggregates) if self.measurable else self._refuse()
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
+        return super().group(by, aggregates, prepared=prepared) if self.measurable else self._refuse()
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         self._compared.append(True)
@@ -56,7 +58,7 @@ class QuarantinedRows(PolarsFrame):
         return super().per_group(by, order_by, made) if self.measurable else self._refuse()
 
     def query(self, sql: str) -> PolarsFrame:
-        plain = select.local(sql, "_")
+        plain = query_sql.local(sql, self.schema, "_")
         return self._refuse() if plain is None else super().query(plain.text)
 
     def for_step(self, *, measurable: bool, playback: Playback | None = None) -> QuarantinedRows:
