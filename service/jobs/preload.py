@@ -5,10 +5,10 @@ not in every child. No query may run in the forkserver's own process.
 """
 
 from service.jobs import plugins, run_worker
-from service.jobs.tasks import entry
+from service.jobs.tasks import worker
 from service.kit import decoding
 
-ENTRIES = (run_worker.work, entry.work)
+ENTRIES = (run_worker.work, worker.work)
 
 for _shelf in (plugins.registry().collectors, plugins.registry().processors, plugins.registry().storages):
     for _tag, _kind in _shelf.kinds.items():
