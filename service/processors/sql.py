@@ -50,5 +50,5 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
             try:
                 query = select.typed(self.query, frame.schema)
             except ValueError as error:
-                raise columns.refused(ctx, "query", str(error)) from error
+                raise columns.setting_error(ctx, "query", str(error)) from error
             return frame.query(query).on_error(polars_errors.misfit(ctx.step, "query", self.query))

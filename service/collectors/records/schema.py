@@ -121,7 +121,7 @@ def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
     """A column in the type that was asked for; a value that would not be the same fails. Raises ``Misfit``."""
     at, column = (step, f"schema.{name}"), pl.col(name)
-    shown = casting.shown(column, source)
+    shown = casting.error_text(column, source)
     message = pl.concat_str(pl.lit(f"column '{name}': "), shown, pl.lit(f" is not {dtypes.name_of(target)}"))
     try:
         if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):

@@ -1,4 +1,4 @@
-"""Rows put together by keys: one row a group, its columns SQL aggregates."""
+"""Aggregation: one row per group, with SQL aggregates as columns."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from service.values import polars_errors
 
 
 class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Group the rows; the groups come in the order of their first rows. Missing keys are a group.
+    """Group the rows; the groups are in the order of their first rows. Rows with a missing key are a group.
 
-    `stddev` and `variance` have ddof 1. Missing is left out; NaN is a value, as in SQL.
+    `stddev` and `variance` have ddof 1. Missing values are left out; NaN is a value, as in SQL.
     """
 
-    by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns that make a group.")]
+    by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns to group by.")]
     metrics: Annotated[
         dict[Name, str],
         msgspec.Meta(min_length=1, description="New column to a SQL aggregate, such as sum(price * n)."),
     ]
 
-    def wrong(self) -> Iterable[tuple[str, str]]:
-        """What is wrong without knowing the columns, as (setting, message)."""
+    def conflict(self) -> Iterable[tuple[str, str]]:
+        """What is wrong whatever the columns are, as (setting, message)."""
         if len(set(self.by)) < len(self.by):
-            yield "by", "a column stands there twice"
+            yield "by", "a column is listed twice"
         for name, text in self.metrics.items():
             if name in self.by:
-                yield f"metrics.{name}", "is a column of 'by' already"
+                yield f"metrics.{name}", "is also a column of 'by'"
             try:
                 scalar.aggregate(text)
             except ValueError as error:
@@ -42,11 +42,11 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
-    """The groups. Whole numbers count in 64 bits, whatever they came in."""
+    """The groups. Whole numbers are 64-bit numbers here, whatever their column's type is."""
     schema = frame.schema
     for key in setting.by:
         if key not in schema:
-            raise columns.missing(ctx, "aggregate.by", key, schema)
+            raise columns.missing_column(ctx, "aggregate.by", key, schema)
     made: list[pl.Expr] = []
     used: set[str] = set()
     for name, text in setting.metrics.items():
@@ -54,7 +54,7 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
         try:
             checked, expr = scalar.grouped(text, schema, setting.by)
         except ValueError as error:
-            raise columns.refused(ctx, field, str(error)) from error
+            raise columns.setting_error(ctx, field, str(error)) from error
         made.append(expr.alias(name))
         used.update(checked.columns)
     narrow = [n for n in used if n not in setting.by and schema[n].is_integer() and schema[n] != pl.UInt64]

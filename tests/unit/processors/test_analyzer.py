@@ -171,5 +171,5 @@ def test_bounds_of_the_settings() -> None:
     assert list(invalid("analyzer", quantiles=[1.5])) == ["quantiles[0]"]
     assert list(invalid("analyzer", histogram_bins=0, top_k=-1)) == ["histogram_bins", "top_k"]
     assert "pearsn" in invalid("analyzer", correlation="pearsn")["correlation"]
-    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "a column stands there twice"}
+    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "'a' is listed twice"}
     assert refused("analyzer", {"price": [1]}, columns=["prize"])[1].endswith("did you mean 'price'?")

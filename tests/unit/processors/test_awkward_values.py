@@ -81,7 +81,7 @@ def test_marks_of_missing_values_are_found_among_categories_too(dtype: pl.DataTy
 def test_categories_that_are_one_value_are_refused() -> None:
     setting = {"method": "onehot", "categories": [1, 3]}
     field, message = refused("transformer", {"b": [True, False]}, encode={"b": setting})
-    assert (field, "two of them are the one value true" in message) == ("encode.b.categories", True)
+    assert (field, "two of them are the same value true" in message) == ("encode.b.categories", True)
 
 
 def test_infinite_categories_have_names() -> None:

@@ -172,7 +172,7 @@ def test_no_values_make_no_categories_and_a_warning(method: str) -> None:
 def test_an_unknown_category_may_fail_the_run_with_its_value() -> None:
     setting = {"method": "ordinal", "categories": ["a"], "handle_unknown": "fail"}
     field, said = refused("transformer", {"c": ["a", None, "zebra"]}, encode={"c": setting})
-    assert (field, said) == ("encode.c.handle_unknown", "column 'c': zebra is no known category")
+    assert (field, said) == ("encode.c.handle_unknown", "column 'c': zebra is not a known category")
     assert transform({"c": ["a", None]}, encode={"c": setting}).columns == {"c": [0, None]}
 
 
@@ -213,8 +213,8 @@ DATA = {"price": [1], "city": ["x"], "day": [D(2024, 1, 1)], "l": [[1]], "city_x
     ("config", "field", "message"),
     [
         ({"rename_columns": {"prize": "x"}}, "rename_columns.prize", "did you mean 'price'?"),
-        ({"rename_columns": {"price": "city"}}, "rename_columns.price", "there is a column 'city' already"),
-        ({"derive": {"city": "price"}}, "derive.city", "there is a column 'city' already"),
+        ({"rename_columns": {"price": "city"}}, "rename_columns.price", "there is already a column 'city'"),
+        ({"derive": {"city": "price"}}, "derive.city", "there is already a column 'city'"),
         ({"derive": {"x": "prize * 2"}}, "derive.x", "did you mean 'price'?"),
         ({"derive": {"x": "price = city"}}, "derive.x", "cannot compare"),
         ({"datetime": {"dai": {"parts": ["year"]}}}, "datetime.dai", "did you mean 'day'?"),
@@ -225,8 +225,8 @@ DATA = {"price": [1], "city": ["x"], "day": [D(2024, 1, 1)], "l": [[1]], "city_x
         ({"normalize": {"inf": "minmax"}}, "normalize.inf", "infinite values"),
         ({"normalize": {"price": {"method": "log1p", "into": "city"}}}, "normalize.price.into", "already"),
         ({"encode": {"citi": "onehot"}}, "encode.citi", "did you mean 'city"),
-        ({"encode": {"l": "onehot"}}, "encode.l", "values of a list(int64) are no categories"),
-        ({"encode": {"city": "onehot"}}, "encode.city", "there is a column 'city_x' already"),
+        ({"encode": {"l": "onehot"}}, "encode.l", "values of type list(int64) cannot be categories"),
+        ({"encode": {"city": "onehot"}}, "encode.city", "there is already a column 'city_x'"),
         ({"encode": {"price": {"method": "ordinal", "categories": ["x"]}}}, "encode.price.categories", "does not fit"),
         ({"select": ["prize"]}, "select", "did you mean 'price'?"),
         ({"sort": ["-prize"]}, "sort", "did you mean 'price'?"),
@@ -245,13 +245,13 @@ def test_a_setting_that_cannot_be_followed_names_its_place(config: dict[str, Any
         ({"datetime": {"d": {}}}, "datetime.d", "name parts or cyclical parts"),
         ({"datetime": {"d": {"parts": ["yaer"]}}}, "datetime.d.parts[0]", "yaer"),
         ({"normalize": {"a": "standart"}}, "normalize.a", "did you mean 'standard'?"),
-        ({"normalize": {"a": "minmax"}, "encode": {"a": "ordinal"}}, "encode.a", "scaled in place before"),
-        ({"encode": {"a": {"method": "onehot", "into": "b"}}}, "encode.a", "'into' is for"),
-        ({"encode": {"a": {"method": "ordinal", "keep": True}}}, "encode.a", "for onehot"),
+        ({"normalize": {"a": "minmax"}, "encode": {"a": "ordinal"}}, "encode.a", "'normalize' replaces the column"),
+        ({"encode": {"a": {"method": "onehot", "into": "b"}}}, "encode.a", "'into' applies to"),
+        ({"encode": {"a": {"method": "ordinal", "keep": True}}}, "encode.a", "applies to onehot"),
         ({"encode": {"a": {"method": "onehot", "categories": ["x"], "max_categories": 3}}}, "encode.a", "either"),
         ({"encode": {"a": {"method": "onehot", "categories": ["x", "x"]}}}, "encode.a", "twice"),
         ({"encode": {"a": {"method": "onehot", "max_categories": 0}}}, "encode.a.max_categories", ">= 1"),
-        ({"select": ["a", "a"]}, "select", "'a' stands there twice"),
+        ({"select": ["a", "a"]}, "select", "'a' is listed twice"),
     ],
 )
 def test_validation_finds_what_needs_no_data(config: dict[str, Any], field: str, message: str) -> None:

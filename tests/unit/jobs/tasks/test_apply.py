@@ -81,7 +81,7 @@ def test_records_go_no_further_than_there_are_records() -> None:
     [
         (cleaner(cast={"c": {"type": "int64", "on_error": "fail"}}), "7x", "config.cast.c", "7x"),
         (transformer(encode={"c": {"method": "ordinal", "handle_unknown": "fail"}}), "7x",
-         "config.encode.c.handle_unknown", "is no known category"),
+         "config.encode.c.handle_unknown", "is not a known category"),
     ],
 )  # fmt: skip
 def test_a_step_that_fails_on_a_record_is_the_caller_s_error(

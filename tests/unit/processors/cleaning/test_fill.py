@@ -106,9 +106,9 @@ def test_nothing_to_fit_is_a_warning_and_leaves_missing(strategy: str, dtype: An
 @pytest.mark.parametrize(
     ("values", "how", "message"),
     [
-        (["x", None], {"strategy": "mean"}, "mean needs a number, and the column is string; cast it first or use mode"),
-        ([True, None], {"strategy": "median"}, "median needs a number"),
-        ([D(2024, 1, 1)], {"strategy": "zero"}, "zero needs a number"),
+        (["x", None], {"strategy": "mean"}, "mean needs numbers, and the column is string; cast it first or use mode"),
+        ([True, None], {"strategy": "median"}, "median needs numbers"),
+        ([D(2024, 1, 1)], {"strategy": "zero"}, "zero needs numbers"),
         ([[1], None], {"strategy": "mode"}, "a list(int64) has no mode"),
         ([1, None], "x", "'x' does not fit the column's type int64"),
         ([1, None], 1.5, "1.5 does not fit"),
@@ -167,7 +167,7 @@ def test_no_values_have_no_bounds() -> None:
 
 def test_outliers_are_for_numbers() -> None:
     field, said = refused("cleaner", {"a": ["x"]}, outliers={"a": {"method": "iqr"}})
-    assert (field, said) == ("outliers.a", "outliers.a: outliers are for numbers, and the column is string")
+    assert (field, said) == ("outliers.a", "outliers.a: outliers apply to numbers, and the column is string")
 
 
 def test_fills_come_before_outliers() -> None:

@@ -129,11 +129,11 @@ def test_the_first_and_last_of_an_order(rule: dict[str, Any], kept: list[int]) -
 @pytest.mark.parametrize(
     ("how", "field", "message"),
     [
-        ({"s": {"strategy": "interpolate"}}, "fill_na.s", "interpolate does not go with a string column"),
-        ({"s": {"strategy": "mean", "group_by": "g"}}, "fill_na.s", "mean does not go with"),
+        ({"s": {"strategy": "interpolate"}}, "fill_na.s", "interpolate does not apply to a string column"),
+        ({"s": {"strategy": "mean", "group_by": "g"}}, "fill_na.s", "mean does not apply to"),
         ({"v": {"strategy": "forward", "order_by": "tt"}}, "fill_na.v.order_by", "did you mean 't'?"),
         ({"v": {"strategy": "forward", "group_by": ["gg"]}}, "fill_na.v.group_by", "did you mean 'g'?"),
-        ({"v": {"strategy": "forward", "group_by": "v"}}, "fill_na.v.group_by", "by itself"),
+        ({"v": {"strategy": "forward", "group_by": "v"}}, "fill_na.v.group_by", "by its own values"),
     ],
 )
 def test_what_cannot_be_filled_so(how: dict[str, Any], field: str, message: str) -> None:
@@ -143,7 +143,8 @@ def test_what_cannot_be_filled_so(how: dict[str, Any], field: str, message: str)
 
 
 def test_what_does_not_go_together() -> None:
-    assert "same in any order" in invalid("cleaner", fill_na={"a": {"strategy": "mean", "order_by": "t"}})["fill_na.a"]
+    problems = invalid("cleaner", fill_na={"a": {"strategy": "mean", "order_by": "t"}})
+    assert "does not depend on the order" in problems["fill_na.a"]
     assert "leave group_by out" in invalid("cleaner", fill_na={"a": {"strategy": "zero", "group_by": "t"}})["fill_na.a"]
     problems = invalid("cleaner", drop_duplicates={"keep": "none", "order_by": "t"})
     assert list(problems) == ["drop_duplicates.order_by"]
