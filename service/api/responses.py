@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.pipelines import Listed
+from service.catalog.pipelines import PipelineSummary
 from service.model.run import Run, Step
 from service.model.table import Table
 from service.model.version import Column, SchemaChange, Source, Version, changes
@@ -247,7 +247,7 @@ def stats(figures: dict[str, Any]) -> Stats:
     return Stats(**{**figures, "last_execution": shown, "last_error": failure(figures["last_error"])})
 
 
-def line(value: Listed, state: str) -> PipelineLine:
+def line(value: PipelineSummary, state: str) -> PipelineLine:
     """A pipeline in the list."""
     return PipelineLine(
         name=value.name,

@@ -71,7 +71,7 @@ async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int)
 async def list_files(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
     found, total = await asyncio.to_thread(
-        uploads.listed, services.layout.uploads, limit=page.limit, offset=page.offset
+        uploads.list_files, services.layout.uploads, limit=page.limit, offset=page.offset
     )
     return query_string.page_of(found, total, page)
 

@@ -43,8 +43,8 @@ def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str,
         "name": "p", "collectors": list(collectors) or [{"type": "csv", "file_path": "x.csv"}],
         "processors": [{"type": "cleaner"}, {"type": "validator", "config": {"rules": rules}}],
     }  # fmt: skip
-    premises = JobResources(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
-    return premises.stored(pipelines.decode(document, REGISTRY))
+    resources = JobResources(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
+    return resources.stored(pipelines.decode(document, REGISTRY))
 
 
 def rule(column: str = "a", **more: Any) -> dict[str, Any]:

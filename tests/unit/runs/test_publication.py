@@ -101,7 +101,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     def flushed(path: Path) -> None:
         happened.append(f"{path.name} with {sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))}")
 
-    monkeypatch.setattr(publication.layout, "flush", flushed)
+    monkeypatch.setattr(publication, "flush", flushed)
     published(layout, Watched(), 1)
     assert happened == ["warehouse with ['p']", "p with ['v000001']", "commit"]
 
