@@ -154,14 +154,14 @@ class Job:
         """``value`` with every secret masked, wherever it slipped in."""
         if not self.grants.secrets:
             return value
-        text = placeholders.mask(msgspec.json.encode(value).decode(), _escaped(self.grants.secrets.values()))
+        text = placeholders.mask(msgspec.json.encode(value).decode(), self.grants.secrets.values())
         return msgspec.json.decode(text, type=type(value))
 
     def masked(self, content: bytes) -> bytes:
         """JSON without any secret."""
         if not self.grants.secrets:
             return content
-        return placeholders.mask(content.decode(), _escaped(self.grants.secrets.values())).encode()
+        return placeholders.mask(content.decode(), self.grants.secrets.values()).encode()
 
     def without_paths(self, text: str) -> str:
         """``text`` with every file named as its user would, not by where it lies on this machine."""
@@ -185,7 +185,3 @@ def _pathed(details: dict[str, Any]) -> dict[str, Any]:
     if isinstance(field, str) and field and step and not field.startswith((step, "combine", "records[")):
         return {**details, "field": f"{step}.{field}" if not field.startswith("[") else f"{step}{field}"}
     return details
-
-
-def _escaped(values: Any) -> list[str]:
-    return [msgspec.json.encode(v).decode()[1:-1] for v in values]
