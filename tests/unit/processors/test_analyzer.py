@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -19,7 +20,7 @@ def profile(data: Any, **config: Any) -> dict[str, Any]:
     """The profile as JSON has it; the data must come through as it was."""
     done = apply("analyzer", data, **config)
     assert done.rows.equals(data if isinstance(data, pl.DataFrame) else pl.DataFrame(data), null_equal=True)
-    [found] = done.ctx.profiles
+    [found] = msgspec.to_builtins(done.ctx.report().profiles)
     read = json.loads(json.dumps(found, allow_nan=False))
     assert isinstance(read, dict)
     return read
@@ -32,7 +33,7 @@ def column(values: list[Any], dtype: Any = None, **config: Any) -> dict[str, Any
 
 
 def codes(data: Any, **config: Any) -> list[tuple[str, str | None]]:
-    return [(w["code"], w["column"]) for w in profile(data, **config)["warnings"]]
+    return [(w.code, w["column"]) for w in profile(data, **config)["warnings"]]
 
 
 def test_a_number_column() -> None:
@@ -139,7 +140,7 @@ def test_more_numbers_than_can_be_paired_are_not_correlated() -> None:
     frame = pl.DataFrame({f"c{i}": [1, 2] for i in range(65)})
     found = profile(frame)
     assert found["correlation"]["columns"] == []
-    assert [w["code"] for w in found["warnings"]] == ["not_correlated"]
+    assert [w.code for w in found["warnings"]] == ["not_correlated"]
 
 
 def test_warnings() -> None:
