@@ -186,7 +186,8 @@ def test_sql(orders: Client, engine: Engine) -> None:
     answer = orders.post("/api/v1/query", json=body)
     assert answer.json()["statement"] == "SELECT $a"
     assert engine.asked[-1][1] == {
-        "statement": "SELECT $a", "parameters": {"a": 1}, "limit": 3, "timeout_seconds": 2.5, "format": "json"
+        "statement": "SELECT $a", "parameters": {"a": 1}, "limit": 3, "timeout_seconds": 2.5, "format": "json",
+        "escape_formulas": True,
     }  # fmt: skip
     assert orders.post("/api/v1/query?format=csv", json={"sql": "SELECT 1"}).content == b"first\nsecond\n"
     for wrong in ({}, {"sql": ""}, {"sql": 1}, {"sql": "x", "limit": -1}, {"sql": "x", "timeout": 1}):

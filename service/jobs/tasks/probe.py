@@ -26,7 +26,9 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
         try:
             with job.translated(STEP):
                 found = probe(self.probe, job.collect_context(STEP), decode)
-        except errors.StepError as error:  # the fields are those of the request's body
+        except errors.StepError as error:  # there is no pipeline: the fields are those of the request's body
+            job.step = ""
+            error.details.pop("step", None)
             if "field" in error.details:
                 error.details["field"] = str(error.details["field"]).removeprefix(f"{STEP}.")
             raise
