@@ -33,7 +33,7 @@ def column(values: list[Any], dtype: Any = None, **config: Any) -> dict[str, Any
 
 
 def codes(data: Any, **config: Any) -> list[tuple[str, str | None]]:
-    return [(w.code, w["column"]) for w in profile(data, **config)["warnings"]]
+    return [(w["code"], w["column"]) for w in profile(data, **config)["warnings"]]
 
 
 def test_a_number_column() -> None:
@@ -140,7 +140,7 @@ def test_more_numbers_than_can_be_paired_are_not_correlated() -> None:
     frame = pl.DataFrame({f"c{i}": [1, 2] for i in range(65)})
     found = profile(frame)
     assert found["correlation"]["columns"] == []
-    assert [w.code for w in found["warnings"]] == ["not_correlated"]
+    assert [w["code"] for w in found["warnings"]] == ["not_correlated"]
 
 
 def test_warnings() -> None:
