@@ -82,7 +82,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False)
+        plain = self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files)
+        return PolarsFrame(lf, ctx.folder, expensive=False, files=[f.path for f in files] if plain else ())
 
 
 class _File(msgspec.Struct, frozen=True):

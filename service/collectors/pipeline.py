@@ -44,4 +44,6 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
         ctx.evidence |= {"pipeline": stored.pipeline, "version": stored.version, "files": len(stored.parts)}
         ctx.collected(stored.rows)
         ctx.progress(1.0, f"{stored.rows} rows of {stored.pipeline}@{stored.version}")
-        return PolarsFrame(pl.scan_parquet(list(stored.parts), glob=False), ctx.folder, expensive=False)
+        return PolarsFrame(
+            pl.scan_parquet(list(stored.parts), glob=False), ctx.folder, expensive=False, files=stored.parts
+        )

@@ -117,11 +117,15 @@ def _bound(
     raise _explained(first, schema) from first
 
 
+class NotReadable(Exception):
+    """DuckDB reads other columns in a Parquet file than Polars does."""
+
+
 def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -> pl.LazyFrame:
     """Run the query over Parquet files that hold its input, into the file ``target``; answers a scan of that.
 
-    ``spill`` is a folder for what does not fit the memory; it must not exist, and is removed. Raises ``ValueError`` for
-    what fails at a row, ``MemoryError``, ``OSError``.
+    ``spill`` is a folder for what does not fit the memory; it must not exist, and is removed. Raises ``NotReadable``,
+    ``ValueError`` for what fails at a row, ``MemoryError``, ``OSError``.
     """
     spill.mkdir()
     connection = in_process.connect(
@@ -130,25 +134,20 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
     )  # fmt: skip
     try:
         with _translated(query):
-            _view(connection, query.input, _scan(query.input, files), wide=query.wide)
+            paths = ", ".join(literal(str(f)) for f in files)
+            source = f"read_parquet([{paths}], hive_partitioning = false)"
+            stored = connection.sql(f"FROM {source}")
+            handed = [duckdb_types.physical(t) for t in query.input.values()]
+            if stored.columns != query.input.names() or not duckdb_types.same(stored.types, handed):
+                raise NotReadable
+            columns = ", ".join(f"c{place}" for place in range(len(query.input)))
+            _view(connection, query.input, f"{source} AS batch({columns})", wide=query.wide)
             options = "FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 122880"
             connection.execute(f"COPY (\n{query.select}\n) TO {literal(str(target))} ({options})")
     finally:
         connection.close()
         shutil.rmtree(spill, ignore_errors=True)
     return query.typed(pl.scan_parquet(target, glob=False))
-
-
-def readable(schema: pl.Schema, files: Sequence[Path]) -> bool:
-    """Whether DuckDB reads the columns of these Parquet files in the types that they were handed over in."""
-    if any(duckdb_types.physical(t) != t for t in schema.values()):
-        return False
-    with in_process.connect(threads=1, memory_bytes=in_process.free_memory(), files=files) as connection:
-        try:
-            relation = connection.sql(f"FROM {_scan(schema, files)}")
-            return duckdb_types.same(relation.types, list(schema.values()))
-        except duckdb.Error:
-            return False
 
 
 def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
@@ -175,12 +174,6 @@ def handed_over(schema: pl.Schema) -> list[pl.Expr]:
 
 def _empty(schema: pl.Schema) -> pl.DataFrame:
     return pl.DataFrame(schema={f"c{place}": duckdb_types.physical(t) for place, t in enumerate(schema.values())})
-
-
-def _scan(schema: pl.Schema, files: Sequence[Path]) -> str:
-    columns = ", ".join(f"c{place}" for place in range(len(schema)))
-    paths = ", ".join(literal(str(f)) for f in files)
-    return f"read_parquet([{paths}], hive_partitioning = false) AS batch({columns})"
 
 
 def _view(connection: duckdb.DuckDBPyConnection, schema: pl.Schema, source: pl.DataFrame | str, *, wide: bool) -> None:

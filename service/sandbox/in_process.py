@@ -15,10 +15,13 @@ import duckdb
 from service.sandbox import confinement
 from service.sandbox.quoting import literal
 
-_LEAST = 96 << 20
+_LEAST = 64 << 20
 _MOST = 1 << 44
-_BESIDE = 160 << 20
-"""What Python, Arrow and Polars may still reserve while DuckDB runs, and what DuckDB's own limit does not count."""
+_BESIDE = 96 << 20
+"""What Python, Arrow and Polars may still reserve while DuckDB runs, in bytes."""
+_SHARE = 0.55
+"""DuckDB's own limit does not count lists and strings in flight: with a larger share of what is left, a query with such
+values came to RLIMIT_DATA before it spilled."""
 
 
 def connect(
@@ -50,7 +53,7 @@ def free_memory() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     limit = soft if soft != resource.RLIM_INFINITY else _physical()
     left = limit - _held() - _BESIDE
-    return min(max(int(left * 0.8), _LEAST), _MOST)
+    return min(max(int(left * _SHARE), _LEAST), _MOST)
 
 
 def _held() -> int:
