@@ -25,7 +25,7 @@ from service.engine import duckdb_messages, duckdb_types, row_sql
 from service.engine.query_tree import Local, check, check_renamed, kept, local_tree
 from service.expressions import scalar, select
 from service.kit import errors
-from service.sandbox import gate, in_process
+from service.sandbox import expression_tree, gate, in_process
 from service.sandbox.quoting import literal, quoted
 
 _CACHED = 64
@@ -88,7 +88,7 @@ def _described(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> Query
         raise ValueError(f"cannot read the query: {duckdb_messages.of_text(error)}") from error
     check(accepted, tree, schema)
     check_renamed(tree, schema)
-    names, kinds, wide = _bound(cursor, accepted.select, schema)
+    names, kinds, wide = _bound(cursor, accepted.select, schema, wide=not expression_tree.sees_width(tree))
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise ValueError(f"two columns of the result are named '{twice}'; name one of them with AS")
@@ -102,11 +102,11 @@ def _described(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> Query
 
 
 def _bound(
-    cursor: duckdb.DuckDBPyConnection, sql: str, schema: pl.Schema
+    cursor: duckdb.DuckDBPyConnection, sql: str, schema: pl.Schema, *, wide: bool
 ) -> tuple[list[str], list[DuckDBPyType], bool]:
     """The names and types of the result, and whether whole numbers are read as BIGINT, which no function may mind."""
     first: duckdb.Error | None = None
-    for wide in (True, False):
+    for wide in (True, False) if wide else (False,):
         _view(cursor, schema, _empty(schema), wide=wide)
         try:
             relation = cursor.sql(sql)

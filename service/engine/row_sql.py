@@ -168,7 +168,7 @@ def of_tree(text: str, node: Node, schema: pl.Schema) -> RowSql:
     if types:
         cursor.register(_BATCH, Batch(batch))
     try:
-        sql, kind = _bound(cursor, node, types, batch, wide=True)
+        sql, kind = _bound(cursor, node, types, batch, wide=not expression_tree.sees_width(node))
     except duckdb.BinderException as error:
         try:  # a function may take an INTEGER and no BIGINT
             sql, kind = _bound(cursor, node, types, batch, wide=False)
