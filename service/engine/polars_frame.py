@@ -72,9 +72,7 @@ class PolarsFrame:
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
         self._staged = [0]
-        self._files: tuple[
-            Path, ...
-        ] = ()  # Parquet files that hold exactly these rows and columns, where there are any
+        self._files = tuple(files)
 
     @property
     def staged(self) -> int:

@@ -60,10 +60,13 @@ class Query:
         return f"SELECT {columns} FROM (\n{self.text}\n) AS q({', '.join(names)})"  # noqa: S608 - it passed the gate
 
     def typed(self, lf: pl.LazyFrame) -> pl.LazyFrame:
-        """What DuckDB made, in the types of ``schema``."""
-        carried = {n: r.carried for n, r in zip(self.schema, self.results, strict=True)}
-        changed = [pl.col(n).cast(t) for n, t in self.schema.items() if carried[n] != t]
-        return lf.with_columns(changed) if changed else lf
+        """What DuckDB made, in the types of ``schema``: first as the result's, then as that of what went through."""
+        came = lf.collect_schema()
+        changed = []
+        for (name, dtype), result in zip(self.schema.items(), self.results, strict=True):
+            column = pl.col(name) if came[name] == result.dtype else pl.col(name).cast(result.dtype)
+            changed.append(column if dtype == result.dtype else column.cast(dtype))
+        return lf.select(changed)
 
 
 def described(text: str, schema: pl.Schema) -> Query:
@@ -106,11 +109,11 @@ def _bound(
 ) -> tuple[list[str], list[DuckDBPyType], bool]:
     """The names and types of the result, and whether whole numbers are read as BIGINT, which no function may mind."""
     first: duckdb.Error | None = None
-    for wide in (True, False) if wide else (False,):
-        _view(cursor, schema, _empty(schema), wide=wide)
+    for widened in (True, False) if wide else (False,):
+        _view(cursor, schema, _empty(schema), wide=widened)
         try:
             relation = cursor.sql(sql)
-            return relation.columns, relation.types, wide
+            return relation.columns, relation.types, widened
         except duckdb.Error as error:
             first = first or error
     assert first is not None
@@ -157,8 +160,7 @@ def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
     _view(cursor, query.input, handed, wide=query.wide)
     with _translated(query):
         found = cast(pl.DataFrame, pl.from_arrow(cursor.sql(query.select).to_arrow_table()))
-    carried = {n: r.carried for n, r in zip(query.schema, query.results, strict=True)}
-    return query.typed(found.cast(carried).lazy()).collect()  # type: ignore[arg-type]
+    return query.typed(found.lazy()).collect()
 
 
 def local(text: str, schema: pl.Schema, mark: str) -> Local | None:

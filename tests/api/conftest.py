@@ -23,9 +23,9 @@ from service.kit import ids
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.steps.collector import Collector
 from service.steps.processor import Processor
-from service.steps.registry import Registry
 from service.steps.storage import Storage
 from tests.api.doubles import Engine, Supervisor, Tasks
 
@@ -56,11 +56,6 @@ class Duckdb(Storage, frozen=True, kw_only=True, tag="duckdb"):
 
 def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:
     return {"name": name, "collectors": [{"type": "csv", "file_path": "x.csv"}], **changes}
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
 
 
 @pytest.fixture

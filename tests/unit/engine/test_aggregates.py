@@ -15,7 +15,7 @@ import pytest
 from service.engine import aggregates, duckdb_types, group_sql, polars_frame
 from service.kit import errors
 from service.processors.features import aggregate as step
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 NAN, INF = float("nan"), float("inf")
 VALUES: dict[str, pl.Series] = {
@@ -49,12 +49,13 @@ _LOOSE = ("min", "max", "avg", "stddev", "stddev_pop", "variance", "var_pop", "s
 
 
 def ours(frame: pl.DataFrame, text: str, folder: Path) -> pl.DataFrame:
-    made = step.aggregate(
+    aggregated = step.aggregate(
         polars_frame.PolarsFrame(frame.lazy(), folder),
         step.Aggregate(by=["g"], metrics={"x": text}),
-        Context("processors[0]", folder),
+        ProcessContext("processors[0]", folder),
     )
-    return made.lazy.collect()  # type: ignore[attr-defined]
+    assert isinstance(aggregated, polars_frame.PolarsFrame)
+    return aggregated.lazy.collect()
 
 
 def duckdbs(frame: pl.DataFrame, text: str) -> list[Any]:

@@ -24,9 +24,13 @@ _HEIGHT = 48
 _MOST_OVERLOADS = 12
 NAN, INF = float("nan"), float("inf")
 _TIMES = [
-    dt.datetime(1, 1, 1), dt.datetime(1969, 12, 31, 23, 59, 59, 999999), None, dt.datetime(1970, 1, 1),
-    dt.datetime(2000, 2, 29, 12, 30, 45, 123456), dt.datetime(9999, 12, 31, 23, 59, 59, 999999),
-]  # fmt: skip
+    dt.datetime(1, 1, 1),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 999999),
+    None,
+    dt.datetime(1970, 1, 1),
+    dt.datetime(2000, 2, 29, 12, 30, 45, 123456),
+    dt.datetime(9999, 12, 31, 23, 59, 59, 999999),
+]
 EDGES: dict[str, tuple[list[Any], pl.DataType]] = {
     "BOOLEAN": ([True, None, False], pl.Boolean()),
     "TINYINT": ([-128, 127, None, 0, 1, -1], pl.Int8()),
@@ -40,19 +44,25 @@ EDGES: dict[str, tuple[list[Any], pl.DataType]] = {
     "FLOAT": ([0.0, -0.0, NAN, None, INF, -INF, 1.5, 16777217.0, -2.5], pl.Float32()),
     "DOUBLE": ([0.0, -0.0, NAN, None, INF, -INF, 0.1, 1e308, 5e-324, -2.5, 1e15 + 0.5], pl.Float64()),
     "DECIMAL": ([Decimal("0.00"), Decimal("-99999999.99"), None, Decimal("2.50"), Decimal("0.01")], pl.Decimal(10, 2)),
-    "VARCHAR": (["", "a", None, " b ", "Über", "e\u0301x", "🙂👩‍👩‍👧", "%_", "2024-02-29", "12", "a,b", '{"a": [1]}', "ẞß"],
-                pl.String()),
+    "VARCHAR": (
+        ["", "a", None, " b ", "Über", "e\u0301x", "🙂👩‍👩‍👧", "%_", "2024-02-29", "12", "a,b", '{"a": [1]}', "ẞß"],
+        pl.String(),
+    ),
     "BLOB": ([b"", b"\x00\xff", None, b"abc"], pl.Binary()),
     "DATE": ([t if t is None else t.date() for t in _TIMES], pl.Date()),
     "TIMESTAMP": (_TIMES, pl.Datetime("us")),
-    "TIMESTAMP WITH TIME ZONE": ([t if t is None else t.replace(tzinfo=dt.UTC) for t in _TIMES],
-                                 pl.Datetime("us", "UTC")),
+    "TIMESTAMP WITH TIME ZONE": (
+        [t if t is None else t.replace(tzinfo=dt.UTC) for t in _TIMES],
+        pl.Datetime("us", "UTC"),
+    ),
     "TIME": ([dt.time(0), dt.time(23, 59, 59, 999999), None, dt.time(12, 30)], pl.Time()),
-    "INTERVAL": ([dt.timedelta(0), dt.timedelta(days=-400, seconds=1), None, dt.timedelta(days=31, microseconds=7)],
-                 pl.Duration("us")),
+    "INTERVAL": (
+        [dt.timedelta(0), dt.timedelta(days=-400, seconds=1), None, dt.timedelta(days=31, microseconds=7)],
+        pl.Duration("us"),
+    ),
     "BIGINT[]": ([[], [1], None, [3, None, 1, 1]], pl.List(pl.Int64())),
     "VARCHAR[]": ([[], [""], None, ["b", None, "a", "a"]], pl.List(pl.String())),
-}  # fmt: skip
+}
 _LITERALS = {
     "part": ["'year'", "'decade'", "'week'", "'epoch'", "'microsecond'"],
     "format": ["'%Y-%m-%d %H:%M:%S.%f'", "'%d.%m.%y'"],
@@ -127,30 +137,71 @@ def calls(name: str) -> Iterator[str]:
 OPERATORS = [
     f"{_column(kind, 0)} {sign} {_column(kind, 1)}"
     for sign, kinds in {
-        "+": ["BIGINT", "TINYINT", "UBIGINT", "DOUBLE", "FLOAT", "DECIMAL"], "*": ["BIGINT", "INTEGER", "DOUBLE", "DECIMAL"],
-        "-": ["BIGINT", "SMALLINT", "DOUBLE", "DATE", "TIMESTAMP"], "/": ["BIGINT", "TINYINT", "DOUBLE", "DECIMAL"],
-        "//": ["BIGINT", "DOUBLE"], "%": ["BIGINT", "DOUBLE", "DECIMAL"], "**": ["BIGINT", "DOUBLE"], "&": ["BIGINT"],
-        "=": list(EDGES), "<": list(EDGES), "IS DISTINCT FROM": list(EDGES), "||": ["VARCHAR", "BLOB"],
-        "LIKE": ["VARCHAR"], "ILIKE": ["VARCHAR"], "SIMILAR TO": ["VARCHAR"], "AND": ["BOOLEAN"], "OR": ["BOOLEAN"],
+        "+": ["BIGINT", "TINYINT", "UBIGINT", "DOUBLE", "FLOAT", "DECIMAL"],
+        "*": ["BIGINT", "INTEGER", "DOUBLE", "DECIMAL"],
+        "-": ["BIGINT", "SMALLINT", "DOUBLE", "DATE", "TIMESTAMP"],
+        "/": ["BIGINT", "TINYINT", "DOUBLE", "DECIMAL"],
+        "//": ["BIGINT", "DOUBLE"],
+        "%": ["BIGINT", "DOUBLE", "DECIMAL"],
+        "**": ["BIGINT", "DOUBLE"],
+        "&": ["BIGINT"],
+        "=": list(EDGES),
+        "<": list(EDGES),
+        "IS DISTINCT FROM": list(EDGES),
+        "||": ["VARCHAR", "BLOB"],
+        "LIKE": ["VARCHAR"],
+        "ILIKE": ["VARCHAR"],
+        "SIMILAR TO": ["VARCHAR"],
+        "AND": ["BOOLEAN"],
+        "OR": ["BOOLEAN"],
     }.items()
     for kind in kinds
-]  # fmt: skip
+]
 CASTS = [
     f"CAST({_column(kind, 0)} AS {target})"
     for kind in EDGES
     for target in ("VARCHAR", "BIGINT", "INTEGER", "DOUBLE", "DECIMAL(18, 3)", "BOOLEAN", "DATE", "TIMESTAMP")
 ]
 OTHERS = [
-    "repeat(varchar_0, 3)", "lpad(varchar_0, 6, 'ab')", "rpad(varchar_0, 6, 'é')", "left(varchar_0, -1)",
-    "substr(varchar_0, -2)", "substr(varchar_0, 2, 3)", "varchar_0[1:2]", "trim(varchar_0, 'a')", "round(bigint_0, -1)",
-    "round(double_0, 2)", "round(decimal_0, 1)", "CASE WHEN boolean_0 THEN integer_0 ELSE 0.5 END",
-    "coalesce(tinyint_0, bigint_0)", "greatest(double_0, 3)", "least(varchar_0, 'b')", "if(boolean_0, 1, 0)",
-    "nullif(bigint_0, 3)", "extract(epoch FROM date_0)", "date_0 + INTERVAL 1 MONTH", "timestamp_0 - INTERVAL 1 SECOND",
-    "date_0 + 1", "bigint_list_0[1]", "list_transform(bigint_list_0, lambda x: x + 1)", "varchar_0 IN ('a', NULL)",
-    "bigint_0 BETWEEN 0 AND 5", "replace(varchar_0, '', '-')", "regexp_replace(varchar_0, '[a-z]', '_', 'g')",
-    "strptime('01.02.69', '%d.%m.%y')", "timezone('Europe/Berlin', timestamp_0)", "NOT boolean_0", "-integer_0", "~bigint_0",
-    "typeof(integer_0)", "CAST(tinyint_0 AS BIT)", "bigint_0 << 2", "integer_0 >> 1", "hex(integer_0)", "bin(tinyint_0)",
-]  # fmt: skip
+    "repeat(varchar_0, 3)",
+    "lpad(varchar_0, 6, 'ab')",
+    "rpad(varchar_0, 6, 'é')",
+    "left(varchar_0, -1)",
+    "substr(varchar_0, -2)",
+    "substr(varchar_0, 2, 3)",
+    "varchar_0[1:2]",
+    "trim(varchar_0, 'a')",
+    "round(bigint_0, -1)",
+    "round(double_0, 2)",
+    "round(decimal_0, 1)",
+    "CASE WHEN boolean_0 THEN integer_0 ELSE 0.5 END",
+    "coalesce(tinyint_0, bigint_0)",
+    "greatest(double_0, 3)",
+    "least(varchar_0, 'b')",
+    "if(boolean_0, 1, 0)",
+    "nullif(bigint_0, 3)",
+    "extract(epoch FROM date_0)",
+    "date_0 + INTERVAL 1 MONTH",
+    "timestamp_0 - INTERVAL 1 SECOND",
+    "date_0 + 1",
+    "bigint_list_0[1]",
+    "list_transform(bigint_list_0, lambda x: x + 1)",
+    "varchar_0 IN ('a', NULL)",
+    "bigint_0 BETWEEN 0 AND 5",
+    "replace(varchar_0, '', '-')",
+    "regexp_replace(varchar_0, '[a-z]', '_', 'g')",
+    "strptime('01.02.69', '%d.%m.%y')",
+    "timezone('Europe/Berlin', timestamp_0)",
+    "NOT boolean_0",
+    "-integer_0",
+    "~bigint_0",
+    "typeof(integer_0)",
+    "CAST(tinyint_0 AS BIT)",
+    "bigint_0 << 2",
+    "integer_0 >> 1",
+    "hex(integer_0)",
+    "bin(tinyint_0)",
+]
 
 
 def compare(text: str) -> str | None:
