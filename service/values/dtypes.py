@@ -19,6 +19,7 @@ from typing import Any, cast
 import polars as pl
 
 from service.kit import errors
+from service.values import type_names
 
 MAX_DEPTH = 16
 
@@ -154,7 +155,7 @@ def name_of(dtype: pl.DataType) -> str:
         case pl.Datetime():
             return f"datetime[{dtype.time_zone}]" if dtype.time_zone else "datetime"
         case pl.Enum():
-            return f"enum({','.join(_quoted(v) for v in dtype.categories)})"
+            return f"enum({','.join(type_names.quoted(v) for v in dtype.categories)})"
         case pl.List():
             return f"list({name_of(_instance(dtype.inner))})"
         case pl.Array():
@@ -168,9 +169,3 @@ def name_of(dtype: pl.DataType) -> str:
 
 def _instance(dtype: Any) -> pl.DataType:
     return dtype if isinstance(dtype, pl.DataType) else cast(pl.DataType, dtype())
-
-
-def _quoted(value: str) -> str:
-    if re.fullmatch(r"[^\s,()\[\]\"']([^,()\[\]\"']*[^\s,()\[\]\"'])?", value):
-        return value
-    return '"' + value.replace('"', '""') + '"'
