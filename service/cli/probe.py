@@ -12,9 +12,9 @@ import msgspec
 
 from service.bootstrap import Core
 from service.cli import output, session
-from service.jobs.tasks.probe import Probing
+from service.jobs.tasks.task import Probing
 from service.kit import errors
-from service.probing.probe import Finding, Probe
+from service.probing.finding import Finding, Probe
 
 _SECONDS = 30.0
 

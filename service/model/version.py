@@ -8,7 +8,7 @@ import msgspec
 
 from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
-from service.values import type_names
+from service.values import polars_names
 from service.values.profile import Profile
 
 
@@ -89,7 +89,7 @@ class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):
 
 def named_types(columns: list[Column]) -> list[Column]:
     """The columns with their types by the names that configurations use (``int64``)."""
-    return [Column(column.name, type_names.configured(column.type)) for column in columns]
+    return [Column(column.name, polars_names.configured(column.type)) for column in columns]
 
 
 def changes(before: list[Column], after: list[Column]) -> list[SchemaChange]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.values import dtypes, type_names
+from service.values import dtypes, polars_names
 
 LEAVES: list[pl.DataType] = [
     pl.Int8(), pl.Int64(), pl.UInt64(), pl.Float32(), pl.Float64(), pl.String(), pl.Boolean(), pl.Date(), pl.Time(),
@@ -28,9 +28,9 @@ TYPES = st.recursive(
 
 @given(TYPES)
 def test_a_stored_type_has_the_name_of_configurations(dtype: pl.DataType) -> None:
-    assert type_names.configured(str(dtype)) == dtypes.name_of(dtype)
+    assert polars_names.configured(str(dtype)) == dtypes.name_of(dtype)
 
 
 @pytest.mark.parametrize("text", ["", "BIGINT[]x", "Object(", "f()()", "a.b", "1"])
 def test_other_texts_stay(text: str) -> None:
-    assert type_names.configured(text) == text
+    assert polars_names.configured(text) == text
