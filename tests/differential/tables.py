@@ -1,0 +1,48 @@
+"""Random tables: a unique key, and columns of the usual types with nulls and awkward values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from random import Random
+from typing import Any
+
+import polars as pl
+
+WORDS = ["", "a", "B", "ab", "Ünder", "naïve", "日本語", "x y", " pad ", "12", "-7.5", "2024-01-31", "a,b", "%", "e\u0301"]
+EDGES = [2**62, -(2**62), 2**53 + 1, 2**31, -(2**31)]
+SCHEMA = {
+    "k": pl.Int64, "i": pl.Int64, "j": pl.Int32, "f": pl.Float64, "s": pl.String, "c": pl.String, "b": pl.Boolean,
+    "d": pl.Date, "t": pl.Datetime("us"),
+}  # fmt: skip
+
+
+def table(random: Random, *, plain: bool = False) -> pl.DataFrame:
+    """Up to 30 rows. ``plain`` tables have no NaN, infinity or number at the end of its type."""
+    height = random.choice([0, 1, 2, 5, 13, 30])
+    edges = not plain and random.random() < 0.2
+
+    def cell(kind: str) -> Any:
+        if random.random() < 0.15:
+            return None
+        match kind:
+            case "i":
+                return random.choice(EDGES) if edges and random.random() < 0.3 else random.randint(-20, 20)
+            case "j":
+                return random.randint(-9, 9)
+            case "f":
+                odd = [float("nan"), float("inf"), float("-inf"), -0.0, 1e300]
+                return random.choice(odd) if edges and random.random() < 0.3 else random.randint(-4000, 4000) / 64
+            case "s":
+                return random.choice(WORDS)
+            case "c":
+                return random.choice("xyz")
+            case "b":
+                return random.random() < 0.5
+            case "d":
+                return dt.date(2024, 1, 1) + dt.timedelta(days=random.randint(-800, 800))
+            case _:
+                return dt.datetime(2024, 1, 31, 23, 59, 59) + dt.timedelta(seconds=random.randint(-10**7, 10**7))
+
+    rows = [{"k": k, **{name: cell(name) for name in SCHEMA if name != "k"}} for k in range(height)]
+    random.shuffle(rows)
+    return pl.DataFrame(rows, schema=SCHEMA)
