@@ -17,10 +17,9 @@ from typing import Any, Final, NoReturn
 import msgspec
 import polars as pl
 
-from service.engine import fit_record
+from service.engine import fit_record, query_sql
 from service.engine.fit_record import FitRecord, Playback, Recorder
 from service.engine.polars_frame import PolarsFrame
-from service.expressions import select
 from service.files import quarantine
 from service.jobs import messages, process, replay_plan
 from service.jobs.job import Job
@@ -65,8 +64,10 @@ class QuarantinedRows(PolarsFrame):
         except errors.Permanent:
             self._refuse()
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return super().group(by, aggregates) if self.asked else self._refuse()
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
+        return super().group(by, aggregates, prepared=prepared) if self.asked else self._refuse()
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         self._compared.append(True)
@@ -77,7 +78,7 @@ class QuarantinedRows(PolarsFrame):
         return super().per_group(by, order_by, made) if self.asked else self._refuse()
 
     def query(self, sql: str) -> PolarsFrame:
-        plain = select.local(sql, "_")
+        plain = query_sql.local(sql, self.schema, "_")
         return self._refuse() if plain is None else super().query(plain.text)
 
     def looked_at(self, *, asked: bool, player: Playback | None = None) -> QuarantinedRows:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import msgspec
 import polars as pl
 
+from service.engine import row_sql
 from service.expressions import scalar
 from service.kit import errors
 from service.kit.errors import Problem
@@ -247,10 +248,11 @@ def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
 
 def _where(frame: Frame, text: str, ctx: Context) -> Frame:
     try:
-        condition, dtype = scalar.typed(text, frame.schema)
+        condition = row_sql.compiled(text, frame.schema)
     except ValueError as error:
         raise columns.setting_error(ctx, "filter", str(error)) from error
-    if not isinstance(dtype, pl.Boolean):
-        raise columns.setting_error(ctx, "filter", f"a condition must be boolean; this is {dtypes.name_of(dtype)}")
-    filtered = frame.rows(lambda lf: scalar.where(lf, condition))
-    return filtered.on_error(polars_errors.misfit(ctx.step, "filter", text))
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.setting_error(
+            ctx, "filter", f"a condition must be boolean; this is {dtypes.name_of(condition.dtype)}"
+        )
+    return frame.rows(lambda lf: row_sql.where(lf, condition, (ctx.step, "config.filter")))

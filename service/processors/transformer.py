@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 import msgspec
 import polars as pl
 
+from service.engine import row_sql
 from service.expressions import scalar
 from service.kit.errors import Problem
 from service.processors.features import aggregate as aggregating
@@ -290,11 +291,10 @@ def _with_new(
 
 def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
     try:
-        checked, _ = scalar.typed(text, frame.schema)
+        expression = row_sql.compiled(text, frame.schema)
     except ValueError as error:
         raise columns.setting_error(ctx, f"derive.{name}", str(error)) from error
-    derived = frame.rows(lambda lf: scalar.derive(lf, name, checked))
-    return derived.on_error(polars_errors.misfit(ctx.step, f"derive.{name}", text))
+    return frame.rows(lambda lf: row_sql.derive(lf, name, expression, (ctx.step, f"config.derive.{name}")))
 
 
 def _prefixed(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:

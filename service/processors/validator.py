@@ -16,7 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.expressions import scalar
+from service.engine import row_sql
+from service.engine.row_sql import Place, RowSql
 from service.files import quarantine
 from service.kit import errors
 from service.kit.errors import Problem
@@ -288,26 +289,23 @@ def _mark_rows(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame
 def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: Context) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
-        checked, dtype = scalar.typed(str(finding.rule.expression), schema)
+        condition = row_sql.compiled(str(finding.rule.expression), schema)
     except ValueError as error:
         raise columns.setting_error(ctx, field_, str(error)) from error
-    if not isinstance(dtype, pl.Boolean):
-        raise columns.setting_error(ctx, field_, f"a condition must be boolean; this is {dtypes.name_of(dtype)}")
-    mark = finding.mark
-    evaluated = frame.rows(lambda lf: _judge_rows(lf, mark, checked, schema))
-    judged = evaluated.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
-    return judged.on_error(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.setting_error(
+            ctx, field_, f"a condition must be boolean; this is {dtypes.name_of(condition.dtype)}"
+        )
+    at = (ctx.step, f"config.{field_}")
+    return frame.rows(lambda lf: _judging(lf, finding.mark, condition, at, schema))
 
 
-def _judge_rows(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl.Schema) -> pl.LazyFrame:
-    """``lf`` with a column ``mark``: whether the condition holds. NaN counts as missing in it."""
-    floats = [name for name in checked.columns if schema[name].is_float()]
-    originals = {f"{mark}_{place}": name for place, name in enumerate(floats)}
-    without = lf.with_columns(
-        [pl.col(n).alias(k) for k, n in originals.items()] + [pl.col(n).fill_nan(None) for n in floats]
-    )
-    judged = scalar.derive(without, mark, checked)
-    return judged.with_columns([pl.col(k).alias(n) for k, n in originals.items()]).drop(list(originals))
+def _judging(lf: pl.LazyFrame, mark: str, condition: RowSql, at: Place, schema: pl.Schema) -> pl.LazyFrame:
+    """``lf`` and whether each row breaks the condition, to which NaN is missing."""
+    numbers = {name: f"{mark}_{place}" for place, name in enumerate(condition.columns) if schema[name].is_float()}
+    without = lf.with_columns(pl.col(name).fill_nan(None).alias(other) for name, other in numbers.items())
+    holds = condition.expr(at, numbers).fill_null(value=True)
+    return without.with_columns((~holds).alias(mark)).drop(list(numbers.values()))
 
 
 def _whole_problem(rule: Rule, answers: Values, ctx: Context) -> str | None:

@@ -57,8 +57,11 @@ class Frame(Protocol):
         """Join by equal keys; the left order stays. Null keys match nothing."""
         ...
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Frame:
-        """One row for each combination of ``by`` with the aggregates, in order of first appearance."""
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()) -> Frame:
+        """One row for each combination of ``by`` with the aggregates, in order of first appearance.
+
+        ``prepared`` are row-local columns that the aggregates read.
+        """
         ...
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> Frame:
@@ -74,7 +77,11 @@ class Frame(Protocol):
         ...
 
     def query(self, sql: str) -> Frame:
-        """The result of a SELECT over this frame as the table ``input``, written by ``select.parse``."""
+        """The result of a SELECT over this frame as the table ``input``; it means what it means to DuckDB.
+
+        Executes, and stages the result. Raises ``ValueError`` where the query does not fit the columns or fails at a
+        row.
+        """
         ...
 
     def with_row_index(self, name: str) -> Frame:

@@ -149,9 +149,9 @@ class Counted(PolarsFrame):
 
     stages: Sequence[int] = ()
 
-    def _stage(self) -> None:
+    def _stage(self, *, keep: bool = False) -> None:
         Counted.stages = [*Counted.stages, 1]
-        super()._stage()
+        super()._stage(keep=keep)
 
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {

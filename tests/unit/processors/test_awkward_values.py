@@ -107,7 +107,7 @@ def test_a_value_that_an_expression_cannot_cast_is_blamed_on_the_expression(
 ) -> None:
     found, message = refused(kind, pl.DataFrame({"v": ["1", "x"], "w": [1, 2]}), **config)
     assert found == field
-    assert "failed in column 'v'" in message
+    assert "Could not " in message
     assert "TRY_CAST" in message
 
 
@@ -145,15 +145,15 @@ def test_bytes_may_be_the_key_of_a_split() -> None:
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("transformer", {"derive": {"n": "CAST(v AS VARCHAR)"}}, "derive.n"),
-        ("cleaner", {"filter": "CAST(v AS VARCHAR) = 'ax'"}, "filter"),
-        ("validator", {"rules": [{"expression": "CAST(v AS VARCHAR) = 'ax'"}]}, "rules[0].expression"),
+        ("transformer", {"derive": {"n": "ln(v)"}}, "derive.n"),
+        ("cleaner", {"filter": "ln(v) = 1"}, "filter"),
+        ("validator", {"rules": [{"expression": "ln(v) = 1"}]}, "rules[0].expression"),
         (
             "transformer",
-            {"aggregate": {"by": ["w"], "metrics": {"m": "max(CAST(v AS VARCHAR))"}}},
+            {"aggregate": {"by": ["w"], "metrics": {"m": "max(ln(v))"}}},
             "aggregate.metrics.m",
         ),
-        ("sql", {"query": "SELECT CAST(v AS VARCHAR) AS n FROM input"}, "query"),
+        ("sql", {"query": "SELECT ln(v) AS n FROM input"}, "query"),
     ],
 )
 def test_what_does_not_fit_a_type_is_found_at_its_step(

@@ -217,7 +217,7 @@ DATA = {"price": [1], "city": ["x"], "day": [D(2024, 1, 1)], "l": [[1]], "city_x
         ({"rename_columns": {"price": "city"}}, "rename_columns.price", "there is already a column 'city'"),
         ({"derive": {"city": "price"}}, "derive.city", "there is already a column 'city'"),
         ({"derive": {"x": "prize * 2"}}, "derive.x", "did you mean 'price'?"),
-        ({"derive": {"x": "price = city"}}, "derive.x", "cannot compare"),
+        ({"derive": {"x": "price = city"}}, "derive.x", "Could not convert string"),
         ({"datetime": {"dai": {"parts": ["year"]}}}, "datetime.dai", "did you mean 'day'?"),
         ({"datetime": {"city": {"parts": ["year"]}}}, "datetime.city", "cast it to date or datetime before"),
         ({"datetime": {"day": {"cyclical": ["hour"]}}}, "datetime.day", "a date has no hour"),
