@@ -75,4 +75,5 @@ def expression(random: Random) -> Verdict:
             step = {"type": "transformer", "config": {"aggregate": {"by": ["c"], "metrics": {"y": text}}}}
             query, columns = f"SELECT c, {text} AS y FROM input GROUP BY c", ["c", "y"]
     found = by_penstock(frame, step, columns=columns)
-    return Verdict("expression", text, compared(by_duckdb(frame, query), found, ordered="aggregate" not in str(step)), frame)
+    outcome = compared(by_duckdb(frame, query), found, ordered="aggregate" not in str(step))
+    return Verdict("expression", text, outcome, frame)

@@ -26,7 +26,8 @@ PATTERNS = {
         "gcd({int}, {int})", "minute({time})", "second({time})", "weekofyear({date})", "CAST({int} AS SMALLINT)",
     ],
     "float": [
-        "{float} + {int}", "{float} * {float}", "{int} / {int}", "{float} / {int}", "sqrt(abs({float}))", "round({float}, 1)",
+        "{float} + {int}", "{float} * {float}", "{int} / {int}", "{float} / {int}", "sqrt(abs({float}))",
+        "round({float}, 1)",
         "floor({float})", "ceil({float})", "trunc({float})", "ln(abs({float}) + 1)", "log10(abs({float}) + 1)",
         "pow({int}, 2)", "coalesce({float}, {float})", "exp({float} / 5000)", "CAST({int} AS DOUBLE)", "sin({float})",
         "if({bool}, {float}, {float})", "greatest({float}, {float})", "TRY_CAST({text} AS DOUBLE)", "{float} - {float}",
@@ -45,23 +46,28 @@ PATTERNS = {
     ],
     "bool": [
         "{int} > {int}", "{int} = {int}", "{float} <= {float}", "{text} = {text}", "{text} < {text}", "{int} <> {int}",
-        "{bool} AND {bool}", "{bool} OR {bool}", "NOT {bool}", "{int} IS NULL", "{text} IS NOT NULL", "{int} IN (1, 2, 3)",
-        "{text} LIKE '%a%'", "{int} BETWEEN -5 AND 5", "{date} > {date}", "{bool} IS TRUE", "{int} IS DISTINCT FROM {int}",
+        "{bool} AND {bool}", "{bool} OR {bool}", "NOT {bool}", "{int} IS NULL", "{text} IS NOT NULL",
+        "{int} IN (1, 2, 3)",
+        "{text} LIKE '%a%'", "{int} BETWEEN -5 AND 5", "{date} > {date}", "{bool} IS TRUE",
+        "{int} IS DISTINCT FROM {int}",
         "starts_with({text}, 'a')", "contains({text}, 'b')", "{text} NOT IN ('a', 'x')", "{time} >= {time}",
-        "isnan({float})", "{text} ILIKE 'A%'", "regexp_matches({text}, '^[a-z]+$')", "{int} > {float}", "{date} < {time}",
+        "isnan({float})", "{text} ILIKE 'A%'", "regexp_matches({text}, '^[a-z]+$')", "{int} > {float}",
+        "{date} < {time}",
     ],
     "date": [
         "CAST({time} AS DATE)", "last_day({date})", "coalesce({date}, {date})", "if({bool}, {date}, {date})",
         "make_date(2024, 2, 10)", "TRY_CAST({text} AS DATE)", "greatest({date}, {date})",
     ],
     "time": [
-        "date_trunc('month', {time})", "date_trunc('hour', {time})", "{time} + INTERVAL 1 DAY", "CAST({date} AS TIMESTAMP)",
+        "date_trunc('month', {time})", "date_trunc('hour', {time})", "{time} + INTERVAL 1 DAY",
+        "CAST({date} AS TIMESTAMP)",
         "{date} + INTERVAL 1 MONTH", "coalesce({time}, {time})", "date_trunc('week', {date})::TIMESTAMP",
         "strptime('2024-03-01 10:11:12', '%Y-%m-%d %H:%M:%S')", "{time} - INTERVAL 90 MINUTE",
     ],
 }  # fmt: skip
 AGGREGATES = [
-    "count(*)", "count({int})", "sum({int})", "min({int})", "max({text})", "avg({float})", "sum({float})", "count({text})",
+    "count(*)", "count({int})", "sum({int})", "min({int})", "max({text})", "avg({float})", "sum({float})",
+    "count({text})",
     "count(DISTINCT {int})", "stddev({float})", "median({float})", "min({date})", "max({time})", "bool_or({bool})",
     "sum({int}) / count(*)", "avg({int})", "max({float}) - min({float})", "bool_and({bool})", "var_pop({float})",
     "sum({int}) FILTER (WHERE {bool})", "round(avg({float}), 2)",

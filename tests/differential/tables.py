@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 
-WORDS = ["", "a", "B", "ab", "Ünder", "naïve", "日本語", "x y", " pad ", "12", "-7.5", "2024-01-31", "a,b", "%", "e\u0301"]
+WORDS = [
+    "", "a", "B", "ab", "Ünder", "naïve", "日本語", "x y", " pad ", "12", "-7.5", "2024-01-31", "a,b", "%", "e\u0301",
+]  # fmt: skip
 EDGES = [2**62, -(2**62), 2**53 + 1, 2**31, -(2**31)]
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "k": pl.Int64, "i": pl.Int64, "j": pl.Int32, "f": pl.Float64, "s": pl.String, "c": pl.String, "b": pl.Boolean,
     "d": pl.Date, "t": pl.Datetime("us"),
 }  # fmt: skip
@@ -41,7 +43,7 @@ def table(random: Random, *, plain: bool = False) -> pl.DataFrame:
             case "d":
                 return dt.date(2024, 1, 1) + dt.timedelta(days=random.randint(-800, 800))
             case _:
-                return dt.datetime(2024, 1, 31, 23, 59, 59) + dt.timedelta(seconds=random.randint(-10**7, 10**7))
+                return dt.datetime(2024, 1, 31, 23, 59, 59) + dt.timedelta(seconds=random.randint(-(10**7), 10**7))
 
     rows = [{"k": k, **{name: cell(name) for name in SCHEMA if name != "k"}} for k in range(height)]
     random.shuffle(rows)
