@@ -56,7 +56,7 @@ def main() -> int:
         here, there = ([costs[measure] for costs in taken[name]] for name in ("here", "there"))
         best, middle = min(here) / min(there), statistics.median(here) / statistics.median(there)
         print(
-            f"{UNITS[measure]}: {min(here):.3f} here, {min(there):.3f} there; ratio {best:.3f} best, {middle:.3f} median"
+            f"{UNITS[measure]}: {min(here):.3f} here, {min(there):.3f} there; ratio {best:.3f}, of medians {middle:.3f}"
         )
         ratio = best if measure == "wall" else ratio
     return int(ratio > chosen.most)
