@@ -28,6 +28,7 @@ from service.kit import settings as configuration
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.network import egress
 from service.processes import child, preloaded
 from service.query.engine import Engine
@@ -36,7 +37,6 @@ from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.sandbox.source import TableSource
-from service.steps.registry import Registry
 
 if TYPE_CHECKING:
     from litestar import Litestar

@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("tests.acceptance", "tests.api", "tests.unit", "t
 from hypothesis import settings  # noqa: E402 - the rewriting comes first
 
 from service.kit.clock import FixedClock  # noqa: E402
-from service.steps.registry import Registry  # noqa: E402
+from service.model.registry import Registry  # noqa: E402
 from tests import examples  # noqa: E402
 from tests.registry import REGISTRY  # noqa: E402
 

@@ -21,10 +21,10 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
-from service.steps.registry import Registry
 
 
 class Runs(Protocol):

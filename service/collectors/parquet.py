@@ -14,11 +14,10 @@ from service.collectors.records import schema as record_schema
 from service.collectors.records.spool import unite
 from service.collectors.source_file import paths
 from service.collectors.source_file.paths import FilePath
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
@@ -57,17 +56,17 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     def declared(self) -> Declared | None:
         return record_schema.declared(self.columns, self.schema)
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         return paths.outlook(self.file_path, ctx)
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""
         return await asyncio.to_thread(self._collect, ctx)
 
-    def _collect(self, ctx: Context) -> Frame:
+    def _collect(self, ctx: CollectContext) -> Frame:
         files = [_ParquetFile.read(path, ctx) for path in paths.resolve(self.file_path, ctx)]
         ctx.collected(sum(f.rows for f in files))
-        ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
+        ctx.add_evidence({"files": len(files), "rows": sum(f.rows for f in files)})
         ctx.progress(1.0, f"{len(files)} files")
         lf = _scan_all(files, ctx)
         present = lf.collect_schema().names()
@@ -76,7 +75,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False)
+        return ctx.frame(lf, expensive=False)
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
@@ -85,7 +84,7 @@ class _ParquetFile(msgspec.Struct, frozen=True):
     rows: int
 
     @classmethod
-    def read(cls, path: Path, ctx: Context) -> _ParquetFile:
+    def read(cls, path: Path, ctx: CollectContext) -> _ParquetFile:
         """Read the schema and the row count from the footer; nothing else is read."""
         lf = pl.scan_parquet(path, glob=False)
         try:
@@ -97,7 +96,7 @@ class _ParquetFile(msgspec.Struct, frozen=True):
             ) from None
 
 
-def _scan_all(files: list[_ParquetFile], ctx: Context) -> pl.LazyFrame:
+def _scan_all(files: list[_ParquetFile], ctx: CollectContext) -> pl.LazyFrame:
     first = files[0].schema
     if all(f.schema == first for f in files):
         return pl.scan_parquet([f.path for f in files], glob=False)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-TAPE = "tape.json"
+FIT_RECORD = "tape.json"
 STATE = "state"
 
 

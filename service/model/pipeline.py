@@ -10,9 +10,9 @@ import msgspec
 from service.kit import decoding, errors
 from service.kit.errors import Problem
 from service.model import collector_tree, masking
+from service.model.registry import Registry, Shelf
 from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
-from service.steps.registry import Registry, Shelf
 from service.steps.storage import Storage
 
 Name = Annotated[

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
+from service.values.profile import Profile
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -26,7 +27,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     rows: int
-    evidence: dict[str, Any] = {}
+    evidence: Evidence = {}
     columns: list[Column] = []
 
 
@@ -44,7 +45,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
     rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
-    were replayed to make this one. ``tape`` is the fit record, with which the steps can be applied to other rows;
+    were replayed to make this one. ``fit_record`` is the file with which the steps can be applied to other rows;
     versions of older releases have none. ``state`` are the files of its collectors' incremental state.
     """
 
@@ -61,10 +62,10 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     native: File | None = None
     wants_native: bool = False
-    profiles: list[dict[str, Any]] = []
-    fitted: dict[str, Any] = {}
+    profiles: list[Profile] = []
+    fitted: dict[str, FittedStep] = {}
     quarantine: list[File] = []
-    tape: File | None = None
+    fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []

@@ -14,7 +14,7 @@ import msgspec
 from service.expressions import select
 from service.kit.errors import Problem
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
 from service.values import polars_errors
@@ -45,7 +45,7 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
         except ValueError as error:
             yield Problem("query", str(error))
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             try:
                 return frame.query(self.query)

@@ -109,7 +109,7 @@ class Attempt:
         live, child = self._live, self._child
         assert child is not None
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Prepared() as prepared:
                     return prepared
                 case messages.Failed() as failed:
@@ -122,7 +122,7 @@ class Attempt:
                     live.change(phase=phase, step=step, progress=progress, rows_collected=rows)
                     noted = {"phase": phase, "step": step, "progress": progress, "rows_collected": rows}
                     live.emit("progress", noted)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         raise job_resources.died(await child.wait(), "run", order.grants.memory_bytes)
 
@@ -133,7 +133,7 @@ class Attempt:
         assert self._order is not None
         version, order = self._version, self._order
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Loaded() as loaded:
                     live.run, version = await asyncio.to_thread(
                         publication.note_loaded, resources.history, order, live.run, version, loaded
@@ -146,7 +146,7 @@ class Attempt:
                 case messages.Failed() as failed:
                     # The version is committed and answers from Parquet; the next start tries again.
                     live.log("error", "native.failed", message=failed.error.message)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
@@ -183,7 +183,12 @@ class Attempt:
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
             replay = order.replay
-            files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
+            files = (
+                *replay.files,
+                *replay.carried,
+                *replay.base.parts,
+                *([replay.fit_record] if replay.fit_record else []),
+            )
             return job_resources.limits(order.grants, network=False, read=files)
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()

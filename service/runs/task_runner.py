@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.jobs import messages
+from service.jobs.messages import LogLine
 from service.jobs.tasks import entry
-from service.jobs.tasks.entry import Call, Line, Task, TaskAnswer, TaskError
+from service.jobs.tasks.entry import Call, Task, TaskAnswer, TaskError
 from service.jobs.tasks.preview import Preview
 from service.jobs.tasks.probe import Probing
 from service.kit import errors, ids
@@ -87,12 +88,12 @@ class TaskRunner:
         child = await Child.start(entry.work, entry.encode(call), limits)
         try:
             while (data := await child.receive()) is not None:
-                match entry.said(data):
+                match entry.decode(data):
                     case TaskAnswer(content):
                         return content
                     case TaskError(error):
                         raise errors.from_body(error)
-                    case Line() as line:
+                    case LogLine() as line:
                         entry.note(line)
             raise job_resources.died(await child.wait(), "request", call.grants.memory_bytes)
         finally:

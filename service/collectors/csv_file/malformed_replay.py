@@ -17,14 +17,14 @@ from service.collectors.csv_file import malformed_rows, strict_reader, type_infe
 from service.collectors.csv_file.malformed_rows import Shape
 from service.collectors.csv_file.settings import CsvSettings
 from service.files import quarantine
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
 _BATCH = 20_000
 _COLUMNS = ("_rules", "_file", "_line", "_text")
 
 
-def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
+def read(kept: Path, settings: CsvSettings, ctx: CollectContext) -> pl.LazyFrame:
     """The rows of a quarantine file that ``settings`` can read; the others are rejected again."""
     shape = malformed_rows.shape_of(kept)
     types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}

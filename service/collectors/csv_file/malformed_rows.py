@@ -14,7 +14,7 @@ import polars as pl
 
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.files import quarantine
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 SHOWN_ROWS = 20
 _SHOWN_TEXT = 500
@@ -31,7 +31,7 @@ class Shape(msgspec.Struct, frozen=True):
 class Rejects:
     """Collects the malformed rows of a collection. With ``keep`` all of them are written beside the version."""
 
-    def __init__(self, ctx: Context, *, keep: bool) -> None:
+    def __init__(self, ctx: CollectContext, *, keep: bool) -> None:
         self._ctx, self._keep = ctx, keep
         self._label = ""
         self._first: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class Rejects:
         self._ctx.reject(self._total, file)
 
 
-def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: Context) -> None:
+def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: CollectContext) -> None:
     """Malformed rows (``_rules``, ``_file``, ``_line``, ``_text``) as a quarantine file of the step."""
     values = {name: pl.col(name) for name in ("_rules", "_file", "_line", "_text")}
     values |= {"_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source)}

@@ -23,7 +23,7 @@ from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.source_file import utf8
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
 _BATCH = 1_000  # malformed rows written at once
@@ -51,7 +51,7 @@ class CsvFile:
 class CsvReader:
     """Reads the files of one collection."""
 
-    def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
+    def __init__(self, settings: CsvSettings, ctx: CollectContext, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
         self._dialect = settings.dialect
         self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")

@@ -12,7 +12,7 @@ from service.collectors.records.spool import Spool
 from service.kit import errors
 from service.kit.errors import Problem
 from service.steps.collector import Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import cast as casting
 from service.values import dtypes, parse, polars_errors
 
@@ -56,7 +56,7 @@ def declared(kept: Sequence[str] | None, schema: Mapping[str, str], *, text: boo
     return Declared(pl.Schema(types), guessed=frozenset() if text else frozenset(kept) - schema.keys())
 
 
-def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.LazyFrame:
+def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: CollectContext) -> pl.LazyFrame:
     """``lf`` with the ``kept`` columns only, if any; those that no record has are null text, with a warning."""
     if kept is None:
         return lf
@@ -66,7 +66,7 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
             hint = errors.did_you_mean(name, present)
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
     missing = {name: pl.String() for name in kept if name not in present}
-    ctx.blank |= missing.keys()
+    ctx.add_blank_columns(missing)
     return _with_nulls(lf, present, missing).select(kept)
 
 
@@ -80,7 +80,7 @@ def warn_of_conflicts(
     mixed: Mapping[str, str],
     schema: Mapping[str, str],
     kept: Sequence[str] | None,
-    ctx: Context,
+    ctx: CollectContext,
 ) -> None:
     """Warn of each column whose values differ in kind, and what they became; ``mixed`` has those within one part."""
     kinds = spool.schema
@@ -111,7 +111,7 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
 
 
-def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
+def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: CollectContext) -> pl.LazyFrame:
     """``lf`` with the columns of ``schema`` cast to their types; columns that no record has are null, with a warning.
 
     Raises ``errors.Permanent`` if a column has no cast to its type.

@@ -1,11 +1,11 @@
-"""The task that renders a version's profiles as a page."""
+"""Profile page: the task that draws a version's profile."""
 
 from __future__ import annotations
 
 import msgspec
 
 from service.jobs.job import Job
-from service.model.profile import Profile
+from service.values.profile import Profile
 
 
 class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page"):
@@ -17,6 +17,6 @@ class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page")
     profiles: list[Profile]
 
     def answer(self, job: Job) -> bytes:
-        from service.reports import profile  # its renderer takes 60 MB, which only this child needs
+        from service.reports import profile  # the chart engine takes 60 MB, which only this child needs
 
         return profile.page(self.pipeline, self.version, self.created, self.profiles).encode()

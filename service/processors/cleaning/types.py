@@ -10,7 +10,7 @@ import polars as pl
 
 from service.kit.errors import Problem
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import cast, dtypes
 
@@ -46,7 +46,7 @@ def problems(field: str, setting: str | Cast) -> Iterable[Problem]:
         yield Problem(f"{field}.format", "an empty list; name a format or leave it out")
 
 
-def cast_columns(frame: Frame, settings: Mapping[str, Cast], ctx: Context) -> Frame:
+def cast_columns(frame: Frame, settings: Mapping[str, Cast], ctx: ProcessContext) -> Frame:
     """The frame with the columns (they exist) cast. Raises ``errors.Permanent`` where there is no such cast."""
     casts: list[pl.Expr] = []
     for name, setting in settings.items():

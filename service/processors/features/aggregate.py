@@ -13,7 +13,7 @@ from service.engine.group_sql import GroupSql
 from service.expressions import scalar
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 
 
@@ -42,7 +42,7 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 yield f"metrics.{name}", str(error)
 
 
-def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
+def aggregate(frame: Frame, setting: Aggregate, ctx: ProcessContext) -> Frame:
     """One row for each group. Whole numbers count in 64 bits; a sum that does not fit them is an error."""
     schema = frame.schema
     for key in setting.by:

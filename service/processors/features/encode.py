@@ -25,7 +25,7 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
 
@@ -149,7 +149,7 @@ class FittedEncoding:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
+def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
     """The metrics to fit by. Raises ``errors.Permanent`` where the values cannot be categories."""
     dtype, target = schema[column], setting.target
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
@@ -177,7 +177,7 @@ def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> li
     return [Metric(column, "categories")]
 
 
-def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
+def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
     """The categories in order, as Python values of the column's type, with their numbers.
 
     Raises ``errors.Permanent`` where the categories do not fit the column, or are too many.
@@ -241,7 +241,9 @@ def record(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
     return parameters | ({"values": found.values} if found.values is not None else {})
 
 
-def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def expressions(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: ProcessContext
+) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":

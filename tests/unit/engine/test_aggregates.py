@@ -15,7 +15,7 @@ import pytest
 from service.engine import aggregates, duckdb_types, group_sql, polars_frame
 from service.kit import errors
 from service.processors.features import aggregate as step
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 NAN, INF = float("nan"), float("inf")
 VALUES: dict[str, pl.Series] = {
@@ -52,7 +52,7 @@ def ours(frame: pl.DataFrame, text: str, folder: Path) -> pl.DataFrame:
     aggregated = step.aggregate(
         polars_frame.PolarsFrame(frame.lazy(), folder),
         step.Aggregate(by=["g"], metrics={"x": text}),
-        Context("processors[0]", folder),
+        ProcessContext("processors[0]", folder),
     )
     assert isinstance(aggregated, polars_frame.PolarsFrame)
     return aggregated.lazy.collect()

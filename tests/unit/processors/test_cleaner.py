@@ -111,8 +111,8 @@ def test_missing_columns_may_be_ignored_with_a_warning_each() -> None:
     done = apply("cleaner", {"price": ["1", "1"]}, missing_columns="ignore", **config)
     assert done.columns == {"price": ["1", "1"]}
     assert done.warned == ["missing_column"] * 4
-    assert done.ctx.warnings[1]["details"] == {"column": "prize", "field": "config.cast.prize"}
-    assert "did you mean 'price'?" in done.ctx.warnings[1]["message"]
+    assert done.ctx.report().warnings[1].details == {"column": "prize", "field": "config.cast.prize"}
+    assert "did you mean 'price'?" in done.ctx.report().warnings[1].message
 
 
 def test_texts_are_trimmed_and_marks_of_missing_become_null() -> None:
