@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from random import Random
 
-COLUMNS = {"int": ["i", "j", "k"], "float": ["f"], "text": ["s", "c"], "bool": ["b"], "date": ["d"], "time": ["t"]}
+COLUMNS = {
+    "int": ["i", "j", "k", "u"],
+    "float": ["f", "g"],
+    "text": ["s", "c"],
+    "bool": ["b"],
+    "date": ["d"],
+    "time": ["t"],
+    "dec": ["m"],
+    "clock": ["h"],
+    "list": ["l"],
+}
 LITERALS = {
     "int": ["0", "1", "2", "-3", "10", "7"],
     "float": ["0.5", "2.25", "1e3", "-0.1", "3.0"],
     "text": ["''", "'a'", "'x'", "'é'", "'ab'", "'%'"],
     "bool": ["true", "false", "NULL::BOOLEAN"],
     "date": ["DATE '2024-02-29'", "DATE '2023-12-31'"],
+    "dec": ["1.25", "0.5", "-3.00", "100.0"],
+    "clock": ["TIME '12:30:00'", "TIME '23:59:59.25'"],
+    "list": ["[1, 2]", "[]::BIGINT[]", "[NULL, 3]"],
     "time": ["TIMESTAMP '2024-02-29 12:30:45'", "TIMESTAMP '1999-12-31 23:59:59.5'"],
 }
-ANY = ["int", "float", "text", "bool", "date", "time"]
+ANY = ["int", "float", "text", "bool", "date", "time", "dec", "clock", "list"]
 # Result type to patterns; each word in braces is an expression of that type.
 PATTERNS = {
     "int": [
@@ -22,7 +35,10 @@ PATTERNS = {
         "date_diff('day', {date}, {date})", "if({bool}, {int}, {int})", "sign({int})", "greatest({int}, {int})",
         "least({int}, {int})", "nullif({int}, {int})", "CASE WHEN {bool} THEN {int} ELSE {int} END",
         "CAST({bool} AS INTEGER)", "extract(dow from {date})", "quarter({date})", "hour({time})", "isodow({date})",
-        "TRY_CAST({text} AS BIGINT)", "ascii({text})", "CAST({float} AS BIGINT)", "dayofyear({date})", "{int} & 6",
+        "TRY_CAST({text} AS BIGINT)", "ascii({text})", "len({list})", "list_sum({list})", "{list}[1]",
+        "list_position({list}, {int})", "hour({clock})",
+        "CAST({dec} AS BIGINT)", "xor({int}, 5)", "bit_count({int})", "list_max({list})",
+        "CAST({int} AS UTINYINT)", "CAST({float} AS BIGINT)", "dayofyear({date})", "{int} & 6",
         "gcd({int}, {int})", "minute({time})", "second({time})", "weekofyear({date})", "CAST({int} AS SMALLINT)",
     ],
     "float": [
@@ -31,7 +47,8 @@ PATTERNS = {
         "floor({float})", "ceil({float})", "trunc({float})", "ln(abs({float}) + 1)", "log10(abs({float}) + 1)",
         "pow({int}, 2)", "coalesce({float}, {float})", "exp({float} / 5000)", "CAST({int} AS DOUBLE)", "sin({float})",
         "if({bool}, {float}, {float})", "greatest({float}, {float})", "TRY_CAST({text} AS DOUBLE)", "{float} - {float}",
-        "log2(abs({int}) + 1)", "cbrt({float})", "radians({float})", "round({float})", "{float} % 3", "epoch({time})",
+        "log2(abs({int}) + 1)", "{dec} / 3", "CAST({dec} AS DOUBLE)", "{float} + {dec}", "list_avg({list})",
+        "cbrt({float})", "radians({float})", "round({float})", "{float} % 3", "epoch({time})",
         "log(abs({float}) + 2)", "atan2({float}, {int})", "abs({float})",
     ],
     "text": [
@@ -41,7 +58,9 @@ PATTERNS = {
         "lpad({text}, 4, '0')", "repeat({text}, 2)", "split_part({text}, ' ', 1)", "substr({text}, -2)",
         "CAST({bool} AS VARCHAR)", "CAST({time} AS VARCHAR)", "strftime({date}, '%d.%m.%Y')", "nullif({text}, '')",
         "regexp_replace({text}, '[a-z]', '*')", "CASE WHEN {bool} THEN {text} END", "CAST({float} AS VARCHAR)",
-        "monthname({date})", "ltrim({text})", "concat_ws('-', {text}, {text})", "regexp_extract({text}, '([A-Z])', 1)",
+        "monthname({date})", "CAST({dec} AS VARCHAR)", "CAST({clock} AS VARCHAR)", "array_to_string({list}, '-')",
+        "CAST({list} AS VARCHAR)",  "ltrim({text})", "concat_ws('-', {text}, {text})",
+        "regexp_extract({text}, '([A-Z])', 1)",
         "greatest({text}, {text})", "md5({text})", "dayname({date})", "rpad({text}, 3, '*')",
     ],
     "bool": [
@@ -52,7 +71,25 @@ PATTERNS = {
         "{int} IS DISTINCT FROM {int}",
         "starts_with({text}, 'a')", "contains({text}, 'b')", "{text} NOT IN ('a', 'x')", "{time} >= {time}",
         "isnan({float})", "{text} ILIKE 'A%'", "regexp_matches({text}, '^[a-z]+$')", "{int} > {float}",
+        "{dec} > {int}", "{dec} = {float}", "list_contains({list}, {int})", "{clock} < {clock}",
+        "{list} = {list}",
         "{date} < {time}",
+    ],
+    "dec": [
+        "{dec} + {dec}", "{dec} - {dec}", "{dec} * 2", "round({dec}, 1)", "abs({dec})", "-{dec}",
+        "coalesce({dec}, {dec})",
+        "CAST({int} AS DECIMAL(12, 3))", "{dec} + {int}", "if({bool}, {dec}, {dec})",
+        "TRY_CAST({text} AS DECIMAL(8, 2))",
+        "{dec} * {dec}", "greatest({dec}, {dec})", "floor({dec})", "{dec} % 3",
+    ],
+    "clock": [
+        "CAST({time} AS TIME)", "coalesce({clock}, {clock})", "if({bool}, {clock}, {clock})",
+        "{clock} + INTERVAL 5 MINUTE",
+    ],
+    "list": [
+        "list_sort({list})", "list_reverse({list})", "list_concat({list}, {list})", "list_append({list}, {int})",
+        "coalesce({list}, {list})", "list_distinct({list})", "{list}[1:2]", "list_transform({list}, x -> x + 1)",
+        "list_filter({list}, x -> x > 0)",
     ],
     "date": [
         "CAST({time} AS DATE)", "last_day({date})", "coalesce({date}, {date})", "if({bool}, {date}, {date})",
@@ -70,6 +107,7 @@ AGGREGATES = [
     "count({text})",
     "count(DISTINCT {int})", "stddev({float})", "median({float})", "min({date})", "max({time})", "bool_or({bool})",
     "sum({int}) / count(*)", "avg({int})", "max({float}) - min({float})", "bool_and({bool})", "var_pop({float})",
+    "sum({dec})", "avg({dec})", "max({clock})", "min({dec})", "sum(len({list}))", "max({list})",
     "sum({int}) FILTER (WHERE {bool})", "round(avg({float}), 2)",
 ]  # fmt: skip
 

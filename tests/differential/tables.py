@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -14,7 +15,8 @@ WORDS = [
 EDGES = [2**62, -(2**62), 2**53 + 1, 2**31, -(2**31)]
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "k": pl.Int64, "i": pl.Int64, "j": pl.Int32, "f": pl.Float64, "s": pl.String, "c": pl.String, "b": pl.Boolean,
-    "d": pl.Date, "t": pl.Datetime("us"),
+    "d": pl.Date, "t": pl.Datetime("us"), "u": pl.UInt8, "m": pl.Decimal(10, 2), "h": pl.Time, "l": pl.List(pl.Int64),
+    "g": pl.Float32,
 }  # fmt: skip
 
 
@@ -42,6 +44,16 @@ def table(random: Random, *, plain: bool = False) -> pl.DataFrame:
                 return random.random() < 0.5
             case "d":
                 return dt.date(2024, 1, 1) + dt.timedelta(days=random.randint(-800, 800))
+            case "u":
+                return random.choice([0, 1, 200, 255])
+            case "m":
+                return Decimal(random.randint(-99999, 99999)).scaleb(-2)
+            case "h":
+                return dt.time(random.randint(0, 23), random.randint(0, 59), 30, random.choice([0, 500_000]))
+            case "l":
+                return [random.choice([1, 2, -3, None]) for _ in range(random.randint(0, 3))]
+            case "g":
+                return random.randint(-40, 40) / 8
             case _:
                 return dt.datetime(2024, 1, 31, 23, 59, 59) + dt.timedelta(seconds=random.randint(-(10**7), 10**7))
 
