@@ -17,8 +17,8 @@ from tests.api.route_list import routes
 Client = TestClient[Litestar]
 A = "/api/v1/auth"
 OPEN = {
-    "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs",
-    "GET /docs/openapi.json", "GET /docs/{asset}", "GET /",
+    "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
+    "GET /docs/openapi.json", "GET /docs/{asset}",
 }  # fmt: skip
 
 
