@@ -104,18 +104,25 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
+        self,
+        lf: pl.LazyFrame,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> Frame:
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
-        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
+        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
         """A frame over Parquet files, in order."""
-        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False)
+        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
         """Report how much of this step is done, 0 to 1."""

@@ -132,7 +132,7 @@ def test_a_pipeline_that_never_ran_has_no_versions(client: Client) -> None:
 def test_versions_show_what_changed(orders: Client) -> None:
     page = orders.get(f"{P}/versions?limit=1").json()
     assert (page["total"], [v["version"] for v in page["items"]]) == (2, [2])
-    assert page["items"][0]["schema_changes"] == [{"column": "b", "change": "added", "before": None, "after": "String"}]
+    assert page["items"][0]["schema_changes"] == [{"column": "b", "change": "added", "before": None, "after": "string"}]
     assert orders.get(f"{P}/versions/2").json() == page["items"][0]
     assert orders.get(f"{P}/versions/1").json()["schema_changes"] == []
     assert orders.get(f"{P}/profile?version=1").json() == {
