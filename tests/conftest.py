@@ -33,11 +33,11 @@ NOT_FAST = re.compile(
 # Long by what they do: loads of native tables, drawn pages, password hashes, megabytes, every step over every kind.
 HEAVY = {
     "catalog/test_users.py", "collectors/csv_file/test_extremes.py", "collectors/records/test_spool.py",
-    "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py", "engine/test_row_sql.py",
-    "jobs/test_replay.py",
-    "kit/test_passwords.py", "network/test_compression.py", "query/child/test_encode.py", "reports/test_profile.py",
-    "processors/test_awkward_values.py", "processors/test_sql.py", "sandbox/test_confinement.py",
-    "storages/test_duckdb.py", "test_constraints.py", "test_docstring_names.py",
+    "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py",
+    "engine/test_row_sql.py", "jobs/test_replay.py", "kit/test_passwords.py", "network/test_compression.py",
+    "processors/test_awkward_values.py", "processors/test_sql.py", "query/child/test_encode.py",
+    "reports/test_profile.py", "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
+    "test_docstring_names.py",
 }  # fmt: skip
 
 settings.load_profile(examples.DEFAULT_PROFILE)
