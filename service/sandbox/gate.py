@@ -244,7 +244,7 @@ def _shown(value: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
 
 
 def check(value: dict[str, Any]) -> None:
-    """Refuse a dict of the tree that is no listed node, reference, modifier or expression."""
+    """Refuse a dict of the tree that is not a listed node, reference, modifier or expression."""
     kind, expression, place = value.get("type"), value.get("class"), value.get("query_location")
     if expression is not None:
         if expression not in EXPRESSIONS:
