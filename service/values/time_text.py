@@ -34,7 +34,7 @@ _ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 _WITH_SECONDS = ("%S", "%T", "%X", "%r", "%c")
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds of the years 1 to 9999
-_FOUR_DIGITS = datetime.datetime(1000, 1, 1)
+_YEAR_1000, _DAY, _MINUTE = -30_610_224_000_000_000, 86_400_000_000, 60_000_000  # microseconds
 _PART = re.compile(r"%[-_0]?[.:#]*\d?[A-Za-z+%]|\s+|[^%]|%")
 _NUMBERS = {
     "Y": _YEAR, "m": r"\d\d?", "d": r"\d\d?", "H": r"\d\d?", "I": r"\d\d?", "M": r"\d\d?", "S": r"[0-5]?\d",
@@ -130,28 +130,28 @@ def _read(text: pl.Expr, form: str, target: pl.DataType) -> pl.Expr:
     text, form = _fraction(text, form)
     if isinstance(target, pl.Date):
         date = text.str.to_date(form, strict=False)
-        return _checked(date, date < _FOUR_DIGITS.date(), date.dt.year() > 9999, text, form)
+        return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
     timed = any(mark in form for mark in _WITH_SECONDS)
     if isinstance(target, pl.Time):
         time = text.str.to_time(form, strict=False)
-        return _checked(time, time.dt.second() == 0, None, text, form) if timed else time
+        return _checked(time, time.to_physical() % (_MINUTE * 1_000) < 1_000_000_000, text, form) if timed else time
     assert isinstance(target, pl.Datetime)
     value = text.str.to_datetime(form, strict=False, time_unit="us")
     moment = value.to_physical()
-    doubtful = ~moment.is_between(pl.lit(_FOUR_DIGITS).to_physical(), _LAST)
-    value = _checked(value, doubtful, value.dt.second() == 0 if timed else None, text, form)
+    doubtful = ~moment.is_between(_YEAR_1000, _LAST)
+    value = _checked(value, doubtful | (moment % _MINUTE < 1_000_000) if timed else doubtful, text, form)
     if any(mark in form for mark in _WITH_OFFSET):
         return _from_offset(value, target)
     return _in_zone(value, None, target)
 
 
-def _checked(value: pl.Expr, doubtful: pl.Expr, too: pl.Expr | None, text: pl.Expr, form: str) -> pl.Expr:
+def _checked(value: pl.Expr, doubtful: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
     """``value``, null where it is doubtful and its text does not have the digits of ``form``.
 
     Only the few doubtful texts are compared with the regular expression of the format: years below 1000 or above 9999,
     and seconds of 0, which chrono makes of 60, too.
     """
-    suspect = pl.when(doubtful if too is None else doubtful | too).then(text)
+    suspect = pl.when(doubtful).then(text)
     fits = suspect.str.contains(f"^{_pattern(_PART.findall(form))}$").fill_null(value=True)
     return pl.when(fits).then(value)
 
@@ -211,8 +211,8 @@ def _within_years(value: pl.Expr, target: pl.Datetime) -> pl.Expr:
     """``value``, null where its year is not from 1 to 9999 in its zone and in UTC: an offset may lead beyond."""
     if target.time_zone is None:
         return value
-    moment, day = value.to_physical(), 86_400_000_000
-    edge = pl.when(~moment.is_between(_FIRST + day, _LAST - day)).then(value).dt.year()
+    moment = value.to_physical()
+    edge = pl.when(~moment.is_between(_FIRST + _DAY, _LAST - _DAY)).then(value).dt.year()
     inside = moment.is_between(_FIRST, _LAST) & (edge.is_null() | edge.is_between(1, 9999))
     return pl.when(inside).then(value)
 
