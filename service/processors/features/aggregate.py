@@ -42,7 +42,7 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
-    """The groups. Whole numbers are 64-bit numbers here, whatever their column's type is."""
+    """The groups. Whole numbers and floats have 64 bits here, whatever their column's type is."""
     schema = frame.schema
     for key in setting.by:
         if key not in schema:
@@ -57,8 +57,11 @@ def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
             raise columns.setting_error(ctx, field, str(error)) from error
         made.append(expr.alias(name))
         used.update(checked.columns)
-    narrow = [n for n in used if n not in setting.by and schema[n].is_integer() and schema[n] != pl.UInt64]
-    wide = frame.rows(lambda lf: lf.with_columns(pl.col(narrow).cast(pl.Int64))) if narrow else frame
+    free = [n for n in used if n not in setting.by]
+    narrow = [n for n in free if schema[n].is_integer() and schema[n] != pl.UInt64]
+    floats = [n for n in free if schema[n].is_float() and schema[n] != pl.Float64]
+    wider = [pl.col(narrow).cast(pl.Int64), pl.col(floats).cast(pl.Float64)]
+    wide = frame.rows(lambda lf: lf.with_columns(wider)) if narrow or floats else frame
     groups = wide.group(setting.by, made)
     for name, text in setting.metrics.items():
         groups = groups.on_error(polars_errors.misfit(ctx.step, f"aggregate.metrics.{name}", text))

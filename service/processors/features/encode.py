@@ -17,6 +17,7 @@ variances (empirical Bayes).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -210,6 +211,24 @@ def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: 
     return found
 
 
+def column_names(column: str, categories: Sequence[Any], taken: Iterable[str] = ()) -> list[str]:
+    """The names of the one-hot columns: ``<column>_<category>``, with ``_2``, ``_3`` where SQL sees a name again.
+
+    SQL does not tell ``a_Yes`` from ``a_yes``.
+    """
+    labels = [f"{column}_{label(category)}" for category in categories]
+    seen = {name.lower() for name in taken}
+    names: list[str] = []
+    for name in labels:
+        new, count = name, 1
+        while new.lower() in seen or (count > 1 and new in labels):
+            count += 1
+            new = f"{name}_{count}"
+        seen.add(new.lower())
+        names.append(new)
+    return names
+
+
 def _means(column: str, setting: Encode, answers: Values) -> FittedEncoding:
     target = str(setting.target)
     groups = answers[Metric(column, "means", target)]
@@ -258,6 +277,7 @@ def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
         made = _onehot(column, setting, found.categories, value, unknown, inner)
+        _warn_renamed(column, found.categories, made, ctx)
     elif setting.method == "ordinal":
         made = [_replace_unknown(code, unknown, pl.lit(len(known), dtype=pl.Int32), other=other).alias(name)]
     elif setting.method == "binary":
@@ -283,13 +303,26 @@ def _replace_unknown(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, oth
 def _onehot(
     column: str, setting: Encode, categories: list[Any], value: pl.Expr, unknown: pl.Expr, inner: pl.DataType
 ) -> list[pl.Expr]:
+    first = 1 if setting.drop_first else 0
+    other = [f"{column}_other"] if setting.handle_unknown == "other" else []
+    names = column_names(column, categories, other)
     made = [
-        (value == pl.lit(c, dtype=inner)).fill_null(value=False).cast(pl.UInt8).alias(f"{column}_{label(c)}")
-        for c in categories[1 if setting.drop_first else 0 :]
+        (value == pl.lit(c, dtype=inner)).fill_null(value=False).cast(pl.UInt8).alias(name)
+        for c, name in list(zip(categories, names, strict=True))[first:]
     ]
-    if setting.handle_unknown == "other":
+    if other:
         made.append(unknown.cast(pl.UInt8).alias(f"{column}_other"))
     return made
+
+
+def _warn_renamed(column: str, categories: list[Any], made: list[pl.Expr], ctx: Context) -> None:
+    plain = {f"{column}_{label(c)}" for c in categories} | {f"{column}_other"}
+    renamed = [name for e in made if (name := e.meta.output_name()) not in plain]
+    if renamed:
+        message = (
+            f"encode.{column}: categories whose columns SQL could not tell apart got the names {', '.join(renamed)}"
+        )
+        ctx.warn("columns_renamed", message, column=column, columns=renamed)
 
 
 def label(category: Any) -> str:
