@@ -9,6 +9,7 @@ import polars as pl
 
 from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.losses import Conversion, LostValues
 from service.steps.metric import Metric, Values
 
 
@@ -34,6 +35,13 @@ class RecordedFrame:
     def rows(self, step: RowLocal) -> RecordedFrame:
         return self._of(self.frame.rows(step))
 
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> RecordedFrame:
+        return self._of(self.frame.convert(step, expressions, only=only))
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return self.frame.losses
+
     def on_error(self, explain: Explain) -> RecordedFrame:
         return self._of(self.frame.on_error(explain))
 
@@ -46,8 +54,10 @@ class RecordedFrame:
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> RecordedFrame:
         return self._of(self.frame.join(bare(other), on, how=how))
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> RecordedFrame:
-        return self._of(self.frame.group(by, aggregates))
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> RecordedFrame:
+        return self._of(self.frame.group(by, aggregates, prepared=prepared))
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
         return self._of(self.frame.per_group(by, order_by, made))

@@ -19,7 +19,7 @@ import polars as pl
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
 Cursor = str | int | float
@@ -53,7 +53,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if isinstance(self.initial, str) and self.initial == "":
             yield Problem("incremental.initial", "is empty; leave it out to begin with all records")
 
-    def column(self, names: Iterable[str], ctx: Context) -> str:
+    def column(self, names: Iterable[str], ctx: CollectContext) -> str:
         """The column of the cursor after flattening. Raises ``errors.Permanent`` where no record has it."""
         known = list(names)
         for name in (self.cursor_field, self.cursor_field.replace(".", "_")):
@@ -64,7 +64,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             step=ctx.step, field="incremental.cursor_field",
         )  # fmt: skip
 
-    def start(self, cursor: Cursor | None, ctx: Context) -> Cursor | None:
+    def start(self, cursor: Cursor | None, ctx: CollectContext) -> Cursor | None:
         """From where to ask: the cursor less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
         if cursor is None:
             return ctx.fill(self.initial) if isinstance(self.initial, str) else self.initial
@@ -85,7 +85,7 @@ def keys(own: Columns | None, other: Columns | None) -> list[str]:
     return [named] if isinstance(named, str) else list(named or ())
 
 
-def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: Context) -> Order:
+def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: CollectContext) -> Order:
     """How the values of a column, and the cursors so far, are compared. Reads the column.
 
     Raises ``errors.Permanent`` for what has no order.

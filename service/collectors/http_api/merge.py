@@ -1,6 +1,6 @@
 """Accumulation: records that came before and those that came now, as one; and what to remember of them.
 
-What a collector remembers (``steps.state``) are the records themselves, as they came, and the cursors. So a version is
+What a collector remembers (``State``) are the records themselves, as they came, and the cursors. So a version is
 always made of all records, by the configuration of now, as if all of them had been fetched: an average is one of all
 rows, and a processor that was changed sees the old rows, too. A part of them whose records all stand stays as it is;
 one that has records which were changed is written again without them.
@@ -25,7 +25,7 @@ from service.collectors.http_api.for_each import PARENT
 from service.collectors.http_api.incremental import Cursor, Incremental, Order
 from service.collectors.records.spool import Spool
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 FILE = "state.json"
 _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at", "start", "hash", "times"))
@@ -53,7 +53,7 @@ class Accumulation:
         settings: Incremental,
         key: list[str],
         asked: Mapping[str, Any],
-        ctx: Context,
+        ctx: CollectContext,
         foreign: Collection[str] = (),
     ) -> None:
         self._settings, self._key, self._ctx, self._foreign = settings, key, ctx, foreign
@@ -227,13 +227,13 @@ class Accumulation:
         """The evidence of it."""
         changed, known = sum(map(len, gone)), sum(rows.spool.heights[: rows.split])
         brought = sum(rows.spool.heights[rows.split :]) - sum(map(len, dropped))
-        self._ctx.evidence |= {
+        self._ctx.add_evidence({
             "cursor_before": self._shown(self._before.cursors.values()),
             "cursor_after": self._shown(cursors.values()),
             "known_rows": known,
             "added_rows": brought - changed,
             "changed_rows": changed,
-        }
+        })  # fmt: skip
         self._ctx.set_row_count(known + brought - changed)
 
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
@@ -297,7 +297,7 @@ class Accumulation:
         memory = Memory(self._asked, cursors, [path.name for path in whole.parts])
         state.folder.mkdir(parents=True, exist_ok=True)
         (state.folder / FILE).write_bytes(msgspec.json.encode(memory))
-        state.stays[:] = [path.name for path in whole.parts if path.parent == state.earlier]
+        self._ctx.keep_state(path.name for path in whole.parts if path.parent == state.earlier)
         kept = {FILE, *memory.parts}
         for path in state.folder.iterdir():
             if path.name not in kept:  # what was put together with others

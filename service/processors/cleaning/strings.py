@@ -8,12 +8,12 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.columns import Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes, lookup
 
 
-def strip(frame: Frame, names: Sequence[str] | None, ctx: Context) -> Frame:
+def strip(frame: Frame, names: Sequence[str] | None, ctx: ProcessContext) -> Frame:
     """The frame with white space trimmed in these columns, or in all text columns (None)."""
     texts = [n for n, t in frame.schema.items() if isinstance(t, pl.String)]
     chosen = texts if names is None else names
@@ -34,13 +34,13 @@ def clear(frame: Frame, marks: Sequence[str]) -> Frame:
     return frame.rows(lambda lf: lf.with_columns(cleared))
 
 
-def replace(frame: Frame, settings: Mapping[str, Mapping[str, Scalar]], ctx: Context) -> Frame:
+def replace(frame: Frame, settings: Mapping[str, Mapping[str, Scalar]], ctx: ProcessContext) -> Frame:
     """The frame with values replaced: by column (they exist), old value to new one, all at once."""
     replaced = [_replace_expression(n, table, frame.schema[n], ctx) for n, table in settings.items()]
     return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
 
-def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
+def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: ProcessContext) -> pl.Expr:
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
         raise columns.setting_error(
             ctx, f"replace.{name}", f"values of type {dtypes.name_of(dtype)} cannot be replaced"
@@ -54,9 +54,9 @@ def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataTy
         twice = next(v for i, v in enumerate(old) if v in old[:i])
         raise columns.setting_error(ctx, f"replace.{name}", f"two replacements for the value {twice!r}")
     value, known = pl.col(name).cast(inner), pl.Series(old, dtype=inner)
-    by_table = lookup.replaced(value, inner, known, pl.Series(new, dtype=inner))
+    by_table = lookup.replace(value, inner, known, pl.Series(new, dtype=inner))
     if isinstance(dtype, pl.Enum) and (unknown := [v for v in new if v is not None and v not in dtype.categories]):
         message = f"'{unknown[0]}' is not a value of {dtypes.name_of(dtype)}; cast the column first"
         raise columns.setting_error(ctx, f"replace.{name}", message)
-    replaced = pl.when(lookup.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
+    replaced = pl.when(lookup.index_of(value, inner, known).is_not_null()).then(by_table).otherwise(value)
     return replaced.cast(dtype, strict=False).alias(name)

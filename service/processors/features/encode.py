@@ -26,7 +26,7 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
 
@@ -150,7 +150,7 @@ class FittedEncoding:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
+def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
     """The metrics to fit by. Raises ``errors.Permanent`` where the values cannot be categories."""
     dtype, target = schema[column], setting.target
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
@@ -178,7 +178,7 @@ def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> li
     return [Metric(column, "categories")]
 
 
-def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
+def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
     """The categories in order, as Python values of the column's type, with their numbers.
 
     Raises ``errors.Permanent`` where the categories do not fit the column, or are too many.
@@ -260,7 +260,9 @@ def record(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
     return parameters | ({"values": found.values} if found.values is not None else {})
 
 
-def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def expressions(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: ProcessContext
+) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":
@@ -273,7 +275,7 @@ def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.
         value = value.fill_nan(None)
     known = pl.Series(found.categories, dtype=inner)
     unknown = value.is_not_null() & ~value.is_in(known.implode())
-    code = lookup.place(value, inner, known).cast(pl.Int32)
+    code = lookup.index_of(value, inner, known).cast(pl.Int32)
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
         made = _onehot(column, setting, found.categories, value, unknown, inner)
@@ -286,7 +288,7 @@ def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.
         places = [(width - 1 - i, f"{column}_{i}") for i in range(width)]
         made = [(number // 2**place % 2).cast(pl.UInt8).alias(bit) for place, bit in places]
     else:
-        number = lookup.replaced(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
+        number = lookup.replace(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
         made = [_replace_unknown(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
     if setting.handle_unknown == "fail":
         shown = cast.error_text(value, inner)
@@ -315,7 +317,7 @@ def _onehot(
     return made
 
 
-def _warn_renamed(column: str, categories: list[Any], made: list[pl.Expr], ctx: Context) -> None:
+def _warn_renamed(column: str, categories: list[Any], made: list[pl.Expr], ctx: ProcessContext) -> None:
     plain = {f"{column}_{label(c)}" for c in categories} | {f"{column}_other"}
     renamed = [name for e in made if (name := e.meta.output_name()) not in plain]
     if renamed:

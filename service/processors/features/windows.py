@@ -16,7 +16,7 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
 
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
@@ -99,7 +99,7 @@ def rolling_problems(setting: Rolling) -> Iterable[tuple[str, str]]:
         yield "min_values", f"a window of {setting.window} rows cannot hold {setting.min_values}"
 
 
-def require_columns(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: Context) -> None:
+def require_columns(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: ProcessContext) -> None:
     """Raise ``errors.Permanent`` where a column that the setting names is missing."""
     for name, where in (
         (column, ""),
@@ -115,7 +115,7 @@ def lag(column: str, setting: Lag) -> list[pl.Expr]:
     return [pl.col(column).shift(n).alias(f"{column}_{'lag' if n > 0 else 'lead'}_{abs(n)}") for n in setting.steps]
 
 
-def rolling(column: str, setting: Rolling, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def rolling(column: str, setting: Rolling, schema: pl.Schema, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions over a group. Raises ``errors.Permanent`` where the column holds no numbers, or no times."""
     dtype = schema[column]
     if not (dtype.is_numeric() or isinstance(dtype, pl.Boolean)):

@@ -12,12 +12,12 @@ import polars as pl
 from service.kit import errors
 from service.processors.settings import columns
 from service.processors.validation.rules import Rule
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
 
-def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
+def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: ProcessContext) -> Frame:
     """The frame with a column ``mark``: whether the row's value is absent from the keys of the rule.
 
     Raises ``errors.Permanent`` where the other version lacks the column, or its type cannot be compared.

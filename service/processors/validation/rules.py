@@ -16,7 +16,7 @@ from service.expressions import scalar
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import cast as casting
 from service.values import dtypes
 
@@ -192,7 +192,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ()
 
 
-def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: Context) -> pl.Expr:
+def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: ProcessContext) -> pl.Expr:
     """Whether a row breaks the rule: true or false, never null. Not for expressions, unique and foreign_key.
 
     Raises ``errors.Permanent`` where the rule does not fit the column; ``at`` is the path of the rule.
@@ -206,7 +206,7 @@ def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: Context) -> pl.Expr:
     return known & violated.fill_null(value=False)
 
 
-def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> pl.Expr:
+def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType, ctx: ProcessContext) -> pl.Expr:
     if rule.check == "in_set":
         inner = pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
         allowed = [columns.literal(ctx, f"{at}.values[{i}]", v, inner) for i, v in enumerate(rule.values or ())]
@@ -233,7 +233,7 @@ def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataTy
     return cast.is_null()
 
 
-def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> Sequence[pl.Expr]:
+def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: ProcessContext) -> Sequence[pl.Expr]:
     if not (dtype.is_numeric() or dtype.is_temporal() or isinstance(dtype, pl.String)):
         raise columns.setting_error(ctx, f"{at}.column", f"values of a {dtypes.name_of(dtype)} have no order")
     conditions = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -21,7 +22,7 @@ def epoch(values: pl.Series) -> list[int | None]:
 
 @pytest.mark.parametrize("unit", ["ms", "us"])
 @given(st.lists(st.one_of(st.none(), st.datetimes()), min_size=1, max_size=5))
-def test_the_epoch_of_every_datetime(unit: str, moments: list[dt.datetime | None]) -> None:
+def test_the_epoch_of_every_datetime(unit: Literal["ms", "us"], moments: list[dt.datetime | None]) -> None:
     seconds = [None if m is None else (m - EPOCH) // dt.timedelta(seconds=1) for m in moments]
     assert epoch(pl.Series(moments, dtype=pl.Datetime(unit))) == seconds
 
