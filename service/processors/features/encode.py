@@ -27,6 +27,7 @@ import polars as pl
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.steps.context import ProcessContext
+from service.steps.losses import Conversion
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
 
@@ -270,11 +271,8 @@ def expressions(
         missing = pl.col(column).is_nan() if dtype.is_float() else pl.lit(value=False)
         return [pl.when(pl.col(column).is_null() | missing).then(None).otherwise(bucket).alias(name)]
     inner = _inner(dtype)
-    value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
-    if inner.is_float():
-        value = value.fill_nan(None)
+    value, unknown = _value_and_unknown(column, found, dtype)
     known = pl.Series(found.categories, dtype=inner)
-    unknown = value.is_not_null() & ~value.is_in(known.implode())
     code = lookup.index_of(value, inner, known).cast(pl.Int32)
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
@@ -296,6 +294,31 @@ def expressions(
         at = (ctx.step, f"config.encode.{column}.handle_unknown")
         made = [parse.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
     return made
+
+
+def count_unknown(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, made: list[pl.Expr], ctx: ProcessContext
+) -> list[pl.Expr | Conversion]:
+    """The expressions of the new columns, with the unknown values counted, where there may be any."""
+    fixed = setting.categories is not None or setting.max_categories is not None or setting.method == "target"
+    if not made or setting.method == "hash" or setting.handle_unknown == "fail" or not (fixed or ctx.split is not None):
+        return [*made]
+    value, unknown = _value_and_unknown(column, found, schema[column])
+    outcome = "are not among the categories and became " + (
+        "missing" if setting.handle_unknown == "null" else "'other'"
+    )
+    name = made[0].meta.output_name()
+    return [Conversion(name, made[0], value, column, "encode", outcome, lost=unknown), *made[1:]]
+
+
+def _value_and_unknown(column: str, found: FittedEncoding, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
+    """The value of a row (NaN is missing), and whether it is not one of the categories."""
+    inner = _inner(dtype)
+    value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
+    if inner.is_float():
+        value = value.fill_nan(None)
+    known = pl.Series(found.categories, dtype=inner)
+    return value, value.is_not_null() & ~value.is_in(known.implode())
 
 
 def _replace_unknown(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, other: bool) -> pl.Expr:
