@@ -58,8 +58,8 @@ class LossCounter:
         for conversion, loss in found:
             if conversion.most is not None and loss.share > conversion.most:
                 raise errors.Permanent(
-                    f"{loss.message}. This is more than max_lost_share ({conversion.most:g}) allows; "
-                    f"{_remedy(conversion, loss)}, or set max_lost_share: 1 to accept missing values",
+                    f"{loss.message}. This is more than max_lost_share ({conversion.most:g}) allows; mend the "
+                    "setting or the values, or set max_lost_share: 1 to accept missing values",
                     step=self._step, field=f"config.{loss.setting}.{loss.column}", column=loss.column,
                     count=loss.count, share=loss.share, samples=loss.samples,
                 )  # fmt: skip
@@ -74,6 +74,8 @@ class LossCounter:
             f"{conversion.outcome}, first {shown}"
         )
         texts = [text for _, text in samples]
+        hint = conversion.hint(texts) if conversion.hint is not None else None
+        message += f"; {hint}" if hint else ""
         return LostValues(
             self._step, conversion.setting, conversion.column, count, known, texts, [row for row, _ in samples], message
         )
@@ -109,11 +111,6 @@ def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
     if conversion.lost is not None:
         fields.append(conversion.lost.fill_null(value=False).alias("lost"))
     return pl.struct(fields).alias(conversion.name)
-
-
-def _remedy(conversion: Conversion, loss: LostValues) -> str:
-    found = conversion.hint(loss.samples) if conversion.hint is not None else None
-    return found or "mend the values before"
 
 
 def _text(value: object) -> str:

@@ -16,11 +16,12 @@ from service.engine import row_sql
 from service.expressions import scalar
 from service.kit import errors
 from service.kit.errors import Problem
-from service.processors.cleaning import fill, names, rows, strings, types
+from service.processors.cleaning import cast_quarantine, fill, names, rows, strings, types
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
+from service.steps.metric import Metric
 from service.steps.processor import Processor
 from service.values import dtypes, polars_errors
 
@@ -142,9 +143,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
 
     def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
-            for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):
-                frame = step(frame, ctx)
-        return frame
+            if self._quarantines and not ctx.replay:
+                frame.measure([Metric("", "rows")])  # stages: rows that fail are read again as they came
+            typed = self._types(frame, self._texts(self._names(frame, ctx), ctx), ctx)
+            return self._unique(self._filled(self._filtered(typed, ctx), ctx), ctx)
+
+    @property
+    def _quarantines(self) -> bool:
+        return any(types.long_form(setting).on_error == "quarantine" for setting in self.cast.values())
 
     def _existing(
         self, names: Iterable[str], known: Collection[str], ctx: ProcessContext, field: str, *, dot: bool = True
@@ -210,10 +216,13 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             frame = strings.clear(frame, self.null_values)
         return strings.replace(frame, self._settings(self.replace, frame, ctx, "replace"), ctx)
 
-    def _types(self, frame: Frame, ctx: ProcessContext) -> Frame:
-        settings = self._settings(self.cast, frame, ctx, "cast")
+    def _types(self, incoming: Frame, frame: Frame, ctx: ProcessContext) -> Frame:
+        settings = {c: types.long_form(s) for c, s in self._settings(self.cast, frame, ctx, "cast").items()}
         most = None if ctx.partial else self.max_lost_share
-        return types.cast_columns(frame, {c: types.long_form(s) for c, s in settings.items()}, most, ctx)
+        quarantining = {c: s for c, s in settings.items() if s.on_error == "quarantine"}
+        if quarantining:
+            frame = cast_quarantine.take_out(incoming, frame, quarantining, ctx)
+        return types.cast_columns(frame, settings, most, ctx)
 
     def _filtered(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.filter is not None:

@@ -24,6 +24,7 @@ from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.processors.validation import foreign_keys, rules
+from service.processors.validation.row_source import row_source
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
 from service.steps.context import ProcessContext
@@ -211,7 +212,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         marks = [f.mark for f in serious]
         own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
         made = {
-            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": _source(ctx, pl.col(number), rows),
+            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": row_source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
         with_row_index = marked.with_row_index(number)
@@ -227,16 +228,6 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
             if written:
                 ctx.reject(written, file)
-
-
-def _source(ctx: ProcessContext, number: pl.Expr, rows: int) -> pl.Expr:
-    """The collector that a row came from: by its position, if no row of several collectors was removed so far."""
-    if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
-        return pl.lit(ctx.source, dtype=pl.String)
-    label_of, end = pl.lit(None, dtype=pl.String), rows
-    for label, count in reversed(ctx.sources):
-        label_of, end = pl.when(number < end).then(pl.lit(label)).otherwise(label_of), end - count
-    return label_of
 
 
 def _filter(condition: pl.Expr) -> RowLocal:
