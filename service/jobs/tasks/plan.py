@@ -1,7 +1,8 @@
 """Plan: the tasks that tell what a run would do, and whether it can: a plan, and a validation with columns.
 
 A plan reads local files as far as their columns need (all of a CSV file, as its types depend on every row), processes
-their first rows to find values that would be lost, and sends no request; a validation reads stored versions and no source.
+their first rows to find values that would be lost, and sends no request; a validation reads stored versions and no
+source.
 """
 
 from __future__ import annotations
