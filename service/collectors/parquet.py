@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
-import polars as pl
 
 from service.collectors.records import schema as record_schema
 from service.collectors.records.spool import unite
 from service.collectors.source_file import paths
 from service.collectors.source_file.paths import FilePath
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import dtypes
+from service.values import dtypes, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
@@ -49,7 +53,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         yield from record_schema.repeated("columns", self.columns or ())
         for column, text in self.schema.items():
             try:
-                dtypes.parse(text)
+                type_names.read(text)
             except ValueError as error:
                 yield Problem(f"schema.{column}", str(error))
 

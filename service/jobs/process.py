@@ -93,6 +93,7 @@ def apply(
         source=pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None,
         sources=() if replay else _sources(pipeline, index, before.rows),
         rejected_before=before.rejected, splits=before.splits,
+        keep_originals=not job.dry and any(p.shows_originals for p in pipeline.processors[index + 1 : index + 2]),
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()

@@ -7,23 +7,33 @@ fits (``fill_na``, ``outliers``) and ``drop_duplicates``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
-import polars as pl
 
-from service.engine import row_sql
-from service.expressions import scalar
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.cleaning import cast_quarantine, fill, names, rows, strings, types
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
+from service.steps.losses import ORIGINALS
 from service.steps.metric import Metric
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.expressions import scalar
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 Names = Annotated[list[Name], msgspec.Meta(min_length=1)]
 T = TypeVar("T")
@@ -141,6 +151,10 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def again(self) -> Cleaner:
         return msgspec.structs.replace(self, missing_columns="ignore")
 
+    def must_repeat(self, schema: pl.Schema) -> bool:
+        wanted = {column: types.long_form(setting).target for column, setting in self.cast.items()}
+        return any(isinstance(schema.get(c), pl.String) and not isinstance(t, pl.String) for c, t in wanted.items())
+
     def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             if self._quarantines and not ctx.replay:
@@ -231,7 +245,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         schema = frame.schema
-        chosen = self._existing(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else list(schema)
+        chosen = self._existing(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else _visible(schema)
         missing = [columns.is_missing(schema, n) for n in chosen]
         if not missing:
             return frame
@@ -250,7 +264,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         order = self._existing(rule.order, frame.schema, ctx, "drop_duplicates.order_by", dot=False)
-        keys = list(frame.schema)
+        keys = _visible(frame.schema)
         if rule.columns:
             keys = self._existing(rule.columns, frame.schema, ctx, "drop_duplicates", dot=False)
         if not order:
@@ -260,6 +274,11 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         chosen = position == (0 if rule.keep == "first" else last)
         ordered = frame.per_group(keys, order, [chosen.alias(mark)])
         return ordered.rows(lambda lf: lf.filter(pl.col(mark)).drop(mark))
+
+
+def _visible(schema: pl.Schema) -> list[str]:
+    """The columns of the data, without the one for the next step."""
+    return [name for name in schema if name != ORIGINALS]
 
 
 def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:

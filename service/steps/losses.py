@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+ORIGINALS = "_values_before_cast"
+"""A column between two steps: a struct of the values that casts lost, null where none was lost."""
 SAMPLES = 3
 SHOWN = 80
 """Characters of a value that is shown."""

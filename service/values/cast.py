@@ -27,12 +27,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import polars as pl
-from polars.datatypes import DataTypeClass
-
+from service.kit import lazy
 from service.values import dtypes, json_text, number_text, parse, time_text
 from service.values.number_text import NumberText
+
+if TYPE_CHECKING:
+    import polars as pl
+    from polars.datatypes import DataTypeClass
+else:
+    pl = lazy.module("polars")
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
@@ -56,18 +61,19 @@ class TextForm:
     true_values: tuple[str, ...] | None = None
     false_values: tuple[str, ...] | None = None
 
-    def conflict(self, target: pl.DataType) -> tuple[str, str] | None:
-        """A (setting, message) that does not go with the others or with ``target``, or None."""
-        numeric = target.is_numeric()
+    def conflict(self, kind: str) -> tuple[str, str] | None:
+        """A (setting, message) that does not go with the others or a type of this kind (``type_names``), or None."""
+        whole = kind.startswith(("int", "uint"))
+        numeric = whole or kind.startswith("float") or kind == "decimal"
         for name in ("decimal_comma", "thousands", "percent", "currency"):
             if getattr(self.numbers, name) not in (False, None) and not numeric:
-                return name, f"applies to numbers, not to {dtypes.name_of(target)}"
-        if self.numbers.percent and target.is_integer():
-            return "percent", f"needs a float or decimal, as 50% is 0.5; the type is {dtypes.name_of(target)}"
+                return name, f"applies to numbers, not to {kind}"
+        if self.numbers.percent and whole:
+            return "percent", f"needs a float or decimal, as 50% is 0.5; the type is {kind}"
         for name in ("true_values", "false_values"):
             chosen = getattr(self, name)
-            if chosen is not None and not isinstance(target, pl.Boolean):
-                return name, f"applies to boolean, not to {dtypes.name_of(target)}"
+            if chosen is not None and kind != "boolean":
+                return name, f"applies to boolean, not to {kind}"
             if chosen == ():
                 return name, "an empty list; name a word or leave it out"
         both = set(number_text.words(self.true_values or ())) & set(number_text.words(self.false_values or ()))

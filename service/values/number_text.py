@@ -9,8 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import polars as pl
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 SEPARATORS = {",": ",", ".": r"\.", " ": r"[ \u{a0}\u{2007}\u{2009}\u{202f}]", "'": "['\u2019]", "_": "_"}
 """Thousands separators, and the regular expressions of the characters that they stand for."""

@@ -12,10 +12,15 @@ import datetime
 import functools
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 ISO = (
     "%Y-%m-%d",

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.values import cast, dtypes
 from service.values.cast import TextForm
 from service.values.number_text import NumberText
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _MARKS = ((None, False), (",", False), (".", True), (None, True), (" ", True), ("'", False))
 _NUMBERS = tuple(

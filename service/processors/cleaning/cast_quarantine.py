@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from service.files import quarantine
+from service.kit import lazy
 from service.processors.cleaning import types
 from service.processors.settings import columns
 from service.processors.validation.row_source import row_source
@@ -14,6 +14,11 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 RULE = "cast"
 _ROWS = Metric("", "rows")

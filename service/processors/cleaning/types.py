@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.cleaning import cast_hints
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.steps.losses import Conversion
-from service.values import cast, dtypes
+from service.steps.losses import ORIGINALS, Conversion
+from service.values import cast, dtypes, type_names
 from service.values.cast import TextForm
 from service.values.number_text import NumberText
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,14 +94,14 @@ def long_form(setting: str | Cast) -> Cast:
 def problems(field: str, setting: str | Cast) -> Iterable[Problem]:
     """What is wrong with a setting whatever the data is."""
     try:
-        target = dtypes.parse(setting if isinstance(setting, str) else setting.type)
+        target = type_names.read(setting if isinstance(setting, str) else setting.type)
     except ValueError as error:
         yield Problem(field + ("" if isinstance(setting, str) else ".type"), str(error))
         return
     if isinstance(setting, Cast):
         if setting.format == []:
             yield Problem(f"{field}.format", "an empty list; name a format or leave it out")
-        conflict = setting.text_form.conflict(target)
+        conflict = setting.text_form.conflict(target.kind)
         if conflict is not None:
             yield Problem(f"{field}.{conflict[0]}", conflict[1])
 
@@ -107,7 +112,11 @@ def cast_columns(frame: Frame, settings: Mapping[str, Cast], most: float | None,
     Raises ``errors.Permanent`` where there is no such cast.
     """
     schema = frame.schema
-    return frame.convert(ctx.step, [_conversion(c, schema[c], s, most, ctx) for c, s in settings.items()])
+    made = [_conversion(c, schema[c], s, most, ctx) for c, s in settings.items()]
+    lossy = [e for e in made if isinstance(e, Conversion)]
+    if ctx.keep_originals and lossy:
+        made.append(pl.struct(_original(conversion) for conversion in lossy).alias(ORIGINALS))
+    return frame.convert(ctx.step, made)
 
 
 def lost_rows(schema: pl.Schema, settings: Mapping[str, Cast], ctx: ProcessContext) -> dict[str, pl.Expr]:
@@ -134,6 +143,14 @@ def _conversion(
         f"cannot be cast to {dtypes.name_of(target)} and became missing",
         lost=lost, hint=lambda samples: cast_hints.suggest(samples, target), most=most,
     )  # fmt: skip
+
+
+def _original(conversion: Conversion) -> pl.Expr:
+    """The value as text where it is lost."""
+    lost = conversion.lost
+    if lost is None:
+        lost = conversion.source.is_not_null() & conversion.value.is_null()
+    return pl.when(lost).then(pl.col(conversion.column).cast(pl.String, strict=False)).alias(conversion.column)
 
 
 def _value(column: str, source: pl.DataType, setting: Cast, ctx: ProcessContext) -> pl.Expr:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
 
+from service.kit import lazy
 from service.steps.context import ProcessContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 def row_source(ctx: ProcessContext, number: pl.Expr, rows: int | None) -> pl.Expr:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.values import cast as casting
-from service.values import dtypes
+from service.values import dtypes, type_names
 from service.values.cast import TextForm
 from service.values.number_text import NumberText
 
@@ -20,7 +20,7 @@ def cast(values: list[Any], target: str, **form: Any) -> list[Any]:
     words = {k: form.pop(k) for k in ("true_values", "false_values") if k in form}
     frame = pl.DataFrame({"v": values})
     how = TextForm(NumberText(**form), **words)
-    assert how.conflict(dtypes.parse(target)) is None
+    assert how.conflict(type_names.read(target).kind) is None
     expression = casting.cast("v", frame.schema["v"], dtypes.parse(target), form=how)
     return frame.lazy().select(expression).collect(engine="streaming")["v"].to_list()
 
@@ -159,6 +159,6 @@ def test_words_of_booleans() -> None:
     ],
 )
 def test_settings_that_do_not_go_together(form: TextForm, target: str, field: str) -> None:
-    conflict = form.conflict(dtypes.parse(target))
+    conflict = form.conflict(type_names.read(target).kind)
     assert conflict is not None
     assert conflict[0] == field
