@@ -54,11 +54,21 @@ _OTHERS = {
 """Regular expressions of the directives whose texts are checked; every other directive may be any text."""
 
 
+def dated(text: pl.Expr) -> pl.Expr:
+    """The text where it begins with a year of four digits from 1 to 9999, and a hyphen; null elsewhere."""
+    return pl.when(text.str.contains(_ISO_YEAR)).then(text)
+
+
+def timed(text: pl.Expr) -> pl.Expr:
+    """The text where its minutes and seconds are below 60; null elsewhere."""
+    return pl.when(~text.str.contains(":60", literal=True)).then(text)
+
+
 def read_date(text: pl.Expr, formats: Sequence[str] = ()) -> pl.Expr:
     """The text as a date by the first format that fits; by default ISO 8601, with or without a time."""
     if formats:
         return pl.coalesce([_read(text, form, pl.Date()) for form in formats])
-    usual = pl.when(text.str.contains(_ISO_YEAR)).then(text)
+    usual = dated(text)
     return pl.coalesce([t.str.to_date(f, strict=False) for t, f in [*((usual, f) for f in ISO), _zoned(usual)]])
 
 
@@ -69,7 +79,7 @@ def read_datetime(text: pl.Expr, target: pl.Datetime, formats: Sequence[str] = (
     """
     if formats:
         return _within_years(pl.coalesce([_read(text, form, target) for form in formats]), target)
-    usual = pl.when(text.str.contains(_ISO_YEAR) & ~text.str.contains(":60", literal=True)).then(text)
+    usual = timed(dated(text))
     local = pl.coalesce([usual.str.to_datetime(f, strict=False, time_unit="us") for f in ISO])
     completed, form = _zoned(usual)
     zoned = _from_offset(completed.str.to_datetime(form, strict=False, time_unit="us"), target)
@@ -80,7 +90,7 @@ def read_time(text: pl.Expr, formats: Sequence[str] = ()) -> pl.Expr:
     """The text as a time by the first format that fits; by default ``HH:MM`` and ``HH:MM:SS[.fff]``."""
     if formats:
         return pl.coalesce([_read(text, form, pl.Time()) for form in formats])
-    usual = pl.when(~text.str.contains(":60", literal=True)).then(text)
+    usual = timed(text)
     return pl.coalesce([usual.str.to_time(f, strict=False) for f in ISO_TIME])
 
 

@@ -45,7 +45,7 @@ def test_a_run_a_preview_and_a_plan_say_what_a_cast_loses(served: Served) -> Non
         assert details["share"] == pytest.approx(1 / 3)
         assert (details["samples"], details["rows"]) == (["1,299.00", "2,100.50"], [1, 3])
         assert "thousands: ','" in warning["message"]
-    version = served.json("GET", "/pipeline/prices/versions/1")
+    version = served.json("GET", "/pipeline/prices/versions/1/fitted")
     kept = version["fitted"]["processors[0]"]["parameters"]["lost_values"]["cast.price"]
     assert (kept["count"], kept["samples"]) == (2, ["1,299.00", "2,100.50"])
 
