@@ -13,10 +13,9 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
 from service.collectors.fetching import headers
 from service.collectors.fetching.client_pool import Clients
@@ -27,7 +26,7 @@ from service.collectors.html.crawl_history import CrawlHistory
 from service.collectors.html.page import Field, Page, Value, fault
 from service.collectors.html.robots import Robots
 from service.collectors.records.spool import Spool
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.network import client, request
 from service.network.request import Request, Response
@@ -35,6 +34,11 @@ from service.network.retry import Retry
 from service.steps.collector import Collector, Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 MAX_DELAY = 3600

@@ -9,18 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import structlog
 
 from service.files.allowed_files import Files
-from service.kit import placeholders
+from service.kit import lazy, placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
 from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
 from service.values.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 @dataclass(frozen=True)

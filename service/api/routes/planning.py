@@ -12,8 +12,7 @@ from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
-from service.jobs.tasks.plan import Before, Planning, Validation
-from service.jobs.tasks.preview import Preview
+from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
 from service.model import pipeline as model
@@ -92,9 +91,7 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
 
 async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
-    places = enumerate(pipeline.collectors)
-    known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
-    if not known or not pipeline.processors:
+    if not pipeline.processors:
         return []
     tasks, document = services.tasks, pipeline.document
     try:

@@ -12,15 +12,19 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
 from service.values import dtypes, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Cursor = str | int | float
 Order = Literal["integer", "number", "time", "text"]
@@ -29,7 +33,6 @@ PrimaryKey = Annotated[
     Columns | None,
     msgspec.Meta(description="Columns that tell a record from all others: the newest of equal ones stays."),
 ]
-_MOMENT = pl.Datetime("us", "UTC")
 _EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)")  # neither weeks nor 20240131T10: they are written another way
 
 
@@ -114,7 +117,7 @@ def comparable(value: pl.Expr, order: Order) -> pl.Expr:
         case "number":
             return value.cast(pl.Float64, strict=False).fill_nan(None)
         case "time":
-            return parse.tolerantly(value, _MOMENT)
+            return parse.tolerantly(value, pl.Datetime("us", "UTC"))
         case "text":
             return value
 
