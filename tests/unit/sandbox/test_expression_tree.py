@@ -46,7 +46,6 @@ def reviewed(text: str) -> expression_tree.Node:
         "getenv('HOME')",
         "",
         "a\0b",
-        "(" * 300 + "a" + ")" * 300,
     ],
 )
 def test_what_is_not_one_expression_over_one_row_is_refused(text: str) -> None:
@@ -70,14 +69,27 @@ def test_the_columns_that_an_expression_refers_to(text: str, columns: list[str])
     assert list(dict.fromkeys(path[0] for path, in_lambda in found if not in_lambda)) == columns
 
 
-@pytest.mark.parametrize("text", ["a * 1.5 - -b", "a IS NOT DISTINCT FROM 'x''y'", "s LIKE 'a!%' ESCAPE '!'", "NOT a",
-    "[1, a][1]", "{'k': a}.k", "a BETWEEN 1 AND 2", "a::DECIMAL(3, 2)", "1e5", "list_transform([a], lambda x: x + 1)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a * 1.5 - -b",
+        "a IS NOT DISTINCT FROM 'x''y'",
+        "s LIKE 'a!%' ESCAPE '!'",
+        "NOT a",
+        "[1, a][1]",
+        "{'k': a}.k",
+        "a BETWEEN 1 AND 2",
+        "a::DECIMAL(3, 2)",
+        "1e5",
+        "list_transform([a], lambda x: x + 1)",
+    ],
+)
 def test_a_tree_as_text_is_the_same_tree(text: str) -> None:
     def bare(node: object) -> object:
         if isinstance(node, list):
             return [bare(item) for item in node]
         if isinstance(node, dict):
-            return {k: bare(v) for k, v in node.items() if not k.startswith(("query_location", "alias"))}
+            return {k: bare(v) for k, v in node.items() if not k.startswith(("query_location", "alias", "is_operator"))}
         return node
 
     with duckdb.connect() as connection:
