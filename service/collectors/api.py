@@ -1,9 +1,9 @@
-"""Records from a JSON API, page after page.
+"""The api collector: records of an HTTP API, page after page.
 
-Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
-batches of a few megabytes into Parquet parts (``batches``, ``collectors.records.spool``), so memory does not grow with
-the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
-parent at a time of ``children``; what came in earlier runs of ``accumulation``.
+Pages stay bytes: each one is decoded just enough to find and count its records. Batches of a few megabytes are parsed
+together into Parquet parts (``http_api.page_batches``, ``records.spool``), so memory does not grow with the number of
+pages. ``http_api.page_walk`` decides which page comes next and whether all pages came, ``http_api.for_each`` makes one
+list of requests per parent row, and ``http_api.merge`` adds the records of earlier runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from service.collectors.http_api.page_batches import Batches
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.page_walk import FetchedPage, Pages
 from service.collectors.http_api.pagination import Kind, Short
-from service.collectors.http_api.requests import Asking
+from service.collectors.http_api.requests import Requests
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
@@ -53,7 +53,7 @@ Scalar = str | int | float | bool
 
 
 class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
-    """Rows from an HTTP API that answers JSON: the records of every page, nested objects as ``a_b`` columns."""
+    """Rows from an HTTP API: the records of every page, with nested objects as ``a_b`` columns."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "api",
@@ -74,7 +74,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             description="URL, http or https; with for_each also relative to the parent's.",
         ),
     ]
-    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the endpoint is asked.")] = "GET"
+    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="HTTP method of every request.")] = "GET"
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the endpoint's own origin only.")] = {}
     params: Annotated[
         dict[str, Scalar | list[Scalar]], msgspec.Meta(description="Query parameters; a list repeats its name.")
@@ -90,7 +90,8 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     records_path: Annotated[
         Annotated[str, msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(
-            description="Where the records are, e.g. 'data.items'; '$': the answer itself; by default found at the top."
+            description="Path of the records, e.g. 'data.items'; '$' is the answer itself; by default the array at the "
+            "top level is found."
         ),
     ] = None
     pagination: Annotated[
@@ -102,40 +103,44 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
     incremental: Annotated[
         Incremental | None,
         msgspec.Meta(
-            description="Ask only for what is new since the newest version; a version has the records of all runs."
+            description="Fetch only what is new since the newest version; a version has the records of all runs."
         ),
     ] = None
     primary_key: PrimaryKey = None
     concurrency: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
         msgspec.Meta(
-            description="Pages fetched at once, where their addresses are known ahead (page, offset), or parents with "
-            "for_each; meanwhile all runs together have no more requests to the host on their way. By default 1 (8 of "
-            "all runs together)."
+            description="Pages fetched concurrently if their URLs are known ahead (page, offset), or parents with "
+            "for_each. While it runs, all runs together keep to this number of concurrent requests to the host. By "
+            "default 1 (8 for all runs together)."
         ),
     ] = None
     requests_per_second: Annotated[
         Annotated[float, msgspec.Meta(gt=0, le=1000)] | None,
-        msgspec.Meta(description="To this host, at most, by all runs."),
+        msgspec.Meta(description="Most requests per second to this host, over all runs."),
     ] = None
     response_format: Annotated[
-        Literal["json", "ndjson", "csv"], msgspec.Meta(description="What a page is: JSON, one object a line, or CSV.")
+        Literal["json", "ndjson", "csv"],
+        msgspec.Meta(description="Format of a page: JSON, one object per line, or CSV."),
     ] = "json"
     completeness: Annotated[
-        Completeness, msgspec.Meta(description="Fewer records than the source's total: a warning, or an error.")
+        Completeness,
+        msgspec.Meta(description="Fewer records than the source declares: a warning (warn) or an error (strict)."),
     ] = "warn"
-    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
+    timeout_seconds: Annotated[
+        float, msgspec.Meta(gt=0, le=3600, description="Limit of one attempt, body included.")
+    ] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
+        msgspec.Meta(description="Columns to keep (after flattening), in this order; one that no record has is null."),
     ] = None
     schema: Annotated[
         dict[str, str],
         msgspec.Meta(
-            description="Types of columns (after flattening): name to type. A value that does not fit fails with its "
-            "page; a single value becomes a list of one where a list is named."
+            description="Types of columns (after flattening): name to type. A value that does not fit fails and "
+            "names its page; a single value becomes a list of one if the type is a list."
         ),
     ] = {}
 
@@ -155,12 +160,12 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             yield from self.incremental.problems(self.params)
         elif self.primary_key is not None:
             yield Problem(
-                "primary_key", "tells records of several runs apart, with incremental; within one, use drop_duplicates"
+                "primary_key", "identifies records across runs and needs incremental; within a run, use drop_duplicates"
             )
         if self.body is not None and self.method == "GET":
             yield Problem("body", "a GET has no body; set method to POST, or use params")
         if self.compress_body and self.body is None:
-            yield Problem("compress_body", "there is no body")
+            yield Problem("compress_body", "there is no body to compress")
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ApiKey) and self.auth.location == "header":
             yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
@@ -171,11 +176,9 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             yield Problem("pagination.size", "is required where size_param is given")
         if self.response_format != "json":
             if self.records_path is not None:
-                yield Problem("records_path", f"there is none in {self.response_format}; each line is a record")
+                yield Problem("records_path", f"is for json; in {self.response_format} each line is a record")
             if isinstance(kind, pagination.Cursor | pagination.NextUrl) or kind.total_path is not None:
-                yield Problem(
-                    "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
-                )
+                yield Problem("pagination", f"reads a path of the answer, which needs json, not {self.response_format}")
         if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None and self.for_each is None:
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
         yield from record_schema.problems(self.schema, self.columns)
@@ -194,7 +197,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     @property
     def kept(self) -> list[str] | None:
-        """All columns that are kept, those of the parent among them."""
+        """All columns to keep, those of the parent included."""
         if self.columns is None or self.for_each is None:
             return self.columns
         return [*self.columns, *(n for n in self.for_each.taken.values() if n not in self.columns)]
@@ -208,22 +211,22 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 "auth": auth, "concurrency": self.concurrency or 1, **above, **since}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
-        """Fetch every page, and answer a scan of what was spooled.
+        """Fetch every page and return a frame over the spooled rows.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
-        return await _Collecting(self, ctx).collect()
+        return await _Collection(self, ctx).collect()
 
 
 _DEPENDS = (
     "endpoint", "method", "params", "body", "records_path", "response_format", "flatten", "for_each", "incremental",
     "primary_key",
 )  # fmt: skip
-"""The settings that say which records there are, and what they look like."""
+"""The settings that determine which records there are and their form."""
 
 
-class _Collecting:
-    """One collection going on."""
+class _Collection:
+    """One collection in progress."""
 
     def __init__(self, settings: ApiCollector, ctx: Context) -> None:
         self._settings, self._ctx = settings, ctx
@@ -245,7 +248,7 @@ class _Collecting:
     async def collect(self) -> Frame:
         settings, ctx, memory = self._settings, self._ctx, self._memory
         listings, added = await asyncio.to_thread(
-            children.listings, settings.for_each, settings.endpoint, settings.params, ctx
+            children.record_lists, settings.for_each, settings.endpoint, settings.params, ctx
         )
         spool = memory.spool() if memory is not None else Spool(ctx.folder)
         batches = Batches(
@@ -258,7 +261,7 @@ class _Collecting:
         )  # fmt: skip
         kind = settings.response_format
         async with clients, self._counting(clients):
-            walk = self._walk(Asking(
+            walk = self._walk(Requests(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[kind],
                 _headers(settings, ctx),
                 requests.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
@@ -280,7 +283,7 @@ class _Collecting:
 
     @asynccontextmanager
     async def _counting(self, clients: Clients) -> AsyncIterator[None]:
-        """What it cost is known afterwards, whatever came of it."""
+        """Keep the counts of requests and bytes, whatever the outcome."""
         try:
             yield
         except errors.StepError:
@@ -289,7 +292,7 @@ class _Collecting:
             raise
         clients.count(self._sum.evidence)
 
-    def _walk(self, asked: Asking) -> Callable[[RecordList], AsyncGenerator[FetchedPage, None]]:
+    def _walk(self, requests_: Requests) -> Callable[[RecordList], AsyncGenerator[FetchedPage, None]]:
         settings, memory = self._settings, self._memory
 
         async def walk(listing: RecordList) -> AsyncGenerator[FetchedPage, None]:
@@ -297,7 +300,7 @@ class _Collecting:
             if memory is not None and settings.incremental is not None:
                 start = memory.start(listing.key)
                 extra = [(settings.incremental.param, str(start))] if start is not None else []
-            fetch = asked.fetch(listing, extra)
+            fetch = requests_.fetch(listing, extra)
             ahead = (settings.concurrency or 1) if settings.for_each is None else 1
             pages = Pages(self._kind, self._ctx, evidence, fetch, self._read, ahead)
             try:
@@ -311,7 +314,7 @@ class _Collecting:
                     raise
                 evidence.stop_reason = "missing"
             finally:
-                self._sum.add(evidence, listing.key, listing.said)
+                self._sum.add(evidence, listing.key, listing.label)
 
         return walk
 
@@ -326,11 +329,11 @@ class _Collecting:
             if kind == "csv":
                 return page_body.csv(content, answer.headers.get("content-type", ""))
             body, self._path = page_body.json(content, self._path, found=self._found)
-            self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
+            self._found = self._found or body.count > 0  # of several empty arrays any could be the right one
             return body
         except Unusable as error:
-            said = answer.headers.get("content-type", "")
-            hint = f" (content type {said})" if said and kind not in said else ""
+            declared = answer.headers.get("content-type", "")
+            hint = f" (content type {declared})" if declared and kind not in declared else ""
             field = "records_path" if kind == "json" else "response_format"
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 

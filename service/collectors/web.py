@@ -1,8 +1,8 @@
-"""Rows from web pages: one for each container with its fields by CSS selectors, or the rows of tables.
+"""The web collector: one row for each container element, with fields by CSS selectors, or the rows of tables.
 
-Pages come from a list (several at once, in order), or each names the next one. robots.txt is kept to, and requests to
-one host keep the distance that it or the configuration asks for. A page is parsed in the run's own process, never in
-the service's: hostile HTML can hang or crash a parser.
+Pages come from a list (several at once, in order), or each page links to the next one. The collector obeys robots.txt,
+and requests to one host keep the interval that robots.txt or the configuration asks for. Pages are parsed in the run's
+child process, never in the service: hostile HTML can hang or crash a parser.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Address = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
 class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
-    """Rows from HTML: one for each element that ``css_selectors.container`` finds, or of ``table``, on every page."""
+    """Rows from HTML pages: one for each element that ``css_selectors.container`` finds, or the rows of ``table``."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "web",
@@ -80,26 +80,28 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     next_page: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
         msgspec.Meta(
-            description="Selector of the link to the next page, followed until there is none or a page comes again."
+            description="Selector of the link to the next page, followed until there is none or a page repeats."
         ),
     ] = None
     max_pages: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: pages in all, at most.")
+        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: largest number of pages.")
     ] = None
     headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
     delay_seconds: Annotated[
         float,
-        msgspec.Meta(ge=0, le=MAX_DELAY, description="Between two requests to a host, at least, whoever asks it."),
+        msgspec.Meta(ge=0, le=MAX_DELAY, description="Least time between two requests to a host, over all runs."),
     ] = 0.0
     concurrency: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
         msgspec.Meta(
-            description="Pages of a list fetched at once; all runs together have no more requests to its host "
-            "on their way. By default 1 (8 of all runs together)."
+            description="Pages of a list fetched concurrently. While it runs, all runs together keep to this number of "
+            "concurrent requests to the host. By default 1 (8 for all runs together)."
         ),
     ] = None
-    respect_robots: Annotated[bool, msgspec.Meta(description="Keep to robots.txt, its crawl-delay included.")] = True
-    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
+    respect_robots: Annotated[bool, msgspec.Meta(description="Obey robots.txt, its crawl-delay included.")] = True
+    timeout_seconds: Annotated[
+        float, msgspec.Meta(gt=0, le=3600, description="Limit of one attempt, body included.")
+    ] = 30.0
     retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
     absolute_urls: Annotated[bool, msgspec.Meta(description="href and src become absolute URLs.")] = True
 
@@ -110,7 +112,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
 
     @property
     def fields(self) -> dict[str, Field]:
-        """The columns, each in its long form."""
+        """The columns, each as a ``Field``."""
         return {name: Field.of(value) for name, value in self.css_selectors.items() if name != CONTAINER}
 
     def spelled_out(self) -> Self:
@@ -125,7 +127,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         yield from headers.problems(self.headers)
         if self.table is not None:
             if self.css_selectors:
-                yield Problem("table", "a table needs no css_selectors; leave one of them out")
+                yield Problem("table", "cannot be combined with css_selectors; omit one of them")
             if fault(self.table) is not None:
                 yield Problem("table", f"{fault(self.table)}: '{self.table}'")
         else:
@@ -133,9 +135,9 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         if self.next_page is not None and fault(Field.of(self.next_page).selector) is not None:
             yield Problem("next_page", f"{fault(Field.of(self.next_page).selector)}: '{self.next_page}'")
         if self.max_pages is not None and self.next_page is None:
-            yield Problem("max_pages", "is for next_page; the pages of a list are all fetched")
+            yield Problem("max_pages", "needs next_page; all pages of a list are fetched")
         if (self.concurrency or 1) > 1 and (self.next_page is not None or len(self.pages) == 1):
-            yield Problem("concurrency", "only the pages of a list can be fetched at once")
+            yield Problem("concurrency", "only the pages of a list can be fetched concurrently")
 
     def declared(self) -> Declared | None:
         return None if self.table is not None else Declared(pl.Schema(_types(self.fields)))
@@ -152,7 +154,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         elif fault(container) is not None:
             yield Problem(f"css_selectors.{CONTAINER}", f"{fault(container)}: '{container}'")
         if not self.fields:
-            yield Problem("css_selectors", "name at least one column beside 'container'")
+            yield Problem("css_selectors", "needs at least one column beside 'container'")
         for name, field in self.fields.items():
             wrong = fault(field.selector) if field.selector else None
             if wrong is not None:
@@ -163,19 +165,19 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
                 yield Problem(f"css_selectors.{name}.pattern", f"not a regular expression: {error}")
 
     async def collect(self, ctx: Context) -> Frame:
-        """Fetch every page, and answer a scan of what was found there.
+        """Fetch every page and return a frame over the rows found there.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
-        return await _Scraping(self, ctx).collect()
+        return await _Crawl(self, ctx).collect()
 
 
 def _types(fields: dict[str, Field]) -> dict[str, pl.DataType]:
     return {n: pl.List(pl.String()) if f.many else pl.String() for n, f in fields.items()}
 
 
-class _Scraping:
-    """One collection going on."""
+class _Crawl:
+    """One collection in progress."""
 
     def __init__(self, settings: WebCollector, ctx: Context) -> None:
         self._settings, self._ctx = settings, ctx
@@ -201,7 +203,7 @@ class _Scraping:
         ctx, settings, evidence = self._ctx, self._settings, self._evidence
         try:
             async with self._clients:
-                walk = self._linked() if settings.next_page is not None else self._listed()
+                walk = self._linked_pages() if settings.next_page is not None else self._list_pages()
                 async with aclosing(walk) as answers:
                     async for url, answer in answers:
                         await self._take(url, answer)
@@ -215,7 +217,7 @@ class _Scraping:
         finally:
             self._clients.count(evidence)
             ctx.evidence |= dataclasses.asdict(evidence)
-        self._notice()
+        self._check_matches()
         return PolarsFrame(self._scan(), ctx.folder, expensive=False, row_bytes=self._spool.row_bytes)
 
     async def _fetch(self, url: str, home: str | None = None) -> Response:
@@ -224,7 +226,7 @@ class _Scraping:
         for _ in range(client.MAX_REDIRECTS + 1):
             asked = Request(
                 here, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home or url,
-                interval=await self._permitted(here), follow=False,
+                interval=await self._crawl_delay(here), follow=False,
             )  # fmt: skip
             answer = await self._clients.fetch(asked)
             if answer.status not in client.REDIRECTS:
@@ -232,22 +234,22 @@ class _Scraping:
             here = answer.url
         raise self._permanent(f"{_short(url)}: more than {client.MAX_REDIRECTS} redirects", "url")
 
-    async def _permitted(self, url: str) -> float:
-        """The seconds that robots.txt wants between two requests. Raises ``errors.Permanent`` where it forbids one."""
+    async def _crawl_delay(self, url: str) -> float:
+        """The seconds between two requests that robots.txt asks for. Raises ``errors.Permanent`` if it forbids one."""
         if not self._settings.respect_robots:
             return 0.0
-        instead = "where you may fetch it all the same, set respect_robots to false"
+        instead = "if you have permission to fetch it, set respect_robots to false"
         if not await self._robots.allows(url):
             text = f"{_short(url)}: the site's robots.txt does not allow this page; {instead}"
             raise self._permanent(text, "respect_robots")
         delay = await self._robots.delay(url)
         if delay > MAX_DELAY:
-            text = f"{_short(url)}: the site's robots.txt wants {delay:g} seconds between two requests; {instead}"
+            text = f"{_short(url)}: the site's robots.txt asks for {delay:g} s between two requests; {instead}"
             raise self._permanent(text, "respect_robots")
         return delay
 
-    async def _listed(self) -> AsyncGenerator[tuple[str, Response], None]:
-        """The pages of the list, in order, some of them fetched ahead."""
+    async def _list_pages(self) -> AsyncGenerator[tuple[str, Response], None]:
+        """The pages of the list, in order; some are fetched ahead."""
         pages = self._settings.pages
         ahead: deque[asyncio.Task[Response]] = deque()
         started = 0
@@ -263,8 +265,8 @@ class _Scraping:
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def _linked(self) -> AsyncGenerator[tuple[str, Response], None]:
-        """Each page of the list and those that it leads to, until one leads nowhere or to where we were."""
+    async def _linked_pages(self) -> AsyncGenerator[tuple[str, Response], None]:
+        """Each page of the list and the pages it links to, until one has no next link or links to a visited page."""
         visited: set[str] = set()
         limit = self._settings.max_pages
         self._evidence.stop_reason = "no_next"
@@ -279,11 +281,11 @@ class _Scraping:
                 answer = await self._fetch(url, home)
                 visited.add(answer.url)
                 yield url, answer
-                url = self._next  # what the page that was just taken names
+                url = self._next  # set by the consumer of the page just yielded
             if url is not None:
                 self._evidence.stop_reason = "repeated_page"
                 self._ctx.warn(
-                    "page_repeated", f"{_short(url)} was linked to as the next page a second time; it ends there"
+                    "page_repeated", f"{_short(url)} was linked as the next page a second time; the crawl ends there"
                 )
 
     async def _take(self, url: str, answer: Response) -> None:
@@ -302,7 +304,7 @@ class _Scraping:
         page = Page.of(answer)
         if page.torn is not None and not self._torn:
             self._torn = True
-            text = f"{_short(url)} holds bytes that are no {page.torn}, which it says it is in; they are read as U+FFFD"
+            text = f"{_short(url)} has bytes that are not valid {page.torn}, its declared encoding; they become U+FFFD"
             self._ctx.warn("page_encoding", text)
         if self._settings.next_page is not None:
             found = page.link(Field.of(self._settings.next_page))
@@ -322,7 +324,7 @@ class _Scraping:
         return sum(len(data) for _, data in found)
 
     def _again(self, page: Page, url: str, rows: Iterable[Any]) -> bool:
-        """Whether a page that the one before named came before under another address; the crawl ends there."""
+        """Whether a linked page repeats an earlier one under another URL; the crawl ends there."""
         if self._settings.next_page is None:
             return False
         body = page.tree.body
@@ -344,7 +346,7 @@ class _Scraping:
             missing = next((i for i, v in enumerate(values) if v is None or v == []), None)
             if field.required and missing is not None:
                 raise self._permanent(
-                    f"{_short(url)}: row {missing + 1} has no '{name}' ('{field.said}')", f"css_selectors.{name}"
+                    f"{_short(url)}: row {missing + 1} has no '{name}' ('{field.text}')", f"css_selectors.{name}"
                 )
             self._matched[name] = self._matched[name] or any(v is not None and v != [] for v in values)
             self._rows[name].extend(values)
@@ -362,11 +364,11 @@ class _Scraping:
     def _scan(self) -> pl.LazyFrame:
         return self._spool.scan() if self._evidence.rows else pl.LazyFrame(schema=self._schema)
 
-    def _notice(self) -> None:
-        """Say what matched nothing at all: a page that changed looks just like an empty one."""
+    def _check_matches(self) -> None:
+        """Report selectors that matched nothing: a page whose markup changed looks like an empty one."""
         pages = self._evidence.pages
         where = "the page" if pages == 1 else f"any of the {pages} pages"
-        hint = "compare it with the page's source (content made by scripts is not there)"
+        hint = "compare it with the page's source (content added by scripts is not in it)"
         if not self._linked_on:
             text = f"'{self._settings.next_page}' (next_page) matches nothing on {where}; {hint}"
             self._ctx.warn("selector_matches_nothing", text, field="next_page")
@@ -383,11 +385,11 @@ class _Scraping:
             return
         for name, matched in self._matched.items():
             if not matched:
-                said, pattern = self._fields[name].said, self._fields[name].pattern
-                again = f", or its pattern '{pattern}'," if pattern is not None else ""
+                selector, pattern = self._fields[name].text, self._fields[name].pattern
+                and_pattern = f" with the pattern '{pattern}'" if pattern is not None else ""
                 self._ctx.warn(
                     "selector_matches_nothing",
-                    f"'{said}' ({name}){again} matches nothing in any '{self._container}' on {where}; {hint}",
+                    f"'{selector}' ({name}){and_pattern} matches nothing in any '{self._container}' on {where}; {hint}",
                     field=f"css_selectors.{name}",
                 )
 

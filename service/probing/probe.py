@@ -1,9 +1,9 @@
-"""Probing: a look at one source, and the collector that would read it, ready to be posted.
+"""The probe of one source: it proposes a collector that reads the source, ready to be posted.
 
-A source says what it is by its bytes; what it is called does not matter. The proposal is made of what was found
-(``dialects``, ``clues`` and ``trials``, ``structures``), decoded like any configuration, and then *used*: the columns
-of the answer are what the proposed collector itself makes of the first page or two, or of the file's beginning. So
-what is answered has worked once, with the secrets, the limits and the network policy of a run.
+The bytes of a source determine its format, not its name. The proposal is built from the findings (``dialects``,
+``clues`` and ``trials``, ``structures``), decoded like any configuration, and then *used*: the columns of the answer
+are those that the proposed collector reads from the first pages, or from the beginning of the file. So every proposal
+has worked once, with the secrets, limits and network policy of a run.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from service.steps.collector import Collector
 from service.steps.context import Context
 
 SAMPLE_ROWS = 10_000
-_EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the look was short on purpose; said already
+_EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the probe reads only a part on purpose
 Decode = Callable[[Mapping[str, Any]], Collector]
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
+    """One source to probe: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
 
     url: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
@@ -53,7 +53,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     )
 
     def problems(self) -> Iterable[Problem]:
-        """What is wrong with it; a path relative to the body."""
+        """What is wrong with the request; field paths relative to the body."""
         if (self.url is None) == (self.file_path is None):
             yield Problem("url", "give either a url or a file_path")
         if self.url is not None and "${" not in self.url and request.fault(self.url) is not None:
@@ -62,14 +62,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield from paths.problems(self.file_path)
             for name, given in (("headers", self.headers), ("auth", self.auth)):
                 if given:
-                    yield Problem(name, "is for a url; a file needs none")
+                    yield Problem(name, "is for a url; omit it for a file")
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ClientCredentials):
             yield from self.auth.problems()
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """How further pages are asked for, and how that is known. ``tried`` lists the candidates, in order."""
+    """How further pages are requested, and how that is known. ``tried`` lists the candidates, in order."""
 
     type: str
     verified: bool
@@ -78,14 +78,14 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What the site's robots.txt says of this page and of the pace."""
+    """Whether the site's robots.txt allows the page, and its interval between two requests in seconds."""
 
     allowed: bool
     delay_seconds: float
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. ``collector`` can be posted in a pipeline as it is; null where robots.txt forbids the page."""
+    """The finding. ``collector`` can be posted in a pipeline as it is; null if robots.txt forbids the page."""
 
     format: str
     collector: dict[str, Any] | None
@@ -103,9 +103,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
-    """Look at the source. ``decode`` judges the proposal as a pipeline's would be.
+    """Probe a source. ``decode`` validates the proposal as in a pipeline.
 
-    Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is to blame.
+    Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is at fault.
     """
     if asked.url is not None:
         found = asyncio.run(endpoints.remote(asked.url, asked.headers, asked.auth, ctx))
@@ -121,8 +121,8 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
         if not found.lenient:
             raise _blamed(error, asked) from None
         found.collector = {**found.collector, **found.lenient}
-        said = ", ".join(f"{k}: {v}" for k, v in found.lenient.items())
-        found.notes.append(f"{error.message}; so {said} is set")
+        settings = ", ".join(f"{k}: {v}" for k, v in found.lenient.items())
+        found.notes.append(f"{error.message}; so {settings} is set")
         try:
             sample = _sample(found, ctx, decode)
         except errors.StepError as again:
@@ -131,7 +131,7 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
 
 
 def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.DataFrame:
-    """Rows of the proposed collector: of the first pages, or of the file's beginning."""
+    """Rows that the proposed collector reads from the first pages, or from the beginning of the file."""
     assert found.collector is not None
     decode(found.collector)  # as it will be posted
     settings = decode({**found.collector, **found.trial})
@@ -184,7 +184,7 @@ def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Findin
 
 
 def _blamed(error: errors.StepError, asked: Probe) -> errors.StepError:
-    """The trial's error, with a field of the question instead of one of the proposal."""
+    """The trial's error with a field of the request in place of one of the proposal."""
     field = str(error.details.get("field", ""))
     if not field.startswith(("headers", "auth")):
         error.details["field"] = "url" if asked.url is not None else "file_path"

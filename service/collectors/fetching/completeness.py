@@ -1,7 +1,7 @@
-"""Completeness: what a collection can say for having brought everything, and what follows where it cannot.
+"""Evidence that a collection is complete: its counts, and a warning or an error if the source declares more rows.
 
-The counts are kept with the version's sources. A source that declares a total and gives less has lost rows on the
-way, or changed while it was read: a warning, or an error where that was asked for.
+The counts are stored with the version's sources. A source that declares a total and sends fewer rows has lost some, or
+changed during the collection: a warning, or an error if ``completeness`` is ``strict``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CUT = ("max_pages", "repeated_page", "sampled", FAILED)
 
 @dataclass
 class Evidence:
-    """The counts of one collection. ``declared_total`` is what the source said last, if it did."""
+    """The counts of one collection. ``declared_total`` is the last total that the source declared, if any."""
 
     pages: int = 0
     requests: int = 0
@@ -34,7 +34,7 @@ class Evidence:
 
 
 class EvidenceTotal:
-    """The evidence of one collection, of all its lists of records together. ``cut`` names those not read to the end."""
+    """The evidence of all record lists of one collection. ``cut`` holds the keys of lists not read to the end."""
 
     def __init__(self, ctx: Context, completeness: Completeness) -> None:
         self._ctx, self._strict = ctx, completeness == "strict"
@@ -44,8 +44,9 @@ class EvidenceTotal:
         self.evidence = Evidence()
         self.cut: set[str] = set()
 
-    def add(self, one: Evidence, key: str = "", said: str = "") -> None:
-        """A list was read. ``said`` names it in messages. Raises ``errors.Permanent`` for a shortfall where strict."""
+    def add(self, one: Evidence, key: str = "", label: str = "") -> None:
+        """Add the evidence of a list; ``label`` names it in messages. Raises ``errors.Permanent`` if it is short and
+        completeness is strict."""
         whole = self.evidence
         whole.pages += one.pages
         whole.rows += one.rows
@@ -59,19 +60,19 @@ class EvidenceTotal:
         whole.declared_total = (whole.declared_total or 0) + one.declared_total
         if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled", FAILED):
             return
-        self._differing.append((said, one.declared_total, one.rows))
+        self._differing.append((label, one.declared_total, one.rows))
         if one.rows < one.declared_total:
             self.cut.add(key)
             if self._strict:
-                text = f"{self._text(said, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
+                text = f"{self._text(label, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
                 raise errors.Permanent(text, step=self._ctx.step, field="completeness")
 
     def failed(self) -> None:
-        """Keep the evidence of what came until then."""
+        """Keep the evidence up to the failure."""
         self._ctx.evidence |= asdict(self.evidence) | {"stop_reason": FAILED}
 
     def finish(self, *, several: bool) -> None:
-        """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""
+        """Keep the evidence and add its warnings. ``several``: there may be more than one list."""
         whole, ctx, reasons = self.evidence, self._ctx, self._reasons
         if whole.declared_total is not None:
             whole.declared_total += self._undeclared
@@ -80,19 +81,19 @@ class EvidenceTotal:
         if whole.repeated_rows:
             ctx.warn(
                 "rows_repeated",
-                f"{whole.repeated_rows} rows came again on the next page: rows moved while they were read; "
-                "an order by a field that never changes, or a cursor, prevents that",
+                f"{whole.repeated_rows} rows were repeated on the next page: rows moved during the collection; "
+                "sorting by a field that never changes, or a cursor, prevents that",
                 rows=whole.repeated_rows,
             )  # fmt: skip
         if reasons["missing"]:
-            ctx.warn("list_missing", f"parents without a list of records: {reasons['missing']}; they are left out")
+            ctx.warn("list_missing", f"{reasons['missing']} parents have no list of records and are skipped")
         if self._differing:
-            said, total, rows = self._differing[0]
-            more = f" (and so for {len(self._differing) - 1} more)" if len(self._differing) > 1 else ""
-            text = self._text(said, total, rows, whole.stop_reason) + more
+            label, total, rows = self._differing[0]
+            more = f" (and {len(self._differing) - 1} more lists differ)" if len(self._differing) > 1 else ""
+            text = self._text(label, total, rows, whole.stop_reason) + more
             ctx.warn("total_differs", text, total=whole.declared_total, collected=whole.rows)
 
     @staticmethod
-    def _text(said: str, total: int, rows: int, reason: str) -> str:
-        of = f" of {said}" if said else ""
-        return f"the source says it has {total} records{of} and gave {rows} (it ended because: {reason})"
+    def _text(label: str, total: int, rows: int, reason: str) -> str:
+        of = f" of {label}" if label else ""
+        return f"the source declares {total} records{of} and sent {rows} (stop reason: {reason})"

@@ -1,7 +1,7 @@
 """One page of HTML: its text in UTF-8, and columns of values by CSS selectors.
 
-lexbor works on bytes, and a whole column costs one query: where a selector finds exactly one element in each
-container, in order, the answers are taken as they come; only else each container is asked by itself.
+lexbor works on bytes, and a whole column costs one query: if a selector finds exactly one element in each container,
+in order, the results are used as they are; otherwise each container is queried separately.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _OPENED = re.compile(
 _LONG = 10_000
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{%d,}" % _LONG)
 _PLAIN = re.compile(r"/?(?:[\w%~+,=&@-]+(?:\.\w+)*/)*[\w%~+,=&@-]+(?:\.\w+)*/?(?:\?[\w%~+,=&@./-]+)?", re.ASCII)
-"""A link that needs no more than to be put behind what it is relative to: no scheme, no dots that lead elsewhere."""
+"""A link that can be appended to its base without further resolution: no scheme and no dot segments."""
 _ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WIDER = {  # what browsers read a page in that says so: the codec that has more characters
+_WIDER = {  # as browsers do: a declared encoding is read by the codec that extends it
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs",
 }  # fmt: skip
@@ -43,13 +43,13 @@ _APART = frozenset({
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
     "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
-"""What stands on lines or in cells of its own, so that its text does not touch its neighbours'."""
+"""Elements that form a line or a cell, so that their text does not touch their neighbours' text."""
 
 Value = str | list[str] | None
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a column is taken from: the first element that matches inside the container, or all of them."""
+    """The source of a column: the first element that matches inside the container, or all of them."""
 
     selector: Annotated[str, msgspec.Meta(max_length=1000, description="CSS selector; '' is the container.")] = ""
     attribute: Annotated[
@@ -74,8 +74,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return cls(selector=match["selector"], attribute=match["attribute"]) if match else cls(selector=value.strip())
 
     @property
-    def said(self) -> str:
-        """As a user would write it."""
+    def text(self) -> str:
+        """The short form: ``"h2 a@href"``."""
         return f"{self.selector}@{self.attribute}" if self.attribute else self.selector
 
 
@@ -84,31 +84,33 @@ def fault(selector: str) -> str | None:
     try:
         LexborHTMLParser(b"<p>").css(selector)
     except SelectolaxError:
-        return "not a CSS selector that can be read"
+        return "not a valid CSS selector"
     return None
 
 
 def charset(body: bytes, content_type: str) -> str:
-    """The Python codec of a page: by its byte order mark, the header, the page's own word, else by its bytes.
+    """The Python codec of a page: by its byte order mark, the header, its ``meta`` element, else by its bytes.
 
-    A page that says nothing and is not UTF-8 is taken for windows-1252, as browsers do.
+    A page that declares nothing and is not UTF-8 is read as windows-1252, as browsers do.
     """
     for mark, name in _MARKS:
         if body.startswith(mark):
             return name
-    said = _CHARSET.search(content_type)
-    found = _codec(said[1]) if said else None
+    declared = _CHARSET.search(content_type)
+    found = _codec(declared[1]) if declared else None
     if found is not None:
         return found
     meta = _META.search(body[:4096])
     found = _codec(meta[1].decode("ascii", "replace")) if meta else None
     if found is not None:
-        return "utf-8" if found.startswith("utf-16") else found  # it could say so in ASCII, so it is not in UTF-16
+        return (
+            "utf-8" if found.startswith("utf-16") else found
+        )  # the declaration is readable as ASCII, so the page is not UTF-16
     return "utf-8" if _is_utf8(body) else "cp1252"
 
 
 def _codec(label: str) -> str | None:
-    """The Python codec of an encoding that a page may name; None where there is no such encoding of text."""
+    """The Python codec for an encoding label; None if it names no text encoding."""
     try:
         name = codecs.lookup(label).name
         b"\xe9".decode(name, "replace")
@@ -126,7 +128,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
-    """The page in UTF-8, whatever it came in; and its encoding, where bytes are none of it and became U+FFFD."""
+    """The page in UTF-8, and its encoding if some bytes were invalid in it and became U+FFFD (else None)."""
     name = charset(body, content_type)
     try:
         text = body.decode(name)
@@ -136,11 +138,11 @@ def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
 
 
 def hostile(body: bytes) -> str | None:
-    """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
+    """Why a page would keep the parser busy for minutes, or None: parse time is quadratic in both counts."""
     closed = body.count(b"</")
     if body.count(b"<") - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
         return f"more than {MAX_OPEN} of its elements stay open"
-    half = _LONG // 2  # whatever is longer than that covers one of these whole
+    half = _LONG // 2  # a tag that is longer covers at least one of these windows
     if all(body.find(b">", at, at + half) >= 0 for at in range(0, len(body) - half, half)):
         return None
     if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
@@ -150,7 +152,7 @@ def hostile(body: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class Page:
-    """One parsed page. ``base`` is what its links are relative to, ``torn`` its encoding where it is not all of it."""
+    """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it."""
 
     tree: LexborHTMLParser
     base: str
@@ -165,22 +167,22 @@ class Page:
         return cls(tree, own, torn)
 
     def link(self, field: Field) -> str | None:
-        """The absolute URL that a selector leads to (its ``href`` unless another attribute is named), or None."""
+        """The absolute URL of the link that a selector finds (``href`` unless it names another attribute), or None."""
         node = self.tree.css_first(field.selector)
         found = _value(node, field.attribute or "href")
         return urldefrag(_joined(self.base, found)).url if found else None
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
-        """One value for each container: text with its spaces collapsed, or the attribute; None where missing."""
+        """One value per container: text with collapsed spaces, or the attribute; None if missing."""
         if field.many:
             nodes = [c.css(field.selector) if field.selector else [c] for c in containers]
-            return [[v for n in ns if (v := self._shown(n, field, absolute)) is not None] for ns in nodes]
+            return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
         found = self._nodes(containers, field.selector)
         if field.attribute is None and field.pattern is None:
             return [None if n is None else text(n) for n in found]
-        return [self._shown(n, field, absolute) for n in found]
+        return [self._field_value(n, field, absolute) for n in found]
 
-    def _shown(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
+    def _field_value(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
         value = _value(node, field.attribute)
         if value is None:
             return None
@@ -210,17 +212,17 @@ def _value(node: LexborNode | None, attribute: str | None) -> str | None:
 
 
 def text(node: LexborNode) -> str:
-    """What an element says, its spaces collapsed: lines and blocks apart, without the scripts and styles inside it."""
+    """The text of an element with collapsed spaces: blocks are separated, scripts and styles are left out."""
     first = node.first_child
     if first is None:
         return ""
     if first.next is None and first.is_text_node:
         return " ".join((first.text_content or "").split())
-    return " ".join("".join(_said(first)).split())
+    return " ".join("".join(_texts(first)).split())
 
 
-def _said(here: LexborNode | None) -> Iterator[str]:
-    """The texts of a node, of what is inside it, and of its later siblings; a stack, because pages can be deep."""
+def _texts(here: LexborNode | None) -> Iterator[str]:
+    """The texts of a node, its descendants and its later siblings; with a stack, because pages can be deep."""
     around: list[LexborNode] = []
     while here is not None:
         inner = None
@@ -252,13 +254,13 @@ def _inside(node: LexborNode, container: LexborNode) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _roots(base: str) -> tuple[str, str]:
-    """What links are put behind that begin with a slash, and what the others."""
+    """The prefix for links that begin with a slash, and the prefix for other relative links."""
     return urljoin(base, "/")[:-1], urljoin(base, ".")
 
 
 def _joined(base: str, url: str) -> str:
     try:
-        if _PLAIN.fullmatch(url):  # most links; the whole way takes as long as parsing the page
+        if _PLAIN.fullmatch(url):  # most links; urljoin would take as long as parsing the page
             return _roots(base)[url[0] != "/"] + url
         return urljoin(base, url)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Incremental: only what is new since the last committed version is asked for.
+"""Incremental collection: request only what is new since the last committed version.
 
-The cursor is the greatest value of a field among the records so far; the source is asked for records from there on,
-with the boundary itself, because more of the same value may have come meanwhile. What a cursor is, its values tell:
-numbers (also as text), times (ISO 8601), or text in its own order.
+The cursor is the greatest value of a field among the records so far. The source is asked for records from that value
+on, boundary included, because more records of the same value may exist now. The values determine how cursors compare:
+as numbers (also written as text), as times (ISO 8601), or as text.
 """
 
 from __future__ import annotations
@@ -27,34 +27,38 @@ Order = Literal["integer", "number", "time", "text"]
 Columns = str | list[Annotated[str, msgspec.Meta(min_length=1)]]
 PrimaryKey = Annotated[
     Columns | None,
-    msgspec.Meta(description="Columns that tell a record from all others: the newest of equal ones stays."),
+    msgspec.Meta(description="Columns that identify a record; of records with the same key the newest is kept."),
 ]
 _MOMENT = pl.Datetime("us", "UTC")
-_EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)")  # neither weeks nor 20240131T10: they are written another way
+_EXTENDED = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)"
+)  # not week dates and not 20240131T10, which cannot be written back in their own form
 
 
 class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask only for what is new, and add it to what the newest version has."""
+    """Fetch only new records and add them to those of the newest version."""
 
     cursor_field: Annotated[
         str, msgspec.Meta(min_length=1, description="The field that grows, e.g. 'updated_at' or 'meta.updated_at'.")
     ]
-    param: Annotated[str, msgspec.Meta(min_length=1, description="The query parameter that says from where on.")]
-    initial: Annotated[Cursor | None, msgspec.Meta(description="From where the first run asks; all by default.")] = None
+    param: Annotated[str, msgspec.Meta(min_length=1, description="Query parameter that takes the cursor.")]
+    initial: Annotated[
+        Cursor | None, msgspec.Meta(description="Cursor of the first run; by default it fetches all records.")
+    ] = None
     lookback: Annotated[
-        float, msgspec.Meta(ge=0, description="How far before the cursor to ask again: seconds, or units of a number.")
+        float, msgspec.Meta(ge=0, description="How far before the cursor to start: seconds, or units of a number.")
     ] = 0.0
     primary_key: PrimaryKey = None
 
     def problems(self, params: Iterable[str]) -> Iterable[Problem]:
         """What is wrong with the settings."""
         if self.param in params:
-            yield Problem("incremental.param", f"'{self.param}' is among params, too; the cursor takes its place")
+            yield Problem("incremental.param", f"'{self.param}' is also in params; the cursor would replace it")
         if isinstance(self.initial, str) and self.initial == "":
-            yield Problem("incremental.initial", "is empty; leave it out to begin with all records")
+            yield Problem("incremental.initial", "is empty; omit it to start with all records")
 
     def column(self, names: Iterable[str], ctx: Context) -> str:
-        """The column of the cursor after flattening. Raises ``errors.Permanent`` where no record has it."""
+        """The column of the cursor after flattening. Raises ``errors.Permanent`` if no record has it."""
         known = list(names)
         for name in (self.cursor_field, self.cursor_field.replace(".", "_")):
             if name in known:
@@ -65,7 +69,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )  # fmt: skip
 
     def start(self, cursor: Cursor | None, ctx: Context) -> Cursor | None:
-        """From where to ask: the cursor less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
+        """The cursor to request from: ``cursor`` less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
         if cursor is None:
             return ctx.fill(self.initial) if isinstance(self.initial, str) else self.initial
         if not self.lookback:
@@ -74,7 +78,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return _before(cursor, self.lookback)
         except (ValueError, OverflowError, InvalidOperation):
             raise errors.Permanent(
-                f"'{cursor}' is neither a number nor a time; there is nothing before it to look back at",
+                f"nothing lies {self.lookback:g} before the cursor '{cursor}'; lookback needs a number or a time",
                 step=ctx.step, field="incremental.lookback",
             ) from None  # fmt: skip
 
@@ -86,9 +90,9 @@ def keys(own: Columns | None, other: Columns | None) -> list[str]:
 
 
 def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: Context) -> Order:
-    """How the values of a column, and the cursors so far, are compared. Reads the column.
+    """How the values of a column and the cursors so far compare. Reads the column.
 
-    Raises ``errors.Permanent`` for what has no order.
+    Raises ``errors.Permanent`` for a type without an order.
     """
     dtype = rows.collect_schema()[column]
     if not dtype.is_numeric() and dtype != pl.String:
@@ -106,7 +110,7 @@ def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: Co
 
 
 def comparable(value: pl.Expr, order: Order) -> pl.Expr:
-    """A cursor's value in the type that has its order; null where it is of another kind."""
+    """A cursor value in the type that orders it; null if it does not have that type."""
     value = value.cast(pl.String)
     match order:
         case "integer":
@@ -121,7 +125,7 @@ def comparable(value: pl.Expr, order: Order) -> pl.Expr:
 
 def _before(cursor: Cursor, distance: float) -> Cursor:
     if isinstance(cursor, int):
-        exact = cursor - Fraction(str(distance))  # a float would round an identifier of 19 digits, also to after it
+        exact = cursor - Fraction(str(distance))  # a float would round an identifier of 19 digits, possibly upwards
         return int(exact) if exact.denominator == 1 else float(exact)
     if isinstance(cursor, float):
         return cursor - distance

@@ -1,4 +1,4 @@
-"""What a page's body holds, by ``response_format``: records that stay bytes until many pages are parsed together."""
+"""The body of a page by ``response_format``: its records, which stay bytes until many pages are parsed together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIELD = re.compile(rb'"[^"]*"')
 
 @dataclass(frozen=True)
 class PageBody:
-    """The records of one page, one object a line (for csv: the text as it came), and the document around them."""
+    """The number of records of a page, the records as one object per line (csv: the text), and the JSON document."""
 
     count: int
     packed: bytes
@@ -31,7 +31,7 @@ class PageBody:
 
 
 def utf8(body: bytes, content_type: str) -> bytes:
-    """``body`` in UTF-8, where its byte order mark or its content type say another encoding. Else as it is."""
+    """``body`` in UTF-8 if its byte order mark or its content type declares another encoding, else unchanged."""
     marked = utf8_text.marked(body)
     if marked is not None:
         try:
@@ -49,17 +49,17 @@ def utf8(body: bytes, content_type: str) -> bytes:
         try:
             return body.decode(declared).encode()
         except (LookupError, UnicodeDecodeError):
-            return body  # whoever reads it says what is wrong
+            return body  # the reader reports what is wrong
     return body
 
 
 def whole(body: bytes, kind: str) -> bool:
-    """Whether a body whose length nothing says is all there: JSON that was cut is none any more."""
+    """Whether a body without a declared length is complete: truncated JSON does not parse."""
     text = utf8(body, "").rstrip()
     if kind == "ndjson":
         text = text.rpartition(b"\n")[2]
     if not text.startswith((b"{", b"[")):
-        return bool(text) or kind == "ndjson"  # something else altogether, and none the shorter for it
+        return bool(text) or kind == "ndjson"  # not JSON: the reader reports it
     try:
         msgspec.json.decode(text, type=list[msgspec.Raw] if text.startswith(b"[") else dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -68,7 +68,10 @@ def whole(body: bytes, kind: str) -> bool:
 
 
 def json(body: bytes, path: str | None, *, found: bool) -> tuple[PageBody, str | None]:
-    """A JSON document, and where its records are (looked for unless ``found``). Raises ``Unusable``."""
+    """Read a JSON document; returns the page and the path of its records (searched for unless ``found``).
+
+    Raises ``Unusable``.
+    """
     document = Document(body)
     where = path if found else document.path()
     items = document.records(where)
@@ -76,11 +79,11 @@ def json(body: bytes, path: str | None, *, found: bool) -> tuple[PageBody, str |
 
 
 def ndjson(body: bytes) -> PageBody:
-    """One object a line. Raises ``Unusable`` naming the line."""
+    """Read one object per line. Raises ``Unusable`` naming the line."""
     lines = [line.strip() for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     for number, line in enumerate(lines, 1):
         if line and not line.startswith(b"{"):
-            raise Unusable(f"line {number} is no object; it begins with {line[:40].decode('utf-8', 'replace')!r}")
+            raise Unusable(f"line {number} is not an object; it begins with {line[:40].decode('utf-8', 'replace')!r}")
         try:
             if line:
                 msgspec.json.decode(line, type=dict[str, msgspec.Raw])
@@ -91,7 +94,7 @@ def ndjson(body: bytes) -> PageBody:
 
 
 def csv(body: bytes, content_type: str = "") -> PageBody:
-    """CSV text with a header, as text that a parser loses nothing of. Raises ``Unusable`` naming the line."""
+    """Read CSV text with a header; ``packed`` is text that a lenient parser reads exactly. Raises ``Unusable``."""
     if not body.strip():
         return PageBody(0, b"")
     if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
@@ -112,7 +115,7 @@ def _whole(body: bytes) -> bytes:
     bare = _FIELD.sub(b"", body).replace(b"\r\n", b"\n").strip(b"\n")
     lines, fields = bare.count(b"\n") + 1, bare.partition(b"\n")[0].count(b",") + 1
     odd = b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
-    if not odd and bare.count(b",") == lines * (fields - 1):  # a parser says itself where one is longer
+    if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
         return body
     return _exactly(body, eol)
 
@@ -138,7 +141,7 @@ def _exactly(body: bytes, eol: bytes) -> bytes:
 
 
 def table(body: bytes) -> pl.DataFrame:
-    """The rows of CSV text with a header, all of them text."""
+    """The rows of CSV text with a header, every column as text."""
     frame = pl.read_csv(io.BytesIO(body), infer_schema=False)
     first = pl.read_csv(io.BytesIO(body), has_header=False, n_rows=1, infer_schema=False).row(0)
     frame.columns = column_names.unique([cell or "" for cell in first])[0]

@@ -1,8 +1,9 @@
-"""Pages of one collection: fetched (several at once where their addresses are known ahead), taken in order, counted.
+"""The walk over the pages of one collection: it fetches pages (several at once if their URLs are known ahead), reads
+them in order and counts them.
 
-Whatever is on its way, pages are looked at one after another, and each says what comes next. A page that was fetched
-ahead is used only if it is the very one that is wanted now; so a source that gives less than it was asked for, or
-ends early, costs a few requests and never a row.
+Pages are read one after another, whatever is in flight, and each determines the next request. A page fetched ahead is
+used only if its request equals the next one; so a source that sends less than asked for, or ends early, costs a few
+requests and never a row.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from service.kit import errors
 from service.network.request import Response
 from service.steps.context import Context
 
-_REMEMBERED = 1000  # pages back that a repetition is noticed
+_REMEMBERED = 1000  # a repetition of one of the last so many pages is detected
 _NO_SUCH_PAGE = (404, 416)
 _PAGING = frozenset({"first", "prev", "previous", "last"})
-"""Links that a list in pages has; one among them without a next says that this is its last page."""
+"""Link relations of a paged list; one of them without a ``next`` marks the last page."""
 
 
 @dataclass(frozen=True)
 class FetchedPage:
-    """A page: its place (from 0), its answer and its records, and how many there are in all where the source says."""
+    """A page: its number (from 0), its answer, its records, and the total that the source declares, if any."""
 
     number: int
     answer: Response
@@ -38,7 +39,7 @@ class FetchedPage:
 
 
 class Pages:
-    """The pages of one collection, in order. ``fetch`` asks for one, ``read`` finds its records."""
+    """The pages of one collection, in order. ``fetch`` requests a page, ``read`` decodes it."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Pages:
         self._guess = True
 
     async def all(self) -> AsyncGenerator[FetchedPage, None]:
-        """Every page, in order; afterwards the evidence says why it ended. Raises what ``fetch`` and ``read`` raise."""
+        """Every page, in order; then ``evidence`` has the stop reason. Raises the errors of ``fetch`` and ``read``."""
         step: Next | End = self._kind.first()
         number = stride = 0
         evidence = self._evidence
@@ -74,12 +75,13 @@ class Pages:
                 body = self._read(answer, number)
                 following = self._following(number, body, answer)
                 if self._repeats(step, body, following):
-                    said = f"page {number + 1} repeats an earlier one; collecting ends there"
-                    self._ctx.warn_once("page_repeated", said)
+                    self._ctx.warn_once(
+                        "page_repeated", f"page {number + 1} repeats an earlier one; the collection ends there"
+                    )
                     step = End("repeated_page")
                     break
                 stride = stride or body.count
-                self._guess = self._guess and body.count >= stride  # after a short page, ask ahead no more
+                self._guess = self._guess and body.count >= stride  # after a short page, fetch no further pages ahead
                 evidence.pages += 1
                 evidence.rows += body.count
                 self._compare(body)
@@ -94,9 +96,9 @@ class Pages:
             await self._drop()
 
     async def _answer(self, step: Next, number: int, stride: int) -> Response | None:
-        """The answer to ``step``; None where there is no such page and only asking could tell."""
+        """The answer to ``step``; None for a page past the end that only a request could reveal."""
         try:
-            if self._concurrency == 1:  # a task would only cost time
+            if self._concurrency == 1:  # without the cost of a task
                 return await self._fetch(step)
             if self._ahead and self._ahead[0][0] != step:
                 await self._drop()
@@ -118,7 +120,7 @@ class Pages:
     def _look_ahead(self, number: int, stride: int) -> None:
         total = self._evidence.declared_total
         if self._ctx.partial:
-            return  # one page too many is more than a sample needs
+            return  # a sample does not need pages ahead
         while stride and (self._guess or total is not None) and len(self._ahead) < self._concurrency:
             page = number + len(self._ahead)
             beyond = total is not None and page * stride >= total
@@ -140,18 +142,18 @@ class Pages:
         if kind.total_path is not None and document is not None:
             total = document.number(kind.total_path)
             if total is None and evidence.declared_total is None:
-                said = f"page {number + 1} has no number at '{kind.total_path}' (total_path)"
-                self._ctx.warn_once("no_total", said)
+                message = f"page {number + 1} has no number at '{kind.total_path}' (total_path)"
+                self._ctx.warn_once("no_total", message)
             evidence.declared_total = total if total is not None else evidence.declared_total
         links = answer.links
         if isinstance(kind, pagination.Single) and "next" in links:
-            said = "the answer links to a next page, and pagination is 'none'; try link_header"
-            self._ctx.warn_once("more_pages", said)
+            message = "the answer links to a next page, and pagination is 'none'; try link_header"
+            self._ctx.warn_once("more_pages", message)
         last = not _PAGING.isdisjoint(links) and "next" not in links
         return PageInfo(number, body.count, evidence.rows, evidence.declared_total, following, last)
 
     def _following(self, number: int, body: PageBody, answer: Response) -> str | None:
-        """What the answer names as the next page: a cursor, or an address."""
+        """The next page that the answer names: a cursor or a URL, or None."""
         kind, document = self._kind, body.document
         if isinstance(kind, pagination.LinkHeader):
             return answer.links.get("next")
@@ -169,16 +171,16 @@ class Pages:
         return answer.joined(found) if found and isinstance(kind, pagination.NextUrl) else found
 
     def _doubt(self, path: str, document: Document) -> None:
-        """Warn where the first page names no next one at that path, and the path itself looks wrong."""
+        """Warn if the first page has nothing at ``path`` and the path itself looks wrong."""
         known = document.names(path)
         hint = errors.did_you_mean(path.rpartition(".")[2], known or ())
         if known is None or hint:
             self._ctx.warn_once(
-                "no_next_path", f"page 1 has nothing at '{path}'{hint}; it is taken for the only page", path=path
+                "no_next_path", f"page 1 has nothing at '{path}'{hint}; it is read as the only page", path=path
             )
 
     def _repeats(self, step: Next, body: PageBody, following: str | None) -> bool:
-        """Whether this page came before: the same rows with the same next page, or the same address."""
+        """Whether this page came before: the same rows with the same next page, or the same URL."""
         where = step.url or (str(step.params) if isinstance(self._kind, pagination.Cursor) else None)
         if where is not None:
             if where in self._urls:
@@ -193,7 +195,7 @@ class Pages:
         return False
 
     def _compare(self, body: PageBody) -> None:
-        """Count the rows that the page before had too."""
+        """Count the rows that were also on the page before."""
         rows = set(map(hash, body.packed.split(b"\n"))) if body.count and body.document is not None else set()
         self._evidence.repeated_rows += len(rows & self._neighbours)
         self._neighbours = rows

@@ -1,9 +1,9 @@
-"""Pagination: which request comes after a page, as a value. A kind looks at pages and never fetches.
+"""The kinds of pagination: each decides as a value which request follows a page. A kind never fetches.
 
-Every kind ends on ``max_pages`` and on a page that repeats an earlier one (some servers ignore what they do not
-know). ``page`` and ``offset`` go on until the source's total is reached; without one, or with one that was wrong, until
-an empty page, or one that there is not (404, 416), because a short page may just be short; ``link_header``,
-``next_url`` and ``cursor`` go on as long as the source names a next page.
+Every kind ends at ``max_pages`` and at a page that repeats an earlier one (some servers ignore parameters that they do
+not know). ``page`` and ``offset`` continue until the source's total is reached; without a total, or with a wrong one,
+until an empty or missing page, because a short page may be one of many. ``link_header``, ``next_url`` and ``cursor``
+continue while the source names a next page.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ TotalPath = Annotated[
 
 @dataclass(frozen=True)
 class PageInfo:
-    """What is known after a page: its place (from 0), its records, all records so far, and what the answer says.
+    """What is known after a page: its number (from 0), its records, all records so far, and the declared total.
 
-    ``following`` is the next page's URL or cursor where the answer names one; ``last`` that it says there is none.
+    ``following`` is the URL or cursor of the next page if the answer names one; ``last`` is true if it says that there
+    is none.
     """
 
     page: int
@@ -40,7 +41,7 @@ class PageInfo:
 
 @dataclass(frozen=True)
 class Next:
-    """What to ask for: parameters beside the configured ones, and the URL where a link named one."""
+    """The next request: parameters beside the configured ones, and the URL if a link named it."""
 
     params: Params
     url: str | None = None
@@ -48,7 +49,7 @@ class Next:
 
 @dataclass(frozen=True)
 class End:
-    """There is no next page, because of ``reason``."""
+    """The end of the pages and its reason."""
 
     reason: str
 
@@ -64,16 +65,16 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return Next({})
 
     def after(self, seen: PageInfo) -> Next | End:
-        """The request after a page that was no repetition, or why there is none."""
+        """The request after a page that repeats no earlier one, or the end."""
         raise TypeError(f"{type(self).__name__} does not paginate")
 
     def ahead(self, page: int, stride: int) -> Next | None:
-        """The request for a page (from 0) where it is known before the pages in between are; each has ``stride``."""
+        """The request for page ``page`` (from 0) if it is known before the pages in between, of ``stride`` records."""
         return None
 
     @property
     def open_ended(self) -> bool:
-        """Whether only asking too far tells that the pages are over."""
+        """Whether only a request past the end reveals the end."""
         return False
 
 
@@ -113,7 +114,7 @@ class PageNumber(_Kind, frozen=True, kw_only=True, tag="page"):
 class Offset(_Kind, frozen=True, kw_only=True, tag="offset"):
     """Records from an offset: ``?offset=0&limit=100``, ``?offset=100&limit=100`` …
 
-    The offset moves by the records that came, so a server that gives fewer than asked for loses none.
+    The offset advances by the number of records received, so a server that sends fewer than asked for loses none.
     """
 
     offset_param: Name = "offset"
@@ -175,7 +176,7 @@ class LinkHeader(_Kind, frozen=True, kw_only=True, tag="link_header"):
 
 
 def _ended(seen: PageInfo) -> End | None:
-    if seen.collected == seen.total:  # one that was passed was wrong, and ends nothing
+    if seen.collected == seen.total:  # a total that was exceeded is wrong and does not end the pages
         return End("total_reached")
     if not seen.records:
         return End("empty_page")
@@ -188,5 +189,5 @@ _BY_NAME: dict[str, Kind] = {"none": Single(), "page": PageNumber(), "offset": O
 
 
 def of(setting: Kind | Short) -> Kind:
-    """The pagination that a setting means: a kind, or the name of one with its defaults."""
+    """The kind for a setting: itself, or the kind of that name with its defaults."""
     return _BY_NAME[setting] if isinstance(setting, str) else setting

@@ -1,4 +1,4 @@
-"""Asking: the requests of one collection from an API, with what all of them have in common."""
+"""The requests of one collection from an API, and the parts that all of them share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from service.network.request import Request, Response
 
 
 @dataclass(frozen=True)
-class Asking:
-    """``clients`` ask in the name of ``session``; ``headers`` and ``content`` go with every request. ``whole`` says
-    whether a body is one, where nothing else does."""
+class Requests:
+    """The shared parts of all requests. ``clients`` send them, ``session`` authenticates them; ``headers`` and
+    ``content`` go with each. ``whole`` tells whether a body without a declared length is complete."""
 
     clients: Clients
     session: Session
@@ -33,30 +33,30 @@ class Asking:
     def fetch(
         self, listing: RecordList, extra: Sequence[tuple[str, str]] = ()
     ) -> Callable[[Next], Awaitable[Response]]:
-        """What fetches the pages of that list; ``extra`` are parameters beside its own."""
+        """A function that fetches the pages of a record list; ``extra`` are parameters beside the list's."""
         common = (*_pairs(listing.params), *extra)
 
         async def page(step: Next) -> Response:
-            given = await self.session.given()
+            auth = await self.session.parts()
             try:
-                return await self.clients.fetch(self._request(listing, step, common, given))
+                return await self.clients.fetch(self._request(listing, step, common, auth))
             except errors.Permanent as error:
-                if error.details.get("status") != 401 or not await self.session.refused(given):
+                if error.details.get("status") != 401 or not await self.session.renew_rejected(auth):
                     raise
-            return await self.clients.fetch(self._request(listing, step, common, await self.session.given()))
+            return await self.clients.fetch(self._request(listing, step, common, await self.session.parts()))
 
         return page
 
     def _request(
-        self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], given: AuthParts
+        self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], auth: AuthParts
     ) -> Request:
         return Request(
             url=step.url or listing.url,
             method=self.method,
             accept=self.accept,
             params=() if step.url is not None else (*common, *step.params.items()),
-            headers={**self.headers, **given.headers},
-            auth_params=given.params,
+            headers={**self.headers, **auth.headers},
+            auth_params=auth.params,
             content=self.content,
             home=listing.url,
             whole=self.whole,
@@ -64,7 +64,7 @@ class Asking:
 
 
 def content(body: Any, *, compressed: bool) -> bytes | None:
-    """The body of a request, as JSON."""
+    """The body of a request as JSON, optionally compressed with gzip; None without a body."""
     if body is None:
         return None
     written = msgspec.json.encode(body)

@@ -37,8 +37,8 @@ def test_secrets_are_filled_in_wherever_they_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("meta.nxt", "page 1 has nothing at 'meta.nxt'; did you mean 'next'?; it is taken for the only page"),
-        ("paging.next", "page 1 has nothing at 'paging.next'; it is taken for the only page"),
+        ("meta.nxt", "page 1 has nothing at 'meta.nxt'; did you mean 'next'?; it is read as the only page"),
+        ("paging.next", "page 1 has nothing at 'paging.next'; it is read as the only page"),
         ("meta.next", None),
         ("meta.token", None),
         ("next_page", None),

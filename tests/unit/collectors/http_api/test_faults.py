@@ -275,5 +275,5 @@ def test_a_page_of_html_is_not_asked_for_again(tmp_path: Path) -> None:
 
 def test_a_pause_that_is_too_long_is_the_reason(tmp_path: Path) -> None:
     error = failure(lambda hit: Reply(b"{}", 429, {"Retry-After": "3600"}), tmp_path, retry=RETRY)
-    assert "left alone for 3600 s (retry.max_delay_seconds is 1)" in error.message
+    assert "asked to retry after 3600 s (retry.max_delay_seconds is 1)" in error.message
     assert error.details["delay"] == 3600
