@@ -8,7 +8,6 @@ child process, never in the service: hostile HTML can hang or crash a parser.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
@@ -216,7 +215,7 @@ class _Crawl:
             raise
         finally:
             self._clients.count(evidence)
-            ctx.evidence |= dataclasses.asdict(evidence)
+            ctx.evidence |= evidence.summary
         self._check_matches()
         return PolarsFrame(self._scan(), ctx.folder, expensive=False, row_bytes=self._spool.row_bytes)
 

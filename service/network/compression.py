@@ -7,7 +7,7 @@ and ``bounded`` counts input and output bytes and stops at the limit or at an ab
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 MAX_RATIO = 200
 RATIO_FROM = 10 * 1024 * 1024
@@ -111,3 +111,35 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> by
             piece = inflater.more()
     inflater.finish()
     return bytes(body)
+
+
+def unpacked(body: bytes, packing: str, limit: int) -> bytes:
+    """A body decompressed whose own bytes are ``gzip`` or ``zstd``. Raises ``TooMuch`` and ``BrokenEncoding``."""
+    found = bytearray()
+    for piece in _inflated(body) if packing == "gzip" else _zstd(body):
+        found += piece
+        if len(found) > limit:
+            raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
+        if len(found) > RATIO_FROM and len(found) > MAX_RATIO * len(body):
+            raise TooMuch(f"the answer decompresses to more than {MAX_RATIO} times its size")
+    return bytes(found)
+
+
+def _inflated(body: bytes) -> Iterator[bytes]:
+    inflater = Inflater("gzip")
+    piece = inflater.feed(body)
+    while piece:
+        yield piece
+        piece = inflater.more()
+    inflater.finish()
+
+
+def _zstd(body: bytes) -> Iterator[bytes]:
+    import pyarrow.lib as pa  # only for sources that send zstd: the API process loads no pyarrow
+
+    try:
+        with pa.input_stream(pa.py_buffer(body), compression="zstd") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+    except (OSError, pa.ArrowException) as error:
+        raise BrokenEncoding("the compressed answer is damaged") from error

@@ -37,7 +37,7 @@ PAGE_PARAMS = (
 OFFSETS = (
     ("offset", "limit"), ("skip", "limit"), ("_start", "_limit"), ("$skip", "$top"), ("start", "rows"),
     ("start", "limit"), ("skip", "take"), ("from", "size"), ("startIndex", "count"), ("startAt", "maxResults"),
-    ("_offset", "_limit"),
+    ("_offset", "_limit"), ("$offset", "$limit"),
 )  # fmt: skip
 SIZE_PARAMS = (
     "per_page", "page_size", "pageSize", "limit", "size", "_limit", "page[size]", "perPage", "perpage", "pagesize",
@@ -45,6 +45,7 @@ SIZE_PARAMS = (
 )  # fmt: skip
 _CURSOR_PARAMS = {
     "next": ("cursor", "next", "_next", "after", "page_token"),
+    "nextcursor": ("cursor", "start_cursor", "next_cursor", "after"),
     "nextpagetoken": ("pageToken", "page_token"),
     "endcursor": ("after", "cursor"),
     "offset": ("offset",),
@@ -139,7 +140,7 @@ def named(beside: Mapping[str, Any], links: Mapping[str, str]) -> Iterable[Clue]
         bare = re.sub(r"^next_?", "", last, flags=re.IGNORECASE)
         lowered = bare[:1].lower() + bare[1:]
         params = [*inside, *_CURSOR_PARAMS.get(plain, ()), *([lowered] if lowered else []), last, "cursor"]
-        for param in list(dict.fromkeys(params))[:5]:
+        for param in list(dict.fromkeys(params))[:6]:
             kind = pagination.Cursor(cursor_path=path, cursor_param=param)
             yield Clue(kind, f"'{path}' holds a token, sent as '{param}'", exact=True)
 
@@ -169,7 +170,7 @@ def guessed() -> Iterable[Clue]:
     for offset, limit in OFFSETS[:2]:
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
     yield Clue(pagination.PageNumber(page_param="_page"), "many sources number their pages")
-    for offset, limit in OFFSETS[2:4]:
+    for offset, limit in (*OFFSETS[2:4], OFFSETS[-1]):
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
 
 

@@ -7,7 +7,8 @@ analysed only if robots.txt allows it, because the proposed collector obeys robo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urldefrag, urlsplit, urlunsplit
 
 import msgspec
@@ -15,13 +16,14 @@ import msgspec
 from service.collectors.html import page as markup
 from service.collectors.html import robots, tables
 from service.collectors.html.page import Field, Page
-from service.collectors.http_api import page_body
+from service.collectors.http_api import answer_errors, page_body, requests
 from service.collectors.http_api.authentication import ApiKey, Auth, Bearer, Session
 from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.page_reader import PageReader
 from service.collectors.http_api.pagination import Next
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.web import MAX_PAGE_BYTES
-from service.kit import errors
+from service.kit import errors, placeholders
 from service.network.client import Client, Tally
 from service.network.request import Request, Response
 from service.network.retry import Retry
@@ -40,11 +42,22 @@ _ACCEPT = "application/json, text/html;q=0.9, */*;q=0.5"
 _LINKS = 3
 
 
-async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context) -> ProbedSource:
+@dataclass(frozen=True)
+class Target:
+    """What to probe: a URL and how to request it. ``body`` is the JSON of a POST."""
+
+    url: str
+    headers: Mapping[str, str]
+    auth: Auth | None
+    method: Literal["GET", "POST"] = "GET"
+    body: Any = None
+
+
+async def remote(target: Target, ctx: Context) -> ProbedSource:
     """Probe a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
     tally = Tally()
     async with Client(ctx, timeout_seconds=_TIMEOUT, retry=_RETRY, field="url", tally=tally) as client:
-        found = await _UrlProbe(url, headers, auth, ctx, client).run()
+        found = await _UrlProbe(target, ctx, client).run()
     found.requests = tally.requests
     return found
 
@@ -52,8 +65,9 @@ async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: C
 class _UrlProbe:
     """The probe of one URL in progress."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context, client: Client) -> None:
-        self._url, self._headers, self._auth, self._ctx, self._client = urldefrag(url).url, headers, auth, ctx, client
+    def __init__(self, target: Target, ctx: Context, client: Client) -> None:
+        self._target, self._ctx, self._client = target, ctx, client
+        self._url, self._headers, self._auth = urldefrag(target.url).url, target.headers, target.auth
         parts = urlsplit(self._url)
         self._endpoint = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         self._params: dict[str, str | list[str]] = {}
@@ -62,9 +76,10 @@ class _UrlProbe:
             self._params[name] = (
                 value if before is None else [*([before] if isinstance(before, str) else before), value]
             )
-        self._session = Session(auth, ctx, client.fetch)
+        self._session = Session(target.auth, ctx, client.fetch)
         self._path: str | None = None
-        self._format = ""
+        self._format: sources.SourceFormat = "json"
+        self._reader: PageReader | None = None
         self._delay = 0.0  # seconds between two requests that robots.txt asks for
 
     async def run(self) -> ProbedSource:
@@ -85,13 +100,18 @@ class _UrlProbe:
         merged = {} if step.url is not None else {**fill(self._params), **step.params}
         pairs = [(n, v) for n, values in merged.items() for v in (values if isinstance(values, list) else [values])]
         home = fill(self._endpoint)
+        body = fill(self._target.body)
+        if step.body:
+            body = requests.with_parameters(body, step.body)
         return await self._client.fetch(
             Request(
-                step.url or home,
+                step.url or requests.filled(home, step.path),
+                method=self._target.method,
                 accept=_ACCEPT,
                 params=tuple(pairs),
-                headers={**fill(self._headers), **auth.headers},
+                headers={**fill(self._headers), **step.headers, **auth.headers},
                 auth_params=auth.params,
+                content=requests.content(body, compressed=False),
                 home=home,
                 max_bytes=MAX_BYTES,
                 interval=self._delay,
@@ -107,15 +127,26 @@ class _UrlProbe:
         if self._format == "csv":
             self._check_csv(answer.body, content_type)
         collector: dict[str, Any] = {"type": "api", "endpoint": self._endpoint}
+        if self._target.method == "POST":
+            collector |= {"method": "POST", **({} if self._target.body is None else {"body": self._target.body})}
         if self._format == "json":
-            self._path, others = clues.records_path(Document(answer.body))
+            document = Document(page_body.utf8(page_body.unpacked(answer.body, MAX_BYTES), content_type))
+            self._check_error(document)
+            self._path, others = clues.records_path(document)
             sources.mention(found, others)
-        trials = Trials(self._ctx, self._fetch, self._read)
+        trials = Trials(
+            self._ctx,
+            self._fetch,
+            self._read,
+            path=self._path,
+            body=self._target.body,
+            posted=self._target.method == "POST",
+        )
         verdict = await trials.verdict(answer, self._params) if self._path != "$" else Verdict(
             how="the answer is one object, so it gives one row"
         )  # fmt: skip
         kind = sources.written(verdict.kind)
-        mine = {kind.get(name) for name in ("page_param", "size_param", "offset_param", "limit_param", "cursor_param")}
+        mine = set(verdict.kind.names.get("query", ()))
         params = {name: value for name, value in self._params.items() if name not in mine}
         for name, value in (
             ("params", params), ("headers", dict(self._headers)),
@@ -132,13 +163,22 @@ class _UrlProbe:
             found.trial["pagination"] = {**kind, "max_pages": 2}
         return found
 
+    def _check_error(self, document: Document) -> None:
+        """Raise ``errors.Permanent`` for an answer that reports an error."""
+        reported = answer_errors.reported(document, None)
+        if reported is not None:
+            self._on_error(reported, 0)
+
+    def _on_error(self, error: str, page: int) -> None:
+        text = placeholders.mask(error, list(self._ctx.secrets.values()))
+        raise wrong(f"{self._endpoint}: page {page + 1}: the answer reports an error: {text}", "url")
+
     def _read(self, answer: Response, page: int) -> PageBody:
+        if self._reader is None:
+            assert self._format in ("json", "ndjson", "csv")
+            self._reader = PageReader(self._format, self._path, MAX_BYTES, self._on_error)
         try:
-            if self._format == "ndjson":
-                return page_body.ndjson(answer.body)
-            if self._format == "csv":
-                return page_body.csv(answer.body)
-            return page_body.json(answer.body, self._path, found=True)[0]
+            return self._reader.read(answer, page)
         except Unusable as error:
             raise errors.Permanent(f"page {page + 1}: {error}", step=STEP, field="url") from None
 

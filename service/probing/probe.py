@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import polars as pl
@@ -52,6 +52,16 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         None
     )
 
+    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the URL is requested.")] = "GET"
+    body: Annotated[
+        dict[str, Any] | None, msgspec.Meta(description="JSON body of a POST, as in the api collector.")
+    ] = None
+
+    @property
+    def target(self) -> endpoints.Target:
+        """The URL and how to request it."""
+        return endpoints.Target(str(self.url), self.headers, self.auth, self.method, self.body)
+
     def problems(self) -> Iterable[Problem]:
         """What is wrong with the request; field paths relative to the body."""
         if (self.url is None) == (self.file_path is None):
@@ -60,9 +70,12 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield Problem("url", str(request.fault(self.url)))
         if self.file_path is not None:
             yield from paths.problems(self.file_path)
-            for name, given in (("headers", self.headers), ("auth", self.auth)):
-                if given:
+            given = {"headers": self.headers, "auth": self.auth, "method": self.method == "POST", "body": self.body}
+            for name, value in given.items():
+                if value:
                     yield Problem(name, "is for a url; omit it for a file")
+        if self.body is not None and self.method == "GET":
+            yield Problem("body", "a GET has no body; set method to POST")
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ClientCredentials):
             yield from self.auth.problems()
@@ -108,7 +121,7 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
     Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is at fault.
     """
     if asked.url is not None:
-        found = asyncio.run(endpoints.remote(asked.url, asked.headers, asked.auth, ctx))
+        found = asyncio.run(endpoints.remote(asked.target, ctx))
     else:
         found = sources.local(str(asked.file_path), ctx)
     if found.collector is None or not found.tried:

@@ -10,11 +10,11 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 import pyarrow.lib as pa
 
+from service.collectors.http_api import pagination
 from service.collectors.http_api.pagination import Kind
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8
@@ -25,6 +25,7 @@ from service.probing.trials import Verdict
 from service.steps.context import Context
 
 STEP = "probe"
+SourceFormat = Literal["json", "ndjson", "csv", "parquet", "html"]
 HEAD_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 _PARQUET = b"PAR1"
@@ -57,7 +58,7 @@ class ProbedSource:
     notes: list[str] = field(default_factory=list)
 
 
-def kind(head: bytes, content_type: str = "") -> str:
+def kind(head: bytes, content_type: str = "") -> SourceFormat:
     """``json``, ``ndjson``, ``csv``, ``parquet`` or ``html``. Raises ``Unusable`` for anything else."""
     if head.startswith(_PARQUET):
         return "parquet"
@@ -85,8 +86,8 @@ def kind(head: bytes, content_type: str = "") -> str:
 
 
 def written(kind: Kind) -> dict[str, Any]:
-    """A pagination as a configuration, without settings that are null."""
-    given = {k: v for k, v in msgspec.to_builtins(kind).items() if v is not None}
+    """A pagination as a configuration, without settings that are null or unused."""
+    given = pagination.settings_of(kind)
     if "limit" not in given:
         given.pop("limit_param", None)
     return given

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from service.collectors.http_api.page_walk import FetchedPage, Pages
 from service.collectors.http_api.pagination import Kind, Next, Offset
 from service.kit import errors
 from service.network.request import Response
-from service.probing import clues
+from service.probing import clues, known
 from service.probing.clues import Clue
 from service.steps.context import Context
 
@@ -47,7 +47,10 @@ class Verdict:
 
 
 class Trials:
-    """Trials of one source. ``fetch`` requests a page, ``read`` decodes it."""
+    """Trials of one source. ``fetch`` requests a page, ``read`` decodes it.
+
+    ``path`` is that of the records; ``body`` is the JSON of the requests if they are ``posted``.
+    """
 
     def __init__(
         self,
@@ -55,10 +58,15 @@ class Trials:
         fetch: Callable[[Next], Awaitable[Response]],
         read: Callable[[Response, int], PageBody],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        path: str | None = None,
+        body: Mapping[str, Any] | None = None,
+        posted: bool = False,
     ) -> None:
         self._ctx, self._fetch, self._read, self._clock = ctx, fetch, read, clock
+        self._path, self._body, self._posted = path, body, posted
         self._until = clock() + SECONDS
-        self._answers: dict[tuple[str | None, tuple[tuple[str, str], ...]], Response] = {}
+        self._answers: dict[str, Response] = {}
         self._first: PageBody | None = None
         self._empty: list[str] = []
 
@@ -68,7 +76,7 @@ class Trials:
         Raises the errors of ``read`` for the first page.
         """
         found = Verdict()
-        self._answers[None, ()] = answer
+        self._answers[_key(Next({}))] = answer
         self._first = first = self._read(answer, 0)
         beside = clues.scalars(first.document)
         if not first.count:
@@ -80,25 +88,32 @@ class Trials:
             found.notes.append(str(error))
         if not found.verified:
             self._explain(found, beside, answer)
-        return await self._with_total(found, beside)
+        return await self._with_total(found, beside, answer)
 
     async def _search(
         self, answer: Response, beside: Mapping[str, Any], params: Mapping[str, Any], found: Verdict
     ) -> None:
         first = self._first
         assert first is not None
-        for clue in (*clues.named(beside, answer.links), *clues.shown(params)):
-            if await self._try_clue(clue, found):
-                return
+        fields = {name: str(value) for name, value in (self._body or {}).items() if isinstance(value, str | int)}
+        form = known.named(answer, first.document, self._path, (self._body or {}) if self._posted else None)
+        strong = (*clues.named(beside, answer.links), *form, *clues.shown(fields))
+        if await self._try_all((*known.placed(strong, posted=self._posted), *clues.shown(params)), found):
+            return
         if first.document is None:
             return  # sources of other formats mostly send everything at once: guesses are not tried
-        for clue in clues.guessed():
-            if await self._try_clue(clue, found):
-                return
+        if await self._try_all(known.placed(clues.guessed(), posted=self._posted), found):
+            return
         if first.count >= 2:
-            for clue in self._smaller(params):
-                if await self._try_clue(clue, found):
-                    return
+            await self._try_all(known.placed(self._smaller(params), posted=self._posted), found)
+
+    async def _try_all(self, candidates: Iterable[Clue], found: Verdict) -> bool:
+        assert self._first is not None
+        for clue in candidates:
+            kind = known.flagged(clue.kind, self._first.document, self._path) if clue.exact else clue.kind
+            if await self._try_clue(replace(clue, kind=kind), found):
+                return True
+        return False
 
     async def _try_clue(self, clue: Clue, found: Verdict) -> bool:
         label = _label(clue.kind)
@@ -158,7 +173,10 @@ class Trials:
         return kind, how
 
     async def _walked(self, kind: Kind) -> list[FetchedPage]:
-        walk = Pages(kind, Context("probe", self._ctx.folder, log=self._ctx.log), Evidence(), self._asked, self._read)
+        trial = Context("probe", self._ctx.folder, log=self._ctx.log)
+        walk = Pages(
+            kind, trial, Evidence(), self._asked, self._read, path=lambda: self._path, posted=self._posted
+        )  # fmt: skip
         return [page async for page in walk.all()]
 
     async def _started(self, kind: Kind) -> Kind | None:
@@ -197,7 +215,7 @@ class Trials:
         return given or self._count
 
     async def _asked(self, step: Next) -> Response:
-        key = step.url, tuple(sorted(step.params.items()))
+        key = _key(step)
         if key not in self._answers:
             if len(self._answers) >= MOST_REQUESTS:
                 raise Exhausted(f"the search for a pagination stopped after {MOST_REQUESTS} requests")
@@ -225,7 +243,7 @@ class Trials:
         elif "next" in answer.links or any(c.exact for c in clues.named(beside, answer.links)):
             found.notes.append("the answer seems to name a next page, but none could be fetched; see 'tried'")
 
-    async def _with_total(self, found: Verdict, beside: Mapping[str, Any]) -> Verdict:
+    async def _with_total(self, found: Verdict, beside: Mapping[str, Any], answer: Response) -> Verdict:
         """Add the path of the source's total to the kind, unless two pages contradict it."""
         if self._first is None or self._first.document is None:
             return found
@@ -241,7 +259,16 @@ class Trials:
             if str(second.get(path)) == str(number) and (number >= came if found.verified else number == came):
                 found.kind = msgspec.structs.replace(found.kind, total_path=path)
                 break
+        else:
+            header = known.total_header(answer, came)
+            if header is not None and isinstance(found.kind, pagination.Single) is not found.verified:
+                found.kind = msgspec.structs.replace(found.kind, total_header=header)
         return found
+
+
+def _key(step: Next) -> str:
+    """What tells requests apart."""
+    return repr((step.url, sorted(step.params.items()), step.body, step.headers, step.path))
 
 
 def _proposed(kind: Kind, count: int) -> Kind:
@@ -259,13 +286,14 @@ def _rows(body: PageBody) -> list[bytes]:
 
 def _label(kind: Kind) -> str:
     """The label of a candidate in ``tried``: the kind and its parameter names."""
+    where = "" if kind.location == "query" else f" in {kind.location}"
     match kind:
         case pagination.PageNumber(page_param=page, size_param=size):
-            return f"page: {page}{f', {size}' if size else ''}"
+            return f"page: {page}{f', {size}' if size else ''}{where}"
         case Offset(offset_param=offset, limit_param=limit):
-            return f"offset: {offset}, {limit}{'' if kind.limit is None else f'={kind.limit}'}"
+            return f"offset: {offset}, {limit}{'' if kind.limit is None else f'={kind.limit}'}{where}"
         case pagination.Cursor(cursor_path=path, cursor_param=param):
-            return f"cursor: {path} as {param}"
+            return f"cursor: {path} as {param}{where}"
         case pagination.NextUrl(next_path=path):
             return f"next_url: {path}"
     return str(kind.__struct_config__.tag)

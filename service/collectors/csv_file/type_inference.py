@@ -49,13 +49,15 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     return types
 
 
-def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str]) -> pl.LazyFrame:
+def united(
+    text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str], *, decimal_comma: bool = False
+) -> pl.LazyFrame:
     """``text``, which consists of ``parts``, with the types that all values of its columns fit, but for those known."""
     types: dict[str, pl.DataType] = {}
     long = set[str]()
     for part in parts:
         rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
-        for name, dtype in infer(rows, dates=False, decimal_comma=False).items():
+        for name, dtype in infer(rows, dates=False, decimal_comma=decimal_comma).items():
             if rows[name].null_count() < rows.height:
                 types[name] = _both(types[name], dtype) if name in types else dtype
                 if dtype == pl.Int64 and (rows[name].str.len_bytes() > _INTEGER_DIGITS).any():
@@ -65,7 +67,7 @@ def united(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[
     casts = []
     for name, dtype in types.items():
         if name in present and dtype != pl.String:
-            casts.append(typed(name, dtype, why="all of them fit it"))
+            casts.append(typed(name, dtype, why="all of them fit it", decimal_comma=decimal_comma))
     return text.with_columns(casts)
 
 

@@ -7,8 +7,8 @@ changed during the collection: a warning, or an error if ``completeness`` is ``s
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from service.kit import errors
 from service.steps.context import Context
@@ -16,12 +16,17 @@ from service.steps.context import Context
 Completeness = Literal["warn", "strict"]
 
 FAILED = "failed"
-_CUT = ("max_pages", "repeated_page", "sampled", FAILED)
+EMPTY_PAGES = "empty_pages"
+_CUT = ("max_pages", "repeated_page", "sampled", EMPTY_PAGES, FAILED)
 
 
 @dataclass
 class Evidence:
-    """The counts of one collection. ``declared_total`` is the last total that the source declared, if any."""
+    """The counts of one collection. ``declared_total`` is the last total that the source declared, if any.
+
+    ``extras`` are kept beside them if there are any: ``more_pages`` (how the source says that there is more),
+    ``end_status`` and ``end_message`` (of the answer past the end), ``pages_without_records`` and the like.
+    """
 
     pages: int = 0
     requests: int = 0
@@ -31,6 +36,18 @@ class Evidence:
     repeated_rows: int = 0
     declared_total: int | None = None
     stop_reason: str = ""
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The evidence as it is stored."""
+        found = asdict(self)
+        extras = found.pop("extras")
+        return found | extras
+
+    def count(self, name: str) -> None:
+        """Add one to a count of ``extras``."""
+        self.extras[name] = self.extras.get(name, 0) + 1
 
 
 class EvidenceTotal:
@@ -41,6 +58,7 @@ class EvidenceTotal:
         self._reasons: Counter[str] = Counter()
         self._differing: list[tuple[str, int, int]] = []
         self._undeclared = 0
+        self._more: list[tuple[str, str]] = []
         self.evidence = Evidence()
         self.cut: set[str] = set()
 
@@ -51,9 +69,13 @@ class EvidenceTotal:
         whole.pages += one.pages
         whole.rows += one.rows
         whole.repeated_rows += one.repeated_rows
+        for name, value in one.extras.items():
+            same = isinstance(value, int) and name in whole.extras and name != "end_status"
+            whole.extras[name] = whole.extras[name] + value if same else whole.extras.get(name, value)
         self._reasons[one.stop_reason] += 1
         if one.stop_reason in _CUT:
             self.cut.add(key)
+        self._add_doubts(one, key, label)
         if one.declared_total is None:
             self._undeclared += one.rows
             return
@@ -67,9 +89,26 @@ class EvidenceTotal:
                 text = f"{self._text(label, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
                 raise errors.Permanent(text, step=self._ctx.step, field="completeness")
 
+    def _add_doubts(self, one: Evidence, key: str, label: str) -> None:
+        """Note that the source says there is more than was read. Raises ``errors.Permanent`` if strict."""
+        of = f" of {label}" if label else ""
+        code, text, name = "more_pages", "", "pagination"
+        if one.stop_reason == EMPTY_PAGES:
+            code, name = "empty_pages", "pagination.max_empty_pages"
+            text = f"the last pages{of} have no records, and the source names more"
+        elif "more_pages" in one.extras:
+            text = f"the source says that there is more{of}: {one.extras['more_pages']}"
+        if text:
+            self.cut.add(key)
+            self._more.append((code, text))
+            if self._strict:
+                raise errors.Permanent(
+                    f"{text} (stop reason: {one.stop_reason}); completeness is strict", step=self._ctx.step, field=name
+                )
+
     def failed(self) -> None:
         """Keep the evidence up to the failure."""
-        self._ctx.evidence |= asdict(self.evidence) | {"stop_reason": FAILED}
+        self._ctx.evidence |= self.evidence.summary | {"stop_reason": FAILED}
 
     def finish(self, *, several: bool) -> None:
         """Keep the evidence and add its warnings. ``several``: there may be more than one list."""
@@ -77,7 +116,13 @@ class EvidenceTotal:
         if whole.declared_total is not None:
             whole.declared_total += self._undeclared
         whole.stop_reason = next(iter(reasons)) if len(reasons) == 1 else "several" if reasons else "no_parents"
-        ctx.evidence |= asdict(whole) | ({"stop_reasons": dict(reasons)} if several else {})
+        ctx.evidence |= whole.summary | ({"stop_reasons": dict(reasons)} if several else {})
+        if self._more:
+            several_lists = f" (and so for {len(self._more) - 1} more lists)" if len(self._more) > 1 else ""
+            hint = "; set pagination to fetch it" if whole.stop_reason == "single_page" else ""
+            code, first = self._more[0]
+            text = f"{first}{several_lists}; {whole.rows} records were read (stop reason: {whole.stop_reason})"
+            ctx.warn(code, text + hint, lists=len(self._more), collected=whole.rows)
         if whole.repeated_rows:
             ctx.warn(
                 "rows_repeated",

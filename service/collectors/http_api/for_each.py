@@ -10,7 +10,7 @@ import asyncio
 import functools
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -69,14 +69,17 @@ class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         taken = {c: f"for_each.include[{i}]" if listed else f"for_each.include.{c}" for i, c in enumerate(self.include)}
         return taken | {column: f"for_each.fields.{name}" for name, column in self.fields.items()}
 
-    def problems(self, endpoint: str, params: Mapping[str, Any]) -> Iterable[Problem]:
-        """What is wrong with the placeholders in ``endpoint`` and ``params``, and with the names."""
+    def problems(self, endpoint: str, params: Mapping[str, Any], others: Collection[str] = ()) -> Iterable[Problem]:
+        """What is wrong with the placeholders in ``endpoint`` and ``params``, and with the names.
+
+        ``others`` are the names of placeholders in the path that something else fills.
+        """
         used = {name for text in (endpoint, *_texts(params)) for name in PLACEHOLDER.findall(text)}
         host = endpoint.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0] if "://" in endpoint else ""
         if PLACEHOLDER.search(host) or endpoint.startswith("//"):
             yield Problem("endpoint", "a placeholder may stand in the path and the query, not in the host")
         for name in sorted(PLACEHOLDER.findall(endpoint)):
-            if name not in self.fields:
+            if name not in self.fields and name not in others:
                 hint = errors.did_you_mean(name, self.fields)
                 yield Problem("endpoint", f"for_each.fields has no '{name}' for {{{name}}}{hint}")
         for name in self.fields:
@@ -142,7 +145,7 @@ def _record_list(
             raise errors.Permanent(
                 f"'{texts[name]}' cannot stand for {{{name}}} in a path", step=ctx.step, field=f"for_each.fields.{name}"
             )
-    filled = PLACEHOLDER.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
+    filled = PLACEHOLDER.sub(lambda m: quote(texts[m[1]], safe="") if m[1] in texts else m[0], path + mark + query)
     key = msgspec.json.encode([texts[name] for name in sorted(texts)]).decode()
     return RecordList(filled, {k: _fill(v, texts) for k, v in params.items()}, key, label, number)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from service.collectors.http_api import page_body
+from service.collectors.http_api import body_faults, csv_body
+from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.for_each import PARENT, RecordList
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import json_records
@@ -48,7 +49,7 @@ class Batches:
         spool: Spool,
         ctx: Context,
         *,
-        csv: bool,
+        csv: CsvFormat | None,
         flatten: bool,
         added: pl.DataFrame | None,
         traced: bool,
@@ -91,7 +92,10 @@ class Batches:
                     self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
                     field = error.field if isinstance(error, Misfit) else "endpoint"
-                    raise errors.Permanent(f"{page.label}: {error}", step=self._ctx.step, field=field) from None
+                    cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
+                    raise errors.Permanent(
+                        f"{page.label}: {cause or error}", step=self._ctx.step, field=field
+                    ) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
         """How the values of a column differ in type, with the pages."""
@@ -106,9 +110,9 @@ class Batches:
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-        if not self._csv:
+        if self._csv is None:
             return json_records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
-        frames = [page_body.table(p.packed) for p in pages]
+        frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,16 +21,21 @@ from service.network.request import Request, Response
 
 @dataclass(frozen=True)
 class Requests:
-    """The shared parts of all requests. ``clients`` send them, ``session`` authenticates them; ``headers`` and
-    ``content`` go with each. ``whole`` tells whether a body without a declared length is complete."""
+    """The shared parts of all requests. ``clients`` send them, ``session`` authenticates them; ``headers`` and ``body``
+    (a JSON value or None) go with each. ``whole`` tells whether a body without a declared length is complete."""
 
     clients: Clients
     session: Session
     method: str
     accept: str
     headers: Mapping[str, str]
-    content: bytes | None
+    body: Any = None
+    compressed: bool = False
     whole: Callable[[bytes], bool] | None = None
+
+    @functools.cached_property
+    def _content(self) -> bytes | None:
+        return content(self.body, compressed=self.compressed)
 
     def fetch(
         self, listing: RecordList, extra: Sequence[tuple[str, str]] = ()
@@ -51,13 +58,15 @@ class Requests:
         self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], auth: AuthParts
     ) -> Request:
         return Request(
-            url=step.url or listing.url,
+            url=step.url or filled(listing.url, step.path),
             method=self.method,
             accept=self.accept,
             params=() if step.url is not None else (*common, *step.params.items()),
-            headers={**self.headers, **auth.headers},
+            headers={**self.headers, **step.headers, **auth.headers},
             auth_params=auth.params,
-            content=self.content,
+            content=self._content
+            if not step.body
+            else content(with_parameters(self.body, step.body), compressed=self.compressed),
             home=listing.url,
             whole=self.whole,
         )
@@ -69,6 +78,30 @@ def content(body: Any, *, compressed: bool) -> bytes | None:
         return None
     written = msgspec.json.encode(body)
     return gzip.compress(written, mtime=0) if compressed else written
+
+
+def with_parameters(body: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` (an object or None) with the parameters at their paths, ``a.b``; what is in the way is replaced."""
+    found = dict(body) if isinstance(body, dict) else {}
+    for path, value in parameters.items():
+        name, _, rest = path.partition(".")
+        found[name] = value if not rest else with_parameters(found.get(name), {rest: value})
+    return found
+
+
+def filled(url: str, parameters: Mapping[str, str | None]) -> str:
+    """``url`` with the parameters in place of ``{name}`` in its path; without a value its segment is left out.
+
+    Raises ``errors.Permanent`` for a value that would change the path.
+    """
+    path, mark, query = url.partition("?")
+    for name, value in parameters.items():
+        if value in (".", ".."):
+            raise errors.Permanent(f"'{value}' cannot stand for {{{name}}} in a path", field="pagination.in")
+        if value is None:
+            path = path.replace(f"/{{{name}}}", "")
+        path = path.replace(f"{{{name}}}", quote(value or "", safe=""))
+    return path + mark + query
 
 
 def _pairs(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -313,6 +313,6 @@ def test_cookies_are_not_kept_and_connections_are(tmp_path: Path) -> None:
 def test_the_next_link_is_made_absolute(tmp_path: Path) -> None:
     link = '</p?page=1>; rel="prev", </p?page=3>; rel="next"'
     with serving(lambda hit: Reply(b"ok", headers={"Link": link})) as site:
-        assert fetch(ctx_for(tmp_path), site.address + "/a/b").next_url == site.address + "/p?page=3"
+        assert fetch(ctx_for(tmp_path), site.address + "/a/b").links.get("next") == site.address + "/p?page=3"
     with serving(lambda hit: Reply(b"ok")) as site:
-        assert fetch(ctx_for(tmp_path), site.address).next_url is None
+        assert fetch(ctx_for(tmp_path), site.address).links.get("next") is None

@@ -260,7 +260,12 @@ def test_many_runs_make_no_heap_of_files(runs: Runs, monkeypatch: pytest.MonkeyP
     [
         ([{"id": 1}], {}, "incremental.cursor_field", "no record has 'at'"),
         ([{"at": [1]}], {}, "incremental.cursor_field", "list"),
-        ([{"at": "b"}, {"at": "a"}], {"incremental": {**SINCE, "lookback": 5}}, "incremental.lookback", "a number or a time"),
+        (
+            [{"at": "b"}, {"at": "a"}],
+            {"incremental": {**SINCE, "lookback": 5}},
+            "incremental.lookback",
+            "a number or a time",
+        ),
         ([{"at": 1}], {"primary_key": "id"}, "primary_key", "no record has 'id'"),
     ],
 )
