@@ -131,6 +131,8 @@ class Pages:
             look = "all"
         elif reason in ("past_the_end", "repeated_page"):
             look = "totals"
+        if self._evidence.declared_total is not None and look == "totals":
+            look = "flags"  # a shortfall is reported anyway
         found = more_pages.sign(body.document, self._path(), self._evidence.rows, look)
         if found is None and look == "all" and "next" in answer.links:
             found = "the header Link names a next page (try link_header)"
