@@ -1,4 +1,4 @@
-"""``penstock`` and ``python -m service``. Imports nothing at its top: every child process runs this module again."""
+"""``penstock`` and ``python -m service``. Its top imports nothing: every child process runs this module again."""
 
 
 def main() -> None:

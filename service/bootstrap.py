@@ -1,19 +1,16 @@
-"""Bootstrap: the only place that builds and wires objects. Nothing is built at import.
+"""The composition root: the only module that builds and wires objects. Importing it builds nothing.
 
-``open_core`` is the house without its door: the command line works with it. ``serve`` adds the API and listens until
-it is told to stop. The order of the start is: take the data directory (the catalog's lock), start the forkserver,
-repair what a crash left, then listen; the end goes the other way round.
+``open_core`` builds everything below the API; the command line works with it. ``serve`` adds the API and listens until
+a signal stops it. A start takes the data directory (the catalog's lock), starts the forkserver, recovers from a crash
+and listens; a stop does the same in reverse order.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,31 +21,25 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
+from service.files import signing_secret
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.network import egress
 from service.processes import child, preloaded
-from service.query.engine import Engine, Resolve
-from service.query.messages import Resolved
-from service.query.sources import of_table, quarantine_of, source_of
+from service.query.engine import Engine
+from service.query.sources import of_table, quarantine_of, resolver, source_of
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.sandbox.source import TableSource
-from service.steps.registry import Registry
 
 if TYPE_CHECKING:
     from litestar import Litestar
-
-_CONNECTIONS = 1024
-_HEADER_MILLISECONDS = 5_000
-_DRAIN_SECONDS = 10.0
-
-Announce = Callable[[str, str | None], None]
 
 _log = structlog.get_logger("penstock.server")
 
@@ -69,7 +60,7 @@ class Core:
     tasks: TaskRunner
 
     def source(self, name: str) -> TableSource:
-        """The stored table of that name. Raises ``errors.Missing``."""
+        """The stored table with that name. Raises ``errors.Missing``."""
         found = self.history.table(name)
         if found is None:
             raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
@@ -78,7 +69,7 @@ class Core:
 
 @asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
-    """The data directory, taken by this process. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
+    """Open the data directory for this process alone. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
     layout = Layout(settings.root)
     try:
         layout.create()
@@ -94,7 +85,7 @@ async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
 
 
 def _check(settings: Settings) -> None:
-    """What every run would stumble over. Raises ``errors.Invalid``."""
+    """Refuse settings that would fail every run. Raises ``errors.Invalid``."""
     try:
         egress.Policy.of(settings.allowed_private_hosts)
     except ValueError as error:
@@ -105,7 +96,7 @@ def _check(settings: Settings) -> None:
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[Core]:
-    """The house over a data directory: repaired, its forkserver warm.
+    """Everything below the API over a data directory, recovered, its forkserver started.
 
     Raises ``errors.Conflict``, ``errors.Invalid``.
     """
@@ -119,7 +110,7 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         engine = Engine(
             layout=layout,
-            resolve=_resolver(history),
+            resolve=resolver(history),
             timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit,
             spill_bytes=settings.query_memory_limit,
@@ -134,44 +125,13 @@ async def open_core(
             await engine.close()
 
 
-def _resolver(history: History) -> Resolve:
-    def everything() -> Resolved:
-        return Resolved([of_table(t) for t in history.tables()])
-
-    def named(names: list[str]) -> Resolved:
-        found = {name: history.table(name) for name in names}
-        sources = [of_table(table) for table in found.values() if table is not None]
-        missing = [name for name, table in found.items() if table is None]
-        return Resolved(sources, missing, history.table_names() if missing else [])
-
-    async def resolve(names: list[str] | None) -> Resolved:
-        return await (asyncio.to_thread(everything) if names is None else asyncio.to_thread(named, names))
-
-    return resolve
-
-
-def signing_secret(settings: Settings, layout: Layout) -> str:
-    """What access tokens are signed with: the configured secret, or the data directory's own, made once."""
-    if settings.jwt_secret is not None:
-        return settings.jwt_secret
-    with suppress(FileExistsError):
-        handle = os.open(layout.secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as out:
-            out.write(secrets.token_urlsafe(48))
-            out.flush()
-            os.fsync(out.fileno())
-    kept = layout.secret.read_text().strip()
-    if len(kept.encode()) < 32:
-        raise errors.Invalid("the data directory's secret.key is damaged; delete it, or set PENSTOCK_JWT_SECRET")
-    return kept
-
-
 def application(core: Core, users: Users) -> Litestar:
-    """The API over a house."""
+    """The API over a core."""
     from service.api.app import create_app
     from service.api.services import Services
 
-    tokens = Tokens([signing_secret(core.settings, core.layout)], core.clock, hours=core.settings.access_token_hours)
+    secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
+    tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
     level = core.engine.level
     return create_app(
         Services(
@@ -203,65 +163,29 @@ async def _workers_alive() -> bool:
 async def serve(
     settings: Settings, environment: Mapping[str, str], announce: Callable[[str, str | None], None]
 ) -> None:
-    """The REST service until SIGTERM or SIGINT. ``announce`` gets the address and, once, a made-up password."""
-    from granian.constants import HTTPModes, Interfaces
-    from granian.http import HTTP1Settings
-    from granian.server.embed import Server
+    """Run the REST service until SIGTERM or SIGINT.
 
-    from service.telemetry import logs
+    ``announce`` gets the URL and, at the first start, the generated password of the first account.
+    """
+    from service.api import server
 
-    port = _free(settings.host, settings.port)
+    port = server.free_port(settings.host, settings.port)
     async with open_core(settings, environment) as core:
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
         app = await asyncio.to_thread(application, core, users)
-        server = Server(
-            app,
-            address=settings.host,
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=_CONNECTIONS,
-            backpressure=_CONNECTIONS,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
-            log_dictconfig=logs.server_config(),
-        )
         await core.engine.warm()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        serving = asyncio.create_task(server.serve())
-        waiting = asyncio.create_task(stopping.wait())
-        announce(f"http://{_in_url(settings.host)}:{port}", password)
-        _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
-        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-        _log.info("server.stopping")
-        await core.supervisor.close()  # waiting requests and event streams end with their runs
-        server.stop()  # type: ignore[no-untyped-call]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(serving, _DRAIN_SECONDS)
-        waiting.cancel()
+
+        def started() -> None:
+            announce(server.url(settings.host, port), password)
+            _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
+
+        async def drain() -> None:  # waiting requests and event streams end with their runs
+            _log.info("server.stopping")
+            await core.supervisor.close()
+
+        await server.listen(app, settings.host, port, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")
-
-
-def _free(host: str, port: int) -> int:
-    """``port`` where it can be listened on, a free one for 0. Raises ``errors.Conflict``, ``errors.Invalid``."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except socket.gaierror as error:
-        raise errors.Invalid(f"'{host}' is no address of this machine", field="host") from error
-    except OSError as error:
-        raise errors.Conflict(
-            f"{host}:{port} cannot be listened on: {error.strerror}; choose another --port", code="PORT_IN_USE"
-        ) from error
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

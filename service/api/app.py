@@ -1,4 +1,4 @@
-"""App: the handlers, put together. Nothing is built at import; ``create_app`` is given everything."""
+"""The Litestar application: routes, dependencies and middleware. Nothing is built at import time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from service.api import error_response, login, openapi
-from service.api.login import Gatekeeper
-from service.api.middleware import Envelope
+from service.api.login import Authenticator
+from service.api.middleware import RequestMiddleware
 from service.api.routes import (
     auth,
     docs,
@@ -29,7 +29,7 @@ from service.api.routes import (
     sql,
 )
 from service.api.services import Services
-from service.api.version_cache import Schemas, VersionCache
+from service.api.version_cache import SchemaCache, VersionCache
 
 BASE = "/api/v1"
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -52,16 +52,16 @@ _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The application over ``services``; ``lifespan`` runs around its serving."""
-    keeper, schemas, pages = Gatekeeper(services), Schemas(services), VersionCache(profiles.MOST_PAGES)
+    authenticator, schemas, pages = Authenticator(services), SchemaCache(services), VersionCache(profiles.MOST_PAGES)
     document: list[bytes] = []
 
     def _services() -> Services:
         return services
 
-    def _keeper() -> Gatekeeper:
-        return keeper
+    def _authenticator() -> Authenticator:
+        return authenticator
 
-    def _schemas() -> Schemas:
+    def _schemas() -> SchemaCache:
         return schemas
 
     def _pages() -> VersionCache:
@@ -76,7 +76,7 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
         [Router(BASE, route_handlers=_API), *_OPEN],
         dependencies={
             "services": Provide(_services, sync_to_thread=False),
-            "gatekeeper": Provide(_keeper, sync_to_thread=False),
+            "authenticator": Provide(_authenticator, sync_to_thread=False),
             "schemas": Provide(_schemas, sync_to_thread=False),
             "pages": Provide(_pages, sync_to_thread=False),
             "openapi": Provide(_document, sync_to_thread=False),
@@ -87,10 +87,10 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
         lifespan=list(lifespan),
         openapi_config=None,
         logging_config=None,
-        request_max_body_size=None,  # api.bodies bounds them, each as its route wants
+        request_max_body_size=None,  # request_body bounds each body as its route needs
         debug=False,
     )
-    app.asgi_handler = Envelope(app.asgi_handler, services, keeper)
+    app.asgi_handler = RequestMiddleware(app.asgi_handler, services, authenticator)
     return app
 
 

@@ -1,14 +1,14 @@
-"""Failures: every error, whatever layer raised it, as an answer with the one error body.
+"""Error responses: every error, whatever layer raised it, as an answer with the one error body.
 
-Statuses are one table keyed by family and looked up along the MRO. What Litestar raises by itself (routing,
-methods, headers) is translated first; everything unknown is INTERNAL_ERROR, logged with its traceback, and says
-nothing of itself.
+The status is that of the error's code (``kit.codes``). Errors that Litestar raises itself (routing, methods, headers)
+are translated first. Any other exception is INTERNAL_ERROR: it is logged with its traceback, and the answer does not
+show its text.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import structlog
@@ -16,23 +16,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from service.kit import errors
+from service.kit.codes import Code
 
-STATUSES: dict[type[errors.PenstockError], int] = {
-    errors.PenstockError: 500,
-    errors.Invalid: 400,
-    errors.TimedOut: 400,
-    errors.Unauthenticated: 401,
-    errors.Forbidden: 403,
-    errors.Missing: 404,
-    errors.NotAcceptable: 406,
-    errors.Unsupported: 415,
-    errors.Conflict: 409,
-    errors.Stale: 412,
-    errors.TooLarge: 413,
-    errors.Throttled: 429,
-    errors.Unavailable: 503,
-    errors.StepError: 500,
-}
+_FAULT = "the service failed to answer this; its log has the reason under the request id"
 
 _log = structlog.get_logger("penstock.api")
 
@@ -40,19 +26,11 @@ _log = structlog.get_logger("penstock.api")
 class MethodNotAllowed(errors.PenstockError):
     """The path exists, the method does not; ``allow`` lists those that do."""
 
-    code = "METHOD_NOT_ALLOWED"
+    code: ClassVar[Code] = "METHOD_NOT_ALLOWED"
 
     def __init__(self, allow: str) -> None:
         super().__init__(f"this method is not allowed here; allowed: {allow}", allowed=allow.split(", "))
         self.allow = allow
-
-
-STATUSES[MethodNotAllowed] = 405
-
-
-def status_of(error: errors.PenstockError) -> int:
-    """The HTTP status of an error's family."""
-    return next(STATUSES[c] for c in type(error).__mro__ if c in STATUSES)
 
 
 def body_of(error: errors.PenstockError) -> dict[str, Any]:
@@ -65,7 +43,7 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
     if isinstance(error, errors.Unauthenticated):
         known = error.error_code in ("UNAUTHORIZED", "TOKEN_EXPIRED")
         return {"www-authenticate": 'Bearer realm="penstock", error="invalid_token"' if known else "Bearer"}
-    if isinstance(error, errors.Throttled | errors.Unavailable):
+    if isinstance(error, errors.Busy):
         return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, MethodNotAllowed):
         return {"allow": error.allow}
@@ -73,18 +51,24 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
 
 
 def translated(error: Exception) -> errors.PenstockError:
-    """``error`` as one of ours."""
+    """``error`` as an error of the product.
+
+    A step that fails while a request waits for it is wrong with what the request names: the configuration, the
+    source or the records. A run's own step errors are stored with the run and never raised here.
+    """
+    if isinstance(error, errors.StepError) and error.error_code == errors.StepError.code:
+        return errors.Invalid(error.message, **error.details)
     if isinstance(error, errors.PenstockError):
         return error
     if isinstance(error, HTTPException):
-        return _of_the_framework(error)
-    return errors.PenstockError("the service failed to answer this; the request id finds the reason in its log")
+        return _from_litestar(error)
+    return errors.PenstockError(_FAULT)
 
 
-def _of_the_framework(error: HTTPException) -> errors.PenstockError:
+def _from_litestar(error: HTTPException) -> errors.PenstockError:
     headers = {k.lower(): v for k, v in (error.headers or {}).items()}
     if error.status_code == 404:
-        return errors.Missing("there is nothing at this path; GET /docs lists what there is")
+        return errors.Missing("there is nothing at this path; GET /docs lists all routes")
     if error.status_code == 405:
         methods = sorted(m.strip() for m in headers.get("allow", "").split(","))
         return MethodNotAllowed(", ".join(m for m in methods if m))
@@ -92,7 +76,7 @@ def _of_the_framework(error: HTTPException) -> errors.PenstockError:
         return errors.TooLarge("the request is too large")
     if error.status_code < 500:
         return errors.Invalid(f"the request is malformed: {error.detail}")
-    return errors.PenstockError("the service failed to answer this; the request id finds the reason in its log")
+    return errors.PenstockError(_FAULT)
 
 
 def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -101,9 +85,9 @@ def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
 
 
 def respond(error: Exception) -> Response[bytes]:
-    """The answer to an error; what was not foreseen is logged."""
+    """The answer to an error; a fault of the service is logged."""
     known = translated(error)
-    status = status_of(known)
+    status = known.entry.status
     if status == 500:
         _log.error("request.failed", exc_info=error)
     return Response(

@@ -167,7 +167,17 @@ VERSION: dict[str, Any] = {
 PROFILES: dict[str, Any] = {
     "pipeline": "orders",
     "version": 3,
-    "profiles": [{"row_count": 990, "column_count": 2, "duplicate_rows": 0, "columns": [], "warnings": []}],
+    "profiles": [
+        {
+            "row_count": 990,
+            "column_count": 2,
+            "exact": True,
+            "duplicate_rows": 0,
+            "columns": [],
+            "correlation": {"method": "pearson", "columns": [], "matrix": []},
+            "warnings": [],
+        }
+    ],
 }
 FITTED = {
     "pipeline": "orders",

@@ -1,7 +1,7 @@
-"""Gatekeeper: who is asking, may they, and how they get in and out.
+"""Authentication and authorisation: the user of a request, what the user may do, logging in and out.
 
-Every request is identified before it is routed, so that limits count for paths that do not exist too; a route
-then demands its role (``authorise``, a guard of the whole application: a route that names none is closed).
+Every request is identified before it is routed, so that rate limits also count for paths that do not exist. A route
+then demands its role (``authorise``, a guard of the whole application: a route that names no role is closed).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from service.api.rate_limit import Throttle
+from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors
@@ -23,13 +23,13 @@ from service.model.user import User
 
 PUBLIC = "public"
 _HASHES_AT_ONCE = 2
-_ADDRESS_FACTOR = 10  # logins an address may try in all, as a multiple of those for one name
+_ADDRESS_FACTOR = 10  # logins of an address over all names, as a multiple of the limit for one name
 
 _log = structlog.get_logger("penstock.auth")
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login answers. ``expires_in`` is in seconds."""
+class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of a login. ``expires_in`` is in seconds."""
 
     access_token: str
     refresh_token: str
@@ -38,7 +38,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who asks: a user with the token's claims, or the reason why nobody."""
+    """The user of a request with the claims of the token, or the reason why there is none."""
 
     user: User | None = None
     claims: Claims | None = None
@@ -48,18 +48,18 @@ class Identity(msgspec.Struct, frozen=True):
 _ANONYMOUS = "log in with POST /api/v1/auth/token and send 'Authorization: Bearer <access token>'"
 
 
-class Gatekeeper:
-    """Knows tokens and accounts."""
+class Authenticator:
+    """Identifies users by access tokens, logs them in and out."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         limit = services.settings.login_rate_limit_per_minute
-        self._per_name = Throttle(limit, services.clock)
-        self._per_address = Throttle(limit * _ADDRESS_FACTOR, services.clock)
+        self._per_name = RateLimiter(limit, services.clock)
+        self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock)
 
     def identify(self, authorization: str | None) -> Identity:
-        """Who an ``Authorization`` header names. Never raises: open routes do not care."""
+        """The user that an ``Authorization`` header names. Never raises, since open routes need no user."""
         if authorization is None:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         scheme, _, token = authorization.partition(" ")
@@ -80,7 +80,7 @@ class Gatekeeper:
             raise errors.Unauthenticated("this login has ended; log in again with POST /api/v1/auth/token")
         return account.user
 
-    async def log_in(self, username: str, password: str, address: str) -> Pair:
+    async def log_in(self, username: str, password: str, address: str) -> TokenPair:
         """A pair of tokens for a name and its password.
 
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
@@ -96,8 +96,8 @@ class Gatekeeper:
         _log.info("auth.logged_in", username=user.username, address=address)
         return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username))
 
-    async def refresh(self, token: str, address: str) -> Pair:
-        """A new pair for a refresh token, which is spent. Raises ``errors.Unauthenticated``."""
+    async def refresh(self, token: str, address: str) -> TokenPair:
+        """A new pair for a refresh token, which is used up. Raises ``errors.Unauthenticated``."""
         self._per_address.take(address)
         try:
             fresh = await asyncio.to_thread(self._services.sessions.rotate, token)
@@ -111,31 +111,34 @@ class Gatekeeper:
         return self._pair(fresh)
 
     async def log_out(self, claims: Claims) -> None:
-        """End the login that an access token came of."""
+        """End the login that an access token belongs to."""
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
 
-    def _pair(self, refresh: Refresh) -> Pair:
+    def _pair(self, refresh: Refresh) -> TokenPair:
         account = self._services.users.account(refresh.username)
         tokens = self._services.tokens
         access = tokens.issue(
             refresh.username, refresh.family, not_before=account.valid_after if account is not None else 0
         )
-        return Pair(access_token=access, refresh_token=refresh.token, expires_in=tokens.seconds)
+        return TokenPair(access_token=access, refresh_token=refresh.token, expires_in=tokens.seconds)
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of every route: open only where it says so, else at least the role that it names.
+    """The guard of every route: the user needs at least the role that the route names, unless the route is public.
 
-    A route that names no role (OPTIONS, which Litestar adds) wants any user.
+    A route that names no role (OPTIONS, which Litestar adds) needs any user. Raises ``errors.Unauthenticated``,
+    ``errors.Forbidden``.
     """
     role = handler.opt.get("role", "viewer")
     if role == PUBLIC:
         return
-    who: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
-    if who.user is None:
-        raise who.refusal or errors.Unauthenticated(_ANONYMOUS)
-    if not who.user.may(role):
+    identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
+    if identity.user is None:
+        raise identity.refusal or errors.Unauthenticated(_ANONYMOUS)
+    if not identity.user.may(role):
         raise errors.Forbidden(
-            f"this needs the role {role}; '{who.user.username}' is {who.user.role}", required=role, role=who.user.role
+            f"this needs the role {role}; '{identity.user.username}' is {identity.user.role}",
+            required=role,
+            role=identity.user.role,
         )

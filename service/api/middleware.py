@@ -1,7 +1,7 @@
-"""Envelope: what surrounds every request, also those that no route answers.
+"""The middleware around every request, also around those that no route answers.
 
-From outside in: the request id, the refusal of requests that proxies and servers could read differently, who is
-asking, how often they may; on the way out the headers that every answer carries, and one line in the log.
+On the way in: the request id, the user, the rate limit, and the refusal of requests that a proxy and the server could
+read differently. On the way out: the headers that every answer has, and one line in the log.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import error_response
-from service.api.login import Gatekeeper
-from service.api.rate_limit import Throttle
+from service.api.login import Authenticator
+from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.kit import errors, ids
 
-_UNCOUNTED = "/health"  # a container platform asks it every few seconds
+_UNLIMITED = "/health"  # container platforms call it every few seconds
 _CONTROL = frozenset(map(chr, (*range(32), 127)))
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -31,20 +31,20 @@ _UNLESS_SET = (
 _log = structlog.get_logger("penstock.api")
 
 
-class Envelope:
+class RequestMiddleware:
     """An ASGI application around Litestar's own."""
 
-    def __init__(self, app: ASGIApp, services: Services, gatekeeper: Gatekeeper) -> None:
+    def __init__(self, app: ASGIApp, services: Services, authenticator: Authenticator) -> None:
         self._app = app
         self._clock = services.clock
-        self._gatekeeper = gatekeeper
-        self._throttle = Throttle(services.settings.rate_limit_per_minute, services.clock)
+        self._gatekeeper = authenticator
+        self._rate_limiter = RateLimiter(services.settings.rate_limit_per_minute, services.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])  # of several the last; those that matter are counted in _refuse
+        headers = dict(scope["headers"])  # the last of several; _refuse counts those that matter
         request_id = ids.request_id(_text(headers.get(b"x-request-id")))
         began, status, size = self._clock.monotonic(), 0, 0
 
@@ -52,7 +52,7 @@ class Envelope:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _completed(message["headers"], request_id)
+                message["headers"] = _with_headers(message["headers"], request_id)
             elif message["type"] == "http.response.body":
                 size += len(message["body"])
             await send(message)
@@ -64,20 +64,20 @@ class Envelope:
             except Exception as error:
                 if status:
                     _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
-                    raise  # the server breaks the connection: the client sees that the answer is not whole
+                    raise  # the server breaks the connection, so that the client sees an incomplete answer
                 await _send(error, scope, receive, answer)
             finally:
-                self._note(scope, status, size, began)
+                self._log_request(scope, status, size, began)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         who = self._gatekeeper.identify(_text(headers.get(b"authorization")))
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.user, who.claims
-        if scope["path"] != _UNCOUNTED:
-            self._throttle.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
+        if scope["path"] != _UNLIMITED:
+            self._rate_limiter.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
         _refuse(scope, headers)
 
-    def _note(self, scope: Scope, status: int, size: int, began: float) -> None:
+    def _log_request(self, scope: Scope, status: int, size: int, began: float) -> None:
         who = scope.get("user")
         _log.info(
             "request.finished",
@@ -91,7 +91,7 @@ class Envelope:
 
 
 def address(scope: Scope) -> str:
-    """Whom the connection comes from. Forwarded headers are not believed."""
+    """The address of the client. Forwarded headers are not trusted."""
     client = scope.get("client")
     return client[0] if client else "unknown"
 
@@ -101,13 +101,13 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
-    """What two readers could understand differently, and what no name may hold."""
+    """Refuse a request that two readers could understand differently, or with characters that no name may hold."""
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both")
     names = [name for name, _ in scope["headers"]]
     for name in (b"content-length", b"authorization", b"content-type", b"host"):
         if names.count(name) > 1:
-            raise errors.Invalid(f"the header {name.decode()} must be there once")
+            raise errors.Invalid(f"the header {name.decode()} must be sent once")
     length = headers.get(b"content-length")
     if length is not None and not (length.isdigit() and len(length) < 20):
         raise errors.Invalid("Content-Length is not a number")
@@ -118,11 +118,11 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-def _completed(given: object, request_id: str) -> list[tuple[bytes, bytes]]:
-    # the framework's CORS writes its Vary over the one of a route that answers in several forms
+def _with_headers(headers_in: object, request_id: str) -> list[tuple[bytes, bytes]]:
+    # Litestar's CORS overwrites the Vary of a route that answers in several formats
     headers = [
         (bytes(name), b"Accept, Origin" if (name.lower(), value) == (b"vary", b"Origin") else bytes(value))
-        for name, value in given  # type: ignore[attr-defined]
+        for name, value in headers_in  # type: ignore[attr-defined]
     ]
     names = {name.lower() for name, _ in headers}
     headers += [*_ALWAYS, (b"x-request-id", request_id.encode())]
@@ -131,7 +131,7 @@ def _completed(given: object, request_id: str) -> list[tuple[bytes, bytes]]:
 
 
 async def _send(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """An error that was raised outside of the routes."""
+    """Send the answer to an error that was raised outside of the routes."""
     response = error_response.respond(error)
     body: bytes = response.content
     headers = {**response.headers, "content-type": "application/json", "content-length": str(len(body))}

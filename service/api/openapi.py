@@ -1,7 +1,7 @@
-"""OpenAPI: the document of the API, made of the routes, of what they say of themselves, and of the plug-ins.
+"""The OpenAPI document, made from the routes, their documentation and the plug-ins.
 
-The schema of a pipeline configuration is built from the registry: a new plug-in file is in it without another
-line. Litestar's own generator is not used, since it does not see bodies and queries that the handlers read.
+The schema of a pipeline configuration is built from the registry: it includes every plug-in without further code.
+Litestar's own generator is not used, since it does not see the bodies and query strings that handlers read.
 """
 
 from __future__ import annotations
@@ -21,55 +21,28 @@ from service.api import error_response, examples, responses
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
+from service.kit.codes import CODES, Code
 from service.model import pipeline as model
-from service.steps.registry import Registry, Shelf, tag_of
+from service.model.registry import Registry, Shelf, tag_of
 
 _REF = "#/components/schemas/{name}"
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
-    "Pipelines": "Configurations, and how their runs stand.",
+    "Pipelines": "Configurations, their runs and statistics.",
     "Results": "What runs stored: rows, schema, profile, versions.",
     "Runs": "Executions of pipelines.",
-    "SQL": "Questions over all stored tables.",
-    "Files": "Uploads that collectors can name.",
+    "SQL": "Queries over all stored tables.",
+    "Files": "Uploads that collectors can read.",
     "Authentication": "Tokens.",
-    "Service": "Health and this description.",
+    "Service": "Health and this document.",
 }
 _PARAMETERS = {
     "name": ("The pipeline's name.", "orders"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
-    "path": ("Where the file is, relative to the uploads.", "orders.csv"),
-    "asset": ("The part's name.", "start.js"),
-}
-CODES: dict[str, tuple[int, str]] = {
-    "VALIDATION_ERROR": (400, "name: is required"),
-    "INVALID_JSON": (400, "the text is not JSON: JSON is malformed"),
-    "INVALID_SQL": (400, "Parser Error: syntax error at or near 'SELEC'"),
-    "SQL_NOT_ALLOWED": (400, "only one SELECT is allowed"),
-    "QUERY_TIMEOUT": (400, "the query took longer than 30 s"),
-    "QUERY_TOO_LARGE": (400, "the query needs more memory than it may have"),
-    "UNAUTHORIZED": (401, "the access token is not valid; log in with POST /api/v1/auth/token"),
-    "TOKEN_EXPIRED": (401, "the access token has expired; get a new one with POST /api/v1/auth/refresh"),
-    "INVALID_CREDENTIALS": (401, "the username or the password is wrong"),
-    "FORBIDDEN": (403, "this needs the role operator; 'ann' is viewer"),
-    "NOT_FOUND": (404, "there is no such thing"),
-    "PIPELINE_NOT_FOUND": (404, "there is no pipeline 'orders'"),
-    "RUN_NOT_FOUND": (404, "there is no run 'run_1'"),
-    "VERSION_NOT_FOUND": (404, "the pipeline 'orders' has no version 9"),
-    "NO_DATA": (404, "the pipeline 'orders' has no data yet"),
-    "NOT_ACCEPTABLE": (406, "there is no format 'xml'"),
-    "PIPELINE_EXISTS": (409, "a pipeline 'orders' exists"),
-    "PIPELINE_RUNNING": (409, "'orders' is being run"),
-    "TABLE_NAME_TAKEN": (409, "the table name 'orders' belongs to the pipeline 'shop'"),
-    "FILE_EXISTS": (409, "'orders' is something else already (a file or a folder)"),
-    "REVISION_CONFLICT": (412, "the configuration is at revision 3, not 2"),
-    "PAYLOAD_TOO_LARGE": (413, "the body is larger than 8388608 bytes"),
-    "UNSUPPORTED_MEDIA_TYPE": (415, "send 'Content-Type: application/json'"),
-    "RATE_LIMITED": (429, "too many requests; at most 600 a minute"),
-    "INTERNAL_ERROR": (500, "the service failed to answer this"),
-    "OVERLOADED": (503, "too many runs are waiting; try again later"),
+    "path": ("The path of the file, relative to the uploads.", "orders.csv"),
+    "asset": ("The asset's name.", "start.js"),
 }
 
 
@@ -81,12 +54,12 @@ def encoded(app: Litestar, registry: Registry) -> bytes:
 def document(app: Litestar, registry: Registry) -> dict[str, Any]:
     """The document of the routes of ``app`` with the plug-ins of ``registry``."""
     routes = list(_routes(app))
-    named = [kind for _, _, said in routes for kind in _kinds(said)]
+    named = [kind for _, _, description in routes for kind in _kinds(description)]
     schemas = _Schemas([*named, *configurable(registry)])
     paths: dict[str, dict[str, Any]] = {}
-    for path, handler, said in sorted(routes, key=lambda r: (r[0], min(r[1].http_methods))):
+    for path, handler, description in sorted(routes, key=lambda r: (r[0], min(r[1].http_methods))):
         method = min(handler.http_methods).lower()
-        paths.setdefault(path, {})[method] = _operation(path, method, handler, said, schemas)
+        paths.setdefault(path, {})[method] = _operation(path, method, handler, description, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,8 +67,8 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
             "version": service.__version__,
             "summary": "Data pipelines and analytics as one service.",
             "description": "Collect, process, version, and query data over REST. Log in with `POST /api/v1/auth/token` "
-            "and send the access token as `Authorization: Bearer …`. Every error has the same body, every answer an "
-            "`X-Request-ID` that the service's log carries too.",
+            "and send the access token as `Authorization: Bearer …`. Every error has the same body, and every answer "
+            "an `X-Request-ID` that is also in the service's log.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -125,49 +98,49 @@ def _routes(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler, Description]
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
-                said = handler.opt.get("description")
-                if isinstance(said, Description):
-                    yield _PATH.sub(r"{\1}", route.path_format), handler, said
+                description = handler.opt.get("description")
+                if isinstance(description, Description):
+                    yield _PATH.sub(r"{\1}", route.path_format), handler, description
 
 
-def _kinds(said: Description) -> Iterator[Any]:
-    yield from (a.kind for a in said.answers if a.kind is not None)
-    yield from (f.type for f in msgspec.structs.fields(said.query))
-    if said.body is not None and said.body.kind is not None:
-        yield said.body.kind
+def _kinds(description: Description) -> Iterator[Any]:
+    yield from (a.kind for a in description.answers if a.kind is not None)
+    yield from (f.type for f in msgspec.structs.fields(description.query))
+    if description.body is not None and description.body.kind is not None:
+        yield description.body.kind
 
 
 class _Schemas:
     """The schemas of all types that routes name, with their components."""
 
     def __init__(self, kinds: Iterable[Any]) -> None:
-        # All in one call: msgspec gives types of one name their full names then.
+        # All in one call, so that msgspec gives types of the same name their full names.
         self._order = [responses.FailureAnswer, *kinds]
         schemas, self.components = msgspec.json.schema_components(self._order, ref_template=_REF)
-        for component in self.components.values():  # a docstring is written for readers of the source
+        for component in self.components.values():  # docstrings are marked up for readers of the source
             if "description" in component:
                 component["description"] = inspect.cleandoc(component["description"]).replace("``", "`")
-        self._found = list(schemas)
+        self._schemas = list(schemas)
 
     def name(self, kind: Any) -> str:
         """The name of a struct's component."""
-        return str(self._found[self._order.index(kind)]["$ref"]).rpartition("/")[2]
+        return str(self._schemas[self._order.index(kind)]["$ref"]).rpartition("/")[2]
 
     def of(self, kind: Any) -> dict[str, Any]:
-        """The schema of a type; a list of something is a page of it."""
-        found = self._found[self._order.index(kind)]
+        """The schema of a type; that of a list is the schema of a page of it."""
+        schema = self._schemas[self._order.index(kind)]
         if getattr(kind, "__origin__", None) is not list:
-            return dict(found)
+            return dict(schema)
         number = {"type": "integer", "minimum": 0}
         return {
             "type": "object",
-            "properties": {"items": found, "total": number, "limit": number, "offset": number},
+            "properties": {"items": schema, "total": number, "limit": number, "offset": number},
             "required": ["items", "total", "limit", "offset"],
         }
 
 
 def _operation(
-    path: str, method: str, handler: HTTPRouteHandler, said: Description, schemas: _Schemas
+    path: str, method: str, handler: HTTPRouteHandler, description: Description, schemas: _Schemas
 ) -> dict[str, Any]:
     is_open = handler.opt["role"] == PUBLIC
     operation: dict[str, Any] = {
@@ -175,19 +148,19 @@ def _operation(
         "tags": list(handler.tags or []),
         "summary": handler.summary,
         "description": handler.description,
-        "parameters": _parameters(path, said, schemas),
-        "responses": {str(a.status): _answer(a, schemas) for a in said.answers},
+        "parameters": _parameters(path, description, schemas),
+        "responses": {str(a.status): _answer(a, schemas) for a in description.answers},
     }
-    if said.body is not None:
-        operation["requestBody"] = _body(said.body, schemas)
+    if description.body is not None:
+        operation["requestBody"] = _body(description.body, schemas)
     if is_open:
         operation["security"] = []
-    for status, codes in _failures(said, is_open=is_open).items():
+    for status, codes in _failures(description, is_open=is_open).items():
         operation["responses"].setdefault(str(status), _failed(status, codes))
     return operation
 
 
-def _parameters(path: str, said: Description, schemas: _Schemas) -> list[dict[str, Any]]:
+def _parameters(path: str, description: Description, schemas: _Schemas) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in _PATH.findall(path):
         text, example = _PARAMETERS[name]
@@ -201,19 +174,19 @@ def _parameters(path: str, said: Description, schemas: _Schemas) -> list[dict[st
                 "example": example,
             }
         )
-    for field in msgspec.structs.fields(said.query):
+    for field in msgspec.structs.fields(description.query):
         schema = _without_null(schemas.of(field.type))
         text = schema.pop("description", "")
         if field.default is not msgspec.NODEFAULT and field.default is not None:
             schema["default"] = field.default
         found.append({"name": field.encode_name, "in": "query", "description": text, "schema": schema})
-    for name, text in said.headers.items():
+    for name, text in description.headers.items():
         found.append({"name": name, "in": "header", "description": text, "schema": {"type": "string"}})
     return found
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out, never null."""
+    """The schema without null: a parameter is absent, never null."""
     options = [o for o in schema.get("anyOf", []) if o != {"type": "null"}]
     if len(options) == 1:
         return {**options[0], **{k: v for k, v in schema.items() if k != "anyOf"}}
@@ -236,7 +209,7 @@ def _body(body: RequestBody, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
-    header = {"X-Request-ID": "Names this request in the log."}
+    header = {"X-Request-ID": "The id of this request in the log."}
     shown: dict[str, Any] = {
         "description": answer.text,
         "headers": {
@@ -257,36 +230,36 @@ def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
     return {**shown, "content": content}
 
 
-def _failures(said: Description, *, is_open: bool) -> dict[int, list[str]]:
-    codes = list(said.errors)
+def _failures(description: Description, *, is_open: bool) -> dict[int, list[Code]]:
+    codes: list[Code] = list(description.errors)
     if not is_open:
         codes += ["UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN"]
     codes.append("VALIDATION_ERROR")
-    if said.body is not None:
+    if description.body is not None:
         codes += ["PAYLOAD_TOO_LARGE"]
-    if said.body is not None and JSON in said.body.media:
+    if description.body is not None and JSON in description.body.media:
         codes += ["INVALID_JSON", "UNSUPPORTED_MEDIA_TYPE"]
     codes += ["RATE_LIMITED", "INTERNAL_ERROR"]
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[Code]] = {}
     for code in codes:
-        found.setdefault(CODES[code][0], []).append(code)
+        found.setdefault(CODES[code].status, []).append(code)
     return dict(sorted(found.items()))
 
 
-def _failed(status: int, codes: list[str]) -> dict[str, Any]:
+def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
     header: dict[str, Any] = {"X-Request-ID": {"schema": {"type": "string"}}}
     if status in (429, 503):
         header["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "string"}}
     if status == 401:
         header["WWW-Authenticate"] = {"schema": {"type": "string"}}
     return {
-        "description": " or ".join(f"`{code}`" for code in codes),
+        "description": " ".join(f"`{code}`: {CODES[code].meaning}" for code in codes),
         "headers": header,
         "content": {
             JSON: {
                 "schema": {"$ref": _REF.format(name="FailureAnswer")},
                 "examples": {
-                    code: {"value": error_response.body_of(errors.PenstockError(CODES[code][1], code=code))}
+                    code: {"value": error_response.body_of(errors.PenstockError(CODES[code].example, code=code))}
                     for code in codes
                 },
             }

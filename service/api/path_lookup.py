@@ -1,4 +1,4 @@
-"""Names: pipelines, revisions and versions as paths and headers give them, looked up."""
+"""Lookup of the pipelines, revisions and versions that paths and headers name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
-async def known(services: Services, name: str, revision: int | None = None) -> PipelineRecord:
-    """The pipeline of that name. Raises ``errors.Missing``, also for what cannot be a name."""
-    return await asyncio.to_thread(services.pipelines.get, checked(name), revision)
+async def find_pipeline(services: Services, name: str, revision: int | None = None) -> PipelineRecord:
+    """The pipeline of that name, at a revision. Raises ``errors.Missing``, also for a text that cannot be a name."""
+    return await asyncio.to_thread(services.pipelines.get, valid_name(name), revision)
 
 
-async def stored(services: Services, name: str, number: int | None = None) -> Version:
-    """A version of the pipeline of that name, the newest for None. Raises ``errors.Missing``."""
-    record = await known(services, name)
+async def find_version(services: Services, name: str, number: int | None = None) -> Version:
+    """A version of the pipeline of that name; None: the newest. Raises ``errors.Missing``."""
+    record = await find_pipeline(services, name)
     return await asyncio.to_thread(services.history.version, record.id, name, number)
 
 
-def checked(name: str) -> str:
-    """``name``, if a pipeline could have it: the part of a path never reaches a folder otherwise."""
+def valid_name(name: str) -> str:
+    """``name``, if a pipeline may have it, so that no other text reaches the file system. Raises ``errors.Missing``."""
     if _NAME.fullmatch(name) is None:
         raise missing(name)
     return name
@@ -42,7 +42,7 @@ def revision_of(if_match: str | None) -> int | None:
     return int(match[1])
 
 
-def version_of(text: str, name: str) -> int:
+def version_number(text: str, name: str) -> int:
     """A version number in a path. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise errors.Missing(

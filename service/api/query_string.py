@@ -1,4 +1,4 @@
-"""Queries: a route's query string as a struct. Its fields are the parameters that OpenAPI shows; others are refused."""
+"""Query strings as structs: their fields are the parameters that OpenAPI shows; other parameters are refused."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def about(text: str, **bounds: Any) -> msgspec.Meta:
     return msgspec.Meta(description=text, **bounds)
 
 
-Offset = Annotated[int, about("How many to pass over.", ge=0, le=_MOST_OFFSET)]
+Offset = Annotated[int, about("How many to skip.", ge=0, le=_MOST_OFFSET)]
 Revision = Annotated[int, about("A revision of the configuration; the newest by default.", ge=1, le=2**31 - 1)]
 Number = Annotated[int, about("A version; the newest by default.", ge=1, le=2**31 - 1)]
 Format = Annotated[str, about("json, ndjson, csv, arrow or parquet; wins over Accept.", max_length=40)]
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class NoParameters(msgspec.Struct, frozen=True):
     """No parameters."""
 
 
@@ -83,6 +83,6 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         raise errors.Invalid(f"the query string cannot be read: {error}", field="query") from None
 
 
-def listed(items: list[Any], total: int, page: Any) -> dict[str, Any]:
-    """The form of every list."""
+def page_of(items: list[Any], total: int, page: Any) -> dict[str, Any]:
+    """The answer of every list route: a page of ``total`` items."""
     return {"items": items, "total": total, "limit": page.limit, "offset": page.offset}

@@ -1,4 +1,4 @@
-"""Throttle: token buckets in memory, one a key. One process answers, so one memory counts."""
+"""Rate limits: token buckets in memory, one per key. One process serves the API, so that its memory counts all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from service.kit.clock import Clock
 _MOST_KEYS = 20_000
 
 
-class Throttle:
-    """``per_minute`` takes for each key, refilled steadily; the least used keys are forgotten."""
+class RateLimiter:
+    """Allows ``per_minute`` calls of ``take`` for each key, refilled steadily. Rarely used keys are forgotten."""
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
         self._most = float(per_minute)
@@ -20,7 +20,7 @@ class Throttle:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> None:
-        """Count one. Raises ``errors.Throttled`` with the seconds until the next would pass."""
+        """Count a request. Raises ``errors.Throttled`` with the seconds until the next one is allowed."""
         now = self._clock.monotonic()
         left, at = self._buckets.get(key, (self._most, now))
         left = min(self._most, left + (now - at) * self._per_second)

@@ -1,6 +1,6 @@
-"""Bodies: request bodies read within bounds of size and time, parsed only where their type says what they are.
+"""Request bodies, read within limits of size and time, and parsed only if ``Content-Type`` says what they are.
 
-Litestar parses none: it takes a text/plain body for JSON and answers 500 to a deep one.
+Litestar's parser is not used: it takes a text/plain body for JSON and answers 500 to a deeply nested one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def media_type(request: TypedRequest) -> str:
-    """The type of the body, without its parameters; ``""`` where none is given."""
+    """The media type of the body without parameters; ``""`` without ``Content-Type``."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when it stalls."""
+    """The parts of the body as they arrive. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when
+    none arrives for ``SECONDS``.
+    """
     declared = request.headers.get("content-length")
     if declared is not None and int(declared) > most:
         raise _too_large(most)
@@ -49,7 +51,7 @@ async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
 
 
 async def read(request: TypedRequest, most: int) -> bytes:
-    """The whole body, in at most ``SECONDS``."""
+    """The whole body. Raises as ``chunks``, and ``errors.TimedOut`` after ``SECONDS``."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise errors.Unsupported(f"send the body as it is, without 'Content-Encoding: {encoding[:80]}'")
@@ -68,7 +70,7 @@ async def document(request: TypedRequest, most: int, *, yaml: bool = False) -> A
 
 
 async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
-    """The bytes of a body that says it is JSON. Raises ``errors.Unsupported``, which names what ``also`` would do."""
+    """The bytes of a JSON body, not parsed. Raises ``errors.Unsupported``; ``also`` names other types in its text."""
     kind = media_type(request)
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise errors.Unsupported(f"send 'Content-Type: application/json'{also}, not '{kind[:80]}'")
@@ -76,21 +78,24 @@ async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
 
 
 async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool = False) -> T:
-    """The body as a value of ``kind``; every problem at once. With ``form`` an URL-encoded form will do too."""
+    """The body as a ``kind``. With ``form`` it may be a URL-encoded form.
+
+    Raises ``errors.Invalid`` with all problems, ``errors.Unsupported``.
+    """
     if form and media_type(request) == _FORM:
-        given: Any = _fields(await read(request, most))
+        plain: Any = _fields(await read(request, most))
     else:
-        given = await document(request, most)
-    if not isinstance(given, dict):
-        raise errors.Invalid("the body is a JSON object")
-    found, problems = decoding.decode(kind, given)
+        plain = await document(request, most)
+    if not isinstance(plain, dict):
+        raise errors.Invalid("the body must be a JSON object")
+    found, problems = decoding.decode(kind, plain)
     if found is None:
         raise errors.Invalid.of(problems, "body")
     return found
 
 
 async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
-    """As ``value``; None where there is no body."""
+    """As ``value``; None without a body."""
     text = await read(request, most)
     if not text.strip():
         return None
@@ -102,8 +107,8 @@ async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
     return found
 
 
-async def nothing(request: TypedRequest, most: int) -> None:
-    """There is nothing to say in this body yet: refuse what would be passed over."""
+async def refuse(request: TypedRequest, most: int) -> None:
+    """Refuse a body on a route that would ignore it; an empty one or ``{}`` is allowed. Raises ``errors.Invalid``."""
     text = await read(request, most)
     if text.strip() not in (b"", b"{}"):
         raise errors.Invalid("this route takes no body; leave it out", field="")
@@ -115,7 +120,7 @@ def _fields(text: bytes) -> dict[str, str]:
             text.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20, errors="strict"
         )
     except ValueError as error:
-        raise errors.Invalid(f"the form cannot be read: {error}", code="INVALID_JSON") from None
+        raise errors.Invalid(f"the form cannot be read: {error}") from None
     return dict(pairs)
 
 
@@ -124,4 +129,4 @@ def _too_large(most: int) -> errors.TooLarge:
 
 
 def _too_slow() -> errors.TimedOut:
-    return errors.TimedOut(f"the body did not come within {SECONDS:g} s; send it again", code="VALIDATION_ERROR")
+    return errors.TimedOut(f"the body did not arrive within {SECONDS:g} s; send it again", code="VALIDATION_ERROR")

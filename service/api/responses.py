@@ -1,4 +1,4 @@
-"""Views: the values that routes answer, as they look in JSON. Times are RFC 3339 in UTC, durations seconds."""
+"""The values that routes answer, as they look in JSON. Times are RFC 3339 in UTC, durations are seconds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.pipelines import Listed
+from service.catalog.pipelines import PipelineSummary
 from service.model.run import Run, Step
 from service.model.table import Table
 from service.model.version import Column, SchemaChange, Source, Version, changes
+from service.steps.report import FittedStep, StepWarning
+from service.values.profile import Profile
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,28 +30,28 @@ class FailureAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done."""
+    """A sentence about what was done."""
 
     message: str
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration was remembered as ``revision``."""
+    """A configuration was saved as ``revision``."""
 
     message: str
     name: str
     revision: int
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class Validated(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration is valid."""
 
     valid: bool
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How the newest run of a pipeline stands; ``idle`` before the first."""
+    """The state of a pipeline's newest run; ``idle`` before the first."""
 
     name: str
     status: str = "idle"
@@ -58,7 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     run_id: str | None = None
     error: Failure | None = None
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
     rows_collected: int = 0
     rows_stored: int = 0
     start_time: datetime | None = None
@@ -80,7 +82,7 @@ class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastExecution(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest run in the figures of a pipeline."""
+    """The newest run, in the statistics of a pipeline."""
 
     run_id: str
     start_time: datetime | None
@@ -94,7 +96,7 @@ class LastExecution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of a pipeline's runs. Durations and rates concern completed runs."""
+    """Statistics of a pipeline's runs. Durations and rates are of completed runs."""
 
     total_executions: int
     successful_executions: int
@@ -112,7 +114,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` are against the version before; the quarantine of ``replay_of`` made it."""
+    """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays."""
 
     pipeline: str
     version: int
@@ -129,31 +131,31 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
-    """What the analyzers of a version found, one profile each, in their order."""
+    """The profiles of a version, one per analyzer, in their order."""
 
     pipeline: str
     version: int
-    profiles: list[dict[str, Any]]
+    profiles: list[Profile]
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """What the steps of a version learnt from its data, by step: its type and the parameters."""
+    """The parameters that the steps of a version fitted to its data, by step, with the type of the step."""
 
     pipeline: str
     version: int
     revision: int
-    fitted: dict[str, Any]
+    fitted: dict[str, FittedStep]
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that a step took out; ``index`` is its place in what was sent."""
+    """A record that a step removed; ``index`` is its place in the request."""
 
     index: int
     step: str
 
 
 class SkippedOperation(msgspec.Struct, frozen=True, kw_only=True):
-    """An operation that needs other rows, and the columns of the answer that it would have made or changed."""
+    """An operation that was skipped since it needs other rows; ``columns`` are those that it would have changed."""
 
     step: str
     operation: str
@@ -162,7 +164,7 @@ class SkippedOperation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """Records after the row-local steps of a version. ``rows`` names the record that each row of ``data`` came from."""
+    """Records after the row-local steps of a version. ``rows`` has the index of the record that each row comes from."""
 
     pipeline: str
     version: int
@@ -174,7 +176,7 @@ class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that SQL can see, and what is behind it."""
+    """A table that SQL can read, with the pipeline and version behind it."""
 
     name: str
     pipeline: str
@@ -185,14 +187,14 @@ class TableView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The service answers."""
+    """The service is alive."""
 
     status: str
     version: str
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the service can do its work; ``checks`` says what of it. ``sandbox`` confines query workers."""
+    """Whether the service can work, by check. ``sandbox`` is what confines query workers."""
 
     status: str
     version: str
@@ -201,13 +203,13 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(value: Run) -> dict[str, Any]:
-    """A run; its error in the form of every error."""
+    """A run in JSON form, its error as in every error answer."""
     shown: dict[str, Any] = msgspec.to_builtins(value)
     return without_kind(shown)
 
 
 def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
-    """A run in JSON form without the name of its error's class, which is ours alone."""
+    """A run in JSON form without the class name of its error, which is internal."""
     error = shown.get("error")
     if not isinstance(error, dict) or "kind" not in error:
         return shown
@@ -215,7 +217,7 @@ def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def status(name: str, newest: Run | None) -> Status:
-    """How a pipeline's newest run stands."""
+    """The state of a pipeline's newest run."""
     if newest is None:
         return Status(name=name)
     return Status(
@@ -236,18 +238,18 @@ def status(name: str, newest: Run | None) -> Status:
 
 
 def failure(error: Any) -> Failure | None:
-    """An error body as it is shown."""
+    """An error body without internals."""
     return Failure(code=error.code, message=error.message, details=error.details) if error is not None else None
 
 
 def stats(figures: dict[str, Any]) -> Stats:
-    """The figures of the history."""
+    """The statistics of the history as they are answered."""
     last = figures["last_execution"]
     shown = LastExecution(**{**last, "error": failure(last["error"])}) if last is not None else None
     return Stats(**{**figures, "last_execution": shown, "last_error": failure(figures["last_error"])})
 
 
-def line(value: Listed, state: str) -> PipelineLine:
+def line(value: PipelineSummary, state: str) -> PipelineLine:
     """A pipeline in the list."""
     return PipelineLine(
         name=value.name,
@@ -280,13 +282,13 @@ def version(value: Version, before: Version | None) -> VersionView:
 
 
 def table(value: Table) -> TableView:
-    """A table that SQL can see."""
-    found = value.version
+    """A table that SQL can read."""
+    behind = value.version
     return TableView(
         name=value.name,
-        pipeline=found.pipeline,
-        version=found.version,
+        pipeline=behind.pipeline,
+        version=behind.version,
         row_count=value.rows,
         columns=value.columns,
-        created=found.created,
+        created=behind.created,
     )

@@ -1,6 +1,6 @@
-"""Describing: what a route says of itself, beside its handler: role, texts, query, body, answers, errors, examples.
+"""Documentation of a route beside its handler: role, texts, query, body, answers, errors, examples.
 
-``api.openapi`` makes the document of it; a test fails for a route that says nothing.
+``api.openapi`` makes the document from it; a test fails for a route without it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from service.api import query_string
 from service.api.login import PUBLIC
+from service.kit.codes import Code
 from service.model.user import Role
 
 JSON = "application/json"
@@ -20,7 +21,7 @@ Tag = Literal["Pipelines", "Results", "Runs", "SQL", "Files", "Authentication", 
 
 
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A request body. ``kind`` None is bytes; ``pipeline`` says that it is a pipeline configuration."""
+    """A request body. ``kind`` None: bytes; ``pipeline``: a pipeline configuration."""
 
     kind: Any = None
     example: Any = None
@@ -30,7 +31,7 @@ class RequestBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseDoc(msgspec.Struct, frozen=True, kw_only=True):
-    """A successful response. ``kind`` None is bytes or text; ``headers`` maps names to descriptions."""
+    """A successful response. ``kind`` None: bytes or text; ``headers`` maps names to descriptions."""
 
     status: int = 200
     text: str
@@ -41,10 +42,10 @@ class ResponseDoc(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that OpenAPI says of a route and its path does not."""
+    """What the OpenAPI document says about a route, beyond its path."""
 
     answers: Sequence[ResponseDoc]
-    errors: Sequence[str]
+    errors: Sequence[Code]
     query: type[msgspec.Struct]
     body: RequestBody | None
     headers: dict[str, str]
@@ -70,18 +71,18 @@ def route(
     summary: str,
     description: str,
     *answers: ResponseDoc,
-    errors: Sequence[str] = (),
-    query: type[msgspec.Struct] = query_string.Nothing,
+    errors: Sequence[Code] = (),
+    query: type[msgspec.Struct] = query_string.NoParameters,
     body: RequestBody | None = None,
     headers: dict[str, str] | None = None,
 ) -> Options:
-    """The options of a route: who may call it and what OpenAPI says of it."""
-    needed = "Open to everybody." if role == PUBLIC else f"Needs the role {role}."
-    said = Description(answers=answers, errors=tuple(errors), query=query, body=body, headers=headers or {})
+    """The options of a route: the role that it needs and its documentation."""
+    needed = "Needs no login." if role == PUBLIC else f"Needs the role {role}."
+    documentation = Description(answers=answers, errors=tuple(errors), query=query, body=body, headers=headers or {})
     return Options(
         summary=summary,
         description=f"{description}\n\n{needed}",
         tags=[tag],
         status_code=answers[0].status,
-        opt={"role": role, "description": said},
+        opt={"role": role, "description": documentation},
     )

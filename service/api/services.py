@@ -1,4 +1,4 @@
-"""Services: what the handlers are given. ``bootstrap`` builds it; tests build it with doubles."""
+"""The dependencies of the handlers. ``bootstrap`` builds them; tests build them with doubles."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
-from service.steps.registry import Registry
 
 
 class Runs(Protocol):
-    """What the API asks of the supervisor."""
+    """The part of the supervisor that the API uses."""
 
     async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run: ...
 
@@ -44,13 +44,11 @@ class Runs(Protocol):
 
     def events(self, run_id: str, after: int) -> AsyncIterator[Event]: ...
 
-    def is_running(self, pipeline_id: str) -> bool: ...
-
     async def delete(self, name: str, *, purge: bool) -> None: ...
 
 
-class Answered(Protocol):
-    """What the query engine answers: bytes to relay."""
+class EngineAnswer(Protocol):
+    """An answer of the query engine: bytes to relay. ``content`` is all of it, or None."""
 
     @property
     def media_type(self) -> str: ...
@@ -66,7 +64,7 @@ class Answered(Protocol):
 
 
 class Queries(Protocol):
-    """What the API asks of the query engine. A source is whatever ``source_of`` makes of a version."""
+    """The part of the query engine that the API uses. ``source_of`` makes the source of a version."""
 
     async def sql(
         self,
@@ -76,7 +74,7 @@ class Queries(Protocol):
         limit: int | None = None,
         timeout_seconds: float | None = None,
         format: str = "json",
-    ) -> Answered: ...
+    ) -> EngineAnswer: ...
 
     async def data(
         self,
@@ -89,13 +87,13 @@ class Queries(Protocol):
         offset: int = 0,
         format: str = "json",
         about: dict[str, Any] | None = None,
-    ) -> Answered: ...
+    ) -> EngineAnswer: ...
 
     async def schema(self, source: Any) -> bytes: ...
 
 
 class Tasks(Protocol):
-    """What the API asks of the errands: a child that answers one question."""
+    """The part of the task runner that the API uses: each task is answered by a child process."""
 
     async def ask(
         self,
@@ -114,7 +112,7 @@ class Tasks(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that handlers use. ``sandbox`` names the level that confines query workers."""
+    """Everything that handlers use. ``sandbox`` names what confines query workers."""
 
     settings: Settings
     clock: Clock

@@ -1,7 +1,7 @@
-"""Relay: an answer whose bytes somebody else makes, passed on as they come, in the form the caller asked for.
+"""Streaming answers: content negotiation, and responses that relay the bytes of a query worker.
 
-When the caller goes away the source is closed at once, which ends the worker behind it. When the source fails
-after the first byte the connection is broken off: a client must not take half an answer for a whole one.
+When the client disconnects, the source is closed at once, which ends the worker behind it. When the source fails
+after the first byte, the connection is broken, so that no client takes half an answer for a whole one.
 """
 
 from __future__ import annotations
@@ -15,39 +15,30 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from service.api.services import Answered, TypedRequest
+from service.api.services import EngineAnswer, TypedRequest
 from service.kit import errors
-
-_FORMS = {
-    "json": ("application/json", "text/json"),
-    "ndjson": ("application/x-ndjson", "application/ndjson", "application/jsonl"),
-    "csv": ("text/csv",),
-    "arrow": ("application/vnd.apache.arrow.stream",),
-    "parquet": ("application/vnd.apache.parquet",),
-}
-FORMATS = tuple(_FORMS)
-_ENDINGS = {"json": "json", "ndjson": "ndjson", "csv": "csv", "arrow": "arrows", "parquet": "parquet"}
+from service.model.formats import FORMATS, Format
 
 
-def format_of(request: TypedRequest, wanted: str | None, forms: Mapping[str, tuple[str, ...]] = _FORMS) -> str:
-    """The format that ``format=`` or else Accept asks for; ``forms`` are those that there are, with their types.
+def format_of(request: TypedRequest, wanted: str | None, known: Mapping[str, Format] = FORMATS) -> str:
+    """The name of the format that ``format=``, or else Accept, asks for, out of ``known``.
 
     Raises ``errors.NotAcceptable``.
     """
     if wanted is not None:
-        if wanted not in forms:
-            hint = errors.did_you_mean(wanted, forms)
-            raise errors.NotAcceptable(f"there is no format '{wanted}'{hint}; one of {', '.join(forms)}")
+        if wanted not in known:
+            hint = errors.did_you_mean(wanted, known)
+            raise errors.NotAcceptable(f"there is no format '{wanted}'{hint}; one of {', '.join(known)}")
         return wanted
     accept = request.headers.get("accept") or "*/*"
     best, chosen = 0.0, None
     for part in accept.split(","):
         kind, quality = _preference(part)
-        name = _named(kind, forms)
+        name = _named(kind, known)
         if name is not None and quality > best:
             best, chosen = quality, name
     if chosen is None:
-        raise errors.NotAcceptable(f"Accept names none of the formats that there are: {', '.join(forms)}")
+        raise errors.NotAcceptable(f"Accept names none of the formats of this route: {', '.join(known)}")
     return chosen
 
 
@@ -61,26 +52,27 @@ def _preference(part: str) -> tuple[str, float]:
     return kind, 1.0
 
 
-def _named(kind: str, forms: Mapping[str, tuple[str, ...]]) -> str | None:
-    if kind in ("*/*", "application/*"):
+def _named(media_type: str, known: Mapping[str, Format]) -> str | None:
+    """The format that a media type of Accept means; None for none of ``known``."""
+    if media_type in ("*/*", "application/*"):
         return "json"
-    if kind == "text/*":
-        return next((name for name, kinds in forms.items() if kinds[0].startswith("text/")), None)
-    return next((name for name, kinds in forms.items() if kind in kinds), None)
+    if media_type == "text/*":
+        return next((name for name, form in known.items() if form.media_type.startswith("text/")), None)
+    return next((name for name, form in known.items() if media_type in form.media_types), None)
 
 
-def relayed(answer: Answered, name: str, form: str, headers: dict[str, str] | None = None) -> Response[Any]:
-    """An engine's answer as a response; forms other than JSON are offered as a file ``name``."""
-    given = {**answer.headers, **(headers or {})}
+def respond(answer: EngineAnswer, name: str, form: str, headers: dict[str, str] | None = None) -> Response[Any]:
+    """The engine's answer as a response; formats other than JSON are offered as a file ``name``."""
+    headers = {**answer.headers, **(headers or {})}
     if form != "json":
-        given["content-disposition"] = f'attachment; filename="{name}.{_ENDINGS[form]}"'
+        headers["content-disposition"] = f'attachment; filename="{name}.{FORMATS[form].ending}"'
     if answer.content is not None:
-        return Response(answer.content, media_type=answer.media_type, headers=given)
-    return Relay(answer.body, media_type=answer.media_type, headers=given)
+        return Response(answer.content, media_type=answer.media_type, headers=headers)
+    return Relay(answer.body, media_type=answer.media_type, headers=headers)
 
 
 class Relay(Response[bytes]):
-    """A response that passes on what ``body`` yields, and closes it however it ends."""
+    """A response that relays what ``body`` yields, and always closes ``body``."""
 
     def __init__(self, body: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(b"", media_type=media_type, headers=headers)
@@ -88,10 +80,12 @@ class Relay(Response[bytes]):
 
     def to_asgi_response(self, app: Any, request: Any, **options: Any) -> ASGIResponse:
         headers = {name: str(value) for name, value in self.headers.items()}
-        return _Passing(self.source, media_type=self.media_type, headers=headers, status_code=self.status_code or 200)
+        return _RelayingResponse(
+            self.source, media_type=self.media_type, headers=headers, status_code=self.status_code or 200
+        )
 
 
-class _Passing(ASGIResponse):
+class _RelayingResponse(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(self, source: AsyncIterator[bytes], **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Kept: answers about versions, which never change, so that nothing goes stale; the least used are forgotten."""
+"""Caches of answers about versions. A version never changes, so that no entry goes stale; old entries are evicted."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from litestar.params import SkipValidation
 from service.api.services import Services
 from service.model.version import Version
 
-_MOST = 64
+_MAX_SCHEMAS = 64
 
 
 class VersionCache:
-    """At most ``most`` answers, as bytes."""
+    """A least-recently-used cache of at most ``max_entries`` answers, as bytes."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._making: dict[Hashable, asyncio.Task[bytes]] = {}
+    def __init__(self, max_entries: int) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._pending: dict[Hashable, asyncio.Task[bytes]] = {}
 
-    async def of(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """What is kept under ``key``, or what ``make`` answers; of several that ask at once one makes it."""
-        if key not in self._kept:
-            task = self._making.get(key)
+    async def get(self, key: Hashable, compute: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The answer under ``key``. On a miss ``compute`` makes it, once for all callers that wait for it."""
+        if key not in self._entries:
+            task = self._pending.get(key)
             if task is None:
-                task = self._making[key] = asyncio.ensure_future(make())
-                task.add_done_callback(lambda _: self._making.pop(key, None))
-            self._kept[key] = await asyncio.shield(task)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+                task = self._pending[key] = asyncio.ensure_future(compute())
+                task.add_done_callback(lambda _: self._pending.pop(key, None))
+            self._entries[key] = await asyncio.shield(task)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+        return self._entries[key]
 
 
-class Schemas:
-    """The schema of a version as JSON."""
+class SchemaCache:
+    """The schemas of versions as JSON."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept = VersionCache(_MOST)
+        self._cache = VersionCache(_MAX_SCHEMAS)
 
-    async def of(self, version: Version) -> bytes:
-        """The schema as JSON; of several that ask for the same at once one asks the engine."""
-        key = (version.run_id, version.native is not None)  # the native form comes later, and is shown
-        return await self._kept.of(key, lambda: self._ask(version))
+    async def get(self, version: Version) -> bytes:
+        """The schema of a version as JSON."""
+        key = (version.run_id, version.native is not None)  # the native form appears later, and the schema names it
+        return await self._cache.get(key, lambda: self._compute(version))
 
-    async def _ask(self, version: Version) -> bytes:
+    async def _compute(self, version: Version) -> bytes:
         return await self._services.engine.schema(self._services.source_of(version))
 
 
-SchemasDependency = NamedDependency[SkipValidation[Schemas]]
+SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]
 """The type of a handler's ``schemas`` parameter."""

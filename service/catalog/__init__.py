@@ -1,1 +1,1 @@
-"""Remembering: pipelines, revisions, runs, versions and users in one DuckDB file."""
+"""The catalog: pipelines, revisions, runs, versions and users in one DuckDB file."""

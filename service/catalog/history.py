@@ -1,4 +1,4 @@
-"""History: the runs and the versions they committed. ``publish`` is the commit point of a run."""
+"""Runs and the versions that they committed. ``publish`` is the commit point of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _encoded(value: Any) -> str:
 
 
 class History:
-    """What is known of runs and versions. Methods block; the API calls them in threads."""
+    """The runs and versions in the catalog. Methods block; the API calls them in threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class History:
     # runs
 
     def add_run(self, pipeline_id: str, run: Run) -> None:
-        """Remember a queued run."""
+        """Store a queued run."""
         assert run.queued_at is not None
         self._store.execute(
             _RUNS["insert"],
@@ -54,7 +54,7 @@ class History:
         )
 
     def update_run(self, run: Run) -> None:
-        """Remember the state that a run came to."""
+        """Store the present state of a run."""
         with self._store.transaction() as transaction:
             _update_run(transaction, run)
 
@@ -82,7 +82,7 @@ class History:
         return [_run(r) for r in rows], int(total["total"]) if total else 0
 
     def unfinished(self) -> list[Run]:
-        """Runs that the catalog thinks are going: after a start, those that the service died under."""
+        """Runs that are queued or running; at a start, those that an earlier process did not end."""
         return [_run(r) for r in self._store.rows(_RUNS["unfinished"])]
 
     def statistics(self, pipeline_id: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class History:
         return int(row["version"]) + 1 if row else 1
 
     def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
-        """The commit point: the version exists and its run is completed, both or neither."""
+        """The commit point: store the version and the completed run in one transaction."""
         with self._store.transaction() as transaction:
             transaction.execute(
                 _VERSIONS["insert"],
@@ -132,7 +132,7 @@ class History:
             _update_run(transaction, run)
 
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
-        """The native file of a version is there: readers use it from now on."""
+        """Store a version whose native file changed; readers use it from now on."""
         with self._store.transaction() as transaction:
             transaction.execute(
                 _VERSIONS["update"],
@@ -148,7 +148,7 @@ class History:
     def version(self, pipeline_id: str, name: str, number: int | None = None) -> Version:
         """A version, the newest by default.
 
-        Raises ``errors.Missing`` (NO_DATA where there is none yet, VERSION_NOT_FOUND).
+        Raises ``errors.Missing`` (NO_DATA before the first version, VERSION_NOT_FOUND).
         """
         row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": number})
         if row is not None:
@@ -163,7 +163,7 @@ class History:
         )
 
     def version_of(self, name: str, number: int | None = None) -> Version | None:
-        """A version (the newest by default) of the pipeline of that name, or None."""
+        """A version (the newest by default) of the pipeline with that name, or None."""
         row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})
         return _version(row) if row is not None else None
 
@@ -184,10 +184,10 @@ class History:
         return bool(row and row["total"])
 
     def without_native(self) -> list[tuple[str, Version]]:
-        """Newest versions whose native table was asked for and is not there, with their pipeline's id."""
+        """Newest versions that want a native table and have none, with the id of their pipeline."""
         return [(r["id"], _version(r)) for r in self._store.rows(_VERSIONS["without_native"])]
 
-    # what SQL can name
+    # tables by their SQL names
 
     def tables(self) -> list[Table]:
         """The newest version of every pipeline that has one, under its table name, and quarantines that have rows."""
@@ -198,9 +198,9 @@ class History:
         return sorted([*newest, *kept], key=lambda t: t.name)
 
     def table(self, name: str) -> Table | None:
-        """What ``orders`` or ``orders@3`` means: a table name (in any case) or a pipeline's own name.
+        """The table that ``orders`` or ``orders@3`` names: by table name (in any case) or by pipeline name.
 
-        With ``__quarantine`` after the name, the rows that were refused; of a version without any, none.
+        The suffix ``__quarantine`` names the quarantined rows of a version; a version without any has no rows there.
         """
         base, _, number = name.partition("@")
         if number and not number.isdecimal():

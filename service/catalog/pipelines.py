@@ -1,4 +1,4 @@
-"""Pipelines and their revisions, remembered. A deleted name may be taken again by a new pipeline."""
+"""Pipelines and their revisions. A new pipeline may take the name of a deleted one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     updated: datetime
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A line in the list of pipelines."""
 
     id: str
@@ -45,14 +45,14 @@ def _utc(moment: datetime) -> datetime:
 
 
 class Pipelines:
-    """What is known of pipelines. Methods block; the API calls them in threads."""
+    """The pipelines in the catalog. Methods block; the API calls them in threads."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> PipelineRecord:
-        """Remember a new pipeline as revision 1.
+        """Store a new pipeline as revision 1.
 
         Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN).
         """
@@ -75,9 +75,9 @@ class Pipelines:
     def update(
         self, name: str, table: str, document: Mapping[str, Any], by: str | None, *, if_match: int | None = None
     ) -> PipelineRecord:
-        """Remember a new revision; earlier ones are kept.
+        """Store a new revision; earlier ones are kept.
 
-        Raises ``errors.Missing``, ``errors.Stale`` where ``if_match`` is not the current revision,
+        Raises ``errors.Missing``, ``errors.Stale`` if ``if_match`` is not the current revision,
         ``errors.Conflict`` (TABLE_NAME_TAKEN).
         """
         with self._store.transaction() as transaction:
@@ -112,18 +112,18 @@ class Pipelines:
         )
 
     def delete(self, name: str) -> str:
-        """Forget the pipeline; answers its id. Its versions stay on disk. Raises ``errors.Missing``."""
+        """Delete the pipeline and return its id. Its versions stay on disk. Raises ``errors.Missing``."""
         with self._store.transaction() as transaction:
             row = _current(transaction, name)
             transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
         return str(row["id"])
 
-    def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[Listed], int]:
-        """Pipelines by name, those containing ``q``; and how many there are in all."""
+    def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[PipelineSummary], int]:
+        """Pipelines whose name contains ``q``, by name; and their total number."""
         total = self._store.row(_SQL["count"], {"q": q})
         rows = self._store.rows(_SQL["list"], {"q": q, "limit": limit, "offset": offset})
         items = [
-            Listed(
+            PipelineSummary(
                 id=r["id"],
                 name=r["name"],
                 table=r["table_name"],
@@ -139,7 +139,7 @@ class Pipelines:
 
 
 def missing(name: str) -> errors.Missing:
-    """The error for a name that no pipeline has."""
+    """The error for an unknown pipeline name."""
     return errors.Missing(f"there is no pipeline '{name}'", code="PIPELINE_NOT_FOUND", field="name")
 
 

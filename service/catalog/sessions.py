@@ -1,7 +1,7 @@
-"""Sessions: refresh tokens in families, and access tokens that were revoked before their time.
+"""Refresh tokens in families, and access tokens that were revoked before they expired.
 
-A login opens a family; a refresh token is good for one use and its second use ends the family, because then two
-parties hold it. What was revoked is held in memory too: every request asks.
+A login opens a family. A refresh token is valid for one use; a second use ends the family, because then two parties
+hold the token. Revocations are also held in memory, because every request checks them.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reused(errors.Unauthenticated):
-    """A refresh token came a second time: somebody has a copy."""
+    """A refresh token was used a second time: somebody has a copy."""
 
     def __init__(self, username: str) -> None:
         super().__init__(
-            "the refresh token was used before, so that this login was ended; log in again with POST /api/v1/auth/token"
+            "the refresh token was used before, so this login was ended; log in again with POST /api/v1/auth/token"
         )
         self.username = username
 
 
 class Sessions:
-    """What is known of sessions. Methods block (but for ``is_revoked``); the API calls them in threads."""
+    """The sessions in the catalog. Methods block (but for ``is_revoked``); the API calls them in threads."""
 
     def __init__(self, store: Store, clock: Clock, *, days: float = 30) -> None:
         self._store = store
@@ -57,9 +57,9 @@ class Sessions:
         return refresh
 
     def rotate(self, token: str) -> Refresh:
-        """Spend a refresh token for its successor.
+        """Exchange a refresh token for its successor.
 
-        Raises ``errors.Unauthenticated``: unknown, expired, revoked, or spent before (which ends its family).
+        Raises ``errors.Unauthenticated``: unknown, expired, revoked, or used before (which ends its family).
         """
         hash_, now = tokens.digest(token), self._clock.now()
         with self._store.transaction() as transaction:
@@ -76,7 +76,7 @@ class Sessions:
         raise _refused()
 
     def end(self, family: str, access_id: str | None = None) -> None:
-        """End a login: its refresh tokens, and all access tokens that came of it."""
+        """End a login: its refresh tokens and all access tokens that it issued."""
         now, expires = self._clock.now(), self._clock.now() + _ACCESS_LIFE
         denied = [family] if access_id is None else [family, access_id]
         with self._store.transaction() as transaction:
@@ -89,7 +89,7 @@ class Sessions:
             self._revoked = {**kept, **dict.fromkeys(denied, expires)}
 
     def is_revoked(self, claims: tokens.Claims) -> bool:
-        """Whether an access token, or the login it came of, was ended."""
+        """Whether an access token, or the login that issued it, was ended."""
         return claims.id in self._revoked or claims.family in self._revoked
 
     def _insert(self, transaction: Transaction, refresh: Refresh) -> None:

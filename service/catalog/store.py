@@ -1,7 +1,7 @@
-"""Store: the one DuckDB file that remembers, opened by one process.
+"""The catalog's DuckDB file, which one process opens.
 
-Every call works on a cursor of its own (a connection shared between threads gives wrong rows), writers take
-turns, and SQL lives in ``sql/*.sql`` under names (``-- name: insert_run``).
+Every call uses a separate cursor (threads that share a connection get wrong rows), one writer works at a time, and SQL
+lives in ``sql/*.sql`` under names (``-- name: insert_run``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load_sql(name: str) -> dict[str, str]:
 
 
 class Store:
-    """The catalog file. ``path`` None keeps it in memory, for tests."""
+    """The catalog file. With ``path`` None it is in memory, for tests."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -57,7 +57,7 @@ class Store:
             self._connection.execute(statement)
 
     def close(self) -> None:
-        """Write what is in the log into the file and let go of it."""
+        """Checkpoint the write-ahead log into the file and close it."""
         with self._writing:
             self._connection.close()
 
@@ -76,7 +76,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """One writer at a time; everything inside is committed together or not at all."""
+        """A transaction, one writer at a time: its statements are committed together or not at all."""
         with self._writing:
             cursor = self._connection.cursor()
             try:
@@ -84,7 +84,7 @@ class Store:
                 yield Transaction(cursor)
                 cursor.commit()
             except duckdb.FatalException:
-                self.healthy = False  # the instance is unusable until it is opened again: readiness says so
+                self.healthy = False  # the instance is unusable until it is opened again; readiness reports it
                 raise
             except BaseException:
                 if self.healthy:
@@ -94,7 +94,7 @@ class Store:
                 cursor.close()
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
-        """One statement as a transaction of its own."""
+        """Execute and commit one statement."""
         with self.transaction() as transaction:
             transaction.execute(sql, parameters)
 

@@ -1,6 +1,6 @@
-"""Users: the accounts. All of them are held in memory too, because every request asks for one.
+"""User accounts. All of them are also held in memory, because every request needs one.
 
-The catalog belongs to one process, so the copy in memory is true: it changes after, and only after, the file.
+The catalog belongs to one process, so the copy in memory is current: it changes after the file has changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A user with what is not shown: the hash, and the second from which on its tokens count."""
+    """A user with what is never shown: the password hash, and the second since which tokens are valid."""
 
     user: User
     password_hash: str
@@ -30,7 +30,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Users:
-    """What is known of accounts. Methods block (but for ``account``); the API calls them in threads."""
+    """The accounts in the catalog. Methods block (except ``account``); the API calls them in threads."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Users:
         }
 
     def account(self, username: str) -> Account | None:
-        """The account of that name, from memory."""
+        """The account with that name, from memory."""
         return self._accounts.get(username)
 
     def list(self) -> list[User]:
@@ -59,9 +59,9 @@ class Users:
         return [self._accounts[name].user for name in sorted(self._accounts)]
 
     def ensure_admin(self, username: str, password: str | None) -> str | None:
-        """Make the first account, where there is none yet.
+        """Create the first account if there is no account yet.
 
-        Answers the generated password, None where one was given or accounts exist already.
+        Returns the generated password; None if one was given or accounts exist.
         """
         if self._accounts:
             return None
@@ -70,7 +70,7 @@ class Users:
         return None if password is not None else chosen
 
     def add(self, username: str, password: str, role: Role) -> User:
-        """A new account. Raises ``errors.Invalid``, ``errors.Conflict`` (USER_EXISTS)."""
+        """Create an account. Raises ``errors.Invalid``, ``errors.Conflict`` (USER_EXISTS)."""
         _check(username, role)
         kept = passwords.hashed(password)
         with self._writing:
@@ -98,9 +98,9 @@ class Users:
     def change(
         self, username: str, *, password: str | None = None, role: Role | None = None, disabled: bool | None = None
     ) -> User:
-        """Change an account; all its tokens end with that. Raises ``errors.Missing``, ``errors.Invalid``.
+        """Change an account and end all its tokens. Raises ``errors.Missing``, ``errors.Invalid``.
 
-        The last admin that is not disabled stays one: ``errors.Conflict`` (LAST_ADMIN).
+        The last admin that is not disabled cannot be changed: ``errors.Conflict`` (LAST_ADMIN).
         """
         if role is not None:
             _check(username, role)
@@ -131,7 +131,7 @@ class Users:
             return user
 
     def delete(self, username: str) -> None:
-        """Forget an account. Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN)."""
+        """Delete an account. Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN)."""
         with self._writing:
             before = self._known(username)
             self._keep_an_admin(before.user, None)
@@ -141,9 +141,9 @@ class Users:
             del self._accounts[username]
 
     def log_in(self, username: str, password: str) -> User | None:
-        """The user, if the password is right and the account may be used; takes as long if not.
+        """The user, if the password is right and the account is enabled, else None; both take equally long.
 
-        Hashes with old parameters are made anew.
+        A hash with outdated parameters is replaced.
         """
         account = self._accounts.get(username)
         right = passwords.matches(account.password_hash if account else None, password)
@@ -167,7 +167,7 @@ class Users:
         return account
 
     def _keep_an_admin(self, before: User, after: User | None) -> None:
-        """There must be somebody left who can repair things."""
+        """Raise ``errors.Conflict`` if the change would leave no enabled admin."""
         if not before.may("admin") or (after is not None and after.may("admin")):
             return
         if not any(a.user.may("admin") for n, a in self._accounts.items() if n != before.username):

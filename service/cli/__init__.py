@@ -1,1 +1,1 @@
-"""A person at a terminal."""
+"""The command line."""

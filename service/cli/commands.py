@@ -1,4 +1,4 @@
-"""Commands: what a person can type. Each parses, calls one function of its module and shows the answer.
+"""The commands. Each parses its arguments and calls one function of its module.
 
 The modules behind the commands are imported when a command runs, so that ``--help`` is quick.
 """
@@ -13,20 +13,21 @@ import click
 
 import service
 from service.cli import errors, options
+from service.model.formats import FORMATS
 from service.model.user import Role
 
 
-def _early() -> None:
+def _prefork() -> None:
     from service.cli import prefork
 
     prefork.begin()
 
 
 class Commands(click.Group):
-    """Errors of the product end a command with their text and their exit code, never with a traceback."""
+    """Commands whose errors are printed as text and become exit codes, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with errors.reported(as_json=lambda: bool(ctx.meta.get("json"))):
+        with errors.report(as_json=lambda: bool(ctx.meta.get("json"))):
             return super().invoke(ctx)
 
 
@@ -37,10 +38,10 @@ def penstock() -> None:
 
 
 @penstock.command()
-@options.data_dir(None, "Where the demo's data is kept afterwards; a temporary directory by default.")
+@options.data_dir(None, "Where the demo keeps its data afterwards; a temporary directory by default.")
 def demo(data_dir: str | None) -> None:
     """Run a real pipeline over a small messy data set: no server, network or account needed."""
-    _early()
+    _prefork()
     from service.cli import demo as shown
 
     shown.show(data_dir)
@@ -50,14 +51,14 @@ def demo(data_dir: str | None) -> None:
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8000]")
 @options.data_dir()
-@options.several("--file-root", "file_roots", "A directory that collectors may read beside the uploads; repeatable.")
+@options.several("--file-root", "file_roots", "A directory that collectors may read, besides the uploads; repeatable.")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
-@click.option("--max-concurrent-runs", type=click.IntRange(1), help="Runs that may go at once.")
-@click.option("--log-format", type=click.Choice(["json", "console"]), help="How log lines look.  [default: json]")
+@click.option("--max-concurrent-runs", type=click.IntRange(1), help="Runs that may be in progress at the same time.")
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="The format of log lines.  [default: json]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(**chosen: Any) -> None:
     """Serve the REST API until SIGTERM or Ctrl-C."""
-    _early()
+    _prefork()
     from service.cli import serve as serve_command
 
     serve_command.serve(**chosen)
@@ -66,13 +67,19 @@ def serve(**chosen: Any) -> None:
 @penstock.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @options.data_dir()
-@options.several("--file-root", "file_roots", "A directory collectors may read, beside FILE's own and this one.")
+@options.several(
+    "--file-root", "file_roots", "A directory that collectors may read, besides FILE's and the current one."
+)
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
-@click.option("--full-refresh", is_flag=True, help="Fetch everything again: incremental collectors forget the past.")
+@click.option(
+    "--full-refresh",
+    is_flag=True,
+    help="Fetch everything again: incremental collectors ignore cursors and earlier records.",
+)
 @options.as_json
 def run(file: Path, **chosen: Any) -> None:
-    """Run the pipeline in FILE (YAML or JSON) here, without a server, and keep its result."""
-    _early()
+    """Run the pipeline in FILE (YAML or JSON) without a server, and store its result."""
+    _prefork()
     from service.cli import run as run_command
 
     run_command.run_file(file, **chosen)
@@ -82,7 +89,7 @@ def run(file: Path, **chosen: Any) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @options.as_json
 def validate(file: Path, as_json: bool) -> None:
-    """Check the pipeline in FILE: every problem with its path. No source is touched."""
+    """Check the pipeline in FILE: every problem with its path. No source is read."""
     from service.cli import run as run_command
 
     run_command.validate_file(file, as_json=as_json)
@@ -92,13 +99,13 @@ def validate(file: Path, as_json: bool) -> None:
 @click.argument("sql")
 @options.data_dir()
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "ndjson", "csv", "parquet", "arrow"]), default="table",
-    show_default=True, help="How the answer is written to standard output.",
+    "--format", "form", type=click.Choice(["table", *FORMATS]), default="table",
+    show_default=True, help="The format of the answer on standard output.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(0), help="Rows at most.  [default: 1000 for table and json, else all]")
 def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
     """Answer one SQL SELECT over the stored tables, without a server."""
-    _early()
+    _prefork()
     from service.cli import query as query_command
 
     query_command.query(sql, data_dir=data_dir, form=form, limit=limit)
@@ -132,7 +139,7 @@ def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None) 
 @_password_options
 @options.data_dir()
 def change_password(name: str, password_stdin: bool, data_dir: str | None) -> None:
-    """Set an account's password; its tokens end with that."""
+    """Set an account's password; its tokens become invalid."""
     from service.cli import users
 
     users.change_password(name, from_stdin=password_stdin, data_dir=data_dir)

@@ -1,7 +1,7 @@
-"""Demo: the whole product in a few seconds, on an empty machine, for a person to look at.
+"""``penstock demo``: the whole product in a few seconds, on an empty machine.
 
-A shop is made up and served on loopback (``demo_site``); everything after that is the real thing: the same
-collectors, child processes, commit and query workers as behind the REST API.
+``demo_site`` makes up a shop and serves it on loopback. The rest is the product: the same collectors, child processes,
+commit and query workers as behind the REST API.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import UNSET
 
 from service.bootstrap import Core
 from service.cli import demo_site, errors, output, query, session
@@ -20,12 +20,14 @@ from service.cli import run as execution
 from service.cli.output import OUT
 from service.files.layout import Layout
 from service.model import pipeline as pipelines
+from service.model.answers import TableSchema
+from service.values.profile import ColumnProfile, Profile
 
 
 def show(data_dir: str | None) -> None:
-    """Make the shop, run the pipeline over it, show the result. Raises ``failure.Ended`` where that fails."""
-    kept = nullcontext(data_dir) if data_dir is not None else tempfile.TemporaryDirectory(prefix="penstock-demo-")
-    with kept as folder, demo_site.serve() as address:
+    """Make the shop, run the pipeline over it, show the result. Raises ``errors.Ended`` where that fails."""
+    folders = nullcontext(data_dir) if data_dir is not None else tempfile.TemporaryDirectory(prefix="penstock-demo-")
+    with folders as folder, demo_site.serve() as address:
         place = Layout(Path(str(folder)).absolute())
         place.create()
         demo_site.make_csv(place.uploads / demo_site.CSV_FILE)
@@ -37,7 +39,7 @@ def show(data_dir: str | None) -> None:
         )
         session.with_core(chosen, lambda core: _tour(core, address))
     if data_dir is not None:
-        OUT.print(f"\nEverything is in {data_dir}. Go on with", soft_wrap=True)
+        OUT.print(f"\nEverything is in {data_dir}. Continue with", soft_wrap=True)
         OUT.print(f"  penstock query --data-dir {data_dir} 'FROM {demo_site.NAME} LIMIT 5'", soft_wrap=True)
         OUT.print(f"  penstock serve --data-dir {data_dir}", soft_wrap=True)
 
@@ -46,10 +48,10 @@ async def _tour(core: Core, address: str) -> None:
     pipeline = pipelines.decode(demo_site.pipeline(address), core.registry)
     run = await execution.execute(core, pipeline, show=True)
     if run.error is not None:
-        errors.say(run.error, as_json=False)
+        errors.print_error(run.error, as_json=False)
         raise errors.Ended
-    execution.summarise(run, core.layout.root)
-    schema = msgspec.json.decode(await core.engine.schema(core.source(demo_site.NAME)))
+    execution.print_summary(run, core.layout.root)
+    schema = msgspec.json.decode(await core.engine.schema(core.source(demo_site.NAME)), type=TableSchema)
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)
     if found is not None:
@@ -58,43 +60,45 @@ async def _tour(core: Core, address: str) -> None:
     query.show(await query.ask(core, demo_site.SQL))
 
 
-def _show_schema(schema: dict[str, Any]) -> None:
-    names = {"unique_values": "unique", "missing_values": "missing"}
+def _show_schema(schema: TableSchema) -> None:
     columns = ["name", "type", "missing", "unique", "min", "max", "mean"]
-    rows = [{names.get(key, key): value for key, value in column.items()} for column in schema["columns"]]
-    OUT.print(f"\n[bold]The stored schema, from DuckDB[/bold]: {schema['row_count']:,} rows")
+    rows = [
+        {**msgspec.structs.asdict(column), "unique": column.unique_values, "missing": column.missing_values}
+        for column in schema.columns
+    ]
+    OUT.print(f"\n[bold]The stored schema, from DuckDB[/bold]: {schema.row_count:,} rows")
     OUT.print(output.table(columns, rows))
 
 
-def _show_profile(profile: dict[str, Any]) -> None:
+def _show_profile(shown: Profile) -> None:
     OUT.print(
-        f"\n[bold]The profile before the last step[/bold]: {profile['row_count']:,} rows, "
-        f"{profile['column_count']} columns, {profile['duplicate_rows']:,} duplicate rows"
+        f"\n[bold]The profile before the last step[/bold]: {shown.row_count:,} rows, "
+        f"{shown.column_count} columns, {shown.duplicate_rows:,} duplicate rows"
     )
     rows = [
         {
-            "column": c["name"],
-            "type": c["type"],
-            "missing": f"{c['missing_share']:.1%}",
-            "distinct": c["distinct"],
-            "in short": _gist(c),
+            "column": column.name,
+            "type": column.type,
+            "missing": f"{column.missing_share:.1%}",
+            "distinct": column.distinct or None,
+            "in short": _summary(column),
         }
-        for c in profile["columns"]
+        for column in shown.columns
     ]
     OUT.print(output.table(["column", "type", "missing", "distinct", "in short"], rows))
-    for warning in profile["warnings"]:
-        OUT.print(f"  [yellow]•[/yellow] {output.escape(str(warning.get('message', warning)))}")
+    for warning in shown.warnings:
+        OUT.print(f"  [yellow]•[/yellow] {output.escape(warning.message)}")
 
 
-def _gist(column: dict[str, Any]) -> str:
-    """One column in a few words: the spread of numbers and dates, the commonest strings."""
-    if "histogram" in column and "mean" in column:
-        return f"{_bars(column['histogram']['counts'])}  mean {output.text(column['mean'])}"
-    if "histogram" in column:
-        return f"{_bars(column['histogram']['counts'])}  {column['min']} to {column['max']}"
-    if "top" in column:
-        return ", ".join(f"{top['value']} ({top['count']:,})" for top in column["top"][:3])
-    return f"{column['true_share']:.0%} true" if column.get("true_share") is not None else ""
+def _summary(column: ColumnProfile) -> str:
+    """One column in a few words: the spread of numbers and dates, the most frequent texts."""
+    if column.histogram and column.mean is not UNSET:
+        return f"{_bars(column.histogram.counts)}  mean {output.text(column.mean)}"
+    if column.histogram:
+        return f"{_bars(column.histogram.counts)}  {column.min} to {column.max}"
+    if column.top:
+        return ", ".join(f"{top.value} ({top.count:,})" for top in column.top[:3])
+    return f"{column.true_share:.0%} true" if column.true_share else ""
 
 
 def _bars(counts: list[int]) -> str:

@@ -1,7 +1,7 @@
-"""Failure: how a command ends when it cannot do what was asked.
+"""Errors of commands: what they print and the exit code that they end with (``kit.codes``).
 
-A person at a terminal reads the message and the places; a program (``--json``, or standard error that is no
-terminal) gets the error body that the REST API gives too.
+A person at a terminal reads the message and the fields; a program (``--json``, or standard error that is not a
+terminal) gets the error body of the REST API.
 """
 
 from __future__ import annotations
@@ -15,44 +15,24 @@ import msgspec
 
 from service.kit import errors
 
-EXIT_CODES: dict[type[errors.PenstockError], int] = {
-    errors.PenstockError: 1,
-    errors.StepError: 1,
-    errors.Invalid: 2,
-    errors.NotAcceptable: 2,
-    errors.Missing: 3,
-    errors.Conflict: 4,
-    errors.Forbidden: 5,
-    errors.Unauthenticated: 5,
-    errors.TooLarge: 6,
-    errors.TimedOut: 7,
-    errors.Unavailable: 8,
-    errors.Throttled: 8,
-}
-"""What a command ends with, by the family of its error; found along the MRO."""
-
 
 class Ended(Exception):
-    """A command that has said what is wrong and ends with ``code``."""
+    """Ends a command with the exit code ``code``, after it printed what is wrong."""
 
     def __init__(self, code: int = 1) -> None:
         super().__init__(code)
         self.code = code
 
 
-def exit_code(error: errors.PenstockError) -> int:
-    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
-
-
-def shape(body: errors.Body) -> dict[str, object]:
-    """The error as every part of the product shows it."""
+def error_body(body: errors.Body) -> dict[str, object]:
+    """The error body, as in the answers of the API."""
     return {"error": {"code": body.code, "message": body.message, "details": body.details}}
 
 
-def say(body: errors.Body, *, as_json: bool) -> None:
-    """Tell what went wrong: on standard output for ``--json``, else on standard error."""
+def print_error(body: errors.Body, *, as_json: bool) -> None:
+    """Print an error: on standard output for ``--json``, else on standard error."""
     if as_json or not sys.stderr.isatty():
-        click.echo(msgspec.json.encode(shape(body)).decode(), err=not as_json)
+        click.echo(msgspec.json.encode(error_body(body)).decode(), err=not as_json)
         return
     click.echo(f"{click.style('error', fg='red', bold=True)} {body.code}: {body.message}", err=True)
     problems = body.details.get("errors") or []
@@ -64,13 +44,13 @@ def say(body: errors.Body, *, as_json: bool) -> None:
 
 
 @contextmanager
-def reported(as_json: Callable[[], bool]) -> Iterator[None]:
-    """Errors of the product become what ``say`` says and the exit code of their family."""
+def report(as_json: Callable[[], bool]) -> Iterator[None]:
+    """Print errors of the product and end with the exit code of their code."""
     try:
         yield
     except errors.PenstockError as error:
-        say(error.as_body(), as_json=as_json())
-        raise SystemExit(exit_code(error)) from None
+        print_error(error.as_body(), as_json=as_json())
+        raise SystemExit(error.entry.exit) from None
     except Ended as ended:
         raise SystemExit(ended.code) from None
     except BrokenPipeError:  # `penstock query … | head`

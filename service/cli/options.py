@@ -15,15 +15,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def data_dir(
-    default: str | None = "./penstock-data", text: str = "Where everything is kept (or PENSTOCK_DATA_DIR)."
+    default: str | None = "./penstock-data", text: str = "The data directory (or PENSTOCK_DATA_DIR)."
 ) -> Decorator:
-    """``--data-dir``. The value is None where it was not given: then the environment decides."""
+    """``--data-dir``. The value is None without the flag: then the environment decides."""
     shown = f"{text}  [default: {default}]" if default else text
     return click.option("--data-dir", type=click.Path(file_okay=False), default=None, help=shown)
 
 
 def several(flag: str, name: str, text: str) -> Decorator:
-    """A flag that may come several times; the value is None where it did not come at all."""
+    """A flag that may be repeated; the value is None without the flag."""
 
     def given(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
         return value or None

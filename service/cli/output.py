@@ -1,4 +1,4 @@
-"""Screen: what a person sees. Tables on standard output, progress on standard error."""
+"""Output for people: tables on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markup import escape as escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-_PIPE_WIDTH = 120  # what is no terminal has no width of its own
+_PIPE_WIDTH = 120  # a pipe or file has no width
 
 
 def _console(*, stderr: bool) -> Console:
@@ -25,19 +25,19 @@ _WIDEST = 60
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Rows as a table; columns of numbers stand on the right."""
-    kept = list(rows)
-    made = Table()
+    """Rows as a table; columns of numbers are right-aligned."""
+    listed = list(rows)
+    grid = Table()
     for column in columns:
-        numbers = all(isinstance(r.get(column), int | float) or r.get(column) is None for r in kept)
-        made.add_column(escape(column), justify="right" if numbers and kept else "left", overflow="fold")
-    for row in kept:
-        made.add_row(*(escape(text(row.get(column))) for column in columns))
-    return made
+        numbers = all(isinstance(r.get(column), int | float) or r.get(column) is None for r in listed)
+        grid.add_column(escape(column), justify="right" if numbers and listed else "left", overflow="fold")
+    for row in listed:
+        grid.add_row(*(escape(text(row.get(column))) for column in columns))
+    return grid
 
 
-def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as a table; where a terminal is too narrow for that, each row as a block of its own."""
+def show(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table, or, if the terminal is too narrow for it, each row as a block."""
     widest = sum(3 + max([len(c), *(len(text(r.get(c))) for r in rows)]) for c in columns) + 1
     if not OUT.is_terminal:
         OUT.width = max(OUT.width, widest)
@@ -52,21 +52,21 @@ def shown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         OUT.print(grid)
 
 
-def counted(count: int, noun: str) -> str:
+def count_of(count: int, noun: str) -> str:
     """``1 row``, ``2 rows``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def text(value: Any) -> str:
-    """A value as a person reads it."""
+    """A value for display."""
     if value is None:
         return "·"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
-    shown = str(value)
-    return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 1] + "…"
+    plain = str(value)
+    return plain if len(plain) <= _WIDEST else plain[: _WIDEST - 1] + "…"
 
 
 def size(count: float) -> str:
@@ -79,7 +79,7 @@ def size(count: float) -> str:
 
 
 def bar(console: Console) -> Progress:
-    """A bar from 0 to 100 with what is being done; nothing where nobody looks."""
+    """A progress bar from 0 to 100 with a description; hidden if the output is not a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

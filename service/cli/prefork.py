@@ -1,7 +1,7 @@
-"""Early: the forkserver begins to load what children need while this process still loads its own.
+"""An early start of the forkserver: it loads the modules of the children while this process loads its own.
 
-Either takes about a second. One after the other, as ``bootstrap`` alone would have them (it cannot begin before it is
-itself loaded), a start takes both; side by side it takes little more than one.
+Each takes about a second. ``bootstrap`` alone would start the forkserver only after it is loaded itself; at the same
+time, both take little more than one second.
 """
 
 from __future__ import annotations

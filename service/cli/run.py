@@ -1,4 +1,4 @@
-"""Execution: ``penstock run`` and ``penstock validate``, one pipeline file."""
+"""``penstock run`` and ``penstock validate``: one pipeline file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import click
 import msgspec
 
 from service.bootstrap import Core
-from service.cli import errors as failure
+from service.cli import errors as command_errors
 from service.cli import output, session
 from service.kit import documents, errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.run import Run
-from service.steps.registry import Registry
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The document in a file: JSON where it is called so, else YAML. Raises ``errors.Invalid``, ``errors.Missing``."""
+    """The document in a file: JSON if its name ends in ``.json``, else YAML.
+
+    Raises ``errors.Invalid``, ``errors.Missing``.
+    """
     try:
         text = file.read_bytes()
     except OSError as error:
@@ -32,20 +35,20 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def validate_file(file: Path, *, as_json: bool) -> None:
-    """Check a pipeline file, and its processors over the columns that its settings name.
+    """Check a pipeline file, and its processors on the columns that its settings name.
 
-    Raises ``errors.Invalid`` with every problem, or with the first that the columns show.
+    Raises ``errors.Invalid`` with all problems, or with the first that the columns show.
     """
     from service.jobs.tasks import plan
 
     pipeline = pipelines.decode(read(file), Registry.load())
     with tempfile.TemporaryDirectory() as folder:
-        warnings = plan.told(pipeline.document, Path(folder))
+        warnings = plan.validate_offline(pipeline.document, Path(folder))
     if as_json:
         click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
         return
     for warning in warnings:
-        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning['message']))}")
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
     parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
     click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
 
@@ -59,10 +62,10 @@ def run_file(
     full_refresh: bool,
     as_json: bool,
 ) -> None:
-    """Run a pipeline file and show what came of it. Raises ``failure.Ended`` where the run did not complete."""
+    """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run did not complete."""
     document = read(file)
     chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
-    beside = (str(file.absolute().parent), str(Path.cwd()))  # what a person at a terminal means by a relative path
+    beside = (str(file.absolute().parent), str(Path.cwd()))  # what a relative path at a terminal means
     chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *beside))
 
     async def work(core: Core) -> Run:
@@ -72,27 +75,27 @@ def run_file(
     ended = session.with_core(chosen, work)
     if as_json:
         body = {k: v for k, v in msgspec.to_builtins(ended).items() if k not in ("error", "queued_at")}
-        error = failure.shape(ended.error)["error"] if ended.error is not None else None
+        error = command_errors.error_body(ended.error)["error"] if ended.error is not None else None
         click.echo(msgspec.json.encode({**body, "error": error}).decode())
     elif ended.error is not None:
-        failure.say(ended.error, as_json=False)
+        command_errors.print_error(ended.error, as_json=False)
     else:
-        summarise(ended, chosen.root)
+        print_summary(ended, chosen.root)
     if ended.status != "completed":
-        raise failure.Ended(1)
+        raise command_errors.Ended(1)
 
 
 async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: bool = False) -> Run:
-    """Save the pipeline (a new revision where it changed), run it, wait until all its storages are there."""
+    """Save the pipeline (a new revision if it changed), run it, and wait until all its storages are ready."""
     _save(core, pipeline)
     run = await core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
     with output.bar(output.ERR) as bar:
         task = bar.add_task("starting", total=100, visible=show)
         async for event in core.supervisor.events(run.run_id, 0):
             if event.kind in ("status", "progress"):
-                said = event.data
-                what = " ".join(str(said[key]) for key in ("phase", "step") if said.get(key)) or said.get("status", "")
-                bar.update(task, completed=said.get("progress", 0), description=what or "running")
+                data = event.data
+                doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
+                bar.update(task, completed=data.get("progress", 0), description=doing or "running")
         await core.supervisor.loaded()
         run = await core.supervisor.run(run.run_id)
         bar.update(task, completed=run.progress, description=run.status)
@@ -109,10 +112,10 @@ def _save(core: Core, pipeline: Pipeline) -> None:
         core.pipelines.update(pipeline.name, pipeline.table, pipeline.document, "cli")
 
 
-def summarise(run: Run, root: Path) -> None:
-    """What a completed run stored, where, and what to know about it."""
+def print_summary(run: Run, root: Path) -> None:
+    """Print what a completed run stored, where, and its warnings."""
     for warning in run.warnings:
-        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning.get('message', warning)))}")
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
     rejected = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
     output.OUT.print(
         f"[bold green]completed[/bold green] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "

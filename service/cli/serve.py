@@ -1,4 +1,4 @@
-"""Server: ``penstock serve``."""
+"""``penstock serve``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Home: the house as a command uses it, with quiet logs and relative files found where a person expects them."""
+"""The services of the product inside a command, with logs switched off."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def settings(**chosen: Any) -> Settings:
 
 
 def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:
-    """What ``work`` answers, done in the house over the data directory."""
-    logs.configure("console", "critical")  # a command tells by itself what went wrong
+    """The result of ``work``, which gets the services over the data directory."""
+    logs.configure("console", "critical")  # the command prints errors itself
 
     async def inside() -> T:
         async with bootstrap.open_core(chosen, os.environ) as core:

@@ -1,4 +1,4 @@
-"""Accounts: ``penstock user …``, straight on the catalog."""
+"""``penstock user …``: accounts, changed in the catalog without a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _with_users(data_dir: str | None, work: Callable[[Users], T]) -> T:
 
 
 def _password(name: str, *, from_stdin: bool) -> tuple[str, bool]:
-    """The password, and whether it was made up because there was nobody to ask."""
+    """The password, and whether it was generated because nobody could be asked."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n"), False
     if sys.stdin.isatty():
@@ -41,16 +41,16 @@ def _password(name: str, *, from_stdin: bool) -> tuple[str, bool]:
 
 def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None) -> None:
     """Add an account. Raises ``errors.Invalid``, ``errors.Conflict``."""
-    password, made_up = _password(name, from_stdin=from_stdin)
+    password, generated = _password(name, from_stdin=from_stdin)
     _with_users(data_dir, lambda users: users.add(name, password, role))
-    click.echo(f"added {role} '{name}'" + (f" with the password {password}" if made_up else ""))
+    click.echo(f"added {role} '{name}'" + (f" with the password {password}" if generated else ""))
 
 
 def change_password(name: str, *, from_stdin: bool, data_dir: str | None) -> None:
     """Set an account's password. Raises ``errors.Invalid``, ``errors.Missing``."""
-    password, made_up = _password(name, from_stdin=from_stdin)
+    password, generated = _password(name, from_stdin=from_stdin)
     _with_users(data_dir, lambda users: users.change(name, password=password))
-    click.echo(f"changed the password of '{name}'" + (f" to {password}" if made_up else ""))
+    click.echo(f"changed the password of '{name}'" + (f" to {password}" if generated else ""))
 
 
 def remove(name: str, *, data_dir: str | None) -> None:

@@ -34,11 +34,10 @@ from service.collectors.http_api.settings import ApiSettings
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors, placeholders
 from service.network.request import Response
 from service.steps.collector import Declared, Parent
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
 _ACCEPT = {
@@ -81,7 +80,7 @@ class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
             return self.columns
         return [*self.columns, *(n for n in self.for_each.taken.values() if n not in self.columns)]
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         kind = pagination.settings_of(pagination.of(self.pagination))
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
         above = {} if self.for_each is None else {"for_each": self.for_each.collector}
@@ -89,7 +88,7 @@ class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
         return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
                 "auth": auth, "concurrency": self.concurrency or 1, **above, **since}  # fmt: skip
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """Fetch every page and return a frame over the spooled rows.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
@@ -107,7 +106,7 @@ _DEPENDS = (
 class _Collection:
     """One collection in progress."""
 
-    def __init__(self, settings: ApiCollector, ctx: Context) -> None:
+    def __init__(self, settings: ApiCollector, ctx: CollectContext) -> None:
         self._settings, self._ctx = settings, ctx
         self._kind = pagination.of(settings.pagination)
         self._answer_errors: list[str] = []
@@ -238,21 +237,21 @@ class _Collection:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
-        ctx.blank |= record_schema.blank(spool, settings.schema)
+        ctx.add_blank_columns(record_schema.empty_columns(spool, settings.schema))
         record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             parts = [spool.part(i) for i in range(len(spool.parts))]
-            lf = type_inference.united(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
-        lf = record_schema.typed(lf, settings.schema, ctx)
+            lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
+        lf = record_schema.cast_columns(lf, settings.schema, ctx)
         lf = record_schema.select(lf, settings.kept, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
+        return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]
         return errors.Permanent(f"{shown}: {text}", step=self._ctx.step, field=field)
 
 
-def _headers(settings: ApiCollector, ctx: Context) -> dict[str, str]:
+def _headers(settings: ApiCollector, ctx: CollectContext) -> dict[str, str]:
     encoding = {"content-encoding": "gzip"} if settings.compress_body else {}
     return {**ctx.fill_all(settings.headers), **encoding}

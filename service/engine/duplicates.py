@@ -1,6 +1,6 @@
-"""Repetitions: how many rows of a table repeat an earlier one, in memory of one number a row at most.
+"""Duplicate rows: how many rows repeat an earlier one, with at most one number per row in memory.
 
-A column of whole numbers that tells all rows apart settles it. Else rows are hashed, and only those whose hashes meet
+Where a column of whole numbers is unique, there are none. Otherwise rows are hashed, and only rows with equal hashes
 are compared.
 """
 
@@ -14,7 +14,7 @@ Engine = Literal["streaming", "in-memory"]
 
 _HEAD = 10_000
 _FILTER_AFTER = pl.QueryOptFlags(predicate_pushdown=False)
-"""While it reads, Parquet is filtered by all columns at a cost that grows with their square: 17 s for 1 500."""
+"""A filter pushed into a Parquet scan costs the square of the number of columns: 17 s for 1 500."""
 
 
 def count(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> int:
@@ -23,18 +23,18 @@ def count(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> int:
         return 0
     hashed = pl.struct(pl.all()).hash().alias("hash")
     hashes = lf.select(hashed).collect(engine=engine).to_series().sort()
-    again = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
-    if not len(again):
+    repeated = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
+    if not len(repeated):
         return 0
-    met = lf.filter(hashed.is_in(again.implode()))
-    different = met.unique().select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item()
-    return int(met.select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item() - different)
+    candidates = lf.filter(hashed.is_in(repeated.implode()))
+    different = candidates.unique().select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item()
+    return int(candidates.select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item() - different)
 
 
 def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> bool:
-    """Whether a column of whole numbers tells all rows apart: that costs a tenth of hashing the rows.
+    """Whether a column of whole numbers is unique, which costs a tenth of hashing the rows.
 
-    Only one that does so in the first rows is looked at whole.
+    Only a column that is unique in the first rows is read whole.
     """
     numbers = [c for c, t in schema.items() if t.is_integer()]
     if not numbers:

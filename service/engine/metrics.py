@@ -1,14 +1,14 @@
-"""Answers metrics exactly over a Polars plan, with as little memory as that takes.
+"""Metrics over a Polars plan, exact and with little memory.
 
-Four kinds of query, each streaming, and the dear ones one column after another (the memory is one column's):
+There are four kinds of query. All stream, and the expensive ones take one column at a time (so does their memory):
 
 * one pass for all plain aggregates and all correlations together;
 * *ordered* kinds of numbers and times (quantile, histogram, distinct, mode): the column is collected alone and
   sorted once, and the sorted values answer all of them: cheaper than ``quantile`` and ``n_unique`` one by one;
-* *grouped* kinds of everything else (top, distinct, mode, categories, forms): one ``group_by`` a column;
-* duplicates: none where a column is a key; else ``repetitions``.
+* *grouped* kinds of all other types (top, distinct, mode, categories, forms): one ``group_by`` per column;
+* duplicates: 0 where a column is a key, otherwise ``duplicates.count``.
 
-NaN is no value: statistics leave it out, ``nan`` counts it, ``nulls`` does not. Infinite values are kept.
+NaN is not a value: statistics leave it out, ``nan`` counts it, ``nulls`` does not. Infinite values are kept.
 Decimals are floats in everything but min, max, sum, mode, top and categories.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from service.engine import duplicates as repetitions
+from service.engine import duplicates as duplicate_rows
 from service.engine import text_patterns
 from service.engine.duplicates import Engine
 from service.steps.metric import Metric
@@ -32,19 +32,19 @@ Answers = dict[Metric, Any]
 _ORDERED = frozenset({"quantile", "histogram"})
 _GROUPED = frozenset({"top", "categories", "forms"})
 _EITHER = frozenset({"distinct", "mode"})
-_SEEN_IN_ORDER = frozenset({"min", "max", "zeros", "negatives"})  # free where a column is sorted anyway
-_SEEN_IN_GROUPS = frozenset({"lengths", "nulls"})
+_FREE_IN_ORDER = frozenset({"min", "max", "zeros", "negatives"})  # free where a column is sorted anyway
+_FREE_IN_GROUPS = frozenset({"lengths", "nulls"})
 _FREE_CATEGORIES = 1_000
 _AT_ONCE = 250_000
 _NARROW = 100
 
 
 def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming") -> Answers:
-    """The answers, and perhaps some more that cost nothing. The kinds are those of ``metric.Kind``.
+    """The answers to ``metrics``, perhaps with more that cost nothing. The kinds are those of ``metric.Kind``.
 
-    ``in-memory`` is for small frames that are in memory: it starts a query in a tenth of the time.
+    ``in-memory`` is for small frames in memory: it starts a query in a tenth of the time.
 
-    Raises ``ValueError`` for a metric that has no meaning for its column's type.
+    Raises ``ValueError`` for a metric that is not defined for its column's type.
     """
     plain: list[Metric] = []
     alone: list[Metric] = []
@@ -68,8 +68,8 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
             plain.append(metric)
     together: list[Metric] = []
     for metric in plain:
-        for kinds, queries in ((_SEEN_IN_ORDER, ordered), (_SEEN_IN_GROUPS, grouped)):
-            by_groups = metric.kind != "nulls" or not schema[metric.column].is_float()  # groups leave NaN out, too
+        for kinds, queries in ((_FREE_IN_ORDER, ordered), (_FREE_IN_GROUPS, grouped)):
+            by_groups = metric.kind != "nulls" or not schema[metric.column].is_float()  # groups leave out NaN, too
             if metric.kind in kinds and metric.column in queries and by_groups:
                 queries[metric.column].append(metric)
                 break
@@ -90,16 +90,16 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
     for metric in duplicates:
         rows = answers[Metric("", "rows")]
         keyed = any(answers.get(Metric(column, "distinct")) == rows for column in schema)
-        answers[metric] = 0 if keyed or rows < 2 else repetitions.count(lf, schema, engine)
+        answers[metric] = 0 if keyed or rows < 2 else duplicate_rows.count(lf, schema, engine)
     return answers
 
 
 def _parts(
     lf: pl.LazyFrame, columns: list[str], rows: int | None, engine: Engine
 ) -> Iterator[tuple[pl.LazyFrame, list[str], Engine]]:
-    """The columns one after another, each with what to ask; short ones come several at a time, from memory.
+    """The columns in parts, as (frame, columns, engine): one at a time, or several short ones from memory.
 
-    A query costs as much as the frame has columns, so that thousands of them, each asked alone, would take minutes.
+    The cost of a query grows with the columns of the frame, so thousands of queries of one column would take minutes.
     """
     size = 1 if rows is None else max(1, _AT_ONCE // max(1, rows))
     for at in range(0, len(columns), size):
@@ -113,8 +113,8 @@ def _parts(
 # -- one pass ----------------------------------------------------------------------------------------------
 
 
-def _number(column: str, dtype: pl.DataType) -> pl.Expr:
-    """The column for arithmetic: NaN away, decimals and booleans as floats."""
+def _numeric(column: str, dtype: pl.DataType) -> pl.Expr:
+    """The column for arithmetic: without NaN, decimals and booleans as floats."""
     expr = pl.col(column)
     if dtype.is_float():
         return expr.fill_nan(None)
@@ -125,7 +125,7 @@ def _number(column: str, dtype: pl.DataType) -> pl.Expr:
 
 def _total(column: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_integer():
-        return pl.col(column).cast(pl.Int128).sum()  # Int64 would wrap around in silence
+        return pl.col(column).cast(pl.Int128).sum()  # Int64 would overflow in silence
     return _value(column, dtype).sum()
 
 
@@ -139,10 +139,10 @@ _AGGREGATES: dict[str, Callable[[str, pl.DataType], pl.Expr]] = {
     "min": lambda c, t: _value(c, t).min(),
     "max": lambda c, t: _value(c, t).max(),
     "sum": _total,
-    "mean": lambda c, t: _number(c, t).mean(),
-    "variance": lambda c, t: _number(c, t).var(),
-    "skew": lambda c, t: _number(c, t).cast(pl.Float64).skew(bias=False),
-    "kurtosis": lambda c, t: _number(c, t).cast(pl.Float64).kurtosis(fisher=True, bias=False),
+    "mean": lambda c, t: _numeric(c, t).mean(),
+    "variance": lambda c, t: _numeric(c, t).var(),
+    "skew": lambda c, t: _numeric(c, t).cast(pl.Float64).skew(bias=False),
+    "kurtosis": lambda c, t: _numeric(c, t).cast(pl.Float64).kurtosis(fisher=True, bias=False),
     "zeros": lambda c, t: (pl.col(c) == 0).sum(),
     "negatives": lambda c, t: (pl.col(c) < 0).sum(),
     "nan": lambda c, t: pl.col(c).is_nan().sum() if t.is_float() else pl.lit(0),
@@ -154,22 +154,22 @@ def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric], engin
     expressions: list[pl.Expr] = []
     readers: list[tuple[Metric, Callable[[list[Any]], Any], int]] = []
     for metric in dict.fromkeys(metrics):
-        found, read = _question(metric, schema)
+        found, read = _expressions(metric, schema)
         readers.append((metric, read, len(found)))
         expressions.extend(found)
-    different = {str(e): e for e in expressions}  # a deviation is the root of a variance that is asked for as well
+    different = {str(e): e for e in expressions}  # a deviation is the root of a variance, which is often wanted, too
     named = [e.alias(text) for text, e in different.items()]
     found_values = lf.select(named).collect(engine=engine).row(0, named=True)
     values = (found_values[str(e)] for e in expressions)
     return {metric: read(list(itertools.islice(values, width))) for metric, read, width in readers}
 
 
-def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callable[[list[Any]], Any]]:
-    """The expressions that answer a plain metric, and how to read their values."""
+def _expressions(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callable[[list[Any]], Any]]:
+    """The expressions that answer a plain metric, and a function from their values to the answer."""
     column, kind = metric.column, metric.kind
     if kind == "corr":
         other = str(metric.argument)
-        pair = (_number(column, schema[column]), _number(other, schema[other]))
+        pair = (_numeric(column, schema[column]), _numeric(other, schema[other]))
         bounds = [bound for value in pair for bound in (value.min(), value.max())]
         return [pl.corr(*pair), *bounds], lambda v: None if v[1] == v[2] or v[3] == v[4] else _finite(v[0])
     if kind == "lengths":
@@ -177,7 +177,7 @@ def _question(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Callabl
         return [size.min(), size.max(), (size == 0).sum()], _lengths
     expression = _AGGREGATES["variance" if kind == "std" else kind](column, schema[column] if column else pl.Null())
     if kind in _ROUNDED:
-        value = _number(column, schema[column])
+        value = _numeric(column, schema[column])
         return [expression, value.min(), value.max()], _ROUNDED[kind]
     if kind in ("skew", "kurtosis"):
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
@@ -206,11 +206,11 @@ _ROUNDED: dict[str, Callable[[list[Any]], Any]] = {
     "variance": _variance,
     "std": lambda v: None if v[0] is None else math.sqrt(_variance(v) or 0.0),
 }
-"""What rounding alone would make of a constant column: a mean beside its value, and a deviation."""
+"""Rounding would give a constant column a mean other than its value, and a deviation."""
 
 
 def _moment(values: list[Any]) -> float | None:
-    """A constant column has no shape, as pandas (from 3.1 on) and scipy have it."""
+    """A constant column has no skew and no kurtosis, as in pandas (from 3.1 on) and scipy."""
     value, low, high = values
     return None if low == high else _finite(value)
 
@@ -251,7 +251,7 @@ def _mode(values: pl.Series) -> Any:
 
 
 def _quantile(values: pl.Series, share: float) -> Any:
-    """Linear interpolation between the two neighbours, as numpy's default; of times in whole microseconds."""
+    """Linear interpolation between the two neighbours, as in numpy; for times in whole units of their type."""
     if not len(values):
         return None
     place = share * (len(values) - 1)
@@ -282,7 +282,7 @@ def _histogram(values: pl.Series, bins: int) -> dict[str, Any] | None:
         low, high = float(values[0]), float(values[-1])
     if low == high:
         low, high = low - 0.5, high + 0.5
-    width = high / bins - low / bins  # the distance itself may be more than a float holds
+    width = high / bins - low / bins  # the distance itself may exceed the range of a float
     edges = [low + width * i for i in range(bins)] + [high]
     inner = pl.Series(edges[1:-1], dtype=pl.Float64)
     cuts = (
@@ -316,7 +316,7 @@ def _grouped(
         .group_by("value")
         .agg(pl.len().cast(pl.Int64).alias("count"))
         .collect(engine=engine)
-        .with_columns(_unsigned(dtype))
+        .with_columns(_positive_zero(dtype))
     )
     answers: Answers = {Metric(column, "distinct"): groups.height}
     if groups.height <= _FREE_CATEGORIES:
@@ -340,8 +340,8 @@ def _grouped(
     return answers
 
 
-def _unsigned(dtype: pl.DataType) -> pl.Expr:
-    """The values of groups: of two zeros, which are one group, never the negative one that happened to come first."""
+def _positive_zero(dtype: pl.DataType) -> pl.Expr:
+    """The values of groups. 0.0 and -0.0 are one group, named by whichever came first: it becomes 0.0."""
     return pl.col("value") + 0.0 if dtype.is_float() else pl.col("value")
 
 
@@ -350,14 +350,14 @@ def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) 
     value = pl.col(metric.column)
     value = value.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else _value(metric.column, dtype)
     groups = (
-        lf.select(value.alias("value"), _number(other, schema[other]).cast(pl.Float64).alias("number"))
+        lf.select(value.alias("value"), _numeric(other, schema[other]).cast(pl.Float64).alias("number"))
         .drop_nulls()
         .group_by("value")
         .agg(
             pl.len().cast(pl.Int64).alias("count"), mean=pl.col("number").mean(), variance=pl.col("number").var(ddof=0)
         )
         .collect(engine=engine)
-        .with_columns(_unsigned(dtype))
+        .with_columns(_positive_zero(dtype))
         .sort("value")
     )
     return list(groups.iter_rows())
@@ -378,9 +378,9 @@ def _top(groups: pl.DataFrame, most: int) -> list[tuple[Any, int]]:
 
 
 def _spearman(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> float | None:
-    """Ranks need both columns whole, so one pair after another."""
+    """Spearman's correlation. Ranks need both columns in memory, so pairs are computed one after another."""
     names = (metric.column, str(metric.argument))
     pair = (
-        lf.select(_number(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
+        lf.select(_numeric(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
     )
     return _finite(pair.select(pl.corr(pl.col("0").rank(), pl.col("1").rank())).item())

@@ -1,4 +1,4 @@
-"""Forms of text: how many values of a column look like numbers, dates of some kind, or like nothing of that."""
+"""Formats of text: how many values of a column look like numbers, dates of some kind, or other text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ FORMS = {
     "date 31.01.2024": r"^\s*\d{1,2}\.\d{1,2}\.\d{2,4}([ T].*)?$",
     "date 01/31/2024": r"^\s*\d{1,2}/\d{1,2}/\d{2,4}([ T].*)?$",
 }
-"""Forms of text by name; what matches none is ``text``."""
+"""Formats by name; a text that matches none is ``text``."""
 
 
 def count(texts: pl.Series) -> dict[str, int]:
-    """How many of up to 2 000 of these distinct values, chosen by hash, have which form."""
+    """The number of values by format, over at most 2 000 of these distinct values, chosen by hash."""
     if len(texts) > _SAMPLE:
         texts = texts.gather(texts.hash(0).arg_sort().head(_SAMPLE))
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for name, pattern in FORMS.items():
         matches = texts.str.contains(pattern)
         if matched := int(matches.sum()):
-            found[name] = matched
+            counts[name] = matched
             texts = texts.filter(~matches)
     if len(texts):
-        found["text"] = len(texts)
-    return found
+        counts["text"] = len(texts)
+    return counts

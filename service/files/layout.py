@@ -1,17 +1,17 @@
-"""Where things lie in the data directory. The only module that knows a path by heart.
+"""Paths in the data directory. No other module builds one.
 
 ::
 
     <data>/catalog.duckdb                      the catalog (opened by one process only)
     <data>/secret.key                          the signing secret, mode 0600, where none was configured
-    <data>/uploads/…                           files that CSV collectors may name
+    <data>/uploads/…                           files that collectors may read
     <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
     …/v000003/state/<collector>/               what its collectors remember for the next version
-    <data>/warehouse/.staging/<run>/           what a run is writing; removed at start where no commit names it
+    <data>/warehouse/.staging/<run>/           what a run is writing
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/logs/<run>.ndjson                   the log lines of a run
-    <data>/spill/…                             private scratch folders of query workers
-    <data>/pace/…                              when each host may be asked again, by all runs; emptied at start
+    <data>/spill/…                             scratch folders of query workers
+    <data>/pace/…                              when runs may call each host again; emptied at start
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-TAPE = "tape.json"
+FIT_RECORD = "tape.json"
 STATE = "state"
 
 
@@ -80,14 +80,14 @@ class Layout:
         return self.logs / f"{run_id}.ndjson"
 
     def create(self) -> None:
-        """Make the directories that must exist, readable by the owner only where that matters."""
+        """Create the directories that must exist, readable by their owner alone."""
         self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def flush(path: Path) -> None:
-    """fsync a file or folder: Parquet writers and renames give no durability by themselves."""
+    """fsync a file or folder: neither Parquet writers nor renames are durable without it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,8 +1,7 @@
-"""Uploads: files from outside under one folder, which nothing here ever leaves.
+"""Uploaded files under one folder. No path leads out of it.
 
-A path is walked folder by folder through descriptors without following links, so that no name and no link that
-somebody planted leads out. A file arrives under a hidden name, is flushed to disk, and then takes its place at
-once: a collector sees the old file or the new one. Methods block; the API calls them in threads.
+A path is opened folder by folder through descriptors, without following links. A file is received under a hidden name,
+flushed to disk and renamed: a collector sees the old file or the new one. Methods block; the API calls them in threads.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PARTIAL = ".receiving-"
 
 
 def segments(path: str) -> list[str]:
-    """The parts of a relative path. Raises ``errors.Invalid`` for what may not be a name."""
+    """The parts of a relative path. Raises ``errors.Invalid`` for a part that is not allowed as a name."""
     parts = path.strip("/").split("/")
     if len(parts) > _DEEPEST:
         raise errors.Invalid(f"path: at most {_DEEPEST} levels", field="path")
@@ -36,15 +35,15 @@ def segments(path: str) -> list[str]:
         letters = all(c in _EXTRA or unicodedata.category(c)[0] in "LNM" for c in part)
         if not letters or not part or part[0] in ". " or part[-1] in ". " or len(part.encode()) > _LONGEST:
             raise errors.Invalid(
-                f"path: '{part[:60]}' cannot be a name here: letters, digits, '.', '_', '-' and spaces, no leading "
-                f"dot, at most {_LONGEST} bytes",
+                f"path: '{part[:60]}' is not allowed as a name: use letters, digits, '.', '_', '-' and spaces, no "
+                f"leading dot, at most {_LONGEST} bytes",
                 field="path",
             )
     return parts
 
 
 class Incoming:
-    """A file on its way in."""
+    """A file that is being received."""
 
     def __init__(self, root: Path, path: str) -> None:
         self._parts = segments(path)
@@ -56,7 +55,7 @@ class Incoming:
         self._file = os.fdopen(handle, "wb", buffering=1 << 20)
 
     def write(self, block: bytes) -> None:
-        """Raises ``errors.Unavailable`` when the disk is full."""
+        """Append a block. Raises ``errors.Unavailable`` if the disk is full."""
         try:
             self._file.write(block)
         except OSError as error:
@@ -65,7 +64,7 @@ class Incoming:
         self._size += len(block)
 
     def finish(self) -> tuple[Uploaded, bool]:
-        """Flush the file and put it in its place; whether it is new there."""
+        """Flush the file and move it to its path. Returns the file, and whether its path is new."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -83,15 +82,15 @@ class Incoming:
         return done, found is None
 
     def discard(self) -> None:
-        """Forget what came, where it did not settle."""
+        """Remove the received data of an upload that did not finish."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(FileNotFoundError):
             (self._root / self._hidden).unlink()
 
 
-def listed(root: Path, *, limit: int, offset: int) -> tuple[list[UploadedLine], int]:
-    """Files by path, and how many there are in all."""
+def list_files(root: Path, *, limit: int, offset: int) -> tuple[list[UploadedLine], int]:
+    """Files by path, and their total number."""
     found = sorted(_files(root, root), key=lambda f: f.path)
     return found[offset : offset + limit], len(found)
 
@@ -114,7 +113,7 @@ def _files(root: Path, folder: Path) -> Iterator[UploadedLine]:
 
 
 def delete(root: Path, path: str) -> None:
-    """Remove a file, and the folders that it leaves empty. Raises ``errors.Missing``."""
+    """Remove a file and the folders that this leaves empty. Raises ``errors.Missing``."""
     parts = segments(path)
     try:
         with _walk(root, parts[:-1], create=False) as folder:
@@ -163,7 +162,9 @@ def _kind(folder: int, name: str) -> int | None:
 
 
 def _conflict(path: str) -> errors.Conflict:
-    return errors.Conflict(f"'{path}' is something else already (a file or a folder)", code="FILE_EXISTS", field="path")
+    return errors.Conflict(
+        f"'{path}' already exists as something else (a file or a folder)", code="FILE_EXISTS", field="path"
+    )
 
 
 def _full(error: OSError) -> errors.PenstockError:

@@ -1,1 +1,1 @@
-"""The ground floor: errors, clock, ids, settings, tokens, passwords. Knows nothing of pipelines."""
+"""The lowest floor: errors and their codes, clock, ids, settings, tokens, passwords, documents."""

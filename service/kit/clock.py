@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that tests can hold it still."""
+"""Clocks, passed in as values, so that tests control the time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where times come from."""
+    """A source of times."""
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
+        """The present time, with the time zone UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for durations."""
+        """Seconds that never decrease, for durations."""
         ...
 
 
@@ -30,7 +30,7 @@ class SystemClock:
 
 
 class FixedClock:
-    """A clock for tests: stands still until ``advance``."""
+    """A clock for tests: its time changes only with ``advance``."""
 
     def __init__(self, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._at = at

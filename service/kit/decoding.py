@@ -1,7 +1,7 @@
-"""Decoding a configuration so that every problem is found at once, each with its path.
+"""Decoding of configurations that reports all problems at once, each with its path.
 
-msgspec stops at the first problem and names dict values ``[...]``; here a document is walked piece by
-piece along its type, and msgspec judges the leaves.
+msgspec stops at the first problem and names dict values ``[...]``. Here a document is walked along its type, and
+msgspec checks the leaves.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def join(path: str, name: str) -> str:
 
 def decode(kind: type[T], value: Any, path: str = "") -> tuple[T | None, list[Problem]]:
     """``value`` (JSON-like) as ``kind``, or None and every problem found."""
-    found = list(_walk(kind, value, path))
-    if not found:
+    problems = list(_walk(kind, value, path))
+    if not problems:
         try:
             return msgspec.convert(value, kind), []
         except msgspec.ValidationError as error:
-            found.append(_problem(error, path))
-    return None, found
+            problems.append(_problem(error, path))
+    return None, problems
 
 
 def _problem(error: Exception, path: str) -> Problem:
@@ -51,12 +51,12 @@ def _leaf(kind: Any, value: Any, path: str) -> Iterable[Problem]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        found = _problem(error, path)
-        yield Problem(found.field, found.message + _choices([kind], value))
+        problem = _problem(error, path)
+        yield Problem(problem.field, problem.message + _choices([kind], value))
 
 
 def _choices(members: Iterable[Any], value: Any) -> str:
-    """What could stand where ``value`` is no member of an enum."""
+    """The members of an enum, with the closest to ``value``, as the end of a message; else an empty text."""
     bare = [get_args(m)[0] if get_origin(m) is Annotated else m for m in members]
     choices = [str(v) for m in bare if get_origin(m) is Literal for v in get_args(m)]
     if not isinstance(value, str) or not choices:
@@ -90,10 +90,10 @@ def _walk(kind: Any, value: Any, path: str) -> Iterable[Problem]:
 
 
 def _bounds(kind: Any, value: Any, path: str) -> Iterable[Problem]:
-    """The length bounds of an annotated list or dict; its items were judged already."""
+    """Check the length bounds of an annotated list or dict, whose items were checked already."""
     if get_origin(kind) is Annotated:
-        dynamic_columns: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
-        yield from _leaf(Annotated[(dynamic_columns, *get_args(kind)[1:])], value, path)
+        plain: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
+        yield from _leaf(Annotated[(plain, *get_args(kind)[1:])], value, path)
 
 
 def _union(kind: Any, value: Any, path: str) -> Iterable[Problem]:
@@ -128,7 +128,7 @@ def _container(member: Any) -> type | None:
 
 
 def _by_tag(structs: list[Any], value: Mapping[str, Any], path: str) -> Any:
-    """The member that ``value``'s tag names, a problem where it names none, None where none is tagged."""
+    """The struct that the tag of ``value`` names, a problem if it names none, None if no struct has a tag."""
     tagged = {s.__struct_config__.tag: s for s in structs if s.__struct_config__.tag is not None}
     if not tagged:
         return structs[0] if len(structs) == 1 else None
@@ -147,7 +147,7 @@ def _by_tag(structs: list[Any], value: Mapping[str, Any], path: str) -> Any:
 
 @functools.cache
 def _fields(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
-    """The settings of a struct; finding them means evaluating its annotations, 5 ms a class."""
+    """The fields of a struct by name. Cached, since evaluating the annotations takes 5 ms per class."""
     return {f.encode_name: f for f in msgspec.structs.fields(kind)}
 
 
@@ -174,6 +174,6 @@ def _struct(kind: Any, value: Mapping[str, Any], path: str) -> Iterable[Problem]
     if clean:
         tag = {config.tag_field: config.tag} if config.tag is not None else {}
         try:
-            msgspec.convert({**tag, **value}, kind)  # what concerns several fields at once
+            msgspec.convert({**tag, **value}, kind)  # checks over several fields
         except msgspec.ValidationError as error:
             yield _problem(error, path)

@@ -1,7 +1,8 @@
-"""Documents: JSON and YAML from outside as plain values, bounded in depth, never an exception of a parser.
+"""JSON and YAML from outside as plain values, bounded in depth; parsers' exceptions become ``errors.Invalid``.
 
 YAML is read with the safe loader, without anchors and aliases (a few bytes of them unfold to gigabytes) and
-without dates: what is not JSON-like stays text.
+without dates: a value that JSON does not have stays text. Bad JSON has the code INVALID_JSON, bad YAML
+VALIDATION_ERROR.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from service.kit import errors
+from service.kit.codes import Code
 
 DEEPEST = 64
 LONGEST_YAML = 256 * 1024
@@ -24,50 +26,49 @@ def from_json(text: bytes) -> Any:
     try:
         value = msgspec.json.decode(text)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep("INVALID_JSON") from None
     except UnicodeDecodeError as error:
-        raise errors.Invalid(
-            f"the text is not UTF-8: {error.reason} (byte {error.start})", code="INVALID_JSON"
-        ) from None
+        message = f"the text is not UTF-8: {error.reason} (byte {error.start})"
+        raise errors.Invalid(message, code="INVALID_JSON") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise errors.Invalid(f"the text is not JSON: {error}", code="INVALID_JSON") from None
-    return _checked(value)
+    return _checked(value, "INVALID_JSON")
 
 
 def from_yaml(text: bytes) -> Any:
-    """The value of a YAML text of one document. Raises ``errors.Invalid`` (INVALID_JSON)."""
-    import yaml  # 20 ms that only those pay who write YAML
+    """The value of a YAML text of one document. Raises ``errors.Invalid`` (VALIDATION_ERROR)."""
+    import yaml  # takes 20 ms, which only callers with YAML pay
 
     if len(text) > LONGEST_YAML:
-        raise errors.Invalid(f"a YAML document has at most {LONGEST_YAML} bytes; send JSON", code="INVALID_JSON")
+        raise errors.Invalid(f"a YAML document has at most {LONGEST_YAML} bytes; send JSON")
     try:
         loader = _loader()
-        _survey(yaml.parse(text, Loader=loader))
+        _check_events(yaml.parse(text, Loader=loader))
         value = yaml.load(text, Loader=loader)  # noqa: S506 - a subclass of SafeLoader
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep("VALIDATION_ERROR") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise errors.Invalid(f"the text is not YAML: {' '.join(str(error).split())}", code="INVALID_JSON") from None
-    return _checked(value)
+        raise errors.Invalid(f"the text is not YAML: {' '.join(str(error).split())}") from None
+    return _checked(value, "VALIDATION_ERROR")
 
 
-def _survey(events: Iterable[Any]) -> None:
-    """Refuse what must not be built, before anything is: parsers take minutes over 100 000 brackets."""
+def _check_events(events: Iterable[Any]) -> None:
+    """Refuse aliases and deep nesting before a value is built: parsers take minutes over 100 000 brackets."""
     import yaml
 
     depth = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise errors.Invalid("anchors and aliases are not read; write the value out", code="INVALID_JSON")
+            raise errors.Invalid("anchors and aliases are not read; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise _too_deep()
+            raise _too_deep("VALIDATION_ERROR")
 
 
 def _loader() -> Any:
     import yaml
 
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which wheels bring along, is ten times faster
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which is part of the wheels, is ten times faster
 
     class Loader(base):  # type: ignore[misc, valid-type]
         """The safe loader without dates."""
@@ -79,35 +80,37 @@ def _loader() -> Any:
     return Loader
 
 
-def _checked(value: Any) -> Any:
-    """``value``, if it is not too deep, all its keys are strings, none of its strings has a NUL, and numbers fit."""
+def _checked(value: Any, code: Code) -> Any:
+    """``value``, if it is not too deep, its keys are strings, no string has a NUL, and numbers fit; else ``code``."""
     level = [value]
     for depth in range(DEEPEST + 1):
         below: list[Any] = []
         for item in level:
             if depth == DEEPEST and isinstance(item, dict | list):
-                raise _too_deep()
+                raise _too_deep(code)
             if isinstance(item, dict):
                 if not all(isinstance(key, str) for key in item):
-                    raise errors.Invalid("the keys of an object must be strings", code="INVALID_JSON")
+                    raise errors.Invalid("the keys of an object must be strings", code=code)
                 below.extend(item)
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
-            elif isinstance(item, str):
-                if "\x00" in item:
-                    raise errors.Invalid("strings must not hold the NUL character", code="INVALID_JSON")
-            elif isinstance(item, float) and not math.isfinite(item):
-                raise errors.Invalid("numbers must be finite", code="INVALID_JSON")
-            elif isinstance(item, int) and item not in _WHOLE:
-                raise errors.Invalid(
-                    "whole numbers must fit into 64 bits; write a longer one as a string", code="INVALID_JSON"
-                )
-            elif item is not None and not isinstance(item, bool | int | float):
-                raise errors.Invalid(f"a {type(item).__name__} is no JSON value", code="INVALID_JSON")
+            elif problem := _problem(item):
+                raise errors.Invalid(problem, code=code)
         level = below
     return value
 
 
-def _too_deep() -> errors.Invalid:
-    return errors.Invalid(f"the document is nested deeper than {DEEPEST} levels", code="INVALID_JSON")
+def _problem(leaf: Any) -> str | None:
+    """What is wrong with a value that is neither an object nor a list, or None."""
+    if isinstance(leaf, str):
+        return "strings must not hold the NUL character" if "\x00" in leaf else None
+    if isinstance(leaf, float):
+        return None if math.isfinite(leaf) else "numbers must be finite"
+    if isinstance(leaf, int):
+        return None if leaf in _WHOLE else "whole numbers must fit into 64 bits; write a longer one as a string"
+    return None if leaf is None else f"a {type(leaf).__name__} is not a JSON value"
+
+
+def _too_deep(code: Code) -> errors.Invalid:
+    return errors.Invalid(f"the document is nested deeper than {DEEPEST} levels", code=code)

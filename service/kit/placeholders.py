@@ -1,4 +1,4 @@
-"""``${NAME}`` in a configuration: filled at run time, never shown."""
+"""``${NAME}`` in a configuration: replaced by a secret at run time; the secret is never shown."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MASK = "***"
 
 
 def names(text: str) -> set[str]:
-    """The secrets that ``text`` refers to."""
+    """The names of the secrets in ``text``."""
     return set(PATTERN.findall(text))
 
 
 def fill(text: str, known: Mapping[str, str], step: str) -> str:
-    """``text`` with its secrets; raises ``errors.Permanent`` naming the first that is not configured."""
+    """``text`` with the values of its secrets. Raises ``errors.Permanent`` for the first without a value."""
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)

@@ -1,4 +1,4 @@
-"""Settings: everything an operator can choose, from ``PENSTOCK_*`` variables, with defaults that are safe."""
+"""The settings of the service, from ``PENSTOCK_*`` variables, with safe defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _cores() -> int:
 
 
 def _run_memory() -> int:
-    """A fair share of the machine: three quarters of its memory over the runs that may go at once."""
+    """Three quarters of the machine's memory, divided by the number of concurrent runs."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(512 * MIB, int(total * 0.75) // _cores())
 
@@ -39,11 +39,11 @@ def _about(text: str, **bounds: Any) -> msgspec.Meta:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The service's settings. Each field is the variable ``PENSTOCK_<NAME>``; sizes take ``512MiB``."""
 
-    data_dir: Annotated[str, _about("Where everything is kept.")] = "./penstock-data"
+    data_dir: Annotated[str, _about("The data directory.")] = "./penstock-data"
     host: Annotated[str, _about("The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _about("The port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8000
     jwt_secret: Annotated[
-        str | None, _about("Signs access tokens, at least 32 bytes; made and kept in the data directory if absent.")
+        str | None, _about("Signs access tokens, at least 32 bytes; made and stored in the data directory if absent.")
     ] = None
     admin_username: Annotated[str, _about("The first account's name.")] = "admin"
     admin_password: Annotated[
@@ -51,30 +51,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     access_token_hours: Annotated[float, _about("How long an access token is valid.", gt=0, le=24)] = 24
     refresh_token_days: Annotated[float, _about("How long a refresh token is valid.", gt=0, le=365)] = 30
-    rate_limit_per_minute: Annotated[int, _about("Requests a minute for each user.", ge=1)] = 600
-    login_rate_limit_per_minute: Annotated[int, _about("Logins a minute for each address and name.", ge=1)] = 10
-    max_concurrent_runs: Annotated[int, _about("Runs that may go at once.", ge=1)] = msgspec.field(
+    rate_limit_per_minute: Annotated[int, _about("Requests per minute of each user.", ge=1)] = 600
+    login_rate_limit_per_minute: Annotated[int, _about("Logins per minute of each address and name.", ge=1)] = 10
+    max_concurrent_runs: Annotated[int, _about("Runs that may be in progress at the same time.", ge=1)] = msgspec.field(
         default_factory=_cores
     )
-    max_queued_runs: Annotated[int, _about("Runs that may wait for their turn; more are answered 503.", ge=0)] = 1000
+    max_queued_runs: Annotated[int, _about("Runs that may wait; a further one is refused with 503.", ge=0)] = 1000
     run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=512 * MIB)] = msgspec.field(
         default_factory=_run_memory
     )
-    run_timeout_seconds: Annotated[float, _about("The longest that any run may take.", gt=0)] = 24 * 3600
-    query_timeout_seconds: Annotated[float, _about("The longest that a query may take.", gt=0)] = 30
+    run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
+    query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
     query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=128 * MIB)] = 1024 * MIB
-    max_concurrent_queries: Annotated[int, _about("Queries that may go at once.", ge=1)] = 4
-    max_body_bytes: Annotated[int, _about("The largest request body, uploads apart.", ge=1024)] = 8 * MIB
+    max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = 4
+    max_body_bytes: Annotated[int, _about("The largest request body, except uploads.", ge=1024)] = 8 * MIB
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
-    file_roots: Annotated[tuple[str, ...], _about("Directories that collectors may read beside the uploads.")] = ()
+    file_roots: Annotated[tuple[str, ...], _about("Directories that collectors may read, besides the uploads.")] = ()
     allowed_private_hosts: Annotated[
         tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
     ] = ()
     cors_origins: Annotated[tuple[str, ...], _about("Origins that browsers may call from.")] = ()
-    log_format: Annotated[Literal["json", "console"], _about("How log lines look.")] = "json"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("The least that is logged.")] = "info"
+    log_format: Annotated[Literal["json", "console"], _about("The format of log lines.")] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("The lowest level that is logged.")] = (
+        "info"
+    )
     allow_unsandboxed_sql: Annotated[
-        bool, _about("Answer SQL even where the kernel has no Landlock to confine its process.")
+        bool, _about("Answer SQL even if the kernel has no Landlock to confine its process.")
     ] = False
 
     @property
@@ -83,10 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
-    """Settings from the environment; ``overrides`` (flags) win where they are not None.
+    """Settings from the environment; ``overrides`` (flags) that are not None win.
 
-    Raises ``errors.Invalid`` naming every variable that is wrong. Unknown ones are passed over (container
-    platforms set some of their own); ``unknown`` lists them for a warning.
+    Raises ``errors.Invalid`` naming every variable that is wrong. Unknown variables are ignored, since container
+    platforms set some, too; ``unknown`` lists them for a warning.
     """
     fields = {f.name: f for f in msgspec.structs.fields(Settings)}
     values: dict[str, Any] = {}
@@ -113,7 +115,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
-    """Variables that look like settings and are none, each with what it may have meant."""
+    """Variables that look like settings but are not, each with the setting that it may mean."""
     known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
     return [
         errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
@@ -139,7 +141,7 @@ def secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> Any:
-    """A setting's default as a person may read it."""
+    """The default of a setting, for display."""
     if field.default is not msgspec.NODEFAULT:
         return field.default
     factory = field.default_factory

@@ -1,10 +1,9 @@
-"""Tokens: signed access tokens, and opaque refresh tokens of which only a hash is ever stored.
+"""Access tokens, which are signed, and refresh tokens, of which only a hash is stored.
 
-The only module that knows ``jwt``. An access token is HS256 with exactly the header ``alg``, ``typ``, ``kid`` and
-exactly the claims of ``Claims``; every token has a ``typ`` claim and reading refuses another. PyJWT judges the
-signature, the issuer and the audience; times are judged here, against the clock that was passed in, and must be
-integers (PyJWT lets ``"9999999999"`` pass). Keys are found by ``kid``, so that an older key can stay valid for a
-while after a change.
+The only module that imports ``jwt``. An access token is HS256 with exactly the header ``alg``, ``typ``, ``kid`` and
+exactly the claims of ``Claims``; its ``typ`` claim must be that of an access token. PyJWT checks the signature, the
+issuer and the audience. Times are checked here, against the clock that was passed in, and must be integers (PyJWT
+accepts ``"9999999999"``). ``kid`` names the key, so that an older key can stay valid for a while after a change.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _CLAIMS = {"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "typ", "fam"}
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What an access token says. Times are seconds since 1970; ``family`` is the login it belongs to."""
+    """The claims of an access token. Times are seconds since 1970; ``family`` is the login that it belongs to."""
 
     username: str
     id: str
@@ -53,7 +52,7 @@ class Tokens:
         self._jwt = jwt.PyJWT()
 
     def issue(self, username: str, family: str, *, not_before: int = 0) -> str:
-        """A new access token; its time of issue is now, or ``not_before`` where that is later."""
+        """A new access token, issued now, or at ``not_before`` if that is later."""
         now = max(int(self._clock.now().timestamp()), not_before)
         claims = {
             "iss": _ISSUER,
@@ -70,15 +69,15 @@ class Tokens:
         return self._jwt.encode(claims, key, algorithm="HS256", headers={"kid": self._current, "typ": "JWT"})
 
     def read(self, token: str) -> Claims:
-        """What a token says, if it is ours and valid now.
+        """The claims of a token that is valid now.
 
-        Raises ``errors.Unauthenticated`` (TOKEN_EXPIRED where that is all that is wrong).
+        Raises ``errors.Unauthenticated`` (TOKEN_EXPIRED if the token is otherwise valid).
         """
         try:
             claims = self._verified(token)
         except errors.Unauthenticated:
             raise
-        except Exception as error:  # whatever a hostile token provokes is the token's fault
+        except Exception as error:  # any error that a hostile token provokes is the token's fault
             raise _refused() from error
         now = int(self._clock.now().timestamp())
         if claims["iat"] > now + LEEWAY_SECONDS or claims["nbf"] > now + LEEWAY_SECONDS:
@@ -116,7 +115,7 @@ class Tokens:
                 "require": sorted(_CLAIMS),
                 "strict_aud": True,
                 "enforce_minimum_key_length": True,
-                "verify_exp": False,  # judged in read, against our clock
+                "verify_exp": False,  # read checks them against the clock
                 "verify_nbf": False,
                 "verify_iat": False,
             },
@@ -140,10 +139,10 @@ def _kid(key: str) -> str:
 
 
 def new_refresh_token() -> str:
-    """256 random bits, for one use."""
+    """A new refresh token of 256 random bits."""
     return "pr_" + secrets.token_urlsafe(32)
 
 
 def digest(token: str) -> str:
-    """What is stored of a refresh token: it is random, so that one round of sha256 is enough."""
+    """The hash of a refresh token that is stored. The token is random, so that one round of sha256 suffices."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,1 +1,1 @@
-"""What a pipeline, a run, a version, a user is: pure values, no IO."""
+"""Pipelines, runs, versions, users and plans as pure values; no IO."""

@@ -1,8 +1,8 @@
-"""A configuration as it may be shown: literal passwords and tokens masked, ``${NAME}`` left as written.
+"""Masking of secrets in configurations: literal passwords and tokens are masked, ``${NAME}`` stays as written.
 
-Secrets stand in collectors and storages, and right in the settings of a processor; below those are names of columns,
-and a column may well be called ``token``. On the wire (headers, parameters, logins, bodies, queries of URLs) a mere
-``key`` is one, too.
+Secrets may be anywhere in collectors and storages. In processors only direct settings can be secrets: below them are
+names of columns, and a column may be called ``token``. In headers, parameters, logins, bodies and URL queries, ``key``
+is a secret too.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def masked(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(document: Any) -> list[Problem]:
-    """Where a secret is the mask that it is shown with: what was read was written back."""
+    """Settings where a secret is the mask itself: a configuration that was shown was sent back."""
     found: list[str] = []
     if isinstance(document, Mapping):
         _document(document, found.append)
-    hint = "'***' is how a secret is shown; write the secret itself, or ${NAME} for PENSTOCK_SECRET_NAME"
+    hint = "'***' is the mask of a secret; write the secret itself, or ${NAME} for PENSTOCK_SECRET_NAME"
     return [Problem(place, hint) for place in found]
 
 
-def settings(given: Any) -> Any:
-    """The settings of one collector or storage, or what was made of them."""
-    return _deep(given, "", _SECRET, lambda _: None)
+def settings(value: Any) -> Any:
+    """The settings of one collector or storage, or a part of them, with secrets masked."""
+    return _deep(value, "", _SECRET, lambda _: None)
 
 
 def _document(document: Mapping[str, Any], note: Note) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Resolved: a pipeline as it was understood, every default and every short form written out.
+"""The normalized configuration of a pipeline: every default and every short form spelled out.
 
 Secrets stay as they were written.
 """
@@ -13,7 +13,7 @@ from service.model.pipeline import Pipeline
 
 
 def resolved(pipeline: Pipeline) -> dict[str, Any]:
-    """The configuration that says the same and leaves nothing out; it could be posted as it is."""
+    """The equivalent configuration that leaves nothing out; a valid request body."""
     return {
         "name": pipeline.name,
         "description": pipeline.description,
@@ -38,7 +38,7 @@ def _storage(value: Any, table: str) -> dict[str, Any]:
 
 
 def _written(value: Any) -> Any:
-    """JSON-like, with the fields that have their defaults, which msgspec leaves out of the plug-ins."""
+    """JSON-like, including fields with default values, which msgspec omits for plug-ins."""
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         tag = {} if config.tag is None else {str(config.tag_field): config.tag}

@@ -1,4 +1,4 @@
-"""Pipeline: a configuration, decoded. The document a user wrote is kept beside the values it means."""
+"""A pipeline: the decoded configuration, together with the document that the user wrote."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 from service.kit import decoding, errors
 from service.kit.errors import Problem
 from service.model import collector_tree, masking
+from service.model.registry import Registry, Shelf
 from service.steps.collector import NOTHING, Collector, Declared
 from service.steps.processor import Processor
-from service.steps.registry import Registry, Shelf
 from service.steps.storage import Storage
 
 Name = Annotated[
@@ -42,7 +42,7 @@ class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How runs of the pipeline are carried out."""
+    """How runs of the pipeline are executed."""
 
     timeout_seconds: Annotated[
         float, msgspec.Meta(gt=0, le=7 * 86400, description="A run that takes longer fails.")
@@ -63,35 +63,35 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def default_table(self) -> str:
-        """The name that SQL knows the newest version by, where no storage names another."""
+        """The table name in SQL, if no storage sets another."""
         return self.name.replace("-", "_")
 
     @property
     def table(self) -> str:
-        """The name that SQL knows the newest version by."""
+        """The table name of the newest version in SQL."""
         named = (getattr(s, "table", None) for s in self.storage)
         return next((t for t in named if isinstance(t, str)), self.default_table)
 
     @property
     def data(self) -> list[int]:
-        """The places of the collectors whose rows are data; one that only says what others ask for is none of them."""
+        """The indexes of the collectors whose rows are data; a parent that only feeds requests is not among them."""
         return collector_tree.data(self.collectors)
 
     def declared(self, index: int) -> Declared | None:
-        """What the settings of a collector say of the columns that it brings to the data."""
+        """The columns that the settings of a collector declare for the data."""
         return self.collectors[index].declared() if index in self.data else NOTHING
 
     def parent(self, index: int) -> int | None:
-        """The place of the collector of whose rows this one makes its requests."""
+        """The index of the collector's parent, if it has one."""
         return collector_tree.parent(self.collectors, index)
 
     def base(self, index: int) -> tuple[str, ...]:
-        """Where those ask that are above it, from the first on, as it is written."""
+        """The addresses of the collectors above it, from the root down, as written."""
         found = [self.collectors[i].address() for i in reversed(collector_tree.above(self.collectors, index))]
         return tuple(address for address in found if address is not None)
 
     def label(self, index: int) -> str:
-        """The name of a source in reports: its id, or its type and place."""
+        """The name of a source in reports: its id, or its type and index."""
         return collector_tree.label(self.collectors, index)
 
 
@@ -154,12 +154,12 @@ def _part(
 def _plugins(
     document: Mapping[str, Any], key: str, shelf: Shelf[Any], problems: list[Problem], *, nested: bool
 ) -> list[Any]:
-    given = document.get(key, DEFAULT_STORAGE if key == "storage" else [])
-    if not isinstance(given, list):
+    items = document.get(key, DEFAULT_STORAGE if key == "storage" else [])
+    if not isinstance(items, list):
         problems.append(Problem(key, "expected a list"))
         return []
     decoded = []
-    for index, item in enumerate(given):
+    for index, item in enumerate(items):
         value = _plugin(item, f"{key}[{index}]", shelf, problems, nested=nested)
         if value is not None:
             decoded.append(value)
@@ -201,9 +201,9 @@ def _plugin(item: Any, path: str, shelf: Shelf[Any], problems: list[Problem], *,
 def _rest(
     kind: type[Any], settings: Mapping[str, Any], tag: str, path: str, found: list[Problem], *, nested: bool
 ) -> Any:
-    """A plug-in of the settings that can be read, to find the problems of those, too; None where it needs the others.
+    """A plug-in from the settings that decode, to find their problems too; None if it needs the others.
 
-    Settings of a collector or a storage hang together: of theirs only unknown ones are left out.
+    Settings of a collector or a storage depend on each other, so only unknown ones are left out.
     """
     wrong = {name for name in settings if any(_lies_in(p.field, decoding.join(path, str(name))) for p in found)}
     if not nested and wrong & set(kind.__struct_fields__):
@@ -219,7 +219,7 @@ def _lies_in(field: str, setting: str) -> bool:
 def _together(
     document: Mapping[str, Any], collectors: list[Any], combine: Any, storage: list[Any]
 ) -> Iterable[Problem]:
-    """What only shows when the parts are seen together."""
+    """Problems between the parts of a configuration."""
     given = document.get("collectors", [])
     if "combine" in document and isinstance(given, list) and len(given) < 2:
         yield Problem("combine", "needs at least two collectors")

@@ -1,4 +1,4 @@
-"""Outlook: what a pipeline would do: a sample of its rows, or the plan of a run. Pure values, as the API shows them."""
+"""Previews and plans of a pipeline, as the API shows them: a sample of its rows, or what a run would do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import msgspec
 from service.kit.errors import Problem
 from service.model.run import Step
 from service.model.version import SchemaChange, Source
+from service.steps.report import StepWarning
+from service.values.profile import Profile
 
 Known = Literal["read", "settings", "version", "partly", "unknown"]
 
@@ -22,9 +24,9 @@ class SampleColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the first rows of each source. ``total_rows`` are left of them, ``row_count`` are in ``data``.
+    """The result for the first rows of each source. ``total_rows`` remained, ``row_count`` of them are in ``data``.
 
-    ``plan`` is the optimised Polars plan, a text for each time that rows are read.
+    ``plan`` is the optimised Polars plan, one text for each pass over the rows.
     """
 
     columns: list[SampleColumn]
@@ -36,23 +38,23 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int
     sources: list[Source]
     steps: list[Step]
-    profile: dict[str, Any]
-    warnings: list[dict[str, Any]]
+    profile: Profile
+    warnings: list[StepWarning]
     plan: str
 
 
 class PlannedColumn(msgspec.Struct, frozen=True):
-    """A column; ``type`` is the Polars type as text, null where only rows can tell."""
+    """A column; ``type`` is the Polars type as text, null if only the rows can show it."""
 
     name: str
     type: str | None
 
 
 class PlannedSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What one collector would fetch and bring.
+    """The requests of one collector and the columns that it would return.
 
-    ``known`` says where ``columns`` come from: they were read, the settings name them all, an earlier version of the
-    same collector had them, the settings name some of them (partly), or they are unknown, and ``why`` says why.
+    ``known`` is the origin of ``columns``: read from the source, all named by the settings, taken from an earlier
+    version of the same collector, some named by the settings (partly), or unknown; then ``why`` gives the reason.
     """
 
     step: str
@@ -68,9 +70,9 @@ class PlannedSource(msgspec.Struct, frozen=True, kw_only=True):
 class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     """What one processor would do.
 
-    ``row_local`` ones need no row but the one at hand (and what was fitted); ``operations`` are those over the whole
-    data, in order; ``measured`` says that numbers are asked of all rows before. ``fitted`` names the settings and their
-    columns. ``input`` and ``output`` are null where they are not known, and ``why`` says why.
+    A ``row_local`` step needs only the row itself and fitted values; ``operations`` are those over all rows, in order;
+    ``measured`` means that it first measures all rows. ``fitted`` names the settings that are fitted and their
+    columns. ``input`` and ``output`` are null if they are unknown; then ``why`` gives the reason.
     """
 
     step: str
@@ -86,11 +88,11 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run would do. ``problems`` are certain to end it; it can succeed where there are none.
+    """What a run would do. A run with ``problems`` is certain to fail.
 
-    ``known`` is the least that is known of any source. ``columns`` are what would be stored, ``changes`` how they
-    differ from the newest version (``compared_with``); both are null where they are not known. ``plan`` is the
-    optimised Polars plan, a text for each time that rows are read; a table that was staged or fetched is DF there.
+    ``known`` is the least certain origin of any source. ``columns`` are the columns that would be stored, ``changes``
+    their differences from the newest version (``compared_with``); both are null if unknown. ``plan`` is the optimised
+    Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF.
     """
 
     configuration: dict[str, Any]
@@ -101,5 +103,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     compared_with: int | None
     changes: list[SchemaChange] | None
     problems: list[Problem]
-    warnings: list[dict[str, Any]]
+    warnings: list[StepWarning]
     plan: str | None

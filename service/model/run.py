@@ -1,4 +1,4 @@
-"""Run: one execution of a pipeline, from queued to its end, and what its events look like."""
+"""A run, one execution of a pipeline, and its steps, stored forms and events."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from service.kit.errors import Body
+from service.steps.report import Evidence, StepWarning
 
 Status = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 Phase = Literal["collecting", "processing", "storing"]
@@ -17,13 +18,13 @@ ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "inter
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step of a run did. ``duration`` is in seconds. Row counts are given where they cost nothing.
+    """What one step of a run did. ``duration`` is in seconds. Row counts are given if they cost nothing.
 
-    The plan is lazy, so that rows which a step only passes on to the next, in the same pass, are counted by neither.
-    Such a count is null; counting it would be a pass over the data of its own (``POST /pipeline/preview`` counts all).
+    The plan is lazy: rows that one step passes to the next within a pass are not counted. Such a count is null, because
+    it would need another pass over the data (``POST /pipeline/preview`` counts all).
 
-    ``staged`` is how often the step had the data written to a fast file, so that its source is not read again.
-    ``evidence`` is what a collector can say for the completeness of what it brought, also where it failed.
+    ``staged`` is how often the step wrote the data to a temporary file, so that its source is not read again.
+    ``evidence`` is the collector's evidence that its rows are complete, also if it failed.
     """
 
     step: str
@@ -31,11 +32,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rows_in: int | None = None
     rows_out: int | None = None
     staged: int = 0
-    evidence: dict[str, Any] | None = None
+    evidence: Evidence | None = None
 
 
 class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
-    """One form in which a version lies on disk. ``state`` is ``loading`` until a deferred form is there."""
+    """One form of a version on disk. ``state`` is ``loading`` until a deferred form is ready."""
 
     type: str
     location: str
@@ -44,9 +45,9 @@ class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it goes on.
+    """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it runs.
 
-    ``replay_of`` is the version whose quarantined rows it tries again; null for every other run.
+    ``replay_of`` is the version whose quarantined rows the run retries; null for every other run.
     """
 
     run_id: str
@@ -65,7 +66,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int = 0
     steps: list[Step] = []
     error: Body | None = None
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
     start_time: datetime | None = None
     end_time: datetime | None = None
     duration: float | None = None
@@ -80,7 +81,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened in a run; ``id`` counts from 1 within the run."""
+    """One event of a run; ``id`` counts from 1 within the run."""
 
     id: int
     kind: EventKind

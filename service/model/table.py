@@ -1,4 +1,4 @@
-"""A table: a name that SQL can use, and the version behind it."""
+"""A table: a name in SQL and the version that it names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from service.files import quarantine
 from service.model.version import Column, Version
 
 QUARANTINE = "__quarantine"
-"""What follows the name of a table in the name of its quarantine: ``orders__quarantine``, ``orders__quarantine@3``."""
+"""The suffix of a table's quarantine: ``orders__quarantine``, ``orders__quarantine@3``."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that SQL can use and the version behind it: its rows, or those in ``quarantine``."""
+    """A name in SQL and its version: the rows of the version, or those in its ``quarantine``."""
 
     name: str
     version: Version

@@ -1,4 +1,4 @@
-"""User: an account and its role. Roles nest: viewer < operator < admin."""
+"""A user account and its role. Roles nest: viewer < operator < admin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "admin": 2}
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """An account as it may be shown: without its password hash. Times are UTC."""
+    """An account without its password hash, as the API shows it. Times are UTC."""
 
     username: str
     role: Role

@@ -1,13 +1,14 @@
-"""Version: the immutable dataset that a successful run committed."""
+"""A version: the immutable dataset that a successful run committed."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
+from service.values.profile import Profile
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -18,20 +19,20 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What one collector brought to a version; ``evidence`` is what it can say for being complete.
+    """What one collector contributed to a version; ``evidence`` is its evidence that the rows are complete.
 
-    ``columns`` are those that it brought, their types by the names that configurations use.
+    ``columns`` are its columns, with types by the names that configurations use.
     """
 
     id: str
     type: str
     rows: int
-    evidence: dict[str, Any] = {}
+    evidence: Evidence = {}
     columns: list[Column] = []
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the quarantined rows broke a rule of a step; ``column`` is null where it looks at none."""
+    """The number of quarantined rows that broke a rule of a step; ``column`` is null if the rule names no column."""
 
     step: str
     rule: str
@@ -42,11 +43,10 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version. ``files`` are its Parquet parts; ``native`` the DuckDB file once it is there.
 
-    ``quarantine`` are Parquet files of rows that were refused, in the layout of ``files.quarantine``;
-    ``refusals`` says why they are there, ``quarantine_columns`` what they look like as one table. ``replay_of`` is
-    the version whose quarantined rows were tried again to make this one. ``tape`` is the file of what the steps were
-    answered, by which they can be applied to other rows; versions of before there was one have none. ``state`` are the
-    files of what its collectors remember for the next one.
+    ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
+    rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
+    were replayed to make this one. ``fit_record`` is the file with which the steps can be applied to other rows;
+    versions of older releases have none. ``state`` are the files of its collectors' incremental state.
     """
 
     pipeline: str
@@ -62,10 +62,10 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     native: File | None = None
     wants_native: bool = False
-    profiles: list[dict[str, Any]] = []
-    fitted: dict[str, Any] = {}
+    profiles: list[Profile] = []
+    fitted: dict[str, FittedStep] = {}
     quarantine: list[File] = []
-    tape: File | None = None
+    fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []

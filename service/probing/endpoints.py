@@ -30,7 +30,7 @@ from service.network.retry import Retry
 from service.probing import clues, dialects, sources, structures
 from service.probing.sources import STEP, ProbedSource, wrong
 from service.probing.trials import Trials, Verdict
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 MAX_BYTES = 32 * 1024 * 1024
 """A larger answer is not analysed."""
@@ -53,7 +53,7 @@ class Target:
     body: Any = None
 
 
-async def remote(target: Target, ctx: Context) -> ProbedSource:
+async def remote(target: Target, ctx: CollectContext) -> ProbedSource:
     """Probe a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
     tally = Tally()
     async with Client(ctx, timeout_seconds=_TIMEOUT, retry=_RETRY, field="url", tally=tally) as client:
@@ -65,7 +65,7 @@ async def remote(target: Target, ctx: Context) -> ProbedSource:
 class _UrlProbe:
     """The probe of one URL in progress."""
 
-    def __init__(self, target: Target, ctx: Context, client: Client) -> None:
+    def __init__(self, target: Target, ctx: CollectContext, client: Client) -> None:
         self._target, self._ctx, self._client = target, ctx, client
         self._url, self._headers, self._auth = urldefrag(target.url).url, target.headers, target.auth
         parts = urlsplit(self._url)

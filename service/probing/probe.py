@@ -29,10 +29,10 @@ from service.probing.sources import STEP
 from service.probing.structures import HtmlTable, Structure
 from service.probing.traits import ColumnTraits, CursorColumn, Key
 from service.steps.collector import Collector
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 SAMPLE_ROWS = 10_000
-_EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the probe reads only a part on purpose
+_EXPECTED = ("total_differs", "more_pages", "empty_pages", "malformed_rows")  # the probe reads only a part on purpose
 Decode = Callable[[Mapping[str, Any]], Collector]
 
 
@@ -115,7 +115,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
+def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
     """Probe a source. ``decode`` validates the proposal as in a pipeline.
 
     Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is at fault.
@@ -143,7 +143,7 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
     return _finding(found, sample)
 
 
-def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.DataFrame:
+def _sample(found: sources.ProbedSource, ctx: CollectContext, decode: Decode) -> pl.DataFrame:
     """Rows that the proposed collector reads from the first pages, or from the beginning of the file."""
     assert found.collector is not None
     decode(found.collector)  # as it will be posted
@@ -152,9 +152,9 @@ def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.Dat
     folder.mkdir()
     network = dataclasses.replace(ctx.network, max_response_bytes=endpoints.MAX_BYTES)
     files = Files((ctx.folder,)) if found.head is not None else ctx.files
-    trial = Context(
+    trial = CollectContext(
         STEP, folder, memory_bytes=ctx.memory_bytes, network=network, secrets=ctx.secrets, log=ctx.log,
-        limiters=ctx.limiters, files=files,
+        limiters=ctx.limiters, files=files, frames=ctx.frames,
     )  # fmt: skip
     frame = asyncio.run(settings.collect(trial))
     assert isinstance(frame, PolarsFrame)
@@ -162,10 +162,11 @@ def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.Dat
         sample = frame.lazy.head(SAMPLE_ROWS).collect(engine="streaming")
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise errors.Permanent(f"its rows cannot be read: {str(error).splitlines()[0]}", step=STEP) from None
-    for warning in trial.warnings:
-        if warning["code"] not in _EXPECTED:
-            found.notes.append(str(warning["message"]))
-    found.requests += int(trial.evidence.get("requests", 0))
+    report = trial.report()
+    for warning in report.warnings:
+        if warning.code not in _EXPECTED:
+            found.notes.append(warning.message)
+    found.requests += int(report.evidence.get("requests", 0))
     return sample
 
 

@@ -22,7 +22,7 @@ from service.kit import errors
 from service.probing import clues, dialects
 from service.probing.structures import HtmlTable, Structure
 from service.probing.trials import Verdict
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 STEP = "probe"
 SourceFormat = Literal["json", "ndjson", "csv", "parquet", "html"]
@@ -62,10 +62,10 @@ def kind(head: bytes, content_type: str = "") -> SourceFormat:
     """``json``, ``ndjson``, ``csv``, ``parquet`` or ``html``. Raises ``Unusable`` for anything else."""
     if head.startswith(_PARQUET):
         return "parquet"
-    what = utf8.foreign(head)
+    what = utf8.file_kind(head)
     if what is not None:
         raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read")
-    marked = utf8.marked(head)
+    marked = utf8.bom_encoding(head)
     begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
     begin = begin.lstrip(_SPACE)
     if not begin:
@@ -98,7 +98,7 @@ def wrong(text: str, field: str) -> errors.Permanent:
     return errors.Permanent(text, step=STEP, field=field)
 
 
-def local(file_path: str, ctx: Context) -> ProbedSource:
+def local(file_path: str, ctx: CollectContext) -> ProbedSource:
     """Probe a file. Raises ``errors.Permanent``."""
     files = ctx.files.resolve(ctx.fill(file_path), STEP, "file_path")
     path = files[0]
@@ -111,7 +111,7 @@ def local(file_path: str, ctx: Context) -> ProbedSource:
     return found
 
 
-def _file(path: Path, file_path: str, ctx: Context) -> ProbedSource:
+def _file(path: Path, file_path: str, ctx: CollectContext) -> ProbedSource:
     head, whole = _head(path, HEAD_BYTES)
     format = kind(head)
     collector: dict[str, Any] = {"type": "json" if format == "ndjson" else format, "file_path": file_path}
@@ -149,7 +149,7 @@ def mention(found: ProbedSource, others: list[str]) -> None:
 def _head(path: Path, most: int) -> tuple[bytes, bool]:
     """The decompressed beginning, and whether it is the whole file. Raises ``utf8.Unreadable``."""
     with path.open("rb") as file:
-        packing = utf8.packing(file.read(8))
+        packing = utf8.compression(file.read(8))
     try:
         with pa.input_stream(str(path), compression=packing) as stream:
             head = bytes(stream.read(most + 1))

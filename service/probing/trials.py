@@ -24,7 +24,7 @@ from service.kit import errors
 from service.network.request import Response
 from service.probing import clues, known
 from service.probing.clues import Clue
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 MOST_REQUESTS = 24
 SECONDS = 15.0
@@ -54,7 +54,7 @@ class Trials:
 
     def __init__(
         self,
-        ctx: Context,
+        ctx: CollectContext,
         fetch: Callable[[Next], Awaitable[Response]],
         read: Callable[[Response, int], PageBody],
         clock: Callable[[], float] = time.monotonic,
@@ -173,7 +173,7 @@ class Trials:
         return kind, how
 
     async def _walked(self, kind: Kind) -> list[FetchedPage]:
-        trial = Context("probe", self._ctx.folder, log=self._ctx.log)
+        trial = CollectContext("probe", self._ctx.folder, log=self._ctx.log)
         walk = Pages(
             kind, trial, Evidence(), self._asked, self._read, path=lambda: self._path, posted=self._posted
         )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Children: the only place where anything that may hang, explode or be poisoned runs."""
+"""Child processes: everything that may hang, exhaust memory or read hostile input runs in one."""

@@ -1,4 +1,4 @@
-"""Whole messages over a socket pair: a length of four bytes, then the bytes. Both ends of the same wire."""
+"""Messages over a socket pair, each a length of four bytes followed by the bytes; both ends of the wire."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _BUFFER = 1 << 20
 
 
 class Channel:
-    """The child's end; blocking."""
+    """The end of the child; blocking."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sock.setblocking(True)
 
     def send(self, message: bytes) -> None:
-        """Hand one message to the parent; blocks while it is busy, which bounds what is in flight.
+        """Send one message to the parent; blocks while the parent is busy, which bounds the data in flight.
 
-        Raises ``OSError`` when the parent is gone.
+        Raises ``OSError`` if the parent has ended.
         """
         self._sock.sendall(_LENGTH.pack(len(message)))
         self._sock.sendall(message)
 
     def receive(self) -> bytes | None:
-        """The next message from the parent, or None when it is gone."""
-        header = self._exactly(_LENGTH.size)
+        """The next message from the parent, or None if the parent has ended."""
+        header = self._read_exactly(_LENGTH.size)
         if header is None:
             return None
-        return self._exactly(_LENGTH.unpack(header)[0])
+        return self._read_exactly(_LENGTH.unpack(header)[0])
 
     def close(self) -> None:
         self._sock.close()
 
-    def _exactly(self, size: int) -> bytes | None:
+    def _read_exactly(self, size: int) -> bytes | None:
         parts: list[bytes] = []
         while size:
             part = self._sock.recv(min(size, _BUFFER))
@@ -47,7 +47,7 @@ class Channel:
 
 
 class AsyncChannel:
-    """The parent's end; asyncio."""
+    """The end of the parent; asyncio."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -59,7 +59,7 @@ class AsyncChannel:
         return cls(reader, writer)
 
     async def send(self, message: bytes) -> None:
-        """Raises ``ConnectionError`` when the child is gone."""
+        """Send one message. Raises ``ConnectionError`` if the child has ended."""
         self._writer.write(_LENGTH.pack(len(message)))
         self._writer.write(message)
         await self._writer.drain()

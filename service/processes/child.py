@@ -1,8 +1,8 @@
-"""Child: one process for one piece of work, from a forkserver that has polars and duckdb loaded already.
+"""One process for one piece of work, forked from a forkserver that has loaded polars and duckdb.
 
-The forkserver is started once (``prepare``) with a cleaned environment, imports the entry modules, and never
-runs a query; a child is forked from it in about 16 ms. It dies with its parent, and only a clean end of the
-entry function together with exit code 0 is a success.
+``prepare`` starts the forkserver once with a cleared environment. It imports the entry modules and never runs a query;
+forking a child takes about 16 ms. A child dies with its parent. It succeeds only if its entry function returns and its
+exit code is 0.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _GIVEN_ENVIRONMENT = {
     "_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216",
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own reserves a gigabyte at once, or what of it RLIMIT_DATA leaves
 }
-"""How Polars' allocator treats what is given back (.decisions/0009): addresses that it kept counted against
-RLIMIT_DATA, and a run was ended with 512 MiB that held 260; buffers of 8 MiB went back at once, to be cleared anew."""
+"""Allocator settings (.decisions/0009). Polars' allocator kept freed addresses, which count against RLIMIT_DATA: a run
+that held 260 MiB was ended at 512. It also returned buffers of 8 MiB at once, and the kernel had to clear new ones."""
 
-# multiprocessing polls every child whenever one starts; two threads that read one sentinel would lose its code.
+# multiprocessing polls all children whenever one starts; two threads that read one sentinel would lose its code.
 _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that ended it."""
+    """The end of a child: its exit code, or minus the number of the signal that ended it."""
 
     code: int
 
@@ -58,9 +58,9 @@ class Exit:
 
 
 def prepare(modules: Sequence[str]) -> None:
-    """Start the forkserver with ``modules`` (and so all they import) loaded. Once a process, before any child.
+    """Start the forkserver with ``modules`` and their imports loaded; once a process, before any child.
 
-    The forkserver's environment is cleared first but for what Python needs: a child could read it in /proc.
+    Its environment holds only what Python needs: a child could read the rest in /proc.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -90,8 +90,8 @@ def _clean_environment() -> Iterator[None]:
 
 
 def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
-    """The first thing that runs in a child."""
-    _let_the_forkserver_go()
+    """The first function that runs in a child."""
+    _release_forkserver()
     rules.apply(limits)
     channel = Channel(sock)
     order = channel.receive()
@@ -100,11 +100,11 @@ def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
     channel.close()
 
 
-def _let_the_forkserver_go() -> None:
-    """Close the pipes that multiprocessing hands to every child.
+def _release_forkserver() -> None:
+    """Close the pipes that multiprocessing passes to every child.
 
-    The forkserver lives while anybody holds the writing end of its pipe. A child that held it would keep it, and
-    so itself, alive after the service was killed: then nobody dies with their parent.
+    The forkserver lives while any process holds the writing end of its pipe. A child that held it would keep the
+    forkserver, its parent, and so itself alive after the service was killed.
     """
     server, tracker = forkserver._forkserver, resource_tracker._resource_tracker
     for holder, name in ((server, "_forkserver_alive_fd"), (tracker, "_fd")):
@@ -125,7 +125,7 @@ def _end_forked(process: ForkServerProcess, forking: asyncio.Future[None]) -> No
 
 
 class Child:
-    """The parent's view of one child."""
+    """A child, as its parent sees it."""
 
     def __init__(self, process: ForkServerProcess, channel: AsyncChannel) -> None:
         self._process = process
@@ -134,10 +134,9 @@ class Child:
 
     @classmethod
     async def start(cls, entry: Entry, order: bytes | None, limits: Limits) -> Child:
-        """Fork a child that is bound by ``limits`` and then calls ``entry(channel, order)``.
+        """Fork a child that applies ``limits`` and then calls ``entry(channel, order)``.
 
-        With ``order`` None the child waits, ready, until ``send`` gives it its order. A start that is cancelled leaves
-        no child.
+        With ``order`` None the child waits until ``send`` sends the order. A cancelled start leaves no child.
         """
         ours, theirs = socket.socketpair()
         context = multiprocessing.get_context("forkserver")
@@ -155,7 +154,7 @@ class Child:
             if order is not None:
                 await child.send(order)
         except BaseException:
-            # Nobody will know of this child. A fork that is on its way cannot be stopped: what comes of it is.
+            # Nobody will know of this child. A fork that has begun cannot be stopped, so its child is killed later.
             (child._channel if child is not None else ours).close()
             forking.add_done_callback(functools.partial(_end_forked, process))
             raise
@@ -166,11 +165,11 @@ class Child:
         return self._process.pid or 0
 
     async def send(self, message: bytes) -> None:
-        """Raises ``ConnectionError`` when the child is gone."""
+        """Send a message to the child. Raises ``ConnectionError`` if it has ended."""
         await self._channel.send(message)
 
     async def receive(self) -> bytes | None:
-        """The next message, or None when the child has finished or died (then ``wait``)."""
+        """The next message, or None if the child has finished or died (then call ``wait``)."""
         return await self._channel.receive()
 
     async def wait(self, grace: float = 5.0) -> Exit:
@@ -187,7 +186,7 @@ class Child:
         return self._exit
 
     def kill(self) -> None:
-        """SIGKILL: the only thing that stops every query. Safe when the child is already gone."""
+        """Send SIGKILL, which alone stops every query. Safe if the child has ended."""
         if self._exit is None:
             _end(self._process)
 

@@ -1,7 +1,7 @@
-"""Landlock: the kernel takes file and network rights from this thread and all it starts later.
+"""Landlock: the kernel removes file and network rights from this thread and from all threads that it starts later.
 
-It holds per thread, so it must be applied before polars or duckdb start theirs (applied after, it protected
-nothing that DuckDB's own threads did). Source: the kernel's userspace-api/landlock documentation.
+It is per thread, so it must be applied before polars or duckdb start threads (applied later, it confined none of
+DuckDB's threads). Source: the kernel's userspace-api/landlock documentation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def abi() -> int:
-    """The Landlock version of this kernel; 0 where there is none."""
+    """The Landlock version of this kernel; 0 without Landlock."""
     found = int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
     return max(found, 0)
 
@@ -51,17 +51,16 @@ def _all_rights(version: int) -> int:
 
 
 def restrict(*, read: Iterable[str], write: Iterable[str], network: bool) -> int:
-    """Leave this thread the right to read below ``read``, to read and write below ``write``, and no other.
+    """Leave this thread only the rights to read below ``read`` and to read and write below ``write``.
 
-    Without ``network`` TCP is refused too (kernels from 6.7). Paths that do not exist are passed over.
-    Answers the ABI that was applied, 0 where the kernel has no Landlock. Raises ``OSError`` where it has
-    and refuses.
+    Without ``network`` TCP is refused too (kernels from 6.7). Paths that do not exist are skipped. Returns the ABI
+    that was applied, 0 if the kernel has no Landlock. Raises ``OSError`` if the kernel has Landlock and refuses.
     """
     version = abi()
     if version == 0:
         return 0
     libc, rights = _libc(), _all_rights(version)
-    # Ioctl on devices (bit 15) is left alone: it concerns terminals, and /dev/null is all that we pass.
+    # Ioctl on devices (bit 15) matters for terminals only, and the only device that children get is /dev/null.
     rules = _Ruleset(
         rights,
         0 if network or version < 4 else _NET_BIND_AND_CONNECT,

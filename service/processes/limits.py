@@ -1,4 +1,4 @@
-"""What a child may use, applied inside it before anything else runs and before any thread exists."""
+"""The limits of a child, applied inside it before anything else runs and before any thread exists."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one child. Sizes are bytes; ``read`` and ``write`` are paths beyond what Python itself needs.
 
     ``memory_bytes`` bounds the private data of the process (RLIMIT_DATA, exact to what it allocates; mapped
-    files do not count). ``sandbox`` off leaves the file and network rights alone.
+    files do not count). Without ``sandbox`` file and network rights are not restricted.
     """
 
     memory_bytes: int
@@ -64,19 +64,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 def _python_tree() -> tuple[str, ...]:
     here = Path(__file__).resolve().parents[2]
-    places = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(here)}
-    return tuple(sorted(places))
+    paths = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(here)}
+    return tuple(sorted(paths))
 
 
 def apply(limits: Limits) -> int:
-    """Bind this process for the rest of its life; answers the Landlock ABI in force (0: none).
+    """Apply the limits to this process for the rest of its life; returns the Landlock ABI in force (0: none).
 
-    The process dies with its parent, is the first that the kernel kills when memory is short, leaves no
-    core, and knows nothing of the environment.
+    The process dies with its parent, is the first that the kernel kills when memory is short, leaves no core, and
+    has an empty environment.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() == 1:  # the parent died before the line above took hold
+    if os.getppid() == 1:  # the parent died before the line above took effect
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its children
     with contextlib.suppress(OSError):  # a container may forbid it; the other limits still hold

@@ -1,4 +1,4 @@
-"""What the forkserver loads for every child, by name: importing this module imports none of it."""
+"""Names of the modules that the forkserver loads for every child; importing this module imports none of them."""
 
 from __future__ import annotations
 

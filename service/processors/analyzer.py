@@ -1,7 +1,7 @@
-"""Analyzer: the profile of the data at its place in the order; the data stays as it is.
+"""Analyzer: the profile of the data at this step; it does not change the data.
 
-It asks metrics and lays the answers out as the contract has them; how they are computed is the engine's business.
-Missing is null, and NaN in a float column. Infinite results are null, for JSON has no infinity.
+It asks the engine for metrics and arranges the answers as the contract has them.
+Missing is null, and NaN in a float column. Infinite results are null, as JSON has no infinity.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import msgspec
 import polars as pl
 
 from service.kit.errors import Problem
-from service.processors.cleaning.fill import plain
 from service.processors.profile import warnings
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.processors.settings.json_value import json_value
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
 from service.values import dtypes, polars_errors
+from service.values.profile import Profile
 
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""
@@ -34,8 +35,8 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     """Profiles the data: counts, distributions, missing values, correlation and warnings; changes nothing.
 
     As pandas: std and variance have ddof 1, skew and kurtosis (excess) are corrected for bias. Missing is null, and
-    NaN in a float column; distinct and top leave it out. Of equally frequent values the least comes first. Rows
-    are duplicates that agree in every column, missing with missing and NaN with NaN alone.
+    NaN in a float column; distinct and top leave it out. Of equally frequent values the least comes first. Duplicate
+    rows agree in every column; missing equals missing, and NaN only NaN.
     """
 
     idempotent: ClassVar[bool] = True
@@ -46,34 +47,33 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         "config": {"quantiles": [0.25, 0.5, 0.75], "histogram_bins": 10, "top_k": 5, "correlation": "pearson"},
     }
 
-    columns: Annotated[list[columns.Name], msgspec.Meta(description="The columns to profile; empty is all.")] = []
+    columns: Annotated[list[columns.Name], msgspec.Meta(description="The columns to profile; empty means all.")] = []
     quantiles: Annotated[
         tuple[Share, ...], msgspec.Meta(max_length=100, description="Shares between 0 and 1; linear interpolation.")
     ] = (0.05, 0.25, 0.5, 0.75, 0.95)
     histogram_bins: Annotated[
         int, msgspec.Meta(ge=1, le=1000, description="Equal bins from the least to the greatest value.")
     ] = 20
-    top_k: Annotated[int, msgspec.Meta(ge=0, le=1000, description="How many of the most frequent texts to name.")] = 10
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=1000, description="How many of the most frequent texts to list.")] = 10
     correlation: Annotated[
         Literal["pearson", "spearman", "none"],
-        msgspec.Meta(description="Between all number columns, over complete pairs; spearman goes by average ranks."),
+        msgspec.Meta(description="Between all number columns, over complete pairs; spearman uses average ranks."),
     ] = "pearson"
     exact: Annotated[
         bool,
         msgspec.Meta(
-            description="false allows estimates; the profile's 'exact' says whether any was made (none is yet)."
+            description="false allows estimates; the profile's 'exact' says whether it has any (today it never does)."
         ),
     ] = True
 
     def problems(self) -> Iterable[Problem]:
-        if len(set(self.columns)) != len(self.columns):
-            yield Problem("columns", "a column stands there twice")
+        yield from columns.repeated("columns", self.columns)
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         schema = frame.schema
         for column in self.columns:
             if column not in schema:
-                raise columns.missing(ctx, "columns", column, schema)
+                raise columns.missing_column(ctx, "columns", column, schema)
         if ctx.dry:
             frame.measure([Metric("", "rows")])
             return frame
@@ -83,7 +83,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         pairs = [Metric(a, self._kind, b) for a, b in combinations(correlated, 2)]
         wanted = [Metric("", "rows"), Metric("", "duplicates"), *pairs]
         for name, dtype in chosen.items():
-            wanted.extend(self._questions(name, dtype))
+            wanted.extend(self._metrics(name, dtype))
         with polars_errors.attributed(ctx.step):
             answers = frame.measure(wanted)
         profile: dict[str, Any] = {
@@ -94,38 +94,40 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
             "columns": [self._column(n, t, answers) for n, t in chosen.items()],
             "correlation": self._correlation(correlated, answers),
         }
-        forms = {n: answers[Metric(n, "forms")] for n, t in chosen.items() if isinstance(t, pl.String)}
-        found = warnings.found(profile, forms)
+        formats = {n: answers[Metric(n, "forms")] for n, t in chosen.items() if isinstance(t, pl.String)}
+        notices = warnings.collect(profile, formats)
         if self.correlation != "none" and len(numbers) > MAX_CORRELATED:
-            message = f"{len(numbers)} number columns are more than {MAX_CORRELATED}; name some to correlate them"
-            found.append({"code": "not_correlated", "column": None, "message": message})
-        profile["warnings"] = found
-        ctx.profiles.append(profile)
+            message = (
+                f"{len(numbers)} number columns are more than {MAX_CORRELATED}; name some in columns to correlate them"
+            )
+            notices.append({"code": "not_correlated", "column": None, "message": message})
+        profile["warnings"] = notices
+        ctx.add_profile(msgspec.convert(profile, Profile))
         return frame
 
     @property
     def _kind(self) -> Kind:
         return "spearman" if self.correlation == "spearman" else "corr"
 
-    def _questions(self, name: str, dtype: pl.DataType) -> list[Metric]:
-        ask = [Metric(name, "nulls")]
+    def _metrics(self, name: str, dtype: pl.DataType) -> list[Metric]:
+        metrics = [Metric(name, "nulls")]
         if dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Null | pl.Object):
-            return ask
-        ask.append(Metric(name, "distinct"))
+            return metrics
+        metrics.append(Metric(name, "distinct"))
         if dtype.is_numeric():
-            ask += [Metric(name, kind) for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis")]
-            ask += [Metric(name, kind) for kind in ("zeros", "negatives", "nan")]
-            ask += [Metric(name, "quantile", self.quantiles), Metric(name, "histogram", self.histogram_bins)]
+            metrics += [Metric(name, kind) for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis")]
+            metrics += [Metric(name, kind) for kind in ("zeros", "negatives", "nan")]
+            metrics += [Metric(name, "quantile", self.quantiles), Metric(name, "histogram", self.histogram_bins)]
         elif dtype.is_temporal():
-            ask += [Metric(name, "min"), Metric(name, "max"), Metric(name, "histogram", self.histogram_bins)]
+            metrics += [Metric(name, "min"), Metric(name, "max"), Metric(name, "histogram", self.histogram_bins)]
         elif isinstance(dtype, pl.Boolean):
-            ask.append(Metric(name, "true"))
+            metrics.append(Metric(name, "true"))
         else:
-            ask.append(Metric(name, "top", self.top_k))
+            metrics.append(Metric(name, "top", self.top_k))
             if isinstance(dtype, pl.String):
-                ask.append(Metric(name, "forms"))
-            ask.append(Metric(name, "lengths"))
-        return ask
+                metrics.append(Metric(name, "forms"))
+            metrics.append(Metric(name, "lengths"))
+        return metrics
 
     def _column(self, name: str, dtype: pl.DataType, answers: Values) -> dict[str, Any]:
         rows = answers[Metric("", "rows")]
@@ -142,13 +144,13 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         column["distinct"] = answers[Metric(name, "distinct")]
         if dtype.is_numeric():
             for kind in ("min", "max", "mean", "std", "variance", "skew", "kurtosis", "zeros", "negatives"):
-                column[kind] = plain(answers[Metric(name, kind)])
+                column[kind] = json_value(answers[Metric(name, kind)])
             shares = answers[Metric(name, "quantile", self.quantiles)]
-            column["quantiles"] = {str(q): plain(v) for q, v in zip(self.quantiles, shares, strict=True)}
+            column["quantiles"] = {str(q): json_value(v) for q, v in zip(self.quantiles, shares, strict=True)}
             column["histogram"] = answers[Metric(name, "histogram", self.histogram_bins)] or {"edges": [], "counts": []}
         elif dtype.is_temporal():
             low, high = answers[Metric(name, "min")], answers[Metric(name, "max")]
-            column |= {"min": plain(low), "max": plain(high), "span_seconds": _span(low, high)}
+            column |= {"min": json_value(low), "max": json_value(high), "span_seconds": _span(low, high)}
             column["histogram"] = answers[Metric(name, "histogram", self.histogram_bins)] or {"edges": [], "counts": []}
         elif isinstance(dtype, pl.Boolean):
             column["true_share"] = answers[Metric(name, "true")] / column["count"] if column["count"] else None
@@ -179,6 +181,6 @@ def _span(low: Any, high: Any) -> float | None:
         day = datetime.date.min
         return (datetime.datetime.combine(day, high) - datetime.datetime.combine(day, low)).total_seconds()
     if isinstance(low, datetime.datetime) and low.tzinfo is not None:
-        low, high = low.astimezone(datetime.UTC), high.astimezone(datetime.UTC)  # else the clocks' hands are compared
+        low, high = low.astimezone(datetime.UTC), high.astimezone(datetime.UTC)  # otherwise local times are compared
     distance: datetime.timedelta = high - low
     return distance.total_seconds()

@@ -1,9 +1,9 @@
 """Transformer: new and scaled columns for models, in one fixed order.
 
-The fields stand in the order in which they apply. Numbers and categories are fitted by ``measure`` and go into the
-plan as literals; what is recorded is what a model server needs to do the same to one row. A column that came in as
-it is asked for where it came in, so that what an analyzer measured there is not computed twice. Where a split came
-before, only its training rows are asked.
+The settings apply in the order of the fields. Constants and categories are fitted by ``measure`` and go into the
+plan as literals; the same numbers are recorded, so that a model server can transform one row alike. Metrics of
+unchanged input columns are measured on the input frame, where an analyzer may have measured them already. After a
+split, only its training rows are measured.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 import msgspec
 import polars as pl
 
+from service.engine import row_sql
 from service.expressions import scalar
 from service.kit.errors import Problem
 from service.processors.features import aggregate as aggregating
@@ -22,7 +23,7 @@ from service.processors.features import encode as encoding
 from service.processors.features import split as splitting
 from service.processors.settings import columns, texts
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
@@ -30,7 +31,7 @@ from service.values import polars_errors
 
 
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
-    """Makes columns: derived, of date parts, scaled, encoded. The settings apply in the order they are listed."""
+    """Makes columns: derived, date parts, scaled, encoded. The settings apply in the order in which they are listed."""
 
     static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -53,10 +54,10 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
     derive: Annotated[
         dict[Name, str],
         msgspec.Meta(
-            description="New column to a SQL expression over one row; may use earlier ones. 5 / 2 is 2.5, 5 // 2 is 2, "
-            "and whole numbers count in 64 bits; "
-            "round goes to the even neighbour, a cast to whole numbers cuts, TRY_CAST makes what does not fit missing. "
-            "A difference of times is a duration; cast in a cleaner it is seconds."
+            description="New column to a SQL expression over one row, which may use earlier new columns. 5 / 2 is 2.5, "
+            "5 // 2 is 2, and whole numbers have 64 bits; round goes to the even neighbour, a cast to whole numbers "
+            "cuts, TRY_CAST turns a bad value into null. A difference of times is a duration; a cleaner can "
+            "cast it to seconds."
         ),
     ] = {}
     datetime: Annotated[
@@ -73,16 +74,16 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         dict[Name, Annotated[list[texts.Feature], msgspec.Meta(min_length=1)]],
         msgspec.Meta(description="Per text column: length, words, lower."),
     ] = {}
-    lag: Annotated[dict[Name, windows.Lag], msgspec.Meta(description="Per column: values of rows before.")] = {}
+    lag: Annotated[dict[Name, windows.Lag], msgspec.Meta(description="Per column: values of earlier rows.")] = {}
     rolling: Annotated[
         dict[Name, windows.Rolling], msgspec.Meta(description="Per column: a statistic of the rows up to this one.")
     ] = {}
     aggregate: Annotated[
-        aggregating.Aggregate | None, msgspec.Meta(description="One row a group, instead of the rows.")
+        aggregating.Aggregate | None, msgspec.Meta(description="One row per group instead of the rows.")
     ] = None
     split: Annotated[
         splitting.SplitSettings | None,
-        msgspec.Meta(description="A column that says which part a row is in: train, test …"),
+        msgspec.Meta(description="A column that names the part of each row: train, test …"),
     ] = None
     select: Annotated[list[Name], msgspec.Meta(description="The only columns to keep, in this order.")] = []
     sort: Annotated[
@@ -105,220 +106,219 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
                 yield Problem(f"datetime.{name}", "name parts or cyclical parts")
         for name in self.encode:
             if name in self.normalize and _normalize(self.normalize[name]).into is None:
-                yield Problem(f"encode.{name}", "the column is scaled in place before; scale it 'into' another")
-            wrong = _encode(self.encode[name]).wrong()
+                yield Problem(f"encode.{name}", "'normalize' replaces the column first; scale it 'into' another column")
+            wrong = _encode(self.encode[name]).conflict()
             if wrong:
                 yield Problem(f"encode.{name}", wrong)
         for name, cut in self.bin.items():
-            yield from _each(f"bin.{name}", cut.wrong())
+            yield from _prefixed(f"bin.{name}", cut.conflict())
             if name in self.normalize and cut.into is None:
-                yield Problem(f"normalize.{name}", "the column is cut into bins in place before; bin it 'into' another")
+                yield Problem(f"normalize.{name}", "'bin' replaces the column first; bin it 'into' another column")
         for name, lag in self.lag.items():
-            yield from _each(f"lag.{name}", windows.wrong_lag(lag))
+            yield from _prefixed(f"lag.{name}", windows.lag_problems(lag))
         for name, rolling in self.rolling.items():
-            yield from _each(f"rolling.{name}", windows.wrong_rolling(rolling))
+            yield from _prefixed(f"rolling.{name}", windows.rolling_problems(rolling))
         for part, value in (("aggregate", self.aggregate), ("split", self.split)):
-            yield from _each(part, value.wrong()) if value is not None else ()
+            yield from _prefixed(part, value.conflict()) if value is not None else ()
         for field, names in (("rename_columns", list(self.rename_columns.values())), ("select", self.select)):
-            for twice in sorted({n for n in names if names.count(n) > 1}):
-                yield Problem(field, f"'{twice}' stands there twice")
+            yield from columns.repeated(field, names)
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             for column in self.rename_columns:
-                _known(ctx, f"rename_columns.{column}", column, frame.schema)
-            # asked before anything is built on the frame, so that what is built starts from its stage
-            early = splitting.measured(frame, self._early(frame.schema, ctx), ctx)
-            made = self._derived(self._renamed(frame, ctx), ctx)
-            made = self._binned(made, early, ctx)
-            early = self._still(early, [c for c, s in self.bin.items() if s.into is None])
-            made = self._scaled(made, early, ctx)
-            early = self._still(early, [c for c, s in self.normalize.items() if _normalize(s).into is None])
-            made = self._windowed(self._encoded(made, early, ctx), ctx)
-            return self._arranged(made, ctx)
+                _require_column(ctx, f"rename_columns.{column}", column, frame.schema)
+            # measured before any plan is built on the frame, so that the plan starts from its stage
+            early = splitting.measure(frame, self._early_metrics(frame.schema, ctx), ctx)
+            result = self._derived(self._renamed(frame, ctx), ctx)
+            result = self._binned(result, early, ctx)
+            early = self._still_valid(early, [c for c, s in self.bin.items() if s.into is None])
+            result = self._scaled(result, early, ctx)
+            early = self._still_valid(early, [c for c, s in self.normalize.items() if _normalize(s).into is None])
+            result = self._windowed(self._encoded(result, early, ctx), ctx)
+            return self._arranged(result, ctx)
 
-    def _still(self, early: Values, replaced: Collection[str]) -> Values:
-        """The answers that hold where the columns ``replaced`` have other values now."""
+    def _still_valid(self, early: Values, replaced: Collection[str]) -> Values:
+        """The answers that are still valid when the columns ``replaced`` have new values."""
         former = {new: old for old, new in self.rename_columns.items()}
-        gone = {former.get(column, column) for column in replaced}
-        return {metric: answer for metric, answer in early.items() if metric.column not in gone}
+        stale = {former.get(column, column) for column in replaced}
+        return {metric: answer for metric, answer in early.items() if metric.column not in stale}
 
-    def _early(self, schema: pl.Schema, ctx: Context) -> list[Metric]:
-        """The questions about columns that came in, under the names they came in with."""
+    def _early_metrics(self, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
+        """The metrics of input columns, under their input names."""
         renamed = pl.Schema({self.rename_columns.get(old, old): dtype for old, dtype in schema.items()})
         former = {new: old for old, new in self.rename_columns.items()}
-        asked: list[Metric] = []
+        early: list[Metric] = []
         for name, dtype in renamed.items():
             if name in self.bin:
-                asked += bins.questions(name, self.bin[name], dtype, ctx)
+                early += bins.metrics(name, self.bin[name], dtype, ctx)
             if name in self.bin and self.bin[name].into is None:
                 continue
             if name in self.normalize:
-                asked += scale.questions(name, _normalize(self.normalize[name]), dtype, ctx)
+                early += scale.metrics(name, _normalize(self.normalize[name]), dtype, ctx)
             if name in self.encode and _encode(self.encode[name]).method != "target":
-                asked += encoding.questions(name, _encode(self.encode[name]), renamed, ctx)
-        return [_of(metric, former.get(metric.column, metric.column)) for metric in asked]
+                early += encoding.metrics(name, _encode(self.encode[name]), renamed, ctx)
+        return [_with_column(metric, former.get(metric.column, metric.column)) for metric in early]
 
-    def _answers(self, frame: Frame, early: Values, wanted: list[Metric], ctx: Context) -> dict[Metric, Any]:
-        """The answers, from before where the column came in as it is (a derived one may have a former name)."""
+    def _answers(self, frame: Frame, early: Values, wanted: list[Metric], ctx: ProcessContext) -> dict[Metric, Any]:
+        """The answers: from ``early`` where the column is an unchanged input column (a new one may reuse its name)."""
         former = {new: old for old, new in self.rename_columns.items()}
         came = {old: new for new, old in former.items()}
         known: dict[Metric, Any] = {}
         for metric in wanted:
-            first = _of(metric, former.get(metric.column, metric.column))
+            first = _with_column(metric, former.get(metric.column, metric.column))
             if first in early and came.get(first.column, first.column) == metric.column:
                 known[metric] = early[first]
-        return {**known, **splitting.measured(frame, [m for m in wanted if m not in known], ctx)}
+        return {**known, **splitting.measure(frame, [m for m in wanted if m not in known], ctx)}
 
-    # -- in order ---------------------------------------------------------------------------------------------
+    # -- the parts, in order ------------------------------------------------------------------------------------
 
-    def _renamed(self, frame: Frame, ctx: Context) -> Frame:
+    def _renamed(self, frame: Frame, ctx: ProcessContext) -> Frame:
         names = self.rename_columns
         for old, new in names.items():
-            columns.free(ctx, f"rename_columns.{old}", new, [n for n in frame.schema if n not in names])
+            columns.require_free(ctx, f"rename_columns.{old}", new, [n for n in frame.schema if n not in names])
         return frame.rows(lambda lf: lf.rename(names)) if names else frame
 
-    def _derived(self, frame: Frame, ctx: Context) -> Frame:
+    def _derived(self, frame: Frame, ctx: ProcessContext) -> Frame:
         for name, text in self.derive.items():
-            columns.free(ctx, f"derive.{name}", name, frame.schema)
+            columns.require_free(ctx, f"derive.{name}", name, frame.schema)
             frame = _with_derived(frame, name, text, ctx)
-        gone = [c for c, s in self.datetime.items() if s.drop]
+        dropped = [c for c, s in self.datetime.items() if s.drop]
         frame = _with_new(frame, ctx, "datetime", self.datetime, lambda c, s: calendar.parts(c, s, frame.schema, ctx))
-        return frame.rows(lambda lf: lf.drop(gone)) if gone else frame
+        return frame.rows(lambda lf: lf.drop(dropped)) if dropped else frame
 
-    def _binned(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _binned(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         schema, names = frame.schema, list(frame.schema)
         wanted: list[Metric] = []
         for column, setting in self.bin.items():
-            _known(ctx, f"bin.{column}", column, schema)
-            _into(ctx, f"bin.{column}.into", setting.into, names)
-            wanted += bins.questions(column, setting, schema[column], ctx)
+            _require_column(ctx, f"bin.{column}", column, schema)
+            _reserve_name(ctx, f"bin.{column}.into", setting.into, names)
+            wanted += bins.metrics(column, setting, schema[column], ctx)
         if not self.bin:
             return frame
         answers = self._answers(frame, early, wanted, ctx)
-        constants = {c: bins.fitted(c, s, answers, ctx) for c, s in self.bin.items()}
+        constants = {c: bins.fit(c, s, answers, ctx) for c, s in self.bin.items()}
         ctx.record("bin", constants)
-        made = [bins.binned(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
-        return frame.rows(lambda lf: lf.with_columns(made))
+        binned = [bins.expression(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
+        return frame.rows(lambda lf: lf.with_columns(binned))
 
-    def _scaled(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _scaled(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         schema, names = frame.schema, list(frame.schema)
         wanted: list[Metric] = []
         settings = {c: _normalize(s) for c, s in self.normalize.items()}
         for column, setting in settings.items():
-            _known(ctx, f"normalize.{column}", column, schema)
-            _into(ctx, f"normalize.{column}.into", setting.into, names)
-            wanted += scale.questions(column, setting, schema[column], ctx)
+            _require_column(ctx, f"normalize.{column}", column, schema)
+            _reserve_name(ctx, f"normalize.{column}.into", setting.into, names)
+            wanted += scale.metrics(column, setting, schema[column], ctx)
         if not settings:
             return frame
         answers = self._answers(frame, early, wanted, ctx)
-        constants = {c: scale.fitted(c, s, answers, ctx) for c, s in settings.items()}
+        constants = {c: scale.fit(c, s, answers, ctx) for c, s in settings.items()}
         ctx.record("normalize", constants)
-        made = [scale.scaled(c, s, constants[c]) for c, s in settings.items()]
-        return frame.rows(lambda lf: lf.with_columns(made))
+        scaled = [scale.expression(c, s, constants[c]) for c, s in settings.items()]
+        return frame.rows(lambda lf: lf.with_columns(scaled))
 
-    def _encoded(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _encoded(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         if not self.encode:
             return frame
         schema = frame.schema
         settings = {c: _encode(s) for c, s in self.encode.items()}
         wanted: list[Metric] = []
         for column, setting in settings.items():
-            _known(ctx, f"encode.{column}", column, schema)
-            wanted += encoding.questions(column, setting, schema, ctx)
+            _require_column(ctx, f"encode.{column}", column, schema)
+            wanted += encoding.metrics(column, setting, schema, ctx)
         answers = self._answers(frame, early, wanted, ctx)
-        fitted = {c: encoding.fitted(c, s, schema[c], answers, ctx) for c, s in settings.items()}
-        ctx.dynamic_columns += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.dynamic_columns]
-        ctx.record("encode", {c: encoding.recorded(settings[c], fitted[c]) for c in settings})
-        places: dict[str, list[pl.Expr]] = {}
+        fitted = {c: encoding.fit(c, s, schema[c], answers, ctx) for c, s in settings.items()}
+        for column in [c for c, s in settings.items() if s.dynamic_columns]:
+            ctx.add_dynamic_columns(f"config.encode.{column}")
+        ctx.record("encode", {c: encoding.record(settings[c], fitted[c]) for c in settings})
+        outputs: dict[str, list[pl.Expr]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]
         names = list(staying)
         for column in schema:
-            places[column] = [pl.col(column)] if column in staying else []
+            outputs[column] = [pl.col(column)] if column in staying else []
             if column in settings:
-                made = encoding.encoded(column, settings[column], fitted[column], schema, ctx)
-                for expr in made:
-                    columns.free(ctx, f"encode.{column}", expr.meta.output_name(), names)
+                encoded = encoding.expressions(column, settings[column], fitted[column], schema, ctx)
+                for expr in encoded:
+                    columns.require_free(ctx, f"encode.{column}", expr.meta.output_name(), names)
                     names.append(expr.meta.output_name())
-                places[column] += made
-        return frame.rows(lambda lf: lf.select([e for made in places.values() for e in made]))
+                outputs[column] += encoded
+        return frame.rows(lambda lf: lf.select([e for expressions in outputs.values() for e in expressions]))
 
-    def _windowed(self, frame: Frame, ctx: Context) -> Frame:
-        frame = _with_new(frame, ctx, "text", self.text, lambda c, f: texts.made(c, f, frame.schema[c], ctx))
+    def _windowed(self, frame: Frame, ctx: ProcessContext) -> Frame:
+        frame = _with_new(frame, ctx, "text", self.text, lambda c, f: texts.expressions(c, f, frame.schema[c], ctx))
         for column, lag in self.lag.items():
-            windows.there("lag", column, lag, frame.schema, ctx)
-            made = windows.lagged(column, lag)
-            _all_free(ctx, f"lag.{column}", made, frame.schema)
-            frame = frame.per_group(lag.groups, lag.order, made)
+            windows.require_columns("lag", column, lag, frame.schema, ctx)
+            lagged = windows.lag(column, lag)
+            _require_all_free(ctx, f"lag.{column}", lagged, frame.schema)
+            frame = frame.per_group(lag.groups, lag.order, lagged)
         for column, rolling in self.rolling.items():
-            windows.there("rolling", column, rolling, frame.schema, ctx)
-            made = windows.rolled(column, rolling, frame.schema, ctx)
-            _all_free(ctx, f"rolling.{column}", made, frame.schema)
-            frame = frame.per_group(rolling.groups, rolling.order, made)
+            windows.require_columns("rolling", column, rolling, frame.schema, ctx)
+            rolled = windows.rolling(column, rolling, frame.schema, ctx)
+            _require_all_free(ctx, f"rolling.{column}", rolled, frame.schema)
+            frame = frame.per_group(rolling.groups, rolling.order, rolled)
         return frame
 
-    def _arranged(self, frame: Frame, ctx: Context) -> Frame:
+    def _arranged(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.aggregate is not None:
             frame = aggregating.aggregate(frame, self.aggregate, ctx)
         if self.split is not None:
             frame = splitting.split(frame, self.split, ctx)
         for column in self.select:
-            _known(ctx, "select", column, frame.schema)
+            _require_column(ctx, "select", column, frame.schema)
         if self.select:
             frame = frame.rows(lambda lf: lf.select(self.select))
         if self.sort:
             keys = [k if k in frame.schema else k.removeprefix("-") for k in self.sort]
             for key in keys:
-                _known(ctx, "sort", key, frame.schema)
+                _require_column(ctx, "sort", key, frame.schema)
             frame = frame.sort(keys, descending=[k != s for k, s in zip(keys, self.sort, strict=True)])
         return frame
 
 
 def _with_new(
-    frame: Frame, ctx: Context, field: str, settings: dict[str, Any], make: Callable[[str, Any], list[pl.Expr]]
+    frame: Frame, ctx: ProcessContext, field: str, settings: dict[str, Any], make: Callable[[str, Any], list[pl.Expr]]
 ) -> Frame:
-    """The frame with the columns that each setting makes, their names free."""
-    made: list[pl.Expr] = []
+    """The frame with the new columns of each setting. Raises ``errors.Permanent`` where a name is taken."""
+    added: list[pl.Expr] = []
     names = list(frame.schema)
     for column, setting in settings.items():
-        _known(ctx, f"{field}.{column}", column, frame.schema)
+        _require_column(ctx, f"{field}.{column}", column, frame.schema)
         for expr in make(column, setting):
-            columns.free(ctx, f"{field}.{column}", expr.meta.output_name(), names)
+            columns.require_free(ctx, f"{field}.{column}", expr.meta.output_name(), names)
             names.append(expr.meta.output_name())
-            made.append(expr)
-    return frame.rows(lambda lf: lf.with_columns(made)) if made else frame
+            added.append(expr)
+    return frame.rows(lambda lf: lf.with_columns(added)) if added else frame
 
 
-def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
+def _with_derived(frame: Frame, name: str, text: str, ctx: ProcessContext) -> Frame:
     try:
-        checked, _ = scalar.typed(text, frame.schema)
+        expression = row_sql.compiled(text, frame.schema)
     except ValueError as error:
-        raise columns.refused(ctx, f"derive.{name}", str(error)) from error
-    derived = frame.rows(lambda lf: scalar.derive(lf, name, checked))
-    return derived.on_error(polars_errors.misfit(ctx.step, f"derive.{name}", text))
+        raise columns.setting_error(ctx, f"derive.{name}", str(error)) from error
+    return frame.rows(lambda lf: row_sql.derive(lf, name, expression, (ctx.step, f"config.derive.{name}")))
 
 
-def _each(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:
+def _prefixed(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:
     return (Problem(f"{field}.{setting}", message) for setting, message in wrong)
 
 
-def _into(ctx: Context, field: str, new: str | None, names: list[str]) -> None:
+def _reserve_name(ctx: ProcessContext, field: str, new: str | None, names: list[str]) -> None:
     if new is not None:
-        columns.free(ctx, field, new, names)
+        columns.require_free(ctx, field, new, names)
         names.append(new)
 
 
-def _all_free(ctx: Context, field: str, made: list[pl.Expr], schema: pl.Schema) -> None:
-    for expr in made:
-        columns.free(ctx, field, expr.meta.output_name(), schema)
+def _require_all_free(ctx: ProcessContext, field: str, new: list[pl.Expr], schema: pl.Schema) -> None:
+    for expr in new:
+        columns.require_free(ctx, field, expr.meta.output_name(), schema)
 
 
-def _known(ctx: Context, field: str, column: str, schema: pl.Schema) -> None:
+def _require_column(ctx: ProcessContext, field: str, column: str, schema: pl.Schema) -> None:
     if column not in schema:
-        raise columns.missing(ctx, field, column, schema)
+        raise columns.missing_column(ctx, field, column, schema)
 
 
-def _of(metric: Metric, column: str) -> Metric:
+def _with_column(metric: Metric, column: str) -> Metric:
     return msgspec.structs.replace(metric, column=column) if metric.column else metric
 
 

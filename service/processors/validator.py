@@ -1,9 +1,9 @@
-"""Validator: rules over the data, and what becomes of the rows that break them.
+"""Validator: rules over the data, and the treatment of rows that break them.
 
-Every rule marks its rows in a column of its own, so that one ``measure`` counts them all and later steps read the
+Every rule marks its rows in a separate column, so that one ``measure`` counts them all and later steps read the
 marks from the stage. A row is rejected once, however many rules it breaks. Rules about the whole (``row_count``,
-``freshness``) reject no row: broken, they fail the run whatever ``on_fail`` says, unless it says ``warn``. Where
-quarantined rows are tried again (``Context.replay``), shares and rules about the whole say nothing and are left out.
+``freshness``) reject no row: broken, they fail the run for every ``on_fail`` but ``warn``. A replay of quarantined
+rows leaves out shares and rules about the whole, which mean nothing there.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.expressions import scalar
+from service.engine import row_sql
+from service.engine.row_sql import Place, RowSql
 from service.files import quarantine
 from service.kit import errors
 from service.kit.errors import Problem
-from service.processors.cleaning.fill import plain
 from service.processors.settings import columns
+from service.processors.settings.json_value import json_value
 from service.processors.validation import foreign_keys, rules
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
@@ -33,12 +34,12 @@ from service.values import dtypes, polars_errors
 
 _EXAMPLES = 3
 _MOST_IN_A_FILE = 1_000_000
-"""About so many rows of a quarantine go into one file."""
+"""The approximate number of quarantined rows in one file."""
 
 
 @dataclass
 class RuleFinding:
-    """A rule, its name and place, the column that marks its broken rows, and what was found."""
+    """The result of a rule: its name and path, the column that marks its rows, their number and examples."""
 
     rule: Rule
     name: str
@@ -52,8 +53,8 @@ class RuleFinding:
     def serious(self) -> bool:
         return bool(self.broken) and self.rule.severity == "error"
 
-    def said(self) -> str:
-        """One line for a person."""
+    def summary(self) -> str:
+        """One line for an error or a warning."""
         if self.rule.whole:
             return f"'{self.name}' ({self.seen})"
         often = ", ".join(f"{e['value']!r} ({e['count']}×)" for e in self.examples)
@@ -61,9 +62,9 @@ class RuleFinding:
         return f"'{self.name}' in {rows}" + (f", most often {often}" if often else "")
 
     def report(self) -> dict[str, Any]:
-        """As it is kept with the version."""
-        found: dict[str, Any] = {"name": self.name, "severity": self.rule.severity, "broken": self.broken}
-        return found | ({"seen": self.seen} if self.rule.whole else {"examples": self.examples})
+        """The finding as the version keeps it."""
+        report: dict[str, Any] = {"name": self.name, "severity": self.rule.severity, "broken": self.broken}
+        return report | ({"seen": self.seen} if self.rule.whole else {"examples": self.examples})
 
 
 class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
@@ -89,13 +90,13 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     rules: Annotated[list[Rule], msgspec.Meta(min_length=1, max_length=500, description="What must hold.")]
     on_fail: Annotated[
         Literal["fail", "warn", "drop", "quarantine"],
-        msgspec.Meta(description="Broken rules end the run, are only reported, or take their rows out of the data."),
+        msgspec.Meta(description="Broken rules fail the run, are only reported, or take their rows out of the data."),
     ] = "fail"
     max_rejected_share: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
         msgspec.Meta(
-            description="drop, quarantine: a greater share of rejected rows ends the run. Counted twice: the rows "
-            "rejected here of those that came here, and all rejected so far (malformed ones too) of all collected."
+            description="drop, quarantine: a greater share of rejected rows fails the run. Checked twice: the rows "
+            "rejected here of the rows of this step, and all rejected so far (malformed too) of all collected rows."
         ),
     ] = None
 
@@ -104,9 +105,9 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         for place, rule in enumerate(self.rules):
             yield from rule.problems(f"rules[{place}]")
             if rule.name is not None and seen.setdefault(rule.name, place) != place:
-                yield Problem(f"rules[{place}].name", f"rules[{seen[rule.name]}] has that name already")
+                yield Problem(f"rules[{place}].name", f"rules[{seen[rule.name]}] has the same name")
         if self.max_rejected_share is not None and self.on_fail not in ("drop", "quarantine"):
-            yield Problem("max_rejected_share", f"with on_fail '{self.on_fail}' no row is rejected")
+            yield Problem("max_rejected_share", f"on_fail '{self.on_fail}' rejects no rows")
 
     def upstreams(self) -> Iterable[Upstream]:
         for place, rule in enumerate(self.rules):
@@ -114,16 +115,16 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 at = f"config.rules[{place}]"
                 yield Upstream(rule.pipeline, rule.version, f"{at}.pipeline", rule.to, f"{at}.to")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             findings = self._findings(frame.schema)
-            marked = _marked(frame, findings, ctx)
+            marked = _mark_rows(frame, findings, ctx)
             self._count(marked, findings, ctx)
             ctx.record("rules", [f.report() for f in findings])
             ctx.record("on_fail", self.on_fail)
-            kept = self._judged(marked, findings, ctx)
+            remaining = self._judge(marked, findings, ctx)
             marks = [f.mark for f in findings if not f.rule.whole]
-            return kept.rows(lambda lf: lf.drop(marks))
+            return remaining.rows(lambda lf: lf.drop(marks))
 
     def _findings(self, schema: pl.Schema) -> list[RuleFinding]:
         names: list[str] = []
@@ -133,62 +134,64 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 count += 1
                 name = f"{rule.label(place)}_{count}"
             names.append(name)
-        free = columns.unused("_broken", schema)
+        free = columns.unused_name("_broken", schema)
         return [RuleFinding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
 
-    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> None:
-        asked = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
+    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> None:
+        counts = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
         newest = [Metric(f.rule.freshness.column, "max") for f in findings if f.rule.freshness is not None]
-        answers = marked.measure([Metric("", "rows"), *asked, *newest])
+        answers = marked.measure([Metric("", "rows"), *counts, *newest])
         for finding in findings:
             if finding.rule.whole:
-                finding.seen = None if ctx.partial else _whole(finding.rule, answers, ctx)
+                finding.seen = None if ctx.partial else _whole_problem(finding.rule, answers, ctx)
                 finding.broken = int(finding.seen is not None)
             else:
                 finding.broken = answers[Metric(finding.mark, "true")] or 0
         _illustrate(marked, [f for f in findings if f.broken and len(f.rule.names) == 1])
 
-    def _judged(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
+    def _judge(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
         rows = marked.measure([Metric("", "rows")])[Metric("", "rows")]
         serious = [f for f in findings if f.serious]
         whole = [f for f in serious if f.rule.whole]
         for finding in findings:
             if finding.broken and (self.on_fail == "warn" or not finding.serious):
-                ctx.warn("rule_broken", f"broken: {finding.said()}", rule=finding.name, rows=finding.broken)
+                ctx.warn("rule_broken", f"broken: {finding.summary()}", rule=finding.name, rows=finding.broken)
         judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
         if self.on_fail == "warn":
-            ctx.counted(rows, rows)
+            ctx.set_row_counts(rows, rows)
             return marked
         if serious and (self.on_fail == "fail" or whole):
-            raise _broken(whole if self.on_fail != "fail" else serious, ctx)
+            raise _validation_error(whole if self.on_fail != "fail" else serious, ctx)
         if not serious:
-            self._bounded(0, rows, [], ctx)
-            ctx.counted(rows, rows)
+            self._check_share(0, rows, [], ctx)
+            ctx.set_row_counts(rows, rows)
         if not judging:
             return marked
         bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
-        if not serious:  # no row of this data goes, but one that the version is applied to later may
+        if not serious:  # no row of this data is rejected, but a later record may be (apply)
             return marked.rows(lambda lf: lf.filter(~bad))
         total = Metric("_", "true")
         rejected = marked.rows(lambda lf: lf.select(bad.alias("_"))).measure([total])[total]
-        self._bounded(rejected, rows, serious, ctx)
+        self._check_share(rejected, rows, serious, ctx)
         if self.on_fail == "quarantine":
             self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
-        ctx.counted(rows, rows - rejected)
-        ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_listed(serious)}", rows=rejected)
+        ctx.set_row_counts(rows, rows - rejected)
+        ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_summary(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 
-    def _bounded(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: Context) -> None:
-        """Raise where too many rows are rejected: here, or by everything so far."""
+    def _check_share(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: ProcessContext) -> None:
+        """Raise ``errors.Permanent`` where too many rows are rejected: here, or so far in the run."""
         most = self.max_rejected_share
         if most is None or ctx.replay:
             return
         if rejected > most * rows:
-            raise _broken(serious, ctx, f"{rejected} of {rows} rows are rejected, more than a share of {most:g}: ")
-        malformed = sum(r.rows for r in ctx.rejected if r.step.startswith("collectors"))
-        earlier = sum(r.rows for r in ctx.rejected) - malformed
+            raise _validation_error(
+                serious, ctx, f"{rejected} of {rows} rows are rejected, more than a share of {most:g}: "
+            )
+        malformed = sum(r.rows for r in ctx.rejected_before if r.step.startswith("collectors"))
+        earlier = sum(r.rows for r in ctx.rejected_before) - malformed
         every, total = rejected + earlier + malformed, (ctx.source_rows or rows + earlier) + malformed
         if every > most * total:
             share = f"{every} of {total} rows are rejected, more than a share of {most:g}: {malformed} malformed"
@@ -198,13 +201,13 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             )  # fmt: skip
 
     def _quarantine(
-        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: ProcessContext, rows: int, rejected: int
     ) -> None:
-        """Write the broken rows with the rules they broke, and where they stood when they came in here.
+        """Write the broken rows with the rules they broke and their position in the data of this step.
 
-        Many of them go into several files, so that they need no more memory than some.
+        Many rows go into several files, which bounds the memory.
         """
-        number, reasons = (columns.unused(n, marked.schema) for n in ("_number", "_reasons"))
+        number, reasons = (columns.unused_name(n, marked.schema) for n in ("_number", "_reasons"))
         marks = [f.mark for f in serious]
         own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
         made = {
@@ -215,37 +218,37 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
         for part, start in enumerate(range(0, rows, size)):
             here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
-            taken = with_row_index.rows(_filtered(here))
-            # one row a reason, then gathered: lists of structs made row by row take ten times as long
+            taken = with_row_index.rows(_filter(here))
+            # one row per reason, then grouped: building lists of structs row by row takes ten times as long
             first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
-            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arranged(lf, own, made))
+            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arrange(lf, own, made))
             file = quarantine.file_of(ctx.step, part)
             written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
             if written:
                 ctx.reject(written, file)
 
 
-def _source(ctx: Context, number: pl.Expr, rows: int) -> pl.Expr:
-    """The collector that a row came from: by its place, where no row is gone of those that several brought."""
+def _source(ctx: ProcessContext, number: pl.Expr, rows: int) -> pl.Expr:
+    """The collector that a row came from: by its position, if no row of several collectors was removed so far."""
     if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
         return pl.lit(ctx.source, dtype=pl.String)
-    found, end = pl.lit(None, dtype=pl.String), rows
+    label_of, end = pl.lit(None, dtype=pl.String), rows
     for label, count in reversed(ctx.sources):
-        found, end = pl.when(number < end).then(pl.lit(label)).otherwise(found), end - count
-    return found
+        label_of, end = pl.when(number < end).then(pl.lit(label)).otherwise(label_of), end - count
+    return label_of
 
 
-def _filtered(kept: pl.Expr) -> RowLocal:
-    return lambda lf: lf.filter(kept)
+def _filter(condition: pl.Expr) -> RowLocal:
+    return lambda lf: lf.filter(condition)
 
 
 def _reasons(finding: RuleFinding, schema: pl.Schema, number: str, name: str) -> RowLocal:
-    """A row-local step: for each row that breaks the rule its number and, as ``name``, why."""
+    """A row-local step: for each row that breaks the rule its number and, as ``name``, the reason."""
     names = finding.rule.names
     texts = [quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
-    reason = quarantine.broken(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    reason = quarantine.reason(finding.name, ", ".join(names) or None, value, finding.rule.expected)
     return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))
 
 
@@ -253,22 +256,24 @@ def _prefix(mark: str) -> str:
     return mark.rpartition("_")[0] + "_"
 
 
-def _marked(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
-    """The frame with a column for each rule over rows: whether the row breaks it."""
+def _mark_rows(frame: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
+    """The frame with a column for each rule on rows: whether the row breaks it."""
     schema = frame.schema
-    made: list[pl.Expr] = []
+    marks: list[pl.Expr] = []
     for finding in findings:
         rule, at = finding.rule, finding.at
         for name in rule.names or ([rule.freshness.column] if rule.freshness else []):
             if name not in schema:
                 where = "freshness.column" if rule.freshness else "columns" if name != rule.column else "column"
-                raise columns.missing(ctx, f"{at}.{where}", name, schema)
+                raise columns.missing_column(ctx, f"{at}.{where}", name, schema)
         if rule.freshness is not None and not isinstance(schema[rule.freshness.column], pl.Date | pl.Datetime):
             kind = dtypes.name_of(schema[rule.freshness.column])
-            raise columns.refused(ctx, f"{at}.freshness.column", f"a date or datetime is needed, and it is {kind}")
+            raise columns.setting_error(
+                ctx, f"{at}.freshness.column", f"a date or datetime is needed, and it is {kind}"
+            )
         if rule.check not in (None, "unique", "foreign_key"):
-            made.append(rules.broken(rule, at, schema, ctx).alias(finding.mark))
-    marked = frame.rows(lambda lf: lf.with_columns(made)) if made else frame
+            marks.append(rules.breaks(rule, at, schema, ctx).alias(finding.mark))
+    marked = frame.rows(lambda lf: lf.with_columns(marks)) if marks else frame
     for finding in findings:
         if finding.rule.expression is not None:
             marked = _by_expression(marked, schema, finding, ctx)
@@ -277,37 +282,34 @@ def _marked(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
             twice = (pl.len() > 1) & pl.all_horizontal([pl.col(k).is_not_null() for k in keys])
             marked = marked.per_group(keys, [], [twice.alias(finding.mark)])
         elif finding.rule.check == "foreign_key":
-            marked = foreign_keys.marked(marked, finding.rule, finding.at, finding.mark, ctx)
+            marked = foreign_keys.mark_rows(marked, finding.rule, finding.at, finding.mark, ctx)
     return marked
 
 
-def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: Context) -> Frame:
+def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: ProcessContext) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
-        checked, dtype = scalar.typed(str(finding.rule.expression), schema)
+        condition = row_sql.compiled(str(finding.rule.expression), schema)
     except ValueError as error:
-        raise columns.refused(ctx, field_, str(error)) from error
-    if not isinstance(dtype, pl.Boolean):
-        raise columns.refused(ctx, field_, f"a condition is true or false; this is {dtypes.name_of(dtype)}")
-    mark = finding.mark
-    held = frame.rows(lambda lf: _judging(lf, mark, checked, schema))
-    judged = held.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
-    return judged.on_error(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
+        raise columns.setting_error(ctx, field_, str(error)) from error
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.setting_error(
+            ctx, field_, f"a condition must be boolean; this is {dtypes.name_of(condition.dtype)}"
+        )
+    at = (ctx.step, f"config.{field_}")
+    return frame.rows(lambda lf: _judging(lf, finding.mark, condition, at, schema))
 
 
-def _judging(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl.Schema) -> pl.LazyFrame:
-    """``lf`` and whether the condition holds in each row, to which NaN is missing."""
-    floats = [name for name in checked.columns if schema[name].is_float()]
-    kept = {f"{mark}_{place}": name for place, name in enumerate(floats)}
-    without = lf.with_columns(
-        [pl.col(n).alias(k) for k, n in kept.items()] + [pl.col(n).fill_nan(None) for n in floats]
-    )
-    judged = scalar.derive(without, mark, checked)
-    return judged.with_columns([pl.col(k).alias(n) for k, n in kept.items()]).drop(list(kept))
+def _judging(lf: pl.LazyFrame, mark: str, condition: RowSql, at: Place, schema: pl.Schema) -> pl.LazyFrame:
+    """``lf`` and whether each row breaks the condition, to which NaN is missing."""
+    numbers = {name: f"{mark}_{place}" for place, name in enumerate(condition.columns) if schema[name].is_float()}
+    without = lf.with_columns(pl.col(name).fill_nan(None).alias(other) for name, other in numbers.items())
+    holds = condition.expr(at, numbers).fill_null(value=True)
+    return without.with_columns((~holds).alias(mark)).drop(list(numbers.values()))
 
 
-def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
-    """What is wrong with the whole, or None."""
+def _whole_problem(rule: Rule, answers: Values, ctx: ProcessContext) -> str | None:
+    """How the data as a whole breaks the rule, or None."""
     if rule.row_count is not None:
         rows, least, most = answers[Metric("", "rows")], rule.row_count.min, rule.row_count.max
         low = least is not None and rows < least
@@ -325,31 +327,33 @@ def _whole(rule: Rule, answers: Values, ctx: Context) -> str | None:
         newest = datetime.datetime.combine(newest, datetime.time())
     if newest.tzinfo is None:
         newest = newest.replace(tzinfo=datetime.UTC)
-    age = (ctx.now() - newest).total_seconds()
+    age = (ctx.now - newest).total_seconds()
     if age <= rule.freshness.max_age_seconds:
         return None
-    return f"the newest is {plain(newest)}, {age:.0f} seconds old; at most {rule.freshness.max_age_seconds:g} allowed"
+    return (
+        f"the newest is {json_value(newest)}, {age:.0f} seconds old; at most {rule.freshness.max_age_seconds:g} allowed"
+    )
 
 
 def _illustrate(marked: Frame, findings: list[RuleFinding]) -> None:
-    """Note the values that break each rule most often."""
+    """Add to each finding the values that break its rule most often."""
     shown = [f for f in findings if not marked.schema[f.rule.names[0]].is_nested() and f.rule.check != "not_null"]
     if not shown:
         return
     picked = [pl.when(pl.col(f.mark)).then(pl.col(f.rule.names[0])).alias(f.mark) for f in shown]
-    asked = {f.mark: Metric(f.mark, "top", _EXAMPLES) for f in shown}
-    answers = marked.rows(lambda lf: lf.select(picked)).measure(asked.values())
+    wanted = {f.mark: Metric(f.mark, "top", _EXAMPLES) for f in shown}
+    answers = marked.rows(lambda lf: lf.select(picked)).measure(wanted.values())
     for finding in shown:
-        finding.examples = [{"value": plain(v), "count": n} for v, n in answers[asked[finding.mark]]]
+        finding.examples = [{"value": json_value(v), "count": n} for v, n in answers[wanted[finding.mark]]]
 
 
-def _listed(findings: list[RuleFinding]) -> str:
-    return "; ".join(f.said() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
+def _summary(findings: list[RuleFinding]) -> str:
+    return "; ".join(f.summary() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
 
 
-def _broken(findings: list[RuleFinding], ctx: Context, why: str = "") -> errors.Permanent:
+def _validation_error(findings: list[RuleFinding], ctx: ProcessContext, why: str = "") -> errors.Permanent:
     many = f"{len(findings)} rules are broken" if len(findings) > 1 else "a rule is broken"
     return errors.Permanent(
-        f"{why}{many}: {_listed(findings)}",
+        f"{why}{many}: {_summary(findings)}",
         code="VALIDATION_FAILED", step=ctx.step, field=f"config.{findings[0].at}", rules=[f.report() for f in findings],
     )  # fmt: skip

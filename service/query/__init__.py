@@ -1,1 +1,1 @@
-"""Answering: SQL, data, schema, from children that see only what they were given."""
+"""Queries: SQL, data and schema, answered by child processes that can read only the tables of the query."""

@@ -1,8 +1,8 @@
-"""Engine: the API's side of query workers. It relays bytes and keeps time; it parses nothing of a user.
+"""The query engine: the API's side of query workers. It relays bytes and enforces deadlines; it parses no user input.
 
-A worker answers one job and ends. One spare is kept ready (connected, waiting), so that a point query does not
-pay for a start. Deadlines are SIGKILL: nothing else stops a query that is being planned. A worker that dies
-without a word has run into its memory limit, or crashed; both are the query's fault and told as such.
+A worker answers one query and ends. One spare worker is kept ready (connected, waiting), so that a point query does
+not wait for a start. A deadline ends a worker with SIGKILL, since nothing else stops a query that is being planned.
+A worker that dies without a message reached its memory limit or crashed; both are errors of the query.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from service.files.layout import Layout
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.processes import landlock
 from service.processes.child import Exit
 from service.query import messages
@@ -28,19 +29,19 @@ from service.sandbox.duckdb_errors import timed_out, too_large
 from service.sandbox.source import TableSource
 
 Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
-"""Names of tables (None: all of them) to their sources."""
+"""Finds the sources of tables by name (None: of all tables)."""
 
 
 _MIB = 1 << 20
-_GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; the kill is for what does not heed it
+_GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; SIGKILL is for a query that ignores it
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a query. ``content`` is all of it where it was ready at once, else None: read ``body``.
+    """The answer to a query. ``content`` is all of it if it was complete at once, else None: read ``body``.
 
-    Iterating ``body`` raises where the worker failed on the way; the response must then be broken off.
-    Closing it (``aclose``) ends the worker.
+    Iterating ``body`` raises if the worker fails on the way; the response must then be broken off. Closing it
+    (``aclose``) ends the worker.
     """
 
     media_type: str
@@ -56,8 +57,8 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 class Engine:
     """Answers SQL, data and schema. Sizes are bytes, times seconds.
 
-    ``level`` is the Landlock version of the kernel (asked for where None). Without any, statements of users are
-    refused unless ``allow_unconfined``; data and schema, whose SQL is ours, are answered all the same.
+    ``level`` is the Landlock version of the kernel (None: ask the kernel). Without Landlock, statements of users are
+    refused unless ``allow_unconfined``; data and schema, whose SQL is the product's, are answered.
     """
 
     def __init__(
@@ -96,10 +97,8 @@ class Engine:
 
     @property
     def level(self) -> int:
-        """The Landlock version that confines the workers; 0: the kernel has none."""
+        """The Landlock version that confines the workers; 0: the kernel has no Landlock."""
         return self._level
-
-    # -- what the routes call -----------------------------------------------------------------------
 
     async def sql(
         self,
@@ -114,7 +113,7 @@ class Engine:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
         Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE), ``errors.TimedOut``,
-        ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` where workers are unconfined.
+        ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` if workers are unconfined.
         """
         if not (self._level or self._allow_unconfined):
             raise errors.Forbidden(
@@ -122,19 +121,19 @@ class Engine:
                 "run on Linux 5.13 or later, or let the operator of the service allow unconfined SQL"
             )
         self._known_format(format)
-        if len(statement) > 65_536:  # a longer one need not travel; the worker counts bytes
+        if len(statement) > 65_536:  # a longer one is not sent; the worker counts bytes
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
-        asked = messages.SqlQuery(
+        query = messages.SqlQuery(
             statement,
             format,
             self._rows(limit, format),
             self._max_bytes,
-            seconds if format == "json" else self._stream_seconds,
+            self._stream_seconds if FORMATS[format].streamed else seconds,
             parameters,
             escape_formulas,
         )
-        return await self._answer(asked, seconds)
+        return await self._answer(query, seconds)
 
     async def data(
         self,
@@ -149,27 +148,27 @@ class Engine:
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
     ) -> Answer:
-        """The rows of one source; as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
+        """The rows of one source. ``about`` is added to a page of JSON as it is.
 
-        ``about`` is put into a page of JSON as it is.
+        Raises as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
         """
         self._known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
-        asked = messages.DataQuery(
+        query = messages.DataQuery(
             source,
             format,
             self._rows(limit, format),
             offset,
             self._max_bytes,
-            self._timeout if format == "json" else self._stream_seconds,
+            self._stream_seconds if FORMATS[format].streamed else self._timeout,
             columns,
             filter,
             sort,
             escape_formulas,
             about or {},
         )
-        return await self._answer(asked, self._timeout)
+        return await self._answer(query, self._timeout)
 
     async def schema(self, source: TableSource) -> bytes:
         """Columns and statistics of one source, as JSON."""
@@ -177,20 +176,18 @@ class Engine:
         return answer.content or b""
 
     async def warm(self) -> None:
-        """Make the spare worker, so that the first query finds it."""
+        """Start the spare worker, so that the first query need not wait for it."""
         await self._pool.warm()
 
     async def close(self) -> None:
-        """End every worker and remove what they left."""
+        """End every worker and remove its files."""
         await self._pool.close()
-
-    # -- limits -------------------------------------------------------------------------------------
 
     @staticmethod
     def _known_format(format_: str) -> None:
-        if format_ not in messages.MEDIA_TYPES:
-            hint = errors.did_you_mean(format_, messages.MEDIA_TYPES)
-            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(messages.MEDIA_TYPES)}")
+        if format_ not in FORMATS:
+            hint = errors.did_you_mean(format_, FORMATS)
+            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(FORMATS)}")
 
     def _seconds(self, wanted: float | None) -> float:
         if wanted is None:
@@ -204,7 +201,7 @@ class Engine:
     def _rows(self, limit: int | None, format_: str) -> int | None:
         if limit is not None and limit < 0:
             raise errors.Invalid("limit: must not be negative", field="limit")
-        if format_ != "json":
+        if FORMATS[format_].streamed:
             return limit
         if limit is not None and limit > self._max_rows:
             raise errors.Invalid(
@@ -213,68 +210,66 @@ class Engine:
             )
         return min(1000, self._max_rows) if limit is None else limit
 
-    # -- one query ----------------------------------------------------------------------------------
-
-    async def _answer(self, asked: messages.Query, seconds: float) -> Answer:
-        running = await self._pool.take()
+    async def _answer(self, query: messages.Query, seconds: float) -> Answer:
+        worker = await self._pool.take()
         try:
-            return await self._converse(running, asked, seconds)
+            return await self._converse(worker, query, seconds)
         except BaseException:
-            self._pool.finish(running)
+            self._pool.finish(worker)
             raise
 
-    async def _converse(self, running: PooledWorker, asked: messages.Query, seconds: float) -> Answer:
-        """Hand over the job and wait for the head; a whole answer is read to its end, a stream is handed on."""
+    async def _converse(self, worker: PooledWorker, query: messages.Query, seconds: float) -> Answer:
+        """Send the query and wait for the head; a whole answer is read to its end, a stream is returned."""
         deadline = time.monotonic() + seconds + _GRACE_SECONDS
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds + _GRACE_SECONDS):
-                await self._hand_over(running, asked)
-                head = await self._head(running)
+                await self._send(worker, query)
+                head = await self._head(worker)
                 if head.whole:
-                    content = b"".join([part async for part in self._parts(running)])
-                    self._pool.finish(running)
+                    content = b"".join([part async for part in self._parts(worker)])
+                    self._pool.finish(worker)
                     return Answer(head.media_type, _once(content), head.headers, content)
         except TimeoutError:
             raise timed_out(seconds) from None
         body = Stream(
-            self._parts(running),
-            finish=lambda: self._pool.finish(running),
+            self._parts(worker),
+            finish=lambda: self._pool.finish(worker),
             seconds=max(deadline - time.monotonic(), 1.0),
             total_seconds=self._stream_seconds,
         )
         return Answer(head.media_type, body, head.headers)
 
-    async def _hand_over(self, running: PooledWorker, asked: messages.Query) -> None:
+    async def _send(self, worker: PooledWorker, query: messages.Query) -> None:
         try:
-            await running.child.send(msgspec.msgpack.encode(asked))
+            await worker.child.send(msgspec.msgpack.encode(query))
         except (ConnectionError, OSError):
             raise errors.Unavailable("the query worker was lost before it began; try again") from None
 
-    async def _head(self, running: PooledWorker) -> messages.Head:
+    async def _head(self, worker: PooledWorker) -> messages.Head:
         while True:
-            kind, payload = await self._message(running)
+            kind, payload = await self._message(worker)
             if kind == messages.HEAD:
                 return msgspec.msgpack.decode(payload, type=messages.Head)
             if kind == messages.NEED:
                 need = msgspec.msgpack.decode(payload, type=messages.Need)
-                await running.child.send(msgspec.msgpack.encode(await self._resolved(need)))
+                await worker.child.send(msgspec.msgpack.encode(await self._resolved(need)))
 
-    async def _parts(self, running: PooledWorker) -> AsyncIterator[bytes]:
+    async def _parts(self, worker: PooledWorker) -> AsyncIterator[bytes]:
         while True:
-            kind, payload = await self._message(running)
+            kind, payload = await self._message(worker)
             if kind == messages.DONE:
                 return
             if payload:
                 yield payload
 
-    async def _message(self, running: PooledWorker) -> tuple[bytes, bytes]:
-        """The next message; an error that the worker reports, or its death, is raised."""
-        found = await running.receive()
-        if found is None:
-            raise self._died(await running.child.wait())
-        if found[0] == messages.FAILED:
-            raise errors.from_body(msgspec.msgpack.decode(found[1], type=errors.Body))
-        return found
+    async def _message(self, worker: PooledWorker) -> tuple[bytes, bytes]:
+        """The next message. Raises the error that the worker reports, or that of its death."""
+        message = await worker.receive()
+        if message is None:
+            raise self._died(await worker.child.wait())
+        if message[0] == messages.FAILED:
+            raise errors.from_body(msgspec.msgpack.decode(message[1], type=errors.Body))
+        return message
 
     def _died(self, end: Exit) -> errors.PenstockError:
         if end.ok:
@@ -282,7 +277,7 @@ class Engine:
         if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
             return too_large(self._memory)
         return errors.Invalid(
-            f"the query ended its worker ({end}); nothing else was touched. Write it another way",
+            f"the query ended its worker ({end}); nothing else was affected. Write the query another way",
             code="QUERY_TOO_LARGE",
         )
 

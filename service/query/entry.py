@@ -1,7 +1,7 @@
-"""Entry: the function that a query child runs, without what it needs.
+"""The entry function of a query child, without its imports.
 
-The engines are imported inside, so that the API can name the function and not load Polars and Arrow for it; the
-forkserver has preloaded them (``processes.preloaded``), which makes the import free where it happens.
+The engines are imported inside the function, so that the API can name it without loading Polars and Arrow. The
+forkserver has preloaded them (``processes.preloaded``), so that the import is free in the child.
 """
 
 from __future__ import annotations

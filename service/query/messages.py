@@ -1,11 +1,11 @@
-"""Job: what the API asks of a query worker, and what it answers. Plain values, msgpack between the two.
+"""The messages between the API and a query worker, as msgpack.
 
-A message is one byte that says its kind, then its payload:
+A message is one byte for its kind, then its payload:
 
 ======  =========  ==========================================================
 kind    direction  payload
 ======  =========  ==========================================================
-READY   to API     nothing: the worker is connected and waits for a job
+READY   to API     nothing: the worker is connected and waits for a query
 NEED    to API     ``Need``: the stored tables that the statement names
 HEAD    to API     ``Head``: the answer begins; every later error ends it early
 BODY    to API     bytes of the answer
@@ -26,17 +26,9 @@ from service.sandbox.source import TableSource
 
 READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
-    "arrow": "application/vnd.apache.arrow.stream",
-    "parquet": "application/vnd.apache.parquet",
-}
-
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The sources of the names asked for (any case); ``missing`` are those that are no stored table.
+    """The sources of the requested names (in any case); ``missing`` are names that are not stored tables.
 
     ``known`` may name other tables, for a hint.
     """
@@ -47,14 +39,14 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """Names of tables as the statement has them, with their place in it; ``everything`` for SHOW TABLES."""
+    """Names of tables as the statement has them, with their positions; ``everything`` for SHOW TABLES."""
 
     tables: dict[str, int | None]
     everything: bool = False
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The answer begins. ``whole`` says that nothing can fail any more: it is complete in memory."""
+    """The answer begins. ``whole``: it is complete in memory, so that nothing can fail any more."""
 
     media_type: str
     whole: bool
@@ -74,7 +66,7 @@ class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
 
 
 class DataQuery(msgspec.Struct, frozen=True, tag="data"):
-    """Rows of one source. ``limit`` None: all of them; ``about`` is told with a page of JSON, as it is."""
+    """Rows of one source. ``limit`` None: all of them; ``about`` is added to a page of JSON."""
 
     source: TableSource
     format: str

@@ -1,4 +1,4 @@
-"""Pool: how many query workers there may be, the spare one that waits, and what remains of the others.
+"""The pool of query workers: their number, the spare worker that waits, and the removal of used ones.
 
 A worker is used once. The next spare is started when a query has ended, not while it competes for the cores.
 """
@@ -27,7 +27,7 @@ _START_SECONDS = 10.0
 
 
 class PooledWorker:
-    """One child that is connected and waits for its job, and its private scratch folder."""
+    """A child that is connected and waits for its query, and its private scratch folder."""
 
     def __init__(self, child: Child, spill: Path) -> None:
         self.child = child
@@ -40,7 +40,7 @@ class PooledWorker:
 
 
 class Pool:
-    """At most ``max_concurrent`` workers at work, ``max_waiting`` queries in line for ``wait_seconds``."""
+    """At most ``max_concurrent`` busy workers; ``max_waiting`` queries may wait for ``wait_seconds``."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Pool:
         self._closed = False
 
     async def take(self) -> PooledWorker:
-        """A worker of one's own; give it to ``finish``. Raises ``errors.Unavailable`` where there is none."""
+        """A worker for one query; give it to ``finish`` afterwards. Raises ``errors.Unavailable`` if none is free."""
         await self._acquire()
         try:
             taken = await self._ready()
@@ -78,7 +78,7 @@ class Pool:
         return taken
 
     def finish(self, worker: PooledWorker) -> None:
-        """End the worker, give its place back, and make the next spare. Safe to call again."""
+        """End the worker, free its place, and start the next spare. May be called again."""
         if worker in self._live:
             self._live.discard(worker)
             self._retire(worker)
@@ -86,13 +86,13 @@ class Pool:
             self._refill()
 
     async def warm(self) -> None:
-        """Make the spare, so that the first query finds it."""
+        """Start the spare worker, so that the first query need not wait for it."""
         self._refill()
         if self._spare is not None:
             await asyncio.wait([self._spare])
 
     async def close(self) -> None:
-        """End every worker and remove what they left."""
+        """End every worker and remove its files."""
         self._closed = True
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -122,7 +122,7 @@ class Pool:
             try:
                 return await asyncio.shield(spare)
             except (errors.PenstockError, OSError):
-                pass  # the spare did not come up; a new one says why
+                pass  # the spare did not start; a new one reports why
             except asyncio.CancelledError:
                 self._task(self._discard(spare))
                 raise
@@ -160,7 +160,7 @@ class Pool:
         return worker
 
     def _prepared(self) -> tuple[Path, source.WorkerSetup]:
-        """The private folder (mode 0700) and the order of a new worker."""
+        """The private folder (mode 0700) and the setup of a new worker."""
         spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._layout.spill)).resolve()
         warehouse = self._layout.warehouse.resolve()
         threads = min(os.cpu_count() or 2, 4)
@@ -191,4 +191,4 @@ class Pool:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever awaits the task sees it; a spare that failed is simply made again
+            task.exception()  # callers that await the task get it; a spare that failed is started again

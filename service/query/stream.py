@@ -1,7 +1,7 @@
-"""Stream: a body that is still being made, and that ends its worker however it ends.
+"""The body of a streaming answer. However it ends, it ends its worker.
 
-The worker's time is counted, the reader's is not: a slow client does not use up a query's deadline, a slow
-query does. Against clients that never come back there is a bound on the whole.
+Only the worker's time counts towards the deadline of the query, not that of a slow client. A limit on the total time
+ends streams whose clients never read on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from service.sandbox.duckdb_errors import timed_out
 
 
 class Stream:
-    """An async iterator of bytes. ``finish`` is called once: at the end, an error, ``aclose`` or the bound."""
+    """An async iterator of bytes. ``finish`` is called once: at the end, an error, ``aclose`` or the total limit."""
 
     def __init__(
         self, parts: AsyncIterator[bytes], *, finish: Callable[[], None], seconds: float, total_seconds: float
@@ -21,7 +21,7 @@ class Stream:
         self._parts = parts
         self._finish: Callable[[], None] | None = finish
         self._left = seconds
-        self._given = seconds
+        self._limit = seconds
         self._expiry = asyncio.get_running_loop().call_later(total_seconds, self._end)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -37,7 +37,7 @@ class Stream:
                 return await anext(self._parts)
         except TimeoutError:
             self._end()
-            raise timed_out(self._given) from None
+            raise timed_out(self._limit) from None
         except BaseException:
             self._end()
             raise
@@ -45,7 +45,7 @@ class Stream:
             self._left -= loop.time() - began
 
     async def aclose(self) -> None:
-        """Nobody reads on: end the worker."""
+        """End the worker: the client reads no further."""
         self._end()
 
     def _end(self) -> None:

@@ -1,1 +1,1 @@
-"""Reports: what was found, as pages for people."""
+"""Pages for people: the profile of a version."""

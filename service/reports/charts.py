@@ -1,7 +1,7 @@
-"""Charts: Vega-Lite specifications of what a profile holds, drawn to SVG by vl-convert (no browser, no network).
+"""Vega-Lite charts of a profile's figures, rendered to SVG by vl-convert (no browser, no network).
 
 Lines and letters take the colour of the text around them (``currentColor``), so that a chart is readable on paper
-and in the dark; bars have one hue that stands out on both.
+and in dark mode; bars have one hue that stands out on both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from typing import Any
 
 import vl_convert
 
+Chart = dict[str, Any]
+"""A Vega-Lite specification, or a part of one."""
+
 HUE = "#4a86c5"
 _WIDTH, _HEIGHT, _BAR = 320, 120, 16
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"  # a name; nothing is fetched
@@ -17,7 +20,7 @@ _CONFIG = {
     "background": None,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "padding": {"left": 25, "top": 5, "right": 5, "bottom": 5},  # the reader's font may be wider than the one measured
+    "padding": {"left": 25, "top": 5, "right": 5, "bottom": 5},  # the reader's font may be wider than the measured one
     "bar": {"color": HUE},
     "axis": {
         "labelColor": "currentColor",
@@ -33,14 +36,14 @@ _CONFIG = {
 }
 
 
-def svg(chart: dict[str, Any]) -> str:
+def svg(chart: Chart) -> str:
     """A chart as an SVG element."""
     text: str = vl_convert.vegalite_to_svg({"$schema": _SCHEMA, "config": _CONFIG, **chart}, allowed_base_urls=[])
     return text
 
 
-def histogram(edges: list[float], counts: list[int], *, times: bool, clock: bool = False) -> dict[str, Any]:
-    """Bars from edge to edge. With ``times`` the edges are seconds since 1970, with ``clock`` too since midnight."""
+def histogram(edges: list[float], counts: list[int], *, times: bool, clock: bool = False) -> Chart:
+    """Bars from edge to edge. With ``times`` the edges are seconds since 1970; with ``clock`` since midnight."""
     scale = 1000.0 if times else 1.0
     bars = [
         {"from": low * scale, "to": high * scale, "count": count}
@@ -73,29 +76,27 @@ def histogram(edges: list[float], counts: list[int], *, times: bool, clock: bool
     }
 
 
-def shares(entries: list[tuple[str, float]], title: str) -> dict[str, Any]:
+def shares(entries: list[tuple[str, float]], title: str) -> Chart:
     """A bar for each name, from 0 to 1, with its share in percent."""
     return _bars(
         [{"name": name, "value": share} for name, share in entries], title, {"format": "%", "tickCount": 4}, [0, 1]
     )
 
 
-def counts(entries: list[tuple[str, int]], title: str) -> dict[str, Any]:
+def counts(entries: list[tuple[str, int]], title: str) -> Chart:
     """A bar for each name."""
     bars = [{"name": name, "value": count} for name, count in entries]
     return _bars(bars, title, _whole([count for _, count in entries]))
 
 
-def _whole(counts: list[int]) -> dict[str, Any]:
-    """The axis of a number of rows: no mark between two whole numbers."""
-    axis: dict[str, Any] = {"format": ",d", "tickCount": 4}
+def _whole(counts: list[int]) -> Chart:
+    """The axis of a row count: ticks at whole numbers only."""
+    axis: Chart = {"format": ",d", "tickCount": 4}
     most = max(counts, default=0)
     return {**axis, "values": list(range(most + 1))} if most <= 4 else axis
 
 
-def _bars(
-    values: list[dict[str, Any]], title: str, axis: dict[str, Any], domain: list[float] | None = None
-) -> dict[str, Any]:
+def _bars(values: list[Chart], title: str, axis: Chart, domain: list[float] | None = None) -> Chart:
     name = {"field": "name", "type": "nominal", "sort": None, "title": None}
     scale = {"domain": domain} if domain else {}
     value = {"field": "value", "type": "quantitative", "title": title, "scale": scale, "axis": axis}
@@ -108,8 +109,8 @@ def _bars(
     }
 
 
-def heat_map(names: list[str], matrix: list[list[float | None]]) -> dict[str, Any]:
-    """Correlations from -1 to 1; the numbers stand in the cells where there is room for them."""
+def heat_map(names: list[str], matrix: list[list[float | None]]) -> Chart:
+    """Correlations from -1 to 1; up to 16 columns, the cells show their numbers."""
     cells = [
         {"a": a, "b": b, "r": value, "shown": "" if value is None else f"{round(value, 2) + 0.0:.2f}"}
         for a, row in zip(names, matrix, strict=True)
@@ -123,12 +124,12 @@ def heat_map(names: list[str], matrix: list[list[float | None]]) -> dict[str, An
         "title": "r",
         "scale": {"scheme": "redblue", "domain": [-1, 1]},
     }
-    # The cells bring their own colours, and so their letters do.
+    # The cells have their own colours, so that their letters need their own, too.
     letters = {
         "condition": {"test": "abs(datum.r) > 0.6", "value": "white"},
         "value": "#222222",
     }
-    layers: list[dict[str, Any]] = [{"mark": "rect", "encoding": {"color": color}}]
+    layers: list[Chart] = [{"mark": "rect", "encoding": {"color": color}}]
     if len(names) <= 16:
         text = {"text": {"field": "shown"}, "color": letters}
         layers.append({"mark": {"type": "text", "fontSize": 10}, "encoding": text})

@@ -1,1 +1,1 @@
-"""Doing: start, supervise, publish, cancel, repair."""
+"""The parent side of runs: start, supervise, publish, cancel, recover."""

@@ -1,7 +1,7 @@
-"""Attempt: one run carried out in one child, from its order to its end.
+"""One attempt of a run: one child process, from its order to its end.
 
-A success is a ``Prepared`` message and a committed publication. Whatever else happens to the child (a crash, a
-kill, a deadline, silence) raises an error that says so; the supervisor writes it down.
+An attempt succeeds with a ``Prepared`` message and a committed publication. Anything else that happens to the child
+(a crash, a kill, a deadline, silence) raises an error that names it; the supervisor records it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from service.catalog.pipelines import PipelineRecord
-from service.files import layout
+from service.files.layout import STATE
 from service.jobs import messages, run_worker
 from service.jobs.messages import Order, Replay
 from service.kit import errors
@@ -23,9 +23,9 @@ from service.runs.live_run import LiveRun
 
 
 class Attempt:
-    """One run in one child. ``run`` until the commit, then ``derive`` the native forms, then ``close``.
+    """One run in one child: ``run`` up to the commit, then ``derive`` the native forms, then ``close``.
 
-    ``full_refresh`` says that collectors are to forget what they remember.
+    With ``full_refresh`` the collectors start without their incremental state.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Attempt:
         *,
         full_refresh: bool = False,
     ) -> None:
-        self._around = resources
+        self._resources = resources
         self._live = live
         self._record = record
         self._replay = replay
-        self._afresh = full_refresh
+        self._full_refresh = full_refresh
         self._pipeline = resources.decode(record)
         self._child: Child | None = None
         self._order: Order | None = None
@@ -49,31 +49,31 @@ class Attempt:
 
     @property
     def limit(self) -> float:
-        """How long the run may take, in seconds."""
-        return min(self._pipeline.execution.timeout_seconds, self._around.settings.run_timeout_seconds)
+        """The longest that the run may take, in seconds."""
+        return min(self._pipeline.execution.timeout_seconds, self._resources.settings.run_timeout_seconds)
 
     async def run(self) -> bool:
-        """Collect, process, store, commit. Answers whether forms are left to derive.
+        """Collect, process, store, commit. Returns whether there are deferred forms to derive.
 
-        Raises what the run failed with; ``TimeoutError`` after ``limit``.
+        Raises the error of the run; ``TimeoutError`` after ``limit``.
         """
-        live, history = self._live, self._around.history
+        live, history = self._live, self._resources.history
         order = self._order = await asyncio.to_thread(self._make_order)
         live.begin()
-        live.change(status="running", phase="collecting", start_time=self._around.clock.now())
+        live.change(status="running", phase="collecting", start_time=self._resources.clock.now())
         live.log("info", "run.started", revision=self._record.revision)
         begun = await asyncio.gather(
             self._begin(order), asyncio.to_thread(history.update_run, live.run), return_exceptions=True
         )
-        for outcome in begun:  # both have ended, however they did: a child that began is known to ``close``
+        for outcome in begun:  # both have ended, in whatever way, so that ``close`` knows of a child that began
             if isinstance(outcome, BaseException):
                 raise outcome
         async with asyncio.timeout(self.limit):
             prepared = await self._listen(order)
         live.committing = True
         completed, version = await asyncio.to_thread(
-            publication.publish, history, self._around.places, self._pipeline, order, prepared, live.run,
-            self._around.clock.now(), live.elapsed(),
+            publication.publish, history, self._resources.layout, self._pipeline, order, prepared, live.run,
+            self._resources.clock.now(), live.elapsed(),
         )  # fmt: skip
         live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
         self._version = version
@@ -81,7 +81,7 @@ class Attempt:
         return bool(prepared.deferred)
 
     async def derive(self) -> None:
-        """After the commit: ``load`` the native forms of the version that was made. Never raises for a form."""
+        """After the commit: ``load`` the native forms of the new version. A form that fails raises nothing."""
         assert self._version is not None
         await self.close()
         try:
@@ -90,14 +90,14 @@ class Attempt:
             self._live.log("error", "native.failed", message=str(error))
 
     async def load(self, version: Version) -> None:
-        """Let a child load the native forms of a version, and remember each."""
+        """Let a child load the native forms of a version; record each in the catalog."""
         self._version = version
         order = self._order = await asyncio.to_thread(self._make_order, version)
         await self._begin(order)
         await self._take_loaded()
 
     async def close(self) -> None:
-        """End the child if it is still there. Safe to call again."""
+        """End the child if it still runs. Safe to call again."""
         if self._child is not None:
             self._child.kill()
             await self._child.wait()
@@ -109,7 +109,7 @@ class Attempt:
         live, child = self._live, self._child
         assert child is not None
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Prepared() as prepared:
                     return prepared
                 case messages.Failed() as failed:
@@ -122,18 +122,18 @@ class Attempt:
                     live.change(phase=phase, step=step, progress=progress, rows_collected=rows)
                     noted = {"phase": phase, "step": step, "progress": progress, "rows_collected": rows}
                     live.emit("progress", noted)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         raise job_resources.died(await child.wait(), "run", order.grants.memory_bytes)
 
     async def _take_loaded(self) -> None:
-        resources, live, child = self._around, self._live, self._child
+        resources, live, child = self._resources, self._live, self._child
         assert child is not None
         assert self._version is not None
         assert self._order is not None
         version, order = self._version, self._order
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Loaded() as loaded:
                     live.run, version = await asyncio.to_thread(
                         publication.note_loaded, resources.history, order, live.run, version, loaded
@@ -141,33 +141,36 @@ class Attempt:
                     live.log("info", "native.loaded", step=loaded.step, rows=loaded.written.rows)
                     keep = next((int(getattr(s, "keep_native", 1)) for s in self._pipeline.storage if s.deferred), 1)
                     await asyncio.to_thread(
-                        publication.expire_native, resources.history, resources.places, self._record.id, keep
+                        publication.expire_native, resources.history, resources.layout, self._record.id, keep
                     )
                 case messages.Failed() as failed:
-                    # The version stands and answers from Parquet; the next start tries again.
+                    # The version is committed and answers from Parquet; the next start tries again.
                     live.log("error", "native.failed", message=failed.error.message)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
             live.run = await asyncio.to_thread(publication.note_unloaded, resources.history, live.run)
 
     def _make_order(self, again: Version | None = None) -> Order:
-        """The worker's order, its staging folder made; the forms of ``again`` are made where it lies. Blocks."""
-        resources, record, run = self._around, self._record, self._live.run
+        """The worker's order, with its staging folder created. With ``again``, its forms are derived in its own folder.
+
+        Blocks.
+        """
+        resources, record, run = self._resources, self._record, self._live.run
         reload = None
         if again is None:
-            folder = resources.places.staging(run.run_id)
+            folder = resources.layout.staging(run.run_id)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
-            folder = resources.places.version(again.pipeline, again.version)
+            folder = resources.layout.version(again.pipeline, again.version)
             parts = tuple(str(folder / f.name) for f in again.files)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = None
-        if again is None and not self._afresh:
+        if again is None and not self._full_refresh:
             remembered = resources.remembered(record)
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
@@ -180,17 +183,20 @@ class Attempt:
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
             replay = order.replay
-            files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
+            files = (
+                *replay.files,
+                *replay.carried,
+                *replay.base.parts,
+                *([replay.fit_record] if replay.fit_record else []),
+            )
             return job_resources.limits(order.grants, network=False, read=files)
         if order.reload is None:
-            remembered = (f"{order.remembered.folder}/{layout.STATE}",) if order.remembered is not None else ()
+            remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
             return job_resources.limits(order.grants, read=remembered)
         return job_resources.limits(order.grants, network=False, write=(order.reload.folder,))
 
 
 def interrupted(run: Run) -> errors.Body:
-    """The error of a run that the service died under or was stopped under."""
-    details = {"step": run.step} if run.step else {}
-    return errors.Body(
-        "RUN_INTERRUPTED", "the service stopped while the run was going; execute it again", details, "Transient"
-    )
+    """The error of a run that was going when the service died or was stopped."""
+    message = "the service stopped while the run was going; execute it again"
+    return errors.Transient(message, code="RUN_INTERRUPTED", step=run.step or None).as_body()

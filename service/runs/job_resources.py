@@ -1,4 +1,4 @@
-"""Premises: what every job in a child shares (settings, places, catalog, secrets), and what it is allowed of it."""
+"""Resources that the jobs of this process share (settings, layout, catalog, secrets), and what each job may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord
@@ -18,49 +18,49 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.version import Version
 from service.processes.child import Exit
 from service.processes.limits import Limits
 from service.steps.collector import Upstream
-from service.steps.registry import Registry
 from service.steps.storage import File
 
 
 @dataclass(frozen=True)
 class JobResources:
-    """What the jobs of this process share."""
+    """The resources that the jobs of this process share."""
 
     settings: Settings
-    places: Layout
+    layout: Layout
     history: History
     registry: Registry
     clock: Clock
     secrets: Mapping[str, str]
 
     def decode(self, record: PipelineRecord) -> Pipeline:
-        """The pipeline at the record's revision."""
+        """The pipeline at the revision of the record."""
         return pipelines.decode(record.document, self.registry)
 
     def grants(
         self, folder: Path, document: Any = None, stored: Mapping[str, messages.StoredParts] | None = None
     ) -> Grants:
-        """What a job over ``document`` may use: only the secrets that it names, files, hosts, memory."""
+        """What a job over ``document`` may use: the secrets that it names and no others, files, hosts, memory."""
         wanted = placeholders.names(str(document))
         return Grants(
             folder=str(folder),
             memory_bytes=self.settings.run_memory_limit,
-            pace=str(self.places.pace),
-            file_roots=(str(self.places.uploads), *self.settings.file_roots),
+            pace=str(self.layout.pace),
+            file_roots=(str(self.layout.uploads), *self.settings.file_roots),
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
             stored=dict(stored or {}),
         )
 
     def stored(self, pipeline: Pipeline) -> dict[str, messages.StoredParts]:
-        """The versions that steps read, by the settings that name them, found before the job starts. Blocks.
+        """The versions that steps read, by the settings that name them. Blocks.
 
-        All see what there is now, and one version where several name a pipeline without a version. Raises
-        ``errors.Permanent`` where one is not there or lacks a column that a setting wants.
+        They are resolved before the job starts: several steps that name a pipeline without a version read the same
+        version. Raises ``errors.Permanent`` if a version does not exist or lacks a column that a setting names.
         """
         wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
         wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
@@ -93,29 +93,29 @@ class JobResources:
         )
 
     def parts(self, version: Version) -> tuple[str, ...]:
-        """Where the Parquet files of a version lie."""
+        """Paths of the Parquet files of a version."""
         return self._paths(version, version.files)
 
     def quarantine(self, version: Version) -> tuple[str, ...]:
-        """Where the rows lie that a version refused."""
+        """Paths of the files with the rows that a version quarantined."""
         return self._paths(version, version.quarantine)
 
-    def tape(self, version: Version) -> str | None:
-        """Where it is written what the steps of a version were answered."""
-        return self._paths(version, [version.tape])[0] if version.tape is not None else None
+    def fit_record(self, version: Version) -> str | None:
+        """Path of the fit record of a version; versions of older releases have none."""
+        return self._paths(version, [version.fit_record])[0] if version.fit_record is not None else None
 
     def remembered(self, record: PipelineRecord) -> messages.Remembered | None:
-        """What collectors left with the newest version of a pipeline, if they left anything. Blocks."""
+        """The incremental state that collectors stored with the newest version of a pipeline, if any. Blocks."""
         if self.history.next_version(record.id) == 1:
             return None
         newest = self.history.version(record.id, record.name)
         if not newest.state:
             return None
-        folder = self.places.version(newest.pipeline, newest.version)
+        folder = self.layout.version(newest.pipeline, newest.version)
         return messages.Remembered(folder=str(folder), files=newest.state)
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
-        folder = self.places.version(version.pipeline, version.version)
+        folder = self.layout.version(version.pipeline, version.version)
         return tuple(str(folder / file.name) for file in files)
 
 
@@ -129,14 +129,15 @@ def limits(grants: Grants, *, network: bool = True, read: tuple[str, ...] = (), 
     )  # fmt: skip
 
 
-def died(end: Exit, what: str, memory_bytes: int) -> errors.PenstockError:
-    """The error of a job whose child ended without an answer; ``what`` names the job."""
+def died(end: Exit, what: Literal["run", "request"], memory_bytes: int) -> errors.PenstockError:
+    """The error of a job whose child ended without an answer; ``what`` names the kind of job."""
     if end.signal in (signal.SIGABRT, signal.SIGKILL):
         return errors.Permanent(
             f"the {what}'s process was ended ({end}), most likely for want of memory: it may use "
             f"{memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)",
-            code=f"{what.upper()}_OUT_OF_MEMORY",
+            code="RUN_OUT_OF_MEMORY" if what == "run" else "REQUEST_OUT_OF_MEMORY",
         )
     return errors.Permanent(
-        f"the {what}'s process ended without an answer ({end}); nothing was stored", code=f"{what.upper()}_CRASHED"
+        f"the {what}'s process ended without an answer ({end}); nothing was stored",
+        code="RUN_CRASHED" if what == "run" else "REQUEST_CRASHED",
     )

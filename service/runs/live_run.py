@@ -1,4 +1,4 @@
-"""Live: a run that this process knows of, its state in memory, and what listeners are told of it."""
+"""The state of a run in memory, its event stream and its log file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from service.kit import clock
 from service.kit.clock import Clock
 from service.model.run import Event, EventKind, Run, Status
 
-_MOST_EVENTS = 5000  # a listener that comes later than this misses the oldest log lines, never the end
+_MOST_EVENTS = 5000  # later listeners miss the oldest log lines, never the end
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
 class LiveRun:
-    """The state of one run. Changed by the supervisor only; read by anybody in the event loop."""
+    """The state of one run. Only the supervisor changes it; everything in the event loop may read it."""
 
     def __init__(self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock) -> None:
         self.pipeline_id = pipeline_id
@@ -40,16 +40,17 @@ class LiveRun:
         self._log = structlog.get_logger("penstock.run")
 
     def view(self) -> Run:
-        """The run as it stands, with the time it has taken so far."""
+        """The run in its present state, with the time that it has taken so far."""
         if self._began is not None and not self.run.ended:
             return msgspec.structs.replace(self.run, duration=round(self._clock.monotonic() - self._began, 6))
         return self.run
 
     def elapsed(self) -> float:
-        """Seconds since the run was started; 0 before."""
+        """Seconds since the run began; 0 before."""
         return 0.0 if self._began is None else round(self._clock.monotonic() - self._began, 6)
 
     def begin(self) -> None:
+        """Start the clock of the run."""
         self._began = self._clock.monotonic()
 
     def change(self, **fields: Any) -> None:
@@ -66,16 +67,16 @@ class LiveRun:
                 self.settled.set()
 
     def replace_run(self, run: Run) -> None:
-        """Take over a state that was written down."""
+        """Replace the state by one that the catalog has."""
         self.change(**{name: getattr(run, name) for name in Run.__struct_fields__})
 
     def relay(self, fields: dict[str, Any]) -> None:
-        """A log line of the worker."""
+        """Log a line of the worker."""
         known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
         self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
 
     def emit(self, kind: EventKind, data: dict[str, Any]) -> None:
-        """Tell everybody who listens."""
+        """Send an event to all listeners."""
         self._last += 1
         self._events.append(Event(id=self._last, kind=kind, data=data))
         if kind == "end":
@@ -91,9 +92,9 @@ class LiveRun:
             self._changed.notify_all()
 
     async def events(self, after: int) -> AsyncIterator[Event]:
-        """Events with an id above ``after``, as they come; ends after ``end``.
+        """Events with an id above ``after``, as they happen, up to the ``end`` event.
 
-        An id that was not given yet is of an earlier life of the service: then all there are.
+        An id that no event has yet comes from an earlier process: the stream then begins at the first event.
         """
         if after > self._last:
             after = 0
@@ -108,7 +109,7 @@ class LiveRun:
                 await self._changed.wait_for(lambda seen=after: self._last > seen)  # type: ignore[misc]
 
     def log(self, level: str, event: str, **fields: Any) -> None:
-        """One log line of the run: to the service's log, to the run's file, and to listeners."""
+        """Write one log line of the run to the service's log, the run's file and the listeners."""
         bound = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **fields}
         getattr(self._log, level if level in _LEVELS else "info")(event, **bound)
         line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **bound}
@@ -119,7 +120,7 @@ class LiveRun:
             self._file.write(msgspec.json.encode(line).decode() + "\n")
 
     def close(self) -> None:
-        """Nothing more will be logged."""
+        """Close the log file."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -1,4 +1,4 @@
-"""Publication: staging becomes a version. The catalog's commit is the moment; everything before can be undone."""
+"""Publication of a version: staging becomes its folder. The catalog's commit decides; until then all can be undone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from service.catalog.history import History
-from service.files import layout
-from service.files.layout import Layout
+from service.files.layout import Layout, flush
 from service.jobs.messages import Loaded, Order, Prepared
 from service.kit import ids
 from service.model.pipeline import Pipeline
@@ -20,7 +19,7 @@ from service.model.version import Version
 
 def publish(
     history: History,
-    places: Layout,
+    layout: Layout,
     pipeline: Pipeline,
     order: Order,
     prepared: Prepared,
@@ -30,13 +29,13 @@ def publish(
 ) -> tuple[Run, Version]:
     """Rename staging to the version's folder, flush, commit the catalog. Blocks.
 
-    ``run`` is the run as it stands; answers it as completed, and the version. When it raises, nothing is
-    visible: the folder is taken back.
+    ``run`` is the run in its present state. Returns the completed run and the version. When it raises, no reader sees
+    anything: the folder is removed.
     """
-    folder = places.version(pipeline.name, order.version)
-    _make_room(places, pipeline.name, order.version)
+    folder = layout.version(pipeline.name, order.version)
+    _make_room(layout, pipeline.name, order.version)
     size = sum(f.bytes for f in prepared.files)
-    location = str(folder.relative_to(places.root))
+    location = str(folder.relative_to(layout.root))
     stored = [StoredForm(type="parquet", location=location, bytes=size)]
     stored += [
         StoredForm(type=kind, location=f"{location}/{pipeline.table}.{kind}", bytes=0, state="loading")
@@ -48,7 +47,7 @@ def publish(
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
-        replay_of=order.replay.version if order.replay is not None else None, tape=prepared.tape,
+        replay_of=order.replay.version if order.replay is not None else None, fit_record=prepared.fit_record,
         state=prepared.state,
     )  # fmt: skip
     completed = msgspec.structs.replace(
@@ -61,7 +60,7 @@ def publish(
     carry(order, prepared)
     Path(order.grants.folder).replace(folder)
     try:
-        layout.flush(folder.parent)
+        flush(folder.parent)
         history.publish(order.pipeline_id, completed, version)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +69,7 @@ def publish(
 
 
 def carry(order: Order, prepared: Prepared) -> None:
-    """What collectors remember and did not change comes along: another name of the same file, where there are such."""
+    """Carry unchanged state files of collectors over: hard links to the same files, copies where links do not work."""
     staging = Path(order.grants.folder)
     for name in prepared.stays:
         assert order.remembered is not None
@@ -80,14 +79,14 @@ def carry(order: Order, prepared: Prepared) -> None:
             target.hardlink_to(source)
         except OSError:  # a file system without hard links
             shutil.copyfile(source, target)
-            layout.flush(target)
+            flush(target)
     for folder in sorted({above for name in prepared.stays for above in (staging / name).parents if above != staging}):
         if folder.is_relative_to(staging):
-            layout.flush(folder)
+            flush(folder)
 
 
 def note_loaded(history: History, order: Order, run: Run, version: Version, loaded: Loaded) -> tuple[Run, Version]:
-    """A deferred form is in place: remember it with the version and the run. Blocks."""
+    """Record in the catalog that a deferred form exists, with the version and the run. Blocks."""
     size = sum(f.bytes for f in loaded.written.files)
     stored = [
         msgspec.structs.replace(s, bytes=size, state="ready") if s.type == loaded.written.type else s
@@ -104,15 +103,15 @@ def note_loaded(history: History, order: Order, run: Run, version: Version, load
 
 
 def note_unloaded(history: History, run: Run) -> Run:
-    """What is still loading will not come: say so. The version stands and answers from Parquet. Blocks."""
+    """Record that forms which are still loading have failed; the version answers from Parquet. Blocks."""
     stored = [msgspec.structs.replace(s, state="failed") if s.state == "loading" else s for s in run.storage]
     run = msgspec.structs.replace(run, storage=stored)
     history.update_run(run)
     return run
 
 
-def expire_native(history: History, places: Layout, pipeline_id: str, keep: int) -> None:
-    """Let go of the native files of all but the ``keep`` newest versions; these answer from Parquet. Blocks."""
+def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int) -> None:
+    """Remove the native files of all but the ``keep`` newest versions, which then answer from Parquet. Blocks."""
     versions, _ = history.versions(pipeline_id, limit=keep + 20, offset=0)
     for old in versions[keep:]:
         if old.native is None:
@@ -121,14 +120,14 @@ def expire_native(history: History, places: Layout, pipeline_id: str, keep: int)
         slim = [s for s in run.storage if s.type != "duckdb"]
         without = msgspec.structs.replace(old, native=None, wants_native=False, bytes=old.bytes - old.native.bytes)
         history.note_native(pipeline_id, msgspec.structs.replace(run, storage=slim), without)
-        (places.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
+        (layout.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
 
 
-def _make_room(places: Layout, name: str, number: int) -> None:
-    """A pipeline that was deleted without purge left its folder: a new one of its name moves that aside."""
-    folder = places.pipeline(name)
+def _make_room(layout: Layout, name: str, number: int) -> None:
+    """Move aside the folder that a deleted pipeline of the same name left behind."""
+    folder = layout.pipeline(name)
     if number == 1 and folder.exists() and any(folder.iterdir()):
-        places.deleted_root.mkdir(exist_ok=True)
-        folder.replace(places.deleted_root / f"{name}-{ids.new('old')}")
+        layout.deleted_root.mkdir(exist_ok=True)
+        folder.replace(layout.deleted_root / f"{name}-{ids.new('old')}")
     folder.mkdir(exist_ok=True)
-    layout.flush(places.warehouse)
+    flush(layout.warehouse)

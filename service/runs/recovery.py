@@ -1,4 +1,4 @@
-"""Repair: what a start does about a store that the service died under. Safe to repeat, commits first."""
+"""Startup recovery after a crash. Safe to repeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.files.layout import MANIFEST, Layout
 from service.runs import attempt
 
 
-def repair(history: History, places: Layout, now: datetime) -> list[str]:
+def repair(history: History, layout: Layout, now: datetime) -> list[str]:
     """Mark runs that were going as ``interrupted``; remove staging and version folders that no commit names.
 
     Answers the ids of the interrupted runs. Native tables that are missing are for the supervisor to load.
@@ -27,10 +27,10 @@ def repair(history: History, places: Layout, now: datetime) -> list[str]:
         )
         interrupted.append(run.run_id)
     log = structlog.get_logger("penstock.repair")
-    for folder in _children(places.staging_root):
+    for folder in _children(layout.staging_root):
         shutil.rmtree(folder, ignore_errors=True)
         log.info("staging.removed", run_id=folder.name)
-    for pipeline in _children(places.warehouse):
+    for pipeline in _children(layout.warehouse):
         if pipeline.name.startswith("."):
             continue
         for folder in _children(pipeline):
@@ -39,9 +39,9 @@ def repair(history: History, places: Layout, now: datetime) -> list[str]:
             if not history.is_committed(_run_of(folder)):
                 shutil.rmtree(folder, ignore_errors=True)
                 log.info("version.removed", pipeline=pipeline.name, folder=folder.name, reason="never committed")
-    for folder in _children(places.spill):
+    for folder in _children(layout.spill):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in places.pace.glob("*"):  # moments of a clock that may have begun anew
+    for file in layout.pace.glob("*"):  # moments of a clock that may have begun anew
         file.unlink(missing_ok=True)
     return interrupted
 

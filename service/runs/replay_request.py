@@ -1,4 +1,4 @@
-"""Retrial: which quarantined rows are to be tried again, and onto which version; asked before the run is queued."""
+"""The request for a replay: which quarantined rows to retry, onto which version; built before the run is queued."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from service.model.version import Version
 from service.runs.job_resources import JobResources
 
 
-def prepared(
-    pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | None
-) -> messages.Replay:
-    """What is to be tried again: the quarantine of version ``number``, the newest by default. Blocks.
+def build(pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | None) -> messages.Replay:
+    """The replay of the quarantine of version ``number`` (the newest by default). Blocks.
 
-    Raises ``errors.Missing`` (NO_DATA, also where nothing is in quarantine; VERSION_NOT_FOUND), and
-    ``errors.Invalid`` where it was tried already and what was left is the business of a later version.
+    Raises ``errors.Missing`` (NO_DATA, also if the quarantine is empty; VERSION_NOT_FOUND), and ``errors.Invalid`` if
+    the quarantine was replayed before: the rows that it left are in the quarantine of the later version.
     """
     history, name = resources.history, record.name
     newest = history.version(record.id, name)
@@ -44,7 +42,7 @@ def prepared(
         fitted=newest.fitted,
         carried=resources.quarantine(newest) if other else (),
         base_before=_processors(pipelines, newest),
-        tape=resources.tape(newest),
+        fit_record=resources.fit_record(newest),
     )  # fmt: skip
 
 

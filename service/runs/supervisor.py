@@ -1,4 +1,4 @@
-"""Supervisor: starts runs, knows how each stands, and is alone in writing their state down."""
+"""The supervisor: starts, watches, cancels and ends runs; the only writer of their state."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 
 
 class Supervisor:
-    """All runs of this process."""
+    """The runs of this process."""
 
     def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
         self.history = resources.history
-        self._around = resources
+        self._resources = resources
         self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
         self._active: dict[str, LiveRun] = {}
         self._recent: OrderedDict[str, LiveRun] = OrderedDict()
         self._loads: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    # what callers ask for
+    # called by the API and the command line
 
     async def start(self) -> None:
-        """Repair what an earlier process left, and load native tables that are missing."""
-        await asyncio.to_thread(recovery.repair, self.history, self._around.places, self._around.clock.now())
+        """Recover from a crash of an earlier process, and load missing native tables."""
+        await asyncio.to_thread(recovery.repair, self.history, self._resources.layout, self._resources.clock.now())
         for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
             self._later(self._reload(pipeline_id, version))
 
     async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
-        """Queue a run of the newest revision; ``full_refresh`` makes its collectors forget what they remember.
+        """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
         """
         return await self._queue(await self._idle(name), requested_by, full_refresh=full_refresh)
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
-        """Queue a run that tries the rows in quarantine of ``version`` (the newest by default) again.
+        """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
-        Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` where there is
-        nothing to try.
+        Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
+        rows to retry.
         """
         record = await self._idle(name)
-        replay = await asyncio.to_thread(replay_request.prepared, self.pipelines, self._around, record, version)
+        replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
         return await self._queue(record, requested_by, replay)
 
     async def _idle(self, name: str) -> PipelineRecord:
@@ -83,14 +83,14 @@ class Supervisor:
         full_refresh: bool = False,
     ) -> Run:
         self._refuse_second(record)
-        if len(self._active) >= self._around.settings.max_concurrent_runs + self._around.settings.max_queued_runs:
+        if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5)
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
-            requested_by=requested_by, queued_at=self._around.clock.now(),
+            requested_by=requested_by, queued_at=self._resources.clock.now(),
             replay_of=replay.version if replay is not None else None,
         )  # fmt: skip
-        live = LiveRun(record.id, run, self._around.places.log(run.run_id), self._around.clock)
+        live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
         self._active[record.id] = self._recent[run.run_id] = live
         while len(self._recent) > _REMEMBERED:
             self._forget_oldest()
@@ -100,12 +100,12 @@ class Supervisor:
             del self._active[record.id], self._recent[run.run_id]
             raise
         live.emit("status", msgspec.to_builtins(run))
-        begin = functools.partial(Attempt, self._around, live, record, replay, full_refresh=full_refresh)
+        begin = functools.partial(Attempt, self._resources, live, record, replay, full_refresh=full_refresh)
         live.task = asyncio.create_task(self._drive(live, begin))
         return live.view()
 
     async def wait(self, run_id: str, seconds: float) -> Run:
-        """The run when it has ended, or as it stands after ``seconds``."""
+        """The run when it has ended, or its state after ``seconds``."""
         live = self._recent.get(run_id)
         if live is not None:
             with contextlib.suppress(TimeoutError):
@@ -113,21 +113,17 @@ class Supervisor:
         return await self.run(run_id)
 
     async def run(self, run_id: str) -> Run:
-        """The run as it stands. Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
+        """The present state of a run. Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
         live = self._recent.get(run_id)
         return live.view() if live is not None else await asyncio.to_thread(self.history.run, run_id)
 
     async def newest(self, pipeline_id: str) -> Run | None:
-        """The newest run of a pipeline as it stands."""
+        """The present state of the newest run of a pipeline."""
         live = self._active.get(pipeline_id)
         return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
 
-    def is_running(self, pipeline_id: str) -> bool:
-        """Whether a run of the pipeline is queued or going."""
-        return pipeline_id in self._active
-
     async def cancel(self, run_id: str) -> Run:
-        """End a run now; nothing of it is stored. One that is past its commit, or has ended, stays as it is."""
+        """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
         live = self._recent.get(run_id)
         if live is None or live.run.ended or live.committing:
             return await self.run(run_id)
@@ -136,9 +132,9 @@ class Supervisor:
         return live.view()
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
-        """The run's events with an id above ``after``; ends with the run. Raises ``errors.Missing``.
+        """The run's events with an id above ``after``, up to its end. Raises ``errors.Missing``.
 
-        Of a run that is known from the catalog only, how it ended: also to whom followed it when it was live.
+        A run that only the catalog knows has two events, its status and its end.
         """
         live = self._recent.get(run_id)
         if live is not None:
@@ -151,11 +147,11 @@ class Supervisor:
                 yield Event(id=number, kind=kind, data=run)  # type: ignore[arg-type]
 
     async def delete(self, name: str, *, purge: bool) -> None:
-        """Forget a pipeline; with ``purge`` its stored versions too, also those of one deleted earlier.
+        """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING).
         """
-        folder = self._around.places.pipeline(name)
+        folder = self._resources.layout.pipeline(name)
         try:
             record = await asyncio.to_thread(self.pipelines.get, name)
         except errors.Missing:
@@ -166,14 +162,14 @@ class Supervisor:
                 raise _running(name, self._active[record.id].run)
             await asyncio.to_thread(self.pipelines.delete, name)
         if purge and folder.is_dir():
-            gone = self._around.places.staging(
+            gone = self._resources.layout.staging(
                 ids.new("purged")
             )  # a rename is at once; what a crash leaves, a start removes
             folder.replace(gone)
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
     async def close(self) -> None:
-        """Stop: runs that are going become ``interrupted``, publications finish."""
+        """Stop: running runs become ``interrupted``, publications finish."""
         self._closing = True
         going = [live for live in self._active.values() if not live.run.ended]
         for live in going:
@@ -187,7 +183,7 @@ class Supervisor:
         await asyncio.gather(*pending, return_exceptions=True)
 
     async def loaded(self) -> None:
-        """Wait until every native table that is on its way is there; for the command line and tests."""
+        """Wait until all native tables that are being loaded are ready; for the command line and tests."""
         while self._loads:
             await asyncio.gather(*self._loads, return_exceptions=True)
 
@@ -213,12 +209,12 @@ class Supervisor:
             await self._stopped(live)
         except Exception as error:
             live.log("error", "run.bug", exception=repr(error))
-            await self._fail(live, errors.Permanent(f"the run could not be carried out: {type(error).__name__}"))
+            await self._fail(live, errors.Permanent(f"the run failed unexpectedly: {type(error).__name__}"))
         finally:
             if attempt is not None:
                 await attempt.close()
                 live.close()
-            await asyncio.to_thread(shutil.rmtree, self._around.places.staging(live.run.run_id), True)
+            await asyncio.to_thread(shutil.rmtree, self._resources.layout.staging(live.run.run_id), True)
 
     async def _finish(self, attempt: Attempt, live: LiveRun) -> None:
         try:
@@ -230,8 +226,8 @@ class Supervisor:
     async def _reload(self, pipeline_id: str, version: Version) -> None:
         run = await asyncio.to_thread(self.history.run, version.run_id)
         record = await asyncio.to_thread(self.pipelines.get, version.pipeline, version.revision)
-        live = LiveRun(pipeline_id, run, self._around.places.log(run.run_id), self._around.clock)
-        attempt = Attempt(self._around, live, record)
+        live = LiveRun(pipeline_id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+        attempt = Attempt(self._resources, live, record)
         try:
             await attempt.load(version)
         finally:
@@ -253,7 +249,7 @@ class Supervisor:
 
     async def _end(self, live: LiveRun, **fields: Any) -> None:
         ended = msgspec.structs.replace(
-            live.run, end_time=self._around.clock.now(), duration=live.elapsed(), phase=None, **fields
+            live.run, end_time=self._resources.clock.now(), duration=live.elapsed(), phase=None, **fields
         )
         await asyncio.to_thread(self.history.update_run, ended)
         self._release(live)
@@ -282,5 +278,5 @@ class Supervisor:
 
 def _running(name: str, run: Run) -> errors.Conflict:
     return errors.Conflict(
-        f"'{name}' is being run ({run.run_id}); wait for it or cancel it", code="PIPELINE_RUNNING", run_id=run.run_id
+        f"'{name}' is running ({run.run_id}); wait for the run or cancel it", code="PIPELINE_RUNNING", run_id=run.run_id
     )

@@ -1,4 +1,4 @@
-"""Sandbox: a DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
+"""A DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
 
 The order is the proof: settings at connect, then the exact files, then the views, then
 external access off, then the configuration locked, then all of it read back before the first user statement.
@@ -34,6 +34,18 @@ LOCKED = {
     "python_enable_replacements": "false",
     "python_scan_all_frames": "false",
 }
+# What is off from the start.
+CLOSED: dict[str, bool | int | str] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "python_scan_all_frames": False,
+    "enable_external_file_cache": False,
+    "max_expression_depth": 250,
+}
 # RLIMIT_DATA counts what DuckDB's own limit does not: lists and strings in flight, the stacks of threads, and
 # what Python, Arrow and Polars reserve (450 MiB with two cores, most of it never touched).
 _BESIDE_DUCKDB = 512 << 20
@@ -63,15 +75,7 @@ def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
             "memory_limit": f"{duckdb_memory(order.memory_bytes)}B",
             "temp_directory": order.spill,
             "max_temp_directory_size": f"{order.spill_bytes}B",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "allow_unsigned_extensions": False,
-            "allow_persistent_secrets": False,
-            "python_enable_replacements": False,
-            "python_scan_all_frames": False,
-            "enable_external_file_cache": False,
-            "max_expression_depth": 250,
+            **CLOSED,
             "errors_as_json": True,
         },
     )
@@ -116,10 +120,15 @@ def confine(
     for table in stubs:
         if table not in relations:
             connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT NULL AS unread")
+    close(connection)
+    return relations
+
+
+def close(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take external access away, lock the settings and check them. Raises ``errors.PenstockError``."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     verify(connection)
-    return relations
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: int, warehouse: str) -> Relation:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from service.kit import errors
+from service.kit.codes import Code
 
-_INVALID, _REFUSED, _TIMEOUT, _MEMORY, _BROKEN = (
-    "INVALID_SQL",
-    "SQL_NOT_ALLOWED",
-    "QUERY_TIMEOUT",
-    "TOO_LARGE",
-    "BROKEN",
-)
+_INVALID: Final = "INVALID_SQL"
+_REFUSED: Final = "SQL_NOT_ALLOWED"
+_TIMEOUT: Final = "QUERY_TIMEOUT"
+_MEMORY: Final = "QUERY_TOO_LARGE"
+_BROKEN: Final = "INTERNAL_ERROR"
 
 # By class name, looked up along the MRO: the names below are all that DuckDB has.
-TABLE: dict[str, str] = {
+TABLE: dict[str, Code] = {
     "BinderException": _INVALID,
     "CatalogException": _INVALID,
     "ConstraintException": _INVALID,
@@ -59,7 +58,7 @@ TABLE: dict[str, str] = {
 }
 
 # What an error says of itself where its class was lost on the way (Arrow's reader knows only texts).
-_BY_WORD = {
+_BY_WORD: dict[str, Code] = {
     "connection": _BROKEN,
     "fatal": _BROKEN,
     "http": _REFUSED,

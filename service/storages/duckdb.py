@@ -1,7 +1,7 @@
-"""DuckDB: a native table beside the Parquet of its version, for point queries, paging and top-N.
+"""The DuckDB storage: a native table beside the Parquet of its version, for point queries, paging and top-N.
 
-It is loaded after the commit, under a temporary name, and renamed when it is whole; until then readers use the
-Parquet. Any DuckDB may open it read-only while the service runs.
+It is loaded after the commit under a temporary name and renamed when it is complete; until then readers use Parquet.
+Any DuckDB may open it read-only while the service runs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from service.steps.storage import Dataset, Storage, Written
 from service.storages import parquet
 
 Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
-_STRANGE = ("128", "Float16", "Null")
-"""In the names of Polars types that DuckDB may not read back from Parquet: it is asked before the commit."""
-_LITTLE = 256 * 1024 * 1024
-_A_COLUMN = 20 * 1024 * 1024
+_UNCERTAIN_TYPES = ("128", "Float16", "Null")
+"""Parts of the names of Polars types that DuckDB may not read from Parquet: it is tried before the commit."""
+_LOAD_MEMORY = 256 * 1024 * 1024
+_LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
 
 
@@ -49,7 +49,7 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
 
     @property
     def key(self) -> list[str]:
-        """The columns of the primary key; none where there is no key."""
+        """The columns of the primary key; empty without a key."""
         return [self.primary_key] if isinstance(self.primary_key, str) else list(self.primary_key or ())
 
     def problems(self) -> Iterable[Problem]:
@@ -65,9 +65,9 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
             if column.lower() not in names:
                 hint = errors.did_you_mean(column, schema)
                 raise errors.Permanent(f"no column '{column}' to index{hint}", step=ctx.step, field=field)
-        strange = any(word in str(dtype) for dtype in schema.values() for word in _STRANGE)
-        if not (self.key or strange):
-            return  # a connection costs 25 ms: a small run feels them
+        uncertain = any(word in str(dtype) for dtype in schema.values() for word in _UNCERTAIN_TYPES)
+        if not (self.key or uncertain):
+            return  # a connection costs 25 ms, which a small run would notice
         with _connect(None, ctx) as connection:
             source = _source(dataset)
             connection.execute(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608
@@ -124,17 +124,18 @@ def _limit(connection: duckdb.DuckDBPyConnection, ctx: Context) -> None:
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, source: str, table: str, ctx: Context) -> None:
-    """Make ``table`` of all rows of ``source``. DuckDB takes what it may and is no faster for it: it gets little.
+    """Create ``table`` from all rows of ``source``.
 
-    Only what does not fit into that (very wide rows, very long texts) is loaded again with all the run may use.
+    DuckDB uses all the memory that it may, without being faster, so its limit is low. Only data that does not fit (very
+    wide rows, very long texts) is loaded again with all the memory of the run.
     """
     width = len(connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall())  # noqa: S608
-    little = max(_LITTLE, width * _A_COLUMN)
+    low = max(_LOAD_MEMORY, width * _LOAD_MEMORY_PER_COLUMN)
     sql = f"CREATE TABLE {table} AS SELECT * FROM {source}"  # noqa: S608
-    if ctx.memory_bytes and little >= ctx.memory_bytes // 2:
+    if ctx.memory_bytes and low >= ctx.memory_bytes // 2:
         connection.execute(sql)
         return
-    connection.execute(f"SET memory_limit = '{little // 1024} KiB'")
+    connection.execute(f"SET memory_limit = '{low // 1024} KiB'")
     try:
         connection.execute(sql)
     except duckdb.OutOfMemoryException:
@@ -167,7 +168,7 @@ def _check_key(connection: duckdb.DuckDBPyConnection, source: str, key: list[str
     if row is not None:
         value = ", ".join(str(v) for v in row[:-1])
         raise errors.Permanent(
-            f"the primary key {', '.join(key)} is not unique: {value} stands in {row[-1]} rows; "
+            f"the primary key {', '.join(key)} is not unique: {value} is in {row[-1]} rows; "
             "remove the duplicates (drop_duplicates) or choose another key",
             step=ctx.step, field="primary_key",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Parquet: the form that every version has first. One streaming execution of the plan, flushed and counted back."""
+"""The Parquet storage, the first form of every version: one streaming execution, flushed to disk, rows counted back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ParquetStorage(Storage, frozen=True, kw_only=True, tag="parquet"):
     compression: Annotated[
         Literal["zstd", "snappy", "lz4", "none"], msgspec.Meta(description="How pages are compressed.")
     ] = "zstd"
-    compression_level: Annotated[int, msgspec.Meta(description="zstd: 1 to 22; 3 where absent.")] | None = None
+    compression_level: Annotated[int, msgspec.Meta(description="zstd: 1 to 22; 3 by default.")] | None = None
     row_group_size: Annotated[int, msgspec.Meta(ge=1000, le=100_000_000, description="Rows in a row group.")] | None = (
         None
     )
@@ -71,7 +71,7 @@ class ParquetStorage(Storage, frozen=True, kw_only=True, tag="parquet"):
 
 
 def describe(path: Path, rows: int) -> File:
-    """The file's name, size and checksum: neither Parquet nor DuckDB notices a flipped bit by itself."""
+    """The file's name, size and SHA-256: neither Parquet nor DuckDB detects a flipped bit without it."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as handle:
         os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)

@@ -1,7 +1,7 @@
-"""Logs: structlog to stderr, one line an event, with what the context binds (``request_id``, ``run_id``).
+"""Structured logs: structlog writes one line per event to stderr, with the bound context (``request_id``, ``run_id``).
 
-The standard library's loggers (the server's, the framework's) go through the same processors. Secrets are taken
-out last, after exceptions became text: values under keys that name a secret, and whatever looks like a token.
+The loggers of the standard library (the server's, the framework's) use the same processors. Secrets are removed
+last, after exceptions became text: values of keys that name a secret, and texts that look like tokens.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _line(event: Any, **_: Any) -> str:
 
 
 def configure(format: Literal["json", "console"], level: str, stream: TextIO | None = None) -> None:
-    """Send every log line of this process to ``stream`` (stderr) in one form; may be called again."""
+    """Write every log line of this process to ``stream`` (stderr) in one format. May be called again."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -84,6 +84,6 @@ def configure(format: Literal["json", "console"], level: str, stream: TextIO | N
 
 
 def server_config() -> dict[str, Any]:
-    """For Granian's ``log_dictconfig``: its loggers have no handlers of their own, so that ours get their lines."""
-    quiet = {"handlers": [], "level": "ERROR", "propagate": True}  # our own lines say the rest
+    """Granian's ``log_dictconfig``: its loggers have no handlers, so that the root logger gets their lines."""
+    quiet = {"handlers": [], "level": "ERROR", "propagate": True}  # the service logs the rest
     return {"handlers": {}, "loggers": {"_granian": dict(quiet), "granian.access": dict(quiet)}}

@@ -1,11 +1,11 @@
-"""Casts as people expect them: a row-local expression from one type to another, bad values null or an error.
+"""Casts from one type to another as row-local expressions: a bad value becomes null or an error.
 
-Polars casts no text to booleans, dates or times by itself, and guesses a date format from the first value where
-none is given, which would depend on how rows are cut. So every form is spelled out here:
+Polars does not cast text to booleans, dates or times by itself, and without a format it guesses one from the first
+value, so that the result would depend on the order of rows. Therefore every form is defined here:
 
 * text is trimmed first; ``""`` is a bad value for every type but text;
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` is bad, and so is ``12.0`` beyond 2^53 (no digit is
-  lost silently);
+  lost in silence);
 * floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale, halves to even;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
@@ -15,11 +15,10 @@ none is given, which would depend on how rows are cut. So every form is spelled 
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * durations to numbers: seconds, as everywhere in the API;
-* floats to whole numbers cut towards zero; NaN and what is too big are bad values;
+* floats to whole numbers are cut towards zero; NaN and values out of range are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
-* bytes are read as UTF-8 text; what is none is a bad value;
-* text to a list: a JSON array of plain values; each value of a list, of text or not, follows the rules above, and a bad
-  one is null in its place.
+* bytes are read as UTF-8 text; other bytes are a bad value;
+* text to a list: a JSON array of scalars; each item of a list follows the rules above, and a bad one becomes null.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ _ISO = (
 )
 _ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _ISO_TIME = ("%H:%M:%S%.f", "%H:%M")
-_EXACT = 2**53  # from it on, a float may be another whole number that was rounded
+_EXACT = 2**53  # from here on, a float may stand for several whole numbers
 _A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _EPOCHS = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
-_MORE = "[89ab][0-9a-f]"
+_CONTINUATION = "[89ab][0-9a-f]"
 _UTF_8 = (
-    f"^(?:[0-7][0-9a-f]|(?:c[2-9a-f]|d[0-9a-f]){_MORE}|(?:e0[ab][0-9a-f]|ed[89][0-9a-f]|e[1-9abcef]{_MORE}){_MORE}"
-    f"|(?:f0[9ab][0-9a-f]|f4[8][0-9a-f]|f[123]{_MORE}){_MORE}{_MORE})*$"
+    f"^(?:[0-7][0-9a-f]|(?:c[2-9a-f]|d[0-9a-f]){_CONTINUATION}|(?:e0[ab][0-9a-f]|ed[89][0-9a-f]|e[1-9abcef]{_CONTINUATION}){_CONTINUATION}"
+    f"|(?:f0[9ab][0-9a-f]|f4[8][0-9a-f]|f[123]{_CONTINUATION}){_CONTINUATION}{_CONTINUATION})*$"
 )
-"""Of bytes in hexadecimal digits."""
+"""UTF-8 text as hexadecimal digits."""
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 
 
@@ -72,7 +71,7 @@ def cast(
 
     ``at`` is the step and the field that such an error names, wherever the plan is executed.
 
-    Raises ``ValueError`` where there is no such cast, or the format is none.
+    Raises ``ValueError`` where there is no such cast, or a format is not valid.
     """
     _check_formats(target, source, tuple(formats))
     column = pl.col(name)
@@ -80,10 +79,12 @@ def cast(
     if strict and not isinstance(source, pl.Null):
         bad = column.is_not_null() & value.is_null()
         if isinstance(target, pl.List):
-            given = _listed(column) if isinstance(source, pl.String) else column
-            bad |= _gaps(value, target) > _gaps(given, pl.List(pl.String) if isinstance(source, pl.String) else source)
+            items = _json_array_items(column) if isinstance(source, pl.String) else column
+            bad |= _missing_count(value, target) > _missing_count(
+                items, pl.List(pl.String) if isinstance(source, pl.String) else source
+            )
         message = pl.format(
-            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", shown(column, source)
+            f"column '{_escaped(name)}': {{}} is not {_escaped(dtypes.name_of(target))}", error_text(column, source)
         )
         value = parse.refuse(bad, message, value, at)
     return value.alias(name)
@@ -93,7 +94,7 @@ def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def shown(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def error_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The value for an error message."""
     if dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Duration):
         return pl.lit("a value")
@@ -106,11 +107,11 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
     if isinstance(source, pl.Null) or (source == target and not formats):
         return column
     if isinstance(source, pl.Binary):
-        return _cast(_decoded(column), pl.String(), target, formats)
+        return _cast(_utf8_text(column), pl.String(), target, formats)
     if isinstance(source, pl.List) and isinstance(target, pl.List):
-        return _each(column, source, target)
+        return _cast_items(column, source, target)
     if isinstance(source, pl.String) and isinstance(target, pl.List) and not target.inner.is_nested():
-        return _each(_listed(column), pl.List(pl.String()), target)
+        return _cast_items(_json_array_items(column), pl.List(pl.String()), target)
     if isinstance(source, pl.List | pl.Struct) and isinstance(target, pl.String):
         return json_text.json_text(column, source)
     if source.is_nested() or target.is_nested():
@@ -127,7 +128,7 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
         return column.cast(pl.Float64, strict=False).fill_nan(None) != 0
     if isinstance(source, pl.Boolean) and target.is_decimal():
         return column.cast(pl.Int64)
-    if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast ends the query at one digit too many
+    if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast fails the query at one digit too many
         digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
         return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
@@ -137,23 +138,23 @@ def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Se
     return column
 
 
-def _decoded(column: pl.Expr) -> pl.Expr:
-    """Bytes as text; null where they are no UTF-8, where Polars' own cast ends the query."""
+def _utf8_text(column: pl.Expr) -> pl.Expr:
+    """Bytes as text; null where they are not UTF-8, for which Polars' own cast fails the query."""
     valid = column.bin.encode("hex").str.contains(_UTF_8)
     return pl.when(valid).then(pl.when(valid).then(column).otherwise(b"").cast(pl.String))
 
 
-def _each(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:
-    """A list with each of its values cast."""
+def _cast_items(column: pl.Expr, source: pl.List, target: pl.List) -> pl.Expr:
+    """A list with each of its items cast."""
     inner, wanted = _instance(source.inner), _instance(target.inner)
     return column.list.eval(_cast(pl.element(), inner, wanted, ()).cast(wanted, strict=False))
 
 
-def _listed(column: pl.Expr) -> pl.Expr:
-    """The values of a JSON array of plain values as texts; null for every other text.
+def _json_array_items(column: pl.Expr) -> pl.Expr:
+    """The items of a JSON array of scalars as texts; null for every other text.
 
-    Polars' own ``json_decode`` ends the query at the first text that is no such array. Numbers are not decoded: a
-    float would lose digits.
+    Polars' own ``json_decode`` fails the query at the first text that is not such an array. Numbers are not decoded:
+    a float would lose digits.
     """
     valid = column.str.json_path_match("$").is_not_null() & column.str.contains(_PLAIN_ARRAY)
     value = pl.element()
@@ -162,12 +163,12 @@ def _listed(column: pl.Expr) -> pl.Expr:
     return pl.when(valid).then(column.str.extract_all(_PLAIN_VALUE)).list.eval(plain)
 
 
-def _gaps(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """How many values are missing, at every depth of a list."""
+def _missing_count(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The number of missing values, at every depth of a list."""
     missing = value.is_null().cast(pl.Int64)
     if not isinstance(dtype, pl.List):
         return missing
-    return missing + value.list.eval(_gaps(pl.element(), _instance(dtype.inner))).list.sum().fill_null(0)
+    return missing + value.list.eval(_missing_count(pl.element(), _instance(dtype.inner))).list.sum().fill_null(0)
 
 
 def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
@@ -199,7 +200,7 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str]) -> 
 
 
 def _readings(text: pl.Expr, formats: Sequence[str]) -> list[tuple[pl.Expr, str]]:
-    """The texts and the formats to read them by, in order. Those with an offset are few and are completed first."""
+    """The texts and the formats to read them by, in order. The few with an offset are completed first."""
     if formats:
         return [(text, form) for form in formats]
     zoned = pl.when(text.str.contains(_ISO_OFFSET)).then(text)
@@ -217,7 +218,7 @@ def _datetime(text: pl.Expr, form: str, target: pl.Datetime) -> pl.Expr:
 
 
 def _in_zone(value: pl.Expr, zone: str | None, target: pl.Datetime) -> pl.Expr:
-    """A datetime without zone that is meant in ``zone`` (None: in the target's own)."""
+    """A datetime without a zone, understood as local time of ``zone`` (None: of the target's zone)."""
     if zone is None:
         if target.time_zone is None:
             return value
@@ -255,23 +256,25 @@ def _to_temporal(column: pl.Expr, source: pl.DataType, target: pl.DataType, form
     raise _no_such_cast(source, target)
 
 
-@functools.lru_cache(256)  # asked in the rehearsal and in the run
+@functools.lru_cache(256)  # called in the dry run and again in the run
 def _check_formats(target: pl.DataType, source: pl.DataType, formats: tuple[str, ...]) -> None:
     if not formats:
         return
     if not target.is_temporal() and not (isinstance(target, pl.String) and source.is_temporal()):
-        raise ValueError(f"a format is for dates and times; {dtypes.name_of(target)} takes none")
+        raise ValueError(f"a format applies to dates and times, not to {dtypes.name_of(target)}")
     if any(f in _EPOCHS for f in formats):
         if len(formats) > 1 or not isinstance(target, pl.Date | pl.Datetime):
-            raise ValueError("epoch, epoch_ms and epoch_us stand alone, for a date or datetime")
+            raise ValueError(
+                "epoch, epoch_ms and epoch_us cannot be combined with other formats, and need a date or datetime"
+            )
         return
     moment = pl.Series([datetime.datetime(2020, 12, 31, 22, 30, 10)], dtype=pl.Datetime("us", "UTC"))
-    shown = moment.dt.date() if isinstance(source, pl.Date) else moment
-    shown = moment.dt.time() if isinstance(source, pl.Time) else shown
+    sample = moment.dt.date() if isinstance(source, pl.Date) else moment
+    sample = moment.dt.time() if isinstance(source, pl.Time) else sample
     for form in formats:
         try:
             if not target.is_temporal():
-                shown.dt.strftime(form)
+                sample.dt.strftime(form)
                 continue
             text = moment.dt.strftime(form)
             if isinstance(target, pl.Date):
@@ -284,7 +287,7 @@ def _check_formats(target: pl.DataType, source: pl.DataType, formats: tuple[str,
             raise ValueError(f"'{form}' is not a format for {dtypes.name_of(target)}, such as %d.%m.%Y") from error
         known = read.dt.hour() if isinstance(target, pl.Time) else read.dt.year()
         if known[0] != (22 if isinstance(target, pl.Time) else 2020):
-            raise ValueError(f"'{form}' does not hold all of a {dtypes.name_of(target)}; nothing could be read by it")
+            raise ValueError(f"'{form}' lacks a part of a {dtypes.name_of(target)}; no value could be read with it")
 
 
 def _no_such_cast(source: pl.DataType, target: pl.DataType) -> ValueError:

@@ -1,8 +1,8 @@
-"""Text to typed columns, as row-local expressions that lose nothing: what does not fit fails, naming its column.
+"""Text to typed columns, as row-local expressions without loss: a value that does not fit is an error.
 
-An expression has no other way of failing than a cast of a text that is no number, so that is what the message is
-(``refuse``). Dates are ISO 8601; a time without a zone is taken as it stands, or as one of
-the wanted zone; one with a zone becomes UTC where none is wanted.
+Polars expressions can only fail by a strict cast, so the error message is the text of such a cast (``refuse``). Dates
+are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes UTC
+if the target has none.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def parsed(
     blank: bool = False,
     at: tuple[str, str] | None = None,
 ) -> pl.Expr:
-    """A String column as ``dtype``; null stays null, and what does not fit fails: see ``insist``.
+    """A String column as ``dtype``; null stays null, and a value that does not fit is an error: see ``insist``.
 
-    Raises ``ValueError`` for types that text cannot become.
+    Raises ``ValueError`` for types that text cannot be parsed to.
     """
     text = pl.col(column)
     if dtype == pl.String:
@@ -53,25 +53,25 @@ def insist(
     blank: bool = False,
     at: tuple[str, str] | None = None,
 ) -> pl.Expr:
-    """``result``, but execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
+    """``result``; execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
 
-    The error shows the value and ``why``, and names ``at``. ``blank`` says that an empty text may become null.
+    The error shows the value and ``why``, and names ``at``. With ``blank`` an empty text may become null.
     """
     text = pl.col(column)
     misfit = result.is_null() & (text != "" if blank else text.is_not_null())
     if unless is not None:
         misfit = misfit | unless
-    said = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
-    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(said))
+    reason = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
+    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(reason))
     return refuse(misfit, message, result, at).alias(column)
 
 
 def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
-    """``value``, but execution fails with ``message`` where ``bad``. The message must begin with ``column``.
+    """``value``; execution fails with ``message`` where ``bad``. The message must begin with ``column``.
 
-    ``at`` is the step and the field to blame: the plan is executed long after the step was applied.
-    Polars has no raise; a strict cast of the message to a number is one, and ``foreign`` finds the message in it.
-    Inside of the message ``bad`` would be worked out a second time, with all that it is made of.
+    ``at`` is the step and the field to name: the plan is executed long after the step was applied.
+    Polars cannot raise; a strict cast of the message to a number fails, and ``polars_errors`` finds the message in
+    the error. Using ``bad`` inside of the message would compute it a second time, with all its inputs.
     """
     if at is not None:
         message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
@@ -80,7 +80,7 @@ def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] |
 
 
 def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:
-    """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot become."""
+    """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot be parsed to."""
     if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
         text = text.str.replace(",", ".", literal=True)
     if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
@@ -99,9 +99,9 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
 
 
 def boolean(text: pl.Expr, true: Sequence[str], false: Sequence[str]) -> pl.Expr:
-    """Whether the text is one of the words ``true`` or of the words ``false``, in any case; null where of neither.
+    """True for the words ``true``, false for the words ``false``, in any case; null for any other text.
 
-    All spellings of so few letters are looked up: lowering the case of a column costs ten times as much.
+    All spellings of these short words are looked up: converting a column to lower case costs ten times as much.
     """
     return pl.when(text.is_in(_spellings(true))).then(True).when(text.is_in(_spellings(false))).then(False)
 

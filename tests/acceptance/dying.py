@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,32 +52,28 @@ class _Order:
         return called
 
 
-class _Layout:
-    """The layout module as publication sees it, whose ``flush`` after the rename is the last thing that happens."""
+def _dying_flush(order: _Order) -> Callable[[Path], None]:
+    """``flush`` as publication sees it: it dies before it flushes the pipeline's folder, so after the rename."""
 
-    def __init__(self, order: _Order) -> None:
-        self._order = order
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(layout, name)
-
-    def flush(self, path: Path) -> None:
-        if path.parent == path.parent.parent / "warehouse":  # the pipeline's folder: the version lies in it
-            self._order.at(POINTS[1])
+    def flush(path: Path) -> None:
+        if path.parent == path.parent.parent / "warehouse":
+            order.at(POINTS[1])
         layout.flush(path)
+
+    return flush
 
 
 def arm(order: _Order) -> None:
     """Put the points into the protocol."""
     made, committed, noted = publication._make_room, History.publish, publication.note_loaded
     setattr(publication, "_make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
-    setattr(publication, "layout", _Layout(order))  # noqa: B010
+    setattr(publication, "flush", _dying_flush(order))  # noqa: B010
     setattr(History, "publish", order.around(committed, before=POINTS[2], after=POINTS[3]))  # noqa: B010
     setattr(publication, "note_loaded", order.around(noted, before=POINTS[4], after=POINTS[5]))  # noqa: B010
 
 
 if __name__ == "__main__":
-    arm(_Order(Path(sys.argv.pop(1))))
+    arm(_Order(Path(os.environ["ORDER_TO_DIE"])))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from statsmodels.datasets import scotland
 
+from tests.acceptance.foreign import collected, started
 from tests.acceptance.served import PASSWORD, Served
 from tests.acceptance.served import serving as penstock
 from tests.acceptance.service import free_port
-from tests.acceptance.test_foreign_servers import collected, datasette, serving  # noqa: F401 - a fixture
 
 FOLDER = Path(scotland.__file__).parent
 TOKEN = "a-token-of-a-source"
@@ -37,7 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--directory",
         str(FOLDER / "src"),
     ]
-    yield from serving(command, port, tmp_path_factory.mktemp("pages"))
+    yield from started(command, port, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_table_holds_the_figures_that_others_read_from_it(pages: str, tmp_path
     frame, ctx = collected("web", tmp_path, url=f"{pages}/scotland_devolution.html", table="table:nth-of-type(3)")
     assert frame.columns == ["Authority", "Yes votes", "Yes %", "No votes", "No %"]
     same_votes(frame.select("Authority", "Yes %").rows())
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_the_same_figures_by_selectors(pages: str, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_same_figures_by_selectors(pages: str, tmp_path: Path) -> None:
     frame, ctx = collected("web", tmp_path, url=f"{pages}/scotland_devolution.html", css_selectors=selectors)
     same_votes(frame.select("name", "yes").rows())
     assert frame["cells"].list.len().unique().to_list() == [5]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_headers_of_two_rows_and_an_old_encoding(pages: str, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_a_probe_proposes_of_a_page_can_be_posted(served: Served, pages: st
     ],
 )
 def test_what_a_probe_proposes_of_datasette_can_be_posted(
-    address: str, kind: str, collector: str, stop: str, served: Served, datasette: str  # noqa: F811 - the fixture
+    address: str, kind: str, collector: str, stop: str, served: Served, datasette: str
 ) -> None:  # fmt: skip
     asked = {"url": datasette + address, "headers": {"Authorization": "Bearer ${TOKEN}"}}
     answer = served.http.post("/pipeline/probe", json=asked)

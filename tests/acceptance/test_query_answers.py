@@ -12,24 +12,13 @@ import pyarrow.ipc as ipc
 import pytest
 
 from service.kit import errors
-from service.processes import child, preloaded
+from service.model.formats import FORMATS
 from service.query.engine import Answer, Engine
-from service.query.messages import MEDIA_TYPES
 from service.sandbox.source import TableSource
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document
 
 read_stream: Any = ipc.open_stream
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forkserver() -> None:
-    child.prepare(preloaded.MODULES)
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    return warehouse.build(tmp_path_factory.mktemp("data"))
 
 
 def sql(stored: Warehouse, statement: str, **options: Any) -> dict[str, Any]:
@@ -98,7 +87,7 @@ def test_exports_hold_every_row_in_order(stored: Warehouse, format_: str, table:
             await made.data(source, format=format_),
             await made.data(source, format=format_, sort="-group,id", columns=["id", "group"]),
         ):
-            assert answer.media_type == MEDIA_TYPES[format_]
+            assert answer.media_type == FORMATS[format_].media_type
             found.append(await warehouse.body(answer))
         return found
 

@@ -12,23 +12,12 @@ import msgspec
 import pytest
 
 from service.kit import errors
-from service.processes import child, preloaded
 from service.query.engine import Answer, Engine
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import CANARY, Warehouse, answered, document
 from tests.unit.sandbox import attacks
 
 _DOUBLING = ", ".join(f"t{i} AS (SELECT a.* FROM t{i - 1} a, t{i - 1} b)" for i in range(1, 26))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forkserver() -> None:
-    child.prepare(preloaded.MODULES)
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    return warehouse.build(tmp_path_factory.mktemp("data"))
 
 
 def failure(stored: Warehouse, statement: str, seconds: float | None = None, **options: Any) -> errors.PenstockError:

@@ -23,9 +23,9 @@ from service.kit import ids
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.steps.collector import Collector
 from service.steps.processor import Processor
-from service.steps.registry import Registry
 from service.steps.storage import Storage
 from tests.api.doubles import Engine, Supervisor, Tasks
 
@@ -56,11 +56,6 @@ class Duckdb(Storage, frozen=True, kw_only=True, tag="duckdb"):
 
 def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:
     return {"name": name, "collectors": [{"type": "csv", "file_path": "x.csv"}], **changes}
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
 
 
 @pytest.fixture
@@ -135,3 +130,18 @@ def supervisor(services: Services) -> Supervisor:
 def engine(services: Services) -> Engine:
     assert isinstance(services.engine, Engine)
     return services.engine
+
+
+@pytest.fixture
+def tasks(services: Services) -> Tasks:
+    assert isinstance(services.tasks, Tasks)
+    return services.tasks
+
+
+@pytest.fixture
+def orders(client: TestClient[Litestar]) -> TestClient[Litestar]:
+    """The pipeline ``orders`` with two versions; the first cannot be applied."""
+    client.post("/api/v1/pipeline/create", json=a_pipeline())
+    client.post("/api/v1/pipeline/orders/execute")
+    client.post("/api/v1/pipeline/orders/execute")
+    return client

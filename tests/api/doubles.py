@@ -9,13 +9,18 @@ from typing import Any
 
 import msgspec
 
+from service.api.examples import PROFILES
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.kit import errors
 from service.kit.clock import Clock
 from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
+from service.steps.report import FittedStep
 from service.steps.storage import File
+from service.values.profile import Profile
+
+PROFILE = PROFILES["profiles"][0]
 
 
 @dataclass
@@ -52,8 +57,9 @@ class Supervisor:
         self.history.publish(record.id, run, Version(
             pipeline=name, version=number, run_id=run.run_id, revision=record.revision, table=record.table, rows=10,
             bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
-            profiles=[{"row_count": 10}], fitted={"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
-            tape=File("tape.json", 10, 0, "") if number > 1 else None,
+            profiles=[msgspec.convert(PROFILE, Profile)],
+            fitted={"processors[0]": FittedStep("cleaner", {"least": 1.5})},
+            fit_record=File("tape.json", 10, 0, "") if number > 1 else None,
         ))  # fmt: skip
         return run
 
@@ -91,9 +97,6 @@ class Supervisor:
         for number, kind in enumerate(kinds, 1):
             if number > after:
                 yield Event(id=number, kind=kind, data=run)
-
-    def is_running(self, pipeline_id: str) -> bool:
-        return pipeline_id in self.going
 
     async def delete(self, name: str, *, purge: bool) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)

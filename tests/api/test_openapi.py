@@ -13,12 +13,12 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.api import error_response, examples, openapi, responses
+from service.api import examples, openapi, responses
 from service.files import uploads
-from service.kit import errors
+from service.kit.codes import CODES
+from service.model.registry import Registry
 from service.model.run import Run
-from service.steps.registry import Registry
-from tests.api.test_access import routes
+from tests.api.route_list import routes
 
 Client = TestClient[Litestar]
 GOLDEN = Path(__file__).parent.parent / "golden" / "routes.txt"
@@ -114,11 +114,13 @@ def test_descriptions_are_for_people_who_do_not_read_the_source(app: Litestar) -
     assert [name for name, text in told.items() if "``" in text or "\n    " in text] == []
 
 
-def test_codes_have_the_statuses_of_their_families() -> None:
-    for family in error_response.STATUSES:
-        if family.code in openapi.CODES:
-            assert openapi.CODES[family.code][0] == error_response.STATUSES[family], family
-    assert errors.Invalid.code in openapi.CODES
+def test_error_answers_say_what_their_codes_mean(app: Litestar) -> None:
+    paths = openapi.document(app, Registry.load())["paths"]
+    answers = paths["/api/v1/query"]["post"]["responses"]
+    assert CODES["INVALID_SQL"].meaning in answers["400"]["description"]
+    assert answers["503"]["content"]["application/json"]["examples"]["OVERLOADED"]["value"]["error"] == {
+        "code": "OVERLOADED", "message": CODES["OVERLOADED"].example, "details": {},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

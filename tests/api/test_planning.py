@@ -19,11 +19,9 @@ Client = TestClient[Litestar]
 P = "/api/v1/pipeline"
 
 
-@pytest.fixture
-def tasks(services: Services) -> Tasks:
-    assert isinstance(services.tasks, Tasks)
-    services.tasks.content = b'{"rows": 1}'
-    return services.tasks
+@pytest.fixture(autouse=True)
+def content(tasks: Tasks) -> None:
+    tasks.content = b'{"rows": 1}'
 
 
 def test_a_preview_is_relayed(client: Client, tasks: Tasks) -> None:

@@ -20,11 +20,9 @@ Client = TestClient[Litestar]
 P = "/api/v1/pipeline/probe"
 
 
-@pytest.fixture
-def tasks(services: Services) -> Tasks:
-    assert isinstance(services.tasks, Tasks)
-    services.tasks.content = msgspec.json.encode(examples.FOUND)
-    return services.tasks
+@pytest.fixture(autouse=True)
+def content(tasks: Tasks) -> None:
+    tasks.content = msgspec.json.encode(examples.FOUND)
 
 
 def test_a_child_looks_and_its_answer_is_relayed(client: Client, tasks: Tasks) -> None:
@@ -70,8 +68,8 @@ def test_what_is_no_question(client: Client, tasks: Tasks, asked: Any, fields: l
 @pytest.mark.parametrize(
     ("failure", "status", "code", "field"),
     [
-        (errors.Permanent("it is XML", step="probe", field="probe.url"), 400, "VALIDATION_ERROR", "url"),
-        (errors.Transient("no token", delay=3, step="probe", field="probe.auth.name"), 400, "VALIDATION_ERROR",
+        (errors.Permanent("it is XML", step="probe", field="url"), 400, "VALIDATION_ERROR", "url"),
+        (errors.Transient("no token", delay=3, step="probe", field="auth.name"), 400, "VALIDATION_ERROR",
          "auth.name"),
         (errors.Permanent("no secret", step="probe"), 400, "VALIDATION_ERROR", None),
         (errors.TimedOut("this took longer than 30 s and was stopped"), 400, "QUERY_TIMEOUT", None),

@@ -6,28 +6,16 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api.services import Services
 from service.kit import errors
-from tests.api.conftest import a_pipeline
 from tests.api.doubles import Tasks
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders/profile"
 
 
-@pytest.fixture
-def orders(client: Client) -> Client:
-    client.post("/api/v1/pipeline/create", json=a_pipeline())
-    client.post("/api/v1/pipeline/orders/execute")
-    client.post("/api/v1/pipeline/orders/execute")
-    return client
-
-
-@pytest.fixture
-def tasks(services: Services) -> Tasks:
-    assert isinstance(services.tasks, Tasks)
-    services.tasks.content = b"<!doctype html>"
-    return services.tasks
+@pytest.fixture(autouse=True)
+def page(tasks: Tasks) -> None:
+    tasks.content = b"<!doctype html>"
 
 
 def test_a_page_is_drawn_once_a_version(orders: Client, tasks: Tasks) -> None:

@@ -20,20 +20,11 @@ P = "/api/v1/pipeline/orders"
 
 
 @pytest.fixture
-def orders(client: Client) -> Client:
-    """Version 1 is of before versions could be applied; revision 2 has made none yet."""
-    client.post("/api/v1/pipeline/create", json=a_pipeline())
-    client.post(f"{P}/execute")
-    client.post(f"{P}/execute")
-    client.put(f"{P}/config", json=a_pipeline(description="another"))
-    return client
-
-
-@pytest.fixture
-def tasks(services: Services) -> Tasks:
-    assert isinstance(services.tasks, Tasks)
-    services.tasks.content = b'{"version":2,"data":[]}'
-    return services.tasks
+def orders(orders: Client, tasks: Tasks) -> Client:
+    """Revision 2 of the pipeline has made no version yet."""
+    orders.put(f"{P}/config", json=a_pipeline(description="another"))
+    tasks.content = b'{"version":2,"data":[]}'
+    return orders
 
 
 def test_what_was_fitted(orders: Client) -> None:
@@ -55,9 +46,9 @@ def test_records_go_to_a_child_as_they_came(orders: Client, tasks: Tasks, servic
     assert isinstance(asked, Application)
     assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
     assert asked.document == a_pipeline()  # of the version's revision, not the newest
-    assert asked.tape.endswith("/orders/v000002/tape.json")
+    assert asked.fit_record.endswith("/orders/v000002/tape.json")
     (readable,) = tasks.given[-1]["stored"].values()
-    assert readable.parts == (asked.tape,)
+    assert readable.parts == (asked.fit_record,)
 
 
 def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> None:

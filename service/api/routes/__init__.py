@@ -1,1 +1,1 @@
-"""Routes: one file a resource; each handler parses, makes one call and returns a value."""
+"""The routes, one file per resource. Each handler parses, makes one call and returns a value."""

@@ -1,4 +1,4 @@
-"""Auth: in with a password, on with a refresh token, out; and who am I."""
+"""Routes of authentication: log in, refresh, log out, and the account behind a token."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api import examples, middleware, query_string, request_body, responses
-from service.api.login import Gatekeeper, Pair
+from service.api.login import Authenticator, TokenPair
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import TypedRequest
 from service.model.user import User
 
-GivenGatekeeper = NamedDependency[SkipValidation[Gatekeeper]]
+AuthenticatorDependency = NamedDependency[SkipValidation[Authenticator]]
 _FORM = "application/x-www-form-urlencoded"
 _MOST_BYTES = 16 * 1024
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A name and its password; as a form it is OAuth2's password grant. ``scope`` and clients are not used."""
+    """A username and password; as a form, the OAuth2 password grant. ``scope`` and ``client_…`` are ignored."""
 
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
@@ -32,7 +32,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A refresh token to spend."""
+    """A refresh token, which can be used once."""
 
     refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     grant_type: Literal["refresh_token"] = "refresh_token"
@@ -44,17 +44,17 @@ class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         "public",
         "Authentication",
         "Log in",
-        "A pair of tokens for a name and its password, as JSON or as the OAuth2 password form. The access token goes "
-        "into `Authorization: Bearer …`; the refresh token is good for one use.",
-        ResponseDoc(text="Logged in.", kind=Pair, example=examples.PAIR),
+        "Answers a pair of tokens for a username and password, sent as JSON or as the OAuth2 password form. Send the "
+        "access token as `Authorization: Bearer …`; the refresh token can be used once.",
+        ResponseDoc(text="Logged in.", kind=TokenPair, example=examples.PAIR),
         errors=("INVALID_CREDENTIALS",),
         body=RequestBody(kind=Credentials, example=examples.LOGIN, media=(JSON, _FORM)),
     ),
 )
-async def log_in(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
-    query_string.read(request, query_string.Nothing)
-    given = await request_body.value(request, Credentials, _MOST_BYTES, form=True)
-    return await gatekeeper.log_in(given.username, given.password, middleware.address(request.scope))
+async def log_in(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:
+    query_string.read(request, query_string.NoParameters)
+    body = await request_body.value(request, Credentials, _MOST_BYTES, form=True)
+    return await authenticator.log_in(body.username, body.password, middleware.address(request.scope))
 
 
 @post(
@@ -63,16 +63,16 @@ async def log_in(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
         "public",
         "Authentication",
         "Refresh a login",
-        "A new pair; the old refresh token is spent, and its second use ends the whole login.",
-        ResponseDoc(text="A new pair.", kind=Pair, example=examples.PAIR),
+        "Answers a new pair. The old refresh token is used up; its second use ends the whole login.",
+        ResponseDoc(text="A new pair.", kind=TokenPair, example=examples.PAIR),
         errors=("UNAUTHORIZED",),
         body=RequestBody(kind=RefreshRequest, example={"refresh_token": "pr_…"}, media=(JSON, _FORM)),
     ),
 )
-async def refresh(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
-    query_string.read(request, query_string.Nothing)
-    given = await request_body.value(request, RefreshRequest, _MOST_BYTES, form=True)
-    return await gatekeeper.refresh(given.refresh_token, middleware.address(request.scope))
+async def refresh(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:
+    query_string.read(request, query_string.NoParameters)
+    body = await request_body.value(request, RefreshRequest, _MOST_BYTES, form=True)
+    return await authenticator.refresh(body.refresh_token, middleware.address(request.scope))
 
 
 @post(
@@ -85,10 +85,10 @@ async def refresh(request: TypedRequest, gatekeeper: GivenGatekeeper) -> Pair:
         ResponseDoc(text="Logged out.", kind=responses.Message, example={"message": "logged out"}),
     ),
 )
-async def log_out(request: TypedRequest, gatekeeper: GivenGatekeeper) -> responses.Message:
-    query_string.read(request, query_string.Nothing)
-    await request_body.nothing(request, _MOST_BYTES)
-    await gatekeeper.log_out(request.auth)
+async def log_out(request: TypedRequest, authenticator: AuthenticatorDependency) -> responses.Message:
+    query_string.read(request, query_string.NoParameters)
+    await request_body.refuse(request, _MOST_BYTES)
+    await authenticator.log_out(request.auth)
     return responses.Message(message="logged out")
 
 
@@ -103,7 +103,7 @@ async def log_out(request: TypedRequest, gatekeeper: GivenGatekeeper) -> respons
     ),
 )
 async def who_am_i(request: TypedRequest) -> User:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     return request.user
 
 

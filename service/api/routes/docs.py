@@ -1,4 +1,4 @@
-"""Explorer: ``/docs``, Swagger UI from an installed package; the page needs nothing but this service."""
+"""Routes of the documentation: ``/docs`` is Swagger UI from an installed package, without the internet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from litestar.params import FromPath, SkipValidation
 from service.api.route_docs import ResponseDoc, route
 from service.kit import errors
 
-GivenDocument = NamedDependency[SkipValidation[bytes]]
+DocumentDependency = NamedDependency[SkipValidation[bytes]]
 _ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -60,7 +60,7 @@ _START = """SwaggerUIBundle({
         "public",
         "Service",
         "Browse this description",
-        "A page to read and to try the routes from; works without the internet.",
+        "A page to read about the routes and to try them; works without the internet.",
         ResponseDoc(text="The page.", media=("text/html",)),
     ),
 )
@@ -79,7 +79,7 @@ async def page() -> Response[str]:
         ResponseDoc(text="The description.", kind=dict[str, Any]),
     ),
 )
-async def document(openapi: GivenDocument) -> Response[bytes]:
+async def document(openapi: DocumentDependency) -> Response[bytes]:
     return Response(openapi, media_type="application/json", headers={"cache-control": "no-cache"})
 
 
@@ -88,9 +88,9 @@ async def document(openapi: GivenDocument) -> Response[bytes]:
     **route(
         "public",
         "Service",
-        "Read a part of the page",
+        "Read an asset of the page",
         "Scripts and styles of `/docs`.",
-        ResponseDoc(text="The part.", media=("text/javascript", "text/css", "image/png")),
+        ResponseDoc(text="The asset.", media=("text/javascript", "text/css", "image/png")),
         errors=("NOT_FOUND",),
     ),
 )
@@ -99,17 +99,17 @@ async def asset(asset: FromPath[str]) -> Response[bytes]:
     if asset == "start.js":
         return Response(_START.encode(), media_type="text/javascript", headers=headers)
     if asset not in _ASSETS:
-        raise errors.Missing(f"the page has no part '{asset[:60]}'")
+        raise errors.Missing(f"there is no asset '{asset[:60]}'")
     return Response(await asyncio.to_thread(_read, asset), media_type=_ASSETS[asset], headers=headers)
 
 
 @cache
 def _read(name: str) -> bytes:
-    """A file of Swagger UI. The package is found, not imported: its code is for other frameworks."""
-    found = importlib.util.find_spec("swagger_ui")
-    if found is None or not found.submodule_search_locations:
-        raise errors.Missing("Swagger UI is not installed (swagger-ui-py); /docs/openapi.json is there all the same")
-    return (Path(found.submodule_search_locations[0]) / "static" / name).read_bytes()
+    """A file of Swagger UI. The package is located but not imported: its code is for other frameworks."""
+    package = importlib.util.find_spec("swagger_ui")
+    if package is None or not package.submodule_search_locations:
+        raise errors.Missing("Swagger UI is not installed (swagger-ui-py); /docs/openapi.json works without it")
+    return (Path(package.submodule_search_locations[0]) / "static" / name).read_bytes()
 
 
 HANDLERS = [page, document, asset]

@@ -1,4 +1,4 @@
-"""Files: upload what CSV collectors can name, see what there is, remove it."""
+"""Routes of uploaded files, which collectors can read: upload, list, remove."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _BLOCK = 1 << 20
         "operator",
         "Files",
         "Upload a file",
-        "The body is the file, streamed to disk; a file of that name is replaced at once when all of it is there.",
-        ResponseDoc(text="It replaced another.", kind=uploads.Uploaded, example=examples.UPLOADED),
-        ResponseDoc(status=201, text="It is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        "The body is the file; it is streamed to disk. An existing file of this name is replaced when the upload is "
+        "complete.",
+        ResponseDoc(text="The file was replaced.", kind=uploads.Uploaded, example=examples.UPLOADED),
+        ResponseDoc(status=201, text="The file is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
         errors=("FILE_EXISTS", "OVERLOADED"),
         body=RequestBody(media=("application/octet-stream", "text/csv")),
     ),
@@ -33,7 +34,7 @@ _BLOCK = 1 << 20
 async def upload(
     request: TypedRequest, services: ServicesDependency, path: FromPath[str]
 ) -> Response[uploads.Uploaded]:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     incoming = await asyncio.to_thread(uploads.Incoming, services.layout.uploads, str(path))
     try:
         await _receive(request, incoming, services.settings.max_upload_bytes)
@@ -44,7 +45,7 @@ async def upload(
 
 
 async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int) -> None:
-    """Write what comes, a megabyte at a time: a thread a packet would cost more than the writing."""
+    """Write the body, a megabyte at a time: a thread per packet would cost more than the writing."""
     held: list[bytes] = []
     size = 0
     async for part in request_body.chunks(request, most):
@@ -62,7 +63,7 @@ async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int)
         "operator",
         "Files",
         "List files",
-        "The uploaded files by path.",
+        "Lists the uploaded files by path.",
         ResponseDoc(text="A page.", kind=list[uploads.UploadedLine], example=examples.page(examples.UPLOADED_LINE)),
         query=PageRequest,
     ),
@@ -70,9 +71,9 @@ async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int)
 async def list_files(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
     found, total = await asyncio.to_thread(
-        uploads.listed, services.layout.uploads, limit=page.limit, offset=page.offset
+        uploads.list_files, services.layout.uploads, limit=page.limit, offset=page.offset
     )
-    return query_string.listed(found, total, page)
+    return query_string.page_of(found, total, page)
 
 
 @delete(
@@ -81,13 +82,15 @@ async def list_files(request: TypedRequest, services: ServicesDependency) -> dic
         "operator",
         "Files",
         "Remove a file",
-        "Versions that were made of it stay as they are.",
-        ResponseDoc(text="It was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}),
+        "Versions that were made from it stay as they are.",
+        ResponseDoc(
+            text="The file was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}
+        ),
         errors=("NOT_FOUND",),
     ),
 )
 async def remove(request: TypedRequest, services: ServicesDependency, path: FromPath[str]) -> responses.Message:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     await asyncio.to_thread(uploads.delete, services.layout.uploads, str(path))
     return responses.Message(message=f"file '{str(path).strip('/')}' removed")
 

@@ -1,4 +1,4 @@
-"""Health: whether the process answers, and whether it can do its work."""
+"""Routes of health: whether the process answers, and whether it can work."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ _log = structlog.get_logger("penstock.api")
     **route(
         "public",
         "Service",
-        "Is it alive",
-        "Answers while the process does. Touches nothing.",
-        ResponseDoc(text="It is.", kind=responses.Health, example={"status": "healthy", "version": "0.1.0"}),
+        "Check liveness",
+        "Answers while the process runs. Checks nothing else.",
+        ResponseDoc(
+            text="The service is alive.", kind=responses.Health, example={"status": "healthy", "version": "0.1.0"}
+        ),
     ),
 )
 async def health() -> responses.Health:
@@ -38,13 +40,13 @@ async def health() -> responses.Health:
     **route(
         "public",
         "Service",
-        "Can it work",
+        "Check readiness",
         "Checks the catalog, the disk and the process that workers are forked from, and names what confines query "
-        "workers. 503 with the same body where something fails.",
-        ResponseDoc(text="It can.", kind=responses.Readiness, example=examples.READINESS),
+        "workers. Answers 503 with the same body if a check fails.",
+        ResponseDoc(text="The service is ready.", kind=responses.Readiness, example=examples.READINESS),
         ResponseDoc(
             status=503,
-            text="It cannot.",
+            text="The service is not ready.",
             kind=responses.Readiness,
             example={**examples.READINESS, "status": "not ready", "checks": {"catalog": "failed", "disk": "ok"}},
         ),

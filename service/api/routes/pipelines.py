@@ -1,4 +1,4 @@
-"""Pipelines: create, list, read, change, check, execute, delete; how the newest run stands and what all came to."""
+"""Routes of pipelines: create, list, read, change, validate, execute, delete, status and statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
-from service.api.path_lookup import checked, known, revision_of
+from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.routes import planning
@@ -20,7 +20,7 @@ from service.model import masking
 from service.model.run import Run
 
 _CONFIGURATION = planning.CONFIGURATION
-_LOCATION = {"Location": "Where it is found from now on."}
+_LOCATION = {"Location": "The path of the configuration."}
 
 
 class ListQuery(PageRequest, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class ListQuery(PageRequest, frozen=True, kw_only=True):
     q: Annotated[str, about("Only names that contain this.", max_length=63)] | None = None
 
 
-class ConfigQuery(query_string.Nothing, frozen=True, kw_only=True):
+class ConfigQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which configuration to read."""
 
     revision: Revision | None = None
@@ -42,15 +42,15 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecuteQuery(Waiting, frozen=True, kw_only=True):
-    """How long to wait, and what to begin with."""
+    """How long to wait, and whether to start afresh."""
 
     full_refresh: Annotated[
-        bool, about("Fetch everything again: collectors with `incremental` forget cursors and earlier records.")
+        bool, about("Fetch everything again: collectors with `incremental` ignore cursors and earlier records.")
     ] = False
 
 
-class DeleteQuery(query_string.Nothing, frozen=True, kw_only=True):
-    """What to delete."""
+class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """Whether to delete stored versions too."""
 
     purge: Annotated[bool, about("Remove the stored versions too (admin only).")] = False
 
@@ -61,16 +61,20 @@ class DeleteQuery(query_string.Nothing, frozen=True, kw_only=True):
         "operator",
         "Pipelines",
         "Create a pipeline",
-        "Checks the configuration and remembers it as revision 1. Nothing is run and no source is touched.",
+        "Validates the configuration and saves it as revision 1. Nothing is executed and no source is read.",
         ResponseDoc(
-            status=201, text="It was created.", kind=responses.Saved, example=examples.SAVED, headers=_LOCATION
+            status=201,
+            text="The pipeline was created.",
+            kind=responses.Saved,
+            example=examples.SAVED,
+            headers=_LOCATION,
         ),
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
     ),
 )
 async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
-    pipeline = await planning.decoded(request, services)
+    pipeline = await planning.read_pipeline(request, services)
     record = await asyncio.to_thread(
         services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username
     )
@@ -83,18 +87,20 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
     **route(
         "operator",
         "Pipelines",
-        "Check a configuration",
-        "Answers every problem at once, each with its path. Nothing is stored and no source is touched: columns are "
-        "checked where the settings name them all (`columns`, `css_selectors`) or a stored version has them; "
-        "`POST /pipeline/plan` looks at files, too.",
-        ResponseDoc(text="It is valid.", kind=responses.Checked, example={"valid": True, "warnings": []}),
+        "Validate a configuration",
+        "Answers all problems at once, each with its path. Nothing is stored and no source is read: columns are "
+        "checked if the settings name them all (`columns`, `css_selectors`) or if a stored version has them. "
+        "`POST /pipeline/plan` reads files, too.",
+        ResponseDoc(
+            text="The configuration is valid.", kind=responses.Validated, example={"valid": True, "warnings": []}
+        ),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=_CONFIGURATION,
     ),
 )
-async def validate(request: TypedRequest, services: ServicesDependency) -> responses.Checked:
-    pipeline = await planning.decoded(request, services)
-    return responses.Checked(valid=True, warnings=await planning.checked(services, pipeline))
+async def validate(request: TypedRequest, services: ServicesDependency) -> responses.Validated:
+    pipeline = await planning.read_pipeline(request, services)
+    return responses.Validated(valid=True, warnings=await planning.validation_warnings(services, pipeline))
 
 
 @get(
@@ -103,7 +109,7 @@ async def validate(request: TypedRequest, services: ServicesDependency) -> respo
         "viewer",
         "Pipelines",
         "List pipelines",
-        "By name, with the status of the newest run and the newest version of each.",
+        "Lists the pipelines by name, with the status of the newest run and the newest version of each.",
         ResponseDoc(text="A page.", kind=list[responses.PipelineLine], example=examples.page(examples.LINE)),
         query=ListQuery,
     ),
@@ -114,7 +120,7 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
     def ask() -> dict[str, Any]:
         found, total = services.pipelines.list(limit=page.limit, offset=page.offset, q=page.q)
         states = services.history.newest_statuses()
-        return query_string.listed([responses.line(p, states.get(p.id, "idle")) for p in found], total, page)
+        return query_string.page_of([responses.line(p, states.get(p.id, "idle")) for p in found], total, page)
 
     return await asyncio.to_thread(ask)
 
@@ -125,8 +131,8 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
         "viewer",
         "Pipelines",
         "Read a configuration",
-        "The document as it was written; passwords, keys and tokens in it are masked (`***`, which is refused when it "
-        "is written back), `${NAME}` stays as it is.",
+        "Answers the document as it was written. Passwords, keys and tokens in it are masked (`***`, which is refused "
+        "in a new configuration); `${NAME}` stays as it is.",
         ResponseDoc(
             text="The configuration.",
             kind=dict[str, Any],
@@ -141,7 +147,7 @@ async def read_config(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str]
 ) -> Response[dict[str, Any]]:
     wanted = query_string.read(request, ConfigQuery).revision
-    record = await known(services, name, wanted)
+    record = await find_pipeline(services, name, wanted)
     headers = {"etag": f'"{record.revision}"', "cache-control": "private, no-cache"}
     return Response(masking.masked(record.document), headers=headers)
 
@@ -152,19 +158,21 @@ async def read_config(
         "operator",
         "Pipelines",
         "Change a configuration",
-        "Remembers a new revision; earlier ones are kept. A run that is going goes on with the one it started with.",
-        ResponseDoc(text="It was changed.", kind=responses.Saved, example={**examples.SAVED, "revision": 2}),
+        "Saves a new revision; earlier ones are kept. A run in progress continues with the revision it started with.",
+        ResponseDoc(
+            text="The configuration was changed.", kind=responses.Saved, example={**examples.SAVED, "revision": 2}
+        ),
         errors=("PIPELINE_NOT_FOUND", "TABLE_NAME_TAKEN", "REVISION_CONFLICT"),
         body=_CONFIGURATION,
-        headers={"If-Match": "Change only if this is still the revision (as ETag gave it)."},
+        headers={"If-Match": "Change only if this is the current revision (as in ETag)."},
     ),
 )
 async def change_config(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str]
 ) -> Response[responses.Saved]:
-    await known(services, name)
+    await find_pipeline(services, name)
     if_match = revision_of(request.headers.get("if-match"))
-    pipeline = await planning.decoded(request, services)
+    pipeline = await planning.read_pipeline(request, services)
     if pipeline.name != name:
         message = f"name: the document names '{pipeline.name}', the path '{name}'; a pipeline cannot be renamed"
         raise errors.Invalid(message, field="name")
@@ -187,7 +195,9 @@ async def change_config(
         "Pipelines",
         "Delete a pipeline",
         "Its stored versions stay on disk unless `purge=true`, which needs the role admin.",
-        ResponseDoc(text="It was deleted.", kind=responses.Message, example={"message": "pipeline 'orders' deleted"}),
+        ResponseDoc(
+            text="The pipeline was deleted.", kind=responses.Message, example={"message": "pipeline 'orders' deleted"}
+        ),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING"),
         query=DeleteQuery,
     ),
@@ -198,7 +208,7 @@ async def delete_pipeline(
     purge = query_string.read(request, DeleteQuery).purge
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
-    await services.supervisor.delete(checked(name), purge=purge)
+    await services.supervisor.delete(valid_name(name), purge=purge)
     return responses.Message(message=f"pipeline '{name}' deleted" + (" with its stored versions" if purge else ""))
 
 
@@ -209,7 +219,7 @@ async def delete_pipeline(
         "Pipelines",
         "Execute a pipeline",
         "Starts a run of the newest revision and waits for it up to `wait` seconds. A run that failed within that "
-        "time is an answer too: look at `status` and `error`.",
+        "time is a 200, too: read `status` and `error`.",
         ResponseDoc(
             text="The run ended within `wait` seconds.",
             kind=Run,
@@ -218,7 +228,7 @@ async def delete_pipeline(
         ),
         ResponseDoc(
             status=202,
-            text="The run goes on.",
+            text="The run continues.",
             kind=Run,
             example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0},
             headers={"Location": "The run."},
@@ -229,12 +239,12 @@ async def delete_pipeline(
 )
 async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ExecuteQuery)
-    await request_body.nothing(request, services.settings.max_body_bytes)
-    run = await services.supervisor.execute(checked(name), request.user.username, full_refresh=query.full_refresh)
-    return await started(services, run, query.wait)
+    await request_body.refuse(request, services.settings.max_body_bytes)
+    run = await services.supervisor.execute(valid_name(name), request.user.username, full_refresh=query.full_refresh)
+    return await respond_to_run(services, run, query.wait)
 
 
-async def started(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
+async def respond_to_run(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
     """The answer of a route that queued a run: when it has ended, or after ``wait`` seconds."""
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
@@ -247,15 +257,16 @@ async def started(services: Services, run: Run, wait: float) -> Response[dict[st
     **route(
         "viewer",
         "Pipelines",
-        "How the newest run stands",
-        "`idle` with progress 0 before the first run. Progress never goes back within an attempt.",
+        "Read the status",
+        "The state of the newest run; `idle` with progress 0 before the first one. Progress never decreases within an "
+        "attempt.",
         ResponseDoc(text="The status.", kind=responses.Status, example=examples.STATUS),
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
 async def read_status(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Status:
-    query_string.read(request, query_string.Nothing)
-    record = await known(services, name)
+    query_string.read(request, query_string.NoParameters)
+    record = await find_pipeline(services, name)
     return responses.status(name, await services.supervisor.newest(record.id))
 
 
@@ -264,15 +275,15 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
     **route(
         "viewer",
         "Pipelines",
-        "What all runs came to",
-        "Figures over the whole history of runs. Durations are seconds.",
-        ResponseDoc(text="The figures.", kind=responses.Stats, example=examples.STATS),
+        "Read statistics of all runs",
+        "Statistics over the whole history of runs. Durations are seconds.",
+        ResponseDoc(text="The statistics.", kind=responses.Stats, example=examples.STATS),
         errors=("PIPELINE_NOT_FOUND",),
     ),
 )
 async def read_stats(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Stats:
-    query_string.read(request, query_string.Nothing)
-    record = await known(services, name)
+    query_string.read(request, query_string.NoParameters)
+    record = await find_pipeline(services, name)
     return responses.stats(await asyncio.to_thread(services.history.statistics, record.id))
 
 

@@ -1,4 +1,4 @@
-"""Planning: what a configuration would do, before it does it: a preview of its rows, a plan, a check of its columns."""
+"""Routes that try a configuration before it is executed: a preview of its rows, and a plan."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from service.api.services import Services, ServicesDependency, TypedRequest
 from service.jobs.tasks.plan import Before, Planning, Validation
 from service.jobs.tasks.preview import Preview
 from service.kit import errors
+from service.kit.codes import Code
 from service.model import pipeline as model
 from service.model.plan import Plan, Sample
+from service.steps.report import StepWarning
 
 SECONDS = 60.0
 CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
-_TOO_LONG = ("QUERY_TIMEOUT", "OVERLOADED")
-_warnings = msgspec.json.Decoder(list[dict[str, object]])
+_TOO_LONG: tuple[Code, ...] = ("QUERY_TIMEOUT", "OVERLOADED")
+_warnings = msgspec.json.Decoder(list[StepWarning])
 
 
-class PreviewQuery(query_string.Nothing, frozen=True, kw_only=True):
-    """How much to look at."""
+class PreviewQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """How many rows to read."""
 
-    rows: Annotated[int, about("Rows of each source, at most.", ge=1, le=1000)] = 100
+    rows: Annotated[int, about("Rows of each source at most.", ge=1, le=1000)] = 100
 
 
-async def decoded(request: TypedRequest, services: Services) -> model.Pipeline:
-    """The configuration in the body. Raises ``errors.Invalid`` with every problem."""
-    given = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
-    return model.decode(given, services.registry)
+async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipeline:
+    """The configuration in the body. Raises ``errors.Invalid`` with all problems."""
+    document = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
+    return model.decode(document, services.registry)
 
 
 @post(
@@ -43,26 +45,23 @@ async def decoded(request: TypedRequest, services: Services) -> model.Pipeline:
         "Pipelines",
         "Try a configuration on a few rows",
         "Collects the first rows of each source and processes them, with the secrets, limits and network policy of a "
-        "run. Sources are asked for no more than that takes: one page, the beginning of a file. Answers the rows, "
-        "their schema and profile, warnings, the rows that went into and came out of each step, and the optimised "
-        "Polars plan. Nothing is stored: no version, no run, no state. What concerns the whole (`row_count`, "
-        "`freshness`, a source's declared total) is not judged by a sample, and types that a file's first rows suggest "
-        "may be wider in a run. A step that fails is a 400 with `details.step` and `details.field`.",
-        ResponseDoc(text="What became of the rows.", kind=Sample, example=examples.SAMPLE),
+        "run. It reads no more of a source than that takes: one page, or the beginning of a file. Answers the rows, "
+        "their schema and profile, warnings, the number of rows into and out of each step, and the optimised Polars "
+        "plan. Nothing is stored: no version, no run, no state. Checks of the whole data (`row_count`, `freshness`, a "
+        "source's declared total) are not applied to a sample, and a run may find wider types than the first rows of "
+        "a file suggest. A step that fails is a 400 with `details.step` and `details.field`.",
+        ResponseDoc(text="The processed rows.", kind=Sample, example=examples.SAMPLE),
         errors=_TOO_LONG,
         query=PreviewQuery,
         body=CONFIGURATION,
     ),
 )
 async def preview(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
-    asked = query_string.read(request, PreviewQuery)
-    pipeline = await decoded(request, services)
-    task = Preview(document=pipeline.document, rows=asked.rows)
-    try:
-        found = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
-    except errors.StepError as error:
-        raise _told(error) from None
-    return Response(found, media_type=JSON)
+    query = query_string.read(request, PreviewQuery)
+    pipeline = await read_pipeline(request, services)
+    task = Preview(document=pipeline.document, rows=query.rows)
+    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
+    return Response(answer, media_type=JSON)
 
 
 @post(
@@ -70,33 +69,29 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
     **route(
         "operator",
         "Pipelines",
-        "What a run would do",
-        "The configuration with every default; what would be fetched (files with their sizes, URLs with pagination and "
-        "kind of login, stored versions); what goes into and comes out of each step, whether it looks at one row at a "
-        "time, and what it fits; how the result differs from the newest version; and the optimised Polars plan. "
-        "Nothing is stored and nobody is asked over the network: the columns of an API or a site are known where the "
-        "settings name them, or from the newest version with the same collector. Files are read as far as their "
-        "columns need. `problems` lists what is certain to end a run.",
+        "Plan a run",
+        "Answers the configuration with every default; what would be fetched (files with their sizes, URLs with "
+        "pagination and kind of login, stored versions); the columns into and out of each step, whether it processes "
+        "rows one by one, and what it fits; how the result differs from the newest version; and the optimised Polars "
+        "plan. Nothing is stored, and no request is sent over the network: the columns of an API or a site are known "
+        "if the settings name them, or from the newest version with the same collector. Files are read as far as "
+        "their columns need. `problems` lists what is certain to fail in a run.",
         ResponseDoc(text="The plan.", kind=Plan, example=examples.PLAN),
         errors=_TOO_LONG,
         body=CONFIGURATION,
     ),
 )
 async def plan(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
-    query_string.read(request, query_string.Nothing)
-    pipeline = await decoded(request, services)
+    query_string.read(request, query_string.NoParameters)
+    pipeline = await read_pipeline(request, services)
     before = await asyncio.to_thread(_before, services, pipeline)
-    try:
-        found = await services.tasks.ask_about(
-            pipeline, Planning(document=pipeline.document, before=before), seconds=SECONDS
-        )
-    except errors.StepError as error:
-        raise _told(error) from None
-    return Response(found, media_type=JSON)
+    task = Planning(document=pipeline.document, before=before)
+    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS)
+    return Response(answer, media_type=JSON)
 
 
-async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str, object]]:
-    """Warnings of a valid configuration. Raises ``errors.Invalid`` where its columns tell that no run can succeed."""
+async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
+    """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
     places = enumerate(pipeline.collectors)
     known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
     if not known or not pipeline.processors:
@@ -104,18 +99,15 @@ async def checked(services: Services, pipeline: model.Pipeline) -> list[dict[str
     tasks, document = services.tasks, pipeline.document
     try:
         stored = await tasks.stored(pipeline)
-    except errors.StepError as error:  # it may be there when the pipeline is run
+    except errors.StepError as error:  # it may exist when the pipeline is executed
         step = error.details.get("step")
-        return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
-    try:
-        said = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
-    except errors.StepError as error:
-        raise _told(error) from None
-    return _warnings.decode(said)
+        return [StepWarning(str(step or ""), "not_stored", error.message, error.details)]
+    answer = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
+    return _warnings.decode(answer)
 
 
 def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
-    """The newest version of a pipeline of that name, with the columns of the collectors that are the same."""
+    """The newest version of a pipeline of that name, with the columns of the collectors that did not change."""
     try:
         record = services.pipelines.get(pipeline.name)
         newest = services.history.version(record.id, pipeline.name)
@@ -125,13 +117,6 @@ def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
     pairs = enumerate(zip(pipeline.document["collectors"], earlier["collectors"], newest.sources, strict=False))
     same = {index: source.columns for index, (now, then, source) in pairs if now == then and source.columns}
     return Before(version=newest.version, columns=newest.columns, sources=same)
-
-
-def _told(error: errors.StepError) -> errors.PenstockError:
-    """What a step cannot do is wrong with the configuration, or with what it names: its fields."""
-    if error.error_code.startswith("REQUEST_"):
-        return error  # the child died
-    return errors.Invalid(error.message, **error.details)
 
 
 HANDLERS = [preview, plan]

@@ -1,4 +1,4 @@
-"""Probing: a look at one source before there is a pipeline. A child looks; what it says is relayed."""
+"""The route that probes a source. A child process probes it; its answer is relayed."""
 
 from __future__ import annotations
 
@@ -19,40 +19,29 @@ SECONDS = 30.0
     **route(
         "operator",
         "Pipelines",
-        "Look at a source",
-        "Looks at one URL or one file and proposes a collector for it that can be posted in a pipeline as it is: "
-        "format, where the records are, the pagination (proposed only where a second page was fetched and holds other "
-        "records), candidates for a primary key and a cursor, columns with types and samples; for a page of HTML the "
-        "tables and repeated structures with their selectors, and what robots.txt says. The columns are what the "
-        "proposed collector itself made of a first page or two, or of the file's beginning. Nothing is stored. The "
-        "network policy, the file roots and the secrets (`${NAME}`) are those of a run; it takes 30 s at most.",
-        ResponseDoc(text="What was found.", kind=Finding, example=examples.FOUND),
+        "Probe a source",
+        "Reads one URL or one file and proposes a collector for it that can be used in a pipeline as it is: the "
+        "format, the place of the records, the pagination (proposed only if a second page was fetched and has other "
+        "records), candidates for a primary key and a cursor, columns with types and samples; for an HTML page, the "
+        "tables and repeated structures with their selectors, and the verdict of robots.txt. The proposed collector "
+        "itself read the columns, from one or two pages or from the beginning of the file. Nothing is stored. The "
+        "network policy, the file roots and the secrets (`${NAME}`) are those of a run. It takes 30 s at most.",
+        ResponseDoc(text="The findings.", kind=Finding, example=examples.FOUND),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=RequestBody(kind=Probe, example=examples.PROBE),
     ),
 )
-async def look(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
-    query_string.read(request, query_string.Nothing)
-    asked = await request_body.value(request, Probe, services.settings.max_body_bytes)
-    problems = list(asked.problems())
+async def probe_source(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
+    query_string.read(request, query_string.NoParameters)
+    probe = await request_body.value(request, Probe, services.settings.max_body_bytes)
+    problems = list(probe.problems())
     if problems:
         raise errors.Invalid.of(problems, "body")
-    try:
-        found = await services.tasks.ask(
-            Probing(probe=asked), seconds=SECONDS, document=[asked.url, asked.file_path, asked.headers, asked.auth],
-            network=asked.url is not None,
-        )  # fmt: skip
-    except errors.StepError as error:
-        raise _told(error) from None
-    return Response(found, media_type=JSON)
+    answer = await services.tasks.ask(
+        Probing(probe=probe), seconds=SECONDS, document=[probe.url, probe.file_path, probe.headers, probe.auth],
+        network=probe.url is not None,
+    )  # fmt: skip
+    return Response(answer, media_type=JSON)
 
 
-def _told(error: errors.StepError) -> errors.PenstockError:
-    """What is wrong with the source is wrong with the question: the fields are those of the body."""
-    if error.error_code != "STEP_FAILED":
-        return error  # the child died
-    field = str(error.details.get("field", "")).removeprefix(f"{error.details.get('step')}.")
-    return errors.Invalid(error.message, **{**error.details, "field": field or None})
-
-
-HANDLERS = [look]
+HANDLERS = [probe_source]

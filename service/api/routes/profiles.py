@@ -1,4 +1,4 @@
-"""Profiles: what the analyzers of a version found, for programs and for people."""
+"""Routes of profiles: what the analyzers of a version found, as JSON or as a page."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
 from service.api import examples, query_string, responses, streaming
-from service.api.path_lookup import stored
+from service.api.path_lookup import find_version
 from service.api.query_string import Number, about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
 from service.jobs.tasks.profile_page import ProfilePage
+from service.model.formats import FORMATS, Format
 from service.model.version import Version
 
 MOST_PAGES = 16
 _HTML = "text/html"
-_FORMS = {"json": (JSON, "text/json"), "html": (_HTML, "application/xhtml+xml")}
+_FORMATS = {"json": FORMATS["json"], "html": Format((_HTML, "application/xhtml+xml"), "html", streamed=False)}
 _SECONDS = 30.0
-# The page carries its style in itself and nothing else that a browser would load or run.
+# The page contains its style and nothing else that a browser would load or run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-GivenPages = NamedDependency[SkipValidation[VersionCache]]
+PagesDependency = NamedDependency[SkipValidation[VersionCache]]
 """The type of a handler's ``pages`` parameter."""
 
 
-class ProfileQuery(query_string.Nothing, frozen=True, kw_only=True):
-    """Which version, in which form."""
+class ProfileQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """Which version, in which format."""
 
     version: Number | None = None
-    format: Annotated[str, about("One of json, html; else Accept decides.", examples=["html"])] | None = None
+    format: Annotated[str, about("json or html; by default Accept decides.", examples=["html"])] | None = None
 
 
 @get(
@@ -41,29 +42,33 @@ class ProfileQuery(query_string.Nothing, frozen=True, kw_only=True):
         "viewer",
         "Results",
         "Read the profile",
-        "What the analyzers found, one profile each, of the data at their place in the order. As HTML it is one page "
-        "with charts that needs nothing else: to read, to print, to send on.",
+        "Answers the profiles that the analyzers of a version made, each of the data at its place in the order. As "
+        "HTML it is one page with charts that loads nothing else: to read, to print, to send.",
         ResponseDoc(text="The profiles.", kind=responses.Profiles, example=examples.PROFILES, media=(JSON, _HTML)),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=ProfileQuery,
     ),
 )
 async def read_profile(
-    request: TypedRequest, services: ServicesDependency, pages: GivenPages, name: FromPath[str]
+    request: TypedRequest, services: ServicesDependency, pages: PagesDependency, name: FromPath[str]
 ) -> responses.Profiles | Response[Any]:
-    asked = query_string.read(request, ProfileQuery)
-    form = streaming.format_of(request, asked.format, _FORMS)
-    version = await stored(services, name, asked.version)
+    query = query_string.read(request, ProfileQuery)
+    form = streaming.format_of(request, query.format, _FORMATS)
+    version = await find_version(services, name, query.version)
     if form == "json":
         return responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
-    page = await pages.of(version.run_id, lambda: _drawn(services, version))
+    page = await pages.get(version.run_id, lambda: _render(services, version))
     return Response(page, media_type=_HTML, headers={"content-security-policy": _POLICY, "vary": "Accept"})
 
 
-async def _drawn(services: Services, version: Version) -> bytes:
-    created = f"{version.created:%Y-%m-%d %H:%M} UTC"
-    asked = ProfilePage(pipeline=version.pipeline, version=version.version, created=created, profiles=version.profiles)
-    return await services.tasks.ask(asked, seconds=_SECONDS)
+async def _render(services: Services, version: Version) -> bytes:
+    task = ProfilePage(
+        pipeline=version.pipeline,
+        version=version.version,
+        created=f"{version.created:%Y-%m-%d %H:%M} UTC",
+        profiles=version.profiles,
+    )
+    return await services.tasks.ask(task, seconds=_SECONDS)
 
 
 HANDLERS = [read_profile]

@@ -11,25 +11,21 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from service.api import examples, query_string, responses, streaming
-from service.api.path_lookup import known, stored, version_of
+from service.api.path_lookup import find_pipeline, find_version, version_number
 from service.api.query_string import Format, Number, Offset, PageRequest, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
-from service.api.version_cache import SchemasDependency
+from service.api.version_cache import SchemaCacheDependency
+from service.kit.codes import Code
+from service.model.answers import DataPage, TableSchema
+from service.model.formats import MEDIA_TYPES
 from service.model.version import Version
 
-MEDIA = (
-    "application/json",
-    "application/x-ndjson",
-    "text/csv",
-    "application/vnd.apache.arrow.stream",
-    "application/vnd.apache.parquet",
-)
-_NONE = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+_NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 
 
-class DataQuery(query_string.Nothing, frozen=True, kw_only=True):
-    """Which rows, in which form."""
+class DataQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """Which rows, in which format."""
 
     version: Number | None = None
     columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
@@ -40,7 +36,7 @@ class DataQuery(query_string.Nothing, frozen=True, kw_only=True):
     format: Format | None = None
 
 
-class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
+class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which version."""
 
     version: Number | None = None
@@ -52,43 +48,43 @@ class VersionQuery(query_string.Nothing, frozen=True, kw_only=True):
         "viewer",
         "Results",
         "Read rows",
-        "The rows of the newest version, or of `version`, in their stored order unless `sort` says otherwise. JSON "
-        "answers a page; ndjson, csv, arrow and parquet stream everything that `limit` does not cut.",
+        "Answers the rows of the newest version, or of `version`, in stored order unless `sort` is given. JSON is a "
+        "page; ndjson, csv, arrow and parquet stream all rows up to `limit`.",
         ResponseDoc(
             text="The rows.",
-            kind=dict[str, Any],
+            kind=DataPage,
             example=examples.DATA,
-            media=MEDIA,
+            media=MEDIA_TYPES,
             headers={"ETag": "Names the version and the query."},
         ),
-        ResponseDoc(status=304, text="If-None-Match names what this would answer."),
+        ResponseDoc(status=304, text="The answer has the ETag that If-None-Match names."),
         errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=DataQuery,
-        headers={"If-None-Match": "An ETag of before: answers 304 where nothing changed."},
+        headers={"If-None-Match": "The ETag of an earlier answer: answers 304 if nothing changed."},
     ),
 )
 async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
-    asked = query_string.read(request, DataQuery)
-    form = streaming.format_of(request, asked.format)
-    version = await stored(services, name, asked.version)
-    tag = _tag(version, asked, form)
+    query = query_string.read(request, DataQuery)
+    form = streaming.format_of(request, query.format)
+    version = await find_version(services, name, query.version)
+    tag = _tag(version, query, form)
     headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "Accept"}
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(None, status_code=304, headers=headers)
     answer = await services.engine.data(
         services.source_of(version),
-        columns=[c.strip() for c in asked.columns.split(",")] if asked.columns else None,
-        filter=asked.filter,
-        sort=asked.sort,
-        limit=asked.limit,
-        offset=asked.offset,
+        columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
+        filter=query.filter,
+        sort=query.sort,
+        limit=query.limit,
+        offset=query.offset,
         format=form,
     )
-    return streaming.relayed(answer, f"{name}-v{version.version}", form, headers)
+    return streaming.respond(answer, f"{name}-v{version.version}", form, headers)
 
 
-def _tag(version: Version, asked: DataQuery, form: str) -> str:
-    question = msgspec.json.encode([version.run_id, msgspec.structs.replace(asked, version=None, format=form)])
+def _tag(version: Version, query: DataQuery, form: str) -> str:
+    question = msgspec.json.encode([version.run_id, msgspec.structs.replace(query, version=None, format=form)])
     return f'"v{version.version}-{hashlib.sha256(question).hexdigest()[:16]}"'
 
 
@@ -105,17 +101,18 @@ def _matches(if_none_match: str | None, tag: str) -> bool:
         "viewer",
         "Results",
         "Read the schema",
-        "Columns with their types and figures, five rows, and where the version lies; from DuckDB's introspection.",
-        ResponseDoc(text="The schema.", kind=dict[str, Any], example=examples.SCHEMA),
+        "Answers the columns with their types and statistics, five rows, and where the version is stored; from "
+        "DuckDB's introspection.",
+        ResponseDoc(text="The schema.", kind=TableSchema, example=examples.SCHEMA),
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
         query=VersionQuery,
     ),
 )
 async def read_schema(
-    request: TypedRequest, services: ServicesDependency, schemas: SchemasDependency, name: FromPath[str]
+    request: TypedRequest, services: ServicesDependency, schemas: SchemaCacheDependency, name: FromPath[str]
 ) -> Response[bytes]:
-    version = await stored(services, name, query_string.read(request, VersionQuery).version)
-    return Response(await schemas.of(version), media_type="application/json")
+    version = await find_version(services, name, query_string.read(request, VersionQuery).version)
+    return Response(await schemas.get(version), media_type="application/json")
 
 
 @get(
@@ -124,7 +121,7 @@ async def read_schema(
         "viewer",
         "Results",
         "List versions",
-        "Newest first, each with how its columns differ from the version before.",
+        "Lists the versions, newest first, each with the differences of its columns from the version before.",
         ResponseDoc(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
         errors=("PIPELINE_NOT_FOUND",),
         query=PageRequest,
@@ -132,13 +129,13 @@ async def read_schema(
 )
 async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
-    record = await known(services, name)
-    # One more than the page, for the differences of its last.
+    record = await find_pipeline(services, name)
+    # One more than the page, for the differences of the last one.
     found, total = await asyncio.to_thread(
         services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
     )
     shown = [responses.version(v, before) for v, before in zip(found, [*found[1:], None], strict=False)]
-    return query_string.listed(shown[: page.limit], total, page)
+    return query_string.page_of(shown[: page.limit], total, page)
 
 
 @get(
@@ -147,7 +144,7 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
         "viewer",
         "Results",
         "Read a version",
-        "One version, with how its columns differ from the version before.",
+        "Answers one version, with the differences of its columns from the version before.",
         ResponseDoc(text="The version.", kind=responses.VersionView, example=examples.VERSION),
         errors=_NONE,
     ),
@@ -155,9 +152,9 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
 async def read_version(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
 ) -> responses.VersionView:
-    query_string.read(request, query_string.Nothing)
-    version = await stored(services, name, version_of(number, name))
-    before = await stored(services, name, version.version - 1) if version.version > 1 else None
+    query_string.read(request, query_string.NoParameters)
+    version = await find_version(services, name, version_number(number, name))
+    before = await find_version(services, name, version.version - 1) if version.version > 1 else None
     return responses.version(version, before)
 
 

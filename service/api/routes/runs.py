@@ -1,4 +1,4 @@
-"""Runs: the history of a pipeline, one run, its events as they happen, its log, and its end by request."""
+"""Routes of runs: the runs of a pipeline, one run, its events, its log, and cancelling it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
-from service.api.path_lookup import known
+from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.model.run import Event, Run, Status
 
-_QUIET_SECONDS = 15.0  # proxies give up on a connection that says nothing for longer
+_QUIET_SECONDS = 15.0  # proxies close a connection that is silent for longer
+_NDJSON = FORMATS["ndjson"].media_type
 _BLOCK = 64 * 1024
 
 
 class RunsQuery(PageRequest, frozen=True, kw_only=True):
     """Which runs to list."""
 
-    status: Annotated[Status, about("Only runs that stand like this.")] | None = None
+    status: Annotated[Status, about("Only runs with this status.")] | None = None
 
 
 @get(
@@ -36,7 +38,7 @@ class RunsQuery(PageRequest, frozen=True, kw_only=True):
         "viewer",
         "Runs",
         "List a pipeline's runs",
-        "Newest first.",
+        "Lists the runs of a pipeline, newest first.",
         ResponseDoc(text="A page.", kind=list[Run], example=examples.page(examples.RUN)),
         errors=("PIPELINE_NOT_FOUND",),
         query=RunsQuery,
@@ -44,12 +46,12 @@ class RunsQuery(PageRequest, frozen=True, kw_only=True):
 )
 async def list_runs(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
     page = query_string.read(request, RunsQuery)
-    record = await known(services, name)
+    record = await find_pipeline(services, name)
     found, total = await asyncio.to_thread(
         services.history.runs, record.id, limit=page.limit, offset=page.offset, status=page.status
     )
     live = [r if r.ended else await services.supervisor.run(r.run_id) for r in found]
-    return query_string.listed([responses.run(r) for r in live], total, page)
+    return query_string.page_of([responses.run(r) for r in live], total, page)
 
 
 @get(
@@ -58,13 +60,13 @@ async def list_runs(request: TypedRequest, services: ServicesDependency, name: F
         "viewer",
         "Runs",
         "Read a run",
-        "The run as it stands.",
+        "Answers the run in its present state.",
         ResponseDoc(text="The run.", kind=Run, example=examples.RUN),
         errors=("RUN_NOT_FOUND",),
     ),
 )
 async def read_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     return responses.run(await services.supervisor.run(run_id))
 
 
@@ -74,16 +76,16 @@ async def read_run(request: TypedRequest, services: ServicesDependency, run_id: 
         "operator",
         "Runs",
         "Cancel a run",
-        "The run is `cancelled` within 2 s and nothing of it is stored. One that has ended stays as it is.",
+        "The run is `cancelled` within 2 s and nothing of it is stored. A run that has ended does not change.",
         ResponseDoc(
-            status=202, text="The run as it stands.", kind=Run, example={**examples.RUN, "status": "cancelled"}
+            status=202, text="The run in its present state.", kind=Run, example={**examples.RUN, "status": "cancelled"}
         ),
         errors=("RUN_NOT_FOUND",),
     ),
 )
 async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:
-    query_string.read(request, query_string.Nothing)
-    await request_body.nothing(request, services.settings.max_body_bytes)
+    query_string.read(request, query_string.NoParameters)
+    await request_body.refuse(request, services.settings.max_body_bytes)
     return responses.run(await services.supervisor.cancel(run_id))
 
 
@@ -93,7 +95,7 @@ async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id
         "viewer",
         "Runs",
         "Follow a run",
-        "Server-sent events `status`, `progress`, `log` and `end`, from the beginning or after Last-Event-ID; the "
+        "Server-sent events `status`, `progress`, `log` and `end`, from the first one or after Last-Event-ID. The "
         "stream ends with the run.",
         ResponseDoc(
             text="The events.",
@@ -101,13 +103,13 @@ async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id
             media=("text/event-stream",),
         ),
         errors=("RUN_NOT_FOUND",),
-        headers={"Last-Event-ID": "The last event that was seen."},
+        headers={"Last-Event-ID": "The last event that the client received."},
     ),
 )
 async def follow(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Relay:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     after = _last_event(request.headers.get("last-event-id"))
-    await services.supervisor.run(run_id)  # a run that is not there is an answer of its own
+    await services.supervisor.run(run_id)  # an unknown run is a 404, not an empty stream
     return Relay(_lines(services.supervisor.events(run_id, after)), media_type="text/event-stream")
 
 
@@ -120,7 +122,7 @@ def _last_event(text: str | None) -> int:
 
 
 async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    """Events on the wire, with a comment now and then while nothing happens."""
+    """Events as server-sent events, with a comment now and then while there are none."""
     waiting: asyncio.Task[Event] | None = None
     try:
         while True:
@@ -157,26 +159,26 @@ async def _following(events: AsyncIterator[Event]) -> Event:
         "viewer",
         "Runs",
         "Read a run's log",
-        "The log lines of the run so far, one JSON object a line.",
+        "The log lines of the run so far, one JSON object per line.",
         ResponseDoc(
             text="The lines.",
             example='{"time": "2026-01-01T06:00:00Z", "level": "info", "event": "run.started"}\n',
-            media=("application/x-ndjson",),
+            media=(_NDJSON,),
         ),
         errors=("RUN_NOT_FOUND",),
     ),
 )
 async def read_log(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Response[Any]:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     run = await services.supervisor.run(run_id)
-    return Relay(_blocks(services.layout.log(run.run_id)), media_type="application/x-ndjson")
+    return Relay(_blocks(services.layout.log(run.run_id)), media_type=_NDJSON)
 
 
 async def _blocks(path: Path) -> AsyncIterator[bytes]:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except FileNotFoundError:
-        return  # a run that had nothing to say
+        return  # the run logged nothing
     try:
         while block := await asyncio.to_thread(file.read, _BLOCK):
             yield block

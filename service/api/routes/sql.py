@@ -1,4 +1,4 @@
-"""SQL: one read-only statement over the stored tables, and what tables there are."""
+"""Routes of SQL: one read-only statement over the stored tables, and the list of tables."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ from service.api.query_string import Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
+from service.model.answers import QueryResult
+from service.model.formats import MEDIA_TYPES
 
-_MEDIA = (
-    "application/json",
-    "application/x-ndjson",
-    "text/csv",
-    "application/vnd.apache.arrow.stream",
-    "application/vnd.apache.parquet",
-)
 _log = structlog.get_logger("penstock.sql")
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A question in SQL. ``parameters`` fill ``?`` (a list) or ``$name`` (an object)."""
+    """A SELECT. ``parameters`` are the values of ``?`` (a list) or ``$name`` (an object)."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, description='One SELECT; `orders` is a table, `"orders@3"` too.')]
     parameters: list[Any] | dict[str, Any] | None = None
     limit: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] | None = None
-    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="End it after this time.")] | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="Stop the query after this time.")] | None = None
 
 
-class FormQuery(query_string.Nothing, frozen=True, kw_only=True):
-    """In which form."""
+class FormatQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """In which format."""
 
     format: Format | None = None
 
@@ -46,28 +41,28 @@ class FormQuery(query_string.Nothing, frozen=True, kw_only=True):
     **route(
         "viewer",
         "SQL",
-        "Ask in SQL",
-        "One DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) over "
-        'the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
-        '`"orders__quarantine@3"` the rows that they refused. Nothing else can be reached.',
-        ResponseDoc(text="The result.", kind=dict[str, Any], example=examples.RESULT, media=_MEDIA),
+        "Query in SQL",
+        "Answers one DuckDB SELECT (WITH, VALUES, FROM first, DESCRIBE, SUMMARIZE, SHOW TABLES and EXPLAIN included) "
+        'over the stored tables: `orders` is the newest version, `"orders@3"` version 3, `orders__quarantine` and '
+        '`"orders__quarantine@3"` the rows that they refused. Nothing else can be read.',
+        ResponseDoc(text="The result.", kind=QueryResult, example=examples.RESULT, media=MEDIA_TYPES),
         errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
-        query=FormQuery,
+        query=FormatQuery,
         body=RequestBody(kind=Statement, example=examples.QUERY),
     ),
 )
 async def ask(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
-    form = streaming.format_of(request, query_string.read(request, FormQuery).format)
-    asked = await request_body.value(request, Statement, services.settings.max_body_bytes)
-    _log.info("sql.asked", username=request.user.username, characters=len(asked.sql), format=form)
+    form = streaming.format_of(request, query_string.read(request, FormatQuery).format)
+    statement = await request_body.value(request, Statement, services.settings.max_body_bytes)
+    _log.info("sql.asked", username=request.user.username, characters=len(statement.sql), format=form)
     answer = await services.engine.sql(
-        asked.sql,
-        parameters=asked.parameters,
-        limit=asked.limit,
-        timeout_seconds=asked.timeout_seconds,
+        statement.sql,
+        parameters=statement.parameters,
+        limit=statement.limit,
+        timeout_seconds=statement.timeout_seconds,
         format=form,
     )
-    return streaming.relayed(answer, "result", form)
+    return streaming.respond(answer, "result", form)
 
 
 @get(
@@ -76,8 +71,8 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         "viewer",
         "SQL",
         "List tables",
-        "The tables that SQL can see, with the pipeline and the version behind each; `<table>__quarantine` where rows "
-        "of the newest version are in quarantine (where none are, SQL finds that table empty).",
+        "Lists the tables that SQL can read, with the pipeline and the version behind each; `<table>__quarantine` if "
+        "rows of the newest version are in quarantine (if none are, that table is empty in SQL).",
         ResponseDoc(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
         query=PageRequest,
     ),
@@ -86,7 +81,7 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> di
     page = query_string.read(request, PageRequest)
     tables = await asyncio.to_thread(services.history.tables)
     part = tables[page.offset : page.offset + page.limit]
-    return query_string.listed([responses.table(t) for t in part], len(tables), page)
+    return query_string.page_of([responses.table(t) for t in part], len(tables), page)
 
 
 @get(
@@ -95,13 +90,13 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> di
         "viewer",
         "SQL",
         "Read a table's columns",
-        "One table that SQL can see; `orders@3` is version 3 of it.",
+        "Answers one table that SQL can read; `orders@3` is version 3 of `orders`.",
         ResponseDoc(text="The table.", kind=responses.TableView, example=examples.TABLE),
         errors=("NOT_FOUND",),
     ),
 )
 async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> responses.TableView:
-    query_string.read(request, query_string.Nothing)
+    query_string.read(request, query_string.NoParameters)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
     if found is None:
         names = await asyncio.to_thread(services.history.table_names)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 Completeness = Literal["warn", "strict"]
 
@@ -41,8 +41,8 @@ class Evidence:
     @property
     def summary(self) -> dict[str, Any]:
         """The evidence as it is stored."""
-        found = asdict(self)
-        extras = found.pop("extras")
+        found: dict[str, Any] = asdict(self)
+        extras: dict[str, Any] = found.pop("extras")
         return found | extras
 
     def count(self, name: str) -> None:
@@ -53,7 +53,7 @@ class Evidence:
 class EvidenceTotal:
     """The evidence of all record lists of one collection. ``cut`` holds the keys of lists not read to the end."""
 
-    def __init__(self, ctx: Context, completeness: Completeness) -> None:
+    def __init__(self, ctx: CollectContext, completeness: Completeness) -> None:
         self._ctx, self._strict = ctx, completeness == "strict"
         self._reasons: Counter[str] = Counter()
         self._differing: list[tuple[str, int, int]] = []
@@ -108,7 +108,7 @@ class EvidenceTotal:
 
     def failed(self) -> None:
         """Keep the evidence up to the failure."""
-        self._ctx.evidence |= self.evidence.summary | {"stop_reason": FAILED}
+        self._ctx.add_evidence(self.evidence.summary | {"stop_reason": FAILED})
 
     def finish(self, *, several: bool) -> None:
         """Keep the evidence and add its warnings. ``several``: there may be more than one list."""
@@ -116,7 +116,7 @@ class EvidenceTotal:
         if whole.declared_total is not None:
             whole.declared_total += self._undeclared
         whole.stop_reason = next(iter(reasons)) if len(reasons) == 1 else "several" if reasons else "no_parents"
-        ctx.evidence |= whole.summary | ({"stop_reasons": dict(reasons)} if several else {})
+        ctx.add_evidence(whole.summary | ({"stop_reasons": dict(reasons)} if several else {}))
         if self._more:
             several_lists = f" (and so for {len(self._more) - 1} more lists)" if len(self._more) > 1 else ""
             hint = "; set pagination to fetch it" if whole.stop_reason == "single_page" else ""

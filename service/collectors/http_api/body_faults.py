@@ -61,7 +61,7 @@ def without_lone_surrogates(body: bytes) -> bytes:
 
 
 def _not_text(body: bytes) -> str | None:
-    what = utf8.foreign(body)
+    what = utf8.file_kind(body)
     if what is not None:
         return f"the answer is {what}"
     try:

@@ -21,7 +21,7 @@ import polars as pl
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 PARENT = "_penstock_parent"
 """The column with the key of a record's parent, kept while it is needed."""
@@ -102,13 +102,13 @@ class RecordList:
     number: int | None = None
 
 
-def resolved(endpoint: str, ctx: Context) -> str:
+def resolved(endpoint: str, ctx: CollectContext) -> str:
     """The endpoint with its secrets as an absolute URL, relative to its parents'. Raises ``errors.Permanent``."""
     return functools.reduce(urljoin, (ctx.fill(address) for address in (*ctx.base, endpoint)))
 
 
 def record_lists(
-    given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: Context
+    given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: CollectContext
 ) -> tuple[list[RecordList], pl.DataFrame | None]:
     """The record lists to fetch, and the parent columns for their records, one row per list. Reads the parents.
 
@@ -129,12 +129,12 @@ def record_lists(
         subject, verb = ("1 parent has", "is") if skipped == 1 else (f"{skipped} parents have", "are")
         ctx.warn("parent_without_key", f"{subject} no value in {', '.join(columns)} and {verb} skipped")
     found = [_record_list(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
-    ctx.evidence["parents"] = len(found)
+    ctx.add_evidence({"parents": len(found)})
     return found, whole.select(pl.col(c).alias(n) for c, n in given.taken.items())
 
 
 def _record_list(
-    given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: Context
+    given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: CollectContext
 ) -> RecordList:
     columns = list(dict.fromkeys(given.fields.values()))
     texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from service.collectors.http_api.for_each import PARENT
 from service.collectors.http_api.incremental import Cursor, Incremental, Order
 from service.collectors.records.spool import Spool
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 FILE = "state.json"
 _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at", "start", "hash", "times"))
 _MOST_PARTS = 32
 _SMALL = 1024 * 1024  # bytes; parts smaller than this are merged if there are too many
 _EARLIER = "earlier versions"
+_TIMED = ("time", "format")
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ class Accumulation:
         settings: Incremental,
         key: list[str],
         asked: Mapping[str, Any],
-        ctx: Context,
+        ctx: CollectContext,
         foreign: Collection[str] = (),
     ) -> None:
         self._settings, self._key, self._ctx, self._foreign = settings, key, ctx, foreign
@@ -72,8 +74,24 @@ class Accumulation:
 
     def start(self, listing: str) -> Cursor | None:
         """The cursor to request a record list from (by ``RecordList.key``)."""
-        self._starts[listing] = self._settings.start(self._before.cursors.get(listing), self._ctx)
+        self._starts[listing] = self._settings.start(self._usable(self._before.cursors.get(listing)), self._ctx)
         return self._starts[listing]
+
+    def _usable(self, cursor: Cursor | None) -> Cursor | None:
+        """``cursor``, unless it is a time in the future, which a single record may have set."""
+        if cursor is None:
+            return None
+        nothing = pl.LazyFrame(schema={_AT: pl.String})
+        order = incremental.order_of(nothing, _AT, [cursor], self._ctx, self._settings.cursor_format)
+        if order not in _TIMED:
+            return cursor
+        at = incremental.comparable(pl.lit(str(cursor)), order, self._settings.cursor_format)
+        return cursor if pl.select(at <= self._latest).item() else None
+
+    @property
+    def _latest(self) -> datetime:
+        """A time after it is in the future, whatever the clocks of the source and of this machine say."""
+        return self._ctx.now + timedelta(days=1)
 
     def finish(self, spool: Spool, cut: Collection[str]) -> Spool:
         """All records after the merge; also writes the state.
@@ -87,10 +105,12 @@ class Accumulation:
         if first < len(spool.parts):
             column = self._settings.column(rows.new.collect_schema().names(), self._ctx)
             starts = [start for start in self._starts.values() if start is not None]
-            order = incremental.order_of(rows.new, column, [*cursors.values(), *starts], self._ctx)
-            at = incremental.comparable(pl.col(column), order)
+            format_ = self._settings.cursor_format
+            order = incremental.order_of(rows.new, column, [*cursors.values(), *starts], self._ctx, format_)
+            at = incremental.comparable(pl.col(column), order, format_)
             asked = self._started(order)
             dropped.append(self._older(rows.new, at, asked, column))
+            asked = self._reaching_back(rows.new, at, asked)
             fresh = _without(rows.new, dropped)
             cursors |= self._reached(fresh, column, at, order, cut)
             found = self._by_key(rows, fresh, at) if self._key else self._by_value(rows, fresh, at, asked)
@@ -129,26 +149,38 @@ class Accumulation:
             {PARENT: list(self._starts), _START: [None if s is None else str(s) for s in self._starts.values()]},
             schema={PARENT: pl.String, _START: pl.String},
         )
-        return found.with_columns(incremental.comparable(pl.col(_START), order))
+        return found.with_columns(incremental.comparable(pl.col(_START), order, self._settings.cursor_format))
+
+    def _reaching_back(self, new: pl.LazyFrame, at: pl.Expr, starts: pl.DataFrame) -> pl.DataFrame:
+        """The starts, or the oldest new record if it is older: known records from there on may have come again."""
+        oldest = new.group_by(PARENT).agg(at.min().alias(_AT)).collect(engine="streaming")
+        least = pl.when(pl.col(_START).is_not_null()).then(pl.min_horizontal(_START, _AT))
+        return starts.join(oldest, on=PARENT, how="left").select(PARENT, least.alias(_START))
 
     def _older(self, new: pl.LazyFrame, at: pl.Expr, starts: pl.DataFrame, column: str) -> pl.Series:
-        """Records before the start of the request."""
+        """Records before ``initial``, which are left out. Others before the start of the request are only counted: what
+        a source sends is never dropped because of a cursor."""
         asked = new.select(PARENT, _ROW, at.alias(_AT)).join(starts.lazy(), on=PARENT)
-        found = asked.filter(pl.col(_AT) < pl.col(_START)).select(_ROW).collect(engine="streaming")[_ROW]
-        if len(found):
+        older = asked.filter(pl.col(_AT) < pl.col(_START)).select(PARENT, _ROW).collect(engine="streaming")
+        cut = older.filter(~pl.col(PARENT).is_in(list(self._before.cursors)))[_ROW]
+        if older.height:
+            kept = older.height - len(cut)
+            what = "are left out" if not kept else "are kept" if not len(cut) else f"are left out ({len(cut)}) or kept"
             self._ctx.warn(
                 "older_records",
-                f"{len(found)} records have a '{column}' of before what was asked for, and are left out; does the "
-                f"source know the parameter '{self._settings.param}'?",
-                rows=len(found),
+                f"{older.height} records have a '{column}' before the start of the request and {what}; if that happens "
+                f"in every run, the source may not know the parameter '{self._settings.param}'",
+                rows=older.height, left_out=len(cut),
             )  # fmt: skip
-        return found
+        return cut
 
     def _reached(
         self, fresh: pl.LazyFrame, column: str, at: pl.Expr, order: Order, cut: Collection[str]
     ) -> dict[str, Cursor]:
         """The cursor after the new records, by list. That of a cut list stays, unless its records ascend."""
         seen = fresh.select(PARENT, _ROW, pl.col(column), at.alias(_AT))
+        if order in _TIMED:
+            seen = self._until_now(seen, column)
         tops = seen.group_by(PARENT).agg(pl.col(_AT).max(), pl.col(_AT).null_count().alias(_TIMES))
         found = tops.collect(engine="streaming")
         missing = int(found[_TIMES].sum())
@@ -162,7 +194,8 @@ class Accumulation:
         held = self._descending(seen, cut)
         for listing, value in texts.iter_rows():
             before = self._before.cursors.get(listing)
-            top = incremental.newest([v for v in (before, value) if v is not None], order)
+            known = [v for v in (self._usable(before), value) if v is not None]
+            top = incremental.newest(known, order, self._settings.cursor_format)
             if top is not None and listing not in held:
                 reached[listing] = top
         if held:
@@ -172,6 +205,19 @@ class Accumulation:
                 f"'{column}'",
             )
         return reached
+
+    def _until_now(self, seen: pl.LazyFrame, column: str) -> pl.LazyFrame:
+        """``seen`` without records in the future, which must not move the cursor past what comes until then."""
+        future = pl.col(_AT) > self._latest
+        ahead = seen.filter(future).select(pl.len(), pl.col(column).last()).collect(engine="streaming").row(0)
+        if ahead[0]:
+            self._ctx.warn(
+                "future_cursor",
+                f"{ahead[0]} records have a '{column}' in the future, such as '{ahead[1]}'; the cursor stays at the "
+                "newest one that has passed, so these are requested again",
+                rows=ahead[0],
+            )  # fmt: skip
+        return seen.filter(~future | pl.col(_AT).is_null())
 
     def _descending(self, seen: pl.LazyFrame, cut: Collection[str]) -> set[str]:
         if not cut:
@@ -228,20 +274,22 @@ class Accumulation:
         """Write the counts of the merge to the evidence."""
         changed, known = sum(map(len, gone)), sum(rows.spool.heights[: rows.split])
         brought = sum(rows.spool.heights[rows.split :]) - sum(map(len, dropped))
-        self._ctx.evidence |= {
+        self._ctx.add_evidence({
             "cursor_before": self._shown(self._before.cursors.values()),
             "cursor_after": self._shown(cursors.values()),
             "known_rows": known,
             "added_rows": brought - changed,
             "changed_rows": changed,
-        }
+        })  # fmt: skip
         self._ctx.set_row_count(known + brought - changed)
 
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
         """The cursor; the greatest of several lists."""
         every = list(cursors)
         nothing = pl.LazyFrame(schema={_AT: pl.String})
-        return incremental.newest(every, incremental.order_of(nothing, _AT, every, self._ctx))
+        format_ = self._settings.cursor_format
+        order = incremental.order_of(nothing, _AT, every, self._ctx, format_)
+        return incremental.newest(every, order, format_)
 
     def _written(self, spool: Spool, first: int, gone: pl.Series, dropped: pl.Series) -> Spool:
         """The remaining parts in order: new files, and known ones that stay as they are."""
@@ -298,7 +346,7 @@ class Accumulation:
         memory = Memory(self._asked, cursors, [path.name for path in whole.parts])
         state.folder.mkdir(parents=True, exist_ok=True)
         (state.folder / FILE).write_bytes(msgspec.json.encode(memory))
-        state.stays[:] = [path.name for path in whole.parts if path.parent == state.earlier]
+        self._ctx.keep_state(path.name for path in whole.parts if path.parent == state.earlier)
         kept = {FILE, *memory.parts}
         for path in state.folder.iterdir():
             if path.name not in kept:  # it was merged into another part

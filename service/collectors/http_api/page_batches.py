@@ -18,7 +18,7 @@ from service.collectors.records.json_records import Unusable
 from service.collectors.records.schema import Misfit
 from service.collectors.records.spool import Spool
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes
 
 BATCH_BYTES = 4 * 1024 * 1024
@@ -47,7 +47,7 @@ class Batches:
     def __init__(
         self,
         spool: Spool,
-        ctx: Context,
+        ctx: CollectContext,
         *,
         csv: CsvFormat | None,
         flatten: bool,

@@ -32,7 +32,7 @@ class PageBody:
 
 def unpacked(body: bytes, limit: int) -> bytes:
     """``body`` decompressed if its bytes are gzip or Zstandard, whatever the headers say. Raises ``Unusable``."""
-    packing = utf8_text.packing(body)
+    packing = utf8_text.compression(body)
     if packing is None:
         return body
     try:
@@ -46,7 +46,7 @@ def utf8(body: bytes, content_type: str, encoding: str | None = None) -> bytes:
 
     Raises ``Unusable`` for bytes that are not valid in ``encoding``.
     """
-    marked = utf8_text.marked(body)
+    marked = utf8_text.bom_encoding(body)
     if marked is not None:
         try:
             return body.decode(marked).encode()

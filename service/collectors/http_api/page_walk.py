@@ -22,7 +22,7 @@ from service.collectors.http_api.pagination import End, Kind, Next, PageInfo
 from service.collectors.records.json_records import Document, Unusable
 from service.kit import errors
 from service.network.request import Response
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 _REMEMBERED = 1000  # a repetition of one of the last so many pages is detected
 _PAST_THE_END = (400, 404, 416, 422)
@@ -53,7 +53,7 @@ class Pages:
     def __init__(
         self,
         kind: Kind,
-        ctx: Context,
+        ctx: CollectContext,
         evidence: Evidence,
         fetch: Callable[[Next], Awaitable[Response]],
         read: Callable[[Response, int], PageBody],

@@ -1,19 +1,16 @@
-"""Errand: one question that a child answers, with all that it needs to know in its fields.
+"""Entry: runs a task in a child. A task is one question, with everything needed to answer it in its fields.
 
-It is what a run is not: nothing is stored, nobody watches, the answer is bytes. Each kind is a value that knows how
-to answer itself, in a module of its own; this one only gets it there.
+Unlike a run, a task stores nothing and has no progress; its answer is bytes. Each kind has a module here.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import structlog
 
 from service.jobs import child_log, memory
 from service.jobs.job import Job
-from service.jobs.messages import Grants
+from service.jobs.messages import Grants, LogLine
 from service.jobs.tasks.apply import Application
 from service.jobs.tasks.plan import Planning, Validation
 from service.jobs.tasks.preview import Preview
@@ -24,66 +21,63 @@ from service.processes.channel import Channel
 from service.values import polars_errors
 
 Task = ProfilePage | Preview | Planning | Validation | Probing | Application
-"""Every kind; each has ``answer(stage) -> bytes``, which raises what it cannot answer with."""
+"""Every kind; each has ``answer(job) -> bytes``."""
 
 
 class Call(msgspec.Struct, frozen=True):
-    """An errand and what it may use."""
+    """A task and what it may use."""
 
     grants: Grants
     task: Task
 
 
 class TaskAnswer(msgspec.Struct, frozen=True, tag=True):
-    """The bytes that were asked for."""
+    """The answer of a task."""
 
     content: bytes
 
 
 class TaskError(msgspec.Struct, frozen=True, tag=True):
-    """Why there is no answer."""
+    """The error with which a task ended."""
 
     error: errors.Body
 
 
-class Line(msgspec.Struct, frozen=True, tag=True):
-    """A log line of the child."""
-
-    fields: dict[str, Any]
-
-
-Said = TaskAnswer | TaskError | Line
+TaskMessage = TaskAnswer | TaskError | LogLine
 
 encode = msgspec.msgpack.Encoder().encode
 _calls = msgspec.msgpack.Decoder(Call)
-_said: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
+_messages: msgspec.msgpack.Decoder[TaskMessage] = msgspec.msgpack.Decoder(TaskMessage)
 
 
-def said(data: bytes) -> Said:
-    return _said.decode(data)
+def decode(data: bytes) -> TaskMessage:
+    """What a child sent."""
+    return _messages.decode(data)
 
 
 def work(channel: Channel, order: bytes) -> None:
     """The entry function of the child."""
     call = _calls.decode(order)
-    job = Job(call.grants, child_log.logger(lambda fields: channel.send(encode(Line(job.hidden(fields))))))
-    channel.send(encode(_answered(call, job)))
+    wanted_rows = call.task.rows if isinstance(call.task, Preview) else None
+    log = child_log.logger(lambda fields: channel.send(encode(LogLine(job.hidden(fields)))))
+    job = Job(call.grants, log, wanted_rows=wanted_rows)
+    channel.send(encode(_answer(call, job)))
 
 
-def _answered(call: Call, job: Job) -> TaskAnswer | TaskError:
+def _answer(call: Call, job: Job) -> TaskAnswer | TaskError:
     try:
         return TaskAnswer(call.task.answer(job))
     except errors.PenstockError as error:
         return TaskError(job.body(error))
     except MemoryError:
         return TaskError(job.body(memory.exhausted(call.grants.memory_bytes)))
-    except BaseException as error:  # a panic inside Polars is no Exception
+    except BaseException as error:  # a panic inside Polars is not an Exception
         job.log.error("errand.bug", exc_info=True)
         return TaskError(job.body(polars_errors.translate(error, job.step)))
 
 
-def note(line: Line) -> None:
-    """Write a child's line into this process's log."""
+def note(line: LogLine) -> None:
+    """Write a child's log line into the log of this process."""
     fields = {k: v for k, v in line.fields.items() if k not in ("level", "event")}
     level = str(line.fields.get("level", "info"))
     getattr(structlog.get_logger("penstock.errand"), level)(str(line.fields.get("event", "")), **fields)

@@ -1,4 +1,4 @@
-"""Probing: the errand that looks at one source and proposes a collector for it."""
+"""Probe: the task that looks at one source and proposes a collector for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from service.jobs.job import Job
 from service.jobs.plugins import registry
+from service.kit import errors
 from service.model import pipeline as pipelines
 from service.probing.probe import Probe, probe
 from service.probing.sources import STEP
@@ -22,11 +23,16 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
 
     def answer(self, job: Job) -> bytes:
         job.step = STEP
-        with job.translated(STEP):
-            found = probe(self.probe, job.context(STEP), decoded)
+        try:
+            with job.translated(STEP):
+                found = probe(self.probe, job.collect_context(STEP), decode)
+        except errors.StepError as error:  # the fields are those of the request's body
+            if "field" in error.details:
+                error.details["field"] = str(error.details["field"]).removeprefix(f"{STEP}.")
+            raise
         return msgspec.json.encode(job.hidden(found))
 
 
-def decoded(proposal: Mapping[str, Any]) -> Collector:
-    """The proposal, judged as a part of a pipeline is."""
+def decode(proposal: Mapping[str, Any]) -> Collector:
+    """The proposed collector, validated as part of a pipeline. Raises ``errors.Invalid``."""
     return pipelines.decode({"name": "probe", "collectors": [dict(proposal)]}, registry()).collectors[0]

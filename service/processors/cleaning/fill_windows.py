@@ -1,10 +1,9 @@
-"""Filling from the rows around: the last or next known value, a line between them, or a statistic of the group.
+"""Fills from nearby rows: the last or next known value, a line between them, or a statistic of the group.
 
-These need other rows and are windows (``Frame.per_group``), so nothing is fitted and nothing can be applied to one
-row alone. Rows are looked at in the order of ``order_by`` (missing last), else as they are stored; a group whose key
-is missing is a group too. Where a split came before, a statistic is that of the group's training rows.
-``interpolate`` goes by the number of rows, not by the distance in time, and leaves what has no known value on both
-sides. NaN is missing.
+These are windows (``Frame.per_group``): nothing is fitted, and a single row cannot be filled. Rows are taken in the
+order of ``order_by`` (missing last), by default as stored; rows with a missing key are a group, too. After a split,
+a statistic is that of the group's training rows. ``interpolate`` counts rows, not time, and fills only between two
+known values. NaN is missing.
 """
 
 from __future__ import annotations
@@ -17,49 +16,51 @@ import polars as pl
 from service.kit import errors
 from service.processors.features import split
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
 
-def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
-    """Fill every column of ``settings`` (``filling.Fill`` values with ``ordered`` or ``group_by``), in their order."""
+def fill(frame: Frame, settings: Mapping[str, Any], ctx: ProcessContext) -> Frame:
+    """Fill every column of ``settings`` (``fill.Fill`` values that are ``windowed``), in their order."""
     steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[pl.Expr]] = {}
     schema = frame.schema
     for column, setting in settings.items():
         field = f"fill_na.{column}"
-        for name, given in (("group_by", setting.groups), ("order_by", setting.order)):
-            for other in given:
+        for name, others in (("group_by", setting.groups), ("order_by", setting.order)):
+            for other in others:
                 if other not in schema:
-                    raise columns.missing(ctx, f"{field}.{name}", other, schema)
+                    raise columns.missing_column(ctx, f"{field}.{name}", other, schema)
                 if other == column:
-                    raise columns.refused(ctx, f"{field}.{name}", "a column cannot be filled by itself")
-        part = split.known(schema, ctx) if setting.statistic else None
+                    raise columns.setting_error(ctx, f"{field}.{name}", "a column cannot be filled by its own values")
+        part = split.current(schema, ctx) if setting.statistic else None
         training = None if part is None else pl.col(part.column) == part.training
-        made = _filled(column, setting.strategy, schema[column], training, ctx)
-        steps.setdefault((tuple(setting.groups), tuple(setting.order)), []).append(made)
-    for (by, order), made_ in steps.items():
-        frame = frame.per_group(by, order, made_)
+        expression = _fill_expression(column, setting.strategy, schema[column], training, ctx)
+        steps.setdefault((tuple(setting.groups), tuple(setting.order)), []).append(expression)
+    for (by, order), expressions in steps.items():
+        frame = frame.per_group(by, order, expressions)
     return frame
 
 
-def _filled(column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: Context) -> pl.Expr:
+def _fill_expression(
+    column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: ProcessContext
+) -> pl.Expr:
     value = pl.col(column)
     if isinstance(dtype, pl.Null):
         return value
     if strategy in ("interpolate", "mean", "median", "zero") and not dtype.is_numeric():
-        raise _refused(column, strategy, dtype, ctx)
+        raise _unsupported(column, strategy, dtype, ctx)
     if strategy in ("min", "max", "mode") and dtype.is_nested():
-        raise _refused(column, strategy, dtype, ctx)
+        raise _unsupported(column, strategy, dtype, ctx)
     if dtype.is_float():
         value = value.fill_nan(None)
     if strategy in ("interpolate", "mean", "median") and not dtype.is_float():
         value = value.cast(pl.Float64)
-    made = _by(strategy, value, value if training is None else pl.when(training).then(value))
-    return made.cast(dtype) if dtype.is_decimal() else made
+    filled = _fill_by(strategy, value, value if training is None else pl.when(training).then(value))
+    return filled.cast(dtype) if dtype.is_decimal() else filled
 
 
-def _by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
+def _fill_by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
     match strategy:
         case "forward":
             return value.forward_fill()
@@ -75,6 +76,6 @@ def _by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
             return value.fill_null(getattr(known, strategy)())
 
 
-def _refused(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> errors.Permanent:
-    message = f"{strategy} does not go with a {dtypes.name_of(dtype)} column; cast it first, or use forward"
-    return columns.refused(ctx, f"fill_na.{column}", message)
+def _unsupported(column: str, strategy: str, dtype: pl.DataType, ctx: ProcessContext) -> errors.Permanent:
+    message = f"{strategy} does not apply to a {dtypes.name_of(dtype)} column; cast it first, or use forward"
+    return columns.setting_error(ctx, f"fill_na.{column}", message)

@@ -1,8 +1,8 @@
-"""Numbers as bins: of equal width, of equally many values, or by given edges.
+"""Bins: numbers cut by equal widths, by equal counts of values, or by edges from the settings.
 
-A bin holds its lower edge; the last one holds its upper edge, too. Fitted bins take what lies beyond them into the
-first and the last one, as scikit-learn's KBinsDiscretizer does; given ``edges`` make it missing, as pandas' cut does.
-Edges that coincide make one bin. The result is the number of the bin from 0 (int32), or its label. Missing stays so.
+A bin includes its lower edge; the last one includes its upper edge, too. With fitted bins, values beyond the ends
+belong to the first or last bin, as in scikit-learn's KBinsDiscretizer; with ``edges`` they are missing, as in pandas'
+cut. Equal edges make one bin. The result is the number of the bin from 0 (int32), or its label. Missing stays missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
 
@@ -26,48 +26,51 @@ MOST = 256
 class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to cut a column into bins.
 
-    A bin holds its lower edge, the last one its upper edge, too. Fitted bins take what lies beyond into the first and
-    the last one (as KBinsDiscretizer); given edges make it missing (as pandas' cut). Missing stays missing. The result
-    is the number of the bin from 0 (int32), or its label.
+    A bin includes its lower edge, the last one its upper edge, too. With fitted bins, values beyond the ends belong to
+    the first or last bin (as KBinsDiscretizer); with edges they are missing (as pandas' cut). Missing stays missing.
+    The result is the number of the bin from 0 (int32), or its label.
     """
 
     method: Annotated[
         Literal["quantile", "uniform", "edges"],
-        msgspec.Meta(description="Equally many values in each (linear percentiles), equal widths, or the edges given."),
+        msgspec.Meta(
+            description="Equal counts of values (linear percentiles), equal widths, or the edges of this setting."
+        ),
     ]
     bins: Annotated[
-        Annotated[int, msgspec.Meta(ge=2, le=MOST)] | None, msgspec.Meta(description="quantile, uniform: how many; 5.")
+        Annotated[int, msgspec.Meta(ge=2, le=MOST)] | None,
+        msgspec.Meta(description="quantile, uniform: the number of bins, 5 by default."),
     ] = None
     edges: Annotated[
         list[float], msgspec.Meta(max_length=MOST + 1, description="edges: from the least to the greatest.")
     ] = []
-    labels: Annotated[list[str], msgspec.Meta(description="One name a bin, instead of its number.")] = []
+    labels: Annotated[list[str], msgspec.Meta(description="A name for each bin, instead of its number.")] = []
     into: Annotated[columns.Name | None, msgspec.Meta(description="A new column; the old one stays.")] = None
 
     @property
     def count(self) -> int:
         return len(self.edges) - 1 if self.method == "edges" else self.bins or 5
 
-    def wrong(self) -> Iterable[tuple[str, str]]:
-        """What cannot be combined, as (setting, message)."""
+    def conflict(self) -> Iterable[tuple[str, str]]:
+        """Settings that cannot be combined, as (setting, message)."""
         if self.method == "edges":
             if len(self.edges) < 2 or any(a >= b for a, b in itertools.pairwise(self.edges)):
                 yield "edges", "at least two numbers, each greater than the one before"
             if self.bins is not None:
-                yield "bins", "is for quantile and uniform; edges are given"
+                yield "bins", "applies to quantile and uniform, not to edges"
         elif self.edges:
-            yield "edges", f"is for method edges, not for {self.method}"
+            yield "edges", f"applies to edges, not to {self.method}"
         if self.labels and len(self.labels) != self.count:
             yield "labels", f"{len(self.labels)} labels for {self.count} bins"
         if len(set(self.labels)) < len(self.labels):
-            yield "labels", "a label stands there twice"
+            yield "labels", "a label is listed twice"
 
 
-def questions(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> list[Metric]:
-    """What must be known of the column. Raises ``errors.Permanent`` where it holds no numbers."""
+def metrics(column: str, setting: Bin, dtype: pl.DataType, ctx: ProcessContext) -> list[Metric]:
+    """The metrics to fit by. Raises ``errors.Permanent`` where the column does not hold numbers."""
     if not dtype.is_numeric():
-        raise columns.refused(
-            ctx, f"bin.{column}", f"the column is {dtypes.name_of(dtype)}, not a number; cast it before"
+        raise columns.setting_error(
+            ctx, f"bin.{column}", f"the column is {dtypes.name_of(dtype)}, not a number; cast it first"
         )
     if setting.method == "edges":
         return []
@@ -76,8 +79,11 @@ def questions(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> li
     return [Metric(column, "quantile", tuple(i / setting.count for i in range(setting.count + 1)))]
 
 
-def fitted(column: str, setting: Bin, answers: Values, ctx: Context) -> dict[str, Any]:
-    """The edges as they are recorded: ``{"method", "edges", "labels"}``; no edges where there are no values."""
+def fit(column: str, setting: Bin, answers: Values, ctx: ProcessContext) -> dict[str, Any]:
+    """The parameters to record: ``{"method", "edges", "labels"}``; the edges are empty where there are no values.
+
+    Raises ``errors.Permanent`` where values are infinite, or bins coincide that have labels.
+    """
     edges: list[Any] = list(setting.edges)
     if setting.method == "uniform":
         low, high = answers[Metric(column, "min")], answers[Metric(column, "max")]
@@ -86,24 +92,26 @@ def fitted(column: str, setting: Bin, answers: Values, ctx: Context) -> dict[str
             width = high / setting.count - low / setting.count
             edges = [*(low + width * i for i in range(setting.count)), high]
     elif setting.method == "quantile":
-        found = answers[questions(column, setting, pl.Float64(), ctx)[0]]
+        found = answers[metrics(column, setting, pl.Float64(), ctx)[0]]
         edges = [] if found[0] is None else [float(e) for e in found]
     if not all(map(math.isfinite, edges)):
-        raise columns.refused(
-            ctx, f"bin.{column}", "the column holds infinite values; treat them with 'outliers' before"
+        raise columns.setting_error(
+            ctx, f"bin.{column}", "the column holds infinite values; treat them with 'outliers' first"
         )
     distinct = sorted(set(edges))
     if not edges:
-        ctx.warn("no_bins", f"column '{column}' has no values to make bins of", column=column)
+        ctx.warn("no_bins", f"column '{column}' has no values, so it has no bins", column=column)
     elif setting.method != "edges" and len(distinct) < len(edges):
         if setting.labels:
-            message = f"only {max(len(distinct) - 1, 1)} bins are different, and {len(setting.labels)} are labelled"
-            raise columns.refused(ctx, f"bin.{column}", f"{message}; take fewer bins, or method uniform or edges")
+            message = f"only {max(len(distinct) - 1, 1)} bins are different, and there are {len(setting.labels)} labels"
+            raise columns.setting_error(
+                ctx, f"bin.{column}", f"{message}; use fewer bins, or the method uniform or edges"
+            )
         ctx.warn("fewer_bins", f"column '{column}' has {max(len(distinct) - 1, 1)} different bins", column=column)
     return {"method": setting.method, "edges": distinct, "labels": setting.labels}
 
 
-def binned(column: str, setting: Bin, constants: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
+def expression(column: str, setting: Bin, constants: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
     """The expression of the bins, under the column's name or ``into``."""
     edges: list[float] = constants["edges"]
     value = pl.col(column).cast(pl.Float64)

@@ -1,5 +1,5 @@
-"""Parts of dates and times as columns, plain and as points on a circle (for models that should see December
-beside January). Weekdays and weeks are ISO: Monday is 1, the week belongs to the year of its Thursday.
+"""Calendar: parts of dates and times as columns, plain and as points on a circle (which puts December next to
+January). Weekdays and weeks are ISO: Monday is 1, the week belongs to the year of its Thursday.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
 
 Part = Literal["year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "is_weekend", "epoch"]
@@ -20,7 +20,7 @@ Circle = Literal["month", "weekday", "hour"]
 
 
 class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which parts of a date or time to make columns of."""
+    """The parts of a date or time that become columns."""
 
     parts: Annotated[
         list[Part],
@@ -32,7 +32,7 @@ class Calendar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cyclical: Annotated[
         list[Circle], msgspec.Meta(description="Each becomes <column>_<part>_sin and <column>_<part>_cos.")
     ] = []
-    drop: Annotated[bool, msgspec.Meta(description="Leave the column itself out.")] = False
+    drop: Annotated[bool, msgspec.Meta(description="Drop the column itself.")] = False
 
 
 _PARTS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
@@ -49,18 +49,20 @@ _PARTS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 _OF_DAY = frozenset({"hour", "minute"})
 _CIRCLES: dict[str, tuple[int, int]] = {"month": (12, 1), "weekday": (7, 1), "hour": (24, 0)}
-"""How many there are, and the number of the first."""
+"""The number of values, and the first value."""
 
 
-def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions of the new columns. Raises ``errors.Permanent`` where the column has no such part."""
     field = f"datetime.{column}"
     dtype = schema[column]
     if not isinstance(dtype, pl.Date | pl.Datetime | pl.Time):
-        raise columns.refused(ctx, field, f"the column is {dtypes.name_of(dtype)}; cast it to date or datetime before")
+        raise columns.setting_error(
+            ctx, field, f"the column is {dtypes.name_of(dtype)}; cast it to date or datetime before"
+        )
     for part in (*setting.parts, *setting.cyclical):
         if (isinstance(dtype, pl.Date) and part in _OF_DAY) or (isinstance(dtype, pl.Time) and part not in _OF_DAY):
-            raise columns.refused(ctx, field, f"a {dtypes.name_of(dtype)} has no {part}")
+            raise columns.setting_error(ctx, field, f"a {dtypes.name_of(dtype)} has no {part}")
     made = [_PARTS[p](pl.col(column)).alias(f"{column}_{p}") for p in dict.fromkeys(setting.parts)]
     for part in dict.fromkeys(setting.cyclical):
         count, first = _CIRCLES[part]

@@ -1,13 +1,13 @@
-"""Categories as numbers.
+"""Encodings: categories as numbers.
 
-``onehot`` makes a column for each category, ``binary`` one for each bit of its number, ``ordinal`` counts them,
-``frequency`` is their share of the known values, ``target`` the mean of another column among them, ``hash`` a bucket
-that needs no fitting.
+``onehot`` makes a column for each category, ``binary`` one for each bit of its number, ``ordinal`` numbers them,
+``frequency`` is their share of the known values, ``target`` the mean of another column over their rows, ``hash`` a
+bucket that needs no fitting.
 
 Categories are sorted; of more than ``max_categories`` the most frequent are kept (of equally frequent ones the least).
-A value that is none of them is *unknown*: ``handle_unknown`` makes it missing (``null``: all zeros, or null),
-something of its own (``other``: a column or number more, the share 0, the mean of all), or an error at the run
-(``fail``). Missing is never unknown: all zeros, or null.
+Any other value is *unknown*: ``handle_unknown`` makes it missing (``null``: all zeros, or null), a category ``other``
+(one more column or number, the share 0, the mean of all), or an error of the run (``fail``). A missing value is never
+unknown: all zeros, or null.
 
 ``target`` follows scikit-learn's TargetEncoder (``fit`` then ``transform``, without its cross fitting): with
 ``smoothing`` m a category of n rows is (n · its mean + m · the mean of all) / (n + m); ``auto`` takes m from the
@@ -23,9 +23,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import polars as pl
 
-from service.processors.cleaning.fill import plain
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.processors.settings.json_value import json_value
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
 
@@ -42,9 +42,9 @@ _BY_CATEGORIES = ("onehot", "ordinal", "binary")
 class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to encode a column.
 
-    Categories stand in ascending order of their values (text by code points, capitals first). Of more than
-    `max_categories` the most frequent are kept, of equally frequent ones the least. Missing (NaN too) is no category:
-    all zeros, or null.
+    Categories are in ascending order of their values (text by code points, capitals first). Of more than
+    `max_categories` the most frequent are kept, of equally frequent ones the least. Missing (NaN too) is not a
+    category: all zeros, or null.
     """
 
     method: Annotated[
@@ -57,13 +57,13 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     categories: Annotated[
         Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="onehot, ordinal, binary: the known ones; otherwise fitted."),
+        msgspec.Meta(description="onehot, ordinal, binary: the known categories; fitted by default."),
     ] = None
     handle_unknown: Annotated[
         Literal["null", "other", "fail"] | None,
         msgspec.Meta(
-            description="What a value of no category becomes: missing (all zeros, or null), something of its own (a "
-            "column or number more, the share 0, the mean of all), or an error of the run."
+            description="What to do with any other value: missing (all zeros, or null), a category 'other' "
+            "(one more column or number, the share 0, the mean of all), or an error of the run."
         ),
     ] = "null"
     max_categories: Annotated[
@@ -76,11 +76,11 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[bool, msgspec.Meta(description="onehot, binary: the column itself stays, before the new ones.")] = (
         False
     )
-    into: Annotated[columns.Name | None, msgspec.Meta(description="The others: a new column; the old one stays.")] = (
-        None
-    )
+    into: Annotated[
+        columns.Name | None, msgspec.Meta(description="The other methods: the name of a new column; the old one stays.")
+    ] = None
     target: Annotated[
-        columns.Name | None, msgspec.Meta(description="target: the number or boolean to take means of.")
+        columns.Name | None, msgspec.Meta(description="target: the column of numbers or booleans to average.")
     ] = None
     smoothing: Annotated[
         Annotated[float, msgspec.Meta(ge=0)] | Literal["auto"],
@@ -90,7 +90,8 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "auto"
     buckets: Annotated[
-        Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None, msgspec.Meta(description="hash: how many; 1024.")
+        Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)] | None,
+        msgspec.Meta(description="hash: the number of buckets, 1024 by default."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -103,44 +104,44 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def dynamic_columns(self) -> bool:
-        """Whether the names of the new columns come from the data."""
+        """Whether the names of the new columns depend on the data."""
         return self.method in _SEVERAL and self.categories is None
 
-    def wrong(self) -> str | None:
+    def conflict(self) -> str | None:
         """What cannot be combined, or None."""
         if self.method in _SEVERAL and self.into is not None:
-            return f"{self.method} makes several columns; 'into' is for the methods that make one"
+            return f"{self.method} makes several columns; 'into' applies to methods that make one"
         if self.keep and self.method not in _SEVERAL:
-            return f"keep is for onehot and binary; {self.method} has 'into'"
+            return f"keep applies to onehot and binary; {self.method} has 'into'"
         if self.drop_first and self.method != "onehot":
-            return "drop_first is for onehot"
+            return "drop_first applies to onehot only"
         if (self.target is None) != (self.method != "target"):
             return (
-                "target needs 'target', a column to take means of"
+                "target needs 'target', the column to average"
                 if self.method == "target"
-                else "target is for target"
+                else "target applies to the method target only"
             )
         if self.buckets is not None and self.method != "hash":
-            return "buckets is for hash"
+            return "buckets applies to hash only"
         if self.method in ("target", "hash") and self.max_categories is not None:
-            return f"max_categories is not for {self.method}"
+            return f"max_categories does not apply to {self.method}"
         if self.method == "hash" and self.handle_unknown != "null":
-            return "handle_unknown is not for hash, which knows every value"
+            return "handle_unknown does not apply to hash, which has a bucket for every value"
         if self.method != "target" and self.smoothing != "auto":
-            return "smoothing is for target"
+            return "smoothing applies to target only"
         if self.categories is not None:
             if self.method not in _BY_CATEGORIES:
-                return f"categories is for {', '.join(_BY_CATEGORIES)}"
+                return f"categories applies to {', '.join(_BY_CATEGORIES)} only"
             if self.max_categories is not None:
-                return "either categories or max_categories"
+                return "set either categories or max_categories"
             if len({str(c) for c in self.categories}) != len(self.categories):
-                return "a category stands there twice"
+                return "a category is listed twice"
         return None
 
 
 @dataclass
 class FittedEncoding:
-    """What is known of a column: its categories, for some methods a number for each, and one for unknown ones."""
+    """The fitted categories of a column, for some methods with a number for each and one for unknown values."""
 
     categories: list[Any]
     values: list[float] | None = None
@@ -148,20 +149,22 @@ class FittedEncoding:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
-    """What must be known of the column. Raises ``errors.Permanent`` where its values are no categories."""
+def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
+    """The metrics to fit by. Raises ``errors.Permanent`` where the values cannot be categories."""
     dtype, target = schema[column], setting.target
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
-        raise columns.refused(ctx, f"encode.{column}", f"values of a {dtypes.name_of(dtype)} are no categories")
+        raise columns.setting_error(
+            ctx, f"encode.{column}", f"values of type {dtypes.name_of(dtype)} cannot be categories"
+        )
     if setting.categories is not None or setting.method == "hash":
         return []
     if target is not None:
         where = f"encode.{column}.target"
         if target not in schema:
-            raise columns.missing(ctx, where, target, schema)
+            raise columns.missing_column(ctx, where, target, schema)
         if target == column or not (schema[target].is_numeric() or isinstance(schema[target], pl.Boolean)):
             kind = dtypes.name_of(schema[target])
-            raise columns.refused(
+            raise columns.setting_error(
                 ctx, where, f"another column with numbers or booleans is needed; '{target}' is {kind}"
             )
         return [Metric(column, "means", target), Metric(target, "mean"), Metric(target, "variance"), Metric("", "rows"),
@@ -174,17 +177,20 @@ def questions(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> 
     return [Metric(column, "categories")]
 
 
-def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
-    """The categories in order, as Python values of the column's type, and what belongs to them."""
+def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
+    """The categories in order, as Python values of the column's type, with their numbers.
+
+    Raises ``errors.Permanent`` where the categories do not fit the column, or are too many.
+    """
     if setting.method == "hash":
         return FittedEncoding([], more={"buckets": setting.bucket_count, "hash": stable_hash.NAME})
     if setting.categories is not None:
         where = f"encode.{column}.categories"
-        given = [columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories]
-        if len(set(given)) < len(given):
-            twice = next(c for i, c in enumerate(given) if c in given[:i])
-            raise columns.refused(ctx, where, f"two of them are the one value {label(twice)}")
-        return FittedEncoding(given)
+        categories = [columns.literal(ctx, where, c, _inner(dtype)) for c in setting.categories]
+        if len(set(categories)) < len(categories):
+            twice = next(c for i, c in enumerate(categories) if c in categories[:i])
+            raise columns.setting_error(ctx, where, f"two of them are the same value {label(twice)}")
+        return FittedEncoding(categories)
     if setting.target is not None:
         found = _means(column, setting, answers)
     elif setting.method == "frequency":
@@ -197,10 +203,10 @@ def fitted(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ct
     else:
         found = FittedEncoding(answers[Metric(column, "categories")])
     if not found.categories:
-        ctx.warn("no_categories", f"column '{column}' has no values to make categories of", column=column)
+        ctx.warn("no_categories", f"column '{column}' has no values, so it has no categories", column=column)
     if setting.method == "onehot" and len(found.categories) > MAX_COLUMNS:
-        message = f"{len(found.categories)} categories would be as many columns; set max_categories, or use ordinal"
-        raise columns.refused(ctx, f"encode.{column}", message)
+        message = f"{len(found.categories)} categories would become as many columns; set max_categories, or use ordinal"
+        raise columns.setting_error(ctx, f"encode.{column}", message)
     return found
 
 
@@ -217,22 +223,27 @@ def _means(column: str, setting: Encode, answers: Values) -> FittedEncoding:
             values.append(weight * own + (1 - weight) * mean)
         else:
             values.append((n * own + setting.smoothing * mean) / (n + setting.smoothing))
-    more = {"target": target, "smoothing": setting.smoothing, "mean": plain(mean)}
+    more = {"target": target, "smoothing": setting.smoothing, "mean": json_value(mean)}
     return FittedEncoding([g[0] for g in groups], values, mean, more)
 
 
-def recorded(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
-    """What is kept with the version: all that it takes to encode another row."""
-    said: dict[str, Any] = {"method": setting.method, **found.more}
+def record(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
+    """The parameters to keep with the version: enough to encode another row."""
+    parameters: dict[str, Any] = {"method": setting.method, **found.more}
     if setting.method == "hash":
-        return said
-    said |= {"categories": [_kept(c) for c in found.categories], "handle_unknown": setting.handle_unknown}
+        return parameters
+    parameters |= {
+        "categories": [_json_category(c) for c in found.categories],
+        "handle_unknown": setting.handle_unknown,
+    }
     if setting.method == "onehot":
-        said["drop_first"] = setting.drop_first
-    return said | ({"values": found.values} if found.values is not None else {})
+        parameters["drop_first"] = setting.drop_first
+    return parameters | ({"values": found.values} if found.values is not None else {})
 
 
-def encoded(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def expressions(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: ProcessContext
+) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":
@@ -245,29 +256,29 @@ def encoded(column: str, setting: Encode, found: FittedEncoding, schema: pl.Sche
         value = value.fill_nan(None)
     known = pl.Series(found.categories, dtype=inner)
     unknown = value.is_not_null() & ~value.is_in(known.implode())
-    code = lookup.place(value, inner, known).cast(pl.Int32)
+    code = lookup.index_of(value, inner, known).cast(pl.Int32)
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
         made = _onehot(column, setting, found.categories, value, unknown, inner)
     elif setting.method == "ordinal":
-        made = [_or_else(code, unknown, pl.lit(len(known), dtype=pl.Int32), other=other).alias(name)]
+        made = [_replace_unknown(code, unknown, pl.lit(len(known), dtype=pl.Int32), other=other).alias(name)]
     elif setting.method == "binary":
-        number = _or_else(code + 1, unknown, pl.lit(len(known) + 1, dtype=pl.Int32), other=other).fill_null(0)
+        number = _replace_unknown(code + 1, unknown, pl.lit(len(known) + 1, dtype=pl.Int32), other=other).fill_null(0)
         width = (len(known) + other).bit_length()
         places = [(width - 1 - i, f"{column}_{i}") for i in range(width)]
         made = [(number // 2**place % 2).cast(pl.UInt8).alias(bit) for place, bit in places]
     else:
-        number = lookup.replaced(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
-        made = [_or_else(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
+        number = lookup.replace(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
+        made = [_replace_unknown(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
     if setting.handle_unknown == "fail":
-        shown = cast.shown(value, inner)
-        message = pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(" is no known category"))
+        shown = cast.error_text(value, inner)
+        message = pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(" is not a known category"))
         at = (ctx.step, f"config.encode.{column}.handle_unknown")
         made = [parse.refuse(unknown, message, e, at).alias(e.meta.output_name()) for e in made]
     return made
 
 
-def _or_else(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, other: bool) -> pl.Expr:
+def _replace_unknown(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, other: bool) -> pl.Expr:
     return pl.when(unknown).then(instead).otherwise(number) if other else number
 
 
@@ -287,12 +298,12 @@ def label(category: Any) -> str:
     """The category as part of a column's name."""
     if isinstance(category, bool):
         return "true" if category else "false"
-    return str(category if isinstance(category, float) else plain(category))
+    return str(category if isinstance(category, float) else json_value(category))
 
 
-def _kept(category: Any) -> Any:
-    """The category as JSON has it, which has no infinity."""
-    return label(category) if isinstance(category, float) and math.isinf(category) else plain(category)
+def _json_category(category: Any) -> Any:
+    """The category as a value of JSON, with infinity as text."""
+    return label(category) if isinstance(category, float) and math.isinf(category) else json_value(category)
 
 
 def _inner(dtype: pl.DataType) -> pl.DataType:

@@ -1,8 +1,8 @@
-"""Splitting rows into parts such as train and test, by a stable hash of a key; and fitting by the training part.
+"""Splits of rows into parts such as train and test by a stable hash of a key, and fits on the training part.
 
-Rows of the same key are always in the same part, in every version and on every machine. What follows a split fits its
-numbers to the training rows alone (the part called ``train``, else the first one), so that nothing of the test rows
-is known to what will be judged by them.
+Rows of the same key are always in the same part, in every version and on every machine. Steps after a split fit their
+parameters on the training rows alone (the part ``train``, or else the first one), so that no information of the test
+rows leaks into them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
-from service.steps.context import Split as Known
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
+from service.steps.report import Split as Known
 from service.values import stable_hash
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -28,38 +28,41 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new column that names each row's part."""
 
-    key: Annotated[Name | list[Name], msgspec.Meta(description="Rows that agree in these stay together.")]
+    key: Annotated[
+        Name | list[Name], msgspec.Meta(description="Rows that agree in these columns are in the same part.")
+    ]
     column: Annotated[Name, msgspec.Meta(description="The new column.")] = "split"
     shares: Annotated[
-        dict[Name, Share], msgspec.Meta(min_length=1, max_length=20, description="Part to its share; together 1.")
+        dict[Name, Share],
+        msgspec.Meta(min_length=1, max_length=20, description="Part to its share; the shares add up to 1."),
     ] = msgspec.field(default_factory=lambda: {"train": 0.8, "test": 0.2})
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Another seed is another split.")] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Another seed gives another split.")] = 0
 
     @property
     def keys(self) -> list[str]:
-        return [self.key] if isinstance(self.key, str) else self.key
+        return columns.as_list(self.key)
 
     @property
     def training(self) -> str:
         return "train" if "train" in self.shares else next(iter(self.shares))
 
-    def wrong(self) -> Iterable[tuple[str, str]]:
-        """What cannot be combined, as (setting, message)."""
+    def conflict(self) -> Iterable[tuple[str, str]]:
+        """Settings that cannot be combined, as (setting, message)."""
         if abs(sum(self.shares.values()) - 1) > 1e-9:
-            yield "shares", f"they make {sum(self.shares.values()):g} together, not 1"
+            yield "shares", f"they add up to {sum(self.shares.values()):g}, not to 1"
         if not self.keys:
             yield "key", "name at least one column"
 
 
-def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
-    """The frame with the new column; later fits of the run go by its training rows."""
+def split(frame: Frame, setting: SplitSettings, ctx: ProcessContext) -> Frame:
+    """The frame with the new column; later fits of the run use its training rows."""
     schema = frame.schema
-    columns.free(ctx, "split.column", setting.column, schema)
+    columns.require_free(ctx, "split.column", setting.column, schema)
     for key in setting.keys:
         if key not in schema:
-            raise columns.missing(ctx, "split.key", key, schema)
+            raise columns.missing_column(ctx, "split.key", key, schema)
         if schema[key].is_nested():
-            raise columns.refused(ctx, "split.key", f"'{key}' is a list or struct, which is no key")
+            raise columns.setting_error(ctx, "split.key", f"'{key}' is a list or struct, which cannot be a key")
     place = stable_hash.share(setting.keys, schema, setting.seed)
     bounds = list(itertools.accumulate(setting.shares.values()))
     names = list(setting.shares)
@@ -67,28 +70,30 @@ def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
     for name, bound in reversed(list(zip(names[:-1], bounds[:-1], strict=True))):
         part = pl.when(place < bound).then(pl.lit(name)).otherwise(part)
     ctx.record("split", {**msgspec.to_builtins(setting), "hash": stable_hash.NAME})
-    ctx.splits.append(Known(setting.column, setting.training))
+    ctx.add_split(Known(setting.column, setting.training))
     return frame.rows(lambda lf: lf.with_columns(part.alias(setting.column)))
 
 
-def known(schema: pl.Schema, ctx: Context) -> Known | None:
-    """The split whose training rows to fit by, if one came before; one whose column is gone is warned of."""
-    last = ctx.splits[-1] if ctx.splits else None
+def current(schema: pl.Schema, ctx: ProcessContext) -> Known | None:
+    """The newest split, whose training rows the fits use; None without one. Warns where its column is gone."""
+    last = ctx.split
     if last is not None and last.column not in schema:
-        ctx.warn("split_lost", f"the split column '{last.column}' is gone; fitted by all rows", column=last.column)
+        ctx.warn(
+            "split_lost", f"the split column '{last.column}' is gone; all rows are used to fit", column=last.column
+        )
         return None
     if last is not None:
         ctx.record("fitted_by", {"column": last.column, "part": last.training})
     return last
 
 
-def measured(frame: Frame, wanted: list[Metric], ctx: Context) -> Values:
-    """The answers to fit by: of the rows of the training part where a split came before, else of all."""
+def measure(frame: Frame, wanted: list[Metric], ctx: ProcessContext) -> Values:
+    """The answers to fit by: over the training rows after a split, otherwise over all rows."""
     if not wanted:
         return {}
-    last = known(frame.schema, ctx)
+    last = current(frame.schema, ctx)
     if last is None:
         return frame.measure(wanted)
     column, part = last.column, last.training
-    frame.measure([Metric("", "rows")])  # stages here, so that the rows are not made twice
+    frame.measure([Metric("", "rows")])  # stages here, so that the rows are not computed twice
     return frame.rows(lambda lf: lf.filter(pl.col(column) == part)).measure(wanted)

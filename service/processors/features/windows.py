@@ -1,8 +1,9 @@
-"""Columns made from the rows before: ``lag`` and ``rolling``, within groups and in an order.
+"""Windows: columns computed from earlier rows, ``lag`` and ``rolling``, within groups and in an order.
 
-A window counts rows, or is a length of time up to and with the row's own time. As with pandas, a rolling value needs
-``window`` known values where rows are counted and one where it is time (``min_values`` changes that), and NaN counts as
-missing. Rows with a missing group key are a group; missing order values come last, and have no window of time.
+A window is a number of rows, or a length of time that ends with the row's own time. As in pandas, a rolling value
+needs ``window`` known values in a window of rows and one in a window of time (``min_values`` changes that), and NaN
+counts as missing. Rows with a missing group key are a group; missing order values are last, and have no window of
+time.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import polars as pl
 
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
 
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
-By = Annotated[Name | list[Name], msgspec.Meta(description="Only rows that agree in these columns.")]
-Order = Annotated[Name | list[Name], msgspec.Meta(description="The order of the rows; else as they are stored.")]
+By = Annotated[Name | list[Name], msgspec.Meta(description="Use only rows that agree in these columns.")]
+Order = Annotated[Name | list[Name], msgspec.Meta(description="The order of the rows; by default as stored.")]
 Length = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,6}[smhdw]$", examples=["7d"])]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 Period = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
@@ -34,18 +35,18 @@ class _Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def groups(self) -> list[str]:
-        return [self.by] if isinstance(self.by, str) else self.by
+        return columns.as_list(self.by)
 
     @property
     def order(self) -> list[str]:
-        return [self.order_by] if isinstance(self.order_by, str) else self.order_by
+        return columns.as_list(self.order_by)
 
 
 class Lag(_Window, frozen=True, forbid_unknown_fields=True):
     """The value of an earlier row: ``<column>_lag_<n>``, or of a later one: ``<column>_lead_<n>``."""
 
     periods: Annotated[
-        Period | list[Period], msgspec.Meta(description="How many rows before; negative is after. A column for each.")
+        Period | list[Period], msgspec.Meta(description="How many rows back; negative is ahead. Each makes a column.")
     ] = 1
 
     @property
@@ -63,15 +64,14 @@ class Rolling(_Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
     window: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | Length,
         msgspec.Meta(
-            description="How many rows, this one included; or a length of time before the row's own, such as 7d (s, m, "
-            "h, d of 24 hours, w), by the one date or datetime in order_by: later than that long ago, up to "
-            "the same time."
+            description="The number of rows, this one included; or a length of time (7d; s, m, h, d of 24 hours, w) "
+            "that ends with the row's own time, its start excluded, by the one date or datetime in order_by."
         ),
     ]
     min_values: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None,
         msgspec.Meta(
-            description="How many known values it takes; where absent all of a window of rows, one of a length of time."
+            description="The number of known values a window needs; by default all rows, or one in a window of time."
         ),
     ] = None
 
@@ -80,50 +80,50 @@ class Rolling(_Window, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return [self.function] if isinstance(self.function, str) else list(self.function)
 
 
-def wrong_lag(setting: Lag) -> Iterable[tuple[str, str]]:
-    """What cannot be combined, as (setting, message)."""
+def lag_problems(setting: Lag) -> Iterable[tuple[str, str]]:
+    """Settings that cannot be combined, as (setting, message)."""
     if not setting.steps or 0 in setting.steps:
         yield "periods", "whole numbers other than 0, at least one"
     if len(set(setting.steps)) < len(setting.steps):
-        yield "periods", "a number stands there twice"
+        yield "periods", "a number is listed twice"
 
 
-def wrong_rolling(setting: Rolling) -> Iterable[tuple[str, str]]:
-    """What cannot be combined, as (setting, message)."""
+def rolling_problems(setting: Rolling) -> Iterable[tuple[str, str]]:
+    """Settings that cannot be combined, as (setting, message)."""
     if not setting.functions or len(set(setting.functions)) < len(setting.functions):
-        yield "function", "name at least one, and none twice"
+        yield "function", "name at least one function, each once"
     if isinstance(setting.window, str):
         if len(setting.order) != 1:
-            yield "order_by", f"a window of {setting.window} needs one column with dates or times to go by"
+            yield "order_by", f"a window of {setting.window} needs one date or datetime column"
     elif setting.min_values is not None and setting.min_values > setting.window:
         yield "min_values", f"a window of {setting.window} rows cannot hold {setting.min_values}"
 
 
-def there(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: Context) -> None:
-    """Raise where a column that the setting names is missing."""
+def require_columns(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: ProcessContext) -> None:
+    """Raise ``errors.Permanent`` where a column that the setting names is missing."""
     for name, where in (
         (column, ""),
         *((g, ".by") for g in setting.groups),
         *((o, ".order_by") for o in setting.order),
     ):
         if name not in schema:
-            raise columns.missing(ctx, f"{field}.{column}{where}", name, schema)
+            raise columns.missing_column(ctx, f"{field}.{column}{where}", name, schema)
 
 
-def lagged(column: str, setting: Lag) -> list[pl.Expr]:
+def lag(column: str, setting: Lag) -> list[pl.Expr]:
     """The expressions over a group."""
     return [pl.col(column).shift(n).alias(f"{column}_{'lag' if n > 0 else 'lead'}_{abs(n)}") for n in setting.steps]
 
 
-def rolled(column: str, setting: Rolling, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def rolling(column: str, setting: Rolling, schema: pl.Schema, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions over a group. Raises ``errors.Permanent`` where the column holds no numbers, or no times."""
     dtype = schema[column]
     if not (dtype.is_numeric() or isinstance(dtype, pl.Boolean)):
-        raise columns.refused(ctx, f"rolling.{column}", f"the column is {dtypes.name_of(dtype)}, not a number")
+        raise columns.setting_error(ctx, f"rolling.{column}", f"the column is {dtypes.name_of(dtype)}, not a number")
     if isinstance(setting.window, str) and not isinstance(schema[setting.order[0]], pl.Date | pl.Datetime):
         kind = dtypes.name_of(schema[setting.order[0]])
-        said = f"a window of {setting.window} goes by a date or datetime, and '{setting.order[0]}' is {kind}"
-        raise columns.refused(ctx, f"rolling.{column}.order_by", said)
+        message = f"a window of {setting.window} needs a date or datetime, and '{setting.order[0]}' is {kind}"
+        raise columns.setting_error(ctx, f"rolling.{column}.order_by", message)
     value = pl.col(column).cast(pl.Float64).fill_nan(None)
     if isinstance(setting.window, str):
         seconds = int(setting.window[:-1]) * _SECONDS[setting.window[-1]]

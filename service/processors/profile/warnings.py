@@ -1,6 +1,6 @@
-"""What in a profile deserves a look: ``[{"code", "column", "message"}]``, in the order of the columns.
+"""Warnings of a profile: ``[{"code", "column", "message"}]``, in the order of the columns.
 
-The thresholds are rules of thumb, chosen so that a tidy table has no warning.
+The thresholds are rules of thumb, chosen so that tidy data has no warning.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ HIGH_CARDINALITY = (50, 0.5)
 STRONG = 0.9
 SKEWED = 2.0
 MIXED = 0.02
-"""A form counts from this share of the values on."""
+"""A format counts from this share of the values."""
 
 
-def found(profile: Mapping[str, Any], forms: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
-    """The warnings of a profile; ``forms`` says for text columns how many values have which form."""
+def collect(profile: Mapping[str, Any], forms: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """The warnings of a profile; ``forms`` has for each text column the number of values by format."""
     warnings: list[dict[str, Any]] = []
     for column in profile["columns"]:
         for code, message in _of(column, forms.get(column["name"], {})):
@@ -28,7 +28,7 @@ def found(profile: Mapping[str, Any], forms: Mapping[str, Mapping[str, int]]) ->
     for (i, a), (j, b) in combinations(enumerate(names), 2):
         value = matrix[i][j]
         if value is not None and abs(value) >= STRONG:
-            message = f"'{a}' and '{b}' correlate with {value:.3f}; one may stand for the other"
+            message = f"'{a}' and '{b}' have a correlation of {value:.3f}; one of them may be redundant"
             warnings.append({"code": "strong_correlation", "column": a, "message": message})
     return warnings
 
@@ -37,12 +37,12 @@ def _of(column: Mapping[str, Any], forms: Mapping[str, int]) -> list[tuple[str, 
     name, count, missing = column["name"], column["count"], column["missing"]
     warnings: list[tuple[str, str]] = []
     if missing and not count:
-        return [("empty", f"'{name}' has no values at all")]
+        return [("empty", f"'{name}' has no values")]
     if column["missing_share"] > MOSTLY_MISSING:
         warnings.append(("mostly_missing", f"'{name}' is missing in {column['missing_share']:.0%} of the rows"))
     distinct = column.get("distinct")
     if distinct == 1 and count > 1:
-        warnings.append(("constant", f"'{name}' has one value only"))
+        warnings.append(("constant", f"'{name}' has only one value"))
     if distinct and "top" in column and distinct > HIGH_CARDINALITY[0] and distinct > HIGH_CARDINALITY[1] * count:
         warnings.append(("high_cardinality", f"'{name}' has {distinct} different texts in {count} values"))
     skew = column.get("skew")
@@ -53,5 +53,5 @@ def _of(column: Mapping[str, Any], forms: Mapping[str, int]) -> list[tuple[str, 
     if seen:
         often = [form for form, n in forms.items() if n / seen >= MIXED and n > 1]
         if len(often) > 1:
-            warnings.append(("mixed_formats", f"'{name}' holds several forms: {', '.join(sorted(often))}"))
+            warnings.append(("mixed_formats", f"'{name}' holds several formats: {', '.join(sorted(often))}"))
     return warnings

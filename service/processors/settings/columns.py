@@ -1,9 +1,9 @@
-"""Finding the columns that a setting names, with errors that say where and what was perhaps meant."""
+"""Columns that settings name: looking them up, and errors that name the setting and suggest a name."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -11,66 +11,87 @@ import polars as pl
 
 from service.expressions import scalar
 from service.kit import errors
-from service.steps.context import Context
+from service.kit.errors import Problem
+from service.steps.context import ProcessContext
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
 Scalar = str | int | float | bool | None
 
 
 def write_null(setting: msgspec.Struct, field: str) -> None:
-    """Make the word ``"null"`` of a null: ``on_error: null`` is what YAML makes of the word, and JSON has it, too."""
+    """Replace a null by the word ``"null"``: YAML reads ``on_error: null`` as a null, and JSON has one, too."""
     if getattr(setting, field) is None:
         msgspec.structs.force_setattr(setting, field, "null")
 
 
-def refused(ctx: Context, field: str, message: str) -> errors.Permanent:
-    """The error of a setting that cannot be followed; ``field`` is relative to the processor's ``config``."""
+def setting_error(ctx: ProcessContext, field: str, message: str) -> errors.Permanent:
+    """The error of a setting that does not work with this data; ``field`` is relative to the processor's ``config``."""
     return errors.Permanent(f"{field}: {message}", step=ctx.step, field=f"config.{field}")
 
 
-def missing(ctx: Context, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
-    """The error of a setting that names a column which is not there."""
-    error = refused(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
+def missing_column(ctx: ProcessContext, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
+    """The error of a setting that names an absent column."""
+    error = setting_error(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
     error.__cause__ = scalar.NoColumn(column)
     return error
 
 
-def free(ctx: Context, field: str, column: str, known: Collection[str]) -> None:
-    """Raise where a new column would take a name that exists."""
+def require_free(ctx: ProcessContext, field: str, column: str, known: Collection[str]) -> None:
+    """Raise ``errors.Permanent`` where a new column would take the name of an existing one."""
     if column in known:
-        raise refused(ctx, field, f"there is a column '{column}' already; drop or rename it before")
+        raise setting_error(ctx, field, f"there is already a column '{column}'; drop or rename it first")
 
 
-def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
-    """``value`` of a configuration as a Python value that fits a column of ``dtype``.
+def literal(ctx: ProcessContext, field: str, value: Any, dtype: pl.DataType) -> Any:
+    """A ``value`` of the configuration as a Python value for a column of ``dtype``.
 
-    Text stands for dates, times and decimals (ISO 8601). Raises ``errors.Permanent`` where it does not fit.
+    Dates, times (ISO 8601) and decimals are written as text. Raises ``errors.Permanent`` where it does not fit.
     """
     from service.values import dtypes
 
     if value is None or isinstance(dtype, pl.Null):
         return value
     if isinstance(value, float) and dtype.is_integer() and not value.is_integer():
-        raise refused(
+        raise setting_error(
             ctx, field, f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
         )
     try:
-        return _fitting(value, dtype)
+        return _cast_literal(value, dtype)
     except (ValueError, pl.exceptions.PolarsError) as error:
         message = f"{value!r} does not fit the column's type {dtypes.name_of(dtype)}; cast the column first"
-        raise refused(ctx, field, message) from error
+        raise setting_error(ctx, field, message) from error
 
 
-@functools.lru_cache(512, typed=True)  # asked in the rehearsal and in the run
-def _fitting(value: Any, dtype: pl.DataType) -> Any:
+@functools.lru_cache(512, typed=True)  # called in the dry run and again in the run
+def _cast_literal(value: Any, dtype: pl.DataType) -> Any:
     from service.values import cast
 
     source = pl.Series("value", [value])
     return source.to_frame().select(cast.cast("value", source.dtype, dtype, strict=True)).item()
 
 
-def unused(name: str, known: Collection[str]) -> str:
+def unused_name(name: str, known: Collection[str]) -> str:
     """``name``, with underscores until no column begins with it."""
     while any(k.startswith(name) for k in known):
         name = f"_{name}"
     return name
+
+
+def is_missing(schema: Mapping[str, pl.DataType], column: str) -> pl.Expr:
+    """Whether the value is missing: null, or NaN in a float column."""
+    expr = pl.col(column)
+    return expr.is_null() | expr.is_nan().fill_null(value=False) if schema[column].is_float() else expr.is_null()
+
+
+def as_list(setting: str | list[str]) -> list[str]:
+    """The names of a setting that takes one or several."""
+    return [setting] if isinstance(setting, str) else setting
+
+
+def repeated(field: str, names: Iterable[str]) -> Iterable[Problem]:
+    """A problem for each name that ``field`` lists again."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield Problem(field, f"'{name}' is listed twice")
+        seen.add(name)

@@ -1,4 +1,4 @@
-"""Small features of text: ``length`` in characters, ``words`` between white space, and the text in ``lower`` case."""
+"""Features of text: ``length`` in characters, ``words`` between white space, and the text in ``lower`` case."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import polars as pl
 
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
 
 Feature = Literal["length", "words", "lower"]
@@ -20,9 +20,9 @@ _FEATURES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def made(column: str, features: Sequence[Feature], dtype: pl.DataType, ctx: Context) -> list[pl.Expr]:
+def expressions(column: str, features: Sequence[Feature], dtype: pl.DataType, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions of ``<column>_<feature>``. Raises ``errors.Permanent`` where the column holds no text."""
     if not isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        raise columns.refused(ctx, f"text.{column}", f"the column is {dtypes.name_of(dtype)}, not text")
+        raise columns.setting_error(ctx, f"text.{column}", f"the column is {dtypes.name_of(dtype)}, not text")
     text = pl.col(column).cast(pl.String)
     return [_FEATURES[f](text).alias(f"{column}_{f}") for f in dict.fromkeys(features)]

@@ -1,8 +1,8 @@
-"""References: which rows name something that is not in another pipeline's stored version, as a join in the plan.
+"""Foreign keys: rows whose value is absent from another pipeline's stored version, found by a join in the plan.
 
-The keys are made distinct first, so that the join adds no row and keeps the order. A missing value refers to
-nothing and breaks nothing, as with FOREIGN KEY in SQL. A run always has the other version; where a stored version's
-steps are applied to records it is not at hand, and the rule is left out like everything that needs other rows.
+The keys are made distinct first, so that the join adds no rows and keeps the order. A missing value breaks no rule,
+as with FOREIGN KEY in SQL. A run always has the other version; ``apply`` does not have it and leaves the rule out,
+like everything that needs other rows.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 import polars as pl
 
 from service.kit import errors
-from service.processors.cleaning import fill
 from service.processors.settings import columns
 from service.processors.validation.rules import Rule
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
 
-def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
-    """The frame with a column ``mark``: whether the row's value is not among the keys that the rule names.
+def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: ProcessContext) -> Frame:
+    """The frame with a column ``mark``: whether the row's value is absent from the keys of the rule.
 
-    Raises ``errors.Permanent`` where the other version lacks the column, or has it in another kind.
+    Raises ``errors.Permanent`` where the other version lacks the column, or its type cannot be compared.
     """
     column, there = str(rule.column), str(rule.to)
     stored = ctx.upstreams.get(f"config.{at}.pipeline")
@@ -30,14 +29,16 @@ def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
     keys = frame.scan(stored.parts)
     if there not in keys.schema:
         hint = errors.did_you_mean(there, keys.schema)
-        raise columns.refused(ctx, f"{at}.to", f"{stored.pipeline}@{stored.version} has no column '{there}'{hint}")
+        raise columns.setting_error(
+            ctx, f"{at}.to", f"{stored.pipeline}@{stored.version} has no column '{there}'{hint}"
+        )
     here, far = frame.schema[column], keys.schema[there]
     common = _common(here, far)
     if common is None:
         kinds = f"'{column}' is {dtypes.name_of(here)} and '{there}' is {dtypes.name_of(far)}; cast one of them"
-        raise columns.refused(ctx, f"{at}.column", f"values of different kinds are never equal: {kinds}")
+        raise columns.setting_error(ctx, f"{at}.column", f"values of different kinds are never equal: {kinds}")
     key, found = f"{mark}_key", f"{mark}_found"
-    value = pl.when(~fill.gone(frame.schema, column)).then(pl.col(column)).cast(common)
+    value = pl.when(~columns.is_missing(frame.schema, column)).then(pl.col(column)).cast(common)
     known = keys.rows(lambda lf: lf.select(pl.col(there).cast(common).alias(key))).distinct()
     known = known.rows(lambda lf: lf.with_columns(pl.lit(value=True).alias(found)))
     joined = frame.rows(lambda lf: lf.with_columns(value.alias(key))).join(known, [key], how="left")
@@ -46,7 +47,7 @@ def marked(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
 
 
 def _common(here: pl.DataType, far: pl.DataType) -> pl.DataType | None:
-    """The type in which values of both are compared; None where they cannot be equal."""
+    """The type to compare values of both types in; None where they cannot be equal."""
     texts = (pl.String, pl.Categorical, pl.Enum)
     if isinstance(here, texts) and isinstance(far, texts):
         return pl.String()

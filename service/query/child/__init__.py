@@ -1,1 +1,1 @@
-"""The side of a query that sees user SQL: it runs in a confined process of its own."""
+"""The child side of a query, the only one that parses user SQL; it runs in a confined process."""

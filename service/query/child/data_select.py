@@ -1,8 +1,8 @@
-"""Page: the SQL of the data route, built from column names, a boolean expression, a sort and a cut.
+"""The SQL of the data route, built from column names, a filter and a sort.
 
-Names are looked up in the table and quoted; the filter is parsed alone and must be one expression over the
-columns, so that it can be put into a WHERE without meaning anything else. Rows that the sort does not tell
-apart keep their stored order, so that pages neither repeat nor miss one.
+Names are looked up in the table and quoted. The filter is parsed alone and must be one expression over the columns, so
+that it means the same inside a WHERE. Rows with equal sort keys keep their stored order, so that pages neither repeat
+nor miss a row.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from service.sandbox import gate
 from service.sandbox.confinement import Relation
 from service.sandbox.quoting import quoted
 
-# Words that the parser takes for columns and that are functions.
+# Functions that the parser takes for columns.
 _WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _BEFORE = "SELECT (\n"
 
 
 def chosen(columns: list[str] | None, known: list[str]) -> list[str]:
-    """The wanted columns as the table spells them; all where None. Raises ``errors.Invalid``."""
+    """The columns as the table spells them; None: all of them. Raises ``errors.Invalid``."""
     if columns is None:
         return known
     if not columns:
@@ -42,7 +42,7 @@ def _known(name: str, known: list[str], field: str) -> str:
 
 
 def ordered(sort: str | None, known: list[str], relation: Relation) -> str:
-    """``a,-b`` as ORDER BY, or nothing; missing values come last."""
+    """``a,-b`` as ORDER BY, or an empty text; missing values come last. Raises ``errors.Invalid``."""
     if sort is None or not sort.strip():
         return ""
     terms = []
@@ -56,7 +56,7 @@ def ordered(sort: str | None, known: list[str], relation: Relation) -> str:
 
 
 def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, known: list[str]) -> str:
-    """The filter as WHERE, or nothing. Raises ``errors.Invalid`` with field ``filter``, or ``duckdb.Error``."""
+    """The filter as WHERE, or an empty text. Raises ``errors.Invalid`` with field ``filter``, or ``duckdb.Error``."""
     if expression is None or not expression.strip():
         return ""
     try:
@@ -78,7 +78,7 @@ def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, know
         or node.get("cte_map")
     ):
         raise _filter("write one boolean expression over the columns, as in a WHERE")
-    _judge(items[0], known)
+    _check(items[0], known)
     return f" WHERE (\n{expression}\n)"
 
 
@@ -90,7 +90,7 @@ def _filter(message: str, **details: Any) -> errors.Invalid:
     return errors.Invalid(f"filter: {message}", field="filter", **details)
 
 
-def _judge(root: dict[str, Any], known: list[str]) -> None:
+def _check(root: dict[str, Any], known: list[str]) -> None:
     names = {c.casefold() for c in known}
     pending: list[tuple[Any, frozenset[str]]] = [(root, frozenset())]
     while pending:
@@ -111,7 +111,7 @@ def _judge(root: dict[str, Any], known: list[str]) -> None:
             if value.get("class") == "COLUMN_REF":
                 name = str(value["column_names"][0])
                 if name.casefold() not in names | local | _WORDS:
-                    raise _filter(f"no column '{name}'{errors.did_you_mean(name, known)}", column=name)
+                    raise _filter(f"there is no column '{name}'{errors.did_you_mean(name, known)}", column=name)
             pending.extend((item, local) for item in value.values())
 
 

@@ -1,9 +1,9 @@
-"""Description: the columns of a stored version with their statistics, by DuckDB's own introspection.
+"""The schema of a stored version: its columns with their statistics, from DuckDB's introspection.
 
-DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the figures are
-exact, a few columns after the others so that memory holds these (many where they are short: each question to a table
-of thousands of columns costs time by itself); above that they are SUMMARIZE's approximations, which read the data once,
-and the answer says ``"approximate": true``.
+DESCRIBE gives names and types, the Parquet footer the size of each column. Up to a million rows the statistics are
+exact. They are computed for a few columns at a time, so that they fit into memory (for more columns where these are
+short, since each query over a table of thousands of columns has a cost of its own). Above a million rows they are the
+approximations of SUMMARIZE, which reads the data once, and the answer has ``"approximate": true``.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
+from service.model.answers import ColumnSchema, StorageSize, TableSchema
 from service.query.child import encode, type_forms
 from service.sandbox.confinement import relative
 from service.sandbox.quoting import literal, quoted
@@ -66,47 +67,46 @@ _FIGURES = ("unique_values", "missing_values", "min", "max", "mean", "std", "q25
 
 
 def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: str, warehouse: str) -> bytes:
-    """The body of the schema route, as JSON.
+    """The answer of the schema route as JSON.
 
-    ``table`` is the source as our own SQL reads it, and no view: DuckDB binds every column of one for each question.
+    ``table`` is the source as SQL text, not a view, since DuckDB binds every column of a view in each query.
     """
     names, types = type_forms.described(connection, f"FROM {table}")
     row_count = int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
     approximate = row_count > EXACT_ROWS
     if approximate:
-        found = _summarized(connection, table, names, types, row_count)
+        statistics = _summarized(connection, table, names, types, row_count)
     else:
-        found = _measured(connection, table, names, types, row_count)
+        statistics = _measured(connection, table, names, types, row_count)
     polars_types = {n: str(t) for n, t in pl.read_parquet_schema(source.parts[0]).items()} if source.parts else {}
     sizes = _column_bytes(connection, source, warehouse)
     columns = [
-        {
-            "name": name,
-            "type": str(type_),
-            "polars_type": polars_types.get(name),
-            "nullable": bool(figure["missing_values"]),
-            **{key: figure.get(key) for key in _FIGURES},
-            "bytes": sizes.get(name),
-        }
-        for name, type_, figure in zip(names, types, found, strict=True)
+        ColumnSchema(
+            name=name,
+            type=str(type_),
+            polars_type=polars_types.get(name),
+            nullable=bool(figures["missing_values"]),
+            bytes=sizes.get(name),
+            **figures,
+        )
+        for name, type_, figures in zip(names, types, statistics, strict=True)
     ]
-    return msgspec.json.encode(
-        {
-            "pipeline": source.pipeline,
-            "version": source.version,
-            "columns": columns,
-            "row_count": row_count,
-            "column_count": len(columns),
-            "data_types": {name: str(type_) for name, type_ in zip(names, types, strict=True)},
-            "sample_data": _sample(connection, table),
-            "storage": _storage(source, warehouse),
-            "approximate": approximate,
-        }
+    schema = TableSchema(
+        pipeline=source.pipeline,
+        version=source.version,
+        columns=columns,
+        row_count=row_count,
+        column_count=len(columns),
+        data_types={name: str(type_) for name, type_ in zip(names, types, strict=True)},
+        sample_data=_sample(connection, table),
+        storage=_storage(source, warehouse),
+        approximate=approximate,
     )
+    return msgspec.json.encode(schema)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """A small result with the values that JSON would show."""
+    """A small result as JSON values."""
     text = b"".join(part for _, part in encode.lines(encode.Rows.of(connection, sql), limit))
     return [msgspec.json.decode(line) for line in text.splitlines()]
 
@@ -130,13 +130,13 @@ def _measured(
 
 
 def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
-    """The figures of a column, each as an aggregate."""
+    """The statistics of a column, each as an aggregate."""
     column, kind = quoted(name), type_forms.kind(type_)
     parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
     if kind in _ORDERED:
         parts += [("min", f"min({column})"), ("max", f"max({column})")]
     if kind in _NUMBERS:
-        # Infinities and NaN would make every moment NaN, or an error.
+        # Infinities and NaN would make every statistic NaN, or an error.
         value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"
         parts += [("mean", f"avg({value})"), ("std", f"stddev_samp({value})")]
         parts += [(f"q{q}", f"quantile_cont({value}, {q / 100})") for q in (25, 50, 75)]
@@ -146,7 +146,7 @@ def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
 def _summarized(
     connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType], row_count: int
 ) -> list[dict[str, Any]]:
-    """SUMMARIZE answers text; a number's figures are numbers again, other kinds keep what SUMMARIZE has."""
+    """Statistics by SUMMARIZE, whose texts become numbers again for columns of numbers."""
     found = connection.execute(
         f"SELECT column_name, approx_unique, min, max, avg, std, q25, q50, q75 FROM (SUMMARIZE SELECT * FROM {table})"
     ).fetchall()
@@ -156,7 +156,7 @@ def _summarized(
     figures = []
     for row, missing, type_ in zip(found, counts, types, strict=True):
         kind = type_forms.kind(type_)
-        # a sketch may count more different values than there are values
+        # the estimate may exceed the number of values
         figure: dict[str, Any] = {"unique_values": min(row[1], row_count - missing), "missing_values": missing}
         if kind in _ORDERED:
             figure |= {"min": _value(row[2], kind), "max": _value(row[3], kind)}
@@ -170,7 +170,7 @@ def _summarized(
 
 
 def _value(text: str | None, kind: str) -> Any:
-    """SUMMARIZE's text as the JSON value of its kind."""
+    """A text of SUMMARIZE as the JSON value of its type."""
     if text is None:
         return None
     if kind in _FLOATS:
@@ -187,7 +187,7 @@ def _value(text: str | None, kind: str) -> Any:
 
 
 def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, warehouse: str) -> dict[str, int]:
-    """Compressed bytes of each top-level column in the Parquet parts; empty where only the native file is open."""
+    """Compressed bytes of each top-level column in the Parquet parts; empty if only the native file is open."""
     if source.native or not source.parts:
         return {}
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
@@ -198,14 +198,15 @@ def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, wa
     return {str(name): int(size) for name, size in rows}
 
 
-def _storage(source: TableSource, warehouse: str) -> list[dict[str, Any]]:
+def _storage(source: TableSource, warehouse: str) -> list[StorageSize]:
     folder = f"warehouse/{source.pipeline}/v{source.version:06d}"
-    found: list[dict[str, Any]] = []
+    found: list[StorageSize] = []
     if source.parts:
         size = sum((Path(warehouse) / relative(p, warehouse)).stat().st_size for p in source.parts)
-        found.append({"type": "parquet", "location": folder, "bytes": size})
+        found.append(StorageSize(type="parquet", location=folder, bytes=size))
     native = Path(warehouse) / relative(source.native, warehouse) if source.native else None
     if source.native and native is not None and native.exists():
         size = native.stat().st_size
-        found.append({"type": "duckdb", "location": f"warehouse/{relative(source.native, warehouse)}", "bytes": size})
+        location = f"warehouse/{relative(source.native, warehouse)}"
+        found.append(StorageSize(type="duckdb", location=location, bytes=size))
     return found

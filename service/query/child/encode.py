@@ -1,9 +1,8 @@
-"""Encoding: the rows of one SELECT as bytes, a batch at a time, in bounded memory.
+"""Encoders: the rows of one SELECT as bytes, one batch at a time, in bounded memory.
 
-``con.sql(q).to_arrow_reader()`` streams where ``con.execute(q)`` would hold everything; a batch goes through
-Polars' writers (JSON, CSV) or Arrow's (IPC, Parquet) and is forgotten. A JSON array is NDJSON with its line
-ends turned into commas: no row is ever a Python object. Whoever reads stops when it has enough; LIMIT in the
-SQL of an export would buffer.
+``con.sql(q).to_arrow_reader()`` streams, while ``con.execute(q)`` would hold all rows. Each batch is written by Polars
+(JSON, CSV) or Arrow (IPC, Parquet) and then dropped. A JSON array is NDJSON with commas for line ends, so that no row
+becomes a Python object. The reader stops after ``limit`` rows; a LIMIT in the SQL of an export would buffer.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pyarrow import lib, parquet
 
 from service.query.child import type_forms
 
-# What Polars turns into text at once; DuckDB hands over its smallest unit, so that wide rows stay few.
+# What Polars encodes at once. DuckDB returns its smallest batches, so that few wide rows are in memory.
 _VECTOR_ROWS = 2_048
 _TEXT_ROWS, _TEXT_BYTES = 32_768, 4 << 20
 _BATCH_ROWS = 8_192
@@ -35,7 +34,7 @@ _stream_writer: Any = ipc.new_stream
 
 @dataclass(frozen=True)
 class Rows:
-    """A SELECT that was bound: its SQL, parameters, and the names and types of its columns."""
+    """A bound SELECT: its SQL, parameters, and the names and types of its columns."""
 
     connection: duckdb.DuckDBPyConnection
     sql: str
@@ -55,7 +54,7 @@ class Rows:
     def reader(
         self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None, batch_rows: int = _BATCH_ROWS
     ) -> tuple[lib.Schema, Batches]:
-        """The Arrow schema and batches of the rows in that form; ``limit`` rows where it is not None."""
+        """The Arrow schema and batches of the rows, or of the first ``limit``, with the columns in ``form``."""
         sql = type_forms.select(self.sql, self.names, self.types, form)
         reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(batch_rows)
         return reader.schema, _cut(reader, limit)
@@ -65,7 +64,7 @@ Batches = Iterator[lib.RecordBatch]
 
 
 class Interrupted(Exception):
-    """DuckDB failed while its rows were read; the text is DuckDB's, which Arrow gives on as an ``OSError``."""
+    """DuckDB failed while its rows were read. The text is DuckDB's, which Arrow passes on as an ``OSError``."""
 
 
 def _cut(reader: lib.RecordBatchReader, limit: int | None) -> Batches:
@@ -89,7 +88,7 @@ def _next(reader: lib.RecordBatchReader) -> lib.RecordBatch | None:
 
 
 def _tables(schema: lib.Schema, batches: Batches, rows: int, size: int) -> Iterator[lib.Table]:
-    """Batches gathered, without a copy, until there are ``rows`` rows or ``size`` bytes."""
+    """Tables of consecutive batches, without a copy, each of ``rows`` rows or ``size`` bytes or slightly more."""
     group: list[lib.RecordBatch] = []
     count = weight = 0
     for batch in batches:
@@ -114,7 +113,7 @@ def _big(rows: Rows) -> list[str]:
 
 def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """NDJSON of each batch, with the number of rows in it."""
-    # HUGEINT comes as decimal(38,0); as an integer it is written as one. Every integer sum is a HUGEINT.
+    # HUGEINT arrives as decimal(38,0) and is written as an integer. Every sum of integers is a HUGEINT.
     big = pl.col(_big(rows)).cast(pl.Int128)
     for frame in _frames(rows, type_forms.json_form, limit):
         text = io.BytesIO()
@@ -122,8 +121,8 @@ def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
         yield frame.height, text.getvalue()
 
 
-def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
-    """Walk the way of a small answer once, so that a waiting worker has its threads and tables made."""
+def warm_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make a small answer once, so that a waiting worker has started its threads and loaded its tables."""
     connection.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
     for _ in lines(Rows.of(connection, "SELECT 1 AS a, 'b' AS b")):
         pass
@@ -131,7 +130,7 @@ def rehearse(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass
 class JsonRecords:
-    """The inside of a JSON array of records, cut to ``limit`` rows and about ``max_bytes`` bytes."""
+    """The items of a JSON array of records, cut to ``limit`` rows and about ``max_bytes`` bytes."""
 
     data: list[bytes]
     count: int
@@ -139,7 +138,7 @@ class JsonRecords:
 
     @classmethod
     def read(cls, rows: Rows, limit: int | None, max_bytes: int) -> JsonRecords:
-        """``truncated`` says that rows were left out; ``rows`` must have one more than ``limit`` for that."""
+        """``truncated``: rows were left out; to know it, ``rows`` must have one more than ``limit``."""
         found, size = cls([], 0, False), 0
         for count, text in lines(rows, None if limit is None else limit + 1):
             excess = 0 if limit is None else found.count + count - limit
@@ -159,7 +158,7 @@ class JsonRecords:
 
 
 def _head(text: bytes, count: int) -> bytes:
-    """The first ``count`` lines; a line end inside a value is written as an escape, never as itself."""
+    """The first ``count`` lines. Inside a value a line end is an escape sequence."""
     end = 0
     for _ in range(count):
         end = text.index(b"\n", end) + 1
@@ -189,7 +188,7 @@ def _csv(rows: Rows, limit: int | None, escape_formulas: bool) -> Iterator[bytes
     if escape_formulas:
         names = [type_forms.escaped(n) for n in names]
     head = pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names}).write_csv(line_terminator=_CSV_CUT)
-    return _led(head.encode(), map(_csv_text, _frames(rows, form, limit)))
+    return _with_header(head.encode(), map(_csv_text, _frames(rows, form, limit)))
 
 
 def _csv_text(frame: pl.DataFrame) -> bytes:
@@ -198,14 +197,14 @@ def _csv_text(frame: pl.DataFrame) -> bytes:
     return text.getvalue()
 
 
-def _led(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """``head`` goes with the first chunk: no byte leaves before the first rows are there."""
+def _with_header(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """``head`` with the first chunk, so that no byte is sent before the first rows exist."""
     yield head + next(chunks, b"")
     yield from chunks
 
 
 class _Sink(io.RawIOBase):
-    """A file that keeps what was written until it is taken; it cannot seek."""
+    """A write-only file that keeps what was written until ``take``; it cannot seek."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Rendering: a Parquet file of this process's own as the JSON that the data routes answer for stored rows."""
+"""Rows of a job (a Parquet file or a frame) as JSON, in the form that the data routes answer stored rows in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONFIG: dict[str, Any] = {
 
 
 def rendered(path: Path, before: dict[str, Any], after: dict[str, Any]) -> bytes:
-    """``{**before, "columns", "data", **after}``; types and values look as they do in ``GET …/data``."""
+    """``{**before, "columns", "data", **after}``; types and values are as in ``GET …/data``."""
     with duckdb.connect(":memory:", config=_CONFIG) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = encode.Rows.of(connection, f"SELECT * FROM read_parquet({literal(str(path))})")  # noqa: S608 - our own

@@ -1,12 +1,12 @@
-"""Forms: how a value of each DuckDB type is written in each format, as SQL that runs where the data is.
+"""How a value of each DuckDB type is written in each format, as SQL expressions.
 
-DuckDB casts in parallel and before the rows leave it, so that what reaches Polars or Arrow is plain: every
-expression here turns one column into a form that the writer of the format knows. ``None`` means: as it is.
+DuckDB casts in parallel, before the rows leave it: each expression here turns one column into a type that the writer
+of the format (Polars or Arrow) supports. ``None`` means: as it is.
 
-JSON and NDJSON: integers of any size are integers, decimals are strings, dates and times ISO 8601, time zones
-UTC with ``Z``, binary base64, MAP an object with string keys; types that JSON has no word for (INTERVAL, BIT,
-UNION …) are DuckDB's own text. CSV is the same with nested values as JSON text, and with a leading ``'`` before
-what a spreadsheet would run. Arrow and Parquet keep their types and take text only for what they cannot hold.
+JSON and NDJSON: integers of any size are integers, decimals are strings, dates and times ISO 8601, timestamps with a
+time zone UTC with ``Z``, binary base64, MAP an object with string keys; types without a JSON form (INTERVAL, BIT,
+UNION …) are DuckDB's own text. CSV is the same, with nested values as JSON text, and with a ``'`` before a text that a
+spreadsheet would run as a formula. Arrow and Parquet keep types; a type that they do not have is text.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -90,7 +90,7 @@ def binary_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | N
 
 
 def _stringly(expression: str, type_: DuckDBPyType, depth: int) -> str | None:
-    """As JSON, with decimals as text already: for values inside a JSON text."""
+    """As JSON, with decimals as text: for values inside a JSON text."""
     if kind(type_) == "decimal":
         return _text(expression)
     name = kind(type_)
@@ -117,7 +117,7 @@ def csv_form(expression: str, type_: DuckDBPyType, *, escape_formulas: bool) -> 
 
 
 def _nested(expression: str, type_: DuckDBPyType, depth: int, form: Form, *, keys_as_text: bool) -> str | None:
-    """Apply ``form`` to what is inside; None where nothing inside changes or nothing is inside."""
+    """Apply ``form`` to the values inside; None if no value changes, or if the type is not nested."""
     name = kind(type_)
     if name in ("list", "array"):
         item = f"x{depth}"
@@ -151,7 +151,7 @@ def _struct(expression: str, type_: DuckDBPyType, depth: int, form: Form) -> str
         value = f"struct_extract({expression}, {position if unnamed else literal(name)})"
         inner = form(value, child, depth)
         changed = changed or inner is not None
-        # A tuple has no names; its places are its keys.
+        # A tuple has no names; its positions are its keys.
         fields.append(f"{quoted(str(position) if unnamed else name)} := {inner or value}")
     if not changed:
         return None
@@ -188,11 +188,11 @@ def select(
 def described(
     connection: DuckDBPyConnection, select_sql: str, parameters: object = None
 ) -> tuple[list[str], list[DuckDBPyType]]:
-    """Names and types of a SELECT without running it. Raises ``duckdb.Error`` where it does not bind."""
+    """Names and types of a SELECT without executing it. Raises ``duckdb.Error`` if it does not bind."""
     probe = connection.sql(f"SELECT * FROM ({select_sql}\n) AS q LIMIT 0", params=parameters)
     return list(probe.columns), list(probe.dtypes)
 
 
 def escaped(text: str) -> str:
-    """``text`` with a leading ``'`` where a spreadsheet would run it."""
+    """``text``, with a leading ``'`` if a spreadsheet would run it as a formula."""
     return f"'{text}" if text[:1] in _FORMULA and text else text

@@ -1,10 +1,10 @@
-"""Worker: the entry of a query child. It connects, says that it is ready, takes one job, answers, ends.
+"""The query worker, which runs in a child: it connects, reports that it is ready, answers one query and ends.
 
-Everything a user sends is parsed, checked, executed and encoded here. A JSON answer is built whole before its
-first byte leaves, so that an error is an error and not half a body; the streaming formats send their first
-batch when it is there, and an error after that ends the stream early (the API then breaks the response off).
+Everything that a user sends is parsed, checked, executed and encoded here. A JSON answer is complete before its first
+byte is sent, so that an error is an error answer and not half a body. The streaming formats send their first batch as
+soon as it exists; an error after that ends the stream early, and the API breaks the response off.
 
-Imports nothing but the engines: the forkserver preloads this module.
+Imports only the engines: the forkserver preloads this module.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -22,6 +22,7 @@ import duckdb
 import msgspec
 
 from service.kit import errors
+from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import data_select, describe, encode
@@ -30,23 +31,23 @@ from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
 _CHUNK = 256 << 10  # what a socket takes without much waiting
-_decode_job = msgspec.msgpack.Decoder(messages.Query).decode
+_decode_query = msgspec.msgpack.Decoder(messages.Query).decode
 _decode_resolved = msgspec.msgpack.Decoder(messages.Resolved).decode
 
 
 def serve(channel: Channel, order: bytes) -> None:
-    """Entry function of the child; ``order`` is a ``job.Order``."""
+    """Entry function of the child; ``order`` is a ``WorkerSetup`` as msgpack."""
     setup = msgspec.msgpack.decode(order, type=WorkerSetup)
     connection = confinement.open_connection(setup)
-    encode.rehearse(connection)
+    encode.warm_up(connection)
     channel.send(messages.READY)
     message = channel.receive()
     if message is None:
         return
-    asked = _decode_job(message)
-    worker = QueryWorker(channel, setup, connection, asked)
+    query = _decode_query(message)
+    worker = QueryWorker(channel, setup, connection, query)
     try:
-        worker.answer(asked)
+        worker.answer(query)
     except Gone:
         return
     except BaseException as error:
@@ -55,27 +56,27 @@ def serve(channel: Channel, order: bytes) -> None:
 
 
 class Gone(Exception):
-    """The API is gone, or has heard enough."""
+    """The API closed the channel."""
 
 
 class QueryWorker:
-    """One job of one connection."""
+    """Answers one query on one connection."""
 
     def __init__(
-        self, channel: Channel, setup: WorkerSetup, connection: duckdb.DuckDBPyConnection, asked: messages.Query
+        self, channel: Channel, setup: WorkerSetup, connection: duckdb.DuckDBPyConnection, query: messages.Query
     ) -> None:
         self._channel = channel
         self._setup = setup
         self._connection = connection
-        self._seconds = asked.seconds
+        self._seconds = query.seconds
         self._translate = Translator(
             roots=(setup.warehouse, setup.spill, str(Path(setup.warehouse).parent), sys.prefix, sys.base_prefix),
             memory_bytes=setup.memory_bytes,
-            seconds=asked.seconds,
+            seconds=query.seconds,
         )
 
     def failure(self, error: BaseException) -> errors.PenstockError:
-        """Whatever went wrong, as one of our errors."""
+        """An exception of any kind as an error of the product."""
         if isinstance(error, errors.PenstockError):
             return error
         if isinstance(error, duckdb.Error | encode.Interrupted):
@@ -86,46 +87,44 @@ class QueryWorker:
             return gate.invalid("the statement is nested too deeply")
         return errors.PenstockError(f"the query worker could not encode the answer ({type(error).__name__})")
 
-    def answer(self, asked: messages.Query) -> None:
-        if isinstance(asked, messages.SqlQuery):
-            self._sql(asked)
-        elif isinstance(asked, messages.DataQuery):
-            self._data(asked)
+    def answer(self, query: messages.Query) -> None:
+        if isinstance(query, messages.SqlQuery):
+            self._sql(query)
+        elif isinstance(query, messages.DataQuery):
+            self._data(query)
         else:
-            relation = self._confine([asked.source])[asked.source.table]
-            body = describe.describe(self._connection, asked.source, relation.sql, self._setup.warehouse)
+            relation = self._confine([query.source])[query.source.table]
+            body = describe.describe(self._connection, query.source, relation.sql, self._setup.warehouse)
             self._whole("json", [body])
 
-    # -- SQL ----------------------------------------------------------------------------------------
-
-    def _sql(self, asked: messages.SqlQuery) -> None:
+    def _sql(self, query: messages.SqlQuery) -> None:
         started = time.perf_counter()
         try:
-            accepted = gate.accept(self._connection, asked.statement)
+            accepted = gate.accept(self._connection, query.statement)
         except duckdb.Error as error:
-            raise self._translate(error, statement=asked.statement) from None
+            raise self._translate(error, statement=query.statement) from None
         self._resolve(accepted)
-        rows = self._bound(accepted, asked)
-        if asked.format != "json":
+        rows = self._bound(accepted, query)
+        if query.format != "json":
             self._stream(
-                asked.format, encode.stream(rows, asked.format, asked.limit, escape_formulas=asked.escape_formulas)
+                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )
             return
-        if asked.limit is not None:
+        if query.limit is not None:
             rows = encode.Rows(
                 rows.connection,
-                f"SELECT * FROM ({rows.sql}\n) AS q LIMIT {asked.limit + 1}",
+                f"SELECT * FROM ({rows.sql}\n) AS q LIMIT {query.limit + 1}",
                 rows.names,
                 rows.types,
                 rows.parameters,
             )
-        records = encode.JsonRecords.read(rows, asked.limit, asked.max_bytes)
+        records = encode.JsonRecords.read(rows, query.limit, query.max_bytes)
         elapsed = round((time.perf_counter() - started) * 1000, 3)
         after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
         self._whole("json", encode.document({"columns": rows.columns}, records, after))
 
     def _resolve(self, accepted: gate.Accepted) -> None:
-        """Ask the API for the tables that the statement names, and attach just those."""
+        """Ask the API for the tables that the statement names, and attach only those."""
         if not accepted.tables and not accepted.everything:
             self._confine([])
             return
@@ -139,86 +138,82 @@ class QueryWorker:
         named = [s for s in resolved.sources if s.table.casefold() in wanted]
         self._confine(named, [s.table for s in resolved.sources] if accepted.everything else [])
 
-    def _bound(self, accepted: gate.Accepted, asked: messages.SqlQuery) -> encode.Rows:
-        """Bind the SELECT. A place in an error is counted in the user's statement."""
+    def _bound(self, accepted: gate.Accepted, query: messages.SqlQuery) -> encode.Rows:
+        """Bind the SELECT. The position in an error is one in the user's statement."""
         try:
-            rows = encode.Rows.of(self._connection, accepted.select, asked.parameters)
+            rows = encode.Rows.of(self._connection, accepted.select, query.parameters)
             if accepted.explain is None:
                 return rows
-            plan = self._connection.execute(f"{accepted.explain} {accepted.select}", asked.parameters).fetchall()
+            plan = self._connection.execute(f"{accepted.explain} {accepted.select}", query.parameters).fetchall()
         except duckdb.Error as error:
-            raise self._located(error, accepted, asked) from None
+            raise self._located(error, accepted, query) from None
         lines = [line for row in plan for line in str(row[1]).splitlines()]
         values = ", ".join(f"({i}, {quoting.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
         return encode.Rows.of(self._connection, f"SELECT plan FROM (VALUES {values}) AS p(line, plan) ORDER BY line")
 
-    def _located(self, error: duckdb.Error, accepted: gate.Accepted, asked: messages.SqlQuery) -> errors.PenstockError:
-        """The relation API forgets where a binder error is; the same statement, executed, says it."""
+    def _located(self, error: duckdb.Error, accepted: gate.Accepted, query: messages.SqlQuery) -> errors.PenstockError:
+        """The error with its position, which the relation API loses; executing the statement reports it."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
             try:
-                self._connection.execute(f"EXPLAIN {accepted.select}", asked.parameters)
+                self._connection.execute(f"EXPLAIN {accepted.select}", query.parameters)
             except duckdb.Error as again:
-                return self._translate(again, statement=asked.statement, shift=len("EXPLAIN "))
+                return self._translate(again, statement=query.statement, shift=len("EXPLAIN "))
         return self._translate(error)
 
-    # -- data ---------------------------------------------------------------------------------------
-
-    def _data(self, asked: messages.DataQuery) -> None:
-        relation = self._confine([asked.source], keep_order=True)[asked.source.table]
-        plain = asked.columns is None and asked.filter is None and asked.sort is None
-        if asked.format == "parquet" and plain and self._single(asked):
-            self._stream("parquet", self._stored(asked.source.parts[0]))
+    def _data(self, query: messages.DataQuery) -> None:
+        relation = self._confine([query.source], keep_order=True)[query.source.table]
+        plain = query.columns is None and query.filter is None and query.sort is None
+        if query.format == "parquet" and plain and self._single(query):
+            self._stream("parquet", self._stored(query.source.parts[0]))
             return
-        known = self._connection.sql(f"FROM {quoting.quoted(asked.source.table)}").columns
-        chosen = data_select.chosen(asked.columns, known)
-        where = data_select.filtered(self._connection, asked.filter, known)
-        order = data_select.ordered(asked.sort, known, relation)
+        known = self._connection.sql(f"FROM {quoting.quoted(query.source.table)}").columns
+        chosen = data_select.chosen(query.columns, known)
+        where = data_select.filtered(self._connection, query.filter, known)
+        order = data_select.ordered(query.sort, known, relation)
         columns = ", ".join(quoting.quoted(n) for n in chosen)
         sql = f"SELECT {columns} FROM {relation.sql}{where}{order}"
         try:
-            if asked.format == "json":
-                self._page(asked, relation, sql, where)
+            if query.format == "json":
+                self._page(query, relation, sql, where)
                 return
-            rows = encode.Rows.of(self._connection, sql + (f" OFFSET {asked.offset}" if asked.offset else ""))
+            rows = encode.Rows.of(self._connection, sql + (f" OFFSET {query.offset}" if query.offset else ""))
             self._stream(
-                asked.format, encode.stream(rows, asked.format, asked.limit, escape_formulas=asked.escape_formulas)
+                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )
         except (duckdb.Error, encode.Interrupted) as error:
             raise self._translate(error, field="filter" if where else None) from None
 
-    def _page(self, asked: messages.DataQuery, relation: confinement.Relation, sql: str, where: str) -> None:
-        limit = asked.limit if asked.limit is not None else asked.source.rows
-        total = asked.source.rows
+    def _page(self, query: messages.DataQuery, relation: confinement.Relation, sql: str, where: str) -> None:
+        limit = query.limit if query.limit is not None else query.source.rows
+        total = query.source.rows
         if where:
             total = int(self._connection.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
-        # LIMIT keeps hundreds of MB for thousands of columns; without a sort, reading can end as soon
-        cut = f" LIMIT {limit}" if asked.sort else ""
-        rows = encode.Rows.of(self._connection, f"{sql}{cut} OFFSET {asked.offset}")
-        records = encode.JsonRecords.read(rows, limit, asked.max_bytes)
-        after_this = asked.offset + records.count
-        source = asked.source
-        before = {"pipeline": source.pipeline, "version": source.version, **asked.about, "columns": rows.columns}
+        # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
+        cut = f" LIMIT {limit}" if query.sort else ""
+        rows = encode.Rows.of(self._connection, f"{sql}{cut} OFFSET {query.offset}")
+        records = encode.JsonRecords.read(rows, limit, query.max_bytes)
+        after_this = query.offset + records.count
+        source = query.source
+        before = {"pipeline": source.pipeline, "version": source.version, **query.about, "columns": rows.columns}
         after = {
             "row_count": records.count,
             "total_rows": total,
             "limit": limit,
-            "offset": asked.offset,
+            "offset": query.offset,
             "next_offset": after_this if records.count and after_this < total else None,
         }
         self._whole("json", encode.document(before, records, after))
 
     @staticmethod
-    def _single(asked: messages.DataQuery) -> bool:
-        return len(asked.source.parts) == 1 and asked.limit is None and asked.offset == 0
+    def _single(query: messages.DataQuery) -> bool:
+        return len(query.source.parts) == 1 and query.limit is None and query.offset == 0
 
     def _stored(self, part: str) -> Iterator[bytes]:
-        """A version in one part is already what was asked for."""
+        """The Parquet file of a version of one part, which is the answer as it is."""
         path = Path(self._setup.warehouse) / confinement.relative(part, self._setup.warehouse)
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
-
-    # -- answers ------------------------------------------------------------------------------------
 
     def _confine(
         self, sources: list[TableSource], stubs: list[str] | None = None, *, keep_order: bool = False
@@ -239,7 +234,7 @@ class QueryWorker:
             raise Gone from None
 
     def _head(self, format_: str, whole: bool) -> None:
-        head = messages.Head(messages.MEDIA_TYPES[format_], whole)
+        head = messages.Head(FORMATS[format_].media_type, whole)
         self._send(messages.HEAD + msgspec.msgpack.encode(head))
 
     def _whole(self, format_: str, chunks: list[bytes]) -> None:

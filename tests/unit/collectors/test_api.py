@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.api import ApiCollector
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context
-from tests.unit.network.site import Answers, Hit, Reply, Site, context, serving
-
-
-def collector(**config: Any) -> ApiCollector:
-    return msgspec.convert({"type": "api", **config}, ApiCollector)
-
-
-def rows(config: dict[str, Any], ctx: Context) -> pl.DataFrame:
-    frame = asyncio.run(collector(**config).collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    return frame.lazy.collect(engine="streaming")
-
-
-def fetched(answers: Answers, tmp_path: Path, **config: Any) -> tuple[pl.DataFrame, Site, Context]:
-    ctx = context(tmp_path, secrets={"TOKEN": "s3cret-token"})
-    with serving(answers) as site:
-        return rows({"endpoint": site.address + "/orders", **config}, ctx), site, ctx
-
-
-def failure(answers: Answers, tmp_path: Path, **config: Any) -> errors.StepError:
-    with pytest.raises(errors.StepError) as caught:
-        fetched(answers, tmp_path, **config)
-    assert caught.value.details["step"] == "collectors[0]"
-    return caught.value
-
-
-def shop(records: Sequence[Any], *, total: bool = False, cap: int = 10**6) -> Answers:
-    """A source with numbered pages, offsets and links, whichever is asked for."""
-
-    def answer(hit: Hit) -> Reply:
-        size = min(int(hit.query.get("size", hit.query.get("limit", 10))), cap)
-        begin = (
-            int(hit.query["offset"]) if "offset" in hit.query else (int(hit.query.get("page", 1)) - 1) * size
-        )  # fmt: skip
-        body: dict[str, Any] = {"items": records[begin : begin + size], "meta": {"total": len(records)}}
-        page = int(hit.query.get("page", 1))
-        more = {"Link": f'</orders?page={page + 1}&size={size}>; rel="next"'} if begin + size < len(records) else {}
-        if not total:
-            del body["meta"]
-        return Reply.json(body, **more)
-
-    return answer
-
-
-PAGED = {"type": "page", "size_param": "size", "size": 10}
+from tests.examples import examples
+from tests.unit.collectors.api_source import PAGED, collector, failure, fetched, rows, shop
+from tests.unit.network.site import Hit, Reply, context, serving
 
 
 @pytest.mark.parametrize(
@@ -79,7 +34,7 @@ PAGED = {"type": "page", "size_param": "size", "size": 10}
 def test_finds_the_records_by_itself(body: Any, tmp_path: Path) -> None:
     frame, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path)
     assert frame.rows() == [(1,), (2,)]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_follows_records_path_and_flattens(tmp_path: Path) -> None:
@@ -124,7 +79,7 @@ def test_collects_every_page(kind: str, total: bool, tmp_path: Path) -> None:
         config["total_path"] = "meta.total"
     frame, site, ctx = fetched(shop(records, total=total), tmp_path, pagination=config)
     assert frame["id"].to_list() == list(range(95))
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
     assert len(site.hits) == (10 if "total_path" in config or kind == "link_header" else 11)
 
 
@@ -152,7 +107,7 @@ def test_ends_at_max_pages(tmp_path: Path) -> None:
 def test_a_repeated_page_ends_with_a_warning(tmp_path: Path) -> None:
     frame, site, ctx = fetched(lambda hit: Reply.json([{"id": 1}]), tmp_path, pagination="page")
     assert (len(frame), len(site.hits)) == (1, 2)
-    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
+    assert [w.code for w in ctx.report().warnings] == ["page_repeated"]
 
 
 def test_empty_pages_that_link_to_each_other_end(tmp_path: Path) -> None:
@@ -163,7 +118,7 @@ def test_empty_pages_that_link_to_each_other_end(tmp_path: Path) -> None:
     frame, site, ctx = fetched(ring, tmp_path, pagination="link_header")
     assert len(frame) == 0
     assert len(site.hits) <= 4
-    assert ctx.warnings[0]["code"] == "empty_pages"
+    assert ctx.report().warnings[0].code == "empty_pages"
 
 
 def test_a_total_that_differs_is_a_warning(tmp_path: Path) -> None:
@@ -173,7 +128,7 @@ def test_a_total_that_differs_is_a_warning(tmp_path: Path) -> None:
 
     frame, _, ctx = fetched(lying, tmp_path, pagination={"type": "page", "total_path": "total"})
     assert len(frame) == 2
-    assert [w["code"] for w in ctx.warnings] == ["total_differs"]
+    assert [w.code for w in ctx.report().warnings] == ["total_differs"]
 
 
 def test_no_records_at_all(tmp_path: Path) -> None:
@@ -213,7 +168,7 @@ def test_columns_that_never_came_make_no_row_and_lose_none(tmp_path: Path, body:
     frame, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path, **settings)
     assert frame.columns == settings["columns"]
     assert frame.rows() == [(None,) * frame.width] * len(body)
-    assert {w["code"] for w in ctx.warnings} == {"missing_column"}
+    assert {w.code for w in ctx.report().warnings} == {"missing_column"}
 
 
 def test_schema_sets_types(tmp_path: Path) -> None:
@@ -224,7 +179,7 @@ def test_schema_sets_types(tmp_path: Path) -> None:
     )  # fmt: skip
     assert frame.schema["id"] == pl.Int64
     assert str(frame["at"][0]) == "2024-05-01 10:00:00+00:00"
-    assert [w["code"] for w in ctx.warnings] == ["missing_column"]
+    assert [w.code for w in ctx.report().warnings] == ["missing_column"]
 
 
 def test_sends_what_is_configured(tmp_path: Path) -> None:
@@ -329,7 +284,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     values=st.lists(VALUES, max_size=40),
     size=st.integers(1, 12),
@@ -347,11 +302,9 @@ def test_any_records_in_any_pages_arrive_as_they_are(values: list[Any], size: in
         config.update(limit=size)
     with tempfile.TemporaryDirectory() as folder, serving(shop(records, total=bool(total))) as site:
         ctx = context(Path(folder))
-        counted: list[int] = []
-        ctx.on_rows = counted.append
         frame = rows({"endpoint": f"{site.address}/orders?size={size}", "pagination": config}, ctx)
-    assert sum(counted) == len(frame) == len(records)
-    assert {w["code"] for w in ctx.warnings} <= {"mixed_types"}
+    assert ctx.report().rows == len(frame) == len(records)
+    assert {w.code for w in ctx.report().warnings} <= {"mixed_types"}
     if records:
         assert frame["id"].to_list() == list(range(len(records)))
         told = frame["v"].to_list()

@@ -12,22 +12,19 @@ import pytest
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import combine as combining
 from service.kit import errors
-from service.model import pipeline as pipelines
 from service.steps.frame import Frame
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 def made(
     folder: Path, sources: list[pl.DataFrame], combine: dict[str, Any] | None = None
 ) -> tuple[pl.DataFrame, list[str]]:
-    document: dict[str, Any] = {
-        "name": "p", "collectors": [{"type": "csv", "file_path": "a.csv", "id": f"c{i}"} for i in range(len(sources))]
-    }  # fmt: skip
-    if combine is not None:
-        document["combine"] = {"how": "join", **combine}
+    collectors = [{"type": "csv", "file_path": "a.csv", "id": f"c{i}"} for i in range(len(sources))]
+    more = {} if combine is None else {"combine": {"how": "join", **combine}}
     told: list[str] = []
     frames: list[Frame] = [PolarsFrame(source.lazy(), folder) for source in sources]
-    found = combining.combined(pipelines.decode(document, REGISTRY), frames, lambda code, message: told.append(message))
+    pipeline = a_pipeline(collectors=collectors, **more)
+    found = combining.combined(pipeline, frames, lambda code, message: told.append(message))
     assert isinstance(found, PolarsFrame)
     return found.lazy.collect(), told
 
@@ -68,7 +65,7 @@ def test_what_becomes_text_is_said(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_widened_is_named(sources: list[pl.DataFrame], said: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.Permanent, match="cast in a pipeline of its own") as caught:
+    with pytest.raises(errors.Permanent, match="cast in a separate pipeline") as caught:
         made(tmp_path, sources)
     assert caught.value.message.startswith(said)
     assert caught.value.details["field"] == "combine"
@@ -94,7 +91,7 @@ def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
         (keyed("1"), "column 'k' is int64 in c0 and string in c1, and keys are compared in one type"),
         (keyed(1.0), "column 'k' is int64 in c0 and float64 in c1, and keys are compared in one type"),
         (pl.DataFrame({"kk": [1]}), "the source c1 has no column 'k' to join on; did you mean 'kk'?"),
-        (pl.DataFrame(), "the source c1 has no column 'k' to join on: it brought no records"),
+        (pl.DataFrame(), "the source c1 has no column 'k' to join on: it has no records"),
     ],
 )
 def test_keys_that_do_not_go_together(other: pl.DataFrame, said: str, tmp_path: Path) -> None:
@@ -105,6 +102,6 @@ def test_keys_that_do_not_go_together(other: pl.DataFrame, said: str, tmp_path: 
 
 def test_columns_without_values_have_the_type_of_elsewhere(tmp_path: Path) -> None:
     frames = [PolarsFrame(of([None, None], pl.String).lazy(), tmp_path), PolarsFrame(of([[2.5]]).lazy(), tmp_path)]
-    first, second = combining.settled(frames, [{"v"}, set()])
+    first, second = combining.with_known_types(frames, [{"v"}, set()])
     assert first.schema == second.schema == {"v": pl.List(pl.Float64)}
-    assert combining.settled(frames[:1], [{"v"}])[0].schema == {"v": pl.String}
+    assert combining.with_known_types(frames[:1], [{"v"}])[0].schema == {"v": pl.String}

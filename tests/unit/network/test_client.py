@@ -22,13 +22,13 @@ from service.network.client import Client
 from service.network.policy import Network
 from service.network.request import Request, Response
 from service.network.retry import Retry
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 TOKEN = "s3cret token/+"
 
 
-def ctx_for(folder: Path, **given: Any) -> Context:
+def ctx_for(folder: Path, **given: Any) -> CollectContext:
     return context(folder, secrets={"TOKEN": TOKEN, "LONG": "line\n"}, **given)
 
 
@@ -37,7 +37,7 @@ async def no_sleep(seconds: float) -> None:
 
 
 def fetch(
-    ctx: Context, url: str, *, attempts: int = 1, timeout: float = 5, slept: Any = no_sleep, **ask: Any
+    ctx: CollectContext, url: str, *, attempts: int = 1, timeout: float = 5, slept: Any = no_sleep, **ask: Any
 ) -> Response:
     async def go() -> Response:
         retry = Retry(max_attempts=attempts, initial_delay_seconds=0.01)
@@ -47,7 +47,9 @@ def fetch(
     return asyncio.run(go())
 
 
-def refused(ctx: Context, url: str, family: type[errors.StepError] = errors.Permanent, **more: Any) -> errors.StepError:
+def refused(
+    ctx: CollectContext, url: str, family: type[errors.StepError] = errors.Permanent, **more: Any
+) -> errors.StepError:
     with pytest.raises(family) as caught:
         fetch(ctx, url, **more)
     assert caught.value.details["step"] == "collectors[0]"
@@ -62,7 +64,10 @@ def everything() -> Iterator[type[Exception]]:
             yield value
 
 
-@pytest.mark.parametrize("kind", sorted(set(everything()), key=lambda k: (k.__module__, k.__name__)))
+FOREIGN: list[type[Exception]] = sorted(set(everything()), key=lambda k: (k.__module__, k.__name__))
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
 def test_every_foreign_error_has_a_meaning(kind: type[Exception]) -> None:
     assert any(above in error_table.FOREIGN for above in kind.__mro__)
 
@@ -110,7 +115,8 @@ def test_what_the_user_gave_goes_to_no_other_origin(status: int, other: Site, tm
         return redirecting("/b", status) if hit.path == "/a" else redirecting(other.address + "/c", status)
 
     with serving(answer) as site:
-        ask = {"headers": {"Authorization": f"Bearer {TOKEN}", "X-Own": "1"}, "auth_params": (("key", TOKEN),)}
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Own": "1"}
+        ask: dict[str, Any] = {"headers": headers, "auth_params": (("key", TOKEN),)}
         got = fetch(ctx_for(tmp_path), site.address + "/a", params=(("q", "1"),), **ask)
     assert (got.body, got.url) == (b"other", other.address + "/c")
     first, second = site.hits
@@ -125,7 +131,7 @@ def test_what_the_user_gave_goes_to_no_other_origin(status: int, other: Site, tm
 
 
 def test_a_link_to_another_origin_gets_nothing_either(other: Site, tmp_path: Path) -> None:
-    ask = {"headers": {"Authorization": "Bearer x"}, "home": "https://api.example.com/v1"}
+    ask: dict[str, Any] = {"headers": {"Authorization": "Bearer x"}, "home": "https://api.example.com/v1"}
     fetch(ctx_for(tmp_path), other.address, **ask)
     assert "authorization" not in other.hits[0].headers
     said = refused(ctx_for(tmp_path), other.address, method="POST", content=b"{}", **ask).message
@@ -284,7 +290,7 @@ def test_a_server_that_repeats_what_it_was_told_gives_nothing_away(tmp_path: Pat
     basic = base64.b64encode(f"me:{TOKEN}".encode()).decode()
     with serving(lambda hit: Reply(f"no: {hit.headers['authorization']} {hit.target}".encode(), 401)) as site:
         ctx = ctx_for(tmp_path)
-        ask = {"headers": {"authorization": f"Basic {basic}"}, "auth_params": (("key", TOKEN),)}
+        ask: dict[str, Any] = {"headers": {"authorization": f"Basic {basic}"}, "auth_params": (("key", TOKEN),)}
         said = refused(ctx, f"{site.address}/{TOKEN}/x?y={TOKEN}", **ask).message
     for form in (basic, TOKEN, "s3cret"):
         assert form not in said

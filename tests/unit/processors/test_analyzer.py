@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -19,7 +20,7 @@ def profile(data: Any, **config: Any) -> dict[str, Any]:
     """The profile as JSON has it; the data must come through as it was."""
     done = apply("analyzer", data, **config)
     assert done.rows.equals(data if isinstance(data, pl.DataFrame) else pl.DataFrame(data), null_equal=True)
-    [found] = done.ctx.profiles
+    [found] = msgspec.to_builtins(done.ctx.report().profiles)
     read = json.loads(json.dumps(found, allow_nan=False))
     assert isinstance(read, dict)
     return read
@@ -171,5 +172,5 @@ def test_bounds_of_the_settings() -> None:
     assert list(invalid("analyzer", quantiles=[1.5])) == ["quantiles[0]"]
     assert list(invalid("analyzer", histogram_bins=0, top_k=-1)) == ["histogram_bins", "top_k"]
     assert "pearsn" in invalid("analyzer", correlation="pearsn")["correlation"]
-    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "a column stands there twice"}
+    assert invalid("analyzer", columns=["a", "a"]) == {"columns": "'a' is listed twice"}
     assert refused("analyzer", {"price": [1]}, columns=["prize"])[1].endswith("did you mean 'price'?")

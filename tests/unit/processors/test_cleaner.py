@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.processors.cleaner import snake_case
+from service.processors.cleaning.names import snake_case
 from tests.unit.processors.table import NAN, apply, invalid, refused
 
 D = dt.date
@@ -44,22 +44,22 @@ def test_columns_are_dropped_and_selected_in_order() -> None:
     ("config", "field", "message"),
     [
         ({"rename_columns": {"prize": "x"}}, "rename_columns.prize", "did you mean 'price'?"),
-        ({"rename_columns": {"price": "city"}}, "rename_columns.price", "there is a column 'city' already"),
+        ({"rename_columns": {"price": "city"}}, "rename_columns.price", "there is already a column 'city'"),
         ({"drop_columns": ["prize"]}, "drop_columns", "no column 'prize' here; did you mean 'price'?"),
         ({"drop_columns": ["price", "city"]}, "drop_columns", "no column is left"),
         ({"select_columns": ["zzz"]}, "select_columns", "no column 'zzz' here"),
         ({"strip_strings": ["price"]}, "strip_strings", "column 'price' is int64, not text"),
         ({"strip_strings": ["citi"]}, "strip_strings", "did you mean 'city'?"),
         ({"replace": {"price": {"x": 1}}}, "replace.price.x", "does not fit the column's type int64"),
-        ({"replace": {"price": {"1": 2, "1.0": 3}}}, "replace.price", "two replacements for the one value 1"),
+        ({"replace": {"price": {"1": 2, "1.0": 3}}}, "replace.price", "two replacements for the value 1"),
         ({"cast": {"citi": "int64"}}, "cast.citi", "did you mean 'city'?"),
         ({"cast": {"price": "date"}}, "cast.price", "only with format: epoch"),
-        ({"cast": {"city": {"type": "date", "format": "%H:%M"}}}, "cast.city", "does not hold all of a date"),
+        ({"cast": {"city": {"type": "date", "format": "%H:%M"}}}, "cast.city", "lacks a part of a date"),
         ({"cast": {"city": {"type": "date", "format": "%Q"}}}, "cast.city", "is not a format for date"),
-        ({"cast": {"city": {"type": "int64", "format": "%d"}}}, "cast.city", "a format is for dates and times"),
+        ({"cast": {"city": {"type": "int64", "format": "%d"}}}, "cast.city", "a format applies to dates and times"),
         ({"filter": "prize > 1"}, "filter", "no column 'prize' here; did you mean 'price'?"),
-        ({"filter": "price + 1"}, "filter", "a condition is true or false; this is int64"),
-        ({"filter": "price = city"}, "filter", "cannot compare"),
+        ({"filter": "price + 1"}, "filter", "a condition must be boolean; this is int64"),
+        ({"filter": "price = city"}, "filter", "Could not convert string"),
         ({"drop_na": ["prize"]}, "drop_na", "did you mean 'price'?"),
         ({"drop_duplicates": ["prize"]}, "drop_duplicates", "did you mean 'price'?"),
         ({"fill_na": {"prize": 1}}, "fill_na.prize", "did you mean 'price'?"),
@@ -82,8 +82,8 @@ def test_a_setting_that_cannot_be_followed_names_its_place(config: dict[str, Any
         ({"cast": {"a": {"type": "date", "format": []}}}, "cast.a.format", "an empty list"),
         ({"filter": "sum(a) > 1"}, "filter", "no row-local function 'sum'"),
         ({"filter": "a + "}, "filter", "something is missing at character"),
-        ({"rename_columns": {"a": "c", "b": "c"}}, "rename_columns", "'c' stands there twice"),
-        ({"select_columns": ["a", "a"]}, "select_columns", "'a' stands there twice"),
+        ({"rename_columns": {"a": "c", "b": "c"}}, "rename_columns", "'c' is listed twice"),
+        ({"select_columns": ["a", "a"]}, "select_columns", "'a' is listed twice"),
         ({"outliers": {"a": {"method": "quantile", "factor": 0.5}}}, "outliers.a.factor", "below 0.5"),
         ({"outliers": {"a": {"method": "iqr", "factor": 0}}}, "outliers.a.factor", "> 0"),
         ({"outliers": {"a": {"method": "irq"}}}, "outliers.a.method", "irq"),
@@ -111,8 +111,8 @@ def test_missing_columns_may_be_ignored_with_a_warning_each() -> None:
     done = apply("cleaner", {"price": ["1", "1"]}, missing_columns="ignore", **config)
     assert done.columns == {"price": ["1", "1"]}
     assert done.warned == ["missing_column"] * 4
-    assert done.ctx.warnings[1]["details"] == {"column": "prize", "field": "config.cast.prize"}
-    assert "did you mean 'price'?" in done.ctx.warnings[1]["message"]
+    assert done.ctx.report().warnings[1].details == {"column": "prize", "field": "config.cast.prize"}
+    assert "did you mean 'price'?" in done.ctx.report().warnings[1].message
 
 
 def test_texts_are_trimmed_and_marks_of_missing_become_null() -> None:

@@ -8,21 +8,24 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import polars as pl
 import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
 from service.reports import charts, profile
-from service.steps.context import Context
+from service.steps.context import ProcessContext
+from service.values.profile import Profile
 
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 
-def profiled(frame: pl.DataFrame, tmp_path: Any, **config: Any) -> dict[str, Any]:
-    ctx = Context(step="processors[0]", folder=tmp_path)
+def profiled(frame: pl.DataFrame, tmp_path: Any, **config: Any) -> Profile:
+    ctx = ProcessContext(step="processors[0]", folder=tmp_path)
     Analyzer(**config).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
-    return ctx.profiles[0]
+    (found,) = ctx.report().profiles
+    return found
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_no_rows_and_no_numbers_are_a_page_too(tmp_path: Any) -> None:
 def test_columns_that_correlate_with_nothing_are_no_white_lines(tmp_path: Any) -> None:
     frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 1.0, 5.0], "same": [7.0] * 3, "none": [None] * 3})
     found = profiled(frame.cast(pl.Float64), tmp_path)
-    assert len(found["correlation"]["columns"]) == 4
+    assert len(found.correlation.columns) == 4
     (drawn,) = (
         d for d in SVG.findall(profile.page("shop", 1, "now", [found])) if ">b</text>" in d and ">r</text>" in d
     )
@@ -129,3 +132,18 @@ def test_shares_near_the_ends_are_told_apart(tmp_path: Any) -> None:
     few = pl.DataFrame({"a": [1.0, 2.0, 3.0]})
     page = profile.page("shop", 1, "now", [profiled(few, tmp_path, quantiles=(0.001, 0.5, 0.999))])
     assert all(f"<dt>{share}</dt>" in page for share in ("0.1%", "50%", "99.9%"))
+
+
+def test_control_characters_are_shown_as_symbols(tmp_path: Any) -> None:
+    frame = pl.DataFrame({"a\x00b": ["x\x00y", "x\x00y", "\x00", "\x1b[0m"], "n": [1, 2, None, 4]})
+    page = profile.page("shop", 1, "now", [profiled(frame, tmp_path)])
+    assert "\x00" not in page
+    assert "\x1b" not in page
+    assert all(text in page for text in ("a␀b", "x␀y", ">␀<", "␛[0m"))
+
+
+def test_a_profile_survives_json(sample: pl.DataFrame, tmp_path: Any) -> None:
+    ctx = ProcessContext(step="processors[0]", folder=tmp_path)
+    Analyzer().apply(PolarsFrame(sample.lazy(), tmp_path), ctx)
+    profiles = ctx.report().profiles
+    assert msgspec.json.decode(msgspec.json.encode(profiles), type=tuple[Profile, ...]) == profiles

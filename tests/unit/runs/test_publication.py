@@ -12,21 +12,20 @@ import pytest
 from service.files.layout import Layout
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
-from service.model import pipeline as pipelines
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PIPELINE = pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}]}, REGISTRY)
+PIPELINE = a_pipeline()
 
 
 def prepared(file: File, **more: Any) -> Prepared:
     given: dict[str, Any] = {
         "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
-        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "tape": file, "state": [], "stays": [],
+        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "fit_record": file, "state": [], "stays": [],
         "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
         "peak_memory_bytes": 0,
     }  # fmt: skip
@@ -101,7 +100,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     def flushed(path: Path) -> None:
         happened.append(f"{path.name} with {sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))}")
 
-    monkeypatch.setattr(publication.layout, "flush", flushed)
+    monkeypatch.setattr(publication, "flush", flushed)
     published(layout, Watched(), 1)
     assert happened == ["warehouse with ['p']", "p with ['v000001']", "commit"]
 
@@ -150,7 +149,8 @@ def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
 def test_only_what_is_still_loading_has_failed() -> None:
     books = Books()
     forms = [
-        StoredForm(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))
+        StoredForm(type="a", location="", bytes=0, state="ready"),
+        StoredForm(type="b", location="", bytes=0, state="loading"),
     ]
     run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
     told = publication.note_unloaded(books, run)  # type: ignore[arg-type]
@@ -184,4 +184,4 @@ def test_files_that_stay_are_those_of_the_version_before(
     copy = tmp_path / "staging" / name
     assert copy.read_bytes() == b"rows"
     assert (copy.stat().st_ino == kept.stat().st_ino) is links
-    assert messages.said(messages.encode(ready)) == ready
+    assert messages.decode(messages.encode(ready)) == ready

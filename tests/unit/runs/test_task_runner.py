@@ -1,4 +1,4 @@
-"""Errands: a few at a time; those that wait for sources leave the places of the others free."""
+"""The task runner: a few tasks at a time; tasks that wait for sources leave the slots of the others free."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.runs.job_resources import JobResources
 from service.runs.task_runner import TaskRunner
-from tests.unit.processors.table import REGISTRY
+from tests.registry import REGISTRY
 
 DOCUMENT: dict[str, Any] = {}
 PREVIEW = Preview(document=DOCUMENT, rows=1)
 
 
 class Hanging(TaskRunner):
-    """Errands whose previews never come to an end, and whose others do at once."""
+    """A runner whose previews never end, and whose other tasks end at once."""
 
     began = asyncio.Semaphore(0)
 
@@ -38,15 +38,15 @@ class Hanging(TaskRunner):
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> Hanging:
-    places = Layout(tmp_path)
-    places.staging("x").parent.mkdir(parents=True)
-    resources = JobResources(Settings(), places, cast(History, None), REGISTRY, FixedClock(), {})
+    layout = Layout(tmp_path)
+    layout.staging("x").parent.mkdir(parents=True)
+    resources = JobResources(Settings(), layout, cast(History, None), REGISTRY, FixedClock(), {})
     Hanging.began = asyncio.Semaphore(0)
     return Hanging(resources, most=1, most_long=2, patience=0.01)
 
 
 @pytest.mark.parametrize("task", [Planning(document=DOCUMENT), Validation(document=DOCUMENT)])
-def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hanging, task: Task) -> None:
+def test_hanging_previews_leave_slots_for_plans_and_validations(hanging: Hanging, task: Task) -> None:
     async def ask() -> None:
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(hanging.ask(PREVIEW, seconds=60)) for _ in range(2)]
@@ -62,7 +62,7 @@ def test_previews_that_hang_leave_places_to_plans_and_validations(hanging: Hangi
     asyncio.run(ask())
 
 
-def test_a_place_is_free_again_after_a_deadline(hanging: Hanging) -> None:
+def test_a_slot_is_free_again_after_a_deadline(hanging: Hanging) -> None:
     async def ask() -> None:
         for _ in range(3):
             with pytest.raises(errors.TimedOut):

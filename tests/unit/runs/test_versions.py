@@ -23,14 +23,14 @@ from service.runs import publication
 from service.steps.storage import File, Written
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-TAPE = File("tape.json", 4, 0, "")
+FIT_RECORD = File("tape.json", 4, 0, "")
 
 
 def prepared(**changes: Any) -> Prepared:
     value = Prepared(
         rows=0, rows_collected=0, rows_rejected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]),
-        tape=TAPE, state=[], stays=[], columns=[], sources=[], steps=[], warnings=[], profiles=[], fitted={},
-        deferred=[], peak_memory_bytes=100,
+        fit_record=FIT_RECORD, state=[], stays=[], columns=[], sources=[], steps=[], warnings=[], profiles=[],
+        fitted={}, deferred=[], peak_memory_bytes=100,
     )  # fmt: skip
     return msgspec.structs.replace(value, **changes)
 
@@ -39,18 +39,18 @@ class Shop:
     """A data directory with one pipeline, into which versions are published."""
 
     def __init__(self, root: Path) -> None:
-        self.places, store = Layout(root), Store(root / "catalog.duckdb")
-        self.places.warehouse.mkdir()
+        self.layout, store = Layout(root), Store(root / "catalog.duckdb")
+        self.layout.warehouse.mkdir()
         self.history = History(store)
         document = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
         self.pipeline = models.decode(document, plugins.registry())
         self.id = Pipelines(store, FixedClock()).create("shop", "shop", document, None).id
 
     def folder(self, number: int) -> Path:
-        return self.places.version("shop", number)
+        return self.layout.version("shop", number)
 
     def order(self, number: int) -> Order:
-        staging = self.places.staging(f"run_{number}")
+        staging = self.layout.staging(f"run_{number}")
         staging.mkdir(parents=True)
         (staging / "part-0.parquet").write_bytes(f"rows {number}".encode())
         return Order(
@@ -64,7 +64,7 @@ class Shop:
         going = Run(run_id=order.run_id, pipeline="shop", revision=1, status="running", queued_at=T0)
         self.history.add_run(self.id, going)
         made = prepared(rows=1, files=[File("part-0.parquet", 10, 1, "")], deferred=["duckdb"])
-        return order, *publication.publish(self.history, self.places, self.pipeline, order, made, going, T0, 1.0)
+        return order, *publication.publish(self.history, self.layout, self.pipeline, order, made, going, T0, 1.0)
 
     def load(self, order: Order, run: Run, version: Version, *, size: int = 7, peak: int = 50) -> tuple[Run, Version]:
         (self.folder(order.version) / "shop.duckdb").write_bytes(b"n" * size)
@@ -94,12 +94,12 @@ def test_a_commit_that_fails_takes_the_folder_back(shop: Shop, monkeypatch: pyte
 
 
 def test_only_a_first_version_moves_what_a_pipeline_of_its_name_left(shop: Shop) -> None:
-    left = shop.places.pipeline("shop")
+    left = shop.layout.pipeline("shop")
     (left / "v000009").mkdir(parents=True)
     for number in (1, 2):
         shop.publish(number)
     assert sorted(f.name for f in left.iterdir()) == ["v000001", "v000002"]
-    (aside,) = shop.places.deleted_root.iterdir()
+    (aside,) = shop.layout.deleted_root.iterdir()
     assert [f.name for f in aside.iterdir()] == ["v000009"]
 
 
@@ -124,7 +124,7 @@ def test_a_native_form_that_does_not_come_leaves_the_others_as_they_are(shop: Sh
 def test_native_forms_of_all_but_the_newest_versions_are_let_go(shop: Shop, keep: int) -> None:
     for number in (1, 2, 3):
         shop.load(*shop.publish(number))
-    publication.expire_native(shop.history, shop.places, shop.id, keep)
+    publication.expire_native(shop.history, shop.layout, shop.id, keep)
     old = range(1, 4 - keep)
     for number in (1, 2, 3):
         version, run = shop.history.version(shop.id, "shop", number), shop.history.run(f"run_{number}")

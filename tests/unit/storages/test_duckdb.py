@@ -1,4 +1,4 @@
-"""The native table: loaded in little memory where that is enough, whole and in order where it is not."""
+"""The native table: loaded with little memory if that is enough, complete and in order in any case."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_rows_keep_their_order(tmp_path: Path, memory: int) -> None:
 
 
 @pytest.mark.parametrize("memory", [0, 1024 * MIB])
-def test_what_does_not_fit_into_little_memory_is_loaded_with_more(
+def test_data_that_does_not_fit_is_loaded_with_more_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int
 ) -> None:
-    monkeypatch.setattr(native, "_LITTLE", MIB)
-    monkeypatch.setattr(native, "_A_COLUMN", 0)
+    monkeypatch.setattr(native, "_LOAD_MEMORY", MIB)
+    monkeypatch.setattr(native, "_LOAD_MEMORY_PER_COLUMN", 0)
     frame = pl.DataFrame({"number": range(ROWS)}).with_columns(text=pl.col("number").hash().cast(pl.String))
     frame.write_parquet(tmp_path / "alone.parquet")
     with duckdb.connect(config={"memory_limit": "1 MiB"}) as connection, pytest.raises(duckdb.OutOfMemoryException):

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.values import cast as casting
 from service.values import dtypes
+from tests.examples import examples
 
 D, DT, T = dt.date, dt.datetime, dt.time
 NAN = float("nan")
@@ -218,13 +219,13 @@ def test_other_types(values: list[Any], dtype: Any, target: str, wanted: list[An
         ([5], "time", (), "there is no cast from int64 to time"),
         ([dt.timedelta(1)], "date", (), "there is no cast from duration"),
         ([D(2024, 1, 1)], "int64", (), "there is no cast from date"),
-        (["1"], "int64", ["%d"], "a format is for dates and times"),
+        (["1"], "int64", ["%d"], "a format applies to dates and times"),
         (["1"], "date", ["%Q"], "'%Q' is not a format for date"),
-        (["1"], "date", ["%H:%M"], "does not hold all of a date"),
-        (["1"], "datetime", ["%d.%m."], "for datetime|does not hold all"),
-        (["1"], "time", ["%I:%M"], "does not hold all of a time"),
-        (["1"], "date", ["epoch", "%Y"], "stand alone"),
-        (["1"], "time", ["epoch"], "for a date or datetime"),
+        (["1"], "date", ["%H:%M"], "lacks a part of a date"),
+        (["1"], "datetime", ["%d.%m."], "for datetime|lacks a part"),
+        (["1"], "time", ["%I:%M"], "lacks a part of a time"),
+        (["1"], "date", ["epoch", "%Y"], "cannot be combined with other formats"),
+        (["1"], "time", ["epoch"], "need a date or datetime"),
         ([D(2024, 1, 1)], "string", ["%H:%M"], "is not a format for string"),
     ],
 )
@@ -249,7 +250,7 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(TEXTS, st.sampled_from(TARGETS), st.data())
 def test_no_text_breaks_a_cast_and_each_row_stands_alone(
     texts: list[str | None], target: str, data: st.DataObject
@@ -260,14 +261,14 @@ def test_no_text_breaks_a_cast_and_each_row_stands_alone(
     assert repr(whole) == repr(apart)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1), st.booleans())
 def test_whole_numbers_round_trip_through_text(numbers: list[int | None], strict: bool) -> None:
     texts = cast(numbers, "string", dtype=pl.Int64)
     assert cast(texts, "int64", dtype=pl.String, strict=strict) == numbers
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.datetimes(min_value=DT(1, 1, 1)), min_size=1))
 def test_datetimes_round_trip_through_text(moments: list[dt.datetime]) -> None:
     texts = cast(moments, "string", dtype=pl.Datetime("us"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.collectors.test_api import failure, fetched
+from tests.unit.collectors.api_source import failure, fetched
 from tests.unit.network.site import Answers, Hit, Reply
 
 
@@ -33,7 +33,7 @@ def saying(body: str | bytes, content_type: str = "text/csv") -> Answers:
 def test_every_row_is_read(body: str | bytes, wanted: list[dict[str, Any]], tmp_path: Path) -> None:
     frame, _, ctx = fetched(saying(body), tmp_path, response_format="csv")
     assert frame.to_dicts() == wanted
-    assert ctx.evidence["rows"] == len(wanted)
+    assert ctx.report().evidence["rows"] == len(wanted)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.processors.table import NAN, apply, invalid, refused
 
 DATA = {
@@ -46,7 +47,7 @@ def test_windows_fill(column: str, how: dict[str, Any], wanted: list[Any]) -> No
     assert {n: v for n, v in done.columns.items() if n not in (column, "v")} == {
         n: v for n, v in DATA.items() if n not in (column, "v")
     }
-    assert done.ctx.fitted["fill_na"][column]["strategy"] == how["strategy"]
+    assert done.ctx.report().fitted["fill_na"][column]["strategy"] == how["strategy"]
 
 
 def test_plain_values_come_before_windows_and_both_are_recorded() -> None:
@@ -55,7 +56,7 @@ def test_plain_values_come_before_windows_and_both_are_recorded() -> None:
     )
     assert done.columns["t"][5] == 0
     assert done.columns["v"] == [2.0, 1.0, 2.0, 2.0, 2.0, 7.0]
-    assert set(done.ctx.fitted["fill_na"]) == {"v", "t", "i"}
+    assert set(done.ctx.report().fitted["fill_na"]) == {"v", "t", "i"}
 
 
 def test_decimals_stay_decimals() -> None:
@@ -77,7 +78,7 @@ def missing(value: float | None) -> bool:
     return value is None or value != value
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(ROWS, st.sampled_from(["forward", "backward", "interpolate", "mean"]), st.booleans())
 def test_any_rows_are_filled_as_python_would(rows: list[tuple[Any, ...]], strategy: str, grouped: bool) -> None:
     groups: dict[Any, list[int]] = defaultdict(list)
@@ -129,11 +130,11 @@ def test_the_first_and_last_of_an_order(rule: dict[str, Any], kept: list[int]) -
 @pytest.mark.parametrize(
     ("how", "field", "message"),
     [
-        ({"s": {"strategy": "interpolate"}}, "fill_na.s", "interpolate does not go with a string column"),
-        ({"s": {"strategy": "mean", "group_by": "g"}}, "fill_na.s", "mean does not go with"),
+        ({"s": {"strategy": "interpolate"}}, "fill_na.s", "interpolate does not apply to a string column"),
+        ({"s": {"strategy": "mean", "group_by": "g"}}, "fill_na.s", "mean does not apply to"),
         ({"v": {"strategy": "forward", "order_by": "tt"}}, "fill_na.v.order_by", "did you mean 't'?"),
         ({"v": {"strategy": "forward", "group_by": ["gg"]}}, "fill_na.v.group_by", "did you mean 'g'?"),
-        ({"v": {"strategy": "forward", "group_by": "v"}}, "fill_na.v.group_by", "by itself"),
+        ({"v": {"strategy": "forward", "group_by": "v"}}, "fill_na.v.group_by", "by its own values"),
     ],
 )
 def test_what_cannot_be_filled_so(how: dict[str, Any], field: str, message: str) -> None:
@@ -143,7 +144,8 @@ def test_what_cannot_be_filled_so(how: dict[str, Any], field: str, message: str)
 
 
 def test_what_does_not_go_together() -> None:
-    assert "same in any order" in invalid("cleaner", fill_na={"a": {"strategy": "mean", "order_by": "t"}})["fill_na.a"]
+    problems = invalid("cleaner", fill_na={"a": {"strategy": "mean", "order_by": "t"}})
+    assert "does not depend on the order" in problems["fill_na.a"]
     assert "leave group_by out" in invalid("cleaner", fill_na={"a": {"strategy": "zero", "group_by": "t"}})["fill_na.a"]
     problems = invalid("cleaner", drop_duplicates={"keep": "none", "order_by": "t"})
     assert list(problems) == ["drop_duplicates.order_by"]

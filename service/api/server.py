@@ -1,0 +1,69 @@
+"""The HTTP server: the check that a port is free, the URL of an address, and Granian until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from service.kit import errors
+from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+_CONNECTIONS = 1024
+_HEADER_MILLISECONDS = 5_000
+_DRAIN_SECONDS = 10.0
+
+
+def free_port(host: str, port: int) -> int:
+    """``port`` if a server can listen on it, or a free port for 0. Raises ``errors.Conflict``, ``errors.Invalid``."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except socket.gaierror as error:
+        raise errors.Invalid(f"'{host}' is not an address of this machine", field="host") from error
+    except OSError as error:
+        raise errors.Conflict(
+            f"{host}:{port} cannot be listened on: {error.strerror}; choose another --port", code="PORT_IN_USE"
+        ) from error
+
+
+def url(host: str, port: int) -> str:
+    """The URL of a server on ``host`` and ``port``; an IPv6 address gets its brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def listen(
+    app: Litestar, host: str, port: int, *, stopping: asyncio.Event, started: Callable[[], None],
+    drain: Callable[[], Awaitable[None]],
+) -> None:  # fmt: skip
+    """Serve ``app`` until ``stopping`` is set, then wait for ``drain`` and for the last responses.
+
+    ``started`` is called when the server begins to listen; ``drain`` ends what responses wait for (runs).
+    """
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.server.embed import Server
+
+    server = Server(
+        app, address=host, port=port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False,
+        backlog=_CONNECTIONS, backpressure=_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS), log_dictconfig=logs.server_config(),
+    )  # fmt: skip
+    serving = asyncio.create_task(server.serve())
+    waiting = asyncio.create_task(stopping.wait())
+    started()
+    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+    await drain()
+    server.stop()  # type: ignore[no-untyped-call]
+    with suppress(TimeoutError):
+        await asyncio.wait_for(serving, _DRAIN_SECONDS)
+    waiting.cancel()
