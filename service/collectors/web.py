@@ -8,46 +8,34 @@ child process, never in the service: hostile HTML can hang or crash a parser.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import msgspec
 import polars as pl
 
-from service.collectors.fetching import headers
 from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import FAILED, Evidence
+from service.collectors.html import markup_kind, tables
 from service.collectors.html import page as markup
-from service.collectors.html import tables
 from service.collectors.html.crawl_history import CrawlHistory
-from service.collectors.html.page import Field, Page, Value, fault
+from service.collectors.html.page import Field, Page, Value
 from service.collectors.html.robots import Robots
+from service.collectors.html.settings import CONTAINER, MAX_DELAY, WebSettings
 from service.collectors.records.spool import Spool
 from service.kit import errors
-from service.kit.errors import Problem
 from service.network import client, request
 from service.network.request import Request, Response
-from service.network.retry import Retry
-from service.steps.collector import Collector, Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
-MAX_DELAY = 3600
-CONTAINER = "container"
 _SHOWN = 100
 _PART_ROWS = 20_000
 
-Selector = Annotated[
-    str, msgspec.Meta(max_length=1000, description="CSS selector; 'h2 a@href' takes the attribute.", examples=["h2 a"])
-]
-Address = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
-
-class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
+class WebCollector(WebSettings, frozen=True, kw_only=True, tag="web"):
     """Rows from HTML pages: one for each element that ``css_selectors.container`` finds, or the rows of ``table``."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -61,106 +49,10 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         },
     }
 
-    url: Annotated[
-        Address | Annotated[list[Address], msgspec.Meta(min_length=1, max_length=10_000)],
-        msgspec.Meta(description="One page, or several in order; http or https."),
-    ]
-    css_selectors: Annotated[
-        dict[str, Selector | Field],
-        msgspec.Meta(description="'container', and a selector for each column: 'h2 a', 'h2 a@href', or an object."),
-    ] = {}
-    table: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
-        msgspec.Meta(
-            description="Instead of css_selectors: read the tables that this selector finds, with their header."
-        ),
-    ] = None
-    next_page: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None,
-        msgspec.Meta(
-            description="Selector of the link to the next page, followed until there is none or a page repeats."
-        ),
-    ] = None
-    max_pages: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="With next_page: largest number of pages.")
-    ] = None
-    headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to each page's own origin only.")] = {}
-    delay_seconds: Annotated[
-        float,
-        msgspec.Meta(ge=0, le=MAX_DELAY, description="Least time between two requests to a host, over all runs."),
-    ] = 0.0
-    concurrency: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
-        msgspec.Meta(
-            description="Pages of a list fetched concurrently. While it runs, all runs together keep to this number of "
-            "concurrent requests to the host. By default 1 (8 for all runs together)."
-        ),
-    ] = None
-    respect_robots: Annotated[bool, msgspec.Meta(description="Obey robots.txt, its crawl-delay included.")] = True
-    timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=3600, description="Limit of one attempt, body included.")
-    ] = 30.0
-    retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
-    absolute_urls: Annotated[bool, msgspec.Meta(description="href and src become absolute URLs.")] = True
-
-    @property
-    def pages(self) -> list[str]:
-        """The URLs, in order."""
-        return [self.url] if isinstance(self.url, str) else self.url
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """The columns, each as a ``Field``."""
-        return {name: Field.of(value) for name, value in self.css_selectors.items() if name != CONTAINER}
-
-    def spelled_out(self) -> Self:
-        container = {name: text for name, text in self.css_selectors.items() if name == CONTAINER}
-        return msgspec.structs.replace(self, css_selectors=container | self.fields)
-
-    def problems(self) -> Iterable[Problem]:
-        for index, url in enumerate(self.pages):
-            wrong = request.fault(url) if "${" not in url else None
-            if wrong is not None:
-                yield Problem("url" if isinstance(self.url, str) else f"url[{index}]", wrong)
-        yield from headers.problems(self.headers)
-        if self.table is not None:
-            if self.css_selectors:
-                yield Problem("table", "cannot be combined with css_selectors; omit one of them")
-            if fault(self.table) is not None:
-                yield Problem("table", f"{fault(self.table)}: '{self.table}'")
-        else:
-            yield from self._selector_problems()
-        if self.next_page is not None and fault(Field.of(self.next_page).selector) is not None:
-            yield Problem("next_page", f"{fault(Field.of(self.next_page).selector)}: '{self.next_page}'")
-        if self.max_pages is not None and self.next_page is None:
-            yield Problem("max_pages", "needs next_page; all pages of a list are fetched")
-        if (self.concurrency or 1) > 1 and (self.next_page is not None or len(self.pages) == 1):
-            yield Problem("concurrency", "only the pages of a list can be fetched concurrently")
-
-    def declared(self) -> Declared | None:
-        return None if self.table is not None else Declared(pl.Schema(_types(self.fields)))
-
     def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         urls = [url.split("?", 1)[0] for url in self.pages]
         return {"kind": "http", "urls": urls[:_SHOWN], "count": len(urls), "next_page": self.next_page,
                 "max_pages": self.max_pages, "respect_robots": self.respect_robots}  # fmt: skip
-
-    def _selector_problems(self) -> Iterable[Problem]:
-        container = self.css_selectors.get(CONTAINER)
-        if not isinstance(container, str) or not container:
-            yield Problem(f"css_selectors.{CONTAINER}", "is required: the selector of the element that is one row")
-        elif fault(container) is not None:
-            yield Problem(f"css_selectors.{CONTAINER}", f"{fault(container)}: '{container}'")
-        if not self.fields:
-            yield Problem("css_selectors", "needs at least one column beside 'container'")
-        for name, field in self.fields.items():
-            wrong = fault(field.selector) if field.selector else None
-            if wrong is not None:
-                yield Problem(f"css_selectors.{name}", f"{wrong}: '{field.selector}'")
-            try:
-                re.compile(field.pattern or "")
-            except re.error as error:
-                yield Problem(f"css_selectors.{name}.pattern", f"not a regular expression: {error}")
 
     async def collect(self, ctx: CollectContext) -> Frame:
         """Fetch every page and return a frame over the rows found there.
@@ -170,10 +62,6 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
         return await _Crawl(self, ctx).collect()
 
 
-def _types(fields: dict[str, Field]) -> dict[str, pl.DataType]:
-    return {n: pl.List(pl.String()) if f.many else pl.String() for n, f in fields.items()}
-
-
 class _Crawl:
     """One collection in progress."""
 
@@ -181,7 +69,7 @@ class _Crawl:
         self._settings, self._ctx = settings, ctx
         self._fields = settings.fields
         self._container = str(settings.css_selectors.get(CONTAINER, ""))
-        self._schema = _types(self._fields)
+        self._schema = settings.types
         self._spool = Spool(ctx.folder)
         self._rows: dict[str, list[Value]] = {name: [] for name in self._fields}
         self._matched = dict.fromkeys(self._fields, False)
@@ -190,6 +78,7 @@ class _Crawl:
         self._next: str | None = None
         self._linked_on = settings.next_page is None
         self._torn = False
+        self._hidden = 0
         self._trail = CrawlHistory()
         self._clients = Clients(
             ctx, limit=settings.concurrency, interval=settings.delay_seconds, timeout_seconds=settings.timeout_seconds,
@@ -296,10 +185,13 @@ class _Crawl:
         self._ctx.progress(share, f"{evidence.rows} rows from {evidence.pages} pages")
 
     def _extract(self, answer: Response, url: str) -> int:
+        what = markup_kind.foreign(answer.body, answer.headers.get("content-type", ""))
+        if what is not None:
+            raise self._permanent(f"{_short(url)}: this is {what}, not an HTML page", "url")
         wrong = markup.hostile(answer.body)
         if wrong is not None:
             raise self._permanent(f"{_short(url)}: the page is refused: {wrong}", "url")
-        page = Page.of(answer)
+        page = Page.of(answer, hides=not self._settings.include_hidden)
         if page.torn is not None and not self._torn:
             self._torn = True
             text = f"{_short(url)} has bytes that are not valid {page.torn}, its declared encoding; they become U+FFFD"
@@ -311,7 +203,8 @@ class _Crawl:
         return self._tables(page, url) if self._settings.table is not None else self._containers(page, url)
 
     def _tables(self, page: Page, url: str) -> int:
-        found = [tables.read(table) for table in page.tree.css(str(self._settings.table))]
+        found = [tables.read(table, page) for table in page.tree.css(str(self._settings.table))]
+        self._hidden += page.left_out
         if self._again(page, url, (row for _, data in found for row in data)):
             return 0
         for names, data in found:
@@ -334,7 +227,8 @@ class _Crawl:
         return again
 
     def _containers(self, page: Page, url: str) -> int:
-        containers = page.tree.css(self._container)
+        containers = page.shown(page.tree.css(self._container))
+        self._hidden += page.left_out
         absolute = self._settings.absolute_urls
         columns = {name: page.column(containers, field, absolute) for name, field in self._fields.items()}
         if self._again(page, url, zip(*columns.values(), strict=True)):
@@ -365,6 +259,9 @@ class _Crawl:
     def _check_matches(self) -> None:
         """Report selectors that matched nothing: a page whose markup changed looks like an empty one."""
         pages = self._evidence.pages
+        if self._hidden:
+            text = f"{self._hidden} rows are hidden in the page and left out; set include_hidden to read them"
+            self._ctx.warn("hidden_rows", text, rows=self._hidden)
         where = "the page" if pages == 1 else f"any of the {pages} pages"
         hint = "compare it with the page's source (content added by scripts is not in it)"
         if not self._linked_on:

@@ -296,7 +296,7 @@ def _chosen(found: ProbedSource) -> dict[str, Any] | None:
 def _rows(page: Page, chosen: Mapping[str, Any]) -> list[Any]:
     """The rows that the proposed settings find in a page."""
     if "table" in chosen:
-        return [row for node in page.tree.css(chosen["table"]) for row in tables.read(node)[1]]
+        return [row for node in page.tree.css(chosen["table"]) for row in tables.read(node, page)[1]]
     given = chosen["css_selectors"]
     containers = page.tree.css(given["container"])
     fields = [

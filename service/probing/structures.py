@@ -62,7 +62,7 @@ def found_tables(page: Page) -> list[HtmlTable]:
     """The tables with two columns or more, the largest first."""
     found: list[tuple[int, HtmlTable]] = []
     for node in page.tree.css("table")[:MOST_TABLES]:
-        names, data = tables.read(node)
+        names, data = tables.read(node, page)
         if len(names) < 2 or not data:
             continue
         sample = [dict(zip(names, map(_cut, row), strict=True)) for row in data[:SHOWN_ROWS]]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from service.collectors.source_file import utf8
+
 _PROLOG = re.compile(rb"(?:\s|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!(?!--)[^>\[]*(?:\[[^\]]*\]\s*)?>)*", re.DOTALL)
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _DOCTYPE = re.compile(rb"<!doctype\s+html\b", re.IGNORECASE)
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _LOOK = 4096
+_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")
 _KNOWN = {
     "rss": "an RSS feed (XML)", "feed": "an Atom feed (XML)", "rdf:rdf": "an RDF or RSS 1.0 document (XML)",
     "urlset": "a sitemap (XML)", "sitemapindex": "a sitemap index (XML)", "svg": "an SVG image (XML)",
@@ -41,6 +46,23 @@ def xml(body: bytes, content_type: str = "") -> str | None:
         return _KNOWN[plain]
     if (declared and _XHTML not in tag) or typed or (foreign and plain != "svg"):
         return f"XML with the root element <{name}>"
+    return None
+
+
+def foreign(body: bytes, content_type: str = "") -> str | None:
+    """What a body is that an HTML parser must not read: XML, JSON, a PDF …, in words; None for HTML and plain text."""
+    what = utf8.file_kind(body) or xml(body, content_type)
+    if what is not None:
+        return what
+    if body.startswith(_IMAGES):
+        return "an image"
+    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] in (b"{", b"["):
+        try:
+            msgspec.json.decode(start, type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return "JSON (read it with the api collector)"
     return None
 
 

@@ -37,7 +37,13 @@ _WIDER = {  # as browsers do: a declared encoding is read by the codec that exte
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs",
 }  # fmt: skip
-_SILENT = frozenset({"script", "style"})
+_SILENT = frozenset({
+    "script", "style", "noscript", "template", "title", "desc", "metadata", "defs", "annotation", "annotation-xml",
+    "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
+})  # fmt: skip
+"""Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
+_HIDES = re.compile(rb"hidden|display\s*:\s*none|collapse|<dialog", re.IGNORECASE)
+_HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
     "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
@@ -150,21 +156,47 @@ def hostile(body: bytes) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Page:
-    """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it."""
+    """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it.
+
+    ``hidden`` are the elements that it hides, ``left_out`` counts the rows among them that were not read.
+    """
 
     tree: LexborHTMLParser
     base: str
     torn: str | None = None
+    hidden: frozenset[int] = frozenset()
+    left_out: int = 0
 
     @classmethod
-    def of(cls, answer: Response) -> Page:
+    def of(cls, answer: Response, *, hides: bool = True) -> Page:
+        """Parse an answer; ``hides``: what the page hides is not read."""
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
         tree = LexborHTMLParser(content)
         base = tree.css_first("base[href]")
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
-        return cls(tree, own, torn)
+        return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
+
+    def shown(self, nodes: list[LexborNode]) -> list[LexborNode]:
+        """``nodes`` without those that are hidden themselves; ``left_out`` counts these."""
+        if not self.hidden:
+            return nodes
+        found = [node for node in nodes if node.mem_id not in self.hidden]
+        self.left_out += len(nodes) - len(found)
+        return found
+
+    def is_out_of_the_flow(self, node: LexborNode) -> bool:
+        """Whether an element is hidden and takes no place; one that is only invisible keeps it."""
+        return node.mem_id in self.hidden and (
+            "hidden" in node.attributes or _style(node).get("visibility") in (None, "visible")
+        )
+
+    def text(self, node: LexborNode) -> str:
+        """The text of an element as a browser shows it; an element that is only invisible has none."""
+        if self.hidden and node.mem_id in self.hidden and not self.is_out_of_the_flow(node):
+            return ""
+        return text(node, self.hidden)
 
     def link(self, field: Field) -> str | None:
         """The absolute URL of the link that a selector finds (``href`` unless it names another attribute), or None."""
@@ -175,15 +207,15 @@ class Page:
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
         """One value per container: text with collapsed spaces, or the attribute; None if missing."""
         if field.many:
-            nodes = [c.css(field.selector) if field.selector else [c] for c in containers]
+            nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
             return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
         found = self._nodes(containers, field.selector)
         if field.attribute is None and field.pattern is None:
-            return [None if n is None else text(n) for n in found]
+            return [None if n is None else self.text(n) for n in found]
         return [self._field_value(n, field, absolute) for n in found]
 
     def _field_value(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
-        value = _value(node, field.attribute)
+        value = _value(node, field.attribute, self.hidden)
         if value is None:
             return None
         if absolute and field.attribute in ("href", "src"):
@@ -196,39 +228,79 @@ class Page:
     def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
         if not selector:
             return containers
-        found = self.tree.css(selector)
+        found = self._visible(self.tree.css(selector))
         if len(found) == len(containers) and all(map(_inside, found, containers)):
             return found
-        return [c.css_first(selector) for c in containers]
+        if not self.hidden:
+            return [c.css_first(selector) for c in containers]
+        return [next(iter(self._visible(c.css(selector))), None) for c in containers]
+
+    def _visible(self, nodes: list[LexborNode]) -> list[LexborNode]:
+        """The nodes that are shown; all of them if none is, since a selector may be meant for hidden ones."""
+        if not self.hidden:
+            return nodes
+        return [node for node in nodes if not self._is_hidden(node)] or nodes
+
+    def _is_hidden(self, node: LexborNode) -> bool:
+        """Whether the page hides the element or one around it."""
+        here: LexborNode | None = node
+        while here is not None:
+            if here.mem_id in self.hidden:
+                return True
+            here = here.parent
+        return False
 
 
-def _value(node: LexborNode | None, attribute: str | None) -> str | None:
+def hidden_elements(tree: LexborHTMLParser) -> frozenset[int]:
+    """The ``mem_id`` of each element that the page hides: by ``hidden``, its ``style``, or as a closed dialog."""
+    return frozenset(node.mem_id for node in tree.css(_HIDING) if _hides(node))
+
+
+def _hides(node: LexborNode) -> bool:
+    attributes = node.attributes
+    if "hidden" in attributes or (node.tag == "dialog" and "open" not in attributes):
+        return True
+    style = _style(node)
+    return style.get("display") == "none" or style.get("visibility") in ("hidden", "collapse")
+
+
+def _style(node: LexborNode) -> dict[str, str]:
+    """The declarations of an element's ``style``."""
+    style: dict[str, str] = {}
+    for declaration in (node.attributes.get("style") or "").lower().split(";"):
+        name, _, value = declaration.partition(":")
+        style[name.strip()] = value.replace("!important", "").strip()
+    return style
+
+
+def _value(node: LexborNode | None, attribute: str | None, hidden: frozenset[int] = frozenset()) -> str | None:
     if node is None:
         return None
     if attribute is None:
-        return text(node)
+        return text(node, hidden)
     attributes = node.attributes
     return (attributes[attribute] or "").strip() if attribute in attributes else None
 
 
-def text(node: LexborNode) -> str:
-    """The text of an element with collapsed spaces: blocks are separated, scripts and styles are left out."""
+def text(node: LexborNode, hidden: frozenset[int] = frozenset()) -> str:
+    """The text of an element with collapsed spaces: blocks are separated; what no browser shows, and the ``hidden``
+    elements inside it, are left out."""
     first = node.first_child
     if first is None:
         return ""
     if first.next is None and first.is_text_node:
         return " ".join((first.text_content or "").split())
-    return " ".join("".join(_texts(first)).split())
+    return " ".join("".join(_texts(first, hidden)).split())
 
 
-def _texts(here: LexborNode | None) -> Iterator[str]:
+def _texts(here: LexborNode | None, hidden: frozenset[int]) -> Iterator[str]:
     """The texts of a node, its descendants and its later siblings; with a stack, because pages can be deep."""
     around: list[LexborNode] = []
     while here is not None:
         inner = None
         if here.is_text_node:
             yield here.text()
-        elif here.tag not in _SILENT:
+        elif here.tag not in _SILENT and here.mem_id not in hidden:
             inner = here.first_child
             if here.tag in _APART:
                 yield " "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from selectolax.lexbor import LexborNode
 
-from service.collectors.html import page
+from service.collectors.html.page import Page
 
 MAX_COLUMNS = 2000
 MAX_HEADER_ROWS = 5
@@ -14,13 +14,14 @@ _Reaching = dict[int, tuple[int, str]]
 """By column: into how many more rows a cell reaches, and its text."""
 
 
-def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
+def read(table: LexborNode, page: Page) -> tuple[list[str], list[Cells]]:
     """The column names and the rows of a table, without the rows of nested tables and of its footer.
 
     The header is ``thead``, else the first row, the rows that its cells span and the following rows that are all
-    ``th``; several header rows are joined. Every row has a cell for each name, None if the table has no such cell.
+    ``th``; several header rows are joined. Hidden rows and cells are left out, as a browser does. Every row has a cell
+    for each name, None if the table has no such cell.
     """
-    rows = [row for row in table.css("tr") if _nearest(row, "table") == table.mem_id]
+    rows = page.shown([row for row in table.css("tr") if _nearest(row, "table") == table.mem_id])
     in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
     body = [
         r for r, head in zip(rows, in_head, strict=True) if not head and _nearest(r, "tfoot", until="table") is None
@@ -29,7 +30,7 @@ def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
     if not heads:
         size = _header_rows(body)
         heads, body = body[:size], body[size:]
-    header, data = _grid(heads), [row for row in _grid(body) if row]
+    header, data = _grid(heads, page), [row for row in _grid(body, page) if row]
     width = max((len(row) for row in (*header, *data)), default=0)
     names = _names(header, width)
     return names, [row + [None] * (width - len(row)) for row in data]
@@ -72,7 +73,7 @@ def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None
     return None
 
 
-def _grid(rows: list[LexborNode]) -> list[Cells]:
+def _grid(rows: list[LexborNode], page: Page) -> list[Cells]:
     grid: list[Cells] = []
     above: _Reaching = {}
     group: int | None = None
@@ -83,6 +84,8 @@ def _grid(rows: list[LexborNode]) -> list[Cells]:
         cells: Cells = []
         below: _Reaching = {}
         for cell in _cells(row):
+            if page.is_out_of_the_flow(cell):
+                continue
             _fill(cells, above, below)
             content = page.text(cell)
             across, down = _span(cell, "colspan"), _span(cell, "rowspan")

@@ -18,6 +18,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import page as markup
 from service.collectors.html import tables
+from service.collectors.html.page import Page
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import CollectContext
@@ -253,9 +254,10 @@ def test_a_page_that_is_not_all_of_its_encoding_is_a_warning(tmp_path: Path) -> 
 
 
 def table(html: str) -> tuple[list[str], list[list[str | None]]]:
-    found = LexborHTMLParser(html.encode()).css_first("table")
+    page = Page(LexborHTMLParser(html.encode()), "")
+    found = page.tree.css_first("table")
     assert found is not None
-    return tables.read(found)
+    return tables.read(found, page)
 
 
 @pytest.mark.parametrize(
