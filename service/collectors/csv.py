@@ -11,9 +11,7 @@ import asyncio
 import codecs
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.collectors.csv_file import malformed_replay
 from service.collectors.csv_file.scan import CsvReader
@@ -21,10 +19,15 @@ from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.records import schema
 from service.collectors.source_file import head, utf8
 from service.collectors.source_file import paths as inputs
-from service.kit import errors
+from service.kit import errors, lazy
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):

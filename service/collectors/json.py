@@ -11,10 +11,9 @@ import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
@@ -24,11 +23,16 @@ from service.collectors.source_file import head as heads
 from service.collectors.source_file import paths as inputs
 from service.collectors.source_file import utf8
 from service.collectors.source_file.paths import FilePath
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 BATCH_BYTES = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 512 * 1024 * 1024

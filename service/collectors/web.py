@@ -11,9 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Any, ClassVar
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import FAILED, Evidence
@@ -24,11 +22,16 @@ from service.collectors.html.page import Field, Page, Value
 from service.collectors.html.robots import Robots
 from service.collectors.html.settings import CONTAINER, MAX_DELAY, WebSettings
 from service.collectors.records.spool import Spool
-from service.kit import errors
+from service.kit import errors, lazy
 from service.network import client, request
 from service.network.request import Request, Response
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 _SHOWN = 100

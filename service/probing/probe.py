@@ -10,24 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import msgspec
 import polars as pl
 
-from service.collectors.fetching import headers
-from service.collectors.http_api.authentication import Auth, ClientCredentials
-from service.collectors.source_file import paths
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
-from service.kit.errors import Problem
-from service.network import request
 from service.probing import endpoints, sources, traits
+from service.probing.finding import Finding, Pagination, Probe, RobotsFinding
 from service.probing.sources import STEP
-from service.probing.structures import HtmlTable, Structure
-from service.probing.traits import ColumnTraits, CursorColumn, Key
 from service.steps.collector import Collector
 from service.steps.context import CollectContext
 
@@ -36,92 +29,14 @@ _EXPECTED = ("total_differs", "more_pages", "empty_pages", "malformed_rows")  # 
 Decode = Callable[[Mapping[str, Any]], Collector]
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source to probe: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
-
-    url: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
-        msgspec.Meta(description="An API or a page; http or https.", examples=["https://api.example.com/v1/orders"]),
-    ] = None
-    file_path: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
-        msgspec.Meta(description="A file or a glob; relative to the uploads and the file roots."),
-    ] = None
-    headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the URL's own origin only.")] = {}
-    auth: Annotated[Auth | None, msgspec.Meta(description="bearer, basic, api_key or oauth2_client_credentials.")] = (
-        None
-    )
-
-    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the URL is requested.")] = "GET"
-    body: Annotated[
-        dict[str, Any] | None, msgspec.Meta(description="JSON body of a POST, as in the api collector.")
-    ] = None
-
-    @property
-    def target(self) -> endpoints.Target:
-        """The URL and how to request it."""
-        return endpoints.Target(str(self.url), self.headers, self.auth, self.method, self.body)
-
-    def problems(self) -> Iterable[Problem]:
-        """What is wrong with the request; field paths relative to the body."""
-        if (self.url is None) == (self.file_path is None):
-            yield Problem("url", "give either a url or a file_path")
-        if self.url is not None and "${" not in self.url and request.fault(self.url) is not None:
-            yield Problem("url", str(request.fault(self.url)))
-        if self.file_path is not None:
-            yield from paths.problems(self.file_path)
-            given = {"headers": self.headers, "auth": self.auth, "method": self.method == "POST", "body": self.body}
-            for name, value in given.items():
-                if value:
-                    yield Problem(name, "is for a url; omit it for a file")
-        if self.body is not None and self.method == "GET":
-            yield Problem("body", "a GET has no body; set method to POST")
-        yield from headers.problems(self.headers)
-        if isinstance(self.auth, ClientCredentials):
-            yield from self.auth.problems()
-
-
-class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """How further pages are requested, and how that is known. ``tried`` lists the candidates, in order."""
-
-    type: str
-    verified: bool
-    how: str
-    tried: list[str] = []
-
-
-class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the site's robots.txt allows the page, and its interval between two requests in seconds."""
-
-    allowed: bool
-    delay_seconds: float
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The finding. ``collector`` can be posted in a pipeline as it is; null if robots.txt forbids the page."""
-
-    format: str
-    collector: dict[str, Any] | None
-    records_path: str | None = None
-    pagination: Pagination | None = None
-    primary_keys: list[Key] = []
-    cursors: list[CursorColumn] = []
-    columns: list[ColumnTraits] = []
-    sample_rows: int = 0
-    tables: list[HtmlTable] = []
-    structures: list[Structure] = []
-    robots: RobotsFinding | None = None
-    requests: int = 0
-    notes: list[str] = []
-
-
 def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
     """Probe a source. ``decode`` validates the proposal as in a pipeline.
 
     Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is at fault.
     """
     if asked.url is not None:
-        found = asyncio.run(endpoints.remote(asked.target, ctx))
+        target = endpoints.Target(asked.url, asked.headers, asked.auth, asked.method, asked.body)
+        found = asyncio.run(endpoints.remote(target, ctx))
     else:
         found = sources.local(str(asked.file_path), ctx)
     if found.collector is None or not found.tried:

@@ -20,7 +20,7 @@ from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8
 from service.kit import errors
 from service.probing import clues, dialects
-from service.probing.structures import HtmlTable, Structure
+from service.probing.finding import HtmlTable, Structure
 from service.probing.trials import Verdict
 from service.steps.context import CollectContext
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.profile import warnings
 from service.processors.settings import columns
@@ -22,8 +22,16 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
 from service.values.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.values import polars_errors
+else:
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""

@@ -7,14 +7,11 @@ fits (``fill_na``, ``outliers``) and ``drop_duplicates``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
-import polars as pl
 
-from service.engine import row_sql
-from service.expressions import scalar
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.cleaning import fill, names, rows, strings, types
 from service.processors.settings import columns
@@ -22,7 +19,19 @@ from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.expressions import scalar
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 Names = Annotated[list[Name], msgspec.Meta(min_length=1)]
 T = TypeVar("T")

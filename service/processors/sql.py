@@ -7,17 +7,23 @@ grouped and joined rows is the engine's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from service.expressions import select
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
-from service.values import polars_errors
+
+if TYPE_CHECKING:
+    from service.expressions import select
+    from service.values import polars_errors
+else:
+    select = lazy.module("service.expressions.select")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):

@@ -9,13 +9,11 @@ split, only its training rows are measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
-from service.engine import row_sql
-from service.expressions import scalar
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.features import aggregate as aggregating
 from service.processors.features import bins, calendar, scale, windows
@@ -27,7 +25,18 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
-from service.values import polars_errors
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.expressions import scalar
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):

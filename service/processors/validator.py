@@ -11,15 +11,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
-from service.engine import row_sql
-from service.engine.row_sql import Place, RowSql
 from service.files import quarantine
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
@@ -30,7 +27,18 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.engine.row_sql import Place, RowSql
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 _EXAMPLES = 3
 _MOST_IN_A_FILE = 1_000_000

@@ -10,7 +10,7 @@ import asyncio
 
 from service.catalog.pipelines import PipelineRecord
 from service.files.layout import STATE
-from service.jobs import messages, run_worker
+from service.jobs import entry, messages
 from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.run import Run
@@ -103,7 +103,7 @@ class Attempt:
             await self._child.wait()
 
     async def _begin(self, order: Order) -> None:
-        self._child = await Child.start(run_worker.work, messages.encode(order), self._limits(order))
+        self._child = await Child.start(entry.run, messages.encode(order), self._limits(order))
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child

@@ -11,12 +11,10 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs import messages
+from service.jobs import entry, messages
 from service.jobs.messages import LogLine
-from service.jobs.tasks import entry
-from service.jobs.tasks.entry import Call, Task, TaskAnswer, TaskError
-from service.jobs.tasks.preview import Preview
-from service.jobs.tasks.probe import Probing
+from service.jobs.tasks import task as task_messages
+from service.jobs.tasks.task import Call, Preview, Probing, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
@@ -85,16 +83,16 @@ class TaskRunner:
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)
-        child = await Child.start(entry.work, entry.encode(call), limits)
+        child = await Child.start(entry.task, task_messages.encode(call), limits)
         try:
             while (data := await child.receive()) is not None:
-                match entry.decode(data):
+                match task_messages.decode(data):
                     case TaskAnswer(content):
                         return content
                     case TaskError(error):
                         raise errors.from_body(error)
                     case LogLine() as line:
-                        entry.note(line)
+                        task_messages.log(line)
             raise job_resources.died(await child.wait(), "request", call.grants.memory_bytes)
         finally:
             child.kill()

@@ -4,7 +4,7 @@
 """
 
 from service.kit.errors import Permanent, Problem, Transient
-from service.steps.collector import NOTHING, Collector, Declared, Id, Parent, Upstream
+from service.steps.collector import Collector, Declared, Id, Parent, Upstream
 from service.steps.context import CollectContext, Context, ProcessContext, State, StoredVersion
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Kind, Metric, Values
@@ -14,7 +14,7 @@ from service.steps.storage import Dataset, File, Storage, Written
 from service.values.profile import ColumnProfile, Correlation, Histogram, Profile, ProfileWarning, TopValue
 
 __all__ = [
-    "NOTHING", "CollectContext", "CollectReport", "Collector", "ColumnProfile", "Context", "Correlation", "Dataset",
+    "CollectContext", "CollectReport", "Collector", "ColumnProfile", "Context", "Correlation", "Dataset",
     "Declared", "Evidence", "Explain", "File", "Frame", "Histogram", "Id", "JoinHow", "Keep", "Kind", "Metric",
     "Parent", "Permanent", "Problem", "ProcessContext", "ProcessReport", "Processor", "Profile", "ProfileWarning",
     "Rejected", "RowLocal", "Split", "State", "StepReport", "StepWarning", "Storage", "StoredVersion", "TopValue",

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
 
@@ -56,14 +61,15 @@ class Declared:
     closed: bool = True
     guessed: frozenset[str] = frozenset()
 
+    @classmethod
+    def nothing(cls) -> Declared:
+        """The columns of a collector whose rows are not data."""
+        return cls(pl.Schema())
+
     @property
     def exact(self) -> bool:
         """Whether all columns and types are known."""
         return self.closed and not self.guessed
-
-
-NOTHING = Declared(pl.Schema())
-"""The columns of a collector whose rows are not data."""
 
 
 class Collector(

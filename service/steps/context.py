@@ -9,18 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import structlog
 
 from service.files.allowed_files import Files
-from service.kit import placeholders
+from service.kit import lazy, placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
 from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
 from service.values.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,25 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
+        self,
+        lf: pl.LazyFrame,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> Frame:
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
-        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
+        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
         """A frame over Parquet files, in order."""
-        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False)
+        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
         """Report how much of this step is done, 0 to 1."""

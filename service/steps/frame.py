@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import polars as pl
-
+from service.kit import lazy
 from service.steps.metric import Metric, Values
 
-RowLocal = Callable[[pl.LazyFrame], pl.LazyFrame]
-Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+RowLocal = Callable[["pl.LazyFrame"], "pl.LazyFrame"]
+Explain = Callable[["pl.exceptions.PolarsError"], Exception | None]
 Keep = Literal["first", "last", "none", "any"]
 JoinHow = Literal["inner", "left", "full"]
 
@@ -109,4 +113,5 @@ class FrameFactory(Protocol):
         expensive: bool = True,
         explain: Explain | None = None,
         row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> Frame: ...

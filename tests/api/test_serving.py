@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from service.jobs.tasks.apply import Application
+from service.jobs.tasks.task import Application
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Tasks

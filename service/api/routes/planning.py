@@ -12,8 +12,7 @@ from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
-from service.jobs.tasks.plan import Before, Planning, Validation
-from service.jobs.tasks.preview import Preview
+from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
 from service.model import pipeline as model

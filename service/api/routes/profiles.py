@@ -14,7 +14,7 @@ from service.api.query_string import Number, about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
-from service.jobs.tasks.profile_page import ProfilePage
+from service.jobs.tasks.task import ProfilePage
 from service.model.formats import FORMATS, Format
 from service.model.version import Version
 

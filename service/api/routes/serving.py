@@ -14,7 +14,7 @@ from service.api.query_string import Number, about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.messages import StoredParts
-from service.jobs.tasks.apply import Application
+from service.jobs.tasks.task import Application
 from service.kit import decoding, documents, errors
 from service.kit.codes import Code
 

@@ -7,14 +7,19 @@ the quarantine file holds what a replay needs (``Shape``): the columns of each f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.files import quarantine
+from service.kit import lazy
 from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 SHOWN_ROWS = 20
 _SHOWN_TEXT = 500
@@ -75,7 +80,7 @@ class Rejects:
             return
         file = quarantine.file_of(self._ctx.step) if self._keep else None
         if file is not None:
-            schema = {name: quarantine.LAYOUT[name] for name in ("_rules", "_file", "_line", "_text")}
+            schema = {name: quarantine.layout()[name] for name in ("_rules", "_file", "_line", "_text")}
             rows = pl.scan_ndjson(self._path, schema=schema)
             write_quarantine(rows, (self._ctx.beside or self._ctx.folder) / file, shape, self._ctx)
         self._ctx.reject(self._total, file)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import msgspec
-import polars as pl
 
 from service.collectors.fetching import headers
 from service.collectors.html.page import Field, fault
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.network import request
 from service.network.retry import Retry
 from service.steps.collector import Collector, Declared
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 MAX_DELAY = 3600
 CONTAINER = "container"

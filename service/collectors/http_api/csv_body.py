@@ -7,8 +7,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from service.collectors.csv_file import strict_reader
 from service.collectors.csv_file.survey import Dialect
@@ -16,7 +15,13 @@ from service.collectors.http_api import body_faults
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import column_names
 from service.collectors.records.json_records import Unusable
+from service.kit import lazy
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _MARKUP = (b"<", b"{", b"[")
 _FIELD = re.compile(rb'"[^"]*"')

@@ -15,15 +15,19 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
 from service.values import dtypes, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Cursor = str | int | float
 Order = Literal["integer", "number", "time", "format", "text"]
@@ -32,7 +36,6 @@ PrimaryKey = Annotated[
     Columns | None,
     msgspec.Meta(description="Columns that identify a record; of records with the same key the newest is kept."),
 ]
-_MOMENT = pl.Datetime("us", "UTC")
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _UNSORTED = (
     r"(?i)^\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"  # 03/01/2024
@@ -191,11 +194,15 @@ def comparable(value: pl.Expr, order: Order, cursor_format: str | None = None) -
         case "number":
             return value.cast(pl.Float64, strict=False).fill_nan(None)
         case "time":
-            return parse.tolerantly(value, _MOMENT)
+            return parse.tolerantly(value, _moment())
         case "format":
-            return value.map_batches(functools.partial(_read_all, cursor_format=str(cursor_format)), _MOMENT)
+            return value.map_batches(functools.partial(_read_all, cursor_format=str(cursor_format)), _moment())
         case "text":
             return value
+
+
+def _moment() -> pl.DataType:
+    return pl.Datetime("us", "UTC")
 
 
 def _read_all(values: pl.Series, *, cursor_format: str) -> pl.Series:
@@ -204,7 +211,7 @@ def _read_all(values: pl.Series, *, cursor_format: str) -> pl.Series:
     for text in values.unique():
         if text is not None:
             read[text] = _read(text, cursor_format)
-    return pl.Series(values.name, [read[text] for text in values], dtype=_MOMENT)
+    return pl.Series(values.name, [read[text] for text in values], dtype=_moment())
 
 
 def _read(text: str, cursor_format: str) -> datetime | None:

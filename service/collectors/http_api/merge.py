@@ -16,17 +16,21 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.http_api import incremental
 from service.collectors.http_api.for_each import PARENT
 from service.collectors.http_api.incremental import Cursor, Incremental, Order
 from service.collectors.records.spool import Spool
-from service.kit import errors
+from service.kit import errors, lazy
 from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 FILE = "state.json"
 _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at", "start", "hash", "times"))

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.values import cast as casting
-from service.values import dtypes, parse, polars_errors
+from service.values import dtypes, parse, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.values import polars_errors
+else:
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> Iterable[Problem]:
@@ -24,9 +31,7 @@ def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> It
         yield Problem(f"schema.{column}", f"'{column}' is not among columns{errors.did_you_mean(column, kept or ())}")
     for column, text in schema.items():
         try:
-            dtype = dtypes.parse(text)
-            if not isinstance(dtype, pl.List):
-                parse.tolerantly(pl.col(column), dtype)
+            type_names.read(text)
         except ValueError as error:
             yield Problem(f"schema.{column}", str(error))
 

@@ -19,6 +19,7 @@ from service.engine.fit_record import FitRecord
 from service.engine.replay_frame import ReplayedFrame, Skipped
 from service.jobs import child_log, plugins
 from service.jobs.job import Job
+from service.jobs.tasks.task import Application
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -32,34 +33,23 @@ MOST_RECORDS = 10_000
 _PLACES = pl.UInt32()
 
 
-class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
-    """Apply version ``version`` to ``records`` (a JSON array).
+def apply(task: Application, job: Job) -> bytes:
+    """``{"pipeline", "version", "columns", "data", "rows", "dropped", "skipped"}``.
 
-    ``document`` is the revision that made it, ``fit_record`` the path of its fit record.
+    Raises ``errors.Invalid`` where a record does not fit or a step fails on it.
     """
-
-    document: dict[str, Any]
-    version: int
-    fit_record: str
-    records: bytes
-
-    def answer(self, job: Job) -> bytes:
-        """``{"pipeline", "version", "columns", "data", "rows", "dropped", "skipped"}``.
-
-        Raises ``errors.Invalid`` where a record does not fit or a step fails on it.
-        """
-        pipeline = pipelines.decode(self.document, plugins.registry())
-        record = fit_record.decode(Path(self.fit_record).read_bytes())
-        try:
-            schema = tagged_json.decode_schema(record.schema)
-        except ValueError as error:
-            raise errors.Invalid(f"version {self.version} cannot be applied: {error}", field="version") from error
-        applied = Applier(pipeline, record, job).apply(from_json.table(_decode_records(self.records), schema))
-        target = job.folder / "applied.parquet"
-        applied.data.write_parquet(target, compression="uncompressed", statistics=False)
-        before = {"pipeline": pipeline.name, "version": self.version}
-        after = {"rows": applied.places.to_list(), "dropped": applied.dropped, "skipped": applied.skipped}
-        return inline.rendered(target, before, after)
+    pipeline = pipelines.decode(task.document, plugins.registry())
+    record = fit_record.decode(Path(task.fit_record).read_bytes())
+    try:
+        schema = tagged_json.decode_schema(record.schema)
+    except ValueError as error:
+        raise errors.Invalid(f"version {task.version} cannot be applied: {error}", field="version") from error
+    applied = Applier(pipeline, record, job).apply(from_json.table(_decode_records(task.records), schema))
+    target = job.folder / "applied.parquet"
+    applied.data.write_parquet(target, compression="uncompressed", statistics=False)
+    before = {"pipeline": pipeline.name, "version": task.version}
+    after = {"rows": applied.places.to_list(), "dropped": applied.dropped, "skipped": applied.skipped}
+    return inline.rendered(target, before, after)
 
 
 class Applied(msgspec.Struct):

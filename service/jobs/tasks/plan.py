@@ -18,6 +18,7 @@ from service.jobs import child_log, collect, dry_run, plugins, store
 from service.jobs.dry_run import DryRun, DryRunStep
 from service.jobs.job import Job
 from service.jobs.messages import Grants
+from service.jobs.tasks.task import Planning, Validation
 from service.kit import errors
 from service.kit.errors import Problem
 from service.model import masking, version
@@ -35,21 +36,16 @@ _ORDER: tuple[Known, ...] = ("unknown", "partly", "version", "settings", "read")
 _NOT_REQUESTED = "no request is sent before the run; name its columns (and their types under schema), or run it once"
 
 
-class Before(msgspec.Struct, frozen=True):
-    """The newest version, and the columns of those of its collectors that have the same settings, by their places."""
+class Planner:
+    """Makes the plan of a pipeline."""
 
-    version: int
-    columns: list[Column]
-    sources: dict[int, list[Column]]
+    def __init__(self, task: Planning, job: Job) -> None:
+        self.document, self.before = task.document, task.before
+        self._job = job
 
-
-class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
-    """Tell what a run of ``document`` would do; the answer is a ``Plan`` as JSON."""
-
-    document: dict[str, Any]
-    before: Before | None = None
-
-    def answer(self, job: Job) -> bytes:
+    def plan(self) -> bytes:
+        """A ``Plan`` as JSON."""
+        job = self._job
         pipeline = pipelines.decode(self.document, plugins.registry())
         looks = [self._look(pipeline, index, job) for index in range(len(pipeline.collectors))]
         problems = [look.problem for look in looks if look.problem is not None]
@@ -105,7 +101,10 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
             declared, known, why = self._expected(index, declared)
         columns = None
         if declared is not None:
-            columns = [PlannedColumn(n, None if n in declared.guessed else str(t)) for n, t in declared.schema.items()]
+            columns = [
+                PlannedColumn(n, None if n in declared.guessed else dtypes.name_of(t))
+                for n, t in declared.schema.items()
+            ]
         source = PlannedSource(
             step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
             known=known, columns=columns, rows=rows, why=why,
@@ -130,32 +129,27 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
     def _changes(self, columns: list[PlannedColumn] | None) -> list[version.SchemaChange] | None:
         if self.before is None or columns is None:
             return None
-        return version.changes(self.before.columns, [Column(c.name, c.type or "") for c in columns])
+        return version.changes(
+            version.named_types(self.before.columns), [Column(c.name, c.type or "") for c in columns]
+        )
 
 
-class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
-    """A dry run of ``document`` over the columns that are known from its settings and stored versions.
-
-    The answer is a JSON array of warnings. Raises the ``errors.StepError`` that a run is certain to end with.
-    """
-
-    document: dict[str, Any]
-
-    def answer(self, job: Job) -> bytes:
-        pipeline = pipelines.decode(self.document, plugins.registry())
-        sources = []
-        for index in range(len(pipeline.collectors)):
-            if job.stored(f"collectors[{index}]"):
-                sources.append(Declared(asyncio.run(collect.one(pipeline, index, job)).frame.schema))
-            elif (declared := pipeline.declared(index)) is not None:
-                sources.append(declared)
-        if len(sources) < len(pipeline.collectors):
-            return b"[]"
-        dry = dry_run.dry_run(pipeline, sources, job.grants)
-        if dry.error is not None and dry.certain:
-            raise dry.error
-        likely = [_warning(dry.error, job)] if dry.error is not None and dry.likely else []
-        return job.masked(msgspec.json.encode([*dry.ignored, *likely]))
+def validate(task: Validation, job: Job) -> bytes:
+    """A JSON array of warnings. Raises the ``errors.StepError`` that a run is certain to end with."""
+    pipeline = pipelines.decode(task.document, plugins.registry())
+    sources = []
+    for index in range(len(pipeline.collectors)):
+        if job.stored(f"collectors[{index}]"):
+            sources.append(Declared(asyncio.run(collect.one(pipeline, index, job)).frame.schema))
+        elif (declared := pipeline.declared(index)) is not None:
+            sources.append(declared)
+    if len(sources) < len(pipeline.collectors):
+        return b"[]"
+    dry = dry_run.dry_run(pipeline, sources, job.grants)
+    if dry.error is not None and dry.certain:
+        raise dry.error
+    likely = [_warning(dry.error, job)] if dry.error is not None and dry.likely else []
+    return job.masked(msgspec.json.encode([*dry.ignored, *likely]))
 
 
 def validate_offline(document: dict[str, Any], folder: Path) -> list[StepWarning]:
@@ -165,7 +159,7 @@ def validate_offline(document: dict[str, Any], folder: Path) -> list[StepWarning
     """
     job = Job(Grants(folder=str(folder), memory_bytes=0), child_log.logger(lambda _: None), dry=True)
     try:
-        warnings = Validation(document=document).answer(job)
+        warnings = validate(Validation(document=document), job)
     except errors.StepError as error:
         body = job.body(error)
         raise errors.Invalid(body.message, **body.details) from None
@@ -229,7 +223,7 @@ def _fitted(recorded: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _planned_columns(schema: pl.Schema) -> list[PlannedColumn]:
-    return [PlannedColumn(name, str(dtype)) for name, dtype in schema.items()]
+    return [PlannedColumn(name, dtypes.name_of(dtype)) for name, dtype in schema.items()]
 
 
 def _types(columns: list[Column]) -> dict[str, pl.DataType] | None:

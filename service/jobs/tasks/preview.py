@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,7 @@ from service.jobs import collect, dry_run, plugins, process, store
 from service.jobs.collect import Collected
 from service.jobs.job import Job
 from service.jobs.process import Processed
+from service.jobs.tasks.task import Preview
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -31,46 +31,38 @@ from service.values.profile import Profile
 _ROWS = Metric("", "rows")
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
-    """Collect at most ``rows`` rows from each source and process them; the answer is a ``Sample`` as JSON.
+def preview(task: Preview, job: Job) -> bytes:
+    """A ``Sample`` as JSON; ``job.wanted_rows`` must be ``task.rows``. Raises ``errors.StepError``."""
+    pipeline = pipelines.decode(task.document, plugins.registry())
+    collection = asyncio.run(collect.collect(pipeline, job))
+    sources = [one.source for one in collection.collected]
+    plan = _plan(pipeline, collection.collected, job)
+    counts = [_count(collection.frame)]
 
-    ``rows`` must be the job's ``wanted_rows``, too.
-    """
+    def observe(_: int, frame: Frame, __: ProcessReport) -> None:
+        counts.append(_count(frame))
 
-    document: dict[str, Any]
-    rows: int
-
-    def answer(self, job: Job) -> bytes:
-        pipeline = pipelines.decode(self.document, plugins.registry())
-        collection = asyncio.run(collect.collect(pipeline, job))
-        sources = [one.source for one in collection.collected]
-        plan = _plan(pipeline, collection.collected, job)
-        counts = [_count(collection.frame)]
-
-        def observe(_: int, frame: Frame, __: ProcessReport) -> None:
-            counts.append(_count(frame))
-
-        start = Processed(collection.frame, collection.rows, collection.rejected)
-        processed, _ = process.process(pipeline, start, job, observe)
-        frame = processed.frame
-        job.step = "storage"
-        store.reject_case_duplicates(frame.schema.names())
-        if not isinstance(frame, PolarsFrame):
-            raise errors.Permanent("the rows of this engine cannot be shown", step=job.step)
-        with job.translated(job.step):
-            rows = frame.lazy.head(self.rows).collect()
-            profile = _profile(PolarsFrame(rows.lazy(), job.folder, expensive=False), job)
-            after = {
-                "total_rows": counts[-1],
-                "rows_collected": sum(source.rows for source in sources),
-                "rows_rejected": sum(r.rows for r in processed.rejected),
-                "sources": sources,
-                "steps": _with_row_counts(job.journal.steps, counts, sources),
-                "profile": profile,
-                "warnings": job.journal.warnings,
-                "plan": plan,
-            }
-            return job.masked(inline.document(rows, msgspec.to_builtins(after)))
+    start = Processed(collection.frame, collection.rows, collection.rejected)
+    processed, _ = process.process(pipeline, start, job, observe)
+    frame = processed.frame
+    job.step = "storage"
+    store.reject_case_duplicates(frame.schema.names())
+    if not isinstance(frame, PolarsFrame):
+        raise errors.Permanent("the rows of this engine cannot be shown", step=job.step)
+    with job.translated(job.step):
+        rows = frame.lazy.head(task.rows).collect()
+        profile = _profile(PolarsFrame(rows.lazy(), job.folder, expensive=False), job)
+        after = {
+            "total_rows": counts[-1],
+            "rows_collected": sum(source.rows for source in sources),
+            "rows_rejected": sum(r.rows for r in processed.rejected),
+            "sources": sources,
+            "steps": _with_row_counts(job.journal.steps, counts, sources),
+            "profile": profile,
+            "warnings": job.journal.warnings,
+            "plan": plan,
+        }
+        return job.masked(inline.document(rows, msgspec.to_builtins(after)))
 
 
 def _count(frame: Frame) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.cleaning import fill_windows
 from service.processors.features import split
 from service.processors.settings import columns
@@ -21,6 +21,11 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 from service.values import cast, dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 ORDERED = ("forward", "backward", "interpolate")
 STRATEGIES = ("mean", "median", "mode", "min", "max", "zero", *ORDERED)

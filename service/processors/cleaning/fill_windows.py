@@ -9,16 +9,19 @@ known values. NaN is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from service.kit import errors
+from service.kit import errors, lazy
 from service.processors.features import split
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 def fill(frame: Frame, settings: Mapping[str, Any], ctx: ProcessContext) -> Frame:

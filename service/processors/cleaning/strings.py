@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes, lookup
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 def strip(frame: Frame, names: Sequence[str] | None, ctx: ProcessContext) -> Frame:

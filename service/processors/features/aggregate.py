@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import polars as pl
 
-from service.engine import group_sql
-from service.engine.group_sql import GroupSql
-from service.expressions import scalar
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import group_sql
+    from service.engine.group_sql import GroupSql
+    from service.expressions import scalar
+else:
+    group_sql = lazy.module("service.engine.group_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 
 class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

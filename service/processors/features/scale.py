@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Method = Literal["standard", "minmax", "robust", "maxabs", "log1p"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
 from service.steps.context import ProcessContext
@@ -21,6 +21,11 @@ from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.report import Split as Known
 from service.values import stable_hash
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 

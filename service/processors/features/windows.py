@@ -9,15 +9,20 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
 from service.steps.context import ProcessContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
 By = Annotated[Name | list[Name], msgspec.Meta(description="Use only rows that agree in these columns.")]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.context import ProcessContext
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.expressions import scalar
+else:
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
 Scalar = str | int | float | bool | None

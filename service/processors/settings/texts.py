@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import polars as pl
-
+from service.kit import lazy
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Feature = Literal["length", "words", "lower"]
 

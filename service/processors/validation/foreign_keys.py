@@ -7,14 +7,19 @@ like everything that needs other rows.
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.processors.settings import columns
 from service.processors.validation.rules import Rule
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: ProcessContext) -> Frame:

@@ -7,18 +7,25 @@ A condition that is neither true nor false (a missing value) does not break its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.values import cast as casting
-from service.values import dtypes
+from service.values import dtypes, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.expressions import scalar
+else:
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 Check = Literal["not_null", "unique", "in_set", "in_range", "regex", "type", "foreign_key"]
 
@@ -171,7 +178,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield Problem(f"{at}.pattern", f"is not a regular expression: {why}")
         try:
             if self.type is not None:
-                dtypes.parse(self.type)
+                type_names.read(self.type)
         except ValueError as error:
             yield Problem(f"{at}.type", str(error))
 

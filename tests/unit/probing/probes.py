@@ -16,7 +16,8 @@ from service.files.allowed_files import Files
 from service.jobs.tasks.probe import decode
 from service.kit import errors
 from service.network.policy import Network
-from service.probing.probe import Finding, Probe, probe
+from service.probing.finding import Finding, Probe
+from service.probing.probe import probe
 from service.steps.context import CollectContext
 
 SECRETS = {"TOKEN": "s3cret-token"}
