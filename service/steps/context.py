@@ -234,6 +234,8 @@ class ProcessContext(Context):
     upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
     replay: bool = False
     dry: bool = False
+    keep_originals: bool = False
+    """Whether the next step wants the values that this one loses, in the column ``steps.losses.ORIGINALS``."""
     now: datetime = field(default_factory=_now)
 
     @property
