@@ -165,7 +165,7 @@ async def serve(
 ) -> None:
     """Run the REST service until SIGTERM or SIGINT.
 
-    ``announce`` gets the URL and, at the first start, the generated password of the first account.
+    ``announce`` gets the URL and, if no account was an admin, the generated password of the account that is one now.
     """
     from service.api import server
 

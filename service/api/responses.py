@@ -10,7 +10,7 @@ import msgspec
 from service.catalog.pipelines import PipelineSummary
 from service.model.run import Run, Step
 from service.model.table import Table
-from service.model.version import Column, SchemaChange, Source, Version, changes
+from service.model.version import Column, SchemaChange, Source, Version, changes, named_types
 from service.steps.report import FittedStep, StepWarning
 from service.values.profile import Profile
 
@@ -272,9 +272,9 @@ def version(value: Version, before: Version | None) -> VersionView:
         revision=value.revision,
         rows=value.rows,
         bytes=value.bytes,
-        columns=value.columns,
+        columns=named_types(value.columns),
         sources=value.sources,
-        schema_changes=changes(before.columns, value.columns) if before is not None else [],
+        schema_changes=changes(named_types(before.columns), named_types(value.columns)) if before is not None else [],
         created=value.created,
         rows_quarantined=value.quarantined,
         replay_of=value.replay_of,
@@ -289,6 +289,6 @@ def table(value: Table) -> TableView:
         pipeline=behind.pipeline,
         version=behind.version,
         row_count=value.rows,
-        columns=value.columns,
+        columns=named_types(value.columns),
         created=behind.created,
     )

@@ -74,6 +74,7 @@ class Queries(Protocol):
         limit: int | None = None,
         timeout_seconds: float | None = None,
         format: str = "json",
+        escape_formulas: bool = True,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -86,6 +87,7 @@ class Queries(Protocol):
         limit: int | None = None,
         offset: int = 0,
         format: str = "json",
+        escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
     ) -> EngineAnswer: ...
 

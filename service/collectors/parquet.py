@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
+_MOST_DIGITS = 38
+"""The most digits of a decimal in Polars and DuckDB."""
+
 
 class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     """Rows of one or several Parquet files; files with differing columns unite by name."""
@@ -69,6 +72,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
 
     def _collect(self, ctx: CollectContext) -> Frame:
         files = [_ParquetFile.read(path, ctx) for path in paths.resolve(self.file_path, ctx)]
+        for file in files:
+            file.check(self.columns, ctx)
         ctx.collected(sum(f.rows for f in files))
         ctx.add_evidence({"files": len(files), "rows": sum(f.rows for f in files)})
         ctx.progress(1.0, f"{len(files)} files")
@@ -79,7 +84,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        return ctx.frame(lf, expensive=False)
+        plain = self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files)
+        return ctx.frame(lf, expensive=False, files=[f.path for f in files] if plain else ())
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
@@ -98,6 +104,25 @@ class _ParquetFile(msgspec.Struct, frozen=True):
             raise errors.Permanent(
                 f"{path.name}: this is not a Parquet file that can be read ({cause})", step=ctx.step, field="file_path"
             ) from None
+
+    def check(self, columns: list[str] | None, ctx: CollectContext) -> None:
+        """Raise ``errors.Permanent`` if one of ``columns`` (None: any) has decimals that are too long to read."""
+        wanted = self.schema if columns is None else [name for name in columns if name in self.schema]
+        wide = next((name for name in wanted if _is_too_wide(self.schema[name])), None)
+        if wide is not None:
+            raise errors.Permanent(
+                f"{self.path.name}: the decimals of column '{wide}' have more than {_MOST_DIGITS} digits, the most "
+                "that can be read; name the other columns in 'columns', or store it as text",
+                step=ctx.step, field="file_path",
+            )  # fmt: skip
+
+
+def _is_too_wide(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_is_too_wide(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_too_wide(dtype.inner)
+    return isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS
 
 
 def _scan_all(files: list[_ParquetFile], ctx: CollectContext) -> pl.LazyFrame:

@@ -138,29 +138,25 @@ def zone_of(types: Iterable[pl.DataType]) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """How a column of a result is taken over: SQL around it (``{}`` is the column), the type that it then has in
-    Polars, and the type of the column in the end (another one for durations and zones)."""
+    """How a column of a result is taken over: SQL around it (``{}`` is the column), and its type in the end."""
 
     template: str
-    carried: pl.DataType
     dtype: pl.DataType
 
     @property
     def plain(self) -> bool:
+        """Whether the column is taken over as it is."""
         return self.template == "{}"
 
 
 def result(kind: DuckDBPyType, zone: str) -> Result:
     """How a result of that type is taken over. Raises ``ValueError`` where no column can hold it."""
     if kind.id == "interval":
-        return Result("epoch_us({})", pl.Int64(), pl.Duration("us"))
-    if kind.id == "map":
-        inner = result_type(kind)
-        return Result("map_entries({})", inner[1], inner[1])
-    if kind.id == "timestamp with time zone":
-        return Result("{}", pl.Datetime("us", zone), pl.Datetime("us", zone))
+        return Result("epoch_us({})", pl.Duration("us"))
     sql, dtype = result_type(kind, zone)
-    return Result("{}" if sql is None else f"CAST({{}} AS {sql})", dtype, dtype)
+    if kind.id == "map":
+        return Result("map_entries({})", dtype)
+    return Result("{}" if sql is None else f"CAST({{}} AS {sql})", dtype)
 
 
 def result_type(kind: DuckDBPyType, zone: str = "UTC") -> tuple[str | None, pl.DataType]:

@@ -9,10 +9,10 @@ kilobytes is read back at once, because starting a query over a file costs more 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,6 +50,7 @@ class PolarsFrame:
 
     ``expensive`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
+    ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
     """
 
@@ -61,6 +62,7 @@ class PolarsFrame:
         expensive: bool = True,
         explain: Explain | None = None,
         row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> None:
         self._lf = lf
         self._folder = folder
@@ -73,9 +75,7 @@ class PolarsFrame:
         self._answers: dict[Metric, Any] = {}
         self._staged = [0]
         self._counters: tuple[LossCounter, ...] = ()
-        self._files: tuple[
-            Path, ...
-        ] = ()  # Parquet files that hold exactly these rows and columns, where there are any
+        self._files = tuple(files)
 
     @property
     def staged(self) -> int:
@@ -146,7 +146,7 @@ class PolarsFrame:
                 )
         return {m: self._answers[m] for m in wanted}
 
-    @contextmanager
+    @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
         """An execution that computes every row, so that lost values are counted."""
         with self._executing():
@@ -156,7 +156,7 @@ class PolarsFrame:
             for counter in self._counters:
                 counter.finish()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _executing(self) -> Iterator[None]:
         with polars_errors.attributed(None):
             try:
@@ -244,21 +244,25 @@ class PolarsFrame:
     def query(self, sql: str) -> PolarsFrame:
         """Executes: DuckDB reads the stage, or a Parquet source as it is, and writes the next stage."""
         query = query_sql.described(sql, self.schema)
-        files = self._files
-        if not files or not query_sql.readable(query.input, files):
-            handed = self._next(self._lf.select(query_sql.handed_over(query.input)), expensive=False)
-            handed._stage(keep=True)
-            files = handed._files
+        if self._files:
+            with contextlib.suppress(query_sql.NotReadable):
+                return self._answered(query, self._files)
+        handed = self._next(self._lf.select(query_sql.handed_over(query.input)), expensive=False)
+        handed._explainers = self._explainers
+        handed._stage(keep=True)
+        return self._answered(query, handed._files)
+
+    def _answered(self, query: query_sql.Query, files: Sequence[Path]) -> PolarsFrame:
         target = self._folder / f"stage-{next(_numbers)}.parquet"
         stage = _Stage(target)
-        self._staged[0] += 1
         lf = query_sql.over_files(query, files, target, self._folder / f"spill-{next(_numbers)}")
+        self._staged[0] += 1
         return self._resting(lf, target, stage)
 
     def _resting(self, lf: pl.LazyFrame, path: Path, stage: _Stage) -> PolarsFrame:
         """The frame over a file that was just written: in memory where it is small."""
-        frame = type(self)(lf, self._folder, expensive=False, row_bytes=self._row_bytes)
-        frame._staged, frame._counters = self._staged, self._counters
+        frame = self._next(lf, expensive=False)
+        frame._explainers, frame._stages = (), ()  # the sources were read to their end
         frame._small = _is_small(path)
         if frame._small:
             frame._lf = lf.collect().lazy()

@@ -25,7 +25,7 @@ from service.engine import duckdb_messages, duckdb_types, row_sql
 from service.engine.query_tree import Local, check, check_renamed, kept, local_tree
 from service.expressions import scalar, select
 from service.kit import errors
-from service.sandbox import gate, in_process
+from service.sandbox import expression_tree, gate, in_process
 from service.sandbox.quoting import literal, quoted
 
 _CACHED = 64
@@ -60,10 +60,13 @@ class Query:
         return f"SELECT {columns} FROM (\n{self.text}\n) AS q({', '.join(names)})"  # noqa: S608 - it passed the gate
 
     def typed(self, lf: pl.LazyFrame) -> pl.LazyFrame:
-        """What DuckDB made, in the types of ``schema``."""
-        carried = {n: r.carried for n, r in zip(self.schema, self.results, strict=True)}
-        changed = [pl.col(n).cast(t) for n, t in self.schema.items() if carried[n] != t]
-        return lf.with_columns(changed) if changed else lf
+        """What DuckDB made, in the types of ``schema``: first as the result's, then as that of what went through."""
+        came = lf.collect_schema()
+        changed = []
+        for (name, dtype), result in zip(self.schema.items(), self.results, strict=True):
+            column = pl.col(name) if came[name] == result.dtype else pl.col(name).cast(result.dtype)
+            changed.append(column if dtype == result.dtype else column.cast(dtype))
+        return lf.select(changed)
 
 
 def described(text: str, schema: pl.Schema) -> Query:
@@ -88,7 +91,7 @@ def _described(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> Query
         raise ValueError(f"cannot read the query: {duckdb_messages.of_text(error)}") from error
     check(accepted, tree, schema)
     check_renamed(tree, schema)
-    names, kinds, wide = _bound(cursor, accepted.select, schema)
+    names, kinds, wide = _bound(cursor, accepted.select, schema, wide=not expression_tree.sees_width(tree))
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise ValueError(f"two columns of the result are named '{twice}'; name one of them with AS")
@@ -102,26 +105,30 @@ def _described(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> Query
 
 
 def _bound(
-    cursor: duckdb.DuckDBPyConnection, sql: str, schema: pl.Schema
+    cursor: duckdb.DuckDBPyConnection, sql: str, schema: pl.Schema, *, wide: bool
 ) -> tuple[list[str], list[DuckDBPyType], bool]:
     """The names and types of the result, and whether whole numbers are read as BIGINT, which no function may mind."""
     first: duckdb.Error | None = None
-    for wide in (True, False):
-        _view(cursor, schema, _empty(schema), wide=wide)
+    for widened in (True, False) if wide else (False,):
+        _view(cursor, schema, _empty(schema), wide=widened)
         try:
             relation = cursor.sql(sql)
-            return relation.columns, relation.types, wide
+            return relation.columns, relation.types, widened
         except duckdb.Error as error:
             first = first or error
     assert first is not None
     raise _explained(first, schema) from first
 
 
+class NotReadable(Exception):
+    """DuckDB reads other columns in a Parquet file than Polars does."""
+
+
 def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -> pl.LazyFrame:
     """Run the query over Parquet files that hold its input, into the file ``target``; answers a scan of that.
 
-    ``spill`` is a folder for what does not fit the memory; it must not exist, and is removed. Raises ``ValueError`` for
-    what fails at a row, ``MemoryError``, ``OSError``.
+    ``spill`` is a folder for what does not fit the memory; it must not exist, and is removed. Raises ``NotReadable``,
+    ``ValueError`` for what fails at a row, ``MemoryError``, ``OSError``.
     """
     spill.mkdir()
     connection = in_process.connect(
@@ -130,25 +137,20 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
     )  # fmt: skip
     try:
         with _translated(query):
-            _view(connection, query.input, _scan(query.input, files), wide=query.wide)
+            paths = ", ".join(literal(str(f)) for f in files)
+            source = f"read_parquet([{paths}], hive_partitioning = false)"
+            stored = connection.sql(f"FROM {source}")
+            handed = [duckdb_types.physical(t) for t in query.input.values()]
+            if stored.columns != query.input.names() or not duckdb_types.same(stored.types, handed):
+                raise NotReadable
+            columns = ", ".join(f"c{place}" for place in range(len(query.input)))
+            _view(connection, query.input, f"{source} AS batch({columns})", wide=query.wide)
             options = "FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 122880"
             connection.execute(f"COPY (\n{query.select}\n) TO {literal(str(target))} ({options})")
     finally:
         connection.close()
         shutil.rmtree(spill, ignore_errors=True)
     return query.typed(pl.scan_parquet(target, glob=False))
-
-
-def readable(schema: pl.Schema, files: Sequence[Path]) -> bool:
-    """Whether DuckDB reads the columns of these Parquet files in the types that they were handed over in."""
-    if any(duckdb_types.physical(t) != t for t in schema.values()):
-        return False
-    with in_process.connect(threads=1, memory_bytes=in_process.free_memory(), files=files) as connection:
-        try:
-            relation = connection.sql(f"FROM {_scan(schema, files)}")
-            return duckdb_types.same(relation.types, list(schema.values()))
-        except duckdb.Error:
-            return False
 
 
 def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
@@ -158,8 +160,7 @@ def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
     _view(cursor, query.input, handed, wide=query.wide)
     with _translated(query):
         found = cast(pl.DataFrame, pl.from_arrow(cursor.sql(query.select).to_arrow_table()))
-    carried = {n: r.carried for n, r in zip(query.schema, query.results, strict=True)}
-    return query.typed(found.cast(carried).lazy()).collect()  # type: ignore[arg-type]
+    return query.typed(found.lazy()).collect()
 
 
 def local(text: str, schema: pl.Schema, mark: str) -> Local | None:
@@ -175,12 +176,6 @@ def handed_over(schema: pl.Schema) -> list[pl.Expr]:
 
 def _empty(schema: pl.Schema) -> pl.DataFrame:
     return pl.DataFrame(schema={f"c{place}": duckdb_types.physical(t) for place, t in enumerate(schema.values())})
-
-
-def _scan(schema: pl.Schema, files: Sequence[Path]) -> str:
-    columns = ", ".join(f"c{place}" for place in range(len(schema)))
-    paths = ", ".join(literal(str(f)) for f in files)
-    return f"read_parquet([{paths}], hive_partitioning = false) AS batch({columns})"
 
 
 def _view(connection: duckdb.DuckDBPyConnection, schema: pl.Schema, source: pl.DataFrame | str, *, wide: bool) -> None:
@@ -215,5 +210,5 @@ def _translated(query: Query) -> Iterator[None]:
         raise OSError(errno.ENOSPC if full else errno.EIO, duckdb_messages.of_row(error)) from error
     except duckdb.Error as error:
         names = list(query.schema)
-        said = re.sub(r"\bcolumn c(\d+)\b", lambda m: f"column {names[int(m[1])]}", duckdb_messages.of_row(error))
-        raise ValueError(said) from error
+        message = re.sub(r"\bcolumn c(\d+)\b", lambda m: f"column {names[int(m[1])]}", duckdb_messages.of_row(error))
+        raise ValueError(message) from error

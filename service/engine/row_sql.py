@@ -68,7 +68,7 @@ class RowSql:
 
     def __init__(self, text: str, sql: str, types: Mapping[str, pl.DataType], zone: str, done: duckdb_types.Result):
         self.text, self.columns, self.dtype = text, tuple(types), done.dtype
-        self._sql, self._types, self._zone, self._result = sql, dict(types), zone, done
+        self._sql, self._types, self._zone = sql, dict(types), zone
         self._empty = _batch_of(types)
         self._lanes: list[_Lane] = []
 
@@ -168,7 +168,7 @@ def of_tree(text: str, node: Node, schema: pl.Schema) -> RowSql:
     if types:
         cursor.register(_BATCH, Batch(batch))
     try:
-        sql, kind = _bound(cursor, node, types, batch, wide=True)
+        sql, kind = _bound(cursor, node, types, batch, wide=not expression_tree.sees_width(node))
     except duckdb.BinderException as error:
         try:  # a function may take an INTEGER and no BIGINT
             sql, kind = _bound(cursor, node, types, batch, wide=False)
@@ -178,7 +178,7 @@ def of_tree(text: str, node: Node, schema: pl.Schema) -> RowSql:
         raise ValueError(duckdb_messages.of_text(error)) from error
     done = duckdb_types.result(kind, zone)
     if kind.id in duckdb_types.INTEGERS and node.get("class") != "CAST":
-        done = duckdb_types.Result("CAST({} AS BIGINT)", pl.Int64(), pl.Int64())
+        done = duckdb_types.Result("CAST({} AS BIGINT)", pl.Int64())
     select = f"SELECT {done.template.format('x')} AS x FROM ({sql}) AS made"  # noqa: S608 - it was reviewed
     return RowSql(text, sql if done.plain else select, types, zone, done)
 

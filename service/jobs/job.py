@@ -162,14 +162,14 @@ class Job:
         """``value`` (a struct or a dict) with every secret masked."""
         if not self.grants.secrets:
             return value
-        text = placeholders.mask(msgspec.json.encode(value).decode(), _escaped(self.grants.secrets.values()))
+        text = placeholders.mask(msgspec.json.encode(value).decode(), self.grants.secrets.values())
         return msgspec.json.decode(text, type=type(value))
 
     def masked(self, content: bytes) -> bytes:
         """JSON without any secret."""
         if not self.grants.secrets:
             return content
-        return placeholders.mask(content.decode(), _escaped(self.grants.secrets.values())).encode()
+        return placeholders.mask(content.decode(), self.grants.secrets.values()).encode()
 
     def without_paths(self, text: str) -> str:
         """``text`` with every file named as its user would name it, not by its path on this machine."""
@@ -193,7 +193,3 @@ def _with_whole_field(details: dict[str, Any]) -> dict[str, Any]:
     if isinstance(field, str) and field and step and not field.startswith((step, "combine", "records[")):
         return {**details, "field": f"{step}.{field}" if not field.startswith("[") else f"{step}{field}"}
     return details
-
-
-def _escaped(values: Any) -> list[str]:
-    return [msgspec.json.encode(v).decode()[1:-1] for v in values]

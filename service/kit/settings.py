@@ -14,6 +14,8 @@ from service.kit import errors
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
+TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
+"""The access token that commands send to a running service."""
 MIB = 1024 * 1024
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
@@ -120,7 +122,7 @@ def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
     return [
         errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
         for v in environment
-        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in known
+        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in (*known, TOKEN_VARIABLE)
     ]
 
 

@@ -44,7 +44,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedColumn(msgspec.Struct, frozen=True):
-    """A column; ``type`` is the Polars type as text, null if only the rows can show it."""
+    """A column; ``type`` is its name in configurations, null if only the rows can show it."""
 
     name: str
     type: str | None

@@ -8,11 +8,12 @@ import msgspec
 
 from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
+from service.values import polars_names
 from service.values.profile import Profile
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a version: its name and its Polars type as text."""
+    """A column of a version: its name and its Polars type as text; answers have the type's name in configurations."""
 
     name: str
     type: str
@@ -84,6 +85,11 @@ class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):
     change: str
     before: str | None = None
     after: str | None = None
+
+
+def named_types(columns: list[Column]) -> list[Column]:
+    """The columns with their types by the names that configurations use (``int64``)."""
+    return [Column(column.name, polars_names.configured(column.type)) for column in columns]
 
 
 def changes(before: list[Column], after: list[Column]) -> list[SchemaChange]:

@@ -74,6 +74,16 @@ def walk(node: Any) -> Iterator[Node]:
             pending.extend(reversed(list(value.values())))
 
 
+def sees_width(node: Any) -> bool:
+    """Whether a tree asks in how many bits a whole number is, so that wider ones would answer something else."""
+    for part in walk(node):
+        name = str(part.get("function_name", "")).lower()
+        target = str(part.get("type_expr", {}).get("type_name", "")).lower() if part.get("class") == "CAST" else ""
+        if name in ("bit_count", "typeof") or target in ("bit", "bitstring", "blob", "bytea"):
+            return True
+    return False
+
+
 def columns(node: Node) -> Iterator[tuple[tuple[str, ...], bool]]:
     """The names of each column that is referred to, with its qualifier or fields, in order.
 

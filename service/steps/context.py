@@ -104,18 +104,25 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
+        self,
+        lf: pl.LazyFrame,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> Frame:
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
-        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
+        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
         """A frame over Parquet files, in order."""
-        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False)
+        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
         """Report how much of this step is done, 0 to 1."""
@@ -164,7 +171,7 @@ class CollectContext(Context):
     ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
-    is set, else into ``folder``.
+    is set, else into ``folder``. ``now`` is the time of the run.
     """
 
     network: Network = field(default_factory=Network)
@@ -175,6 +182,7 @@ class CollectContext(Context):
     base: tuple[str, ...] = ()
     state: State | None = None
     beside: Path | None = None
+    now: datetime = field(default_factory=_now)
     on_rows: Callable[[int], None] = _ignore
 
     def collected(self, rows: int) -> None:

@@ -127,4 +127,5 @@ class FrameFactory(Protocol):
         expensive: bool = True,
         explain: Explain | None = None,
         row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> Frame: ...

@@ -6,11 +6,10 @@ durations, binary …) by their Polars names in lower case.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, cast
 
 from service.kit import lazy
-from service.values import type_names
+from service.values import polars_names, type_names
 from service.values.type_names import TypeName
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def name_of(dtype: pl.DataType) -> str:
         case pl.Datetime():
             return f"datetime[{dtype.time_zone}]" if dtype.time_zone else "datetime"
         case pl.Enum():
-            return f"enum({','.join(_quoted(v) for v in dtype.categories)})"
+            return f"enum({','.join(polars_names.quoted(v) for v in dtype.categories)})"
         case pl.List():
             return f"list({name_of(_instance(dtype.inner))})"
         case pl.Array():
@@ -67,9 +66,3 @@ def name_of(dtype: pl.DataType) -> str:
 
 def _instance(dtype: Any) -> pl.DataType:
     return dtype if isinstance(dtype, pl.DataType) else cast(pl.DataType, dtype())
-
-
-def _quoted(value: str) -> str:
-    if re.fullmatch(r"[^\s,()\[\]\"']([^,()\[\]\"']*[^\s,()\[\]\"'])?", value):
-        return value
-    return '"' + value.replace('"', '""') + '"'

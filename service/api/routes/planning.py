@@ -91,9 +91,7 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
 
 async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
-    places = enumerate(pipeline.collectors)
-    known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
-    if not known or not pipeline.processors:
+    if not pipeline.processors:
         return []
     tasks, document = services.tasks, pipeline.document
     try:

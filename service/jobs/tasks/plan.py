@@ -108,7 +108,10 @@ class Planner:
             declared, known, why = self._expected(index, declared)
         columns = None
         if declared is not None:
-            columns = [PlannedColumn(n, None if n in declared.guessed else str(t)) for n, t in declared.schema.items()]
+            columns = [
+                PlannedColumn(n, None if n in declared.guessed else dtypes.name_of(t))
+                for n, t in declared.schema.items()
+            ]
         source = PlannedSource(
             step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
             known=known, columns=columns, rows=rows, why=why,
@@ -133,7 +136,9 @@ class Planner:
     def _changes(self, columns: list[PlannedColumn] | None) -> list[version.SchemaChange] | None:
         if self.before is None or columns is None:
             return None
-        return version.changes(self.before.columns, [Column(c.name, c.type or "") for c in columns])
+        return version.changes(
+            version.named_types(self.before.columns), [Column(c.name, c.type or "") for c in columns]
+        )
 
 
 def validate(task: Validation, job: Job) -> bytes:
@@ -226,7 +231,7 @@ def _fitted(recorded: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _planned_columns(schema: pl.Schema) -> list[PlannedColumn]:
-    return [PlannedColumn(name, str(dtype)) for name, dtype in schema.items()]
+    return [PlannedColumn(name, dtypes.name_of(dtype)) for name, dtype in schema.items()]
 
 
 def _types(columns: list[Column]) -> dict[str, pl.DataType] | None:

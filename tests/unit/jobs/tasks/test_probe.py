@@ -14,6 +14,7 @@ from tests.unit.jobs.walking import job_in
 
 
 def test_the_field_of_an_error_is_one_of_the_body(tmp_path: Path) -> None:
+    job = job_in(str(tmp_path))
     with pytest.raises(errors.StepError) as caught:
-        worker.answer(Probing(probe=Probe(file_path="nothing.csv")), job_in(str(tmp_path)))
-    assert caught.value.details["field"] == "file_path"
+        worker.answer(Probing(probe=Probe(file_path="nothing.csv")), job)
+    assert job.body(caught.value).details == {"field": "file_path"}
