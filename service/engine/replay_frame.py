@@ -7,8 +7,8 @@ record what they did to the rows then. What needs other rows cannot be done and 
   only row, so that types and later steps are right; a single record has no duplicate and no row before it, and fills
   nothing;
 * ``join`` and ``union`` keep the records; what columns come with the other side are missing;
-* ``group``, and a ``query`` that is no plain SELECT, lead *elsewhere*: to rows that are no records. Such a frame has
-  the schema that it would have, and no rows; where a step ends there, the records go no further (``origin``).
+* ``group``, and a ``query`` that is not a plain SELECT, lead *elsewhere*: to rows that are not records. Such a frame
+  has the schema that it would have, and no rows; where a step ends there, the records go no further (``origin``).
 
 Every operation is executed at once: the frames are small, and after each it is known which record each row came from.
 A row-local step that makes several rows of one record is followed where it does not drop others at the same time.
@@ -77,7 +77,7 @@ class ReplayedFrame:
         return PolarsFrame(self.data.clear().lazy(), self._folder, expensive=False)
 
     def _elsewhere(self, frame: PolarsFrame, note: Skipped | None = None) -> ReplayedFrame:
-        """Rows that are no records: only their schema is known."""
+        """Rows that are not records: only their schema is known."""
         notes = self.skipped if note is None else (*self.skipped, note)
         return ReplayedFrame(
             frame.lazy.collect().clear(), self.places.clear(), self._player, self._folder,
