@@ -64,6 +64,7 @@ class Batches:
         self._pages: list[_Page] = []
         self._bytes = 0
         self.mixed: dict[str, str] = {}
+        self.repeated: dict[str, str] = {}
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
@@ -86,14 +87,15 @@ class Batches:
         )
         where = where.replace("page", "pages", 1) if len(pages) > 1 else where
         try:
-            mixed: set[str] = set()
-            self._add(*self._table(pages, mixed), pages, where)
+            mixed, repeated = set[str](), set[str]()
+            self._add(*self._table(pages, mixed, repeated), pages, where)
+            self.repeated = dict.fromkeys(repeated, where) | self.repeated
             for name in mixed - self.mixed.keys():
                 self.mixed[name] = self._how(pages, name)
         except Unusable:
             for page in pages:  # find the page that is at fault
                 try:
-                    self._add(*self._table([page], set()), [page], page.label)
+                    self._add(*self._table([page], set(), set()), [page], page.label)
                 except Unusable as error:
                     field = error.field if isinstance(error, Misfit) else "endpoint"
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
@@ -106,16 +108,17 @@ class Batches:
         kinds: dict[pl.DataType, str] = {}
         for page in pages:
             mixed: set[str] = set()
-            found = self._table([page], mixed)[0].schema.get(name)
+            found = self._table([page], mixed, set())[0].schema.get(name)
             if name in mixed:
                 return f"differ in kind on {page.label}"
             if found is not None and found != pl.Null:
                 kinds.setdefault(found, page.label)
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
-    def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    def _table(self, pages: list[_Page], mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if self._csv is None:
-            return json_records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
+            packed = b"\n".join(p.packed for p in pages)
+            return json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated)
         frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 
