@@ -9,6 +9,7 @@ import polars as pl
 
 from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.losses import Conversion, LostValues
 from service.steps.metric import Metric, Values
 
 
@@ -33,6 +34,13 @@ class RecordingFrame:
 
     def rows(self, step: RowLocal) -> RecordingFrame:
         return self._of(self.frame.rows(step))
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> RecordingFrame:
+        return self._of(self.frame.convert(step, expressions, only=only))
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return self.frame.losses
 
     def on_error(self, explain: Explain) -> RecordingFrame:
         return self._of(self.frame.on_error(explain))
