@@ -16,8 +16,8 @@ import polars as pl
 from service.engine import query_sql
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
-from service.steps.losses import Conversion, plain_values
 from service.steps.metric import Metric, Values
+from service.values.losses import Conversion, plain_values
 
 
 @dataclass

@@ -23,9 +23,9 @@ from service.engine import query_sql
 from service.engine.loss_counter import LossCounter
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
-from service.steps.losses import Conversion, LostValues, plain_values
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
+from service.values.losses import Conversion, LostValues, plain_values
 
 _SMALL_BYTES = 512 * 1024
 _SMALL_ROWS = 50_000

@@ -9,8 +9,8 @@ import polars as pl
 
 from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
-from service.steps.losses import Conversion, LostValues
 from service.steps.metric import Metric, Values
+from service.values.losses import Conversion, LostValues
 
 
 class RecordingFrame:

@@ -28,9 +28,9 @@ from service.engine.fit_record import Playback
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
-from service.steps.losses import Conversion, LostValues, plain_values
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
+from service.values.losses import Conversion, LostValues, plain_values
 
 _ALONE = "each record stands alone here"
 

@@ -16,8 +16,8 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import ProcessContext
-from service.steps.losses import LostValues
 from service.steps.processor import Processor
+from service.values.losses import LostValues
 from tests.registry import REGISTRY
 
 NAN = float("nan")
