@@ -16,6 +16,7 @@ import polars as pl
 from service.engine import query_sql
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
+from service.steps.losses import Conversion, plain_values
 from service.steps.metric import Metric, Values
 
 
@@ -58,6 +59,11 @@ class PlannedFrame(PolarsFrame):
             self._trace.plans.append(self.plan)
         self._lf = pl.LazyFrame(schema=self.schema)
         self._dear = False
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> PolarsFrame:
+        values = plain_values(expressions)
+        lf = self._lf.select(values) if only else self._lf.with_columns(values)
+        return self._next(lf, expensive=True)
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))

@@ -20,8 +20,10 @@ import polars as pl
 
 from service.engine import metrics as polars_metrics
 from service.engine import query_sql
+from service.engine.loss_counter import LossCounter
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.losses import Conversion, LostValues, plain_values
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
 
@@ -72,6 +74,7 @@ class PolarsFrame:
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
         self._staged = [0]
+        self._counters: tuple[LossCounter, ...] = ()
         self._files = tuple(files)
 
     @property
@@ -100,6 +103,7 @@ class PolarsFrame:
         frame = type(self)(lf, self._folder, expensive=expensive, row_bytes=width)
         frame._staged = self._staged
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
+        frame._counters = (*self._counters, *(c for o in others for c in o._counters))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
@@ -107,6 +111,21 @@ class PolarsFrame:
         frame = self._next(step(self._lf), expensive=self._dear)
         frame._small = self._small
         return frame
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> PolarsFrame:
+        conversions = [e for e in expressions if isinstance(e, Conversion)]
+        if not conversions:
+            values = plain_values(expressions)
+            return self.rows(lambda lf: lf.select(values) if only else lf.with_columns(values))
+        counter = LossCounter(step, conversions, self.schema)
+        # expensive: what is counted must be computed once, whole
+        frame = self._next(counter.apply(self._lf, expressions, only=only), expensive=True)
+        frame._counters = (*frame._counters, counter)
+        return frame
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return [loss for counter in self._counters for loss in counter.losses]
 
     def on_error(self, explain: Explain) -> PolarsFrame:
         frame = self.rows(lambda lf: lf)
@@ -126,6 +145,16 @@ class PolarsFrame:
                     )
                 )
         return {m: self._answers[m] for m in wanted}
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        """An execution that computes every row, so that lost values are counted."""
+        with self._executing():
+            for counter in self._counters:
+                counter.start()
+            yield
+            for counter in self._counters:
+                counter.finish()
 
     @contextlib.contextmanager
     def _executing(self) -> Iterator[None]:
@@ -151,7 +180,7 @@ class PolarsFrame:
         schema = self.schema
         stage = _Stage(path)
         self._staged[0] += 1
-        with self._executing():
+        with self._computing():
             self._lf.sink_parquet(
                 path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
             )
@@ -257,7 +286,7 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with self._executing():
+        with self._computing():
             self._lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows

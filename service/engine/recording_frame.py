@@ -9,6 +9,7 @@ import polars as pl
 
 from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.losses import Conversion, LostValues
 from service.steps.metric import Metric, Values
 
 
@@ -33,6 +34,13 @@ class RecordedFrame:
 
     def rows(self, step: RowLocal) -> RecordedFrame:
         return self._of(self.frame.rows(step))
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> RecordedFrame:
+        return self._of(self.frame.convert(step, expressions, only=only))
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return self.frame.losses
 
     def on_error(self, explain: Explain) -> RecordedFrame:
         return self._of(self.frame.on_error(explain))

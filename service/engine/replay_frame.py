@@ -28,6 +28,7 @@ from service.engine.fit_record import Playback
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.losses import Conversion, LostValues, plain_values
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
 
@@ -90,6 +91,14 @@ class ReplayedFrame:
         if self.origin is not None:
             return self._elsewhere(self._empty().rows(step))
         return self._local(step, step)
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> ReplayedFrame:
+        values = plain_values(expressions)
+        return self.rows(lambda lf: lf.select(values) if only else lf.with_columns(values))
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return ()  # of records nothing is counted: each shows its own values
 
     def on_error(self, explain: Explain) -> ReplayedFrame:
         return self  # what fails has failed already

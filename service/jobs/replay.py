@@ -105,6 +105,9 @@ def _try(
         refused_at = replay_plan.place(index, order.before, now)
         names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
+        before_it = refused_at - 1
+        if before_it >= 0 and before_it not in repeated and not repeated:
+            repeated = [before_it] if pipeline.processors[before_it].must_repeat(lf.collect_schema()) else []
     frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
         return frame, rejected, 0

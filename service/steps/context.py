@@ -171,7 +171,7 @@ class CollectContext(Context):
     ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
-    is set, else into ``folder``.
+    is set, else into ``folder``. ``now`` is the time of the run.
     """
 
     network: Network = field(default_factory=Network)
@@ -182,6 +182,7 @@ class CollectContext(Context):
     base: tuple[str, ...] = ()
     state: State | None = None
     beside: Path | None = None
+    now: datetime = field(default_factory=_now)
     on_rows: Callable[[int], None] = _ignore
 
     def collected(self, rows: int) -> None:
@@ -233,6 +234,8 @@ class ProcessContext(Context):
     upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
     replay: bool = False
     dry: bool = False
+    keep_originals: bool = False
+    """Whether the next step wants the values that this one loses, in the column ``steps.losses.ORIGINALS``."""
     now: datetime = field(default_factory=_now)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from service.kit import lazy
+from service.steps.losses import Conversion, LostValues
 from service.steps.metric import Metric, Values
 
 if TYPE_CHECKING:
@@ -35,6 +36,19 @@ class Frame(Protocol):
 
     def rows(self, step: RowLocal) -> Frame:
         """Apply Polars expressions that need one row at a time (no aggregate, window, sort or collect)."""
+        ...
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> Frame:
+        """Row-local expressions as new columns, or with ``only`` as all columns; lost values are counted for ``step``.
+
+        They are counted when all rows are computed for the first time, whenever that is (``losses``). Computing fails
+        with ``errors.Permanent`` where a conversion loses more than it may.
+        """
+        ...
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        """What the conversions of this frame, and of those that it comes from, have lost, as far as it was counted."""
         ...
 
     def on_error(self, explain: Explain) -> Frame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ MAX_DEPTH = 32
 """Records nested deeper are refused: types nested thousands deep crash the engine."""
 _BRACE = ord("{")
 _SPACE = b" \t\r\n"
+_INDEX = re.compile(r"-?\d{1,9}")
+_NOT_RECORDS = frozenset({"error", "errors", "warning", "warnings"})
+"""Names of arrays that report on an answer; they are records only if ``records_path`` names them."""
 
 
 class Unusable(Exception):
@@ -76,14 +80,26 @@ class Document:
         return _first(self._top) == b"{"
 
     @property
+    def keys(self) -> list[str]:
+        """The names at the top level; none if the document is not an object."""
+        return list(self._whole) if self.is_object else []
+
+    @property
     def value(self) -> Any:
         """The whole document as Python objects."""
         return self._decode(self._top, Any)
 
     def at(self, path: str) -> msgspec.Raw | None:
-        """The value at ``a.b.c``, or None if a name on the way is missing. A name may contain dots."""
+        """The value at ``a.b.-1.c``, or None if a name or index on the way is missing. A name may hold dots itself."""
         here, rest = self._top, path
         while rest:
+            if _first(here) == b"[":
+                index, _, rest = rest.partition(".")
+                items = self._whole if here is self._top else self._decode(here, None)
+                if not _INDEX.fullmatch(index) or not -len(items) <= int(index) < len(items):
+                    return None
+                here = items[int(index)]
+                continue
             if _first(here) != b"{":
                 return None
             names: Any = self._whole if here is self._top else self._decode(here, None)
@@ -101,6 +117,11 @@ class Document:
         if self.at(path) is not None:
             return []
         return list(self._decode(above, None)) if above is not None and _first(above) == b"{" else None
+
+    def at_json(self, path: str) -> Any:
+        """The value at ``path`` as Python objects; None if it is null or missing."""
+        raw = self.at(path)
+        return None if raw is None else self._decode(raw, Any)
 
     def number(self, path: str) -> int | None:
         """The whole number at ``path`` (also as text), or None."""
@@ -146,7 +167,8 @@ class Document:
     def arrays(self) -> list[str]:
         """The names at the top level of an object that hold arrays of objects."""
         top: dict[str, msgspec.Raw] = self._whole
-        return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
+        arrays = (name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw))
+        return [name for name in arrays if name.lower() not in _NOT_RECORDS]
 
     def _holds_objects(self, raw: msgspec.Raw) -> bool:
         items = self._decode(raw, list[msgspec.Raw])

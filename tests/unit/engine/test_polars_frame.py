@@ -214,6 +214,7 @@ def _nodes(lf: pl.LazyFrame) -> list[str]:
 STREAMING = {
     "multi-scan", "select", "with-columns", "filter", "is-first-distinct", "semi-join", "multiplexer", "with-row-index",
     "group-by", "sort", "in-memory-source", "parquet-source", "simple-projection",
+    "map",  # the node that counts lost values
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import ProcessContext
+from service.steps.losses import LostValues
 from service.steps.processor import Processor
 from tests.registry import REGISTRY
 
@@ -28,6 +30,7 @@ class Done:
 
     rows: pl.DataFrame
     ctx: ProcessContext
+    losses: Sequence[LostValues] = ()
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -72,7 +75,7 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     rehearsed = processor.apply(empty, dry).schema
     assert dry.report().dynamic_columns or rehearsed == foretold
     assert not dry.report().rejected
-    return Done(rows, ctx)
+    return Done(rows, ctx, made.losses)
 
 
 def refused(kind: str, data: pl.DataFrame | dict[str, Any], **config: Any) -> tuple[str, str]:
