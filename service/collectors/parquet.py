@@ -84,8 +84,9 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        plain = self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files)
-        return ctx.frame(lf, expensive=False, files=[f.path for f in files] if plain else ())
+        if self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files):
+            return ctx.scan_parquet([f.path for f in files])
+        return ctx.frame(lf, expensive=False)
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
