@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from service.kit import errors
-from service.steps.losses import SAMPLES, SHOWN, Conversion, LostValues
+from service.values.losses import SAMPLES, SHOWN, Conversion, LostValues
 
 
 class LossCounter:

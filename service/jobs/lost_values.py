@@ -9,8 +9,8 @@ from service.jobs.job import Job
 from service.model.pipeline import Pipeline
 from service.model.registry import tag_of
 from service.steps.frame import Frame
-from service.steps.losses import LostValues
 from service.steps.report import FittedStep, StepReport, StepWarning
+from service.values.losses import LostValues
 
 CODE = "values_lost"
 

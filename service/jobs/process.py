@@ -15,7 +15,7 @@ import msgspec
 
 from service.engine.fit_record import FitRecord, Recorder, StepRecorder
 from service.engine.polars_frame import PolarsFrame
-from service.engine.recording_frame import RecordedFrame, bare
+from service.engine.recording_frame import RecordingFrame, bare
 from service.jobs import lost_values
 from service.jobs.job import Job
 from service.model.pipeline import Join, Pipeline
@@ -97,7 +97,7 @@ def apply(
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
-    recording, staged = RecordedFrame(before.frame, step_recorder), _staged(before.frame)
+    recording, staged = RecordingFrame(before.frame, step_recorder), _staged(before.frame)
     began = time.perf_counter()
     with job.running(ctx):
         result = processor.apply(recording, ctx)

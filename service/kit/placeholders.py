@@ -6,7 +6,8 @@ import base64
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from service.kit import errors
@@ -34,6 +35,17 @@ def fill(text: str, known: Mapping[str, str], step: str) -> str:
         return known[name]
 
     return PATTERN.sub(value, text)
+
+
+def fill_all(value: Any, known: Mapping[str, str], step: str) -> Any:
+    """``fill`` for every string in lists and dicts."""
+    if isinstance(value, str):
+        return fill(value, known, step)
+    if isinstance(value, Mapping):
+        return {k: fill_all(v, known, step) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [fill_all(v, known, step) for v in value]
+    return value
 
 
 def mask(text: str, values: Iterable[str]) -> str:

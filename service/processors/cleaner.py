@@ -18,10 +18,10 @@ from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.steps.losses import ORIGINALS
 from service.steps.metric import Metric
 from service.steps.processor import Processor
 from service.values import dtypes
+from service.values.losses import ORIGINALS
 
 if TYPE_CHECKING:
     import polars as pl

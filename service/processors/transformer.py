@@ -23,9 +23,9 @@ from service.processors.settings import columns, texts
 from service.processors.settings.columns import Name
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.steps.losses import Conversion
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl

@@ -26,10 +26,10 @@ from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
-from service.steps.losses import ORIGINALS
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
 from service.values import dtypes
+from service.values.losses import ORIGINALS
 
 if TYPE_CHECKING:
     import polars as pl

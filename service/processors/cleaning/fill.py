@@ -19,9 +19,9 @@ from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.steps.losses import Conversion
 from service.steps.metric import Kind, Metric
 from service.values import cast, dtypes
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl

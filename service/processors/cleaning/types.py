@@ -13,9 +13,9 @@ from service.processors.cleaning import cast_hints
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.steps.losses import ORIGINALS, Conversion
 from service.values import cast, dtypes, type_names
 from service.values.cast import TextForm
+from service.values.losses import ORIGINALS, Conversion
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.steps.context import ProcessContext
-from service.steps.losses import Conversion
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl

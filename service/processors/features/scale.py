@@ -16,9 +16,9 @@ import msgspec
 from service.kit import lazy
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
-from service.steps.losses import Conversion
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.frame import Frame
-from service.steps.losses import Conversion
 from service.steps.metric import Metric
+from service.values.losses import Conversion
 
 ROWS = Metric("", "rows")
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

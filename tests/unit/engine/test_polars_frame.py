@@ -141,7 +141,7 @@ class Split(PolarsFrame):
 
     def rows(self, step: RowLocal) -> PolarsFrame:
         parts = [step(self._lf.slice(0, self.cut)), step(self._lf.slice(self.cut))]
-        return self._next(pl.concat(parts), expensive=self._dear)
+        return self._next(pl.concat(parts), expensive=self._expensive)
 
 
 class Counted(PolarsFrame):

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.engine.dry_run_frame import PlannedFrame, Trace
+from service.engine.dry_run_frame import DryRunFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import ProcessContext
-from service.steps.losses import LostValues
 from service.steps.processor import Processor
+from service.values.losses import LostValues
 from tests.registry import REGISTRY
 
 NAN = float("nan")
@@ -63,7 +63,7 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     processor = decode(kind, config)
     frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
     dry = ProcessContext("processors[0]", Path(), dry=True)
-    empty = PlannedFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
+    empty = DryRunFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
     with tempfile.TemporaryDirectory() as folder:
         ctx = ProcessContext("processors[0]", Path(folder))
         made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
