@@ -68,7 +68,7 @@ class RowSql:
 
     def __init__(self, text: str, sql: str, types: Mapping[str, pl.DataType], zone: str, done: duckdb_types.Result):
         self.text, self.columns, self.dtype = text, tuple(types), done.dtype
-        self._sql, self._types, self._zone, self._result = sql, dict(types), zone, done
+        self._sql, self._types, self._zone = sql, dict(types), zone
         self._empty = _batch_of(types)
         self._lanes: list[_Lane] = []
 

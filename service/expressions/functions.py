@@ -139,7 +139,7 @@ INSTEAD: dict[str, str] = {
     "percentile_cont": "use quantile_cont(x, share)",
     "percentile_disc": "use quantile_disc(x, share)",
     "std": "use stddev(x)",
-    "rand": "answers something else each time; a version must come out the same",
+    "rand": "it answers something else each time; a version must come out the same",
 }
 """Functions that are refused to what to write instead."""
 _SYSTEM = names(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from service.files.allowed_files import Files
-from service.kit import lazy, placeholders
+from service.kit import placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
@@ -23,8 +23,6 @@ from service.values.profile import Profile
 
 if TYPE_CHECKING:
     import polars as pl
-else:
-    pl = lazy.module("polars")
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,6 @@ class State:
 
     folder: Path
     earlier: Path | None = None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _ignore(*_: Any) -> None:
@@ -83,8 +77,7 @@ class Context:
 
     ``step`` is its name in errors and progress, such as ``collectors[0]``. ``folder`` is the run's private staging
     folder, on the file system of the warehouse. ``memory_bytes`` is what the whole run may use (0: unknown).
-    ``wanted_rows`` asks for a sample: a collector stops once it has this many rows. ``frames`` makes frames of the
-    run's engine.
+    ``wanted_rows`` asks for a sample: a collector stops once it has this many rows. ``frames`` makes its frames.
     """
 
     step: str
@@ -104,14 +97,9 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self,
-        lf: pl.LazyFrame,
-        *,
-        expensive: bool = True,
-        explain: Explain | None = None,
-        row_bytes: int = 0,
+        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0,
         files: Sequence[Path] = (),
-    ) -> Frame:
+    ) -> Frame:  # fmt: skip
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
@@ -122,6 +110,8 @@ class Context:
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
         """A frame over Parquet files, in order."""
+        import polars as pl
+
         return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
@@ -151,13 +141,7 @@ class Context:
 
     def fill_all(self, value: Any) -> Any:
         """``fill`` for every string inside lists and dicts."""
-        if isinstance(value, str):
-            return self.fill(value)
-        if isinstance(value, Mapping):
-            return {k: self.fill_all(v) for k, v in value.items()}
-        if isinstance(value, Sequence) and not isinstance(value, bytes):
-            return [self.fill_all(v) for v in value]
-        return value
+        return placeholders.fill_all(value, self.secrets, self.step)
 
     def report(self) -> StepReport:
         """What the step has reported up to now."""
@@ -182,7 +166,7 @@ class CollectContext(Context):
     base: tuple[str, ...] = ()
     state: State | None = None
     beside: Path | None = None
-    now: datetime = field(default_factory=_now)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     on_rows: Callable[[int], None] = _ignore
 
     def collected(self, rows: int) -> None:
@@ -234,7 +218,9 @@ class ProcessContext(Context):
     upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
     replay: bool = False
     dry: bool = False
-    now: datetime = field(default_factory=_now)
+    keep_originals: bool = False
+    """Whether the next step wants the values that this one loses, in the column ``values.losses.ORIGINALS``."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def partial(self) -> bool:

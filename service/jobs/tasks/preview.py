@@ -32,7 +32,7 @@ _ROWS = Metric("", "rows")
 
 
 def preview(task: Preview, job: Job) -> bytes:
-    """A ``Sample`` as JSON; ``job.wanted_rows`` must be ``task.rows``. Raises ``errors.StepError``."""
+    """A ``Sample`` as JSON; ``job.wanted_rows`` must be the ``rows`` of the task. Raises ``errors.StepError``."""
     pipeline = pipelines.decode(task.document, plugins.registry())
     collection = asyncio.run(collect.collect(pipeline, job))
     sources = [one.source for one in collection.collected]
