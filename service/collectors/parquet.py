@@ -80,7 +80,7 @@ class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
         if self.columns is not None:
             lf = lf.select(self.columns)
         plain = not (self.columns or self.schema or added.types) and all(f.types == files[0].schema for f in files)
-        return ctx.frame(lf, expensive=False, files=[f.path for f in files] if plain else ())
+        return ctx.scan_parquet([f.path for f in files]) if plain else ctx.frame(lf, expensive=False)
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
