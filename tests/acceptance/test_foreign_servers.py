@@ -82,7 +82,7 @@ def test_httpbin_redirects_refuses_and_breaks(httpbin: str, tmp_path: Path) -> N
         ("redirect-to?url=http://169.254.169.254/", "refused"),
         ("status/404", "404"),
         ("brotli", "encoded as 'br'"),
-        ("image/png", "not valid JSON"),
+        ("image/png", "an image"),
     ):
         with pytest.raises(errors.Permanent, match=said):
             collected("api", tmp_path, endpoint=f"{httpbin}/{path}")

@@ -210,7 +210,7 @@ def test_parents_that_there_are_not(served: Served) -> None:
     pair = [{**alone, "for_each": {**wrong, "collector": "b"}}, {**alone, "id": "b"}]
     for circle in ([alone], pair):
         answer = served.json("POST", "/pipeline/validate", status=400, json={"name": "x", "collectors": circle})
-        assert "made of the rows of this one" in answer["error"]["message"]
+        assert "makes its requests from the rows of this collector" in answer["error"]["message"]
 
 
 def test_a_plan_knows_what_children_bring_without_asking_for_their_parents(served: Served) -> None:

@@ -49,13 +49,16 @@ def xml(body: bytes, content_type: str = "") -> str | None:
     return None
 
 
+def binary(body: bytes) -> str | None:
+    """What a body is that is not text, in words; None for text."""
+    return "an image" if body.startswith(_IMAGES) else utf8.file_kind(body)
+
+
 def foreign(body: bytes, content_type: str = "") -> str | None:
     """What a body is that an HTML parser must not read: XML, JSON, a PDF …, in words; None for HTML and plain text."""
-    what = utf8.file_kind(body) or xml(body, content_type)
+    what = binary(body) or xml(body, content_type)
     if what is not None:
         return what
-    if body.startswith(_IMAGES):
-        return "an image"
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] in (b"{", b"["):
         try:

@@ -105,7 +105,7 @@ def _first_words(document: Document, names: list[str]) -> str:
 
 
 def _words(value: Any) -> str:
-    """What an error says: its message, of several the first ones."""
+    """The message of an error; of several errors the first ones."""
     if isinstance(value, str):
         return " ".join(value.split())
     if isinstance(value, list):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from service.collectors.html import markup_kind
-from service.collectors.source_file import utf8
 
 _SURROGATE = re.compile(
     rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -61,7 +60,7 @@ def without_lone_surrogates(body: bytes) -> bytes:
 
 
 def _not_text(body: bytes) -> str | None:
-    what = utf8.file_kind(body)
+    what = markup_kind.binary(body)
     if what is not None:
         return f"the answer is {what}"
     try:

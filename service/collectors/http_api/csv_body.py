@@ -72,8 +72,7 @@ def _whole(body: bytes, given: CsvFormat) -> bytes:
     fields = header.count(b",") + 1
     if given.assumed and fields == 1:
         _check_separator(bare, header, lines)
-    misquoted = b'"' in body and quoting.suspicious(body, b",", eol, b'"')
-    odd = misquoted or b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
+    odd = quoting.suspicious(body, b",", eol, b'"') or b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
     if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
         return body
     return _exactly(body, eol, given)

@@ -83,12 +83,13 @@ class Accumulation:
         """``cursor``, unless it is a time in the future, which a single record may have set."""
         if cursor is None:
             return None
-        nothing = pl.LazyFrame(schema={_AT: pl.String})
-        order = incremental.order_of(nothing, _AT, [cursor], self._ctx, self._settings.cursor_format)
-        if order not in _TIMED:
-            return cursor
+        order = self._order_of([cursor])
         at = incremental.comparable(pl.lit(str(cursor)), order, self._settings.cursor_format)
-        return cursor if pl.select(at <= self._latest).item() else None
+        return cursor if order not in _TIMED or pl.select(at <= self._latest).item() else None
+
+    def _order_of(self, cursors: list[Cursor]) -> Order:
+        nothing = pl.LazyFrame(schema={_AT: pl.String})
+        return incremental.order_of(nothing, _AT, cursors, self._ctx, self._settings.cursor_format)
 
     @property
     def _latest(self) -> datetime:
@@ -288,10 +289,7 @@ class Accumulation:
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
         """The cursor; the greatest of several lists."""
         every = list(cursors)
-        nothing = pl.LazyFrame(schema={_AT: pl.String})
-        format_ = self._settings.cursor_format
-        order = incremental.order_of(nothing, _AT, every, self._ctx, format_)
-        return incremental.newest(every, order, format_)
+        return incremental.newest(every, self._order_of(every), self._settings.cursor_format)
 
     def _written(self, spool: Spool, first: int, gone: pl.Series, dropped: pl.Series) -> Spool:
         """The remaining parts in order: new files, and known ones that stay as they are."""

@@ -45,7 +45,8 @@ class Batches:
     """Parses pages in batches into ``spool``.
 
     ``added`` are the parent columns for the records of each list, one row per list; ``traced`` adds the parent's key to
-    each record (``PARENT``). ``mixed`` describes the columns whose values differ in type within one batch.
+    each record (``PARENT``). ``mixed`` describes the columns whose values differ in type within one batch,
+    ``repeated`` has the keys that a record repeats, each with a page.
     """
 
     def __init__(
@@ -87,15 +88,14 @@ class Batches:
         )
         where = where.replace("page", "pages", 1) if len(pages) > 1 else where
         try:
-            mixed, repeated = set[str](), set[str]()
-            self._add(*self._table(pages, mixed, repeated), pages, where)
-            self.repeated = dict.fromkeys(repeated, where) | self.repeated
+            mixed: set[str] = set()
+            self._add(*self._table(pages, mixed), pages, where)
             for name in mixed - self.mixed.keys():
                 self.mixed[name] = self._how(pages, name)
         except Unusable:
             for page in pages:  # find the page that is at fault
                 try:
-                    self._add(*self._table([page], set(), set()), [page], page.label)
+                    self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
                     field = error.field if isinstance(error, Misfit) else "endpoint"
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
@@ -108,17 +108,19 @@ class Batches:
         kinds: dict[pl.DataType, str] = {}
         for page in pages:
             mixed: set[str] = set()
-            found = self._table([page], mixed, set())[0].schema.get(name)
+            found = self._table([page], mixed)[0].schema.get(name)
             if name in mixed:
                 return f"differ in kind on {page.label}"
             if found is not None and found != pl.Null:
                 kinds.setdefault(found, page.label)
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
-    def _table(self, pages: list[_Page], mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if self._csv is None:
-            packed = b"\n".join(p.packed for p in pages)
-            return json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated)
+            packed, repeated = b"\n".join(p.packed for p in pages), set[str]()
+            table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated)
+            self.repeated |= dict.fromkeys(repeated - self.repeated.keys(), pages[0].label)
+            return table
         frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 

@@ -24,7 +24,7 @@ from service.kit import errors
 from service.network.request import Response
 from service.steps.context import CollectContext
 
-_REMEMBERED = 1000  # a repetition of one of the last so many pages is detected
+_REMEMBERED = 1000  # how many pages back a repetition is detected
 _PAST_THE_END = (400, 404, 416, 422)
 _UNCLEAR = (400, 422)  # they also refuse a request: past a full page the end is not certain
 _TOTAL_HEADER = re.compile(r"(?:.*/)?\s*(\d{1,15})\s*")

@@ -65,9 +65,10 @@ def test_every_kind_sends_its_parameters_anywhere(kind: str, where: str, concurr
         config["path"] = "/orders/{p}"
     frame, site, _ = fetched(answer, tmp_path, pagination=pagination, concurrency=concurrency, **config)
     assert frame["id"].to_list() == list(range(7))
-    assert all(json.loads(hit.body)["filter"] == {"a": 1} for hit in site.hits)
+    bodies = [json.loads(hit.body) for hit in site.hits if hit.body]  # a page fetched ahead may be cancelled before it
+    assert all(body["filter"] == {"a": 1} for body in bodies)
     if where == "body":
-        assert all(json.loads(hit.body)["paging"]["keep"] for hit in site.hits)
+        assert all(body["paging"]["keep"] for body in bodies)
 
 
 def test_each_parameter_has_its_own_place(tmp_path: Path) -> None:
