@@ -39,7 +39,7 @@ FILE_ENDINGS = {
 # Words of others: HTTP, SQL, Python, Linux, and what users write.
 FOREIGN = {
     "penstock", "python", "main", "null", "true", "false", "rel", "next", "prev", "href", "RateLimit", "replace_strict",
-    "json_decode", "union_by_name",
+    "json_decode", "union_by_name", "v9", "v10", "a_Yes", "a_yes",
 }  # fmt: skip
 # Paths in documents and columns of tables, as users write them.
 PATHS = {

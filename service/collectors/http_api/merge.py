@@ -1,9 +1,7 @@
 """The merge of an incremental collection: stored records of earlier runs, new records, and the state for the next run.
 
 The state of a collector (``steps.context.State``) holds the records themselves, as they came, and the cursors. So each
-version is computed from all records by the current configuration, as if all of them had been fetched: an average covers
-all rows, and a changed processor sees the old rows too. A part whose records are all kept stays as it is; a part with
-records that were replaced is rewritten without them.
+version is computed from all records by the current configuration: a changed processor sees the old rows too.
 
 With a primary key a new record replaces the old one of its key. Without a key the records at the boundary, which the
 source sends again, are compared record by record: one that comes as often as before is not a new record.

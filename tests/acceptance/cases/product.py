@@ -40,8 +40,8 @@ class Outcome:
         return str(self.run["error"])
 
     def warnings(self, code: str) -> list[dict[str, Any]]:
-        """The warnings of the run with that code."""
-        return [warning for warning in self.run["warnings"] if warning["code"] == code]
+        """The warnings of the run with that code, with their details beside the rest."""
+        return [warning | warning.get("details", {}) for warning in self.run["warnings"] if warning["code"] == code]
 
 
 class Product:

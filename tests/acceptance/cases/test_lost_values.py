@@ -79,7 +79,7 @@ def test_a_row_in_quarantine_shows_the_value_as_it_came_and_can_be_mended(produc
     assert done.rejected is not None
     assert done.rejected["price"].to_list() == ["6,5"]
     config = product.served.http.get(f"/pipeline/{done.name}/config")
-    document = config.json()["config"]
+    document = config.json()
     document["processors"] = [cleaner(cast={"price": {**cast["price"], "decimal_comma": True}})]
     changed = {"If-Match": config.headers["etag"]}
     product.served.json("PUT", f"/pipeline/{done.name}/config", json=document, headers=changed)

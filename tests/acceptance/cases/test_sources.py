@@ -145,8 +145,8 @@ def test_gzip_is_told_by_content(product: Product, kind: str) -> None:
 
 def test_settings_of_a_csv_body(product: Product) -> None:
     body = "name;price\nMüller;1,5\n".encode("latin-1")
-    settings = {"separator": ";", "encoding": "latin-1", "decimal_comma": True}
-    done = collect(product, lambda hit: Reply(body), response_format="csv", csv=settings)
+    settings: dict[str, Any] = {"separator": ";", "encoding": "latin-1", "decimal_comma": True}
+    done = collect(product, lambda hit: Reply(body), response_format="csv", **settings)
     assert done.completed.rows() == [("Müller", 1.5)]
 
 
