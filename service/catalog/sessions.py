@@ -11,7 +11,8 @@ from datetime import UTC, timedelta
 
 import msgspec
 
-from service.catalog.store import Store, Transaction, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Store, Transaction, naive
 from service.kit import errors, ids, tokens
 from service.kit.clock import Clock
 

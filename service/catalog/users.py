@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from service.catalog.store import Store, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Store, naive
 from service.kit import errors, passwords
 from service.kit.clock import Clock
 from service.model.user import RANK, Role, User

@@ -9,6 +9,7 @@
     …/v000003/state/<collector>/               what its collectors remember for the next version
     <data>/warehouse/.staging/<run>/           what a run is writing
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
+    <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines of a run
     <data>/spill/…                             scratch folders of query workers
     <data>/pace/…                              when runs may call each host again; emptied at start
@@ -21,6 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+UNCOMMITTED = ".uncommitted"
+"""A file in the folder of a version from before the rename until after the commit."""
+CURRENT = "current"
+"""The link to the newest version, in the folder of a pipeline."""
+TEMPORARY = ".tmp-*"
+"""Files that a form of a version is written to before they get their names."""
 TAPE = "tape.json"
 STATE = "state"
 
@@ -56,6 +63,10 @@ class Layout:
         return self.warehouse / ".deleted"
 
     @property
+    def orphaned_root(self) -> Path:
+        return self.warehouse / ".orphaned"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -79,11 +90,26 @@ class Layout:
     def log(self, run_id: str) -> Path:
         return self.logs / f"{run_id}.ndjson"
 
+    def version_folders(self) -> list[tuple[str, Path]]:
+        """The folders in the folders of pipelines, with the pipeline's name; links are not among them."""
+        return [(above.name, below) for above in children(self.warehouse) for below in children(above)]
+
+    def orphans(self) -> list[Path]:
+        """The folders below ``.orphaned``."""
+        return [below for above in children(self.orphaned_root) for below in children(above)]
+
     def create(self) -> None:
         """Create the directories that must exist, readable by their owner alone."""
         self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def children(folder: Path) -> list[Path]:
+    """The folders in ``folder``, by name, without links and hidden ones; empty if it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_symlink() and p.is_dir())
 
 
 def flush(path: Path) -> None:
