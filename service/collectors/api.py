@@ -3,7 +3,7 @@
 Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
 batches of a few megabytes into Parquet parts (``batches``, ``collectors.records.spool``), so memory does not grow with
 the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
-parent at a time of ``children``; what came in earlier runs of ``accumulation``.
+parent at a time of ``children``; what came in earlier runs of ``merge``.
 """
 
 from __future__ import annotations
@@ -348,12 +348,12 @@ class _Collecting:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
-        ctx.blank |= record_schema.blank(spool, settings.schema)
+        ctx.blank |= record_schema.empty_columns(spool, settings.schema)
         record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
-            lf = type_inference.united(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
-        lf = record_schema.typed(lf, settings.schema, ctx)
+            lf = type_inference.infer_and_cast(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
+        lf = record_schema.cast_columns(lf, settings.schema, ctx)
         lf = record_schema.select(lf, settings.kept, ctx)
         return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
 

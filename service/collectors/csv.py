@@ -1,8 +1,8 @@
 """Rows from CSV files, lazily: a survey of the bytes, types from a sample, and a scan.
 
-Each file is read once quickly (``survey``) so that nothing is lost without a word, and parsed once, later, by whoever
-executes the plan. Types come from rows all over the files (``inference``); text columns, ambiguous ones included,
-are scanned as text. Polars is handed checked local paths only and expands nothing.
+Each file is surveyed in one quick pass (``survey``), so that nothing is lost silently; whoever executes the plan parses
+it, once. Types come from rows sampled all over the files (``type_inference``); text columns, ambiguous ones included,
+are scanned as text. Polars gets checked local paths only and expands no globs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from service.collectors.csv_file import malformed_replay
-from service.collectors.csv_file.scan import Reading
+from service.collectors.csv_file.scan import CsvReader
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.records import schema
 from service.collectors.source_file import head, utf8
@@ -41,14 +41,14 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
     }
 
     async def collect(self, ctx: Context) -> Frame:
-        """Survey the files, and answer a scan of them.
+        """Survey the files and return a scan of them.
 
         Raises ``errors.Permanent`` naming file and line, or the setting to blame.
         """
         return await asyncio.to_thread(self._collect, ctx)
 
     def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
-        """Malformed rows, where the settings can make rows of them by now; see ``rereading``."""
+        """The quarantined malformed rows that the current settings can read; see ``malformed_replay``."""
         return malformed_replay.read(kept, self, ctx)
 
     def declared(self) -> Declared | None:
@@ -58,7 +58,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         return inputs.outlook(self.file_path, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        paths = inputs.resolved(self.file_path, ctx)
+        paths = inputs.resolve(self.file_path, ctx)
         if ctx.wanted_rows is not None:
             paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: head.MOST_FILES])]
         return self.read(paths, ctx, ctx.collected)
@@ -75,8 +75,8 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
             raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
 
     def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:
-        """A scan of ``paths``, whatever ``file_path`` says; ``collected`` is told the rows of each."""
-        reading = Reading(self, ctx, max(200, self.infer_rows // len(paths)))
+        """A scan of ``paths`` instead of ``file_path``; ``collected`` is called with the row count of each file."""
+        reading = CsvReader(self, ctx, max(200, self.infer_rows // len(paths)))
         sources = []
         for number, path in enumerate(paths):
             source = reading.source(path, number)
@@ -91,5 +91,5 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         types = reading.types(sources)
         reading.finish(sources, types)
         width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
-        united = reading.united(sources, types)
+        united = reading.scan_all(sources, types)
         return PolarsFrame(united, ctx.folder, explain=lambda e: reading.on_error(e, sources), row_bytes=width)

@@ -1,7 +1,7 @@
 """Rows of JSON files: an array, an object that holds one, or one object a line.
 
-Lines are read in batches of a few megabytes into Parquet parts, so memory does not grow with the file; a document
-must be held whole to find its records, and is bounded.
+Lines are read in batches of a few megabytes into Parquet parts, so memory does not grow with the file. A document
+must be in memory as a whole to find its records, so its size is bounded.
 """
 
 from __future__ import annotations
@@ -51,19 +51,21 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     file_path: FilePath
     format: Annotated[
         Literal["auto", "document", "lines"],
-        msgspec.Meta(description="One document, or one object a line; by default told by the file itself."),
+        msgspec.Meta(description="One document, or one object a line; detected from the file by default."),
     ] = "auto"
     records_path: Annotated[
         Annotated[str, msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(
-            description="Where the records of a document are, e.g. 'data.items'; by default found at the top."
+            description="Path of the records in a document, e.g. 'data.items'; by default found at the top level."
         ),
     ] = None
-    encoding: Annotated[str, msgspec.Meta(description="Of the text: utf-8 or any Python codec.")] = "utf-8"
+    encoding: Annotated[str, msgspec.Meta(description="Text encoding: utf-8 or any Python codec.")] = "utf-8"
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
+        msgspec.Meta(
+            description="Keep these columns (after flattening), in this order; a column that no record has is null."
+        ),
     ] = None
     schema: Annotated[
         dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
@@ -84,11 +86,11 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         return inputs.outlook(self.file_path, ctx)
 
     async def collect(self, ctx: Context) -> Frame:
-        """Read the files into parts, and answer a scan of them. Raises ``errors.Permanent`` naming file and line."""
+        """Read the files into parts and return a scan of them. Raises ``errors.Permanent`` naming file and line."""
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        paths = inputs.resolved(self.file_path, ctx)
+        paths = inputs.resolve(self.file_path, ctx)
         spool, mixed = Spool(ctx.folder), dict[str, str]()
         if ctx.wanted_rows is not None:
             paths = paths[: heads.MOST_FILES]
@@ -98,7 +100,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
                 codec = codecs.lookup(self.encoding).name
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
-                text = utf8.plain(path, codec, ctx.folder, f"plain-{number:05d}.json")
+                text = utf8.as_utf8(path, codec, ctx.folder, f"plain-{number:05d}.json")
                 for part in self._parts(text, ctx.wanted_rows):
                     where, found = f"{path.name} from {part.unit} {part.first}", set[str]()
                     spool.add(*part.table(self.flatten, found), where)
@@ -111,23 +113,23 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        ctx.blank |= record_schema.blank(spool, self.schema)
+        ctx.blank |= record_schema.empty_columns(spool, self.schema)
         record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
-        lf = record_schema.typed(spool.scan(), self.schema, ctx)
+        lf = record_schema.cast_columns(spool.scan(), self.schema, ctx)
         lf = record_schema.select(lf, self.columns, ctx)
         return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
-        """A copy of the first lines; the file itself where it is one document, which must be read whole."""
+        """A copy of the first lines, or the file itself if it is one document, which must be read as a whole."""
         if self.format == "document" or self.records_path is not None:
             return path
         copy = heads.head(path, max(rows, 2), folder, codec=codec)
-        text = utf8.plain(copy, codec, folder, "plain.json")
+        text = utf8.as_utf8(copy, codec, folder, "plain.json")
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
     def _parts(self, path: Path, most: int | None) -> Iterator[_Part]:
-        """The records of a file, some of them at a time."""
+        """The records of a file, in batches."""
         with path.open("rb") as file:
             if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
                 for first, batch in _batches(file):
@@ -138,28 +140,28 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
                 f"a document may have {MAX_DOCUMENT_BYTES >> 20} MiB; write one object a line, which is read in pieces"
             )
         document = Document(path.read_bytes())
-        where = self.records_path if self.records_path is not None else _place(document)
-        found = document.records(where)[:most]
-        for at in range(0, len(found), 50_000):
-            yield _Part("record", at, found[at : at + 50_000])
+        where = self.records_path if self.records_path is not None else _records_path(document)
+        records = document.records(where)[:most]
+        for at in range(0, len(records), 50_000):
+            yield _Part("record", at, records[at : at + 50_000])
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some records, each as it was written, and the number of the first; a blank line is none."""
+    """A batch of records as they are written in the file, and the number of the first; blank lines are not records."""
 
     unit: Literal["line", "record"]
     first: int
     items: list[bytes]
 
     def table(self, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-        """See ``records.table``. Raises ``Unusable`` naming the record at fault."""
+        """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
             return pl.DataFrame(), set()
         try:
             if any(not item.lstrip().startswith(b"{") for item in full):
-                raise Unusable("a record is no object")
+                raise Unusable("a record is not an object")
             packed = b"\n".join(full) if self.unit == "line" else json_records.lines(full)
             return json_records.table(packed, flatten=flatten, mixed=mixed)
         except Unusable:
@@ -176,20 +178,20 @@ def _decode(item: bytes, where: str) -> None:
     except UnicodeDecodeError as error:
         byte = f"0x{error.object[error.start]:02X}"
         raise Unusable(
-            f"{where}: the byte {byte} is no UTF-8; set encoding to what the file is in; it begins with {shown!r}"
+            f"{where}: the byte {byte} is not UTF-8; set encoding to the encoding of the file; it begins with {shown!r}"
         ) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unusable(f"{where}: not a JSON object ({error}); it begins with {shown!r}") from None
 
 
-def _place(document: Document) -> str | None:
+def _records_path(document: Document) -> str | None:
     if document.is_object and not document.arrays():
         return None  # one record
     return document.path()
 
 
 def _in_lines(file: BinaryIO) -> bool:
-    """Whether the first line is an object by itself and another line follows."""
+    """Whether the first line is a complete object and another line follows."""
     head = file.read(MAX_LINE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
     file.seek(0)
     line, _, rest = head.partition(b"\n")
@@ -203,7 +205,7 @@ def _in_lines(file: BinaryIO) -> bool:
 
 
 def _batches(file: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines, some megabytes of them at a time, with the number of the first."""
+    """Lines in batches of a few megabytes, each with the number of its first line."""
     number, rest = 1, b""
     while True:
         chunk = file.read(BATCH_BYTES)

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, lazily: a scan of each, united by name; columns that differ take the type that holds both."""
+"""Rows of Parquet files, lazily: one scan per file, united by column name with types that lose nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.collectors.source_file import paths
 from service.collectors.source_file.paths import FilePath
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.kit.errors import Problem, did_you_mean
+from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
 from service.steps.context import Context
 from service.steps.frame import Frame
@@ -36,19 +36,18 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     file_path: FilePath
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Keep these columns, in this order; others are not even read."),
+        msgspec.Meta(description="Keep these columns, in this order; the others are not read."),
     ] = None
     schema: Annotated[
         dict[str, str],
-        msgspec.Meta(description="Cast columns to these types; what does not fit, or would lose a fraction, fails."),
+        msgspec.Meta(
+            description="Cast columns to these types; a value that does not fit, or would lose a fraction, fails."
+        ),
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
         yield from paths.problems(self.file_path)
-        given = self.columns or []
-        twice = next((n for n in given if given.count(n) > 1), None)
-        if twice is not None:
-            yield Problem("columns", f"names '{twice}' twice")
+        yield from record_schema.repeated("columns", self.columns or ())
         for column, text in self.schema.items():
             try:
                 dtypes.parse(text)
@@ -66,44 +65,39 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: Context) -> Frame:
-        files = [_File.read(path, ctx) for path in paths.resolved(self.file_path, ctx)]
+        files = [_ParquetFile.read(path, ctx) for path in paths.resolve(self.file_path, ctx)]
         ctx.collected(sum(f.rows for f in files))
         ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
         ctx.progress(1.0, f"{len(files)} files")
-        lf = _united(files, ctx)
+        lf = _scan_all(files, ctx)
         present = lf.collect_schema().names()
-        for setting, names in (("columns", self.columns or []), ("schema", list(self.schema))):
-            for name in names:
-                if name not in present:
-                    hint = did_you_mean(name, present) or f" (there are {', '.join(present[:20])})"
-                    field = f"schema.{name}" if setting == "schema" else setting
-                    raise errors.Permanent(f"no column '{name}' in the files{hint}", step=ctx.step, field=field)
+        record_schema.require_columns(present, self.columns, self.schema, ctx.step)
         if self.columns is not None:
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
-        lf = record_schema.typed(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
+        lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
         return PolarsFrame(lf, ctx.folder, expensive=False)
 
 
-class _File(msgspec.Struct, frozen=True):
+class _ParquetFile(msgspec.Struct, frozen=True):
     path: Path
     schema: pl.Schema
     rows: int
 
     @classmethod
-    def read(cls, path: Path, ctx: Context) -> _File:
-        """Look at the footer; nothing else is read."""
+    def read(cls, path: Path, ctx: Context) -> _ParquetFile:
+        """Read the schema and the row count from the footer; nothing else is read."""
         lf = pl.scan_parquet(path, glob=False)
         try:
             return cls(path, lf.collect_schema(), int(lf.select(pl.len()).collect().item()))
         except (pl.exceptions.PolarsError, OSError) as error:
-            said = str(error).split("\n\n", 1)[0].replace(str(path), path.name)
+            cause = str(error).split("\n\n", 1)[0].replace(str(path), path.name)
             raise errors.Permanent(
-                f"{path.name}: this is not a Parquet file that can be read ({said})", step=ctx.step, field="file_path"
+                f"{path.name}: this is not a Parquet file that can be read ({cause})", step=ctx.step, field="file_path"
             ) from None
 
 
-def _united(files: list[_File], ctx: Context) -> pl.LazyFrame:
+def _scan_all(files: list[_ParquetFile], ctx: Context) -> pl.LazyFrame:
     first = files[0].schema
     if all(f.schema == first for f in files):
         return pl.scan_parquet([f.path for f in files], glob=False)
@@ -118,7 +112,7 @@ def _united(files: list[_File], ctx: Context) -> pl.LazyFrame:
             if lists or (types[name] == pl.String and pl.String not in both):
                 raise errors.Permanent(
                     f"column '{name}' is {dtypes.name_of(known or dtype)} in {homes[name]} and {dtypes.name_of(dtype)} "
-                    f"in {file.path.name}, which no type holds; read them with two collectors",
+                    f"in {file.path.name}, and no type holds both; read them with two collectors",
                     step=ctx.step, field="file_path",
                 )  # fmt: skip
             homes.setdefault(name, file.path.name)

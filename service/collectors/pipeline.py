@@ -1,4 +1,4 @@
-"""Rows of another pipeline's stored version: the parts of that version, scanned as they lie."""
+"""Rows of another pipeline's stored version: a scan of the parts of that version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.steps.frame import Frame
 
 
 class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
-    """Another pipeline's stored result: its newest version as of the run's start, or the one that is named."""
+    """Another pipeline's stored result: its newest version at the run's start, or the version that is named."""
 
     local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "pipeline", "name": "orders", "version": 3}
@@ -37,7 +37,7 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
                 "bytes": size}  # fmt: skip
 
     async def collect(self, ctx: Context) -> Frame:
-        """A scan of the version's parts. Raises ``errors.Permanent`` where the run was given none."""
+        """A scan of the version's parts. Raises ``errors.Permanent`` if the run has none."""
         stored = ctx.stored
         if stored is None:
             raise errors.Permanent(f"there is no stored version of '{self.name}'", step=ctx.step, field="name")

@@ -71,7 +71,7 @@ class StepRecorder:
         if self.unchanged:
             return StepRecord(unchanged=True)
         return StepRecord(
-            [[MetricAnswer(m, tagged_json.plain(v)) for m, v in answers.items()] for answers in self._calls]
+            [[MetricAnswer(m, tagged_json.encode(v)) for m, v in answers.items()] for answers in self._calls]
         )
 
 
@@ -94,7 +94,7 @@ class Recorder:
     def kept(self) -> FitRecord:
         """The tape as it is kept."""
         steps = {step: recorder.played() for step, recorder in self._recorders.items()}
-        before = self._before or FitRecord(self.now, tagged_json.plain_schema(self._schema))
+        before = self._before or FitRecord(self.now, tagged_json.encode_schema(self._schema))
         return msgspec.structs.replace(before, steps={**before.steps, **steps})
 
     def played(self, step: str) -> StepRecord | None:
@@ -120,4 +120,4 @@ class Playback:
                     f"the step asks for {asked}, which it did not ask for when the version was made: it has changed "
                     "since; execute the pipeline again", step=self._step,
                 )  # fmt: skip
-        return {m: tagged_json.value(kept[m]) for m in wanted}
+        return {m: tagged_json.decode(kept[m]) for m in wanted}

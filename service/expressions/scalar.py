@@ -8,7 +8,7 @@ The text is read twice, by tokens and as a tree, and only what both reviews let 
   without an OVER (``row_number()``), that answer something else each time (``now()``), or that guess a format from
   the first value (``date(text)``); a list of what is allowed misses none of them.
 
-What runs is written anew from the tokens (``rewriting``), and small whole numbers count in 64 bits (``widening``). What
+What runs is written anew from the tokens (``render``), and small whole numbers count in 64 bits (``widening``). What
 the engine does not answer as SQL does where values are missing is written anew from the tree (``about_nulls``).
 """
 

@@ -3,7 +3,7 @@
 The text is read by tokens and as a tree, as ``expression`` does: every function is on a list (the engine knows some
 that read files), every table is ``input`` or a CTE of the query itself, and nothing but a SELECT is in it. What runs
 is written anew from the tree, so that no other reading of the same text is ever run. Numbers with a point are doubles,
-divisors are columns (``division``), and missing values come last in every order, unless NULLS FIRST says otherwise.
+divisors are columns (``exact_division``), and missing values come last in every order, unless NULLS FIRST is there.
 """
 
 from __future__ import annotations

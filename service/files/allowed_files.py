@@ -1,7 +1,7 @@
-"""Which local files a collector may read: those under the uploads and the configured roots, and no other.
+"""The local files that a collector may read: those under the uploads and the configured roots, and no others.
 
-Polars would fetch ``http://`` and ``s3://``, expand ``~`` and globs, and follow links by itself, so no string
-of a user reaches it: a name is resolved here, against the roots, without following symbolic links out of them.
+Polars would fetch ``http://`` and ``s3://``, expand ``~`` and globs, and follow links by itself, so it never gets a
+user's string: a name is resolved here, against the roots, without following symbolic links out of them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Files:
     roots: tuple[Path, ...]
 
     def resolve(self, name: str, step: str, field: str = "file_path") -> list[Path]:
-        """The existing files that ``name`` means: a relative or absolute path, or a glob, under a root.
+        """The existing files that ``name`` denotes: a relative or absolute path, or a glob, under a root.
 
-        A relative name is looked for in each root in turn. Globs answer in sorted order; a file that has such a name
-        itself (``a [1].csv``) is that file.
-        Raises ``errors.Permanent`` naming ``field`` where nothing readable is found.
+        A relative name is looked up in each root in turn. The files of a glob are sorted; if a file has exactly this
+        name (``a [1].csv``), the name denotes that file.
+        Raises ``errors.Permanent`` naming ``field`` if no readable file is found.
         """
         if "\x00" in name or "://" in name or name.startswith("~"):
             raise self._refused(name, step, field)
@@ -43,14 +43,14 @@ class Files:
         )
 
     def shown(self, path: Path) -> str:
-        """A file that was resolved, as a user would name it: relative to its root."""
+        """A resolved file as a user would name it: relative to its root."""
         above = next((r.resolve() for r in self.roots if path.is_relative_to(r.resolve())), path.parent)
         return str(path.relative_to(above))
 
-    def _under(self, said: Path, root: Path, name: str) -> list[Path]:
+    def _under(self, root_as_configured: Path, root: Path, name: str) -> list[Path]:
         path = Path(name)
         if path.is_absolute():
-            above = next((r for r in (root, said) if path.is_relative_to(r)), None)
+            above = next((r for r in (root, root_as_configured) if path.is_relative_to(r)), None)
             if above is None:
                 return []
             path = path.relative_to(above)
@@ -66,7 +66,7 @@ class Files:
 
 
 def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:
-    """The files below ``root`` that a glob means, sorted. Symbolic links to directories are not followed."""
+    """The files below ``root`` that match a glob, sorted. Symbolic links to directories are not followed."""
     found: list[Path] = []
     for folder, folders, names in os.walk(root, followlinks=False):
         folders[:] = [f for f in folders if not f.startswith(".") or any(p.startswith(".") for p in pattern)]
@@ -91,7 +91,7 @@ def _inside(root: Path, paths: list[Path]) -> list[Path]:
 
 
 def _real(path: Path) -> Path | None:
-    """The file itself, links followed; None where there is none that can be read."""
+    """The file with links followed; None if it cannot be read."""
     try:
         real = path.resolve(strict=True)
         return real if real.is_file() else None

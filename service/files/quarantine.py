@@ -1,20 +1,20 @@
-"""Quarantine: rows that a step refused, in the one layout that people, SQL and a replay read.
+"""The quarantine: rows that a step rejected, in the one layout that people, SQL and a replay read.
 
-Each step that refuses rows writes a Parquet file beside the version (``file_of``). A row has the columns of
-``LAYOUT`` first, then its own as they stood when the step refused it:
+Each step that rejects rows writes a Parquet file beside the version (``file_of``). A row has the columns of
+``LAYOUT`` first, then its data columns as they were when the step rejected it:
 
 =========  ============================================================================================
-_rules     why: a list of {rule, column, value, message}, one for each rule that the row broke
-_step      the step that refused it, such as ``processors[1]``
-_source    the collector that it came from, where that is known (one collector, several one after another whose rows
-           are all still there, or a malformed row)
+_rules     the reasons: a list of {rule, column, value, message}, one for each rule that the row broke
+_step      the step that rejected it, such as ``processors[1]``
+_source    the collector that it came from, if known (one collector, several concatenated collectors whose rows are
+           all still there, or a malformed row)
 _file      the file that it came from (malformed rows)
 _line      its line in that file, from 1 (malformed rows)
-_row       its place in the data that came to the step, from 1 (not for malformed rows)
-_text      how it was written (malformed rows, which have no columns of their own)
+_row       its row number in the input of the step, from 1 (not for malformed rows)
+_text      its text (malformed rows, which have no data columns)
 =========  ============================================================================================
 
-A column of the data that has one of these names has one more underscore in there, and loses it in a replay.
+A data column with one of these names gets one more underscore in quarantine, and loses it in a replay.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 
 import polars as pl
 
-BROKEN = pl.Struct({"rule": pl.String, "column": pl.String, "value": pl.String, "message": pl.String})
+REASON = pl.Struct({"rule": pl.String, "column": pl.String, "value": pl.String, "message": pl.String})
 LAYOUT = {
-    "_rules": pl.List(BROKEN),
+    "_rules": pl.List(REASON),
     "_step": pl.String(),
     "_source": pl.String(),
     "_file": pl.String(),
@@ -37,28 +37,28 @@ LAYOUT = {
     "_text": pl.String(),
 }
 MALFORMED = "malformed"
-"""The rule that rows break of which no row could be made."""
+"""The rule that malformed rows break: text that could not be parsed as a row."""
 _RESERVED = re.compile(r"_+(rules|step|source|file|line|row|text)", re.IGNORECASE)
 _SHOWN_TEXT = 200
 
 
 def file_of(step: str, part: int = 0) -> str:
-    """The name of the file (of the one numbered ``part``, from 0) that keeps what ``step`` refused."""
+    """The name of the file (number ``part``, from 0) that stores the rows that ``step`` rejected."""
     plain = "".join(c if c.isalnum() else "-" for c in step).strip("-")
     return f"quarantine-{plain}{f'-{part + 1}' if part else ''}.parquet"
 
 
-def kept_name(name: str) -> str:
-    """What a column of the data is called in quarantine."""
+def stored_name(name: str) -> str:
+    """The name in quarantine of a data column."""
     return f"_{name}" if _RESERVED.fullmatch(name) else name
 
 
-def own_name(name: str) -> str:
-    """What a column in quarantine, none of ``LAYOUT``, was called in the data."""
+def data_name(name: str) -> str:
+    """The name in the data of a quarantine column that is not in ``LAYOUT``."""
     return name[1:] if _RESERVED.fullmatch(name) else name
 
 
-def broken(rule: str, column: str | None, value: pl.Expr, message: str) -> pl.Expr:
+def reason(rule: str, column: str | None, value: pl.Expr, message: str) -> pl.Expr:
     """One entry of ``_rules``; ``value`` is text (``shown``)."""
     return pl.struct(
         pl.lit(rule).alias("rule"),
@@ -83,19 +83,19 @@ def shown(column: str, dtype: pl.DataType) -> pl.Expr:
     return text.str.slice(0, _SHOWN_TEXT).alias(column)
 
 
-def arranged(lf: pl.LazyFrame, own: list[str], made: dict[str, pl.Expr]) -> pl.LazyFrame:
-    """``lf`` in the layout: the columns of ``LAYOUT`` that ``made`` has (the others null), then ``own``."""
+def arrange(lf: pl.LazyFrame, own: list[str], values: dict[str, pl.Expr]) -> pl.LazyFrame:
+    """``lf`` in the layout: the columns of ``LAYOUT`` from ``values`` (others null), then the data columns ``own``."""
     nothing = pl.lit(None)
-    leading = [made.get(name, nothing).cast(dtype).alias(name) for name, dtype in LAYOUT.items()]
-    return lf.select(*leading, *(pl.col(name).alias(kept_name(name)) for name in own))
+    leading = [values.get(name, nothing).cast(dtype).alias(name) for name, dtype in LAYOUT.items()]
+    return lf.select(*leading, *(pl.col(name).alias(stored_name(name)) for name in own))
 
 
-def own_columns(names: list[str]) -> dict[str, str]:
-    """The columns of the data among ``names`` of a quarantine file: name in there to name in the data."""
-    return {name: own_name(name) for name in names if name not in LAYOUT}
+def data_columns(names: list[str]) -> dict[str, str]:
+    """The data columns among ``names`` of a quarantine file: name in quarantine to name in the data."""
+    return {name: data_name(name) for name in names if name not in LAYOUT}
 
 
-def counted(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def count_reasons(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """How often each rule was broken in quarantine files: ``step``, ``rule``, ``column`` and ``rows``."""
     if not paths:
         return []
@@ -109,7 +109,7 @@ def _part(name: str) -> pl.Expr:
     return pl.col("_rules").struct.field(name)
 
 
-def united(schemas: Sequence[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
+def unite_schemas(schemas: Sequence[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
     """The columns of several quarantine files as one table: where their types differ, text."""
     found: dict[str, pl.DataType] = {}
     for schema in schemas:

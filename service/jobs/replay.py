@@ -1,6 +1,6 @@
 """Replay: quarantined rows go through the current configuration again; what passes is added to the newest version.
 
-The rows of each step that refused some go their own way, from where ``resumption`` says. They are few and bad, so
+The rows of each step that refused some go their own way, from where ``replay_plan`` says. They are few and bad, so
 they answer no question about the data: what a step that is as it was asks (means, categories, bin edges) is answered
 as it was for the newest version (``engine.fit_record``), a step that was changed or needs other rows (windows,
 aggregates) cannot be gone through, shares and row counts decide nothing. What is refused again, or could not be
@@ -154,7 +154,7 @@ def _tried(pipeline: Pipeline, job: Job, order: messages.Replay, file: Path, ste
         now, index = pipeline.document.get("processors", []), replay_plan.number(step)
         repeated = replay_plan.repeated(index, order.before, now, pipeline.processors)
         refused_at = replay_plan.place(index, order.before, now)
-        names = quarantine.own_columns(list(pl.read_parquet_schema(file)))
+        names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
         frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
@@ -315,7 +315,7 @@ def _free(folder: Path, name: str) -> Path:
 
 def _nothing_passed(job: Job, order: messages.Replay, tried: int) -> errors.Permanent:
     kept = [job.folder / r.file for r in job.rejected if r.file is not None]
-    reasons = quarantine.counted(kept)
+    reasons = quarantine.count_reasons(kept)
     said = ", ".join(f"{r['rule']} of {r['step']} ({r['rows']}×)" for r in reasons[:5])
     return errors.Permanent(
         f"none of the {tried} rows in quarantine of version {order.version} passes now"

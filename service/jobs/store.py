@@ -44,10 +44,10 @@ def quarantined(job: Job) -> Quarantine:
     for path, _ in kept:
         layout.flush(path)
         path.chmod(0o444)
-    columns = quarantine.united([pl.read_parquet_schema(path) for path, _ in kept])
+    columns = quarantine.unite_schemas([pl.read_parquet_schema(path) for path, _ in kept])
     return Quarantine(
         files=[parquet.describe(path, rows) for path, rows in kept],
-        refusals=[Refusal(**counts) for counts in quarantine.counted([path for path, _ in kept])],
+        refusals=[Refusal(**counts) for counts in quarantine.count_reasons([path for path, _ in kept])],
         columns=[Column(name, str(dtype)) for name, dtype in columns.items()],
     )
 

@@ -5,7 +5,7 @@ connections through ``egress`` (checked addresses, no proxy from the environment
 so that each hop is checked, waits for its host's turn, and what the user gave (headers, authentication, its query
 parameters) goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole
 attempt, attempts counted by ``retry``. There are no cookies. Foreign errors become ``errors.Transient`` or
-``errors.Permanent`` once, by the table of ``failures``. Messages name a URL without its query, and never a secret.
+``errors.Permanent`` once, by the table of ``error_table``. Messages name a URL without its query, and never a secret.
 
 One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
 """

@@ -136,11 +136,6 @@ class Response:
             return {}
         return {relation: self.joined(url) for relation, url in link_header.relations(self.headers["link"]).items()}
 
-    @property
-    def next_url(self) -> str | None:
-        """The absolute URL of ``Link: …; rel="next"``, if there is one."""
-        return self.links.get("next")
-
     def joined(self, link: str) -> str:
         """A link of this answer as an absolute URL. Raises ``ValueError``."""
         try:

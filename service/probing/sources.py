@@ -61,10 +61,10 @@ def kind(head: bytes, content_type: str = "") -> str:
     """``json``, ``ndjson``, ``csv``, ``parquet`` or ``html``. Raises ``Unusable`` for anything else."""
     if head.startswith(_PARQUET):
         return "parquet"
-    what = utf8.foreign(head)
+    what = utf8.file_kind(head)
     if what is not None:
         raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read")
-    marked = utf8.marked(head)
+    marked = utf8.bom_encoding(head)
     begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
     begin = begin.lstrip(_SPACE)
     if not begin:
@@ -146,9 +146,9 @@ def mention(found: ProbedSource, others: list[str]) -> None:
 
 
 def _head(path: Path, most: int) -> tuple[bytes, bool]:
-    """The decompressed beginning, and whether that is all of it. Raises ``plain.Unreadable``."""
+    """The decompressed beginning, and whether that is all of it. Raises ``utf8.Unreadable``."""
     with path.open("rb") as file:
-        packing = utf8.packing(file.read(8))
+        packing = utf8.compression(file.read(8))
     try:
         with pa.input_stream(str(path), compression=packing) as stream:
             head = bytes(stream.read(most + 1))

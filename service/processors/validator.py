@@ -221,7 +221,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             # one row per reason, then grouped: building lists of structs row by row takes ten times as long
             first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
-            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arranged(lf, own, made))
+            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arrange(lf, own, made))
             file = quarantine.file_of(ctx.step, part)
             written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
             if written:
@@ -247,7 +247,7 @@ def _reasons(finding: RuleFinding, schema: pl.Schema, number: str, name: str) ->
     names = finding.rule.names
     texts = [quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
-    reason = quarantine.broken(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    reason = quarantine.reason(finding.name, ", ".join(names) or None, value, finding.rule.expected)
     return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))
 
 

@@ -122,10 +122,6 @@ class Supervisor:
         live = self._active.get(pipeline_id)
         return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
 
-    def is_running(self, pipeline_id: str) -> bool:
-        """Whether a run of the pipeline is queued or going."""
-        return pipeline_id in self._active
-
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
         live = self._recent.get(run_id)

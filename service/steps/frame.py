@@ -74,7 +74,7 @@ class Frame(Protocol):
         ...
 
     def query(self, sql: str) -> Frame:
-        """The result of a SELECT over this frame as the table ``input``, as ``selection.parse`` has written it."""
+        """The result of a SELECT over this frame as the table ``input``, written by ``select.parse``."""
         ...
 
     def with_row_index(self, name: str) -> Frame:

@@ -2,7 +2,7 @@
 
 A built-in is any subclass of a contract with a ``tag``, found in a module of its package (one without is a base of
 others); a third-party one registers under ``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``.
-Both come through ``Registry.add``.
+Both come through ``Shelf.add``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a value of a type is: types, casts, parsing and JSON values as typed columns."""
+"""Values and their types: type names, casts, parsing, and JSON values as typed columns."""

@@ -2,11 +2,11 @@
 
 ``int8``…``int64``, ``uint8``…``uint64``, ``float32``, ``float64``, ``decimal(p,s)``, ``string``, ``boolean``,
 ``date``, ``datetime`` and ``datetime[Europe/Berlin]``, ``time``, ``categorical``, ``enum(a,b)``, ``list(type)``.
-Names are read without regard to case and spaces; an enum's values keep theirs, and may be quoted where they hold
-a comma, a bracket or spaces at an end. Nesting is bounded, because a type five thousand deep kills the engine.
+Case and spaces in names do not matter; an enum's values keep theirs, and may be quoted if they contain a comma, a
+bracket or outer spaces. Nesting is bounded, because a type nested thousands deep crashes the engine.
 
-``name_of`` answers for every Polars type: those above in the form that ``parse`` reads, the others (structs,
-durations, binary …) in Polars' own words in small letters.
+``name_of`` names every Polars type: those above in the form that ``parse`` reads, the others (structs, durations,
+binary …) by their Polars names in lower case.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _VALUE = re.compile(r"""\s*(?:"((?:[^"]|"")*)"|'((?:[^']|'')*)'|([^,"']*[^,]*?))
 
 
 def parse(text: str) -> pl.DataType:
-    """The Polars type of that name. Raises ``ValueError`` that says what is wrong and what was perhaps meant."""
+    """The Polars type of that name. Raises ``ValueError`` with what is wrong and a suggestion."""
     return _parse(text, 1)
 
 
@@ -147,7 +147,7 @@ def _short(text: str) -> str:
 
 
 def name_of(dtype: pl.DataType) -> str:
-    """The name of a Polars type: what ``parse`` reads where it has a name there."""
+    """The name of a Polars type, in the form that ``parse`` reads if it has one."""
     match dtype:
         case pl.Decimal():
             return f"decimal({dtype.precision or 38},{dtype.scale})"

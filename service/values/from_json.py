@@ -1,9 +1,9 @@
-"""Intake: JSON records as a table of given types; every value that does not fit is named (``records[3].price``).
+"""JSON records as a table with a given schema; every value that does not fit is reported (``records[3].price``).
 
-What the API answers in JSON can be given back: numbers, decimals as text or number, dates and times in ISO 8601, binary
-in base64, lists and objects. A float may also be "NaN", "Infinity" or "-Infinity", which JSON has no number for; a
-duration is what SQL sees of it, a whole number in the unit of its column (us, mostly). A datetime of a column with a
-zone names its offset, one of a column without names none. Every record has every column: null is what is missing.
+It accepts what the API returns in JSON: numbers, decimals as text or number, dates and times in ISO 8601, binary in
+base64, lists and objects. A float may also be "NaN", "Infinity" or "-Infinity", which JSON cannot write as a number; a
+duration is a whole number in the unit of its column (mostly us), as in SQL. A datetime has an offset exactly if its
+column has a time zone. Every record has every column; a missing value is null.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLOCK = re.compile(r"(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EXACT = Context(prec=100)
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-# What a whole column of these JSON types needs no look at each value for.
+# A column of only these JSON types needs no check of each value.
 _FAST: dict[type[pl.DataType], frozenset[type]] = {
     pl.String: frozenset({str, type(None)}),
     pl.Boolean: frozenset({bool, type(None)}),
@@ -41,8 +41,8 @@ _FAST: dict[type[pl.DataType], frozenset[type]] = {
 Read = Callable[[Any], Any]
 
 
-class Wrong(ValueError):
-    """A value that does not fit; ``at`` is its place inside the column's value."""
+class Misfit(ValueError):
+    """A value that does not fit; ``at`` is its path inside the column's value."""
 
     def __init__(self, message: str, at: str = "") -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class Wrong(ValueError):
 
 
 def table(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The records as rows of ``schema``. Raises ``errors.Invalid`` that lists what does not fit."""
+    """The records as rows of ``schema``. Raises ``errors.Invalid`` that lists the values that do not fit."""
     problems = list(_shape(records, schema))
     columns: list[pl.Series] = []
     if not problems:
@@ -59,11 +59,11 @@ def table(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.DataF
             if len(problems) >= MOST_PROBLEMS:
                 break
     if problems:
-        raise errors.Invalid.of(sorted(problems[:MOST_PROBLEMS], key=_place), "records")
+        raise errors.Invalid.of(sorted(problems[:MOST_PROBLEMS], key=_record_number), "records")
     return pl.DataFrame(columns)
 
 
-def _place(problem: Problem) -> int:
+def _record_number(problem: Problem) -> int:
     match = re.match(r"records\[(\d+)\]", problem.field)
     return int(match[1]) if match else 0
 
@@ -81,7 +81,7 @@ def _shape(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> list[Pr
                 if n not in names
             ]
             problems += [
-                Problem(f"records[{place}].{n}", f"is missing; give {_named(t)}, or null where it is not known")
+                Problem(f"records[{place}].{n}", f"is missing; give {_with_article(t)}, or null if it is unknown")
                 for n, t in schema.items()
                 if n not in record
             ]
@@ -95,29 +95,29 @@ def _column(name: str, dtype: pl.DataType, values: list[Any], problems: list[Pro
         try:
             return pl.Series(name, values, dtype=dtype, strict=True)
         except (OverflowError, TypeError, pl.exceptions.PolarsError):
-            pass  # a number out of range: the slow way finds it
+            pass  # a number out of range: the slow path names it
     read = _reader(dtype)
-    read_values: list[Any] = []
+    converted: list[Any] = []
     for place, value in enumerate(values):
         try:
-            read_values.append(None if value is None else read(value))
-        except Wrong as wrong:
-            read_values.append(None)
-            problems.append(Problem(decoding.join(f"records[{place}].{name}", wrong.at), str(wrong)))
+            converted.append(None if value is None else read(value))
+        except Misfit as misfit:
+            converted.append(None)
+            problems.append(Problem(decoding.join(f"records[{place}].{name}", misfit.at), str(misfit)))
             if len(problems) >= MOST_PROBLEMS:
                 break
     if problems:
         return pl.Series(name, [], dtype=dtype)
-    return pl.Series(name, read_values, dtype=_physical(dtype), strict=True).cast(dtype)
+    return pl.Series(name, converted, dtype=_physical(dtype), strict=True).cast(dtype)
 
 
-def _named(dtype: pl.DataType) -> str:
+def _with_article(dtype: pl.DataType) -> str:
     name = dtypes.name_of(dtype)
     return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
 def _physical(dtype: Any) -> Any:
-    """The type that the values are read as; a cast makes the column's own of it."""
+    """The type that the values are read as before the cast to the column's type."""
     match dtype:
         case pl.Datetime() | pl.Duration() | pl.Time():
             return pl.Int64()
@@ -137,9 +137,9 @@ def _physical(dtype: Any) -> Any:
 def _reader(dtype: Any) -> Read:
     match dtype:
         case pl.String() | pl.Categorical():
-            return _typed(str, "text")
+            return _exactly(str, "text")
         case pl.Boolean():
-            return _typed(bool, "true or false")
+            return _exactly(bool, "true or false")
         case pl.Enum():
             return _enum(dtype.categories.to_list())
         case pl.Date():
@@ -173,10 +173,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _typed(kind: type, what: str) -> Read:
+def _exactly(kind: type, what: str) -> Read:
     def read(value: Any) -> Any:
         if type(value) is not kind:
-            raise Wrong(f"expected {what}, got {_shown(value)}")
+            raise Misfit(f"expected {what}, got {_shown(value)}")
         return value
 
     return read
@@ -187,9 +187,9 @@ def _int(low: int, high: int) -> Read:
         if type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int:
-            raise Wrong(f"expected a whole number, got {_shown(value)}")
+            raise Misfit(f"expected a whole number, got {_shown(value)}")
         if not low <= value <= high:
-            raise Wrong(f"{value} is out of range; the column holds {low} to {high}")
+            raise Misfit(f"{value} is out of range; the column holds {low} to {high}")
         return value
 
     return read
@@ -199,11 +199,11 @@ def _float(value: Any) -> float:
     if isinstance(value, str) and value in _SPECIAL:
         return _SPECIAL[value]
     if type(value) not in (int, float):
-        raise Wrong(f"expected a number, got {_shown(value)}")
+        raise Misfit(f"expected a number, got {_shown(value)}")
     try:
         return float(value)
     except OverflowError:
-        raise Wrong("the number is too large for a float") from None
+        raise Misfit("the number is too large for a float") from None
 
 
 def _decimal(precision: int, scale: int) -> Read:
@@ -218,11 +218,11 @@ def _decimal(precision: int, scale: int) -> Read:
                 raise InvalidOperation
             fitting = number.quantize(unit, context=_EXACT)
         except InvalidOperation:
-            raise Wrong(f"expected a number, best as text, got {_shown(value)}") from None
+            raise Misfit(f"expected a number, best as text, got {_shown(value)}") from None
         if fitting != number:
-            raise Wrong(f"{number} has more than {scale} digits after the point")
+            raise Misfit(f"{number} has more than {scale} digits after the point")
         if number and number.adjusted() + 1 > precision - scale:
-            raise Wrong(f"{number} has too many digits for a decimal({precision},{scale})")
+            raise Misfit(f"{number} has too many digits for a decimal({precision},{scale})")
         return fitting
 
     return read
@@ -234,7 +234,7 @@ def _enum(categories: list[str]) -> Read:
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in known:
             hint = errors.did_you_mean(value, categories) if isinstance(value, str) else ""
-            raise Wrong(f"{_shown(value)} is none of the column's values{hint}")
+            raise Misfit(f"{_shown(value)} is not one of the column's values{hint}")
         return value
 
     return read
@@ -243,11 +243,11 @@ def _enum(categories: list[str]) -> Read:
 def _date(value: Any) -> int:
     match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] is not None:
-        raise Wrong(f"expected a date such as 2024-01-31, got {_shown(value)}")
+        raise Misfit(f"expected a date such as 2024-01-31, got {_shown(value)}")
     try:
         return (dt.date.fromisoformat(match[1]) - _EPOCH.date()).days
     except ValueError as error:
-        raise Wrong(f"{_shown(value)}: {error}") from None
+        raise Misfit(f"{_shown(value)}: {error}") from None
 
 
 def _datetime(digits: int, *, zoned: bool) -> Read:
@@ -256,15 +256,15 @@ def _datetime(digits: int, *, zoned: bool) -> Read:
     def read(value: Any) -> int:
         match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
         if match is None:
-            raise Wrong(f"expected a date and time such as {form}, got {_shown(value)}")
+            raise Misfit(f"expected a date and time such as {form}, got {_shown(value)}")
         day, clock, fraction, offset = match.groups()
         if zoned != (offset is not None):
-            which = "has a zone: name the offset" if zoned else "has no zone: leave the offset out"
-            raise Wrong(f"the column {which}, such as {form}; got {_shown(value)}")
+            which = "has a time zone: add the offset" if zoned else "has no time zone: leave the offset out"
+            raise Misfit(f"the column {which}, such as {form}; got {_shown(value)}")
         try:
             moment = dt.datetime.fromisoformat(f"{day}T{clock or '00:00'}{offset or '+00:00'}")
         except ValueError as error:
-            raise Wrong(f"{_shown(value)}: {error}") from None
+            raise Misfit(f"{_shown(value)}: {error}") from None
         since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * _PER_SECOND[digits] + _fraction(fraction, digits)
 
@@ -274,11 +274,11 @@ def _datetime(digits: int, *, zoned: bool) -> Read:
 def _time(value: Any) -> int:
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise Wrong(f"expected a time such as 10:00:00, got {_shown(value)}")
+        raise Misfit(f"expected a time such as 10:00:00, got {_shown(value)}")
     try:
         clock = dt.time.fromisoformat(match[1])
     except ValueError as error:
-        raise Wrong(f"{_shown(value)}: {error}") from None
+        raise Misfit(f"{_shown(value)}: {error}") from None
     return (clock.hour * 3600 + clock.minute * 60 + clock.second) * 10**9 + _fraction(match[2], 9)
 
 
@@ -286,7 +286,7 @@ def _fraction(text: str | None, digits: int) -> int:
     """The digits after the second in units of 10^-digits."""
     text = (text or "").rstrip("0")
     if len(text) > digits:
-        raise Wrong(f"more than {digits} digits after the second, which the column does not hold")
+        raise Misfit(f"more than {digits} digits after the second, which the column does not hold")
     return int(text.ljust(digits, "0"))
 
 
@@ -296,15 +296,15 @@ def _binary(value: Any) -> bytes:
             raise TypeError
         return base64.b64decode(value, validate=True)
     except (TypeError, ValueError, binascii.Error):
-        raise Wrong(f"expected text in base64, got {_shown(value)}") from None
+        raise Misfit(f"expected text in base64, got {_shown(value)}") from None
 
 
 def _list(read: Read, size: int | None) -> Read:
     def read_all(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise Wrong(f"expected a list, got {_shown(value)}")
+            raise Misfit(f"expected a list, got {_shown(value)}")
         if size is not None and len(value) != size:
-            raise Wrong(f"expected a list of {size}, got {len(value)}")
+            raise Misfit(f"expected a list of {size}, got {len(value)}")
         return [_inside(read, v, f"[{place}]") for place, v in enumerate(value)]
 
     return read_all
@@ -313,10 +313,10 @@ def _list(read: Read, size: int | None) -> Read:
 def _struct(fields: Mapping[str, Read]) -> Read:
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise Wrong(f"expected an object, got {_shown(value)}")
+            raise Misfit(f"expected an object, got {_shown(value)}")
         for name in value:
             if name not in fields:
-                raise Wrong(f"the column has no such field{errors.did_you_mean(name, fields)}", name)
+                raise Misfit(f"the column has no such field{errors.did_you_mean(name, fields)}", name)
         return {name: _inside(r, value.get(name), name) for name, r in fields.items()}
 
     return read
@@ -325,9 +325,9 @@ def _struct(fields: Mapping[str, Read]) -> Read:
 def _inside(read: Read, value: Any, at: str) -> Any:
     try:
         return None if value is None else read(value)
-    except Wrong as wrong:
-        raise Wrong(str(wrong), decoding.join(at, wrong.at)) from None
+    except Misfit as misfit:
+        raise Misfit(str(misfit), decoding.join(at, misfit.at)) from None
 
 
 def _nothing(value: Any) -> None:
-    raise Wrong("the column had no value when the version was made, so that its type is not known; give null")
+    raise Misfit("the column had no values when the version was made, so its type is unknown; give null")

@@ -1,4 +1,4 @@
-"""Blank: a table with columns and nothing in them, on which a plan is tried before there is data."""
+"""A table of one row without values, on which a plan is tried before there is data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import polars as pl
 
 
 def row(schema: pl.Schema) -> pl.LazyFrame:
-    """One row without values, whose lists are empty and not missing: casts of such types fail only where there is one.
+    """One row of nulls, but lists, structs and such are empty: some casts of those types fail only on a value.
 
-    Text and numbers are missing, for no value of theirs would do for every expression.
+    Text and numbers are null, because no value of theirs suits every expression.
     """
     return pl.LazyFrame([pl.Series(name, [_empty(dtype)], dtype=dtype) for name, dtype in schema.items()])
 

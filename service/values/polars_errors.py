@@ -1,7 +1,7 @@
-"""Errors of Polars and the disk, translated once into errors of the project.
+"""Translation of errors from Polars and the disk into errors of the project.
 
-``TABLE`` names every exception Polars can raise (a test asks Polars for the list). Polars' texts carry the plan
-and file paths; what is kept is the first paragraph with paths cut to file names.
+``TABLE`` names every exception that Polars can raise (a test gets the list from Polars). Polars' messages contain the
+plan and file paths; only the first paragraph is used, with paths cut to file names.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ TABLE: dict[type[BaseException], str] = {
     pl.exceptions.ParameterCollisionError: _PLAIN,
     pl.exceptions.UnsuitableSQLError: _PLAIN,
     pl.exceptions.PolarsError: _PLAIN,
-    pl.exceptions.ArgumentRemovedError: "the service and its engine do not fit together: {}",
-    pl.exceptions.AttributeRemovedError: "the service and its engine do not fit together: {}",
-    pl.exceptions.ModuleUpgradeRequiredError: "the service and its engine do not fit together: {}",
-    pl.exceptions.PanicException: "the engine stopped on a fault of its own; please report the pipeline: {}",
-    MemoryError: "the run needs more memory than it may have; raise PENSTOCK_RUN_MEMORY_LIMIT or drop columns",
+    pl.exceptions.ArgumentRemovedError: "the installed engine does not match the service: {}",
+    pl.exceptions.AttributeRemovedError: "the installed engine does not match the service: {}",
+    pl.exceptions.ModuleUpgradeRequiredError: "the installed engine does not match the service: {}",
+    pl.exceptions.PanicException: "the engine failed with an internal error; please report the pipeline: {}",
+    MemoryError: "the run needs more memory than its limit; raise PENSTOCK_RUN_MEMORY_LIMIT or drop columns",
 }
-"""What is said for each kind; the first along the exception's MRO counts."""
+"""The message of each kind; the first along the exception's MRO is used."""
 
 FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
-_OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<said>column .*?)(?:", "|"\])', re.DOTALL)
+_OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<message>column .*?)(?:", "|"\])', re.DOTALL)
 _MISFIT = re.compile(r"conversion from .*? failed in column '(?P<column>.*?)' for .*", re.DOTALL)
 _STRICT = re.compile(r"\b(?:cast|strptime)\s*\(|::", re.IGNORECASE)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
 def translate(error: BaseException, step: str | None) -> errors.StepError:
-    """The error as one of ours: ``Permanent``, but ``Transient`` where the disk is full or the source was busy.
+    """The error as a ``Permanent``, or as a ``Transient`` if the disk is full or a resource was busy.
 
-    An error that is a ``StepError`` already is answered as it is, with ``step`` where it named none.
+    A ``StepError`` is returned as it is, with ``step`` added if it names none.
     """
     if isinstance(error, errors.StepError):
         if step is not None:
@@ -69,16 +69,16 @@ def translate(error: BaseException, step: str | None) -> errors.StepError:
         return _disk(error, step)
     ours = _OURS.search(str(error))
     if ours:
-        return errors.Permanent(_unescaped(ours["said"]), step=ours["step"] or step, field=ours["field"])
+        return errors.Permanent(_unescaped(ours["message"]), step=ours["step"] or step, field=ours["field"])
     for kind in type(error).__mro__:
         if kind in TABLE:
-            return errors.Permanent(TABLE[kind].format(_said(str(error))), step=step)
-    return errors.Permanent(f"unexpected {type(error).__name__}: {_said(str(error))}", step=step)
+            return errors.Permanent(TABLE[kind].format(_first_sentence(str(error))), step=step)
+    return errors.Permanent(f"unexpected {type(error).__name__}: {_first_sentence(str(error))}", step=step)
 
 
 @contextmanager
 def attributed(step: str | None) -> Iterator[None]:
-    """Foreign errors inside become step errors of ``step``; step errors without a step get it."""
+    """Errors of Polars and the disk inside become errors of ``step``; step errors without a step get it."""
     try:
         yield
     except _CAUGHT as error:
@@ -89,9 +89,9 @@ def attributed(step: str | None) -> Iterator[None]:
 
 
 def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsError], errors.Permanent | None]:
-    """What explains that a value does not fit a cast in ``sql``, the text at ``field``, for ``Frame.explained``.
+    """A function for ``Frame.on_error`` that explains a value that does not fit a cast in ``sql`` at ``field``.
 
-    Such a value is met when the plan is executed, long after the step.
+    Such a value fails when the plan is executed, long after the step.
     """
 
     def explain(error: pl.exceptions.PolarsError) -> errors.Permanent | None:
@@ -99,8 +99,10 @@ def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsErr
         named = found is not None and re.search(rf"(?<!\w){re.escape(found['column'])}(?!\w)", sql)
         if found is None or not named or not _STRICT.search(sql):
             return None
-        said = f"{field}: {_said(found[0])}; TRY_CAST, or a cast in a cleaner, makes such a value missing"
-        return errors.Permanent(said, step=step, field=f"config.{field}")
+        explained = (
+            f"{field}: {_first_sentence(found[0])}; TRY_CAST, or a cast in a cleaner, makes such a value missing"
+        )
+        return errors.Permanent(explained, step=step, field=f"config.{field}")
 
     return explain
 
@@ -109,13 +111,13 @@ def _disk(error: OSError, step: str | None) -> errors.StepError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return errors.Transient("the disk is full; free space or move PENSTOCK_DATA_DIR", step=step)
     if error.errno in (errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE):
-        return errors.Transient(f"the system is short of something: {error.strerror}", step=step)
+        return errors.Transient(f"the system lacks a resource: {error.strerror}", step=step)
     if "no space left" in str(error).lower():
         return errors.Transient("the disk is full; free space or move PENSTOCK_DATA_DIR", step=step)
-    return errors.Permanent(f"cannot read or write: {_said(str(error))}", step=step)
+    return errors.Permanent(f"cannot read or write: {_first_sentence(str(error))}", step=step)
 
 
-def _said(text: str) -> str:
+def _first_sentence(text: str) -> str:
     first = re.split(r"\n\s*\n|\n\nResolved plan|This error occurred", text, maxsplit=1)[0]
     clean = _PATH.sub(r"\1", " ".join(first.split()))
     return clean if len(clean) <= _MOST else clean[: _MOST - 3] + "..."

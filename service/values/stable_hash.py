@@ -1,10 +1,10 @@
-"""A hash that is the same on every machine and with every version of the engine, as a row-local expression.
+"""A hash that is the same on every machine and in every version of the engine, as a row-local expression.
 
-Polars' own ``hash`` may change between versions; a split or a bucket that was learnt must not. Values go in by words
-of 64 bits: numbers and times as one, text as its length, its first eight words and its last two (longer texts that
-agree in all of that meet), other types as their text. Words are taken in as FNV-1a takes bytes, and the end is
-murmur's; an intermediate value may be named once only, because an expression has no variables and grows twofold each
-time. Missing is a value, too.
+Polars' own ``hash`` may change between versions; a split or a fitted bucket must not. Values are hashed in words of
+64 bits: numbers and times as one word, text as its length, its first eight words and its last two (longer texts that
+agree in all of these collide), other types as their text. Words are mixed as FNV-1a mixes bytes, with the finalizer of
+MurmurHash. Each intermediate value is used only once, because an expression has no variables and would double in size.
+Null is hashed like a value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import polars as pl
 
 NAME = "fnv1a-64x64"
-"""What is recorded with a version; another way of hashing gets another name."""
+"""The name that is recorded with a version; a different hash function gets a different name."""
 _WORDS = 8
 _ZEROS = "\0" * 8
 
@@ -24,7 +24,7 @@ def _u64(value: int) -> pl.Expr:
 
 
 def stable(names: Sequence[str], schema: pl.Schema, seed: int = 0) -> pl.Expr:
-    """64 random-looking bits (uint64, never null) of the values of these columns together."""
+    """A hash (uint64, never null) of the values of these columns together."""
     result = _u64((seed + 1) * 0x9E3779B97F4A7C15)
     for name in names:
         for word in _words(pl.col(name), schema[name]):
@@ -34,7 +34,7 @@ def stable(names: Sequence[str], schema: pl.Schema, seed: int = 0) -> pl.Expr:
 
 
 def share(names: Sequence[str], schema: pl.Schema, seed: int = 0) -> pl.Expr:
-    """A number from 0 to below 1 that is the same for the same values."""
+    """A number in [0, 1) that depends only on the values."""
     return (stable(names, schema, seed) // _u64(1 << 11)).cast(pl.Float64) / float(1 << 53)
 
 

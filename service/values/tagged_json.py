@@ -1,8 +1,8 @@
-"""Lossless: Python values as JSON and back without a loss, and Polars schemas the same way.
+"""Lossless JSON encoding of Python values and Polars schemas.
 
-Floats are written with as many digits as bring them back; what JSON has no word for is an object with one key that
-begins with ``$`` (``{"$date": "2024-02-29"}``, ``{"$float": "nan"}``). Times with a zone are their instant and the
-zone's name. A type is its Polars name, or an object with one key where it has parts.
+Floats have as many digits as they need to be read back exactly; a value without a JSON type is an object with one key
+that begins with ``$`` (``{"$date": "2024-02-29"}``, ``{"$float": "nan"}``). A time with a zone is its instant and the
+zone's name. A type is its Polars name, or an object with one key if it has parameters.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import polars as pl
 _WORD = 2**63
 
 
-def plain(value: Any) -> Any:
-    """``value`` in what JSON has. Raises ``TypeError`` for a type that has no form here."""
+def encode(value: Any) -> Any:
+    """``value`` in JSON types. Raises ``TypeError`` for a type that has no encoding."""
     match value:
         case None | bool() | str():
             return value
@@ -45,31 +45,31 @@ def plain(value: Any) -> Any:
         case bytes():
             return {"$bytes": base64.b64encode(value).decode()}
         case list():
-            return [plain(v) for v in value]
+            return [encode(v) for v in value]
         case tuple():
-            return {"$tuple": [plain(v) for v in value]}
+            return {"$tuple": [encode(v) for v in value]}
         case Mapping():
             if all(isinstance(k, str) and not k.startswith("$") for k in value):
-                return {k: plain(v) for k, v in value.items()}
-            return {"$dict": [[plain(k), plain(v)] for k, v in value.items()]}
+                return {k: encode(v) for k, v in value.items()}
+            return {"$dict": [[encode(k), encode(v)] for k, v in value.items()]}
         case pl.Series():
-            return plain(value.to_list())
-    raise TypeError(f"an answer of type {type(value).__name__} cannot be kept")
+            return encode(value.to_list())
+    raise TypeError(f"a value of type {type(value).__name__} cannot be encoded")
 
 
-def value(kept: Any) -> Any:
-    """What ``plain`` was given (a series comes back as a list). Raises ``ValueError`` for an unknown form."""
-    if isinstance(kept, list):
-        return [value(v) for v in kept]
-    if not isinstance(kept, dict):
-        return kept
-    if not kept:
+def decode(encoded: Any) -> Any:
+    """The inverse of ``encode`` (a series becomes a list). Raises ``ValueError`` for an unknown tag."""
+    if isinstance(encoded, list):
+        return [decode(v) for v in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    if not encoded:
         return {}
     key: str
     inner: Any
-    key, inner = next(iter(kept.items()))
+    key, inner = next(iter(encoded.items()))
     if not key.startswith("$"):
-        return {k: value(v) for k, v in kept.items()}
+        return {k: decode(v) for k, v in encoded.items()}
     match key:
         case "$int":
             return int(inner)
@@ -89,13 +89,13 @@ def value(kept: Any) -> Any:
         case "$bytes":
             return base64.b64decode(inner)
         case "$tuple":
-            return tuple(value(v) for v in inner)
+            return tuple(decode(v) for v in inner)
         case "$dict":
-            return {value(k): value(v) for k, v in inner}
-    raise ValueError(f"no value has the form '{key}'")
+            return {decode(k): decode(v) for k, v in inner}
+    raise ValueError(f"unknown value tag '{key}'")
 
 
-_PLAIN: dict[str, type[pl.DataType]] = {
+_SIMPLE: dict[str, type[pl.DataType]] = {
     t.__name__: t
     for t in (
         pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.UInt128,
@@ -105,17 +105,17 @@ _PLAIN: dict[str, type[pl.DataType]] = {
 }  # fmt: skip
 
 
-def plain_schema(schema: Mapping[str, pl.DataType]) -> list[list[Any]]:
+def encode_schema(schema: Mapping[str, pl.DataType]) -> list[list[Any]]:
     """``[name, type]`` of every column."""
-    return [[name, _plain_type(dtype)] for name, dtype in schema.items()]
+    return [[name, _encode_type(dtype)] for name, dtype in schema.items()]
 
 
-def schema(kept: list[list[Any]]) -> pl.Schema:
-    """The schema that ``plain_schema`` was given. Raises ``ValueError`` where a type has no form."""
-    return pl.Schema({name: _type(dtype) for name, dtype in kept})
+def decode_schema(encoded: list[list[Any]]) -> pl.Schema:
+    """The inverse of ``encode_schema``. Raises ``ValueError`` for a type without an encoding."""
+    return pl.Schema({name: _decode_type(dtype) for name, dtype in encoded})
 
 
-def _plain_type(dtype: Any) -> Any:
+def _encode_type(dtype: Any) -> Any:
     match dtype:
         case pl.Datetime():
             return {"datetime": [dtype.time_unit, dtype.time_zone]}
@@ -126,19 +126,19 @@ def _plain_type(dtype: Any) -> Any:
         case pl.Enum():
             return {"enum": dtype.categories.to_list()}
         case pl.List():
-            return {"list": _plain_type(dtype.inner)}
+            return {"list": _encode_type(dtype.inner)}
         case pl.Array():
-            return {"array": [_plain_type(dtype.inner), dtype.size]}
+            return {"array": [_encode_type(dtype.inner), dtype.size]}
         case pl.Struct():
-            return {"struct": [[f.name, _plain_type(f.dtype)] for f in dtype.fields]}
+            return {"struct": [[f.name, _encode_type(f.dtype)] for f in dtype.fields]}
     name = dtype.base_type().__name__
-    return name if name in _PLAIN else {"other": str(dtype)}
+    return name if name in _SIMPLE else {"other": str(dtype)}
 
 
-def _type(kept: Any) -> pl.DataType:
-    if isinstance(kept, str):
-        return _PLAIN[kept]()
-    ((kind, inner),) = kept.items()
+def _decode_type(encoded: Any) -> pl.DataType:
+    if isinstance(encoded, str):
+        return _SIMPLE[encoded]()
+    ((kind, inner),) = encoded.items()
     match kind:
         case "datetime":
             return pl.Datetime(inner[0], inner[1])
@@ -149,9 +149,9 @@ def _type(kept: Any) -> pl.DataType:
         case "enum":
             return pl.Enum(inner)
         case "list":
-            return pl.List(_type(inner))
+            return pl.List(_decode_type(inner))
         case "array":
-            return pl.Array(_type(inner[0]), inner[1])
+            return pl.Array(_decode_type(inner[0]), inner[1])
         case "struct":
-            return pl.Struct([pl.Field(name, _type(t)) for name, t in inner])
-    raise ValueError(f"columns of type {inner} cannot be given from outside")
+            return pl.Struct([pl.Field(name, _decode_type(t)) for name, t in inner])
+    raise ValueError(f"columns of type {inner} cannot be decoded")

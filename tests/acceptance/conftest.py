@@ -1,11 +1,17 @@
-"""Fixtures that several acceptance tests share."""
+"""Fixtures that several acceptance tests share: stored versions, and servers of other people, started once."""
 
 from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
 
 import pytest
 
 from service.processes import child, preloaded
 from tests.acceptance import warehouse
+from tests.acceptance.foreign import COUNT, NOTE, started
+from tests.acceptance.service import free_port
 from tests.acceptance.warehouse import Warehouse
 
 
@@ -18,3 +24,22 @@ def forkserver() -> None:
 def stored(tmp_path_factory: pytest.TempPathFactory, forkserver: None) -> Warehouse:
     """A data directory with stored versions, and a running forkserver."""
     return warehouse.build(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def datasette(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("datasette"), free_port()
+    connection = sqlite3.connect(folder / "shop.db")
+    with connection:
+        connection.execute("create table orders(id integer primary key, code text, price real, note text)")
+        rows = [(i, f"{i:05d}", i / 4, NOTE if i % 7 == 0 else None) for i in range(1, COUNT + 1)]
+        connection.executemany("insert into orders values(?, ?, ?, ?)", rows)
+    connection.close()
+    yield from started([sys.executable, "-m", "datasette", "shop.db", "-p", str(port)], port, folder)
+
+
+@pytest.fixture(scope="session")
+def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "flask", "--app", "httpbin:app", "run", "-p", str(port)]
+    yield from started(command, port, tmp_path_factory.mktemp("httpbin"))

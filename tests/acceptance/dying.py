@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def arm(order: _Order) -> None:
 
 
 if __name__ == "__main__":
-    arm(_Order(Path(sys.argv.pop(1))))
+    arm(_Order(Path(os.environ["ORDER_TO_DIE"])))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

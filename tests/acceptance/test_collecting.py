@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
-from tests.unit.collectors.http_api.test_faults import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
+from tests.unit.collectors.http_api.faulty_source import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from statsmodels.datasets import scotland
 
+from tests.acceptance.foreign import collected, started
 from tests.acceptance.served import PASSWORD, Served
 from tests.acceptance.served import serving as penstock
 from tests.acceptance.service import free_port
-from tests.acceptance.test_foreign_servers import collected, datasette, serving  # noqa: F401 - a fixture
 
 FOLDER = Path(scotland.__file__).parent
 TOKEN = "a-token-of-a-source"
@@ -37,7 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--directory",
         str(FOLDER / "src"),
     ]
-    yield from serving(command, port, tmp_path_factory.mktemp("pages"))
+    yield from started(command, port, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_what_a_probe_proposes_of_a_page_can_be_posted(served: Served, pages: st
     ],
 )
 def test_what_a_probe_proposes_of_datasette_can_be_posted(
-    address: str, kind: str, collector: str, stop: str, served: Served, datasette: str  # noqa: F811 - the fixture
+    address: str, kind: str, collector: str, stop: str, served: Served, datasette: str
 ) -> None:  # fmt: skip
     asked = {"url": datasette + address, "headers": {"Authorization": "Bearer ${TOKEN}"}}
     answer = served.http.post("/pipeline/probe", json=asked)

@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-import msgspec
 import polars as pl
 import pytest
 
-from service.collectors.api import ApiCollector
-from service.collectors.web import WebCollector
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.network.policy import Network
-from service.steps.collector import Collector
-from service.steps.context import Context
-from tests.acceptance.service import clean_environment, free_port, process
-
-COUNT = 250
-NOTE = 'x "q", y\nz'
-KINDS: dict[str, type[Collector]] = {"api": ApiCollector, "web": WebCollector}
-SECRETS = {"PASSWORD": "open sesame+1"}
-
-
-def serving(command: list[str], port: int, folder: Path) -> Iterator[str]:
-    """The address of a server once it answers anything at all."""
-    address = f"http://127.0.0.1:{port}"
-    with process(command, cwd=folder, env=clean_environment()) as child:
-        deadline = monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(address, timeout=1).close()
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert child.poll() is None, (folder / "process.log").read_text()
-                assert monotonic() < deadline
-        yield address
-
-
-@pytest.fixture(scope="module")
-def datasette(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("datasette"), free_port()
-    connection = sqlite3.connect(folder / "shop.db")
-    with connection:
-        connection.execute("create table orders(id integer primary key, code text, price real, note text)")
-        rows = [(i, f"{i:05d}", i / 4, NOTE if i % 7 == 0 else None) for i in range(1, COUNT + 1)]
-        connection.executemany("insert into orders values(?, ?, ?, ?)", rows)
-    connection.close()
-    yield from serving([sys.executable, "-m", "datasette", "shop.db", "-p", str(port)], port, folder)
-
-
-@pytest.fixture(scope="module")
-def httpbin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "flask", "--app", "httpbin:app", "run", "-p", str(port)]
-    yield from serving(command, port, tmp_path_factory.mktemp("httpbin"))
-
-
-def collected(kind: str, folder: Path, **config: Any) -> tuple[pl.DataFrame, Context]:
-    settings = msgspec.convert({"type": kind, **config}, KINDS[kind])
-    assert list(settings.problems()) == []
-    ctx = Context("collectors[0]", folder, network=Network(("127.0.0.1",)), secrets=SECRETS)
-    frame = asyncio.run(settings.collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    return frame.lazy.collect(engine="streaming"), ctx
+from tests.acceptance.foreign import COUNT, NOTE, collected
+from tests.acceptance.service import clean_environment
 
 
 def whole(frame: pl.DataFrame) -> None:
@@ -153,7 +93,7 @@ def test_httpbin_redirects_refuses_and_breaks(httpbin: str, tmp_path: Path) -> N
 
 
 def test_httpbin_pages_and_robots(httpbin: str, tmp_path: Path) -> None:
-    fields = {"container": "p", "text": ""}
+    fields: dict[str, Any] = {"container": "p", "text": ""}
     with pytest.raises(errors.Permanent, match=r"robots\.txt does not allow"):
         collected("web", tmp_path, url=f"{httpbin}/deny", css_selectors=fields)
     fields = {"container": "body", "links": {"selector": "a", "attribute": "href", "many": True}}

@@ -30,8 +30,8 @@ class House:
         self.served = self._started()
 
     def _started(self) -> Served:
-        module = ("tests.acceptance.dying", str(self.order))
-        served = self._around.enter_context(serving(self.data, module=module, PENSTOCK_ADMIN_PASSWORD=PASSWORD))
+        environment = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "ORDER_TO_DIE": str(self.order)}
+        served = self._around.enter_context(serving(self.data, module="tests.acceptance.dying", **environment))
         served.login()
         return served
 

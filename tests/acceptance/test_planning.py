@@ -27,8 +27,8 @@ CLEAN: dict[str, Any] = {
 
 def answers(hit: Hit) -> Reply:
     if hit.path == "/page":
-        rows = "".join(f"<li><b>{hit.query['n']}-{i}</b></li>" for i in range(20))
-        return Reply(f"<html><ul>{rows}</ul></html>".encode(), headers={"content-type": "text/html"})
+        items = "".join(f"<li><b>{hit.query['n']}-{i}</b></li>" for i in range(20))
+        return Reply(f"<html><ul>{items}</ul></html>".encode(), headers={"content-type": "text/html"})
     if hit.path == "/robots.txt":
         return Reply(status=404)
     page = int(hit.query.get("page", "1"))

@@ -157,7 +157,7 @@ def test_so_many_requests_are_on_their_way_over_all_runs(
     with host() as (watched, address):
         watched.hold = 0.12
         watched.company = threading.Barrier(2) if most > 1 else None
-        given = [{} if n is None else {"concurrency": n} for n in limits]
+        given: list[dict[str, Any]] = [{} if n is None else {"concurrency": n} for n in limits]
         together(served, one=api(address, "one", **given[0]), two=api(address, "two", **given[1]))
     assert watched.overlapped("one", "two")
     assert watched.most == most

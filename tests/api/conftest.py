@@ -59,11 +59,6 @@ def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
 def settings() -> Settings:
     return Settings(max_body_bytes=20_000, max_upload_bytes=3_000_000)
 

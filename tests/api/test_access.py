@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 from litestar import Litestar, get
-from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
 from service.api.app import create_app
@@ -13,6 +12,7 @@ from service.api.login import PUBLIC
 from service.api.services import Services
 from service.kit.clock import FixedClock
 from tests.api.conftest import PASSWORD, ROLES, bearer
+from tests.api.route_list import routes
 
 Client = TestClient[Litestar]
 A = "/api/v1/auth"
@@ -20,15 +20,6 @@ OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs",
     "GET /docs/openapi.json", "GET /docs/{asset}",
 }  # fmt: skip
-
-
-def routes(app: Litestar) -> Iterator[tuple[str, str, str]]:
-    """Method, path with parameters filled, and role of every route."""
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
-                for method in handler.http_methods:
-                    yield str(method), route.path_format, handler.opt.get("role", "viewer")
 
 
 def filled(path: str) -> str:
@@ -85,7 +76,7 @@ def test_purge_needs_an_admin(anonymous: Client, services: Services) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
 
 
-def log_in(client: Client, username: str = "operator") -> dict[str, str]:
+def log_in(client: Client, username: str = "operator") -> dict[str, Any]:
     answer = client.post(f"{A}/token", json={"username": username, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

@@ -18,7 +18,7 @@ from service.files import uploads
 from service.kit.codes import CODES
 from service.model.run import Run
 from service.steps.registry import Registry
-from tests.api.test_access import routes
+from tests.api.route_list import routes
 
 Client = TestClient[Litestar]
 GOLDEN = Path(__file__).parent.parent / "golden" / "routes.txt"

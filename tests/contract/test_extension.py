@@ -11,7 +11,7 @@ from service.model import pipeline as pipelines
 from service.steps.context import Context
 from service.steps.storage import Dataset
 from service.storages.parquet import ParquetStorage
-from tests.contract.test_registry import REGISTRY
+from tests.registry import REGISTRY
 
 
 def test_its_collector_processor_and_storage_work_together(tmp_path: Path) -> None:

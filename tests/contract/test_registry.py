@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -12,42 +11,10 @@ import pytest
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.normalized import resolved
-from service.steps.collector import Collector
 from service.steps.processor import Processor
-from service.steps.registry import Registry
-from service.steps.storage import Storage
+from tests.registry import PLUGINS, REGISTRY, Plugin, decoded, document
 
-EXTENSION = Path(__file__).parent / "extension"
-Plugin = type[Collector] | type[Processor] | type[Storage]
-
-
-def _registry() -> Registry:
-    """The built-ins and the sample package, which came through the same door."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXTENSION)
-        return Registry.load()
-
-
-REGISTRY = _registry()
-PLUGINS: list[tuple[str, Plugin]] = [
-    *(("collectors", cls) for cls in REGISTRY.collectors.kinds.values()),
-    *(("processors", cls) for cls in REGISTRY.processors.kinds.values()),
-    *(("storage", cls) for cls in REGISTRY.storages.kinds.values()),
-]
 each = pytest.mark.parametrize(("place", "plugin"), PLUGINS, ids=[f"{p}:{c.__struct_config__.tag}" for p, c in PLUGINS])
-
-
-def document(place: str, *items: Any) -> dict[str, Any]:
-    whole: dict[str, Any] = {
-        "name": "p",
-        "collectors": [{"type": "counted", "rows": 1}],
-        "storage": [{"type": "parquet"}],
-    }
-    return {**whole, place: list(items)}
-
-
-def decoded(place: str, item: Any) -> Any:
-    return getattr(pipelines.decode(document(place, item), REGISTRY), place)[0]
 
 
 def test_the_contract_s_plug_ins_and_the_package_s_are_there() -> None:
@@ -98,7 +65,7 @@ def test_a_wrong_type_is_refused_for_every_setting(place: str, plugin: Plugin) -
     for field in msgspec.structs.fields(plugin):
         if _takes_everything(field.type):
             continue
-        item = {"type": plugin.__struct_config__.tag, field.encode_name: [[{}]]}
+        item: dict[str, Any] = {"type": plugin.__struct_config__.tag, field.encode_name: [[{}]]}
         wrapped = {"type": item.pop("type"), "config": item} if place == "processors" else item
         with pytest.raises(errors.Invalid) as caught:
             pipelines.decode(document(place, wrapped), REGISTRY)

@@ -1,7 +1,7 @@
-"""Malformed rows of CSV files, tried again one by one: those that have become rows, as text and then as their types.
+"""Replay of quarantined malformed CSV rows: each is parsed again, as text and then as typed columns.
 
-A row is what it is only beside the others of its file, so its columns and types are those that were found when it
-was refused (``rejects.Shape``). A field that does not fit its type keeps the row where it is.
+A row alone does not tell its columns, so the columns and types are those that were found when it was quarantined
+(``malformed_rows.Shape``). A row with a field that does not fit its type stays in quarantine.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from service.steps.context import Context
 from service.values import dtypes, parse
 
 _BATCH = 20_000
-_KEPT = ("_rules", "_file", "_line", "_text")
+_COLUMNS = ("_rules", "_file", "_line", "_text")
 
 
 def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
-    """The rows that ``settings`` can make of a quarantine file; the others are rejected again."""
+    """The rows of a quarantine file that ``settings`` can read; the others are rejected again."""
     shape = malformed_rows.shape_of(kept)
     types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}
     columns = list(types) if settings.columns is None else [c for c in settings.columns if c in types]
@@ -33,7 +33,7 @@ def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
     refused = 0
     with again.open("wb") as out:
         for number, batch in enumerate(_batches(kept)):
-            rows, bad = _parted(batch, shape, types, settings)
+            rows, bad = _split(batch, shape, types, settings)
             refused += len(bad)
             out.write(msgspec.json.Encoder().encode_lines(bad))
             part = ctx.folder / f"read-again-{number:05d}.parquet"
@@ -41,23 +41,25 @@ def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
             good.append(part)
     if refused:
         file = quarantine.file_of(ctx.step)
-        schema = {name: quarantine.LAYOUT[name] for name in _KEPT}
-        malformed_rows.write(pl.scan_ndjson(again, schema=schema), (ctx.beside or ctx.folder) / file, shape, ctx)
+        schema = {name: quarantine.LAYOUT[name] for name in _COLUMNS}
+        malformed_rows.write_quarantine(
+            pl.scan_ndjson(again, schema=schema), (ctx.beside or ctx.folder) / file, shape, ctx
+        )
         ctx.reject(refused, file)
     return pl.scan_parquet(good, glob=False)
 
 
 def _batches(kept: Path) -> Iterator[pl.DataFrame]:
-    lf, at = pl.scan_parquet(kept, glob=False).select(_KEPT), 0
+    lf, at = pl.scan_parquet(kept, glob=False).select(_COLUMNS), 0
     while (batch := lf.slice(at, _BATCH).collect()).height or not at:
         yield batch
         at += _BATCH
 
 
-def _parted(
+def _split(
     batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: CsvSettings
 ) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """The rows of a batch that have become rows, with their types, and those that have not."""
+    """The typed rows of a batch that can be read, and the quarantine records of the others."""
     missing = {"", *settings.null_values}
     rows, origins, bad = [], [], []
     for origin in batch.iter_rows(named=True):
@@ -68,16 +70,18 @@ def _parted(
             rows.append({name: None if value in missing else value for name, value in found.items()})
             origins.append(origin)
     texts = pl.DataFrame(rows, schema=dict.fromkeys(types, pl.String()))
-    typed = texts.select(_typed(n, t, decimal_comma=settings.decimal_comma) for n, t in types.items())
+    typed = texts.select(_read_as(n, t, decimal_comma=settings.decimal_comma) for n, t in types.items())
     fits = pl.Series([True] * texts.height, dtype=pl.Boolean)
     for name, dtype in types.items():
         lost = typed[name].is_null() & texts[name].is_not_null()
-        if name not in settings.schema:  # as strictly as inferred types are read elsewhere
+        if name not in settings.schema:  # inferred types are as strict here as in a scan
             comma = "," if settings.decimal_comma else "."
-            lost |= texts.select(type_inference.lost(pl.col(name), dtype, comma).fill_null(value=False)).to_series()
+            lost |= texts.select(
+                type_inference.says_more(pl.col(name), dtype, comma).fill_null(value=False)
+            ).to_series()
         lost &= fits
         for place in lost.arg_true():
-            message = f"is no {dtypes.name_of(dtype)}"
+            message = f"is not {dtypes.name_of(dtype)}"
             bad.append(_refused(origins[place], name, texts[name][place], message))
         fits &= ~lost
     return typed.filter(fits), bad
@@ -85,11 +89,11 @@ def _parted(
 
 def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
     text, dialect = str(origin["_text"]), settings.dialect
-    if not dialect.lossy and any(strict_reader.NO_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
-        return f"a byte {strict_reader.NO_UTF8} and was not kept; read the file again in its encoding"
+    if not dialect.lossy and any(strict_reader.NOT_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
+        return f"a byte {strict_reader.NOT_UTF8} and was not stored; read the file again with its encoding"
     names = settings.column_names or shape.columns.get(str(origin["_file"]))
     if names is None:
-        return "its file had no other rows that say what its columns are"
+        return "its file had no valid rows, so its columns are unknown"
     found = strict_reader.fields(text, dialect)
     if isinstance(found, str):
         return found
@@ -98,7 +102,7 @@ def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict
     return dict(zip(names, found, strict=True))
 
 
-def _typed(name: str, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:
+def _read_as(name: str, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:
     return parse.tolerantly(pl.col(name), dtype, decimal_comma=decimal_comma).cast(dtype).alias(name)
 
 

@@ -1,8 +1,7 @@
-"""Malformed rows of one collection: counted, the first of them shown in a warning, all kept where that was asked for.
+"""Malformed rows of one collection: counted, the first ones shown in a warning, and all stored if they are quarantined.
 
-They pass through a file, so that a source with more bad rows than good ones costs no memory. What is kept says how
-to make rows of them later: the columns of each file and the types that were found for them (``Shape``), in the
-metadata of the Parquet file.
+They pass through a file, so a source with more malformed rows than valid ones needs no more memory. The metadata of
+the quarantine file holds what a replay needs (``Shape``): the columns of each file and their types.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _SHAPE = "penstock.shape"
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What rows of these files look like: the columns of each, in order, and the types of all (``dtypes`` names)."""
+    """How to read rows of these files: the columns of each file, in order, and the types of all (``dtypes`` names)."""
 
     columns: dict[str, list[str]]
     types: dict[str, str]
 
 
 class Rejects:
-    """What the files of a collection held and no row was made of. ``keep`` writes all of it beside the version."""
+    """Collects the malformed rows of a collection. With ``keep`` all of them are written beside the version."""
 
     def __init__(self, ctx: Context, *, keep: bool) -> None:
         self._ctx, self._keep = ctx, keep
@@ -40,11 +39,11 @@ class Rejects:
         self._path = ctx.folder / "rejects.ndjson"
 
     def begin(self, label: str) -> None:
-        """What comes now is from the file ``label``."""
+        """Start the file ``label``: the next records are from it."""
         self._label, self._first, self._count = label, [], 0
 
     def add(self, records: list[CsvRecord]) -> None:
-        """Take malformed records."""
+        """Add malformed records."""
         rows = []
         for record in records:
             text = record.text.strip("\r\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -58,7 +57,7 @@ class Rejects:
                 out.write(msgspec.json.Encoder().encode_lines(rows))
 
     def end(self) -> None:
-        """Say what was left out of the file."""
+        """Warn of the rows that were left out of the current file."""
         if not self._count:
             return
         self._total += self._count
@@ -71,26 +70,26 @@ class Rejects:
         )  # fmt: skip
 
     def close(self, shape: Shape) -> None:
-        """Count what was left out of all files, and keep it."""
+        """Report the rows that were left out of all files, and write them to quarantine if wanted."""
         if not self._total:
             return
         file = quarantine.file_of(self._ctx.step) if self._keep else None
         if file is not None:
             schema = {name: quarantine.LAYOUT[name] for name in ("_rules", "_file", "_line", "_text")}
             rows = pl.scan_ndjson(self._path, schema=schema)
-            write(rows, (self._ctx.beside or self._ctx.folder) / file, shape, self._ctx)
+            write_quarantine(rows, (self._ctx.beside or self._ctx.folder) / file, shape, self._ctx)
         self._ctx.reject(self._total, file)
 
 
-def write(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: Context) -> None:
+def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: Context) -> None:
     """Malformed rows (``_rules``, ``_file``, ``_line``, ``_text``) as a quarantine file of the step."""
-    made = {name: pl.col(name) for name in ("_rules", "_file", "_line", "_text")}
-    made |= {"_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source)}
-    kept = quarantine.arranged(rows, [], made)
+    values = {name: pl.col(name) for name in ("_rules", "_file", "_line", "_text")}
+    values |= {"_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source)}
+    arranged = quarantine.arrange(rows, [], values)
     metadata = {_SHAPE: msgspec.json.encode(shape).decode()}
-    kept.sink_parquet(target, compression="zstd", engine="streaming", metadata=metadata)
+    arranged.sink_parquet(target, compression="zstd", engine="streaming", metadata=metadata)
 
 
 def shape_of(path: Path) -> Shape:
-    """How rows can be made of what a quarantine file keeps."""
+    """How to read the rows of a quarantine file."""
     return msgspec.json.decode(pl.read_parquet_metadata(path)[_SHAPE], type=Shape)

@@ -1,7 +1,8 @@
-"""Reading: one collection of CSV files going on, from the survey of each to a scan of all.
+"""The reader of one collection of CSV files: from the survey of each file to one lazy scan of all.
 
-What the survey finds odd is read exactly (``exact``), and mended where rows are to be left out. Types come from rows
-all over the files; where they are doubtful the scan is of text, and what would be lost in a cast is an error.
+A file that the survey finds suspicious is read by the strict reader, which also writes a copy without malformed rows
+if they are to be left out. Types come from rows sampled all over the files; the scan reads text, and a cast that would
+lose something is an error.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from service.collectors.csv_file import strict_reader, type_inference
 from service.collectors.csv_file.malformed_rows import Rejects, Shape
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
+from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.source_file import utf8
 from service.kit import errors
-from service.kit.errors import did_you_mean
 from service.steps.context import Context
 from service.values import dtypes, parse
 
-_TAKEN = 1_000  # malformed rows that are written at once
+_BATCH = 1_000  # malformed rows written at once
 _UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
 
 @dataclass
 class CsvFile:
-    """One file that is well: where it lies, its columns as Polars names them and as we do, its rows."""
+    """One valid file: its path, its columns as Polars names them (``raw``) and as we do, and its row count."""
 
     original: Path
     path: Path
@@ -47,8 +48,8 @@ class CsvFile:
         return self.original.name
 
 
-class Reading:
-    """One collection going on."""
+class CsvReader:
+    """Reads the files of one collection."""
 
     def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
@@ -59,11 +60,11 @@ class Reading:
         return errors.Permanent(f"{path.name}: {text}", step=self._ctx.step, field=field)
 
     def source(self, original: Path, number: int) -> CsvFile | None:
-        """Survey one file; None where it is empty. Raises ``errors.Permanent`` where something would be lost."""
+        """Survey one file; None if it is empty. Raises ``errors.Permanent`` if something would be lost."""
         lossy = self._settings.encoding == LOSSY
         codec = "utf-8" if lossy else codecs.lookup(self._settings.encoding).name
         try:
-            path = utf8.plain(original, codec, self._ctx.folder, f"plain-{number:05d}.csv")
+            path = utf8.as_utf8(original, codec, self._ctx.folder, f"plain-{number:05d}.csv")
             found = survey(path, self._dialect, self._sample_rows)
         except (utf8.Unreadable, Unreadable) as error:
             raise self.error(original, str(error)) from None
@@ -81,31 +82,31 @@ class Reading:
         if self._dialect.has_header and len(found.sample) > MAX_HEADER and found.eol not in found.sample[:MAX_HEADER]:
             text = f"the header has more than {MAX_HEADER >> 20} MiB; is there one, and are the line ends right?"
             raise self.error(original, f"line {self._dialect.skip_lines + 1}: {text}", "has_header")
-        if self._odd(path, found):
-            path, found, skip = self._mended(original, path, found, number)
+        if self._needs_strict_reading(path, found):
+            path, found, skip = self._mend(original, path, found, number)
         try:
             sample = self._scan(found.sample, found, None).collect()
         except pl.exceptions.NoDataError:  # nothing but comments, say
             return None
         except _UNREADABLE as error:
-            raise self.error(original, _brief(error)) from None
+            raise self.error(original, _first_paragraph(error)) from None
         raw = sample.columns
-        names = self._names(original, raw, found)
+        names = self._column_names(original, raw, found)
         sample = sample.rename(dict(zip(raw, names, strict=True)))
         return CsvFile(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
 
-    def _odd(self, path: Path, found: Survey) -> bool:
-        """Whether something is wrong with the shape of the file, so that it must be read exactly."""
+    def _needs_strict_reading(self, path: Path, found: Survey) -> bool:
+        """Whether the shape of the file is suspicious, so that the strict reader must decide."""
         if found.torn or found.stray_cr or found.misleading(self._dialect):
             return True
         try:
             columns = self._scan(found.sample, found, None).collect().columns
         except _UNREADABLE:
             return True
-        return found.uneven(len(columns), self._dialect) or self._unparsable(path, found, columns)
+        return found.uneven(len(columns), self._dialect) or self._parser_rejects(path, found, columns)
 
-    def _unparsable(self, path: Path, found: Survey, raw: list[str]) -> bool:
-        """Whether rows have to be left out although the counts are right: known only by parsing."""
+    def _parser_rejects(self, path: Path, found: Survey, raw: list[str]) -> bool:
+        """Whether rows must be left out although the counts are right, which only parsing shows."""
         if self._settings.on_malformed == "fail":
             return False
         lf = self._scan(path, found, dict.fromkeys(raw, pl.String()), skip_lines=self._dialect.skip_lines)
@@ -115,48 +116,48 @@ class Reading:
             return True
         return False
 
-    def _mended(self, original: Path, path: Path, found: Survey, number: int) -> tuple[Path, Survey, int]:
-        """A copy without empty lines and, where that was asked for, without malformed rows; the file, if it is well.
+    def _mend(self, original: Path, path: Path, found: Survey, number: int) -> tuple[Path, Survey, int]:
+        """A copy without empty lines and malformed rows (unless those fail the run); the file itself if it is valid.
 
-        Answers the path, its survey, and how many lines of it to pass over.
+        Returns the path, its survey, and how many lines of it to skip.
 
-        Raises ``errors.Permanent`` for the first malformed row where they fail the run.
+        Raises ``errors.Permanent`` for the first malformed row under ``on_malformed: fail``.
         """
         self._rejects.begin(original.name)
-        taken: list[strict_reader.CsvRecord] = []
+        batch: list[strict_reader.CsvRecord] = []
 
         def drop(record: strict_reader.CsvRecord) -> None:
             if self._settings.on_malformed == "fail":
                 raise self._malformed(original, f"line {record.line}: {record.fault}")
-            taken.append(record)
-            if len(taken) == _TAKEN:
-                self._rejects.add(taken)
-                taken.clear()
+            batch.append(record)
+            if len(batch) == _BATCH:
+                self._rejects.add(batch)
+                batch.clear()
 
         copy = self._ctx.folder / f"mended-{number:05d}.csv"
         try:
             changed = strict_reader.mend(path, self._dialect, found.eol, copy, drop)
         except strict_reader.Unmendable as error:
             raise self.error(original, str(error)) from None
-        self._rejects.add(taken)
+        self._rejects.add(batch)
         self._rejects.end()
         if not changed:
             return path, found, self._dialect.skip_lines
         return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
 
     def on_error(self, error: pl.exceptions.PolarsError, sources: list[CsvFile]) -> errors.Permanent | None:
-        """What the parser gave up on, by file and line, where it was the shape of a file; else None."""
+        """The malformed row, by file and line, that made the parser fail; None if the shape of the files is valid."""
         if any(f"in {s.label}: " in str(error) for s in sources):
-            return None  # a value that does not fit its column; it says so itself
+            return None  # a value that does not fit its column; the error names it
         for source in sources:
-            wrong = strict_reader.misfit(source.path, self._dialect, source.survey.eol)
+            wrong = strict_reader.first_fault(source.path, self._dialect, source.survey.eol)
             if wrong is not None:
                 return self._malformed(source.original, wrong)
         return None
 
     def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
-        hint = "; where quotes are plain text, set quote_char to null" if "quote" in wrong else ""
-        return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NO_UTF8 in wrong else "file_path")
+        hint = "; if quotes are plain text, set quote_char to null" if "quote" in wrong else ""
+        return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NOT_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
         settings = self._settings
@@ -176,7 +177,7 @@ class Reading:
             **more,
         )
 
-    def _names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
+    def _column_names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
         wanted = self._settings.column_names
         if wanted is not None:
             if len(wanted) != len(raw):
@@ -188,41 +189,36 @@ class Reading:
         first = self._header(found) if any(mark in name for name in raw for mark in changed) else raw
         names, renamed = unique(first)
         for name, others in renamed.items():
-            said = f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
+            renaming = (
+                f"one is now '{others[0]}'" if len(others) == 1 else f"{len(others)} are now '{others[0]}' and so on"
+            )
             self._ctx.warn(
-                "duplicate_column", f"{original.name} has several columns '{name}'; {said}",
+                "duplicate_column", f"{original.name} has several columns '{name}'; {renaming}",
                 file=original.name, column=name, count=len(others),
             )  # fmt: skip
         return names
 
     def _header(self, found: Survey) -> list[str]:
         settings = msgspec.structs.replace(self._settings, has_header=False, null_values=[])
-        row = Reading(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
+        row = CsvReader(settings, self._ctx, 0)._scan(found.sample, found, None, n_rows=1).collect().row(0)
         return [str(cell or "") for cell in row]
 
     def finish(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> None:
-        """Keep the malformed rows, with what rows of their files look like."""
+        """Write the malformed rows to quarantine, with what a replay needs to read them."""
         names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
         self._rejects.close(Shape({s.label: s.names for s in sources}, names))
 
-    def united(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> pl.LazyFrame:
-        """All files one after another, columns by name in order of first appearance, with their types."""
-        scans = [self._typed(source, types) for source in sources]
+    def scan_all(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> pl.LazyFrame:
+        """A scan of all files one after another: typed columns by name, in order of first appearance."""
+        scans = [self._scan_typed(source, types) for source in sources]
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 
     def types(self, sources: list[CsvFile]) -> dict[str, pl.DataType]:
-        """The type of every column, by the settings or the sample."""
+        """The type of every column, from the settings or the sample."""
         settings = self._settings
         sample = pl.concat([s.sample for s in sources], how="diagonal")
-        for setting, wanted in (("columns", settings.columns or []), ("schema", list(settings.schema))):
-            for name in wanted:
-                if name not in sample.columns:
-                    hint = did_you_mean(name, sample.columns) or f" (there are {', '.join(sample.columns[:20])})"
-                    raise errors.Permanent(
-                        f"no column '{name}' in the files{hint}", step=self._ctx.step,
-                        field=f"{setting}.{name}" if setting == "schema" else setting,
-                    )  # fmt: skip
+        record_schema.require_columns(sample.columns, settings.columns, settings.schema, self._ctx.step)
         types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
         if settings.infer_rows:
             free = [n for n in sample.columns if n not in settings.schema]
@@ -231,7 +227,7 @@ class Reading:
             )
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items()}
 
-    def _typed(self, source: CsvFile, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+    def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
         casts: list[pl.Expr] = []
@@ -242,7 +238,7 @@ class Reading:
                 casts.append(parse.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
             elif types[name] != pl.String:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
-                casts.append(type_inference.typed(name, types[name], why=why, decimal_comma=comma, at=at))
+                casts.append(type_inference.cast_checked(name, types[name], why=why, decimal_comma=comma, at=at))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
@@ -251,5 +247,5 @@ class Reading:
         return lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
 
 
-def _brief(error: Exception) -> str:
+def _first_paragraph(error: Exception) -> str:
     return str(error).split("\n\n", 1)[0].strip()

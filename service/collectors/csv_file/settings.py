@@ -1,4 +1,4 @@
-"""How CSV files are written and read: the settings, what is wrong with them, and the dialect that they describe."""
+"""Settings of CSV files: how they are written and read, their validation, and the dialect that they describe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from service.collectors.csv_file.survey import Dialect
+from service.collectors.records import schema as record_schema
 from service.collectors.source_file import paths, utf8
 from service.collectors.source_file.paths import FilePath
 from service.kit.errors import Problem
@@ -21,29 +22,31 @@ LOSSY = "utf-8-lossy"
 
 
 class CsvSettings(Collector, frozen=True, kw_only=True):
-    """What all that read CSV are told."""
+    """The settings shared by everything that reads CSV files."""
 
     file_path: FilePath
-    separator: Annotated[Character, msgspec.Meta(description="Between fields.")] = ","
-    quote_char: Annotated[Character | None, msgspec.Meta(description="Around fields; null: there are no quotes.")] = '"'
+    separator: Annotated[Character, msgspec.Meta(description="Character between fields.")] = ","
+    quote_char: Annotated[
+        Character | None, msgspec.Meta(description="Character around quoted fields; null: no quotes.")
+    ] = '"'
     encoding: Annotated[
-        str, msgspec.Meta(description="utf-8, utf-8-lossy (bad bytes become U+FFFD) or any Python codec.")
+        str, msgspec.Meta(description="utf-8, utf-8-lossy (invalid bytes become U+FFFD) or any Python codec.")
     ] = "utf-8"
     has_header: Annotated[bool, msgspec.Meta(description="The first row names the columns.")] = True
     column_names: Annotated[
         Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Names of all columns, instead of the header's."),
+        msgspec.Meta(description="Names of all columns, instead of those in the header."),
     ] = None
-    skip_rows: Annotated[int, msgspec.Meta(ge=0, le=10_000, description="Lines before the header to pass over.")] = 0
+    skip_rows: Annotated[int, msgspec.Meta(ge=0, le=10_000, description="Lines to skip before the header.")] = 0
     comment_prefix: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=5)] | None,
-        msgspec.Meta(description="Lines that begin with it are passed over."),
+        msgspec.Meta(description="Lines that begin with it are skipped."),
     ] = None
     null_values: Annotated[
         list[str],
         msgspec.Meta(
-            description="Texts that mean missing, beside the empty field. One in quotes is missing too, "
-            "but in columns of text, where it is an empty text."
+            description="Texts that mean missing, besides the empty field. An empty field in quotes is missing too, "
+            "except in text columns, where it is an empty text."
         ),
     ] = []
     columns: Annotated[
@@ -53,35 +56,30 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
     schema: Annotated[dict[str, str], msgspec.Meta(description="Types of columns; the others are inferred.")] = {}
     infer_rows: Annotated[
         int,
-        msgspec.Meta(
-            ge=0, description="About how many rows, from all over the file, types are inferred from; 0: text."
-        ),
+        msgspec.Meta(ge=0, description="About how many rows of the file types are inferred from; 0: all text."),
     ] = 10_000
-    try_parse_dates: Annotated[bool, msgspec.Meta(description="Infer ISO dates and times too.")] = False
+    try_parse_dates: Annotated[bool, msgspec.Meta(description="Also infer ISO dates and times.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
     on_malformed: Annotated[
         Literal["fail", "skip", "quarantine"],
         msgspec.Meta(
-            description="A row of the wrong shape, or with bytes that are no UTF-8, fails the run, or is left out and "
-            "counted, or kept aside too."
+            description="A row of the wrong shape, or with bytes that are not UTF-8, fails the run (fail), is left "
+            "out and counted (skip), or is also stored in quarantine (quarantine)."
         ),
     ] = "fail"
 
     def problems(self) -> Iterable[Problem]:
         yield from paths.problems(self.file_path)
         if self.separator == self.quote_char:
-            yield Problem("quote_char", "is the separator too")
+            yield Problem("quote_char", "is the same as the separator")
         if self.separator in "\r\n":
             yield Problem("separator", "a line end cannot separate fields")
         if self.decimal_comma and self.separator == ",":
-            yield Problem("decimal_comma", "needs another separator than ','")
+            yield Problem("decimal_comma", "needs a separator other than ','")
         if self.encoding != LOSSY and not utf8.is_text_codec(self.encoding):
             yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
         for setting in ("column_names", "columns"):
-            given = getattr(self, setting) or []
-            twice = next((n for n in given if given.count(n) > 1), None)
-            if twice is not None:
-                yield Problem(setting, f"names '{twice}' twice")
+            yield from record_schema.repeated(setting, getattr(self, setting) or ())
         for column, text in self.schema.items():
             try:
                 parse.tolerantly(pl.col(column), dtypes.parse(text))
@@ -90,7 +88,7 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
 
     @property
     def dialect(self) -> Dialect:
-        """How the files are written."""
+        """How the files are written, for the survey and the strict reader."""
         return Dialect(
             separator=self.separator.encode(),
             quote=self.quote_char.encode() if self.quote_char else None,

@@ -1,7 +1,7 @@
-"""A CSV file record by record, slowly and exactly: what is wrong with it and where, and a copy without that.
+"""The strict CSV reader: reads a file record by record, names each fault and its line, and copies the valid records.
 
-This is read only where a count looked wrong (``survey``) or the parser gave up. A record is kept as it was written,
-so a copy differs from the file in what was left out and in nothing else.
+It is used only if a count looks wrong (``survey``) or the parser fails. A record stays as it is written, so a copy
+differs from the file only in the records that were left out.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import TextIO
 
 from service.collectors.csv_file.survey import MAX_LINE, Dialect
 
-_MOST_LINES = 2_000_000  # of one record; they are held, and tens of millions would not fit
-NO_UTF8 = "is no UTF-8"
-_UNDECODED = re.compile("[\udc80-\udcff]")  # what ``surrogateescape`` makes of a byte
-_REREAD = 50  # times the file's size that may be read again after open quotes
+_MOST_LINES = 2_000_000  # of one record, which is held in memory
+NOT_UTF8 = "is not UTF-8"
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how ``surrogateescape`` represents an invalid byte
+_REREAD = 50  # at most this many times the file's size is read again after open quotes
 
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """One record: its first line's number (from 1), how it was written, and what is wrong with it."""
+    """One record: the number of its first line (from 1), its text, its number of fields, and its fault, if any."""
 
     line: int
     text: str
@@ -34,16 +34,16 @@ class CsvRecord:
 
     @property
     def blank(self) -> bool:
-        """Whether it is an empty line, which is no row where there are several columns."""
+        """Whether it is an empty line, which is not a row in a file of several columns."""
         return not self.text.strip("\r\n")
 
 
 class Unmendable(Exception):
-    """So many quotes stay open that nothing is sure. The message is meant for the user."""
+    """Too many quotes stay open to tell records apart. The message is meant for the user."""
 
 
-def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
-    """The first malformed place of the file, with its line, or None where it is well."""
+def first_fault(path: Path, dialect: Dialect, eol: bytes) -> str | None:
+    """The first fault of the file, with its line, or None if it is valid."""
     try:
         for record in records(path, dialect, eol):
             if record.fault is not None:
@@ -54,9 +54,9 @@ def misfit(path: Path, dialect: Dialect, eol: bytes) -> str | None:
 
 
 def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[CsvRecord], None]) -> bool:
-    """Copy the records that are well to ``target``, without what precedes them, comments, and empty lines.
+    """Copy the valid records to ``target``, without skipped lines, comments and empty lines.
 
-    ``drop`` is given the others. Answers whether anything but comments was left out, or a last line end was missing.
+    ``drop`` is called with the others. Returns whether anything except comments was left out or a last line end added.
     Raises ``Unmendable``.
     """
     changed = False
@@ -77,18 +77,18 @@ def records(path: Path, dialect: Dialect, eol: bytes) -> Iterator[CsvRecord]:
     """Every record of the file after ``skip_lines`` and without comments. Raises ``Unmendable``."""
     csv.field_size_limit(MAX_LINE)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=eol.decode()) as file:
-        yield from _Reading(file, dialect, path.stat().st_size).records()
+        yield from _RecordReader(file, dialect, path.stat().st_size).records()
 
 
 def records_of(text: str, dialect: Dialect, eol: bytes) -> Iterator[CsvRecord]:
     """Every record of a text in memory. Raises ``Unmendable``."""
     csv.field_size_limit(MAX_LINE)
-    yield from _Reading(io.StringIO(text, newline=eol.decode()), dialect, len(text)).records()
+    yield from _RecordReader(io.StringIO(text, newline=eol.decode()), dialect, len(text)).records()
 
 
 def fields(text: str, dialect: Dialect) -> list[str] | str:
-    """The fields of one record, or what is wrong with it."""
-    reading = _Reading(io.StringIO(text, newline=""), replace(dialect, skip_lines=0, comment=None), len(text))
+    """The fields of one record, or its fault."""
+    reading = _RecordReader(io.StringIO(text, newline=""), replace(dialect, skip_lines=0, comment=None), len(text))
     reader = reading.reader()
     try:
         row = next(reader)
@@ -96,18 +96,18 @@ def fields(text: str, dialect: Dialect) -> list[str] | str:
     except StopIteration:
         return "it is empty"
     except csv.Error as error:
-        return _explained(str(error))
-    return reading.stray(text) or ("it is several rows" if more is not None else row)
+        return _explain(str(error))
+    return reading.stray_quote(text) or ("it is several rows" if more is not None else row)
 
 
-class _Reading:
-    """Lines that can be given back: after an open quote the next line is read again, as a record of its own."""
+class _RecordReader:
+    """Splits lines into records. After an open quote the next line is read again, as a new record."""
 
     def __init__(self, file: TextIO, dialect: Dialect, size: int) -> None:
         self._file, self._dialect, self._size = file, dialect, size
         self._number = 0
-        self._back: deque[tuple[int, str]] = deque()
-        self._taken: list[tuple[int, str]] = []
+        self._returned: deque[tuple[int, str]] = deque()
+        self._lines: list[tuple[int, str]] = []
         self._reread = 0
         separator, self._quote = dialect.separator.decode(), dialect.quote.decode() if dialect.quote else None
         self._comment = dialect.comment.decode() if dialect.comment else None
@@ -128,31 +128,31 @@ class _Reading:
         expected = 0
         reader = self.reader()
         while True:
-            self._taken = []
+            self._lines = []
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield self._open(_explained(str(error)))
+                yield self._unclosed(_explain(str(error)))
                 continue
-            text = "".join(line for _, line in self._taken)
-            line = self._taken[0][0]
-            fault = self.stray(text) or self._undecoded(text)
+            text = "".join(line for _, line in self._lines)
+            line = self._lines[0][0]
+            fault = self.stray_quote(text) or self._undecodable(text)
             if fault is None and row and expected and len(row) != expected:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
             if fault is None:
                 expected = expected or len(row)
             yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault)
 
-    def __iter__(self) -> _Reading:
+    def __iter__(self) -> _RecordReader:
         return self
 
     def __next__(self) -> str:
-        """The next line that counts. It may come after the end, where lines were given back."""
+        """The next line that is not skipped or a comment; returned lines come first."""
         while True:
-            if self._back:
-                number, line = self._back.popleft()
+            if self._returned:
+                number, line = self._returned.popleft()
             else:
                 line = self._file.readline()
                 if not line:
@@ -160,38 +160,40 @@ class _Reading:
                 self._number = number = self._number + 1
                 if number <= self._dialect.skip_lines:
                     continue
-            if self._comment is None or self._taken or not line.startswith(self._comment):
-                self._taken.append((number, line))
-                if len(self._taken) > _MOST_LINES:
+            if self._comment is None or self._lines or not line.startswith(self._comment):
+                self._lines.append((number, line))
+                if len(self._lines) > _MOST_LINES:
                     text = f"a quoted field begins here and does not end within {_MOST_LINES} lines"
-                    raise Unmendable(f"line {self._taken[0][0]}: {text}")
+                    raise Unmendable(f"line {self._lines[0][0]}: {text}")
                 return line
 
-    def _open(self, fault: str) -> CsvRecord:
-        """The first line of what could not be read is at fault; the others are read again."""
-        (number, line), *others = self._taken
-        self._back.extendleft(reversed(others))
+    def _unclosed(self, fault: str) -> CsvRecord:
+        """The first line of an unreadable record is at fault; its other lines are read again."""
+        (number, line), *others = self._lines
+        self._returned.extendleft(reversed(others))
         self._reread += sum(len(text) for _, text in others)
         if self._reread > _REREAD * self._size:
             raise Unmendable(f"line {number}: {fault}; too many quotes stay open to go on")
         return CsvRecord(number, line, 0, fault)
 
-    def stray(self, text: str) -> str | None:
-        """Whether a quote stands where none may."""
+    def stray_quote(self, text: str) -> str | None:
+        """The fault of a record with a quote where none is allowed, or None."""
         if self._quote is None or self._quote not in text or self._shape.fullmatch(text.rstrip("\r\n")):
             return None
         return "a quote inside a field that is not quoted"
 
-    def _undecoded(self, text: str) -> str | None:
-        """Whether there are bytes that are no text."""
+    def _undecodable(self, text: str) -> str | None:
+        """The fault of a record with bytes that are not text, or None."""
         found = None if self._dialect.lossy or text.isascii() else _UNDECODED.search(text)
         if found is None:
             return None
         byte = f"0x{ord(found[0]) - 0xDC00:02X}"
-        return f"the byte {byte} {NO_UTF8}; set encoding to what the file is in (cp1252, say), or to utf-8-lossy"
+        return (
+            f"the byte {byte} {NOT_UTF8}; set encoding to the encoding of the file (such as cp1252), or to utf-8-lossy"
+        )
 
 
-def _explained(text: str) -> str:
+def _explain(text: str) -> str:
     if "unexpected end" in text or "field larger" in text:
         return "a quoted field begins here and does not end"
     if "expected after" in text:

@@ -1,14 +1,14 @@
-"""A survey of a CSV file: one quick pass over its bytes, for what a parser would lose without a word.
+"""Survey of a CSV file: one quick pass over its bytes that finds what a parser would lose silently.
 
 An odd number of quote characters swallows the rest of a file, line ends of CR alone make one line of it, zero
-bytes mean another encoding, and a row with too few separators is filled up with nulls. So rows and separators
-outside of quotes are counted, by Polars' own counter (a vector of bytes at a time; the same one counts separators
-where they are declared to be line ends) on pieces of the file, not on the file: a mapped file would count as
-memory. On the way blocks are taken from all over the file, cut at line ends outside of quotes: types are
-inferred from them, and not from the first rows alone.
+bytes mean another encoding, and a row with too few separators is padded with nulls. So rows and separators
+outside of quotes are counted, by Polars' own counter (a vector of bytes at a time; it also counts separators
+if they are declared as line ends), on pieces of the file and not on the file: a mapped file would count as
+memory. The same pass takes blocks from all over the file, cut at line ends outside of quotes, as the sample that
+types are inferred from.
 
-The pass counts and never parses; where a count looks wrong, ``csv`` reads the file slowly and exactly
-(``malformed``), and has the last word: a file in which that finds nothing is well.
+The pass counts and never parses. If a count looks wrong, the strict reader (``strict_reader``) reads the file and
+decides: a file in which it finds no fault is valid.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pathlib import Path
 import polars as pl
 
 _CHUNK = 1024 * 1024
-_PIECE = 8 * _CHUNK  # a query costs a millisecond, so it is to count much at once
+_PIECE = 8 * _CHUNK  # a query costs a millisecond, so each counts many bytes
 _BLOCK = 16 * 1024
 _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
 MAX_COLUMNS = 20_000
-"""More are refused: it is a wrong separator, or nothing that a table could hold."""
+"""More are refused: the separator is wrong, or the data does not fit a table."""
 MAX_HEADER = 16 * _CHUNK
-"""A longer first line is refused: there is no header."""
+"""A longer first line is refused: it is not a header."""
 MAX_LINE = 512 * 1024 * 1024
-"""A longer line is refused: it is no line."""
+"""A longer line is refused: the line ends are wrong, or a quote is open."""
 _BOM = b"\xef\xbb\xbf"
 _NOWHERE = "\x01"
 
@@ -49,16 +49,16 @@ class Dialect:
     skip_lines: int = 0
     has_header: bool = True
     lossy: bool = False
-    """Whether bytes that are no UTF-8 are U+FFFD, and not malformed."""
+    """Whether bytes that are not UTF-8 become U+FFFD instead of making a row malformed."""
 
 
 @dataclass
 class Survey:
-    """What the pass saw. ``sample`` is CSV text that begins like the file after ``skip_lines``.
+    """What the pass found. ``sample`` is CSV text that begins like the file after ``skip_lines``.
 
-    ``lines`` counts line ends outside of quotes (the header's too), ``separators`` those outside of quotes;
-    ``last`` is what follows the last line end; ``torn`` says that a quote seems to stay open at the end, ``stray_cr``
-    that there are CRs without LF.
+    ``lines`` counts line ends outside of quotes (also the header's), ``separators`` the separators outside of quotes;
+    ``last`` is the text after the last line end; ``torn``: a quote seems to stay open at the end; ``stray_cr``: there
+    are CRs without LF.
     """
 
     size: int = 0
@@ -80,33 +80,33 @@ class Survey:
         return b"".join(self.blocks)
 
     def empty(self, dialect: Dialect) -> bool:
-        """Whether there are nothing but spaces."""
+        """Whether there is only white space."""
         return not self.sample.strip(b" \t\r\n".replace(dialect.separator, b""))
 
     def misleading(self, dialect: Dialect) -> bool:
-        """Whether the parser takes the end of the last row, which ends in no line end, for a comment, and gives up."""
+        """Whether the parser would take a last row without line end for a comment, and fail."""
         return dialect.comment is not None and self.last.lstrip(dialect.quote or b"").startswith(dialect.comment)
 
     def header(self, dialect: Dialect) -> int:
-        """How many fields the first line of the sample has, where it is one record."""
+        """How many fields the first line of the sample has, if it is one record."""
         first = self.sample[: self.sample.find(self.eol) + 1] or self.sample
         return _occurrences(first, dialect.separator, dialect.quote) + 1
 
     def rows(self, columns: int, dialect: Dialect) -> int:
-        """The rows of data. Empty lines at the end are none, but where there is one column they are values.
+        """The number of data rows. Empty lines at the end are not rows, unless the file has one column.
 
-        Those before a header never are.
+        Empty lines before a header are never rows.
         """
         blank = (self.blank_tail if columns > 1 else 0) + (self.blank_head if dialect.has_header else 0)
         return max(0, self.lines - dialect.has_header - blank)
 
     def uneven(self, columns: int, dialect: Dialect) -> bool:
-        """Whether the separators say that some rows are shorter or longer than the others."""
+        """Whether the number of separators shows that some rows are shorter or longer than the others."""
         return self.separators != (self.rows(columns, dialect) + dialect.has_header) * (columns - 1)
 
 
 def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
-    """Read ``path`` once; ``sample_rows`` is about how many rows the sample is to hold. Raises ``Unreadable``."""
+    """Read ``path`` once; ``sample_rows`` is about how many rows the sample holds. Raises ``Unreadable``."""
     found = Survey(size=path.stat().st_size)
     found.eol = _line_end(path)
     found.start = at = _start(path, dialect.skip_lines, found.eol)
@@ -122,9 +122,9 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
                 break
             if places is None:
                 found.blank_head = piece[: len(piece) - len(piece.lstrip(b"\r\n"))].count(found.eol)
-                places, size = _places(piece, found, sample_rows)
+                places, size = _sample_places(piece, found, sample_rows)
             inside = [place - at for place in places if at <= place < at + len(piece)]
-            _take(piece, inside, size, found, dialect)
+            _add_to_sample(piece, inside, size, found, dialect)
             if counting is not None:
                 counting.result()
             counting = other.submit(counter.count, piece, at)  # while the next piece is read and cut
@@ -136,14 +136,14 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
 
 
 def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> bytes:
-    """The next piece, which ends outside of quotes (where comments are looked for, at a line end too).
+    """The next piece; it ends outside of quotes, and with a comment prefix also at a line end.
 
-    Quotes in comments are none, so the piece has other characters in their place.
+    Quotes in comments do not count, so spaces replace them in the piece.
     """
     piece = read(_PIECE)
     size = len(piece)
     while size == len(piece) and piece:
-        piece = _unquoted(piece, found, dialect)
+        piece = _mask_comment_quotes(piece, found, dialect)
         quotes = _quotes_in(piece, dialect)
         found.torn = quotes % 2 == 1
         if not found.torn and dialect.comment is None:
@@ -159,12 +159,12 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
         piece += read(size)
         size *= 2
     else:
-        piece = _unquoted(piece, found, dialect)
+        piece = _mask_comment_quotes(piece, found, dialect)
         found.torn = bool(piece) and _quotes_in(piece, dialect) % 2 == 1
     return piece
 
 
-def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
+def _mask_comment_quotes(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
     """``piece`` with spaces for the quotes in its comments."""
     comments = _comments(piece, found.eol, dialect) if dialect.quote is not None else []
     if dialect.quote is None or not comments:
@@ -176,7 +176,7 @@ def _unquoted(piece: bytes, found: Survey, dialect: Dialect) -> bytes:
 
 
 def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int]]:
-    """Where the comments of a piece are, which begins outside of quotes: lines inside of a field are none."""
+    """Start and end of each comment in a piece that begins outside of quotes; lines inside a field are not comments."""
     mark = dialect.comment
     if mark is None or mark not in piece:
         return []
@@ -194,19 +194,19 @@ def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int
 
 
 def _quotes_in(piece: bytes, dialect: Dialect) -> int:
-    """How many quotes there are; in one long field not by the counter of lines, which would be slow there."""
+    """How many quotes there are; the line counter would be slow on one very long field."""
     if dialect.quote is None:
         return 0
     return piece.count(dialect.quote) if len(piece) > _PIECE else _occurrences(piece, dialect.quote, None)
 
 
 def _one_line(piece: bytes, eol: bytes, quote: bytes | None) -> bool:
-    """Whether no line ends in a piece whose last quote is open: one long field, not to be looked at line by line."""
+    """Whether a piece with an open quote has no line end: one long field, not to be examined line by line."""
     return quote is not None and _ends(piece + quote, eol.decode(), quote) == 1
 
 
 class _Counter:
-    """Counts what is outside of quotes, piece by piece; each piece begins there."""
+    """Counts lines and separators outside of quotes, piece by piece; each piece begins outside of quotes."""
 
     def __init__(self, found: Survey, dialect: Dialect) -> None:
         self._found, self._dialect = found, dialect
@@ -235,16 +235,16 @@ class _Counter:
         if ended and not piece.startswith(b"\n"):
             self._found.stray_cr = True
         elif b"\r" in piece and piece.count(b"\r") - self._ended_in_cr > piece.count(b"\r\n"):
-            self._found.stray_cr = True  # perhaps inside quotes, where it does no harm
+            self._found.stray_cr = True  # perhaps inside quotes, where it is harmless
 
 
 def _occurrences(piece: bytes, what: bytes, quote: bytes | None) -> int:
-    """How often the byte ``what`` is in ``piece`` outside of quotes: twice as fast as ``bytes.count``."""
+    """How often the byte ``what`` occurs in ``piece`` outside of quotes; twice as fast as ``bytes.count``."""
     return _ends(piece, what.decode(), quote) - (not piece.endswith(what))
 
 
 def _ends(piece: bytes, eol: str, quote: bytes | None) -> int:
-    """How many lines ``piece`` has, where ``eol`` ends them outside of quotes; the last may lack its end."""
+    """How many lines ``piece`` has, ended by ``eol`` outside of quotes; the last may lack its end."""
     lines = pl.scan_csv(
         piece,
         has_header=False,
@@ -267,7 +267,7 @@ def _line_end(path: Path) -> bytes:
 
 
 def line_at(path: Path, place: int, eol: bytes) -> int:
-    """The number of the line in which the byte at ``place`` is, from 1."""
+    """The number of the line, from 1, that holds the byte at ``place``."""
     number = 1
     with path.open("rb", buffering=0) as file:
         while place > 0 and (chunk := file.read(min(_CHUNK, place))):
@@ -300,8 +300,8 @@ def _lines(read: Callable[[int], bytes], eol: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _places(head: bytes, found: Survey, rows: int) -> tuple[list[int], int]:
-    """Where in the file the sample is taken from, and how many bytes at each place: all over the file."""
+def _sample_places(head: bytes, found: Survey, rows: int) -> tuple[list[int], int]:
+    """The offsets, all over the file, at which the sample is taken, and how many bytes at each."""
     length = max(1, found.size - found.start)
     lines = max(1, head.count(found.eol, 0, _CHUNK))
     budget = min(_MOST, max(_LEAST, rows * max(1, min(len(head), _CHUNK) // lines)))
@@ -309,15 +309,15 @@ def _places(head: bytes, found: Survey, rows: int) -> tuple[list[int], int]:
         found.whole = True
         return [], 0
     blocks = max(2, budget // _BLOCK)
-    if length > blocks * _PIECE // 4:  # where pieces begin nothing needs to be counted to know about quotes
+    if length > blocks * _PIECE // 4:  # a piece begins outside of quotes, so none need to be counted
         blocks = min(blocks, -(-length // _PIECE))
         return [found.start + i * length // blocks // _PIECE * _PIECE for i in range(blocks)], budget // blocks
     size = budget // blocks
     return [found.start + round(i * (length - size) / (blocks - 1)) for i in range(blocks)], size
 
 
-def _take(piece: bytes, places: list[int], size: int, found: Survey, dialect: Dialect) -> None:
-    """Add blocks of a piece to the sample, cut at line ends outside of quotes; its beginning with whole lines."""
+def _add_to_sample(piece: bytes, places: list[int], size: int, found: Survey, dialect: Dialect) -> None:
+    """Add blocks of a piece to the sample, cut at line ends outside of quotes, so that they hold whole lines."""
     if found.whole:
         found.blocks.append(piece)
         return
@@ -340,13 +340,13 @@ def _quotes(block: bytes, dialect: Dialect) -> int:
 
 
 def _cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool) -> int:
-    """The place after the first line end outside of quotes (the whole length where there is none), or the last (0).
+    """The place after the first line end outside of quotes (default: the length), or after the last one (default: 0).
 
-    ``odd`` says whether the search begins inside of quotes: at the block's beginning, or (``last``) at its end.
+    ``odd``: the search begins inside of quotes, at the block's beginning or (``last``) at its end.
     """
     edge = len(block) if last else 0
     while True:
-        if last and odd and quote is not None:  # nothing ends inside: go to where the quote was opened
+        if last and odd and quote is not None:  # no line ends inside quotes: go to where the quote was opened
             edge, odd = max(0, block.rfind(quote, 0, edge)), 0
         at = block.rfind(eol, 0, edge) if last else block.find(eol, edge)
         if at < 0:
@@ -359,7 +359,7 @@ def _cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool)
 
 
 def _blank_tail(seek: Callable[[int], int], read: Callable[[int], bytes], found: Survey) -> int:
-    """How many empty lines end the file: they are no rows."""
+    """How many empty lines end the file; they are not rows."""
     tail = min(_BLOCK, found.size - found.start)
     seek(found.size - tail)
     end = read(tail) or b""

@@ -1,6 +1,6 @@
 """Accumulation: records that came before and those that came now, as one; and what to remember of them.
 
-What a collector remembers (``steps.state``) are the records themselves, as they came, and the cursors. So a version is
+What a collector remembers (``State``) are the records themselves, as they came, and the cursors. So a version is
 always made of all records, by the configuration of now, as if all of them had been fetched: an average is one of all
 rows, and a processor that was changed sees the old rows, too. A part of them whose records all stand stays as it is;
 one that has records which were changed is written again without them.

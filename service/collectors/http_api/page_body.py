@@ -32,7 +32,7 @@ class PageBody:
 
 def utf8(body: bytes, content_type: str) -> bytes:
     """``body`` in UTF-8, where its byte order mark or its content type say another encoding. Else as it is."""
-    marked = utf8_text.marked(body)
+    marked = utf8_text.bom_encoding(body)
     if marked is not None:
         try:
             return body.decode(marked).encode()

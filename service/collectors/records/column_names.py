@@ -1,4 +1,4 @@
-"""Names of columns that a header gives: none empty, none twice."""
+"""Unique, non-empty column names from a header."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def unique(header: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """A name for each field, and the new names of those that had one of an earlier column, by that."""
+    """A name for each field, and the new names of repeated fields, by the name they repeat."""
     names: list[str] = []
-    taken, given_names = set[str](), set(header)
+    taken, header_names = set[str](), set(header)
     numbers, renamed = dict[str, int](), dict[str, list[str]]()
-    for index, given in enumerate(header):
-        name = given or f"column_{index + 1}"
+    for index, field in enumerate(header):
+        name = field or f"column_{index + 1}"
         number, free = numbers.get(name, 1), name if name not in taken else ""
-        while not free or free in taken or (number > 1 and free in given_names):
+        while not free or free in taken or (number > 1 and free in header_names):
             number += 1
             free = f"{name}_{number}"
         numbers[name] = number

@@ -1,8 +1,8 @@
 """Records in a JSON document: finding them without parsing them, and turning them into columns.
 
-``Document`` looks at a document through ``msgspec.Raw``, so that the records stay bytes: what is counted and
-spooled is never made into Python objects. ``table`` parses a batch of records with Polars as columns; only where
-values of a column contradict each other (an object here, a number there) does it go record by record (``contrary``).
+``Document`` reads a document through ``msgspec.Raw``, so records stay bytes: they are counted and spooled without
+becoming Python objects. ``table`` parses a batch of records into columns with Polars; only if values of a column differ
+in kind (an object here, a number there) does it decode record by record (``mixed_types``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WELL_KNOWN = ("data", "items", "results", "records", "rows")
 WHOLE = "$"
 """The path of the document itself."""
 MAX_DEPTH = 32
-"""Records nested deeper are refused: types thousands deep kill the engine."""
+"""Records nested deeper are refused: types nested thousands deep crash the engine."""
 _BRACE = ord("{")
 _SPACE = b" \t\r\n"
 
@@ -31,7 +31,7 @@ class Unusable(Exception):
 
 
 def _first(raw: msgspec.Raw) -> bytes:
-    """The first byte that is no space: it says what kind of value follows."""
+    """The first byte that is not white space; it tells the kind of the value."""
     view = memoryview(raw)
     return bytes(view[:64]).lstrip(_SPACE)[:1] or bytes(view).lstrip(_SPACE)[:1]
 
@@ -43,7 +43,7 @@ def _kind(raw: msgspec.Raw) -> str:
 
 
 class Document:
-    """One JSON document. Raises ``Unusable`` where it is not JSON."""
+    """One JSON document. Raises ``Unusable`` if it is not JSON."""
 
     def __init__(self, body: bytes) -> None:
         encoding = json.detect_encoding(body[:4]) if body else "utf-8"
@@ -76,7 +76,7 @@ class Document:
         return self._decode(self._top, Any)
 
     def at(self, path: str) -> msgspec.Raw | None:
-        """The value at ``a.b.c``, or None where a name on the way is missing. A name may hold dots itself."""
+        """The value at ``a.b.c``, or None if a name on the way is missing. A name may contain dots."""
         here, rest = self._top, path
         while rest:
             if _first(here) != b"{":
@@ -91,7 +91,7 @@ class Document:
         return here
 
     def names(self, path: str) -> list[str] | None:
-        """The names beside that at the end of ``path``, none where it is there; None where nothing leads there."""
+        """The names beside the missing last name of ``path``; [] if ``path`` exists, None if its parent does not."""
         above = self.at(path.rpartition(".")[0]) if "." in path else self._top
         if self.at(path) is not None:
             return []
@@ -108,7 +108,7 @@ class Document:
             return None
 
     def text(self, path: str) -> str | None:
-        """The text or number at ``path`` as text; None where there is none, or nothing in it."""
+        """The text or number at ``path`` as text; None if it is missing or empty."""
         raw = self.at(path)
         if raw is None:
             return None
@@ -119,9 +119,9 @@ class Document:
         return str(value) if value and value is not True else None
 
     def path(self) -> str | None:
-        """Where the array of records is found by itself: None for the document, else a name at its top level.
+        """The path of the array of records, detected: None for the document itself, else a name at its top level.
 
-        Raises ``Unusable`` where there is none, or more than one and none of a well known name.
+        Raises ``Unusable`` if there is no such array, or there are several and none has a well-known name.
         """
         if _first(self._top) == b"[":
             return None
@@ -134,12 +134,12 @@ class Document:
         known = [name for name in WELL_KNOWN if name in found]
         if len(found) == 1 or known:
             return known[0] if known else found[0]
-        there = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
+        present = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
         what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
-        raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {there}")
+        raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {present}")
 
     def arrays(self) -> list[str]:
-        """The names at the top level of an object under which arrays of objects are."""
+        """The names at the top level of an object that hold arrays of objects."""
         top: dict[str, msgspec.Raw] = self._whole
         return [name for name, raw in top.items() if _first(raw) == b"[" and self._holds_objects(raw)]
 
@@ -148,9 +148,9 @@ class Document:
         return not items or _first(items[0]) == b"{"
 
     def records(self, path: str | None) -> list[bytes]:
-        """The records at ``path``, each an object; null is no records, one object is one record.
+        """The records at ``path``, each an object; null means no records, one object is one record.
 
-        Raises ``Unusable`` where something else is there.
+        Raises ``Unusable`` for anything else.
         """
         raw = self._top if path in (None, WHOLE) else self.at(str(path))
         if raw is None:
@@ -179,10 +179,10 @@ def lines(records: Sequence[bytes]) -> bytes:
 
 
 def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:
-    """The records as columns, and the names of the objects that were flattened away.
+    """The records as columns, and the names of the objects that flattening replaced.
 
-    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. ``mixed`` takes up the columns whose
-    values contradict each other. Raises ``Unusable``.
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose
+    values differ in kind are added to ``mixed``. Raises ``Unusable``.
     """
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
@@ -191,7 +191,7 @@ def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tup
         mixed_types.check(ndjson, frame)
     except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
         return _by_record(ndjson, flatten, mixed if mixed is not None else set())
-    return _flat(frame) if flatten else (frame, set())
+    return _flatten(frame) if flatten else (frame, set())
 
 
 def _depth(dtype: Any) -> int:
@@ -208,23 +208,23 @@ def _inner(dtype: Any) -> list[Any]:
     return [dtype.inner] if isinstance(dtype, pl.List) else []
 
 
-def _flat(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+def _flatten(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
     parents: set[str] = set()
     while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct)]:
         parents.update(nested)
         try:
             frame = frame.unnest(nested, separator="_")
         except pl.exceptions.DuplicateError as error:
-            raise Unusable(_taken(str(error).splitlines()[0])) from None
+            raise Unusable(_name_clash(str(error).splitlines()[0])) from None
     return frame, parents
 
 
-def _taken(detail: str) -> str:
+def _name_clash(detail: str) -> str:
     return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
 
 
 def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-    """The slow way, for values that contradict each other."""
+    """The slow path, for columns whose values differ in kind."""
     columns: dict[str, list[Any]] = {}
     parents: set[str] = set()
     count = 0
@@ -236,15 +236,15 @@ def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFr
         for name, value in _leaves(record, parents) if flatten else record.items():
             values = columns.setdefault(name, [])
             if len(values) > count:
-                raise Unusable(_taken(name))
+                raise Unusable(_name_clash(name))
             values.extend([None] * (count - len(values)))
             values.append(value)
         count += 1
     for values in columns.values():
         values.extend([None] * (count - len(values)))
-    made = {name: mixed_types.series(name, values) for name, values in columns.items()}
-    frame = pl.DataFrame({name: series for name, (series, _) in made.items()})
-    mixed.update(name for name, (_, agree) in made.items() if not agree)
+    columns_made = {name: mixed_types.series(name, values) for name, values in columns.items()}
+    frame = pl.DataFrame({name: series for name, (series, _) in columns_made.items()})
+    mixed.update(name for name, (_, agree) in columns_made.items() if not agree)
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
     return frame, parents

@@ -1,12 +1,12 @@
-"""Values of one column that contradict each other: noticing them, and making one column of them.
+"""Values of one column that differ in kind: detecting them, and making one column of them.
 
-Polars makes text of what stands beside text, a number, a list or an object, without a word and not always as JSON
-writes it; and it makes floats of whole numbers beside floats, whose last digits may go. ``check`` notices both: text is
-looked at again by a decoder that takes nothing else, for a fifth of what Polars takes to parse it all.
+Polars silently turns numbers, lists and objects beside text into text, and not always as JSON writes them; it turns
+whole numbers beside floats into floats, which may lose digits. ``check`` detects both: a decoder that accepts only text
+reads the text columns again, in a fifth of the time that Polars takes to parse the records.
 
-``series`` decides what becomes of such values: a single value beside lists is a list of one; whole numbers beside
-floats become floats, if no digit is lost; all else becomes text, JSON but for what is text already. Nothing is lost
-and nothing is guessed.
+``series`` decides what such values become: a single value beside lists is a list of one; whole numbers beside floats
+become floats if no digit is lost; everything else becomes text, as JSON except for what is text already. Nothing is
+lost and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
 
 class MixedTypes(Exception):
-    """Values of one column contradict each other."""
+    """Values of one column differ in kind."""
 
 
 def check(ndjson: bytes, frame: pl.DataFrame) -> None:
-    """Raise ``MixedTypes`` where ``frame``, as Polars made it of ``ndjson``, hides values of different kinds."""
+    """Raise ``MixedTypes`` if ``frame``, as Polars parsed ``ndjson``, hides values of different kinds."""
     texts = _texts(tuple(frame.schema.items()))
     if texts is not None:
         try:
@@ -45,7 +45,7 @@ def check(ndjson: bytes, frame: pl.DataFrame) -> None:
 
 @functools.lru_cache(64)
 def _texts(schema: tuple[tuple[str, pl.DataType], ...]) -> msgspec.json.Decoder[Any] | None:
-    """A decoder of records that takes nothing but text where the schema says text, and passes over all else."""
+    """A decoder of records that accepts only text in text columns and skips the others."""
     kind = _kind(pl.Struct(dict(schema)))
     return None if kind is None else msgspec.json.Decoder(kind)
 
@@ -63,13 +63,13 @@ def _kind(dtype: Any) -> Any:
     if not fields:
         return None
     if any(_UNNAMEABLE.search(name) for _, _, name in fields):
-        raise MixedTypes  # such a decoder cannot be made: the slow way sees what there is
-    given = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
-    return msgspec.defstruct("Texts", given, gc=False) | None
+        raise MixedTypes  # there can be no such decoder: the slow path decides
+    named = [(place, kind, msgspec.field(default=None, name=name)) for place, kind, name in fields]
+    return msgspec.defstruct("Texts", named, gc=False) | None
 
 
 def _large(frame: pl.DataFrame) -> bool:
-    """Whether there are floats that whole numbers may have been rounded to."""
+    """Whether there are floats so large that they may be rounded whole numbers."""
     floats = [pl.col(n).abs().max() for n, d in frame.schema.items() if d == pl.Float64]
     lists = [pl.col(n).list.eval(pl.element().abs()).list.max().max() for n, d in frame.schema.items() if _numbers(d)]
     nested = [pl.col(n) for n, d in frame.schema.items() if isinstance(d, pl.Struct)]
@@ -101,13 +101,13 @@ def series(name: str, values: Sequence[Any]) -> tuple[pl.Series, bool]:
             if kinds <= {str, bool} or _same(column.to_list(), values):
                 return column, True
         except (pl.exceptions.PolarsError, TypeError, OverflowError):
-            pass  # objects or lists that contradict each other inside
+            pass  # objects or lists whose values differ in kind
     texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return pl.Series(name, texts, dtype=pl.String), kinds <= {str}
 
 
 def _same(made: Any, value: Any) -> bool:
-    """Whether a column says of every value what it is; what an object lacks may be null there."""
+    """Whether a column holds every value unchanged; fields that an object lacks are null in the column."""
     if isinstance(value, dict):
         return isinstance(made, dict) and all(_same(made.get(name), v) for name, v in value.items())
     if isinstance(value, list | tuple):

@@ -1,8 +1,9 @@
-"""The setting ``schema`` of collectors that read records: types of columns, after flattening."""
+"""The settings ``schema`` and ``columns`` of collectors that read records: the columns after flattening."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -17,10 +18,8 @@ from service.values import dtypes, parse, polars_errors
 
 
 def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> Iterable[Problem]:
-    """Types that there are not, and types that text cannot become; columns that are named twice or not kept."""
-    twice = next((n for n in kept or () if (kept or []).count(n) > 1), None)
-    if twice is not None:
-        yield Problem("columns", f"names '{twice}' twice")
+    """Unknown types, types that text cannot become, and columns that are listed twice or not kept."""
+    yield from repeated("columns", kept or ())
     for column in () if kept is None else schema.keys() - set(kept):
         yield Problem(f"schema.{column}", f"'{column}' is not among columns{errors.did_you_mean(column, kept or ())}")
     for column, text in schema.items():
@@ -32,17 +31,33 @@ def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> It
             yield Problem(f"schema.{column}", str(error))
 
 
+def repeated(setting: str, names: Sequence[str]) -> Iterable[Problem]:
+    """The problem of a setting that lists a name twice."""
+    counts = Counter(names)
+    if counts and max(counts.values()) > 1:
+        yield Problem(setting, f"names '{counts.most_common(1)[0][0]}' twice")
+
+
+def require_columns(present: Collection[str], columns: Sequence[str] | None, schema: Iterable[str], step: str) -> None:
+    """Raise ``errors.Permanent`` for the first column in ``columns`` or ``schema`` that the files do not have."""
+    settings = [*((name, "columns") for name in columns or ()), *((name, f"schema.{name}") for name in schema)]
+    for name, field in settings:
+        if name not in present:
+            hint = errors.did_you_mean(name, present) or f" (there are {', '.join(list(present)[:20])})"
+            raise errors.Permanent(f"no column '{name}' in the files{hint}", step=step, field=field)
+
+
 def declared(kept: Sequence[str] | None, schema: Mapping[str, str], *, text: bool = False) -> Declared | None:
-    """What the settings say of the columns: ``kept`` are all there will be; ``text`` says that the others are text."""
+    """The columns that the settings fix: ``kept`` are all columns; with ``text`` the others are text."""
     if kept is None:
-        named = {name: dtypes.parse(said) for name, said in schema.items()}
+        named = {name: dtypes.parse(text_type) for name, text_type in schema.items()}
         return Declared(pl.Schema(named), closed=False) if named else None
     types = {name: dtypes.parse(schema[name]) if name in schema else pl.String() for name in kept}
     return Declared(pl.Schema(types), guessed=frozenset() if text else frozenset(kept) - schema.keys())
 
 
 def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.LazyFrame:
-    """``lf`` with these columns only, where they are named; those that never came are null text, with a warning."""
+    """``lf`` with the ``kept`` columns only, if any; those that no record has are null text, with a warning."""
     if kept is None:
         return lf
     present = lf.collect_schema()
@@ -52,11 +67,11 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
     missing = {name: pl.String() for name in kept if name not in present}
     ctx.blank |= missing.keys()
-    return _with(lf, present, missing).select(kept)
+    return _with_nulls(lf, present, missing).select(kept)
 
 
-def blank(spool: Spool, schema: Mapping[str, str]) -> set[str]:
-    """The columns that have no value and no type of their own."""
+def empty_columns(spool: Spool, schema: Mapping[str, str]) -> set[str]:
+    """The columns without any value and without a type in ``schema``."""
     return spool.blank - schema.keys()
 
 
@@ -67,20 +82,20 @@ def warn_of_conflicts(
     kept: Sequence[str] | None,
     ctx: Context,
 ) -> None:
-    """Say which fields' values disagree, how, and what they became; ``mixed`` knows it of those within one part."""
+    """Warn of each column whose values differ in kind, and what they became; ``mixed`` has those within one part."""
     kinds = spool.schema
-    told = dict(mixed)
+    differences = dict(mixed)
     for name, places in spool.conflicts().items():
-        said = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
-        told.setdefault(name, f"are {said}")
-    for name, said in told.items():
+        kinds_seen = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
+        differences.setdefault(name, f"are {kinds_seen}")
+    for name, difference in differences.items():
         if name not in schema and name in kinds and (kept is None or name in kept):
-            became = dtypes.name_of(kinds[name]) if isinstance(kinds[name], pl.List) else "text"
-            ctx.warn("mixed_types", f"the values of '{name}' {said}; they are kept as {became}", column=name)
+            kept_as = dtypes.name_of(kinds[name]) if isinstance(kinds[name], pl.List) else "text"
+            ctx.warn("mixed_types", f"the values of '{name}' {difference}; they are kept as {kept_as}", column=name)
 
 
 class Misfit(Unusable):
-    """A value does not become the type that the setting ``field`` gives its column."""
+    """A value does not fit the type that the setting ``field`` gives its column."""
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
@@ -88,7 +103,7 @@ class Misfit(Unusable):
 
 
 def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
-    """Raise ``Misfit`` where a value of these rows does not become the type that ``schema`` names."""
+    """Raise ``Misfit`` if a value of these rows does not fit the type that ``schema`` names."""
     try:
         part.lazy().select(_casts(part.schema, schema, "")).collect()
     except pl.exceptions.PolarsError as error:
@@ -96,10 +111,10 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
 
 
-def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
-    """``lf`` with the columns of ``schema`` as wanted; columns that never came are null, with a warning.
+def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
+    """``lf`` with the columns of ``schema`` cast to their types; columns that no record has are null, with a warning.
 
-    Raises ``errors.Permanent`` for what has no such form at all.
+    Raises ``errors.Permanent`` if a column has no cast to its type.
     """
     present = lf.collect_schema()
     for column in schema:
@@ -110,7 +125,7 @@ def typed(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyF
     except Misfit as error:
         raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
     missing = {name: dtypes.parse(text) for name, text in schema.items() if name not in present}
-    return _with(lf.with_columns(casts), present, missing)
+    return _with_nulls(lf.with_columns(casts), present, missing)
 
 
 def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: str) -> list[pl.Expr]:
@@ -119,13 +134,13 @@ def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: 
 
 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
-    """A column in the type that was asked for; a value that would not be the same fails. Raises ``Misfit``."""
+    """The column cast to ``target``; a value that would change fails the run. Raises ``Misfit``."""
     at, column = (step, f"schema.{name}"), pl.col(name)
     shown = casting.error_text(column, source)
     message = pl.concat_str(pl.lit(f"column '{name}': "), shown, pl.lit(f" is not {dtypes.name_of(target)}"))
     try:
         if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):
-            value = _single(name, source, target)
+            value = _as_list(name, source, target)
             return parse.refuse(column.is_not_null() & value.is_null(), message, value, at).alias(name)
         cast = casting.cast(name, source, target, strict=True, at=at)
     except ValueError as error:
@@ -135,15 +150,15 @@ def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.
     return cast
 
 
-def _single(name: str, source: pl.DataType, target: pl.List) -> pl.Expr:
-    """Single values as lists of one; a text may be a JSON array, which it became beside other values."""
+def _as_list(name: str, source: pl.DataType, target: pl.List) -> pl.Expr:
+    """Single values as lists of one; a text may be a JSON array, which it kept_as beside other values."""
     one = casting.cast(name, source, pl.Series(dtype=target.inner).dtype)
     alone = pl.when(one.is_not_null()).then(pl.concat_list(one))
     return pl.coalesce(casting.cast(name, source, target), alone) if isinstance(source, pl.String) else alone
 
 
-def _with(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """``lf`` with columns of nulls, as many as it has rows: nulls alone would be one row."""
+def _with_nulls(lf: pl.LazyFrame, present: pl.Schema, missing: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """``lf`` with additional columns of nulls; without other columns there are no rows."""
     if not len(present):
         return pl.LazyFrame(schema=missing)
     return lf.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items())

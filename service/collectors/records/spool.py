@@ -1,8 +1,9 @@
-"""Spool: fetched rows on their way to the plan, as bounded Parquet parts in the collector's folder.
+"""The spool of fetched rows: bounded Parquet parts in the collector's folder, which the plan scans.
 
 Memory holds one batch, however many pages there are. The parts may differ in their columns and types; ``scan``
-unites them: a column missing in a part is null there, null gives way to any type, whole numbers to floats where no
-digit is lost, a single value to lists, and what cannot be united becomes text (JSON text for lists and objects).
+unites them: a column missing in a part is null there, null becomes any type, whole numbers become floats if no
+digit is lost, single values beside lists become lists, and what has no common type becomes text (JSON text for lists
+and objects).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import polars as pl
 from service.collectors.records import mixed_types
 from service.values.json_text import json_text
 
-_UNPACKED = 3  # times a part's size in the file is about what its rows take in memory
+_UNPACKED = 3  # rows take about this many times the size of their file in memory
 _NOTHING = ""
-_DECIMAL_DIGITS = 38
 """The column of a part whose records have none."""
+_DECIMAL_DIGITS = 38
 
 
 class Spool:
@@ -37,14 +38,14 @@ class Spool:
         self._exact: dict[str, bool] = {}
 
     def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
-        """Write one part. ``parents`` are names that flattening replaced by others; ``label`` says where it is from."""
+        """Write one part. ``parents`` are names that flattening replaced; ``label`` names the part's origin."""
         self._parents.update(parents)
         if not frame.height:
             return
         self.rows += frame.height
         self.heights.append(frame.height)
         self._bytes += int(frame.estimated_size())
-        frame = frame.select(_storable(n, d) for n, d in frame.schema.items()) if frame.width else frame
+        frame = frame.select(_portable(n, d) for n, d in frame.schema.items()) if frame.width else frame
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
         self._labels.append(label)
@@ -54,7 +55,7 @@ class Spool:
         frame.write_parquet(path, compression="lz4", statistics=False)
 
     def adopt(self, path: Path, label: str = "") -> None:
-        """Take up a part that another spool wrote, before the parts that are added."""
+        """Include a part that another spool wrote; call it before ``add``."""
         schema = pl.read_parquet_schema(path)
         self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
         self._labels.append(label)
@@ -70,12 +71,12 @@ class Spool:
 
     @property
     def labels(self) -> list[str]:
-        """Where each part is from."""
+        """The origin of each part."""
         return list(self._labels)
 
     @property
     def row_bytes(self) -> int:
-        """What a row takes in memory, on average."""
+        """Bytes of a row in memory, on average."""
         return self._bytes // max(1, self.rows)
 
     @property
@@ -86,12 +87,12 @@ class Spool:
             for name, dtype in schema.items():
                 united[name] = unite(united[name], dtype) if name in united else dtype
         for name, dtype in united.items():
-            if dtype == pl.Float64 and self._long(name):
+            if dtype == pl.Float64 and self._has_long_integers(name):
                 united[name] = pl.String()
         for parent in self._parents & united.keys():
-            if united[parent] == pl.Null:  # null here, an object there: its columns say it all
+            if united[parent] == pl.Null:  # null here, an object there: the object's columns hold everything
                 del united[parent]
-        return {name: _settled(dtype) for name, dtype in united.items()}
+        return {name: _without_null(dtype) for name, dtype in united.items()}
 
     @property
     def blank(self) -> set[str]:
@@ -99,7 +100,7 @@ class Spool:
         valued = {name for _, schema in self._parts for name, dtype in schema.items() if dtype != pl.Null}
         return self.schema.keys() - valued
 
-    def _long(self, name: str) -> bool:
+    def _has_long_integers(self, name: str) -> bool:
         """Whether a part has whole numbers in that column that a float would round."""
         if name not in self._exact:
             ends = (pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
@@ -125,45 +126,45 @@ class Spool:
     def scan(self, first: int = 0, last: int | None = None) -> pl.LazyFrame:
         """All rows, or those of some parts, in the order in which they were added, with the columns of all parts.
 
-        Without any part: no rows, no columns.
+        Without parts: no rows, no columns.
         """
-        wanted = self.schema
+        schema_of_all = self.schema
         scans = []
         for schema, group in itertools.groupby(self._parts[first:last], key=lambda part: part[1]):
-            scans.append(self._alike([path for path, _ in group], schema, wanted))
-        if not scans or not wanted:
-            return pl.LazyFrame(schema=wanted)
+            scans.append(self._scan_as([path for path, _ in group], schema, schema_of_all))
+        if not scans or not schema_of_all:
+            return pl.LazyFrame(schema=schema_of_all)
         return scans[0] if len(scans) == 1 else pl.concat(scans, how="vertical")
 
     def part(self, place: int) -> pl.LazyFrame:
         """The rows of one part, with the columns and types of all."""
         path, schema = self._parts[place]
-        return self._alike([path], schema, self.schema)
+        return self._scan_as([path], schema, self.schema)
 
     @staticmethod
-    def _alike(paths: list[Path], schema: pl.Schema, wanted: dict[str, pl.DataType]) -> pl.LazyFrame:
-        same = [_as(name, schema.get(name), dtype) for name, dtype in wanted.items()]
-        return pl.scan_parquet(paths, glob=False).with_columns(same).select(list(wanted))
+    def _scan_as(paths: list[Path], schema: pl.Schema, schema_of_all: dict[str, pl.DataType]) -> pl.LazyFrame:
+        same = [_convert(name, schema.get(name), dtype) for name, dtype in schema_of_all.items()]
+        return pl.scan_parquet(paths, glob=False).with_columns(same).select(list(schema_of_all))
 
 
-def _storable(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Without the types that Parquet, or the engines behind it, do not know."""
+def _portable(name: str, dtype: pl.DataType) -> pl.Expr:
+    """The column in a type that Parquet and the engines that read it know."""
     column = pl.col(name)
-    told = _told(dtype)
-    if told != dtype:
-        return column.cast(told)
+    portable = _portable_type(dtype)
+    if portable != dtype:
+        return column.cast(portable)
     if _has_empty_struct(dtype):
         return json_text(column, dtype).alias(name)
     return column
 
 
-def _told(dtype: Any) -> Any:
-    """The type with text for numbers whose digits are beyond Int64."""
+def _portable_type(dtype: Any) -> Any:
+    """``dtype`` with text instead of integers beyond Int64."""
     if dtype == pl.Int128 or dtype == pl.UInt64:
         return pl.String()
     if isinstance(dtype, pl.List):
-        return pl.List(_told(dtype.inner))
-    return pl.Struct({f.name: _told(f.dtype) for f in dtype.fields}) if isinstance(dtype, pl.Struct) else dtype
+        return pl.List(_portable_type(dtype.inner))
+    return pl.Struct({f.name: _portable_type(f.dtype) for f in dtype.fields}) if isinstance(dtype, pl.Struct) else dtype
 
 
 def _has_empty_struct(dtype: Any) -> bool:
@@ -173,7 +174,7 @@ def _has_empty_struct(dtype: Any) -> bool:
 
 
 def unite(one: Any, other: Any) -> pl.DataType:
-    """The type that both can become without loss, String where there is none."""
+    """The type that both can become without loss; String if there is no other."""
     if one == other or other == pl.Null:
         return one  # type: ignore[no-any-return]
     if one == pl.Null:
@@ -191,7 +192,7 @@ def unite(one: Any, other: Any) -> pl.DataType:
         nested = any(isinstance(d, pl.List | pl.Struct) for d in (one.inner, other.inner))
         return pl.String() if nested and inner == pl.String else pl.List(inner)
     if isinstance(one, pl.List) or isinstance(other, pl.List):
-        return _listed(one, other) if isinstance(one, pl.List) else _listed(other, one)
+        return _unite_with_list(one, other) if isinstance(one, pl.List) else _unite_with_list(other, one)
     if isinstance(one, pl.Struct) and isinstance(other, pl.Struct):
         fields: dict[str, Any] = {f.name: f.dtype for f in one.fields}
         for f in other.fields:
@@ -202,15 +203,15 @@ def unite(one: Any, other: Any) -> pl.DataType:
     return pl.String()
 
 
-def _listed(dtype: pl.List, single: Any) -> pl.DataType:
-    """What lists and single values become: lists, unless one of them would have to become text as a whole."""
+def _unite_with_list(dtype: pl.List, single: Any) -> pl.DataType:
+    """The type of lists beside single values: a list, unless one of them would become text as a whole."""
     inner = unite(dtype.inner, single)
     nested = isinstance(single, pl.Struct) or isinstance(dtype.inner, pl.List | pl.Struct)
     return pl.String() if nested else pl.List(inner)
 
 
 def _disagrees(source: Any, united: Any) -> bool:
-    """Whether values of that type are told in another way among the others."""
+    """Whether values of type ``source`` look different in the column of type ``united``."""
     if not isinstance(united, pl.List):
         return source != united  # type: ignore[no-any-return]
     if not isinstance(source, pl.List):
@@ -219,22 +220,22 @@ def _disagrees(source: Any, united: Any) -> bool:
 
 
 def _lossy(source: Any, target: Any) -> bool:
-    """Whether a cast inside a struct would make text of something else, and not as JSON writes it."""
+    """Whether a cast inside a struct would turn another type into text, and not as JSON writes it."""
     return target == pl.String and source not in (pl.String, pl.Null)
 
 
-def _settled(dtype: Any) -> pl.DataType:
-    """Null, which no stored column may be, as String; inside lists and structs too."""
+def _without_null(dtype: Any) -> pl.DataType:
+    """``dtype`` with String instead of Null, which no stored column may have; also inside lists and structs."""
     if dtype == pl.Null:
         return pl.String()
     if isinstance(dtype, pl.List):
-        return pl.List(_settled(dtype.inner))
+        return pl.List(_without_null(dtype.inner))
     if isinstance(dtype, pl.Struct):
-        return pl.Struct({f.name: _settled(f.dtype) for f in dtype.fields})
+        return pl.Struct({f.name: _without_null(f.dtype) for f in dtype.fields})
     return dtype  # type: ignore[no-any-return]
 
 
-def _as(name: str, source: Any, target: pl.DataType) -> pl.Expr:
+def _convert(name: str, source: Any, target: pl.DataType) -> pl.Expr:
     if source is None:
         return pl.lit(None, dtype=target).alias(name)
     if source == target:

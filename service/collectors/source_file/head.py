@@ -1,7 +1,7 @@
-"""Heads: the beginning of a text file as a copy of its own, for a look at some rows of a file of any size.
+"""The head of a text file as a separate copy, for a sample of rows from a file of any size.
 
-The copy has whole records and is decompressed; otherwise it is as it was written, encoding included, so that the
-collector reads it as it would read the file.
+The copy has whole records and is decompressed; otherwise it is unchanged, encoding included, so that the collector
+reads it as it would read the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.lib as pa
 from service.collectors.source_file import utf8
 
 MOST_FILES = 16
-"""Of so many files a sample is taken; they tell the columns."""
+"""The most files that a sample is taken from."""
 MOST_BYTES = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
 _WIDE = ("utf-16", "utf-32")
@@ -24,17 +24,17 @@ _WIDE = ("utf-16", "utf-32")
 def head(path: Path, records: int, folder: Path, *, codec: str = "utf-8", quote: str = "", comment: str = "") -> Path:
     """A copy in ``folder`` (which is made) of the first ``records`` records of ``path``, under the same name.
 
-    A record is a line; line ends inside of ``quote`` are none, and lines that begin with ``comment`` are none either.
-    Raises ``plain.Unreadable``.
+    A record is a line; line ends inside ``quote`` do not count, nor do lines that begin with ``comment``.
+    Raises ``utf8.Unreadable``.
     """
     folder.mkdir()
     copy = folder / path.name
     with path.open("rb") as file:
-        packing = utf8.packing(file.read(8))
+        compressed_as = utf8.compression(file.read(8))
     size, left, odd = 0, records, False
     with copy.open("wb") as out:
         try:
-            with pa.input_stream(str(path), compression=packing) as stream:
+            with pa.input_stream(str(path), compression=compressed_as) as stream:
                 for line in _lines(stream, codec):
                     size += len(line)
                     out.write(line)
@@ -51,9 +51,9 @@ def head(path: Path, records: int, folder: Path, *, codec: str = "utf-8", quote:
 
 
 def _lines(stream: pa.NativeFile, codec: str) -> Iterator[bytes]:
-    """The lines as bytes, with their ends; of CR where the beginning has no other line end."""
+    """The lines as bytes with their ends; CR ends lines if the beginning has no other line end."""
     first = stream.read(_CHUNK)
-    wide = utf8.marked(first) or (codec if codec.startswith(_WIDE) else None)
+    wide = utf8.bom_encoding(first) or (codec if codec.startswith(_WIDE) else None)
     if wide is not None:
         decoder = codecs.getincrementaldecoder(wide)("replace")
         encoder = codecs.getincrementalencoder(wide)("replace")

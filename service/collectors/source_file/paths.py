@@ -1,4 +1,4 @@
-"""Which files a collector reads: the setting ``file_path`` of every kind that reads files, and what it means."""
+"""The setting ``file_path`` of every collector that reads files, and the files that it names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FilePath = Annotated[
 ]
 
 
-def _named(file_path: str | list[str]) -> Iterable[tuple[str, str]]:
+def _entries(file_path: str | list[str]) -> Iterable[tuple[str, str]]:
     if isinstance(file_path, str):
         yield "file_path", file_path
         return
@@ -28,21 +28,21 @@ def _named(file_path: str | list[str]) -> Iterable[tuple[str, str]]:
 
 
 def problems(file_path: str | list[str]) -> Iterable[Problem]:
-    """Names that cannot be files below a root."""
-    for field, name in _named(file_path):
+    """Problems of names that cannot be files below a root."""
+    for field, name in _entries(file_path):
         if "://" in name or name.startswith("~") or "\0" in name:
             yield Problem(field, "name a file below the uploads or a configured file root")
 
 
 def outlook(file_path: str | list[str], ctx: Context) -> dict[str, Any]:
-    """The files as a plan names them, with their sizes. Raises ``errors.Permanent`` where one is not there."""
-    files = [{"name": ctx.files.shown(path), "bytes": path.stat().st_size} for path in resolved(file_path, ctx)]
+    """The files as a plan shows them, with their sizes. Raises ``errors.Permanent`` if one is missing."""
+    files = [{"name": ctx.files.shown(path), "bytes": path.stat().st_size} for path in resolve(file_path, ctx)]
     return {"kind": "files", "files": files[:_SHOWN], "count": len(files), "bytes": sum(f["bytes"] for f in files)}
 
 
-def resolved(file_path: str | list[str], ctx: Context) -> list[Path]:
-    """The files, each once, in order. Raises ``errors.Permanent`` where one is not there."""
+def resolve(file_path: str | list[str], ctx: Context) -> list[Path]:
+    """The files, each once, in order. Raises ``errors.Permanent`` if one is missing."""
     paths: dict[Path, None] = {}
-    for field, name in _named(file_path):
+    for field, name in _entries(file_path):
         paths.update(dict.fromkeys(ctx.files.resolve(ctx.fill(name), ctx.step, field)))
     return list(paths)

@@ -47,7 +47,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
         pipeline = pipelines.decode(self.document, plugins.registry())
         kept = fit_record.decode(Path(self.tape).read_bytes())
         try:
-            schema = tagged_json.schema(kept.schema)
+            schema = tagged_json.decode_schema(kept.schema)
         except ValueError as error:
             raise errors.Invalid(f"version {self.version} cannot be applied: {error}", field="version") from error
         done = Applier(pipeline, kept, job).walk(from_json.table(_listed(self.records), schema))

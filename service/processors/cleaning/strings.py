@@ -54,6 +54,6 @@ def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataTy
         twice = next(v for i, v in enumerate(old) if v in old[:i])
         raise columns.setting_error(ctx, f"replace.{name}", f"two replacements for the value {twice!r}")
     value, known = pl.col(name).cast(inner), pl.Series(old, dtype=inner)
-    by_table = lookup.replaced(value, inner, known, pl.Series(new, dtype=inner))
-    replaced = pl.when(lookup.place(value, inner, known).is_not_null()).then(by_table).otherwise(value)
+    by_table = lookup.replace(value, inner, known, pl.Series(new, dtype=inner))
+    replaced = pl.when(lookup.index_of(value, inner, known).is_not_null()).then(by_table).otherwise(value)
     return replaced.cast(dtype, strict=False).alias(name)

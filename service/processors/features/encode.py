@@ -254,7 +254,7 @@ def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.
         value = value.fill_nan(None)
     known = pl.Series(found.categories, dtype=inner)
     unknown = value.is_not_null() & ~value.is_in(known.implode())
-    code = lookup.place(value, inner, known).cast(pl.Int32)
+    code = lookup.index_of(value, inner, known).cast(pl.Int32)
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
         made = _onehot(column, setting, found.categories, value, unknown, inner)
@@ -266,7 +266,7 @@ def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.
         places = [(width - 1 - i, f"{column}_{i}") for i in range(width)]
         made = [(number // 2**place % 2).cast(pl.UInt8).alias(bit) for place, bit in places]
     else:
-        number = lookup.replaced(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
+        number = lookup.replace(value, inner, known, pl.Series(found.values, dtype=pl.Float64))
         made = [_replace_unknown(number, unknown, pl.lit(found.other, dtype=pl.Float64), other=other).alias(name)]
     if setting.handle_unknown == "fail":
         shown = cast.error_text(value, inner)

@@ -18,11 +18,6 @@ PASSWORD = "a long enough password"
 
 
 @pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
 def store() -> Store:
     return Store(None)
 

@@ -16,7 +16,7 @@ from service.cli import demo_site
 
 def _get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
+        return str(answer.read(), "utf-8")
 
 
 def test_the_csv_is_the_same_every_time(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import re
 from collections.abc import Sequence
@@ -11,48 +10,15 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.collectors.csv import CsvCollector
-from service.engine.polars_frame import PolarsFrame
-from service.files.allowed_files import Files
 from service.kit import errors
-from service.steps.context import Context
-from tests.unit.network.site import context
-
-FILE = "data.csv"
-REFUSED = "refused"
-
-
-def collector(**config: Any) -> CsvCollector:
-    return msgspec.convert({"type": "csv", "file_path": FILE, **config}, CsvCollector)
-
-
-def surroundings(tmp_path: Path) -> Context:
-    uploads, staging = tmp_path / "uploads", tmp_path / "staging"
-    uploads.mkdir(exist_ok=True)
-    staging.mkdir(exist_ok=True)
-    return context(staging, files=Files((uploads,)))
-
-
-def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) -> tuple[pl.DataFrame, Context]:
-    """The rows of one file (or several), and what was said; the counted rows are checked on the way."""
-    ctx = surroundings(tmp_path)
-    files = body if isinstance(body, dict) else {FILE: body.encode() if isinstance(body, str) else body}
-    for name, content in files.items():
-        (tmp_path / "uploads" / name).write_bytes(content)
-    counted: list[int] = []
-    ctx.on_rows = counted.append
-    settings = collector(**config)
-    assert list(settings.problems()) == []
-    frame = asyncio.run(settings.collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    rows = frame.lazy.collect(engine="streaming")
-    assert sum(counted) == len(rows)
-    return rows, ctx
+from tests.examples import examples
+from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
 
 
 @pytest.mark.parametrize(
@@ -71,7 +37,7 @@ def read(tmp_path: Path, body: bytes | str | dict[str, bytes], **config: Any) ->
         ("open quote", b'a,b\n1,"x\n2,y\n3,z\n', {}, REFUSED),
         ("open quote at the end", b'a,b\n1,x\n2,"y', {}, REFUSED),
         ("stray quote", b'a,b\n1,5" pipe\n2,y\n', {}, REFUSED),
-        ("stray quote, said", b'a,b\n1,5" pipe\n2,y\n', {"quote_char": None}, [(1, '5" pipe'), (2, "y")]),
+        ("stray quote, message", b'a,b\n1,5" pipe\n2,y\n', {"quote_char": None}, [(1, '5" pipe'), (2, "y")]),
         ("quotes", b'a,b\n1,"x, ""y""\nz"\n2,y\n', {}, [(1, 'x, "y"\nz'), (2, "y")]),
         ("zero byte", b"a,b\n1,x\0y\n", {}, REFUSED),
         ("long row", b"a,b\n1,x\n2,y,z\n", {}, REFUSED),
@@ -113,7 +79,7 @@ def test_every_row_or_an_error(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"a,b\n1,x\n2,y,z\n", "line 3: 3 fields where 2 are expected"),
         (b"a,b\n1,x\n2\n3,z\n", "line 3: 1 field where 2 are expected"),
@@ -124,14 +90,14 @@ def test_every_row_or_an_error(
         (b"a,b\n1,x\n2,\0\n", "line 3: a zero byte"),
     ],
 )
-def test_says_where_and_what(body: bytes, said: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.Permanent, match=said):
+def test_errors_name_place_and_cause(body: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match=message):
         read(tmp_path, body)
 
 
 def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path: Path) -> None:
-    said = "data.csv: line 3: the byte 0xE9 is no UTF-8; set encoding"
-    with pytest.raises(errors.Permanent, match=said) as caught:
+    message = "data.csv: line 3: the byte 0xE9 is not UTF-8; set encoding"
+    with pytest.raises(errors.Permanent, match=message) as caught:
         read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n")
     assert caught.value.details["field"] == "encoding"
 
@@ -258,7 +224,7 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "field", "said"),
+    ("config", "field", "message"),
     [
         ({"schema": {"ida": "int64"}}, "schema.ida", "did you mean 'id'"),
         ({"columns": ["nix"]}, "columns", "there are id, name"),
@@ -268,11 +234,11 @@ def test_schema_wins_and_a_misfit_names_its_column(tmp_path: Path) -> None:
         ({"file_path": "../staging/x"}, "file_path", "no file"),
     ],
 )
-def test_settings_that_the_files_contradict(config: dict[str, Any], field: str, said: str, tmp_path: Path) -> None:
+def test_settings_that_the_files_contradict(config: dict[str, Any], field: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(errors.Permanent) as caught:
         read(tmp_path, {FILE: b"id,name\n1,x\n"}, **config)
     assert caught.value.details["field"] == field
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_several_files_unite_by_name(tmp_path: Path) -> None:
@@ -330,7 +296,7 @@ def test_the_example_is_valid() -> None:
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(st.tuples(CELL, CELL), max_size=8), eol=st.sampled_from(["\n", "\r\n"]))
 def test_any_cells_come_back(cells: list[tuple[str, str]], eol: str, tmp_path: Path) -> None:
     quoted = [['"' + c.replace('"', '""') + '"' for c in row] for row in cells]

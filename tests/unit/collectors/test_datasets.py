@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
 
 from service.collectors import json as json_collector
@@ -28,7 +28,7 @@ from service.steps.collector import Collector, Upstream
 from service.steps.context import Context, StoredVersion
 from tests.unit.network.site import context
 
-KINDS = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
+KINDS: dict[str, type[Collector]] = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
 
 
 def collector(kind: str, **config: Any) -> Collector:
@@ -108,16 +108,16 @@ def test_parquet_schema_reads_text_and_refuses_what_does_not_fit(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "said"),
+    ("value", "kind", "message"),
     [
         ("x", "int64", "schema.v|column 'v': x is not int64"),
         (1.5, "int64", "schema.v|column 'v': 1.5 is not int64"),
         (300, "int8", "schema.v|column 'v': 300 is not int8"),
     ],
 )
-def test_parquet_values_that_do_not_fit_are_named(value: object, kind: str, said: str, tmp_path: Path) -> None:
+def test_parquet_values_that_do_not_fit_are_named(value: object, kind: str, message: str, tmp_path: Path) -> None:
     ctx = parquet(tmp_path, a=pl.DataFrame({"v": [value]}))
-    with pytest.raises(pl.exceptions.PolarsError, match=re.escape(said)):
+    with pytest.raises(pl.exceptions.PolarsError, match=re.escape(message)):
         rows(ctx, "parquet", file_path="*.parquet", schema={"v": kind})
 
 
@@ -144,38 +144,38 @@ def test_json_values_of_two_kinds_are_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "config", "said", "field"),
+    ("body", "config", "message", "field"),
     [
-        (b'{"a":"x"}\n\n{"a":"\xff"}\n', {}, "x.json: line 3: the byte 0xFF is no UTF-8; set encoding", "file_path"),
-        (b'[{"a":"x"},{"a":"\xe9"}]', {}, "x.json: record 1: the byte 0xE9 is no UTF-8", "file_path"),
+        (b'{"a":"x"}\n\n{"a":"\xff"}\n', {}, "x.json: line 3: the byte 0xFF is not UTF-8; set encoding", "file_path"),
+        (b'[{"a":"x"},{"a":"\xe9"}]', {}, "x.json: record 1: the byte 0xE9 is not UTF-8", "file_path"),
         (b'{"a":1}\n{"a":1e400}\n', {}, "x.json: line 2: not a JSON object (Number out of range", "file_path"),
         (b'{"d":{"items":[{"a":1}]}}', {"records_path": "d.itms"}, "nothing at 'd.itms'", "records_path"),
     ],
 )
-def test_json_faults_are_named(body: bytes, config: dict[str, Any], said: str, field: str, tmp_path: Path) -> None:
+def test_json_faults_are_named(body: bytes, config: dict[str, Any], message: str, field: str, tmp_path: Path) -> None:
     ctx = parquet(tmp_path)
     (tmp_path / "uploads" / "x.json").write_bytes(body)
     error = refusal(ctx, "json", file_path="x.json", **config)
-    assert said in error.message
+    assert message in error.message
     assert error.details["field"] == field
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("one", "other", "message"),
     [
         (1, date(2026, 1, 1), "int64 in a.parquet and date in b.parquet"),
         (1, [1], "int64 in a.parquet and list(int64) in b.parquet"),
         ("x", ["x"], "string in a.parquet and list(string) in b.parquet"),
     ],
 )
-def test_parquet_columns_that_nothing_holds_are_named(one: Any, other: Any, said: str, tmp_path: Path) -> None:
+def test_parquet_columns_that_nothing_holds_are_named(one: Any, other: Any, message: str, tmp_path: Path) -> None:
     ctx = parquet(tmp_path, a=pl.DataFrame({"id": [one]}), b=pl.DataFrame({"id": [other]}))
     error = refusal(ctx, "parquet", file_path="*.parquet")
-    assert f"'id' is {said}" in error.message
+    assert f"'id' is {message}" in error.message
 
 
 @pytest.mark.parametrize(
-    ("body", "config", "said"),
+    ("body", "config", "message"),
     [
         (b"not parquet", {}, "x.parquet: this is not a Parquet file"),
         (b"", {}, "x.parquet: this is not a Parquet file"),
@@ -184,12 +184,12 @@ def test_parquet_columns_that_nothing_holds_are_named(one: Any, other: Any, said
         (None, {"schema": {"nix": "int64"}}, "no column 'nix'"),
     ],
 )
-def test_parquet_refusals(body: bytes | None, config: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_parquet_refusals(body: bytes | None, config: dict[str, Any], message: str, tmp_path: Path) -> None:
     ctx = parquet(tmp_path, x=pl.DataFrame({"id": [1]}))
     if body is not None:
         (tmp_path / "uploads" / "x.parquet").write_bytes(body)
     error = refusal(ctx, "parquet", file_path="x.parquet", **config)
-    assert said in error.message
+    assert message in error.message
     assert str(tmp_path) not in error.message
 
 
@@ -236,7 +236,7 @@ def test_one_object_is_one_record_and_lines_come_in_batches(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("body", "config", "said"),
+    ("body", "config", "message"),
     [
         (b'{"id": 1}\n{"id": 2\n{"id": 3}\n', {}, "x.json: line 2: not a JSON object"),
         (b'{"id": 1}\n[2]\n', {}, "x.json: line 2: not a JSON object"),
@@ -250,9 +250,9 @@ def test_one_object_is_one_record_and_lines_come_in_batches(tmp_path: Path, monk
         (b'{"a": "\xff"}\n{"a": 1}\n', {"encoding": "ascii"}, "not valid ascii"),
     ],
 )
-def test_json_refusals_name_file_and_line(body: bytes, config: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_json_refusals_name_file_and_line(body: bytes, config: dict[str, Any], message: str, tmp_path: Path) -> None:
     error = refusal(surroundings(tmp_path, {"x.json": body}), "json", file_path="x.json", **config)
-    assert said in error.message
+    assert message in error.message
 
 
 def test_json_documents_are_bounded_and_empty_ones_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.network.policy import Network
 from service.steps.context import Context
-from tests.contract.test_registry import decoded
+from tests.registry import decoded
 from tests.unit.network.site import Hit, Reply, serving
 
 ROWS = 5000

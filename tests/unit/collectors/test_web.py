@@ -15,7 +15,7 @@ from service.collectors.html.page import Field
 from service.collectors.web import WebCollector
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context
+from tests.unit.collectors.web_source import collector, page, scraped
 from tests.unit.network.site import Reply, context, serving
 
 BOOKS = """<html><body>
@@ -24,30 +24,6 @@ BOOKS = """<html><body>
 <article class=book data-id=7><h2><a href="https://x.test/b/2">Second</a></h2></article>
 <article class=book><h2><a>No link</a></h2><p class=price>3 €</p><p class=price>4 €</p></article>
 </body></html>"""
-
-
-def collector(**config: Any) -> WebCollector:
-    return msgspec.convert({"type": "web", **config}, WebCollector)
-
-
-def scraped(
-    pages: dict[str, str | bytes], folder: Path, selectors: dict[str, Any], **config: Any
-) -> tuple[list[dict[str, Any]], Context]:
-    """Rows of all pages, each served as HTML under its path."""
-    ctx = context(folder)
-    kind = config.pop("content_type", "text/html")
-    with serving(lambda hit: _page(pages[hit.path], kind) if hit.path in pages else Reply(b"", 404)) as site:
-        urls = [site.address + path for path in pages]
-        settings = collector(url=urls if len(urls) > 1 else urls[0], css_selectors=selectors, **config)
-        assert list(settings.problems()) == []
-        frame = asyncio.run(settings.collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    rows = frame.lazy.collect(engine="streaming").to_dicts()
-    return [{k: v.replace(site.address, "SITE") if v else v for k, v in row.items()} for row in rows], ctx
-
-
-def _page(body: str | bytes, content_type: str) -> Reply:
-    return Reply(body.encode() if isinstance(body, str) else body, headers={"content-type": content_type})
 
 
 def test_reads_text_attributes_and_what_is_missing(tmp_path: Path) -> None:
@@ -88,7 +64,7 @@ def test_pages_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     counted: list[int] = []
     ctx = context(tmp_path)
     ctx.on_rows = counted.append
-    with serving(lambda hit: _page(pages[hit.path], "text/html") if hit.path in pages else Reply(b"", 404)) as site:
+    with serving(lambda hit: page(pages[hit.path], "text/html") if hit.path in pages else Reply(b"", 404)) as site:
         settings = collector(url=[site.address + p for p in pages], css_selectors={"container": ".c", "n": "b"})
         frame = asyncio.run(settings.collect(ctx))
     assert isinstance(frame, PolarsFrame)
@@ -200,7 +176,7 @@ def test_the_example_is_valid() -> None:
 
 
 def test_columns_are_text(tmp_path: Path) -> None:
-    with serving(lambda hit: _page("<p>1</p>", "text/html")) as site:
+    with serving(lambda hit: page("<p>1</p>", "text/html")) as site:
         settings = collector(url=site.address, css_selectors={"container": "p", "n": {"selector": ""}})
         frame = asyncio.run(settings.collect(context(tmp_path)))
     assert frame.schema == {"n": pl.String}

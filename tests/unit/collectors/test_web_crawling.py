@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
@@ -21,8 +21,9 @@ from service.collectors.html import tables
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import Context
-from tests.unit.collectors.http_api.test_faults import ALWAYS, FAULTS, faulty
-from tests.unit.collectors.test_web import collector
+from tests.examples import examples
+from tests.unit.collectors.http_api.faulty_source import ALWAYS, FAULTS, faulty
+from tests.unit.collectors.web_source import collector
 from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 ROWS = {"container": "p", "n": "b"}
@@ -355,7 +356,7 @@ def test_problems(config: dict[str, Any], fields: list[str]) -> None:
     assert [p.field for p in collector(url="https://a.example/", **config).problems()] == fields
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.dictionaries(st.integers(0, 8), st.sampled_from([*FAULTS, ALWAYS]), max_size=6), st.sampled_from([1, 3]))
 def test_faults_change_no_row_of_a_list_of_pages(faults: dict[int, str], concurrency: int) -> None:
     left = dict(faults)

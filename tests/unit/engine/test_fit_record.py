@@ -18,7 +18,7 @@ from service.engine import fit_record
 from service.kit import errors
 from service.steps.metric import Metric
 from service.values import tagged_json
-from tests.unit.engine.test_polars_frame import EVERY_KIND
+from tests.unit.engine.every_kind import EVERY_KIND
 
 
 def exists(moment: dt.datetime) -> bool:
@@ -26,7 +26,7 @@ def exists(moment: dt.datetime) -> bool:
     return moment.tzinfo is None or moment.astimezone(dt.UTC).astimezone(moment.tzinfo) == moment
 
 
-ZONES = st.sampled_from([None, zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("UTC")])
+ZONES: st.SearchStrategy[Any] = st.sampled_from([None, zoneinfo.ZoneInfo("Europe/Berlin"), zoneinfo.ZoneInfo("UTC")])
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**127), 2**127), st.floats(), st.text(), st.binary(), st.dates(),
     st.times(), st.timedeltas(), st.decimals(allow_nan=False, allow_infinity=False),
@@ -56,24 +56,24 @@ def same(left: Any, right: Any) -> bool:
 
 @given(VALUES)
 def test_every_answer_comes_back_as_it_was(value: Any) -> None:
-    assert same(tagged_json.value(json.loads(msgspec.json.encode(tagged_json.plain(value)))), value)
+    assert same(tagged_json.decode(json.loads(msgspec.json.encode(tagged_json.encode(value)))), value)
 
 
 @pytest.mark.parametrize("schema", [
     EVERY_KIND.schema, {"a": pl.Array(pl.List(pl.Datetime("ns")), 2), "n": pl.Int128()}, {},
 ], ids=["every", "nested", "none"])  # fmt: skip
 def test_every_schema_comes_back_as_it_was(schema: Any) -> None:
-    kept = json.loads(msgspec.json.encode(tagged_json.plain_schema(schema)))
-    assert tagged_json.schema(kept) == pl.Schema(schema)
+    kept = json.loads(msgspec.json.encode(tagged_json.encode_schema(schema)))
+    assert tagged_json.decode_schema(kept) == pl.Schema(schema)
 
 
 def test_what_has_no_form() -> None:
     with pytest.raises(TypeError, match="object"):
-        tagged_json.plain(object())
-    with pytest.raises(ValueError, match="no value"):
-        tagged_json.value({"$new": 1})
+        tagged_json.encode(object())
+    with pytest.raises(ValueError, match="unknown value tag"):
+        tagged_json.decode({"$new": 1})
     with pytest.raises(ValueError, match="Object"):
-        tagged_json.schema(tagged_json.plain_schema({"o": pl.Object()}))
+        tagged_json.decode_schema(tagged_json.encode_schema({"o": pl.Object()}))
 
 
 def test_a_step_is_answered_as_it_was_and_asks_nothing_new() -> None:

@@ -12,16 +12,17 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.engine import metrics as polars_metrics
 from service.engine.duplicates import Engine
 from service.engine.polars_frame import PolarsFrame
 from service.steps.metric import Metric
+from tests.examples import examples
 
 NAN, INF = float("nan"), float("inf")
-few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = examples(30, suppress=[HealthCheck.function_scoped_fixture])
 
 
 def ask(column: pl.Series | list[Any], *metrics: Metric) -> list[Any]:

@@ -6,7 +6,6 @@ import datetime as dt
 import gc
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,10 @@ from service.kit import errors
 from service.steps.context import Context
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric
+from tests.unit.engine.every_kind import EVERY_KIND
 from tests.unit.processors.table import decode
 
 ROWS = Metric("", "rows")
-EVERY_KIND = pl.DataFrame(
-    {
-        "i": pl.Series([1, None], dtype=pl.Int8),
-        "u": pl.Series([2**64 - 1, None], dtype=pl.UInt64),
-        "f": pl.Series([float("nan"), None], dtype=pl.Float32),
-        "s": ["ü", None],
-        "b": [True, None],
-        "d": [dt.date(2024, 2, 29), None],
-        "t": pl.Series([dt.datetime(2024, 1, 1), None]).dt.replace_time_zone("Europe/Berlin"),
-        "tm": [dt.time(1), None],
-        "dec": pl.Series([Decimal("1.10"), None], dtype=pl.Decimal(10, 2)),
-        "cat": pl.Series(["x", None], dtype=pl.Categorical),
-        "en": pl.Series(["b", None], dtype=pl.Enum(["b", "a"])),
-        "l": [[1], None],
-        "st": [{"a": 1}, None],
-        "n": [None, None],
-        "bin": [b"x", None],
-        "du": [dt.timedelta(1), None],
-    }
-)
 
 
 @pytest.fixture(autouse=True, params=["file", "memory"])
@@ -107,7 +87,7 @@ def test_many_rows_in_few_bytes_stay_a_file(tmp_path: Path) -> None:
 
 def test_distinct_keeps_the_order(tmp_path: Path) -> None:
     frame = of({"k": [2, 1, 2, None, None, 1], "v": [0, 1, 2, 3, 4, 5]}, tmp_path)
-    kept = {keep: [v for _, v in rows(frame.distinct(["k"], keep=keep))] for keep in ("first", "last", "none", "any")}  # type: ignore[arg-type]
+    kept = {keep: [v for _, v in rows(frame.distinct(["k"], keep=keep))] for keep in ("first", "last", "none", "any")}
     assert kept == {"first": [0, 1, 3], "last": [2, 4, 5], "none": [], "any": [0, 1, 3]}
 
 
@@ -287,7 +267,7 @@ def test_files_of_wide_rows_have_small_row_groups(tmp_path: Path) -> None:
     def groups(frame: Frame, size: int | None = None) -> int:
         target = tmp_path / "w.parquet"
         assert frame.write(target, compression="lz4", compression_level=None, row_group_size=size) == 20_000
-        return int(parquet.ParquetFile(target).metadata.num_row_groups)
+        return int(parquet.ParquetFile(target).metadata.num_row_groups)  # type: ignore[no-untyped-call]  # it ships no types
 
     assert groups(of(data, tmp_path, row_bytes=200)) == 1
     wide = of(data, tmp_path, row_bytes=4096)

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from service.engine.polars_frame import PolarsFrame
 from service.steps.context import Context
 from service.steps.frame import Frame, RowLocal
-from tests.contract.test_registry import REGISTRY
+from tests.registry import REGISTRY
 from tests.unit.processors.table import decode
 
 CSV = """id,price,city,quantity,day,at

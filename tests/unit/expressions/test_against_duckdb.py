@@ -7,10 +7,11 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.expressions import scalar, select
+from tests.examples import examples
 
 NUMBERS = [None, 0, 1, 2, -3]
 TABLE = pl.DataFrame(
@@ -54,7 +55,7 @@ def conditions(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.recursive(among("p", "q", "TRUE", "a > 1"), conditions, max_leaves=6))
 def test_a_condition(text: str) -> None:
     wanted = [row[0] for row in by_duckdb(f"SELECT {text} FROM input ORDER BY id")]

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.expressions import scalar
+from tests.examples import examples
 
 DATA = {
     "a": [3, None, 10],
@@ -198,7 +199,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(PIECES, ROWS, st.data())
 def test_an_expression_looks_at_one_row(text: str, rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
     frame = pl.DataFrame(rows, schema={"a": pl.Int64, "b": pl.Float64, "t": pl.String}, orient="row")

@@ -13,13 +13,11 @@ import structlog
 from service.jobs import collect, process
 from service.jobs.job import Job
 from service.jobs.messages import Grants
-from service.model import pipeline as pipelines
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 def collected(folder: Path, source: dict[str, Any], *processors: dict[str, Any]) -> pl.DataFrame:
-    document = {"name": "p", "collectors": [source], "processors": list(processors)}
-    pipeline = pipelines.decode(document, REGISTRY)
+    pipeline = a_pipeline(collectors=[source], processors=list(processors))
     (folder / "run").mkdir()
     job = Job(
         Grants(folder=str(folder / "run"), memory_bytes=0, file_roots=(str(folder),)), structlog.get_logger("test")

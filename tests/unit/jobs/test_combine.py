@@ -12,22 +12,19 @@ import pytest
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import combine as combining
 from service.kit import errors
-from service.model import pipeline as pipelines
 from service.steps.frame import Frame
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 def made(
     folder: Path, sources: list[pl.DataFrame], combine: dict[str, Any] | None = None
 ) -> tuple[pl.DataFrame, list[str]]:
-    document: dict[str, Any] = {
-        "name": "p", "collectors": [{"type": "csv", "file_path": "a.csv", "id": f"c{i}"} for i in range(len(sources))]
-    }  # fmt: skip
-    if combine is not None:
-        document["combine"] = {"how": "join", **combine}
+    collectors = [{"type": "csv", "file_path": "a.csv", "id": f"c{i}"} for i in range(len(sources))]
+    more = {} if combine is None else {"combine": {"how": "join", **combine}}
     told: list[str] = []
     frames: list[Frame] = [PolarsFrame(source.lazy(), folder) for source in sources]
-    found = combining.combined(pipelines.decode(document, REGISTRY), frames, lambda code, message: told.append(message))
+    pipeline = a_pipeline(collectors=collectors, **more)
+    found = combining.combined(pipeline, frames, lambda code, message: told.append(message))
     assert isinstance(found, PolarsFrame)
     return found.lazy.collect(), told
 

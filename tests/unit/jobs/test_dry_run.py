@@ -12,9 +12,8 @@ from service.jobs import dry_run
 from service.jobs.dry_run import DryRun
 from service.jobs.messages import Grants
 from service.kit import errors
-from service.model import pipeline as pipelines
 from service.steps.collector import Declared
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 SCHEMA = pl.Schema({"id": pl.Int64, "city": pl.String, "price": pl.Float64})
 MISSPELT = {"type": "cleaner", "config": {"cast": {"prise": "int64"}}}
@@ -26,8 +25,8 @@ DOUBLED = {"type": "doubled", "config": {"column": "id"}}
 
 def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> DryRun:
     sources = sources or (Declared(SCHEMA),)
-    document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}] * len(sources), **more}
-    pipeline = pipelines.decode({**document, "processors": list(processors)}, REGISTRY)
+    collectors = [{"type": "counted", "rows": 1}] * len(sources)
+    pipeline = a_pipeline(collectors=collectors, processors=list(processors), **more)
     return dry_run.rehearse(pipeline, sources, Grants(folder=str(tmp_path), memory_bytes=0))
 
 
@@ -82,10 +81,10 @@ def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
 def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
     other = Declared(pl.Schema({"id": pl.Int64, "who": pl.String}))
     found = play(tmp_path, sources=(Declared(SCHEMA), other))
-    assert found.columns == pl.Schema({**SCHEMA, "who": pl.String})
+    assert found.columns == pl.Schema([*SCHEMA.items(), ("who", pl.String)])
     join = {"how": "join", "on": ["id"]}
     found = play(tmp_path, MISSPELT, sources=(Declared(SCHEMA), other), combine=join)
-    assert (found.certain, found.columns) == (True, pl.Schema({**SCHEMA, "who": pl.String}))
+    assert (found.certain, found.columns) == (True, pl.Schema([*SCHEMA.items(), ("who", pl.String)]))
     found = play(tmp_path, sources=(Declared(SCHEMA), other), combine={"how": "join", "on": ["city"]})
     assert found.error is not None
     assert (found.certain, found.error.details["field"]) == (True, "combine.on")
@@ -95,8 +94,7 @@ def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
 
 def test_a_check_raises_only_what_is_certain(tmp_path: Path) -> None:
     grants = Grants(folder=str(tmp_path), memory_bytes=0)
-    document = {"name": "p", "collectors": [{"type": "counted", "rows": 1}], "processors": [MISSPELT]}
-    pipeline = pipelines.decode(document, REGISTRY)
+    pipeline = a_pipeline(processors=[MISSPELT])
     with pytest.raises(errors.Permanent, match="no column 'prise'"):
         dry_run.check(pipeline, [Declared(SCHEMA)], grants)
     dry_run.check(pipeline, [Declared(SCHEMA, closed=False)], grants)

@@ -10,10 +10,9 @@ import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import process
-from service.model import pipeline as pipelines
 from service.model.run import Step
 from service.steps.frame import Frame
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 from tests.unit.jobs.walking import cleaner, job_in, transformer
 
 CAST = cleaner(cast={"price": "float64"}, filter="quantity > 0", fill_na={"city": "?"})
@@ -37,7 +36,6 @@ KEYS = cleaner(drop_duplicates=["city"])
 def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], staged: list[int]) -> None:
     source = tmp_path / "orders.csv"
     source.write_text("price,city,quantity\n1.5,x,1\n2.5,y,2\n,x,3\n")
-    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
     job = job_in(str(tmp_path))
 
     def gone(_: int, frame: Frame) -> Frame:
@@ -46,7 +44,7 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
             source.unlink(missing_ok=True)
         return frame
 
-    frame = process.process(pipelines.decode(document, REGISTRY), PolarsFrame(pl.scan_csv(source), tmp_path), job, gone)
+    frame = process.process(a_pipeline(processors=steps), PolarsFrame(pl.scan_csv(source), tmp_path), job, gone)
     assert [(s.step, s.staged) for s in job.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
 
@@ -68,9 +66,8 @@ def test_steps_say_how_many_rows_there_are_where_that_is_free(
     tmp_path: Path, steps: list[dict[str, Any]], counts: list[tuple[int | None, int | None]]
 ) -> None:
     source = pl.LazyFrame({"price": [1.5, 2.5, None], "city": ["x", "y", "x"], "quantity": [1, 0, 3]})
-    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": steps}
     job = job_in(str(tmp_path))
-    frame = process.process(pipelines.decode(document, REGISTRY), PolarsFrame(source, tmp_path), job)
+    frame = process.process(a_pipeline(processors=steps), PolarsFrame(source, tmp_path), job)
     rows = frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
     told = process.tallied([*job.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
     storage = (rows, None)
@@ -82,8 +79,8 @@ def test_a_row_s_source_is_known_while_rows_stand_as_they_were_brought(tmp_path:
     steps = [CAST, LOOK, transformer(sort=["price"]), LOOK]
 
     def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
-        pipeline = pipelines.decode({"name": "p", "collectors": sources, "processors": steps, **more}, REGISTRY)
-        job = job_in(tmp_path)
+        pipeline = a_pipeline(collectors=sources, processors=steps, **more)
+        job = job_in(str(tmp_path))
         job.brought = {"second": 3, "first": 2}
         return [process._sources(pipeline, index, job) for index in range(len(steps))]
 

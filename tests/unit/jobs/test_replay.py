@@ -19,7 +19,7 @@ from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.version import Source
-from tests.unit.processors.table import REGISTRY
+from tests.registry import REGISTRY
 
 ROWS = "id,price,city\n1,10,Bern\n2,-1,Bern\n3,5,Rom\n4,x\n"
 POSITIVE = {"column": "price", "check": "in_range", "min": 0}

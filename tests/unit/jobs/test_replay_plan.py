@@ -43,9 +43,9 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 )
 def test_where_rows_go_on(before: str, refused: int, now: str, place: int, repeated: list[int]) -> None:
     processors = [decode(*KINDS[n]) for n in now]
-    documents = [[{"type": KINDS[n][0], "config": KINDS[n][1]} for n in names] for names in (before, now)]
-    assert replay_plan.place(refused, *documents) == place
-    assert replay_plan.repeated(refused, *documents, processors) == repeated
+    then, later = ([{"type": KINDS[n][0], "config": KINDS[n][1]} for n in names] for names in (before, now))
+    assert replay_plan.place(refused, then, later) == place
+    assert replay_plan.repeated(refused, then, later, processors) == repeated
 
 
 def test_the_place_is_in_the_name() -> None:

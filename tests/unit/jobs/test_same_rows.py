@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from service.kit import errors
+from tests.examples import examples
 from tests.unit.jobs.walking import cleaner, made, records, transformer
 
 NUMBERS = st.one_of(st.none(), st.just(float("nan")), st.floats(-1e6, 1e6), st.integers(-3, 3).map(float))
@@ -108,7 +109,7 @@ SQL = st.sampled_from([
 RULES = st.sampled_from([None, {"column": "id", "check": "in_range", "max": 6}])
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(70, suppress=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rows=ROWS, cleaning=CLEANERS, sql=SQL, rule=RULES, transforming=TRANSFORMERS, twice=st.booleans())
 def test_a_row_of_the_source_comes_out_as_it_was_stored(
     rows: list[tuple[Any, ...]],

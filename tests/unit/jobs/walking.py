@@ -19,10 +19,9 @@ from service.jobs import child_log, process
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.tasks.apply import Applied, Applier
-from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.values import from_json, tagged_json
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Made:
 
     def apply(self, records: list[dict[str, Any]]) -> Applied:
         with tempfile.TemporaryDirectory() as folder:
-            data = from_json.table(records, tagged_json.schema(self.tape.schema))
+            data = from_json.table(records, tagged_json.decode_schema(self.tape.schema))
             return Applier(self.pipeline, self.tape, job_in(folder)).walk(data)
 
 
@@ -46,10 +45,7 @@ def job_in(folder: str) -> Job:
 
 def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
     """Run the processors over ``source``. Raises what they raise."""
-    document = {
-        "name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}], "processors": list(processors),
-    }  # fmt: skip
-    pipeline = pipelines.decode(document, REGISTRY)
+    pipeline = a_pipeline(processors=list(processors))
     with tempfile.TemporaryDirectory() as folder:
         job = job_in(folder)
         frame = process.process(pipeline, PolarsFrame(source.lazy(), Path(folder)), job)

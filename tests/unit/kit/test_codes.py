@@ -46,7 +46,7 @@ def codes_in(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         is_argument = isinstance(node, ast.keyword) and node.arg == "code"
         if is_argument or (isinstance(node, ast.AnnAssign) and "Code" in ast.dump(node.annotation)):
-            yield from (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
+            yield from (str(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant))
 
 
 def test_every_code_has_an_entry() -> None:

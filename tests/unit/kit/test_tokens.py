@@ -18,11 +18,6 @@ SECRET, OTHER = "a" * 32, "b" * 32
 
 
 @pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
 def issuer(clock: FixedClock) -> Tokens:
     return Tokens([SECRET], clock)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from service.model import pipeline as pipelines
 from service.model.normalized import resolved
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 
 def test_short_forms_show_their_defaults() -> None:
@@ -12,19 +11,16 @@ def test_short_forms_show_their_defaults() -> None:
     cleaner = {"cast": {"a": "int64"}, "drop_na": ["a"], "drop_duplicates": True}
     transformer = {"encode": {"c": "onehot"}, "normalize": {"x": "standard"}}
     whole = resolved(
-        pipelines.decode(
-            {
-                "name": "short-forms",
-                "collectors": [
-                    {"type": "api", "endpoint": "https://example.org/rows", "pagination": "page"},
-                    {"type": "web", "id": "site", "url": "https://example.org", "css_selectors": fields},
-                ],
-                "processors": [
-                    {"type": "cleaner", "config": cleaner},
-                    {"type": "transformer", "config": transformer},
-                ],
-            },
-            REGISTRY,
+        a_pipeline(
+            name="short-forms",
+            collectors=[
+                {"type": "api", "endpoint": "https://example.org/rows", "pagination": "page"},
+                {"type": "web", "id": "site", "url": "https://example.org", "css_selectors": fields},
+            ],
+            processors=[
+                {"type": "cleaner", "config": cleaner},
+                {"type": "transformer", "config": transformer},
+            ],
         )
     )
     api, web = whole["collectors"]
@@ -48,6 +44,5 @@ def test_short_forms_show_their_defaults() -> None:
 
 def test_what_is_off_stays_off() -> None:
     cleaner = {"type": "cleaner", "config": {"drop_na": False}}
-    document = {"name": "p", "collectors": [{"type": "csv", "file_path": "a.csv"}], "processors": [cleaner]}
-    config = resolved(pipelines.decode(document, REGISTRY))["processors"][0]["config"]
+    config = resolved(a_pipeline(processors=[cleaner]))["processors"][0]["config"]
     assert (config["drop_na"], config["drop_duplicates"]) == (False, False)

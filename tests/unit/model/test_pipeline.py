@@ -6,13 +6,14 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.normalized import resolved
 from service.steps.registry import Registry
+from tests.examples import examples
 
 REGISTRY = Registry.load()
 DOCUMENT: dict[str, Any] = {
@@ -50,7 +51,7 @@ def test_null_is_no_list(place: str) -> None:
     assert {e["field"] for e in caught.value.details["errors"]} == {place}
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(place=st.sampled_from(places(DOCUMENT)), junk=JUNK)
 def test_junk_anywhere_is_told_and_never_a_crash(place: tuple[Any, ...], junk: Any) -> None:
     document = copy.deepcopy(DOCUMENT)

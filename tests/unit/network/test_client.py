@@ -62,7 +62,10 @@ def everything() -> Iterator[type[Exception]]:
             yield value
 
 
-@pytest.mark.parametrize("kind", sorted(set(everything()), key=lambda k: (k.__module__, k.__name__)))
+FOREIGN: list[type[Exception]] = sorted(set(everything()), key=lambda k: (k.__module__, k.__name__))
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
 def test_every_foreign_error_has_a_meaning(kind: type[Exception]) -> None:
     assert any(above in error_table.FOREIGN for above in kind.__mro__)
 
@@ -110,7 +113,8 @@ def test_what_the_user_gave_goes_to_no_other_origin(status: int, other: Site, tm
         return redirecting("/b", status) if hit.path == "/a" else redirecting(other.address + "/c", status)
 
     with serving(answer) as site:
-        ask = {"headers": {"Authorization": f"Bearer {TOKEN}", "X-Own": "1"}, "auth_params": (("key", TOKEN),)}
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Own": "1"}
+        ask: dict[str, Any] = {"headers": headers, "auth_params": (("key", TOKEN),)}
         got = fetch(ctx_for(tmp_path), site.address + "/a", params=(("q", "1"),), **ask)
     assert (got.body, got.url) == (b"other", other.address + "/c")
     first, second = site.hits
@@ -125,7 +129,7 @@ def test_what_the_user_gave_goes_to_no_other_origin(status: int, other: Site, tm
 
 
 def test_a_link_to_another_origin_gets_nothing_either(other: Site, tmp_path: Path) -> None:
-    ask = {"headers": {"Authorization": "Bearer x"}, "home": "https://api.example.com/v1"}
+    ask: dict[str, Any] = {"headers": {"Authorization": "Bearer x"}, "home": "https://api.example.com/v1"}
     fetch(ctx_for(tmp_path), other.address, **ask)
     assert "authorization" not in other.hits[0].headers
     said = refused(ctx_for(tmp_path), other.address, method="POST", content=b"{}", **ask).message
@@ -284,7 +288,7 @@ def test_a_server_that_repeats_what_it_was_told_gives_nothing_away(tmp_path: Pat
     basic = base64.b64encode(f"me:{TOKEN}".encode()).decode()
     with serving(lambda hit: Reply(f"no: {hit.headers['authorization']} {hit.target}".encode(), 401)) as site:
         ctx = ctx_for(tmp_path)
-        ask = {"headers": {"authorization": f"Basic {basic}"}, "auth_params": (("key", TOKEN),)}
+        ask: dict[str, Any] = {"headers": {"authorization": f"Basic {basic}"}, "auth_params": (("key", TOKEN),)}
         said = refused(ctx, f"{site.address}/{TOKEN}/x?y={TOKEN}", **ask).message
     for form in (basic, TOKEN, "s3cret"):
         assert form not in said
@@ -313,6 +317,6 @@ def test_cookies_are_not_kept_and_connections_are(tmp_path: Path) -> None:
 def test_the_next_link_is_made_absolute(tmp_path: Path) -> None:
     link = '</p?page=1>; rel="prev", </p?page=3>; rel="next"'
     with serving(lambda hit: Reply(b"ok", headers={"Link": link})) as site:
-        assert fetch(ctx_for(tmp_path), site.address + "/a/b").next_url == site.address + "/p?page=3"
+        assert fetch(ctx_for(tmp_path), site.address + "/a/b").links["next"] == site.address + "/p?page=3"
     with serving(lambda hit: Reply(b"ok")) as site:
-        assert fetch(ctx_for(tmp_path), site.address).next_url is None
+        assert fetch(ctx_for(tmp_path), site.address).links == {}

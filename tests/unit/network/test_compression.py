@@ -6,14 +6,15 @@ import asyncio
 import gzip
 import resource
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.network import compression
 from service.network.compression import BrokenEncoding, TooMuch, UnknownEncoding, bounded
+from tests.examples import examples
 
 MIB = 1024 * 1024
 
@@ -32,10 +33,12 @@ def unpacked(data: bytes, encoding: str, limit: int = 64 * MIB, size: int = 6553
     return asyncio.run(bounded(pieces(data, size), encoding, limit))
 
 
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "": bytes, "identity": bytes}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "": bytes, "identity": bytes
+}  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     data=st.one_of(st.binary(max_size=300), st.integers(0, 2 * MIB + 300).map(lambda n: b"ab" * (n // 2))),
     name=st.sampled_from([*PACKERS, "bare"]),

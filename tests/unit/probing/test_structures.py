@@ -141,7 +141,7 @@ def test_what_robots_txt_forbids_is_not_looked_into(tmp_path: Path) -> None:
     assert found.robots is not None
     assert not found.robots.allowed
     assert found.collector is None
-    assert found.structures == found.tables == []
+    assert (found.structures, found.tables) == ([], [])
     assert any("robots.txt does not allow" in note for note in found.notes)
     assert [hit.path for hit in site.hits] == ["/", "/robots.txt"]
 

@@ -16,9 +16,8 @@ from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import Context
 from service.steps.processor import Processor
-from service.steps.registry import Registry
+from tests.registry import REGISTRY
 
-REGISTRY = Registry.load()
 NAN = float("nan")
 INF = float("inf")
 

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.lib as pa
 from sklearn import datasets
 from statsmodels.datasets import grunfeld, macrodata
 
@@ -64,9 +65,7 @@ def panel() -> pl.DataFrame:
 
 
 def _arrow(frame: pd.DataFrame) -> object:
-    import pyarrow as pa
-
-    return pa.table({str(c): pa.array(frame[c].tolist()) for c in frame.columns})
+    return pa.Table.from_pydict({str(c): pa.array(frame[c].tolist()) for c in frame.columns})
 
 
 def numbers(frame: pl.DataFrame, column: str) -> np.ndarray:

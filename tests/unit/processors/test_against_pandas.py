@@ -73,7 +73,7 @@ def test_most_frequent_values_and_duplicates() -> None:
 def test_drop_duplicates(keep: str, keys: list[str] | None) -> None:
     frame = panel().with_columns(half=pl.col("row") % 2, row=pl.col("row") // 3)
     pandas = pd.DataFrame({c: frame[c].to_list() for c in frame.columns})
-    want = pandas.drop_duplicates(subset=keys, keep=False if keep == "none" else keep)  # type: ignore[arg-type]
+    want = pandas.drop_duplicates(subset=keys, keep=False if keep == "none" else keep)
     done = apply("cleaner", frame, drop_duplicates={"columns": keys or [], "keep": keep}).rows
     assert done["year"].to_list() == want["year"].tolist()
     assert done["firm"].to_list() == want["firm"].tolist()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from tests.examples import examples
 from tests.unit.processors.table import NAN, apply
 
 CLEANER = [
@@ -104,13 +105,13 @@ def one_after_another(kind: str, rows: pl.DataFrame, config: dict[str, Any], ord
     assert_frame_equal(whole, rows, rel_tol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(ROWS, CLEANERS)
 def test_a_cleaner(rows: list[dict[str, Any]], config: dict[str, Any]) -> None:
     one_after_another("cleaner", pl.DataFrame(rows, schema=SCHEMA), config, CLEANER)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(ROWS, TRANSFORMERS)
 @example(
     [{"Order ID": 1, "f": 1.5, "s": "ab", "g": "x", "i": 1}, {"Order ID": 2, "f": 0.0, "s": "ab", "g": "y", "i": 2}],

@@ -14,11 +14,10 @@ from service.jobs.messages import StoredParts
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
-from service.model import pipeline as pipelines
 from service.model.version import Column, Version
 from service.runs.job_resources import JobResources
 from service.steps.storage import File
-from tests.unit.processors.table import REGISTRY
+from tests.registry import REGISTRY, a_pipeline
 
 
 class Moving:
@@ -39,12 +38,10 @@ class Moving:
 
 
 def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str, StoredParts]:
-    document = {
-        "name": "p", "collectors": list(collectors) or [{"type": "csv", "file_path": "x.csv"}],
-        "processors": [{"type": "cleaner"}, {"type": "validator", "config": {"rules": rules}}],
-    }  # fmt: skip
+    processors = [{"type": "cleaner"}, {"type": "validator", "config": {"rules": rules}}]
+    pipeline = a_pipeline(processors=processors, **({"collectors": list(collectors)} if collectors else {}))
     resources = JobResources(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
-    return resources.stored(pipelines.decode(document, REGISTRY))
+    return resources.stored(pipeline)
 
 
 def rule(column: str = "a", **more: Any) -> dict[str, Any]:

@@ -12,15 +12,14 @@ import pytest
 from service.files.layout import Layout
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
-from service.model import pipeline as pipelines
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
-from tests.contract.test_registry import REGISTRY
+from tests.registry import a_pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PIPELINE = pipelines.decode({"name": "p", "collectors": [{"type": "csv", "file_path": "x.csv"}]}, REGISTRY)
+PIPELINE = a_pipeline()
 
 
 def prepared(file: File, **more: Any) -> Prepared:
@@ -150,7 +149,8 @@ def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
 def test_only_what_is_still_loading_has_failed() -> None:
     books = Books()
     forms = [
-        StoredForm(type=kind, location="", bytes=0, state=state) for kind, state in (("a", "ready"), ("b", "loading"))
+        StoredForm(type="a", location="", bytes=0, state="ready"),
+        StoredForm(type="b", location="", bytes=0, state="loading"),
     ]
     run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
     told = publication.note_unloaded(books, run)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.runs.job_resources import JobResources
 from service.runs.task_runner import TaskRunner
-from tests.unit.processors.table import REGISTRY
+from tests.registry import REGISTRY
 
 DOCUMENT: dict[str, Any] = {}
 PREVIEW = Preview(document=DOCUMENT, rows=1)

@@ -25,7 +25,7 @@ def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duck
 def write(name: str, **columns: list[Any]) -> str:
     frame = pl.LazyFrame(columns).with_row_index("number", 1)
     made = {"_step": pl.lit(name), "_row": pl.col("number")}
-    quarantine.arranged(frame, list(columns), made).collect().write_parquet(f"{name}.parquet")
+    quarantine.arrange(frame, list(columns), made).collect().write_parquet(f"{name}.parquet")
     return f"{name}.parquet"
 
 
@@ -48,7 +48,7 @@ def test_rows_are_in_the_order_of_where_they_came_from(connection: duckdb.DuckDB
               ("s0", None, None, 2), ("s0", None, None, 1)]  # fmt: skip
     frame = pl.DataFrame(places, schema=["step", "file", "line", "row"], orient="row").lazy()
     made = {f"_{name}": pl.col(name) for name in ("step", "file", "line", "row")}
-    quarantine.arranged(frame, [], made).collect().write_parquet("mixed.parquet")
+    quarantine.arrange(frame, [], made).collect().write_parquet("mixed.parquet")
     assert rows(connection, ["mixed.parquet"], "_step, _file, _line, _row") == [
         ("s0", None, None, 1), ("s0", None, None, 2), ("s1", "a", 1, None), ("s1", "a", 2, None), ("s1", "b", 1, None),
         ("s2", None, None, 1),

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.values import cast as casting
 from service.values import dtypes
+from tests.examples import examples
 
 D, DT, T = dt.date, dt.datetime, dt.time
 NAN = float("nan")
@@ -249,7 +250,7 @@ TEXTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(TEXTS, st.sampled_from(TARGETS), st.data())
 def test_no_text_breaks_a_cast_and_each_row_stands_alone(
     texts: list[str | None], target: str, data: st.DataObject
@@ -260,14 +261,14 @@ def test_no_text_breaks_a_cast_and_each_row_stands_alone(
     assert repr(whole) == repr(apart)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1), st.booleans())
 def test_whole_numbers_round_trip_through_text(numbers: list[int | None], strict: bool) -> None:
     texts = cast(numbers, "string", dtype=pl.Int64)
     assert cast(texts, "int64", dtype=pl.String, strict=strict) == numbers
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.datetimes(min_value=DT(1, 1, 1)), min_size=1))
 def test_datetimes_round_trip_through_text(moments: list[dt.datetime]) -> None:
     texts = cast(moments, "string", dtype=pl.Datetime("us"))

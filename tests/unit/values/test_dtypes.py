@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.values import dtypes
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ ENUMS = st.lists(st.text(min_size=1, max_size=6).filter(str.strip), min_size=1, 
 DECIMALS = st.integers(1, 38).flatmap(lambda p: st.integers(0, p).map(lambda s: pl.Decimal(p, s)))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.recursive(PLAIN | ENUMS | DECIMALS, lambda inner: inner.map(pl.List), max_leaves=3))
 def test_every_name_written_is_read_again(dtype: pl.DataType) -> None:
     assert dtypes.parse(dtypes.name_of(dtype)) == dtype

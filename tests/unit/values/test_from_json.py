@@ -72,7 +72,7 @@ def test_nanoseconds_are_kept() -> None:
         (pl.Date(), "2024-02-30", "day is out of range|day 30 must be"),
         (pl.Date(), "2024-01-01T00:00:00", "expected a date"),
         (pl.Datetime("us"), "2024-01-01T00:00:00Z", "leave the offset out"),
-        (pl.Datetime("us", "UTC"), "2024-01-01T00:00:00", "name the offset"),
+        (pl.Datetime("us", "UTC"), "2024-01-01T00:00:00", "add the offset"),
         (pl.Datetime("ms"), "2024-01-01T00:00:00.0001", "more than 3 digits"),
         (pl.Datetime("us"), "yesterday", "such as 2024-01-31T10:00:00"),
         (pl.Time(), "25:00", "hour must be"),
@@ -86,7 +86,7 @@ def test_nanoseconds_are_kept() -> None:
         (pl.Array(pl.Int8(), 2), [1], "a list of 2, got 1"),
         (pl.List(pl.Int8()), 5, "expected a list"),
         (pl.Struct({"a": pl.Int8()}), [], "expected an object"),
-        (pl.Null(), 1, "its type is not known"),
+        (pl.Null(), 1, "its type is unknown"),
     ],
     ids=str,
 )

@@ -37,8 +37,8 @@ def test_places_and_values(known: pl.Series, values: list[Any], places: list[Any
     frame = pl.LazyFrame({"v": pl.Series(values, dtype=known.dtype)})
     into = pl.Series([f"new {i}" for i in range(len(known))], dtype=pl.String)
     made = frame.select(
-        place=lookup.place(pl.col("v"), known.dtype, known),
-        value=lookup.replaced(pl.col("v"), known.dtype, known, into),
+        place=lookup.index_of(pl.col("v"), known.dtype, known),
+        value=lookup.replace(pl.col("v"), known.dtype, known, into),
     ).collect(engine="streaming")
     assert made["place"].to_list() == places
     assert made["value"].to_list() == [None if p is None else f"new {p}" for p in places]
@@ -48,5 +48,5 @@ def test_many_rows_in_many_pieces() -> None:
     rows = 300_000
     known, into = pl.Series(["a", "b", "c"]), pl.Series([1.5, None, 3.5])
     lf = pl.LazyFrame({"v": pl.Series(["a", "b", "c", "d"]).sample(rows, with_replacement=True, seed=1)})
-    made = lf.select("v", x=lookup.replaced(pl.col("v"), pl.String(), known, into)).collect(engine="streaming")
+    made = lf.select("v", x=lookup.replace(pl.col("v"), pl.String(), known, into)).collect(engine="streaming")
     assert made.unique().sort("v").rows() == [("a", 1.5), ("b", None), ("c", 3.5), ("d", None)]

@@ -35,20 +35,20 @@ def test_there_are_exceptions_to_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "family", "said"),
+    ("error", "family", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), errors.Transient, "the disk is full"),
         (OSError("No space left on device (os error 28)"), errors.Transient, "the disk is full"),
-        (OSError(errno.EMFILE, "Too many open files"), errors.Transient, "short of something"),
+        (OSError(errno.EMFILE, "Too many open files"), errors.Transient, "lacks a resource"),
         (OSError(errno.EACCES, "Permission denied", "/srv/data/x.csv"), errors.Permanent, "x.csv"),
         (MemoryError(), errors.Permanent, "PENSTOCK_RUN_MEMORY_LIMIT"),
         (RuntimeError("odd"), errors.Permanent, "unexpected RuntimeError: odd"),
     ],
 )
-def test_the_disk_and_the_rest(error: BaseException, family: type[errors.StepError], said: str) -> None:
+def test_the_disk_and_the_rest(error: BaseException, family: type[errors.StepError], message: str) -> None:
     translated = polars_errors.translate(error, None)
     assert type(translated) is family
-    assert said in translated.message
+    assert message in translated.message
     assert "/srv" not in translated.message
 
 

@@ -7,12 +7,13 @@ import gzip
 import io
 from dataclasses import dataclass
 
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.collectors.test_csv import read
+from tests.examples import examples
+from tests.unit.collectors.csv_source import read
 
 TEXTS = [
     "", "x", "00501", "1.50", "-0", "12345678901234567890", "nan", "true", "2026-02-30", "NA", "ö", "a,b", "a;b",
@@ -60,7 +61,7 @@ def files(draw: st.DrawFn) -> Written:
     return Written(body, config | ({"comment_prefix": "#"} if comment else {}), rows)
 
 
-@settings(max_examples=75, deadline=None)
+@examples(75)
 @given(
     written=files(),
     on_malformed=st.sampled_from(["fail", "skip", "quarantine"]),

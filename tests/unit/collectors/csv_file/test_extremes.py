@@ -8,7 +8,7 @@ import pytest
 
 from service.collectors.csv_file import malformed_rows, survey
 from service.kit import errors
-from tests.unit.collectors.test_csv import FILE, read
+from tests.unit.collectors.csv_source import FILE, read
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from service.collectors.csv import CsvCollector
 from service.collectors.csv_file import malformed_rows
 from service.steps.context import Context, Rejected
-from tests.unit.collectors.test_csv import read
+from tests.unit.collectors.csv_source import read
 
 BODY = b'id,zip,price\n1,00501,1.5\n2,"x"y,2\n3,4\n4,"5"",8\n5,00502,9\n'
 
@@ -67,7 +67,7 @@ def test_a_field_that_does_not_fit_keeps_its_row(kept: Path, tmp_path: Path) -> 
     assert rows.height == 0
     assert refused is not None
     reasons = {row["_line"]: row["_rules"][0] for row in refused.iter_rows(named=True)}
-    assert reasons[3] == {"rule": "malformed", "column": "zip", "value": '"x"y', "message": "is no int64"}
+    assert reasons[3] == {"rule": "malformed", "column": "zip", "value": '"x"y', "message": "is not int64"}
     assert reasons[5]["value"] == '"5""'
 
 
@@ -79,12 +79,12 @@ def test_rows_of_a_file_that_had_no_others_stay(tmp_path: Path) -> None:
     shape = malformed_rows.shape_of(path)
     partly = malformed_rows.Shape({"1.csv": shape.columns["1.csv"]}, shape.types)
     lf = pl.read_parquet(path).lazy()
-    malformed_rows.write(lf, tmp_path / "partly.parquet", partly, ctx)
+    malformed_rows.write_quarantine(lf, tmp_path / "partly.parquet", partly, ctx)
     rows, refused, _ = again(tmp_path / "partly.parquet", tmp_path, settings(separator=";", column_names=None))
     assert rows.height == 0
     assert refused is not None
     assert [r[0]["message"] for r in refused["_rules"].to_list()] == [
-        "1 field where 2 are expected", "its file had no other rows that say what its columns are",
+        "1 field where 2 are expected", "its file had no valid rows, so its columns are unknown",
     ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_bytes_that_were_no_text_make_no_row(tmp_path: Path) -> None:
     assert rows.height == 0
     assert refused is not None
     assert refused["_line"].to_list() == [3]
-    assert "was not kept; read the file again" in refused["_rules"][0][0]["message"]
+    assert "was not stored; read the file again" in refused["_rules"][0][0]["message"]
     (tmp_path / "lossy").mkdir()
     rows, _, _ = again(path, tmp_path / "lossy", settings(encoding="utf-8-lossy"))
     assert rows.rows() == [(2, "caf\ufffd")]

@@ -8,23 +8,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.csv_file import malformed_rows, strict_reader
 from service.collectors.csv_file.survey import Dialect, survey
 from service.files import quarantine
 from service.kit import errors
-from tests.unit.collectors.test_csv import FILE, read
+from tests.examples import examples
+from tests.unit.collectors.csv_source import FILE, read
 
 STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and every count is right
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b'a,b\n1,"x"\n2\n3,"z"\n', "line 3: 1 field where 2 are expected"),
         (b'a,b\n1,"x"\n2,"y",z\n', "line 3: 3 fields where 2 are expected"),
@@ -32,12 +34,12 @@ STRAY = b'a,b\n1,5" pipe\n2,6" pipe\n3,x\n'  # two stray quotes hide a row, and 
         (b"a,b\r1,x\n2,y\r3,z\n", "line 1: a carriage return inside a field that is not quoted"),
         (b"a,b\n1,x\r\n2,y\rz\n", "line 3: a carriage return"),
         (b'# "\na,b\n1\n', "line 3: 1 field"),
-        (STRAY, "line 2: a quote inside a field that is not quoted; where quotes are plain text, set quote_char"),
+        (STRAY, "line 2: a quote inside a field that is not quoted; if quotes are plain text, set quote_char"),
     ],
 )
-def test_the_line_is_named(body: bytes, said: str, tmp_path: Path) -> None:
+def test_the_line_is_named(body: bytes, message: str, tmp_path: Path) -> None:
     config = {"comment_prefix": "#"} if body.startswith(b"#") else {}
-    with pytest.raises(Exception, match=said) as caught:  # the last of them when the plan is executed
+    with pytest.raises(Exception, match=message) as caught:  # the last of them when the plan is executed
         read(tmp_path, body, **config)
     assert isinstance(caught.value, errors.Permanent) or body is STRAY
 
@@ -137,7 +139,7 @@ def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        (b'n,b\n"a\n#","x"\n"c","y"\n\n', [("a\n#", "x"), ("c", "y")]),  # a line of a field is no comment
+        (b'n,b\n"a\n#","x"\n"c","y"\n\n', [("a\n#", "x"), ("c", "y")]),  # a line inside a field is not a comment
         (b'n,b\n"a\n#1,2\nd","x"\n# it"s, open\n"c\n","y"\n\n', [("a\n#1,2\nd", "x"), ("c\n", "y")]),
         (b'# it"s\nn,b\n"a\nb","x"\n# the "end', [("a\nb", "x")]),  # nor is a quote in a comment one
         (b"n,b\n1,2\n# the end", [(1, 2)]),
@@ -201,11 +203,13 @@ def test_a_field_of_many_megabytes(tmp_path: Path) -> None:
 CELL = st.sampled_from(["", "x", "ö", "a,b", "a\nb", 'say "hi"', "\r\n", "1"])
 ROWS = st.lists(st.lists(CELL, min_size=1, max_size=4), min_size=1, max_size=7)
 
+QUOTING: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 
-@settings(max_examples=75, deadline=None)
-@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from([0, 1]))
+
+@examples(75)
+@given(rows=ROWS, eol=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), quoting=st.sampled_from(QUOTING))
 def test_the_survey_counts_what_there_is(
-    rows: list[list[str]], eol: str, last: bool, quoting: int, tmp_path_factory: pytest.TempPathFactory
+    rows: list[list[str]], eol: str, last: bool, quoting: Literal[0, 1], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator=eol, quoting=quoting).writerows(rows)

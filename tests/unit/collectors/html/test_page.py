@@ -6,12 +6,13 @@ import html
 from urllib.parse import urljoin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import page as html_page
 from service.collectors.html.page import Field, Page
+from tests.examples import examples
 
 BASES = [
     "http://h/a/b?c",
@@ -23,7 +24,7 @@ BASES = [
 ]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.sampled_from(BASES), st.text(alphabet="ab.1/?=&#:;%-_~@+,", max_size=12))
 def test_links_are_joined_as_the_standard_says(base: str, link: str) -> None:
     page = Page(LexborHTMLParser(f'<a href="{html.escape(link)}">x</a>'.encode()), base)

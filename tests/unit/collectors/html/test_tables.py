@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import tables
+from tests.examples import examples
 
 TEXTS = ["", "x", "a b", "é", "0", "1,5"]
 INNER = ["{}", "<b>{}</b>", " {}\n", "<p>{}</p>", "{}<script>x</script>", "<!-- c -->{}"]
@@ -46,7 +48,7 @@ def grids(draw: st.DrawFn, width: int, most: int) -> tuple[list[list[str]], list
     return [[taken[row, column] for column in range(width)] for row in range(height)], cells
 
 
-def written(draw: st.DrawFn, cells: list[Cell], height: int, tag: str) -> str:
+def written(draw: Callable[[st.SearchStrategy[str]], str], cells: list[Cell], height: int, tag: str) -> str:
     html = ""
     for row in range(height):
         html += "<tr>"
@@ -62,7 +64,7 @@ def written(draw: st.DrawFn, cells: list[Cell], height: int, tag: str) -> str:
     return html
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.data())
 def test_a_grid_comes_back(data: st.DataObject) -> None:
     width = data.draw(st.integers(1, 4))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.unit.collectors.test_api import fetched, rows
+from tests.unit.collectors.api_source import fetched, rows
 from tests.unit.network.site import Hit, Reply, context, serving
 
 

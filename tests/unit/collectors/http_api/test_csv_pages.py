@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.collectors.test_api import failure, fetched
+from tests.unit.collectors.api_source import failure, fetched
 from tests.unit.network.site import Answers, Hit, Reply
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from service.collectors.http_api.for_each import ForEach
 from service.kit import errors
-from tests.unit.collectors.http_api.test_incremental import SINCE, Runs
-from tests.unit.collectors.test_api import collector, rows
+from tests.unit.collectors.api_source import collector, rows
+from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Hit, Reply, context, serving
 
 USERS = pl.DataFrame({"id": [3, 1, 2, 1], "name": ["Cem", "Ann", "Bob", "Ann"], "team": ["a/b", "c d", "ü", "c d"]})
@@ -147,7 +147,7 @@ def test_a_shortfall_names_the_parent(tmp_path: Path) -> None:
     def short(hit: Hit) -> Reply:
         return Reply.json({"items": [{"post": 1}] if hit.query["page"] == "1" else [], "total": 2})
 
-    config = {"pagination": {"type": "page", "total_path": "total"}}
+    config: dict[str, Any] = {"pagination": {"type": "page", "total_path": "total"}}
     with pytest.raises(errors.Permanent, match="2 records of id 3 and gave 1"):
         children(tmp_path, short, completeness="strict", **config)
 

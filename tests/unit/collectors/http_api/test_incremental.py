@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.http_api.incremental import Incremental, keys, newest, order_of
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context, State
-from tests.unit.collectors.test_api import collector
+from tests.examples import examples
+from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
-
-SINCE = {"cursor_field": "at", "param": "since"}
-
-
-class Runs:
-    """One run after another of a collector, each of which finds what the one before remembered."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._number = folder, 0
-        self.earlier: Path | None = None
-
-    def run(self, config: Mapping[str, Any], *, commit: bool = True, **around: Any) -> tuple[pl.DataFrame, Context]:
-        self._number += 1
-        place = self._folder / f"run-{self._number}"
-        place.mkdir()
-        ctx = context(place)
-        for name, value in around.items():
-            setattr(ctx, name, value)
-        ctx.state = State(self._folder / f"state-{self._number}", self.earlier)
-        frame = asyncio.run(collector(**config).collect(ctx))
-        assert isinstance(frame, PolarsFrame)
-        rows = frame.lazy.collect(engine="streaming")
-        if commit:
-            for name in ctx.state.stays:
-                assert self.earlier is not None
-                (ctx.state.folder / name).hardlink_to(self.earlier / name)
-            self.earlier = ctx.state.folder
-        return rows, ctx
 
 
 @pytest.fixture
@@ -302,7 +271,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(CHANGES, st.booleans(), st.integers(1, 4), st.sampled_from(["number", "text", "time"]))
 def test_whatever_happens_a_version_has_what_the_source_has(
     changes: list[list[tuple[str, int]]], inclusive: bool, size: int, kind: str
@@ -332,7 +301,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             assert ctx.evidence["rows"] <= len(records)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
 def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
     """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""

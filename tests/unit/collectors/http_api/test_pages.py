@@ -11,7 +11,7 @@ import pytest
 from service.collectors.http_api.authentication import AuthParts, ClientCredentials, Session
 from service.kit import errors
 from service.network.request import Request, Response
-from tests.unit.collectors.test_api import PAGED, collector, failure, fetched, shop
+from tests.unit.collectors.api_source import PAGED, collector, failure, fetched, shop
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
 RECORDS = [{"id": i} for i in range(25)]
@@ -226,6 +226,10 @@ def test_one_page_that_links_to_more_is_said(tmp_path: Path) -> None:
     assert [w["code"] for w in ctx.warnings] == ["more_pages"]
 
 
+def _always(body: bytes) -> Answers:
+    return lambda hit: Reply(body)
+
+
 def test_lines_and_csv(tmp_path: Path) -> None:
     def answer(hit: Hit) -> Reply:
         page = int(hit.query["page"])
@@ -242,7 +246,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         assert frame["n"].to_list() == IDS
         assert ctx.evidence["rows"] == 25
     for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
-        error = failure(lambda hit, b=body: Reply(b), tmp_path / (kind + said[:3]), response_format=kind)
+        error = failure(_always(body), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"
     quoted, _, _ = fetched(lambda hit: Reply(b'"say ""hi""",b\n1,2\n'), tmp_path, response_format="csv")
@@ -310,7 +314,7 @@ def test_a_token_is_fetched_once_used_and_renewed(tmp_path: Path) -> None:
         with serving(answer) as site:
             ctx = context(tmp_path, secrets={"TOKEN": "s3cret-token"})
             auth = {**OAUTH, "token_url": site.address + "/token", "client_auth": way, "params": {"audience": "x"}}
-            from tests.unit.collectors.test_api import rows
+            from tests.unit.collectors.api_source import rows
 
             frame = rows({"endpoint": site.address + "/orders", "pagination": PAGED, "auth": auth}, ctx)
         assert frame["id"].to_list() == IDS

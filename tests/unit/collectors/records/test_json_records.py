@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
+from tests.examples import examples
 
 
 def document(value: Any) -> Document:
     return Document(json.dumps(value).encode())
 
 
-def parsed(found: list[msgspec.Raw]) -> list[Any]:
+def parsed(found: Sequence[bytes | msgspec.Raw]) -> list[Any]:
     return [msgspec.json.decode(r) for r in found]
 
 
@@ -45,7 +47,7 @@ def test_finds_the_array(value: Any, path: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"a": [{}], "b": [{}]}, "several arrays (a, b)"),
         ({"a": {"b": [{}]}, "c": 1, "d": "x", "e": None, "f": True}, "a (an object), c (a number), d (text), e (null)"),
@@ -54,10 +56,10 @@ def test_finds_the_array(value: Any, path: str | None) -> None:
         (7, "a number, neither"),
     ],
 )
-def test_says_why_it_finds_none(value: Any, said: str) -> None:
+def test_explains_why_there_are_no_records(value: Any, message: str) -> None:
     with pytest.raises(Unusable) as caught:
         document(value).path()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_records_at_a_path(value: Any, path: str, wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "path", "said"),
+    ("value", "path", "message"),
     [
         ({"a": 1}, "b", "nothing at 'b'"),
         ({"a": 1}, "a.b", "nothing at 'a.b'"),
@@ -85,14 +87,14 @@ def test_records_at_a_path(value: Any, path: str, wanted: list[Any]) -> None:
         ([[1]], None, "record 0 is an array"),
     ],
 )
-def test_what_is_no_record_is_named(value: Any, path: str | None, said: str) -> None:
-    with pytest.raises(Unusable, match=said):
+def test_what_is_not_a_record_is_named(value: Any, path: str | None, message: str) -> None:
+    with pytest.raises(Unusable, match=message):
         document(value).records(path)
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{", b"<html>", b'{"a": [1,}', b"\xff\xfe\x00", b"[" * 100_000, b"nul"])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    def read() -> list[msgspec.Raw]:
+    def read() -> Sequence[bytes | msgspec.Raw]:
         found = Document(body)
         return found.records(found.path())
 
@@ -215,7 +217,7 @@ SCALAR = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), SCALAR, min_size=1), min_size=1, max_size=6))
 def test_nothing_is_lost(items: list[dict[str, Any]]) -> None:
     frame = table(items)
@@ -223,5 +225,5 @@ def test_nothing_is_lost(items: list[dict[str, Any]]) -> None:
     for row, item in zip(frame.to_dicts(), items, strict=True):
         for name in frame.columns:
             value = item.get(name)
-            said = value if value is None or isinstance(value, str) else json.dumps(value)
-            assert row[name] in (value, said) or json.loads(row[name]) == value
+            message = value if value is None or isinstance(value, str) else json.dumps(value)
+            assert row[name] in (value, message) or json.loads(row[name]) == value

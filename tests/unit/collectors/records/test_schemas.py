@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.collectors.test_api import failure, fetched
+from tests.unit.collectors.api_source import failure, fetched
 from tests.unit.network.site import Answers, Hit, Reply
 
 
@@ -40,7 +40,7 @@ def test_values_become_what_was_asked_for(values: list[Any], dtype: str, wanted:
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype", "said"),
+    ("values", "dtype", "message"),
     [
         ([1, "2", "x"], "int64", "page 3: column 'v': x is not int64"),
         ([1, 2.5], "int64", "page 2: column 'v': 2.5 is not int64"),
@@ -52,14 +52,14 @@ def test_values_become_what_was_asked_for(values: list[Any], dtype: str, wanted:
         ([1, "x"], "list(int64)", "page 2: column 'v': x is not list(int64)"),
     ],
 )
-def test_a_misfit_is_named_with_its_page(values: list[Any], dtype: str, said: str, tmp_path: Path) -> None:
+def test_a_misfit_is_named_with_its_page(values: list[Any], dtype: str, message: str, tmp_path: Path) -> None:
     error = failure(one_a_page(values), tmp_path, pagination="page", schema={"v": dtype})
-    assert said in error.message
+    assert message in error.message
     assert error.details["field"] == "schema.v"
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ([1, 2, "x"], "are int64 on page 1, string on page 3; they are kept as text"),
         ([1, [2]], "are int64 on page 1, list(int64) on page 2; they are kept as list(int64)"),
@@ -69,11 +69,11 @@ def test_a_misfit_is_named_with_its_page(values: list[Any], dtype: str, said: st
 )
 @pytest.mark.parametrize("batch", [1, 10**6])
 def test_values_that_disagree_are_named(
-    values: list[Any], said: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    values: list[Any], message: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same is said whether the pages were parsed together or one by one."""
+    """The same is message whether the pages were parsed together or one by one."""
     monkeypatch.setattr("service.collectors.http_api.page_batches.BATCH_BYTES", batch)
     _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page")
-    assert [w["message"] for w in ctx.warnings] == [f"the values of 'v' {said}"]
+    assert [w["message"] for w in ctx.warnings] == [f"the values of 'v' {message}"]
     _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page", columns=["id"])
     assert ctx.warnings == []

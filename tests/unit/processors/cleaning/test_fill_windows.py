@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.processors.table import NAN, apply, invalid, refused
 
 DATA = {
@@ -77,7 +78,7 @@ def missing(value: float | None) -> bool:
     return value is None or value != value
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(ROWS, st.sampled_from(["forward", "backward", "interpolate", "mean"]), st.booleans())
 def test_any_rows_are_filled_as_python_would(rows: list[tuple[Any, ...]], strategy: str, grouped: bool) -> None:
     groups: dict[Any, list[int]] = defaultdict(list)

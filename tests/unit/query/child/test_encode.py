@@ -14,11 +14,13 @@ import msgspec
 import polars as pl
 import pyarrow.ipc as ipc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.query.child import encode, type_forms
 from service.query.child.encode import JsonRecords, Rows
+from service.sandbox import quoting
+from tests.examples import examples
 
 read_stream: Any = ipc.open_stream
 BIG = 1 << 30
@@ -130,7 +132,7 @@ cell = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(st.characters(blacklist_categories=("Cs",))),
+    st.text(st.characters(codec="utf-8")),
     st.booleans(),
     st.dates(),
     st.datetimes(),
@@ -149,7 +151,7 @@ def plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(cell, min_size=1, max_size=5))
 def test_any_row_round_trips(connection: duckdb.DuckDBPyConnection, values: list[Any]) -> None:
     sql = "SELECT " + ", ".join(f"? AS v{i}" for i in range(len(values)))
@@ -159,10 +161,10 @@ def test_any_row_round_trips(connection: duckdb.DuckDBPyConnection, values: list
         assert shown == expected or (isinstance(value, float) and math.isclose(shown, expected, rel_tol=1e-15))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=st.lists(st.text(st.characters(blacklist_categories=("Cs",))), min_size=1, max_size=4))
+@examples(100, suppress=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=4))
 def test_any_text_round_trips_in_csv(connection: duckdb.DuckDBPyConnection, values: list[str]) -> None:
-    sql = "SELECT " + ", ".join(f"{type_forms.literal(v)} AS v{i}" for i, v in enumerate(values) if "\x00" not in v)
+    sql = "SELECT " + ", ".join(f"{quoting.literal(v)} AS v{i}" for i, v in enumerate(values) if "\x00" not in v)
     if sql != "SELECT ":
         header_and_row = table(connection, sql, escape_formulas=False)
         assert header_and_row[1] == [v for v in values if "\x00" not in v]

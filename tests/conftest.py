@@ -1,0 +1,76 @@
+"""What every test may ask for: a clock that stands still and the registry; and which tests are the fast ring.
+
+Helpers are modules beside the tests that are not themselves tests (``tests.registry``, ``tests.unit.network.site``).
+The fast ring, ``-m fast``, is chosen by rule: unit and contract tests of modules that start neither a process nor a
+server and import no statistics library, except those of ``HEAVY``. ``.ci/fast`` runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+# Helper modules assert, too, and show the values as tests do.
+pytest.register_assert_rewrite("tests.acceptance", "tests.api", "tests.unit", "tests.registry")
+
+from hypothesis import settings  # noqa: E402 - the rewriting comes first
+
+from service.kit.clock import FixedClock  # noqa: E402
+from service.steps.registry import Registry  # noqa: E402
+from tests import examples  # noqa: E402
+from tests.registry import REGISTRY  # noqa: E402
+
+ROOT = Path(__file__).parent
+FAST_ROOMS = (ROOT / "unit", ROOT / "contract")
+NOT_FAST = re.compile(
+    r"^\s*(from|import) (subprocess|multiprocessing|socket|litestar|sklearn|statsmodels|service\.processes|"
+    r"tests\.(acceptance|api|unit\.(processes|sandbox|probing\.probes|processors\.tables)))\b|"
+    r"_source import|_runs import|\bserving\b|create_subprocess",
+    re.MULTILINE,
+)
+# Long by what they do: loads of native tables, drawn pages, password hashes, megabytes, every step over every kind.
+HEAVY = {
+    "catalog/test_users.py", "collectors/csv_file/test_extremes.py", "collectors/records/test_spool.py",
+    "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py", "jobs/test_replay.py",
+    "kit/test_passwords.py", "network/test_compression.py", "query/child/test_encode.py", "reports/test_profile.py",
+    "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
+}  # fmt: skip
+
+settings.load_profile(examples.DEFAULT_PROFILE)
+
+
+def _is_fast(path: Path) -> bool:
+    """Whether the tests of this module belong to the fast ring."""
+    if not any(room in path.parents for room in FAST_ROOMS) or any(path.match(f"unit/{name}") for name in HEAVY):
+        return False
+    return not NOT_FAST.search(path.read_text(encoding="utf-8"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module that the fast ring does not run; importing all of them takes longer than running it."""
+    if config.option.markexpr == "fast" and collection_path.name.startswith("test_"):
+        return not _is_fast(collection_path)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast ring."""
+    known: dict[Path, bool] = {}
+    for item in items:
+        fast = known.setdefault(item.path, _is_fast(item.path))
+        if fast and not any(item.get_closest_marker(name) for name in ("slow", "services", "browser")):
+            item.add_marker("fast")
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands still until the test advances it."""
+    return FixedClock()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The built-in plug-ins and those of the sample package."""
+    return REGISTRY

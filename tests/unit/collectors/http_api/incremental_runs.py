@@ -1,0 +1,43 @@
+"""Consecutive runs of an incremental collector, each with the state that the one before committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from service.engine.polars_frame import PolarsFrame
+from service.steps.context import Context, State
+from tests.unit.collectors.api_source import collector
+from tests.unit.network.site import context
+
+SINCE = {"cursor_field": "at", "param": "since"}
+
+
+class Runs:
+    """One run after another of a collector, each of which finds what the one before remembered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._number = folder, 0
+        self.earlier: Path | None = None
+
+    def run(self, config: Mapping[str, Any], *, commit: bool = True, **around: Any) -> tuple[pl.DataFrame, Context]:
+        self._number += 1
+        place = self._folder / f"run-{self._number}"
+        place.mkdir()
+        ctx = context(place)
+        for name, value in around.items():
+            setattr(ctx, name, value)
+        ctx.state = State(self._folder / f"state-{self._number}", self.earlier)
+        frame = asyncio.run(collector(**config).collect(ctx))
+        assert isinstance(frame, PolarsFrame)
+        rows = frame.lazy.collect(engine="streaming")
+        if commit:
+            for name in ctx.state.stays:
+                assert self.earlier is not None
+                (ctx.state.folder / name).hardlink_to(self.earlier / name)
+            self.earlier = ctx.state.folder
+        return rows, ctx
