@@ -42,6 +42,11 @@ class History:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def healthy(self) -> bool:
+        """Whether the catalog can still be used."""
+        return self._store.healthy
+
     # runs
 
     def add_run(self, pipeline_id: str, run: Run) -> None:

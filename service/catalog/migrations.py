@@ -1,7 +1,7 @@
 """The schema version of the catalog, and the migrations from older versions.
 
-``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the statements of the migrations that it
-lacks, in one transaction. Version 0 is the schema of releases that stored no version.
+``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the migrations that it lacks, in
+one transaction. Version 0 is the schema of releases that stored no version.
 """
 
 from __future__ import annotations

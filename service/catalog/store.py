@@ -110,7 +110,9 @@ class Store:
         if value is None:
             self.execute("DELETE FROM properties WHERE name = $name", {"name": name})
             return
-        self.execute("INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)", {"name": name, "value": value})
+        self.execute(
+            "INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)", {"name": name, "value": value}
+        )
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
         """Execute and commit one statement."""

@@ -111,6 +111,19 @@ def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
     query_command.query(sql, data_dir=data_dir, form=form, limit=limit)
 
 
+@penstock.command()
+@options.data_dir()
+@click.option("--deep", is_flag=True, help="Compare every checksum, not only sizes.")
+@click.option("--adopt", is_flag=True, help="Take versions that the catalog does not know back from their manifests.")
+@options.as_json
+def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
+    """Compare the catalog with the stored files. Exit code 1 if data is damaged."""
+    _prefork()
+    from service.cli import verify as verify_command
+
+    verify_command.verify(data_dir=data_dir, deep=deep, adopt=adopt, as_json=as_json)
+
+
 @penstock.group()
 def user() -> None:
     """Accounts, without the server (which must not be running on the same data directory)."""

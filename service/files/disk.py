@@ -33,6 +33,16 @@ def is_exhausted(folder: Path) -> bool:
     return status.f_bavail * status.f_frsize < _LITTLE
 
 
+def explained(error: errors.PenstockError, folder: Path) -> errors.PenstockError:
+    """STORAGE_FULL for a step or process that failed because the disk of ``folder`` is full, else the error itself."""
+    suspect = isinstance(error, errors.StepError) or error.error_code == "INTERNAL_ERROR"
+    if suspect and (is_full(error) or is_exhausted(folder)):
+        full = storage_full()
+        full.details = {name: value for name, value in error.details.items() if name == "step"}
+        return full
+    return error
+
+
 def storage_full() -> errors.Unavailable:
     """The error for a write that found the disk full (STORAGE_FULL)."""
     return errors.Unavailable(

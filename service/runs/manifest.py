@@ -36,14 +36,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_columns: list[Column] = []
     tape: File | None = None
     state: list[File] = []
-    table: str | None = None
     replay_of: int | None = None
     configuration: dict[str, Any] | None = None
 
     @property
     def table_name(self) -> str:
-        """The table name in SQL."""
-        return self.table or self.pipeline.replace("-", "_")
+        """The table name in SQL: that of the configuration's storage, else the pipeline's name."""
+        storages = (self.configuration or {}).get("storage")
+        named = [s.get("table") for s in storages if isinstance(s, dict)] if isinstance(storages, list) else []
+        return next((name for name in named if isinstance(name, str)), self.pipeline.replace("-", "_"))
 
     @property
     def all_files(self) -> list[File]:

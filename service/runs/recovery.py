@@ -17,7 +17,7 @@ import structlog
 from service.catalog.history import History
 from service.files.layout import TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.run import ENDED, Run
-from service.runs import attempt, manifest
+from service.runs import manifest, run_errors
 
 _DISPOSABLE = ("task_", "purged_")  # staging folders that never become a version
 
@@ -33,7 +33,9 @@ def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bo
     unfinished = history.unfinished()
     for run in unfinished:
         history.update_run(
-            msgspec.structs.replace(run, status="interrupted", end_time=now, phase=None, error=attempt.interrupted(run))
+            msgspec.structs.replace(
+                run, status="interrupted", end_time=now, phase=None, error=run_errors.interrupted(run)
+            )
         )
     if not keep_unknown:
         _tidy_staging(history, layout)
@@ -62,7 +64,11 @@ def orphan(layout: Layout, name: str, folder: Path, reason: str) -> Path:
     folder.rename(target)
     flush(above)
     _log.warning(
-        "folder.orphaned", pipeline=name, folder=folder.name, moved_to=str(target.relative_to(layout.root)), reason=reason
+        "folder.orphaned",
+        pipeline=name,
+        folder=folder.name,
+        moved_to=str(target.relative_to(layout.root)),
+        reason=reason,
     )
     return target
 
@@ -93,18 +99,23 @@ def _tidy_versions(history: History, layout: Layout, unfinished: list[Run]) -> N
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
         elif committed is None:
             orphan(layout, name, folder, "the catalog does not know this version")
+    newest = {}
     for folder, committed in expected.items():
-        if committed.live and not folder.is_dir():
+        if committed.live and folder.is_dir():
+            newest[committed.version.pipeline] = committed.version.version
+        elif committed.live:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
+    for name, number in newest.items():
+        layout.point_current(name, number)
 
 
 def _is_uncommitted(history: History, folder: Path, run_id: str, crashed: set[str]) -> bool:
     """Whether the folder belongs to a run that the catalog knows and that committed nothing.
 
-    A run that an older copy of the catalog takes for unfinished may have committed since; then its folder lacks the mark
-    of an open commit.
+    A run that is unfinished in an older copy of the catalog may have committed since; then its folder lacks the mark of
+    an open commit.
     """
     if run_id in crashed:
         return (folder / UNCOMMITTED).exists()
     status = history.status(run_id) if run_id else None
-    return status is not None and status in ENDED and status != "completed" 
+    return status is not None and status in ENDED and status != "completed"

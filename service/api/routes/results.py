@@ -72,7 +72,7 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(None, status_code=304, headers=headers)
     answer = await services.engine.data(
-        services.source_of(version),
+        await services.source_of(version),
         columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
         filter=query.filter,
         sort=query.sort,

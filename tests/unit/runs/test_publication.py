@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.catalog.history import Committed
 from service.files.layout import Layout
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
@@ -45,6 +46,11 @@ class Books:
             raise self.refuses
         self.runs.append(run)
         self.kept.insert(0, version)
+
+    healthy = True
+
+    def committed(self) -> list[Committed]:
+        return [Committed(version=version, live=True) for version in self.kept]
 
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
         return self.kept[offset : offset + limit], len(self.kept)
@@ -120,9 +126,10 @@ def test_a_version_lies_beside_the_ones_before(layout: Layout) -> None:
 
 
 def test_what_another_pipeline_of_that_name_left_is_moved_aside(layout: Layout) -> None:
-    published(layout, Books(), 1)
+    books = Books()
+    published(layout, books, 1)
     (layout.version("p", 1) / "old").touch()
-    published(layout, Books(), 1)
+    published(layout, books, 1)
     assert [path.name for path in layout.version("p", 1).iterdir()] == ["part-0.parquet"]
     (aside,) = layout.deleted_root.iterdir()
     assert (aside / "v000001" / "old").exists()

@@ -70,7 +70,7 @@ class Shop:
         (self.folder(order.version) / "shop.duckdb").write_bytes(b"n" * size)
         written = Written("duckdb", [File("shop.duckdb", size, 1, "")], 1)
         loaded = Loaded(written, "storage[0]", 0.5, peak)
-        return publication.note_loaded(self.history, order, run, version, loaded)
+        return publication.note_loaded(self.history, self.layout, order, run, version, loaded)
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_only_a_first_version_moves_what_a_pipeline_of_its_name_left(shop: Shop)
     for number in (1, 2):
         shop.publish(number)
     assert sorted(f.name for f in left.iterdir()) == ["v000001", "v000002"]
-    (aside,) = shop.layout.deleted_root.iterdir()
-    assert [f.name for f in aside.iterdir()] == ["v000009"]
+    (aside,) = shop.layout.orphans()
+    assert aside == shop.layout.orphaned_root / "shop" / "v000009"
 
 
 @pytest.mark.parametrize(("peak", "most"), [(50, 100), (300, 300)])
