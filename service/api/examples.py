@@ -313,7 +313,7 @@ USER = {"username": "ann", "role": "operator", "created": AT, "disabled": False}
 READINESS = {
     "status": "ready",
     "version": "0.1.0",
-    "checks": {"catalog": "ok", "disk": "ok", "workers": "ok", "data": "ok"},
+    "checks": {"catalog": "ok", "disk": "ok", "workers": "ok"},
     "sandbox": "landlock 7",
 }
 

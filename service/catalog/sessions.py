@@ -50,7 +50,7 @@ class Sessions:
         self._revoked = {r["jti"]: r["expires"].replace(tzinfo=UTC) for r in store.rows(_SQL["denied"], {"now": now})}
 
     def open(self, username: str, generation: int | None = None) -> Refresh:
-        """A new family with its first refresh token. ``generation`` is the ``valid_after`` of the account at the login."""
+        """A new family with its first refresh token; ``generation`` is the ``valid_after`` of its account."""
         family = ids.new("fam") + ("" if generation is None else f".{generation}")
         refresh = Refresh(token=tokens.new_refresh_token(), family=family, username=username)
         with self._store.transaction() as transaction:

@@ -33,8 +33,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def accepts(self, claims: Claims) -> bool:
         """Whether a token was issued since the last change of the account.
 
-        Its family names the state of the account at the login, so that a clock that was put back has no say; the time of
-        issue decides for tokens of older releases.
+        Its family names the state of the account at the login, so that a clock that was put back does not matter. The
+        time of issue decides for tokens of older releases.
         """
         generation = claims.family.rpartition(".")[2] if "." in claims.family else ""
         return generation == str(self.valid_after) if generation.isdecimal() else claims.issued >= self.valid_after

@@ -30,6 +30,17 @@ class Commands(click.Group):
         with errors.report(as_json=lambda: bool(ctx.meta.get("json"))):
             return super().invoke(ctx)
 
+    def main(self, *args: Any, **named: Any) -> Any:
+        """As click's, but Ctrl-C is for ``service.__main__``, which ends quietly."""
+        try:
+            code = super().main(*args, standalone_mode=False, **named)
+            raise SystemExit(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            error.show()
+            raise SystemExit(error.exit_code) from None
+        except click.Abort:
+            raise KeyboardInterrupt from None
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(service.__version__, prog_name="penstock")

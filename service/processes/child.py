@@ -143,7 +143,8 @@ class Child:
         """Wait for the end of the process, by force after ``grace`` seconds; safe to call again."""
         if self._exit is None:
             try:
-                await asyncio.wait_for(self._ended(), grace)
+                async with asyncio.timeout(grace):
+                    await self._ended()
             except TimeoutError:
                 self.kill()
             self._exit = await self._reaped()
@@ -156,7 +157,8 @@ class Child:
         """The exit of a process that has ended or was killed; a forkserver that does not report it is replaced."""
         for _ in range(2):
             try:
-                await asyncio.wait_for(self._ended(), _GRACE_SECONDS)
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await self._ended()
                 code = await forkserver.call(lambda: self._process.exitcode)
             except (TimeoutError, errors.Unavailable):
                 forkserver.replace("it does not report the end of a child")

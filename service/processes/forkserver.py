@@ -69,8 +69,8 @@ class Forkserver:
         await self.alive()
         first = self._started <= 1 and not self._answers
         try:
-            wrapped = asyncio.shield(asyncio.wrap_future(future))
-            return await asyncio.wait_for(wrapped, _LOADING_SECONDS if first else _ANSWER_SECONDS)
+            async with asyncio.timeout(_LOADING_SECONDS if first else _ANSWER_SECONDS):
+                return await asyncio.shield(asyncio.wrap_future(future))
         except TimeoutError:
             if self._overdue():
                 self.replace("it does not answer")
@@ -116,8 +116,10 @@ class Forkserver:
     def _ensure(self) -> None:
         if _is_running(self.pid):
             return
-        with _clean_environment(), _deaf_to_interrupts():
-            forkserver.ensure_running()
+        with _clean_environment():
+            resource_tracker.ensure_running()  # first, for it unblocks SIGINT in this thread
+            with _deaf_to_interrupts():
+                forkserver.ensure_running()
         self._started, self._answers = self._started + 1, False
 
     def replace(self, reason: str) -> None:

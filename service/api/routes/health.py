@@ -65,7 +65,8 @@ async def ready(services: ServicesDependency) -> Response[responses.Readiness]:
         if isinstance(result, BaseException):
             _log.error("readiness.failed", check=name, exc_info=result)
     checks = {name: "ok" if result is True else "failed" for name, result in found.items()}
-    checks["data"] = data if isinstance(data, str) else "failed"
+    if data != "ok":
+        checks["data"] = data if isinstance(data, str) else "failed"
     good = all(state == "ok" for state in checks.values())
     value = responses.Readiness(
         status="ready" if good else "not ready",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.catalog.history import Committed
-from service.files.layout import Layout
+from service.files.layout import Layout, children
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
 from service.model.run import Run, StoredForm
@@ -91,7 +91,7 @@ def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
     published(layout, Books(), 1)
     with pytest.raises(OSError, match="full"):
         published(layout, Books(OSError("the disk is full")), 2)
-    assert [path.name for path in layout.pipeline("p").iterdir()] == ["v000001"]
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001"]
     assert list(layout.staging_root.iterdir()) == []
 
 
@@ -121,7 +121,8 @@ def test_a_version_lies_beside_the_ones_before(layout: Layout) -> None:
             ("duckdb", "loading", f"warehouse/p/v00000{number}/p.duckdb"),
         ]
         assert version.wants_native
-    assert sorted(path.name for path in layout.pipeline("p").iterdir()) == ["v000001", "v000002"]
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001", "v000002"]
+    assert (layout.pipeline("p") / "current").resolve().name == "v000002"
     assert not layout.deleted_root.exists()
 
 
