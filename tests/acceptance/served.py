@@ -145,7 +145,7 @@ def serving(
         served = Served(process, data)
         with served.http:
             served.announced(2 if first else 1)  # the second line shows the password of a first start
-            until_ready(served)
+            until_ready(served, ready=ready)
             yield served
     finally:
         if process.poll() is None:
@@ -153,7 +153,7 @@ def serving(
         process.wait()
 
 
-def until_ready(served: Served) -> None:
+def until_ready(served: Served, *, ready: bool = True) -> None:
     """It listens some milliseconds after it says so: connect until it does, without a pause between the tries."""
     where = httpx.URL(served.address)
     deadline = time.monotonic() + PATIENCE
@@ -164,7 +164,7 @@ def until_ready(served: Served) -> None:
         except ConnectionRefusedError:
             assert served.process.poll() is None, f"it ended:\n{served.err.tail}"
             assert time.monotonic() < deadline, f"it does not listen:\n{served.err.tail}"
-    assert served.http.get(f"{served.address}/health/ready").json()["status"] == "ready"
+    assert (served.http.get(f"{served.address}/health/ready").json()["status"] == "ready") is ready
 
 
 def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None:
