@@ -132,12 +132,18 @@ class Served:
 
 @contextlib.contextmanager
 def serving(
-    data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service", **environment: str
+    data: Path,
+    *flags: str,
+    path: str = str(documents.ROOT),
+    module: str = "service",
+    within: tuple[str, ...] = (),
+    ready: bool = True,
+    **environment: str,
 ) -> Iterator[Served]:
-    """The service over ``data``, ready; it is killed in the end where it still runs."""
+    """The service over ``data``, ready (or not, without ``ready``), started by the command ``within``; it is killed in the end where it still runs."""
     first = "PENSTOCK_ADMIN_PASSWORD" not in environment and not data.exists()
     process = subprocess.Popen(
-        [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data), *flags],
+        [*within, sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data), *flags],
         env=service.clean_environment(PYTHONPATH=path, **environment), cwd=data.parent,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

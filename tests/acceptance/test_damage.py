@@ -61,7 +61,7 @@ def test_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
             assert error["code"] == "DATA_CORRUPT"
             assert (error["details"]["pipeline"], error["details"]["version"]) == ("cities", 1)
             assert "version 1 of 'cities'" in error["message"]
-        ready = served.json("GET", "/health/ready", status=503)
+        ready = served.json("GET", f"{served.address}/health/ready", status=503)
         assert ready["checks"]["data"] == "damaged: cities@1"
         assert served.json("POST", "/query", json={"sql": "SELECT 1 AS one"})["data"] == [{"one": 1}]
         assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 2
@@ -84,7 +84,7 @@ def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:
         assert loaded(served)
         assert native.stat().st_ino != before
         assert served.json("POST", "/query", json=COUNT)["data"] == [{"n": 3, "first": "Bern"}]
-        assert served.http.get("/health/ready").status_code == 200
+        assert served.http.get(f"{served.address}/health/ready").status_code == 200
 
 
 def test_a_killed_load_is_tried_again(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_lost_catalog_is_taken_back(tmp_path: Path) -> None:
         left.unlink()
     with serving(data, ready=False, **ADMIN) as served:
         served.login()
-        assert "penstock verify --adopt" in served.json("GET", "/health/ready", status=503)["checks"]["data"]
+        assert "penstock verify --adopt" in served.json("GET", f"{served.address}/health/ready", status=503)["checks"]["data"]
         assert folder.is_dir()
         assert any(line["event"] == "catalog.missing" and line["level"] == "error" for line in served.log())
     listed = penstock(data, "verify")
