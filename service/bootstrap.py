@@ -28,6 +28,7 @@ from service.kit import settings as configuration
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.network import egress
 from service.processes import forkserver, preloaded
 from service.query.engine import Engine
@@ -37,7 +38,6 @@ from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
-from service.steps.registry import Registry
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -171,7 +171,7 @@ async def serve(
 ) -> None:
     """Run the REST service until SIGTERM or SIGINT.
 
-    ``announce`` gets the URL and, at the first start, the generated password of the first account.
+    ``announce`` gets the URL and, if no account was an admin, the generated password of the account that is one now.
     """
     from service.api import server
 

@@ -2,7 +2,7 @@
 
 Helpers are modules beside the tests that are not themselves tests (``tests.registry``, ``tests.unit.network.site``).
 The fast ring, ``-m fast``, is chosen by rule: unit and contract tests of modules that start neither a process nor a
-server and import no statistics library, except those of ``HEAVY``. ``.ci/fast`` runs it.
+server and import neither DuckDB nor a statistics library, except those of ``HEAVY``. ``.ci/fast`` runs it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ pytest.register_assert_rewrite("tests.acceptance", "tests.api", "tests.unit", "t
 from hypothesis import settings  # noqa: E402 - the rewriting comes first
 
 from service.kit.clock import FixedClock  # noqa: E402
-from service.steps.registry import Registry  # noqa: E402
+from service.model.registry import Registry  # noqa: E402
 from tests import examples  # noqa: E402
 from tests.registry import REGISTRY  # noqa: E402
 
 ROOT = Path(__file__).parent
 FAST_ROOMS = (ROOT / "unit", ROOT / "contract")
 NOT_FAST = re.compile(
-    r"^\s*(from|import) (subprocess|multiprocessing|socket|litestar|sklearn|statsmodels|service\.processes|"
+    r"^\s*(from|import) (subprocess|multiprocessing|socket|litestar|duckdb|sklearn|statsmodels|service\.processes|"
     r"tests\.(acceptance|api|unit\.(processes|sandbox|probing\.probes|processors\.tables)))\b|"
     r"_source import|_runs import|\bserving\b|create_subprocess",
     re.MULTILINE,
@@ -33,9 +33,11 @@ NOT_FAST = re.compile(
 # Long by what they do: loads of native tables, drawn pages, password hashes, megabytes, every step over every kind.
 HEAVY = {
     "catalog/test_users.py", "collectors/csv_file/test_extremes.py", "collectors/records/test_spool.py",
-    "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py", "jobs/test_replay.py",
-    "kit/test_passwords.py", "network/test_compression.py", "query/child/test_encode.py", "reports/test_profile.py",
-    "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
+    "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py",
+    "engine/test_row_sql.py", "jobs/test_replay.py", "kit/test_passwords.py", "network/test_compression.py",
+    "processors/test_awkward_values.py", "processors/test_sql.py", "query/child/test_encode.py",
+    "reports/test_profile.py", "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
+    "test_docstring_names.py",
 }  # fmt: skip
 
 settings.load_profile(examples.DEFAULT_PROFILE)

@@ -9,9 +9,9 @@ import pytest
 
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.steps.collector import Collector
 from service.steps.processor import Processor
-from service.steps.registry import Registry
 from service.steps.storage import Storage
 
 EXTENSION = Path(__file__).parent / "contract" / "extension"

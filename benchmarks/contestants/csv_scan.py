@@ -22,7 +22,7 @@ from service.collectors.csv import CsvCollector
 from service.collectors.csv_file.survey import survey
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 
 def cost(work: Callable[[], object]) -> float:
@@ -40,7 +40,9 @@ def main(source: Path, folder: Path, times: int) -> None:
     files = {name: folder / f"{name}.parquet" for name in ("scan", "sink")}
 
     def collect() -> pl.LazyFrame:
-        frame = asyncio.run(settings.collect(Context("collectors[0]", folder, files=Files((source.parent,)))))
+        frame = asyncio.run(
+            settings.collect(CollectContext("collectors[0]", folder, files=Files((source.parent,)), frames=PolarsFrame))
+        )
         assert isinstance(frame, PolarsFrame)
         return frame.lazy
 

@@ -23,7 +23,7 @@ from service.collectors.api import ApiCollector
 from service.engine.polars_frame import PolarsFrame
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 Found = tuple[int, int] | None  # rows, and the sum of their ids, where anybody looked
 
@@ -72,7 +72,13 @@ async def penstock(address: str, pages: int, tasks: int) -> Found:
         places = [Path(folder, "pages"), Path(folder, "pace")]
         for place in places:
             place.mkdir()
-        ctx = Context("collectors[0]", places[0], network=Network(("127.0.0.1",)), limiters=HostLimiters(places[1]))
+        ctx = CollectContext(
+            "collectors[0]",
+            places[0],
+            network=Network(("127.0.0.1",)),
+            limiters=HostLimiters(places[1]),
+            frames=PolarsFrame,
+        )
         frame = await collector.collect(ctx)
         assert isinstance(frame, PolarsFrame)
         measured.append(used())

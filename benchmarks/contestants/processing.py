@@ -25,7 +25,7 @@ from service.processors.cleaner import Cleaner
 from service.processors.sql import Sql
 from service.processors.transformer import Transformer
 from service.processors.validator import Validator
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 Rows = pl.LazyFrame
 Case = tuple[Any, dict[str, Any], Callable[[Rows], Rows]]
@@ -242,7 +242,7 @@ CASES: dict[str, Case] = {
 
 def ours(case: str, stage: Path, result: Path) -> None:
     kind, config, _ = CASES[case]
-    ctx = Context(step="processors[0]", folder=result.parent)
+    ctx = ProcessContext(step="processors[0]", folder=result.parent)
     made = msgspec.convert(config, kind).apply(PolarsFrame(pl.scan_parquet(stage), result.parent, expensive=False), ctx)
     made.write(result, compression="zstd", compression_level=3, row_group_size=None)
 

@@ -12,16 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
+import msgspec
 import polars as pl
 
 from benchmarks import orders
 from benchmarks.contestants import staged
 from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 
 
 def cost(work: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -32,9 +33,9 @@ def cost(work: Callable[[], Any]) -> tuple[float, float, Any]:
 
 def profiled(stage: Path, columns: list[str]) -> dict[str, Any]:
     frame = PolarsFrame(pl.scan_parquet(stage), stage.parent, expensive=False)
-    ctx = Context(step="processors[0]", folder=stage.parent)
+    ctx = ProcessContext(step="processors[0]", folder=stage.parent)
     Analyzer(columns=columns, quantiles=tuple(orders.QUANTILES)).apply(frame, ctx)
-    return ctx.profiles[0]
+    return cast("dict[str, Any]", msgspec.to_builtins(ctx.report().profiles[0]))
 
 
 def main(source: Path, folder: Path) -> None:

@@ -86,7 +86,7 @@ STATS = {
     "last_error": {"code": "STEP_FAILED", "message": "orders.csv: no such file", "details": {"step": "collectors[0]"}},
 }
 COLUMNS = [{"name": "order_id", "type": "BIGINT"}, {"name": "price", "type": "DOUBLE"}]
-POLARS_COLUMNS = [{"name": "order_id", "type": "Int64"}, {"name": "price", "type": "Float64"}]
+NAMED_COLUMNS = [{"name": "order_id", "type": "int64"}, {"name": "price", "type": "float64"}]
 DATA = {
     "pipeline": "orders",
     "version": 3,
@@ -157,9 +157,9 @@ VERSION: dict[str, Any] = {
     "revision": 1,
     "rows": 990,
     "bytes": 18234,
-    "columns": POLARS_COLUMNS,
+    "columns": NAMED_COLUMNS,
     "sources": [{"id": "csv_0", "type": "csv", "rows": 1000}],
-    "schema_changes": [{"column": "price", "change": "retyped", "before": "String", "after": "Float64"}],
+    "schema_changes": [{"column": "price", "change": "retyped", "before": "string", "after": "float64"}],
     "created": THEN,
     "rows_quarantined": 10,
     "replay_of": None,
@@ -226,7 +226,7 @@ PLAN: dict[str, Any] = {
             "type": "csv",
             "fetch": {"kind": "files", "files": [{"name": "orders.csv", "bytes": 48211}], "count": 1, "bytes": 48211},
             "known": "read",
-            "columns": [{"name": "price", "type": "String"}],
+            "columns": [{"name": "price", "type": "string"}],
             "rows": 1000,
             "why": None,
         }
@@ -241,12 +241,12 @@ PLAN: dict[str, Any] = {
             "operations": [],
             "staged": 0,
             "fitted": {},
-            "input": [{"name": "price", "type": "String"}],
-            "output": [{"name": "price", "type": "Float64"}],
+            "input": [{"name": "price", "type": "string"}],
+            "output": [{"name": "price", "type": "float64"}],
             "why": None,
         }
     ],
-    "columns": [{"name": "price", "type": "Float64"}],
+    "columns": [{"name": "price", "type": "float64"}],
     "compared_with": 3,
     "changes": VERSION["schema_changes"],
     "problems": [],
@@ -258,7 +258,7 @@ TABLE = {
     "pipeline": "orders",
     "version": 3,
     "row_count": 990,
-    "columns": POLARS_COLUMNS,
+    "columns": NAMED_COLUMNS,
     "created": THEN,
 }
 QUERY = {"sql": "SELECT count(*) AS n FROM orders WHERE price > $least", "parameters": {"least": 10}}

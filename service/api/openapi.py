@@ -23,7 +23,7 @@ from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.kit.codes import CODES, Code
 from service.model import pipeline as model
-from service.steps.registry import Registry, Shelf, tag_of
+from service.model.registry import Registry, Shelf, tag_of
 
 _REF = "#/components/schemas/{name}"
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")

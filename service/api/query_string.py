@@ -25,6 +25,14 @@ Revision = Annotated[int, about("A revision of the configuration; the newest by 
 Number = Annotated[int, about("A version; the newest by default.", ge=1, le=2**31 - 1)]
 Format = Annotated[str, about("json, ndjson, csv, arrow or parquet; wins over Accept.", max_length=40)]
 
+EscapeFormulas = Annotated[
+    bool,
+    about(
+        "CSV: put `'` before texts that a spreadsheet would run as formulas (those that begin with `=`, `+`, `-`, `@`, "
+        "tab or line end). `false` writes them as they are."
+    ),
+]
+
 
 class NoParameters(msgspec.Struct, frozen=True):
     """No parameters."""

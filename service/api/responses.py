@@ -10,7 +10,9 @@ import msgspec
 from service.catalog.pipelines import PipelineSummary
 from service.model.run import Run, Step
 from service.model.table import Table
-from service.model.version import Column, SchemaChange, Source, Version, changes
+from service.model.version import Column, SchemaChange, Source, Version, changes, named_types
+from service.steps.report import FittedStep, StepWarning
+from service.values.profile import Profile
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,7 @@ class Validated(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration is valid."""
 
     valid: bool
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     run_id: str | None = None
     error: Failure | None = None
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
     rows_collected: int = 0
     rows_stored: int = 0
     start_time: datetime | None = None
@@ -133,7 +135,7 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
 
     pipeline: str
     version: int
-    profiles: list[dict[str, Any]]
+    profiles: list[Profile]
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +144,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     version: int
     revision: int
-    fitted: dict[str, Any]
+    fitted: dict[str, FittedStep]
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,9 +272,9 @@ def version(value: Version, before: Version | None) -> VersionView:
         revision=value.revision,
         rows=value.rows,
         bytes=value.bytes,
-        columns=value.columns,
+        columns=named_types(value.columns),
         sources=value.sources,
-        schema_changes=changes(before.columns, value.columns) if before is not None else [],
+        schema_changes=changes(named_types(before.columns), named_types(value.columns)) if before is not None else [],
         created=value.created,
         rows_quarantined=value.quarantined,
         replay_of=value.replay_of,
@@ -287,6 +289,6 @@ def table(value: Table) -> TableView:
         pipeline=behind.pipeline,
         version=behind.version,
         row_count=value.rows,
-        columns=value.columns,
+        columns=named_types(value.columns),
         created=behind.created,
     )

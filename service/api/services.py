@@ -21,10 +21,10 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
-from service.steps.registry import Registry
 
 
 class Runs(Protocol):
@@ -74,6 +74,7 @@ class Queries(Protocol):
         limit: int | None = None,
         timeout_seconds: float | None = None,
         format: str = "json",
+        escape_formulas: bool = True,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -86,6 +87,7 @@ class Queries(Protocol):
         limit: int | None = None,
         offset: int = 0,
         format: str = "json",
+        escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
     ) -> EngineAnswer: ...
 

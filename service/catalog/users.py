@@ -70,12 +70,19 @@ class Users:
         return [self._accounts[name].user for name in sorted(self._accounts)]
 
     def ensure_admin(self, username: str, password: str | None) -> str | None:
-        """Create the first account if there is no account yet.
+        """Create the account of an admin if no enabled account is one.
 
-        Returns the generated password; None if one was given or accounts exist.
+        Returns the generated password; None if one was given or an admin exists. Raises ``errors.Conflict``
+        (USER_EXISTS) if the name is that of an account with another role.
         """
-        if self._accounts:
+        if any(account.user.may("admin") for account in self._accounts.values()):
             return None
+        if username in self._accounts:
+            raise errors.Conflict(
+                f"no account is an admin, and '{username}' is one of a "
+                f"{self._accounts[username].user.role}; set PENSTOCK_ADMIN_USERNAME to another name",
+                code="USER_EXISTS", field="PENSTOCK_ADMIN_USERNAME",
+            )  # fmt: skip
         chosen = password if password is not None else passwords.generated()
         self.add(username, chosen, "admin")
         return None if password is not None else chosen

@@ -33,7 +33,7 @@ class Commands(click.Group):
     def main(self, *args: Any, **named: Any) -> Any:
         """As click's, but Ctrl-C is for ``service.__main__``, which ends quietly."""
         try:
-            code = super().main(*args, standalone_mode=False, **named)
+            code = super().main(*args, **{**named, "standalone_mode": False})
             raise SystemExit(code if isinstance(code, int) else 0)
         except click.ClickException as error:
             error.show()
@@ -42,7 +42,11 @@ class Commands(click.Group):
             raise KeyboardInterrupt from None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    epilog=options.EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(service.__version__, prog_name="penstock")
 def penstock() -> None:
     """Collect, process, store and serve data: pipelines as configuration."""
@@ -114,12 +118,54 @@ def validate(file: Path, as_json: bool) -> None:
     show_default=True, help="The format of the answer on standard output.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(0), help="Rows at most.  [default: 1000 for table and json, else all]")
-def query(sql: str, data_dir: str | None, form: str, limit: int | None) -> None:
-    """Answer one SQL SELECT over the stored tables, without a server."""
-    _prefork()
+@click.option(
+    "--escape-formulas/--no-escape-formulas", default=True, show_default=True,
+    help="CSV: put ' before texts that a spreadsheet would run as formulas.",
+)  # fmt: skip
+@options.url
+@options.as_json
+def query(sql: str, form: str, as_json: bool, url: str | None, **chosen: Any) -> None:
+    """Answer one SQL SELECT over the stored tables: of a data directory, or of a running service (--url)."""
+    if url is None:
+        _prefork()
     from service.cli import query as query_command
 
-    query_command.query(sql, data_dir=data_dir, form=form, limit=limit)
+    query_command.query(sql, form="json" if as_json and form == "table" else form, url=url, **chosen)
+
+
+@penstock.command("list")
+@options.data_dir()
+@options.url
+@options.as_json
+def list_pipelines(**chosen: Any) -> None:
+    """List the pipelines with the status of the newest run and the newest version."""
+    from service.cli import history
+
+    history.list_pipelines(**chosen)
+
+
+@penstock.command("log")
+@click.argument("run")
+@options.data_dir()
+@options.url
+@options.as_json
+def print_log(run: str, **chosen: Any) -> None:
+    """Print the log of RUN: the id of a run, or the name of a pipeline for its newest run."""
+    from service.cli import history
+
+    history.print_log(run, **chosen)
+
+
+@penstock.command()
+@click.argument("source", metavar="FILE|URL")
+@options.several("--allow-private-host", "allowed_private_hosts", "A private host that may be called; repeatable.")
+@options.as_json
+def probe(source: str, **chosen: Any) -> None:
+    """Look at a file or a URL and print a pipeline that reads it, as YAML."""
+    _prefork()
+    from service.cli import probe as probe_command
+
+    probe_command.probe(source, **chosen)
 
 
 @penstock.command()
@@ -151,22 +197,24 @@ def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
 @_password_options
 @options.data_dir()
-def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None) -> None:
+@options.as_json
+def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None, as_json: bool) -> None:
     """Add an account."""
     from service.cli import users
 
-    users.add(name, role, from_stdin=password_stdin, data_dir=data_dir)
+    users.add(name, role, from_stdin=password_stdin, data_dir=data_dir, as_json=as_json)
 
 
 @user.command("password")
 @click.argument("name")
 @_password_options
 @options.data_dir()
-def change_password(name: str, password_stdin: bool, data_dir: str | None) -> None:
+@options.as_json
+def change_password(name: str, password_stdin: bool, data_dir: str | None, as_json: bool) -> None:
     """Set an account's password; its tokens become invalid."""
     from service.cli import users
 
-    users.change_password(name, from_stdin=password_stdin, data_dir=data_dir)
+    users.change_password(name, from_stdin=password_stdin, data_dir=data_dir, as_json=as_json)
 
 
 @user.command("list")
@@ -182,8 +230,9 @@ def list_users(data_dir: str | None, as_json: bool) -> None:
 @user.command("remove")
 @click.argument("name")
 @options.data_dir()
-def remove_user(name: str, data_dir: str | None) -> None:
+@options.as_json
+def remove_user(name: str, data_dir: str | None, as_json: bool) -> None:
     """Remove an account and end its logins."""
     from service.cli import users
 
-    users.remove(name, data_dir=data_dir)
+    users.remove(name, data_dir=data_dir, as_json=as_json)

@@ -20,9 +20,8 @@ from service.cli import run as execution
 from service.cli.output import OUT
 from service.files.layout import Layout
 from service.model import pipeline as pipelines
-from service.model import profile
 from service.model.answers import TableSchema
-from service.model.profile import ColumnProfile, Profile
+from service.values.profile import ColumnProfile, Profile
 
 
 def show(data_dir: str | None) -> None:
@@ -56,7 +55,7 @@ async def _tour(core: Core, address: str) -> None:
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)
     if found is not None:
-        _show_profile(profile.decode(found.version.profiles)[0])
+        _show_profile(found.version.profiles[0])
     OUT.print(f"\n[bold]{demo_site.QUESTION}[/bold]\n[dim]{demo_site.SQL}[/dim]")
     query.show(await query.ask(core, demo_site.SQL))
 

@@ -1,7 +1,6 @@
 """Errors of commands: what they print and the exit code that they end with (``kit.codes``).
 
-A person at a terminal reads the message and the fields; a program (``--json``, or standard error that is not a
-terminal) gets the error body of the REST API.
+They are text for people on standard error; with ``--json`` they are the REST API's error body on standard output.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ def error_body(body: errors.Body) -> dict[str, object]:
 
 
 def print_error(body: errors.Body, *, as_json: bool) -> None:
-    """Print an error: on standard output for ``--json``, else on standard error."""
-    if as_json or not sys.stderr.isatty():
-        click.echo(msgspec.json.encode(error_body(body)).decode(), err=not as_json)
+    """Print an error: its body on standard output with ``--json``, else its text on standard error."""
+    if as_json:
+        click.echo(msgspec.json.encode(error_body(body)).decode())
         return
     click.echo(f"{click.style('error', fg='red', bold=True)} {body.code}: {body.message}", err=True)
     problems = body.details.get("errors") or []

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from service.kit import settings
+from service.kit.codes import EXITS
 from service.kit.settings import MIB, PREFIX, Settings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -36,8 +37,13 @@ def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return value
 
 
+url: Decorator = click.option(
+    "--url", help="Ask the service that runs at this URL, with an access token in PENSTOCK_TOKEN."
+)
+"""A running service instead of a data directory."""
+
 as_json: Decorator = click.option(
-    "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Answer in JSON, errors too."
+    "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Print JSON, errors too."
 )
 """For machines: everything on standard output is one JSON value."""
 
@@ -58,6 +64,8 @@ def _described(field: msgspec.structs.FieldInfo) -> str:
     text = (getattr(kind, "extra_json_schema", None) or {}).get("description", "")
     return f"{PREFIX}{field.name.upper()}\n    {text} Default: {_default(field)}."
 
+
+EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {text}" for code, text in EXITS.items())
 
 VARIABLES = (
     "\b\nSettings come from the environment; a flag wins over its variable.\n\n\b\n"

@@ -1,8 +1,9 @@
-"""``penstock query``."""
+"""``penstock query``: over a data directory, or by a running service."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
@@ -13,27 +14,51 @@ from service.model.answers import QueryResult
 from service.model.formats import FORMATS
 
 
-def query(sql: str, *, data_dir: str | None, form: str, limit: int | None) -> None:
-    """Write the answer to standard output. Raises what ``Engine.sql`` raises."""
+def query(
+    sql: str, *, data_dir: str | None, url: str | None, form: str, limit: int | None, escape_formulas: bool
+) -> None:
+    """Write the answer to standard output. Raises what the engine or the service raises."""
     if form in FORMATS and FORMATS[form].binary and sys.stdout.isatty():
         raise errors.Invalid(f"{form} is binary; send it to a file (> answer.{form}) or a pipe")
+    if url is not None:
+        _query_service(url, sql, form, limit, escape_formulas)
+        return
 
     async def work(core: Core) -> None:
         if form == "table":
             show(await ask(core, sql, limit))
             return
-        answer = await core.engine.sql(sql, limit=limit, format=form, escape_formulas=False)
+        answer = await core.engine.sql(sql, limit=limit, format=form, escape_formulas=escape_formulas)
         async for part in answer.body:
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
 
-    session.with_core(session.settings(data_dir=data_dir), work)
+    session.with_core(session.existing(data_dir=data_dir), work)
+
+
+def _query_service(url: str, sql: str, form: str, limit: int | None, escape_formulas: bool) -> None:
+    from service.cli import remote
+
+    parameters = {"format": "json" if form == "table" else form, "escape_formulas": str(escape_formulas).lower()}
+    body = {"sql": sql, **({"limit": limit} if limit is not None else {})}
+    with remote.connected(url) as connection:
+        parts = connection.stream("POST", "query", query=parameters, body=body)
+        if form == "table":
+            show(_decode(parts))
+            return
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
 
 
 async def ask(core: Core, sql: str, limit: int | None = None) -> QueryResult:
     """The JSON answer to a statement."""
     answer = await core.engine.sql(sql, limit=limit)
-    return msgspec.json.decode(b"".join([part async for part in answer.body]), type=QueryResult)
+    return _decode([part async for part in answer.body])
+
+
+def _decode(parts: Iterable[bytes]) -> QueryResult:
+    return msgspec.json.decode(b"".join(parts), type=QueryResult)
 
 
 def show(answer: QueryResult) -> None:

@@ -15,8 +15,8 @@ from service.cli import output, session
 from service.kit import documents, errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.run import Run
-from service.steps.registry import Registry
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def validate_file(file: Path, *, as_json: bool) -> None:
 
     pipeline = pipelines.decode(read(file), Registry.load())
     with tempfile.TemporaryDirectory() as folder:
-        warnings = plan.told(pipeline.document, Path(folder))
+        warnings = plan.validate_offline(pipeline.document, Path(folder))
     if as_json:
         click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
         return
     for warning in warnings:
-        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning['message']))}")
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
     parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
     click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
 
@@ -115,7 +115,7 @@ def _save(core: Core, pipeline: Pipeline) -> None:
 def print_summary(run: Run, root: Path) -> None:
     """Print what a completed run stored, where, and its warnings."""
     for warning in run.warnings:
-        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(str(warning.get('message', warning)))}")
+        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
     rejected = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
     output.OUT.print(
         f"[bold green]completed[/bold green] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 from service import bootstrap
 from service.bootstrap import Core
+from service.catalog.store import Store
+from service.files.layout import Layout
+from service.kit import errors
 from service.kit import settings as configuration
 from service.kit.settings import Settings
 from service.telemetry import logs
@@ -19,6 +22,26 @@ T = TypeVar("T")
 def settings(**chosen: Any) -> Settings:
     """The settings of a command. Raises ``errors.Invalid``."""
     return configuration.load(os.environ, **chosen)
+
+
+def existing(*, data_dir: str | None) -> Settings:
+    """The settings of a command that reads a data directory. Raises ``errors.Missing`` if it is not there."""
+    found = settings(data_dir=data_dir)
+    if not Layout(found.root).catalog.exists():
+        raise errors.Missing(
+            f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir"
+        )
+    return found
+
+
+def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
+    """The result of ``work``, which gets the data directory and its catalog and may block."""
+
+    async def inside() -> T:
+        async with bootstrap.catalog(chosen) as (layout, store):
+            return await asyncio.to_thread(work, layout, store)
+
+    return asyncio.run(inside())
 
 
 def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:

@@ -33,14 +33,13 @@ from service.collectors.http_api.requests import Asking
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.kit.errors import Problem
 from service.network import request
 from service.network.request import Response
 from service.network.retry import Retry
 from service.steps.collector import Collector, Declared, Parent
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
 _ACCEPT = {
@@ -199,7 +198,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
             return self.columns
         return [*self.columns, *(n for n in self.for_each.taken.values() if n not in self.columns)]
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
         above = {} if self.for_each is None else {"for_each": self.for_each.collector}
@@ -207,7 +206,7 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         return {"kind": "http", "method": self.method, "url": self.endpoint.split("?", 1)[0], "pagination": kind,
                 "auth": auth, "concurrency": self.concurrency or 1, **above, **since}  # fmt: skip
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """Fetch every page, and answer a scan of what was spooled.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
@@ -225,7 +224,7 @@ _DEPENDS = (
 class _Collecting:
     """One collection going on."""
 
-    def __init__(self, settings: ApiCollector, ctx: Context) -> None:
+    def __init__(self, settings: ApiCollector, ctx: CollectContext) -> None:
         self._settings, self._ctx = settings, ctx
         self._kind = pagination.of(settings.pagination)
         self._path = settings.records_path
@@ -348,20 +347,20 @@ class _Collecting:
         present = [name for name in spool.schema if name != children.PARENT]
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
-        ctx.blank |= record_schema.empty_columns(spool, settings.schema)
+        ctx.add_blank_columns(record_schema.empty_columns(spool, settings.schema))
         record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             lf = type_inference.infer_and_cast(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
         lf = record_schema.cast_columns(lf, settings.schema, ctx)
         lf = record_schema.select(lf, settings.kept, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
+        return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]
         return errors.Permanent(f"{shown}: {text}", step=self._ctx.step, field=field)
 
 
-def _headers(settings: ApiCollector, ctx: Context) -> dict[str, str]:
+def _headers(settings: ApiCollector, ctx: CollectContext) -> dict[str, str]:
     encoding = {"content-encoding": "gzip"} if settings.compress_body else {}
     return {**ctx.fill_all(settings.headers), **encoding}

@@ -11,9 +11,7 @@ import asyncio
 import codecs
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.collectors.csv_file import malformed_replay
 from service.collectors.csv_file.scan import CsvReader
@@ -21,11 +19,15 @@ from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.records import schema
 from service.collectors.source_file import head, utf8
 from service.collectors.source_file import paths as inputs
-from service.engine.polars_frame import PolarsFrame
-from service.kit import errors
+from service.kit import errors, lazy
 from service.steps.collector import Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
@@ -40,30 +42,30 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         "schema": {"price": "decimal(12,2)"},
     }
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """Survey the files and return a scan of them.
 
         Raises ``errors.Permanent`` naming file and line, or the setting to blame.
         """
         return await asyncio.to_thread(self._collect, ctx)
 
-    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame:
+    def again(self, kept: Path, ctx: CollectContext) -> pl.LazyFrame:
         """The quarantined malformed rows that the current settings can read; see ``malformed_replay``."""
         return malformed_replay.read(kept, self, ctx)
 
     def declared(self) -> Declared | None:
         return schema.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         return inputs.outlook(self.file_path, ctx)
 
-    def _collect(self, ctx: Context) -> Frame:
+    def _collect(self, ctx: CollectContext) -> Frame:
         paths = inputs.resolve(self.file_path, ctx)
         if ctx.wanted_rows is not None:
             paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: head.MOST_FILES])]
         return self.read(paths, ctx, ctx.collected)
 
-    def _head(self, path: Path, rows: int, number: int, ctx: Context) -> Path:
+    def _head(self, path: Path, rows: int, number: int, ctx: CollectContext) -> Path:
         records = self.skip_rows + self.has_header + rows
         codec = "utf-8" if self.encoding == LOSSY else codecs.lookup(self.encoding).name
         folder = ctx.folder / f"head-{number:05d}"
@@ -74,7 +76,9 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         except utf8.Unreadable as error:
             raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
 
-    def read(self, paths: list[Path], ctx: Context, collected: Callable[[int], None] = lambda rows: None) -> Frame:
+    def read(
+        self, paths: list[Path], ctx: CollectContext, collected: Callable[[int], None] = lambda rows: None
+    ) -> Frame:
         """A scan of ``paths`` instead of ``file_path``; ``collected`` is called with the row count of each file."""
         reading = CsvReader(self, ctx, max(200, self.infer_rows // len(paths)))
         sources = []
@@ -92,4 +96,4 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         reading.finish(sources, types)
         width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
         united = reading.scan_all(sources, types)
-        return PolarsFrame(united, ctx.folder, explain=lambda e: reading.on_error(e, sources), row_bytes=width)
+        return ctx.frame(united, explain=lambda e: reading.on_error(e, sources), row_bytes=width)

@@ -11,10 +11,9 @@ import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
@@ -24,12 +23,16 @@ from service.collectors.source_file import head as heads
 from service.collectors.source_file import paths as inputs
 from service.collectors.source_file import utf8
 from service.collectors.source_file.paths import FilePath
-from service.engine.polars_frame import PolarsFrame
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 BATCH_BYTES = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
@@ -82,14 +85,14 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     def declared(self) -> Declared | None:
         return record_schema.declared(self.columns, self.schema)
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         return inputs.outlook(self.file_path, ctx)
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """Read the files into parts and return a scan of them. Raises ``errors.Permanent`` naming file and line."""
         return await asyncio.to_thread(self._collect, ctx)
 
-    def _collect(self, ctx: Context) -> Frame:
+    def _collect(self, ctx: CollectContext) -> Frame:
         paths = inputs.resolve(self.file_path, ctx)
         spool, mixed = Spool(ctx.folder), dict[str, str]()
         if ctx.wanted_rows is not None:
@@ -112,12 +115,12 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
                 ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
-        ctx.evidence |= {"files": len(paths), "rows": spool.rows}
-        ctx.blank |= record_schema.empty_columns(spool, self.schema)
+        ctx.add_evidence({"files": len(paths), "rows": spool.rows})
+        ctx.add_blank_columns(record_schema.empty_columns(spool, self.schema))
         record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
         lf = record_schema.cast_columns(spool.scan(), self.schema, ctx)
         lf = record_schema.select(lf, self.columns, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False, row_bytes=spool.row_bytes)
+        return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
         """A copy of the first lines, or the file itself if it is one document, which must be read as a whole."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
-import polars as pl
 
 from service.collectors.records import schema as record_schema
 from service.collectors.records.spool import unite
 from service.collectors.source_file import paths
 from service.collectors.source_file.paths import FilePath
-from service.engine.polars_frame import PolarsFrame
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Collector, Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import dtypes
+from service.values import dtypes, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+_MOST_DIGITS = 38
+"""The most digits of a decimal in Polars and DuckDB."""
 
 
 class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
@@ -50,24 +56,26 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
         yield from record_schema.repeated("columns", self.columns or ())
         for column, text in self.schema.items():
             try:
-                dtypes.parse(text)
+                type_names.read(text)
             except ValueError as error:
                 yield Problem(f"schema.{column}", str(error))
 
     def declared(self) -> Declared | None:
         return record_schema.declared(self.columns, self.schema)
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         return paths.outlook(self.file_path, ctx)
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""
         return await asyncio.to_thread(self._collect, ctx)
 
-    def _collect(self, ctx: Context) -> Frame:
+    def _collect(self, ctx: CollectContext) -> Frame:
         files = [_ParquetFile.read(path, ctx) for path in paths.resolve(self.file_path, ctx)]
+        for file in files:
+            file.check(self.columns, ctx)
         ctx.collected(sum(f.rows for f in files))
-        ctx.evidence |= {"files": len(files), "rows": sum(f.rows for f in files)}
+        ctx.add_evidence({"files": len(files), "rows": sum(f.rows for f in files)})
         ctx.progress(1.0, f"{len(files)} files")
         lf = _scan_all(files, ctx)
         present = lf.collect_schema().names()
@@ -76,7 +84,8 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
             lf = lf.select(self.columns)
         kept = set(self.columns or present)
         lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        return PolarsFrame(lf, ctx.folder, expensive=False)
+        plain = self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files)
+        return ctx.frame(lf, expensive=False, files=[f.path for f in files] if plain else ())
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
@@ -85,7 +94,7 @@ class _ParquetFile(msgspec.Struct, frozen=True):
     rows: int
 
     @classmethod
-    def read(cls, path: Path, ctx: Context) -> _ParquetFile:
+    def read(cls, path: Path, ctx: CollectContext) -> _ParquetFile:
         """Read the schema and the row count from the footer; nothing else is read."""
         lf = pl.scan_parquet(path, glob=False)
         try:
@@ -96,8 +105,27 @@ class _ParquetFile(msgspec.Struct, frozen=True):
                 f"{path.name}: this is not a Parquet file that can be read ({cause})", step=ctx.step, field="file_path"
             ) from None
 
+    def check(self, columns: list[str] | None, ctx: CollectContext) -> None:
+        """Raise ``errors.Permanent`` if one of ``columns`` (None: any) has decimals that are too long to read."""
+        wanted = self.schema if columns is None else [name for name in columns if name in self.schema]
+        wide = next((name for name in wanted if _is_too_wide(self.schema[name])), None)
+        if wide is not None:
+            raise errors.Permanent(
+                f"{self.path.name}: the decimals of column '{wide}' have more than {_MOST_DIGITS} digits, the most "
+                "that can be read; name the other columns in 'columns', or store it as text",
+                step=ctx.step, field="file_path",
+            )  # fmt: skip
 
-def _scan_all(files: list[_ParquetFile], ctx: Context) -> pl.LazyFrame:
+
+def _is_too_wide(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_is_too_wide(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_too_wide(dtype.inner)
+    return isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS
+
+
+def _scan_all(files: list[_ParquetFile], ctx: CollectContext) -> pl.LazyFrame:
     first = files[0].schema
     if all(f.schema == first for f in files):
         return pl.scan_parquet([f.path for f in files], glob=False)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 import msgspec
-import polars as pl
 
-from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.collector import Collector, Upstream
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
 
@@ -28,7 +26,7 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
     def upstream(self) -> Upstream:
         return Upstream(self.name, self.version)
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         stored = ctx.stored
         if stored is None:
             return {"kind": "pipeline", "pipeline": self.name, "version": self.version}
@@ -36,12 +34,12 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
         return {"kind": "pipeline", "pipeline": stored.pipeline, "version": stored.version, "rows": stored.rows,
                 "bytes": size}  # fmt: skip
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """A scan of the version's parts. Raises ``errors.Permanent`` if the run has none."""
         stored = ctx.stored
         if stored is None:
             raise errors.Permanent(f"there is no stored version of '{self.name}'", step=ctx.step, field="name")
-        ctx.evidence |= {"pipeline": stored.pipeline, "version": stored.version, "files": len(stored.parts)}
+        ctx.add_evidence({"pipeline": stored.pipeline, "version": stored.version, "files": len(stored.parts)})
         ctx.collected(stored.rows)
         ctx.progress(1.0, f"{stored.rows} rows of {stored.pipeline}@{stored.version}")
-        return PolarsFrame(pl.scan_parquet(list(stored.parts), glob=False), ctx.folder, expensive=False)
+        return ctx.scan_parquet(stored.parts)

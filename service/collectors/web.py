@@ -13,10 +13,9 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
 from service.collectors.fetching import headers
 from service.collectors.fetching.client_pool import Clients
@@ -27,15 +26,19 @@ from service.collectors.html.crawl_history import CrawlHistory
 from service.collectors.html.page import Field, Page, Value, fault
 from service.collectors.html.robots import Robots
 from service.collectors.records.spool import Spool
-from service.engine.polars_frame import PolarsFrame
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.network import client, request
 from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.steps.collector import Collector, Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 MAX_PAGE_BYTES = 5 * 1024 * 1024
 MAX_DELAY = 3600
@@ -140,7 +143,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
     def declared(self) -> Declared | None:
         return None if self.table is not None else Declared(pl.Schema(_types(self.fields)))
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         urls = [url.split("?", 1)[0] for url in self.pages]
         return {"kind": "http", "urls": urls[:_SHOWN], "count": len(urls), "next_page": self.next_page,
                 "max_pages": self.max_pages, "respect_robots": self.respect_robots}  # fmt: skip
@@ -162,7 +165,7 @@ class WebCollector(Collector, frozen=True, kw_only=True, tag="web"):
             except re.error as error:
                 yield Problem(f"css_selectors.{name}.pattern", f"not a regular expression: {error}")
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         """Fetch every page, and answer a scan of what was found there.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
@@ -177,7 +180,7 @@ def _types(fields: dict[str, Field]) -> dict[str, pl.DataType]:
 class _Scraping:
     """One collection going on."""
 
-    def __init__(self, settings: WebCollector, ctx: Context) -> None:
+    def __init__(self, settings: WebCollector, ctx: CollectContext) -> None:
         self._settings, self._ctx = settings, ctx
         self._fields = settings.fields
         self._container = str(settings.css_selectors.get(CONTAINER, ""))
@@ -214,9 +217,9 @@ class _Scraping:
             raise
         finally:
             self._clients.count(evidence)
-            ctx.evidence |= dataclasses.asdict(evidence)
+            ctx.add_evidence(dataclasses.asdict(evidence))
         self._notice()
-        return PolarsFrame(self._scan(), ctx.folder, expensive=False, row_bytes=self._spool.row_bytes)
+        return ctx.frame(self._scan(), expensive=False, row_bytes=self._spool.row_bytes)
 
     async def _fetch(self, url: str, home: str | None = None) -> Response:
         own = self._ctx.fill_all(self._settings.headers)

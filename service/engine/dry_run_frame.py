@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from service.engine import query_sql
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
 from service.steps.metric import Metric, Values
@@ -51,7 +52,7 @@ class PlannedFrame(PolarsFrame):
         frame._trace = self._trace
         return frame
 
-    def _stage(self) -> None:
+    def _stage(self, *, keep: bool = False) -> None:
         self._trace.operations.append("stage")
         if self._trace.explaining:
             self._trace.plans.append(self.plan)
@@ -78,9 +79,11 @@ class PlannedFrame(PolarsFrame):
         self._trace.operations.append("join")
         return super().join(other, on, how=how)
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
         self._trace.operations.append("group")
-        return super().group(by, aggregates)
+        return super().group(by, aggregates, prepared=prepared)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         self._trace.operations.append("per_group")
@@ -88,7 +91,10 @@ class PlannedFrame(PolarsFrame):
 
     def query(self, sql: str) -> PolarsFrame:
         self._trace.operations.append("query")
-        return super().query(sql)
+        query = query_sql.described(sql, self.schema)
+        if self._dear:
+            self._stage()
+        return self._next(pl.LazyFrame(schema=query.schema), expensive=False)
 
     def with_row_index(self, name: str) -> PolarsFrame:
         self._trace.operations.append("with_row_index")

@@ -9,17 +9,17 @@ kilobytes is read back at once, because starting a query over a file costs more 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 
 from service.engine import metrics as polars_metrics
-from service.expressions import select
+from service.engine import query_sql
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
@@ -48,6 +48,7 @@ class PolarsFrame:
 
     ``expensive`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
+    ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
     """
 
@@ -59,6 +60,7 @@ class PolarsFrame:
         expensive: bool = True,
         explain: Explain | None = None,
         row_bytes: int = 0,
+        files: Sequence[Path] = (),
     ) -> None:
         self._lf = lf
         self._folder = folder
@@ -70,6 +72,7 @@ class PolarsFrame:
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
         self._staged = [0]
+        self._files = tuple(files)
 
     @property
     def staged(self) -> int:
@@ -107,7 +110,7 @@ class PolarsFrame:
 
     def on_error(self, explain: Explain) -> PolarsFrame:
         frame = self.rows(lambda lf: lf)
-        frame._explainers = (*frame._explainers, explain)
+        frame._explainers, frame._files = (*frame._explainers, explain), self._files
         return frame
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
@@ -124,7 +127,7 @@ class PolarsFrame:
                 )
         return {m: self._answers[m] for m in wanted}
 
-    @contextmanager
+    @contextlib.contextmanager
     def _executing(self) -> Iterator[None]:
         with polars_errors.attributed(None):
             try:
@@ -142,7 +145,8 @@ class PolarsFrame:
                 said = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
                 raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
 
-    def _stage(self) -> None:
+    def _stage(self, *, keep: bool = False) -> None:
+        """Execute the plan into a file and go on from there; ``keep`` leaves a small one on disk."""
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         schema = self.schema
         stage = _Stage(path)
@@ -152,11 +156,11 @@ class PolarsFrame:
                 path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
             )
         self._lf = _unfiltered(pl.scan_parquet(path, glob=False, schema=schema), len(schema))
-        # few bytes may be many rows that repeat
-        self._small = path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
+        self._small = not keep and _is_small(path)
         if self._small:
             self._lf = self._lf.collect().lazy()
         self._stages = () if self._small else (stage,)
+        self._files = () if self._small else (path,)
         self._explainers = ()  # the sources were read to their end
         self._dear = False
 
@@ -192,8 +196,11 @@ class PolarsFrame:
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
         return self._next(lf, expensive=True, others=[right])
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> PolarsFrame:
-        return self._next(self._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> PolarsFrame:
+        lf = self._lf.with_columns(prepared) if prepared else self._lf
+        return self._next(lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         if by or order_by:
@@ -201,10 +208,38 @@ class PolarsFrame:
         return self._next(self._lf.with_columns(made), expensive=True)
 
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:
-        return type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, expensive=False)
+        frame = type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, expensive=False)
+        frame._files = tuple(parts)
+        return frame
 
     def query(self, sql: str) -> PolarsFrame:
-        return self._next(select.run(self._lf, sql), expensive=True)
+        """Executes: DuckDB reads the stage, or a Parquet source as it is, and writes the next stage."""
+        query = query_sql.described(sql, self.schema)
+        if self._files:
+            with contextlib.suppress(query_sql.NotReadable):
+                return self._answered(query, self._files)
+        handed = self._next(self._lf.select(query_sql.handed_over(query.input)), expensive=False)
+        handed._explainers = self._explainers
+        handed._stage(keep=True)
+        return self._answered(query, handed._files)
+
+    def _answered(self, query: query_sql.Query, files: Sequence[Path]) -> PolarsFrame:
+        target = self._folder / f"stage-{next(_numbers)}.parquet"
+        stage = _Stage(target)
+        lf = query_sql.over_files(query, files, target, self._folder / f"spill-{next(_numbers)}")
+        self._staged[0] += 1
+        return self._resting(lf, target, stage)
+
+    def _resting(self, lf: pl.LazyFrame, path: Path, stage: _Stage) -> PolarsFrame:
+        """The frame over a file that was just written: in memory where it is small."""
+        frame = self._next(lf, expensive=False)
+        frame._explainers, frame._stages = (), ()  # the sources were read to their end
+        frame._small = _is_small(path)
+        if frame._small:
+            frame._lf = lf.collect().lazy()
+        else:
+            frame._lf, frame._stages = _unfiltered(lf, len(lf.collect_schema())), (stage,)
+        return frame
 
     def with_row_index(self, name: str) -> PolarsFrame:
         return self._next(self._lf.with_row_index(name), expensive=self._dear)
@@ -247,6 +282,11 @@ def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:
     return lf.map_batches(
         lambda batch: batch, predicate_pushdown=False, projection_pushdown=True, slice_pushdown=True, streamable=True
     )
+
+
+def _is_small(path: Path) -> bool:
+    """Whether a file is better read at once; few bytes may be many rows that repeat."""
+    return path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
 
 
 def _count(path: Path) -> int:

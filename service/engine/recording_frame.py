@@ -46,8 +46,10 @@ class RecordedFrame:
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> RecordedFrame:
         return self._of(self.frame.join(bare(other), on, how=how))
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> RecordedFrame:
-        return self._of(self.frame.group(by, aggregates))
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> RecordedFrame:
+        return self._of(self.frame.group(by, aggregates, prepared=prepared))
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
         return self._of(self.frame.per_group(by, order_by, made))

@@ -23,9 +23,9 @@ from typing import Any
 
 import polars as pl
 
+from service.engine import query_sql
 from service.engine.fit_record import Playback
 from service.engine.polars_frame import PolarsFrame
-from service.expressions import select
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
@@ -105,8 +105,10 @@ class ReplayedFrame:
         frame = self._empty().join(_schema_of(other, self._folder), on, how=how)
         return self._fitted(frame.schema, Skipped("join", _new(self, frame), "the other side is not kept"))
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> ReplayedFrame:
-        frame = self._empty().group(by, aggregates)
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> ReplayedFrame:
+        frame = self._empty().group(by, aggregates, prepared=prepared)
         return self._elsewhere(frame, Skipped("group", (), "a group is made of many rows"))
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> ReplayedFrame:
@@ -122,11 +124,12 @@ class ReplayedFrame:
         return self._empty().scan(parts)
 
     def query(self, sql: str) -> ReplayedFrame:
-        local = select.local(sql, _unused(self.schema))
+        local = query_sql.local(sql, self.schema, _unused(self.schema))
         if local is None or self.origin is not None:
             note = Skipped("query", (), "its rows are made of many rows, or in an order of their own")
-            return self._elsewhere(self._empty().query(sql), note)
-        frame = self._local(lambda lf: select.run(lf, local.text), marking=lambda lf: select.run(lf, local.marked))
+            return self._elsewhere(PolarsFrame(pl.LazyFrame(schema=query_sql.described(sql, self.schema).schema),
+                                               self._folder, expensive=False), note)  # fmt: skip
+        frame = self._local(_selected(local.text), marking=_selected(local.marked))
         return frame._next(frame.data, Skipped("sort", (), _ALONE)) if local.ordered else frame
 
     def with_row_index(self, name: str) -> ReplayedFrame:
@@ -189,6 +192,19 @@ class ReplayedFrame:
         """The rows with the columns of ``schema``, missing where they came from somewhere else."""
         columns = [pl.col(n).cast(t) if n in self.schema else pl.lit(None, dtype=t).alias(n) for n, t in schema.items()]
         return self._next(self.data.select(columns), note)
+
+
+def _selected(sql: str) -> RowLocal:
+    """A SELECT over one row at a time as a step."""
+
+    def step(lf: pl.LazyFrame) -> pl.LazyFrame:
+        rows = lf.collect()
+        try:
+            return query_sql.over_rows(query_sql.described(sql, rows.schema), rows).lazy()
+        except ValueError as error:
+            raise polars_errors.placed(str(error), None) from None
+
+    return step
 
 
 def _followed(step: RowLocal, data: pl.DataFrame, start: int, height: int) -> list[int]:

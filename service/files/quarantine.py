@@ -22,24 +22,37 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+from service.kit import lazy
 
-REASON = pl.Struct({"rule": pl.String, "column": pl.String, "value": pl.String, "message": pl.String})
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+
 LAYOUT = {
-    "_rules": pl.List(REASON),
-    "_step": pl.String(),
-    "_source": pl.String(),
-    "_file": pl.String(),
-    "_line": pl.Int64(),
-    "_row": pl.Int64(),
-    "_text": pl.String(),
+    "_rules": "List(Struct({'rule': String, 'column': String, 'value': String, 'message': String}))",
+    "_step": "String",
+    "_source": "String",
+    "_file": "String",
+    "_line": "Int64",
+    "_row": "Int64",
+    "_text": "String",
 }
+"""The leading columns and their Polars types as text; ``layout`` has the types."""
 MALFORMED = "malformed"
 """The rule that malformed rows break: text that could not be parsed as a row."""
 _RESERVED = re.compile(r"_+(rules|step|source|file|line|row|text)", re.IGNORECASE)
 _SHOWN_TEXT = 200
+
+
+def layout() -> pl.Schema:
+    """The leading columns and their types."""
+    reason = pl.Struct({"rule": pl.String, "column": pl.String, "value": pl.String, "message": pl.String})
+    types = {"List": pl.List(reason), "String": pl.String(), "Int64": pl.Int64()}
+    return pl.Schema({name: types[text.partition("(")[0]] for name, text in LAYOUT.items()})
 
 
 def file_of(step: str, part: int = 0) -> str:
@@ -86,7 +99,7 @@ def shown(column: str, dtype: pl.DataType) -> pl.Expr:
 def arrange(lf: pl.LazyFrame, own: list[str], values: dict[str, pl.Expr]) -> pl.LazyFrame:
     """``lf`` in the layout: the columns of ``LAYOUT`` from ``values`` (others null), then the data columns ``own``."""
     nothing = pl.lit(None)
-    leading = [values.get(name, nothing).cast(dtype).alias(name) for name, dtype in LAYOUT.items()]
+    leading = [values.get(name, nothing).cast(dtype).alias(name) for name, dtype in layout().items()]
     return lf.select(*leading, *(pl.col(name).alias(stored_name(name)) for name in own))
 
 

@@ -1,12 +1,13 @@
-"""Collection: all collectors of a pipeline, side by side, and their frames made one.
+"""Collect: all collectors of a pipeline, side by side, and their frames combined into one.
 
-Before a source is asked that is not here (an API, a site), the processors are rehearsed where the columns of all
-sources can be known without it: those of files that are here are looked at first then.
+If a source is not local (an API, a site) and the columns of all sources are known without it, a dry run of the
+processors comes first. It needs the columns of local files, so these are read before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,76 +19,100 @@ from service.jobs import combine, dry_run
 from service.jobs.job import Job
 from service.kit import errors
 from service.model.pipeline import Pipeline
+from service.model.registry import tag_of
 from service.model.run import Step
 from service.model.version import Column, Source
 from service.steps.collector import Declared
+from service.steps.context import State
 from service.steps.frame import Frame
 from service.steps.metric import Metric
-from service.steps.registry import tag_of
+from service.steps.report import CollectReport, Rejected
 from service.values import dtypes
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What one collector brought. ``scan`` is the plan that reads it, before anything was read; columns that are
-    ``blank`` have no value, so that nobody knows their type."""
+    """What one collector delivered. ``scan`` is the plan that reads it, before anything was read."""
 
     frame: Frame
     source: Source
     scan: pl.LazyFrame | None
-    blank: frozenset[str] = frozenset()
+    report: CollectReport
+    state: State | None = None
 
 
-async def collect(pipeline: Pipeline, job: Job) -> tuple[Frame, list[Collected]]:
-    """The pipeline's data as it comes in, and what each source brought.
+@dataclass(frozen=True)
+class Collection:
+    """The combined frame of a pipeline's collectors and what each of them delivered.
+
+    ``rows`` counts the rows of those whose rows are data, by their labels.
+    """
+
+    frame: Frame
+    collected: tuple[Collected, ...]
+    rows: Mapping[str, int]
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """What the collectors rejected."""
+        return tuple(rejected for one in self.collected for rejected in one.report.rejected)
+
+
+async def collect(pipeline: Pipeline, job: Job) -> Collection:
+    """Run all collectors.
 
     Raises ``errors.StepError`` of a collector, or of a processor that is certain to fail.
     """
     job.enter("collecting", "collectors[0]")
     places = range(len(pipeline.collectors))
-    told = {i: pipeline.declared(i) for i in places if not pipeline.collectors[i].local}
-    found: dict[int, Collected] = {}
-    rehearsed: list[Declared] = []
-    known = {i: d for i, d in told.items() if d is not None and d.closed}
-    if pipeline.processors and told and len(known) == len(told):
-        found = await _each(pipeline, (i for i in places if i not in told), job, {})
-        rehearsed = [known[i] if i in known else Declared(found[i].frame.schema) for i in places]
-        await asyncio.to_thread(dry_run.check, pipeline, rehearsed, job.grants)
-    found |= await _each(pipeline, (i for i in places if i not in found), job, found)
-    every = [found[i] for i in places]
-    frames = combine.settled([c.frame for c in every], [c.blank for c in every])
+    remote = {i: pipeline.declared(i) for i in places if not pipeline.collectors[i].local}
+    collected: dict[int, Collected] = {}
+    checked: list[Declared] = []
+    known = {i: d for i, d in remote.items() if d is not None and d.closed}
+    if pipeline.processors and remote and len(known) == len(remote):
+        collected = await _collect_side_by_side(pipeline, (i for i in places if i not in remote), job, {})
+        checked = [known[i] if i in known else Declared(collected[i].frame.schema) for i in places]
+        await asyncio.to_thread(dry_run.check, pipeline, checked, job.grants)
+    collected |= await _collect_side_by_side(pipeline, (i for i in places if i not in collected), job, collected)
+    every = tuple(collected[i] for i in places)
+    frames = combine.with_known_types([c.frame for c in every], [c.report.blank_columns for c in every])
     exact = [Declared(f.schema) for f in frames]
-    if pipeline.processors and rehearsed != exact:
+    if pipeline.processors and checked != exact:
         try:
             await asyncio.to_thread(dry_run.check, pipeline, exact, job.grants)
         except errors.StepError as error:
             if any(len(frames[i].schema) for i in pipeline.data):
                 raise
             raise combine.without_columns("process") from error
+    rows = {pipeline.label(i): every[i].source.rows for i in pipeline.data}
     if len(pipeline.data) == 1:
-        return every[pipeline.data[0]].frame, every
-    with job.timed("combine"):
-        return combine.combined(pipeline, frames, job.context("combine").warn), every
+        return Collection(every[pipeline.data[0]].frame, every, rows)
+    ctx, began = job.context("combine"), time.perf_counter()
+    job.step = ctx.step
+    with job.running(ctx):
+        frame = combine.combined(pipeline, frames, ctx.warn)
+    job.journal.add(Step(step=ctx.step, duration=time.perf_counter() - began))
+    return Collection(frame, every, rows)
 
 
-async def _each(
-    pipeline: Pipeline, places: Iterable[int], job: Job, found: Mapping[int, Collected]
+async def _collect_side_by_side(
+    pipeline: Pipeline, places: Iterable[int], job: Job, collected: Mapping[int, Collected]
 ) -> dict[int, Collected]:
-    """What the collectors at those places bring, side by side, each after its parent."""
-    going: dict[int, asyncio.Task[Collected]] = {}
+    """Run the collectors at these places concurrently, each after its parent."""
+    tasks: dict[int, asyncio.Task[Collected]] = {}
 
     async def after_its_parent(index: int) -> Collected:
         above = pipeline.parent(index)
         if above is None:
             return await one(pipeline, index, job)
-        return await one(pipeline, index, job, found[above] if above in found else await going[above])
+        return await one(pipeline, index, job, collected[above] if above in collected else await tasks[above])
 
     for index in places:
-        going[index] = asyncio.create_task(after_its_parent(index))
-    return dict(zip(going, await asyncio.gather(*going.values()), strict=True))
+        tasks[index] = asyncio.create_task(after_its_parent(index))
+    return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
 
 
-def _named(frame: Frame) -> Frame:
+def _with_column_names(frame: Frame) -> Frame:
     """A column without a name gets one by its place, as in a CSV header: no setting and no SQL could name it."""
     names = frame.schema.names()
     if "" not in names:
@@ -99,63 +124,49 @@ def _named(frame: Frame) -> Frame:
 
 
 async def one(pipeline: Pipeline, index: int, job: Job, parent: Collected | None = None) -> Collected:
-    """What the collector at that place brings; at most ``job.wanted_rows`` rows of it."""
-    collector = pipeline.collectors[index]
+    """Run the collector at this place; at most ``job.wanted_rows`` rows of it."""
+    collector, label = pipeline.collectors[index], pipeline.label(index)
     tag = tag_of(type(collector))
-    ctx = job.context(f"collectors[{index}]", share=(index, len(pipeline.collectors)))
-    ctx.folder = ctx.folder / f".collect-{index}"  # two collectors may choose the same file names
-    ctx.folder.mkdir()
-    rows = 0
-
-    def count(more: int) -> None:
-        nonlocal rows
-        rows += more
-        job.collected(more)
-
-    def brought(all_rows: int) -> None:
-        nonlocal rows
-        rows = all_rows
-
-    ctx.on_rows, ctx.on_brought = count, brought
-    ctx.base, ctx.state = pipeline.base(index), job.state(pipeline.label(index))
-    if parent is not None:
-        ctx.parents = _parents(pipeline, index, parent)
-    ctx.stored = next(iter(job.stored(ctx.step).values()), None)
-    ctx.source = pipeline.label(index)
-    ctx.beside = job.folder
+    ctx = job.collect_context(f"collectors[{index}]", share=(index, len(pipeline.collectors)))
+    folder = ctx.folder / f".collect-{index}"  # two collectors may choose the same file names
+    folder.mkdir()
+    ctx = dataclasses.replace(
+        ctx, folder=folder, base=pipeline.base(index), state=job.state(label), source=label, beside=job.folder,
+        parents=None if parent is None else _parents(pipeline, index, parent),
+    )  # fmt: skip
     began = time.perf_counter()
 
-    def tell() -> None:
+    def ended(rows: int, report: CollectReport) -> Step:
         took = time.perf_counter() - began
-        job.steps.append(Step(step=ctx.step, duration=took, rows_out=rows, evidence=ctx.evidence or None))
+        return Step(step=ctx.step, duration=took, rows_out=rows, evidence=report.evidence or None)
 
-    with job.translated(ctx.step):
+    with job.running(ctx):
         try:
-            frame = _named(await collector.collect(ctx))
+            frame = _with_column_names(await collector.collect(ctx))
         except errors.PenstockError:
-            tell()
+            report = ctx.report()
+            job.journal.add(ended(report.rows, report))
             raise
         if job.wanted_rows is not None:
             most = job.wanted_rows
             frame = frame.rows(lambda lf: lf.head(most))
         scan = frame.lazy if isinstance(frame, PolarsFrame) else None
         columns = [Column(name, dtypes.name_of(dtype)) for name, dtype in frame.schema.items()]
+        report = ctx.report()
+        rows = report.rows
         if job.wanted_rows is not None:
-            counted = Metric("", "rows")
-            rows = (await asyncio.to_thread(frame.measure, [counted]))[counted]
-    if index in pipeline.data:
-        job.source_rows += rows
-        job.brought[pipeline.label(index)] = rows
-    tell()
+            count = Metric("", "rows")
+            rows = (await asyncio.to_thread(frame.measure, [count]))[count]
+    job.journal.add(ended(rows, report))
     job.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
-    source = Source(id=pipeline.label(index), type=tag, rows=rows, evidence=ctx.evidence, columns=columns)
-    return Collected(frame, source, scan, frozenset(ctx.blank))
+    source = Source(id=label, type=tag, rows=rows, evidence=report.evidence, columns=columns)
+    return Collected(frame, source, scan, report, ctx.state)
 
 
 def _parents(pipeline: Pipeline, index: int, parent: Collected) -> pl.LazyFrame | None:
-    """The rows that the collector at that place makes its requests of. Raises ``errors.Permanent``."""
+    """The parent's rows, from which the collector at this place makes its requests. Raises ``errors.Permanent``."""
     wanted, names = pipeline.collectors[index].parent(), parent.frame.schema.names()
-    if wanted is not None and not names:  # a source without any record says nothing of its columns
+    if wanted is not None and not names:  # a source without records does not tell its columns
         return pl.LazyFrame(schema=dict.fromkeys(wanted.columns, pl.String()))
     for column, field in (wanted.columns if wanted is not None else {}).items():
         if column not in names:

@@ -1,7 +1,7 @@
-"""Combining: the frames of several collectors made one.
+"""Combine: the frames of several collectors become one.
 
-Rows one after another by the names of their columns, whose types are widened: whole numbers to larger ones and to
-floats, dates to datetimes; numbers, dates or booleans beside text become text, with a warning. Or joined on keys of one
+A union puts rows one after another by the names of their columns and widens types: whole numbers to larger ones and to
+floats, dates to datetimes; numbers, dates or booleans beside text become text, with a warning. A join needs keys of one
 type.
 """
 
@@ -20,13 +20,13 @@ from service.values import dtypes
 
 Warn = Callable[[str, str], None]
 _WIDE = (pl.Int128, pl.UInt128)
-"""What whole numbers of both signs become; no file holds them."""
+"""What whole numbers of both signs become; no file format has these types."""
 
 
 def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda code, message: None) -> Frame:
-    """One frame of those of all collectors, as the pipeline says.
+    """The frames of all collectors combined as the pipeline says.
 
-    Raises ``errors.Permanent`` where a source lacks a column to join on, or types do not go together.
+    Raises ``errors.Permanent`` where a source lacks a column to join on, or no type holds the values of all sources.
     """
     labels = [pipeline.label(i) for i in pipeline.data]
     frames = [frames[i] for i in pipeline.data]
@@ -35,37 +35,37 @@ def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda co
     if isinstance(pipeline.combine, Join):
         return _joined(pipeline.combine, frames, labels)
     for name, kinds in _kinds(frames, labels).items():
-        united = _united(name, kinds)
+        united = _common_type(name, kinds)
         if united is None:
-            raise _apart(name, kinds, "and no type holds both")
+            raise _type_conflict(name, kinds, "and no type holds both")
         if united == pl.String and any(kind != pl.String for kind in kinds):
-            warn("mixed_types", f"column '{name}' is {_listed(kinds)}; it is kept as text")
+            warn("mixed_types", f"column '{name}' is {_types_by_source(kinds)}; it is kept as text")
     return frames[0].union(frames[1:])
 
 
 def without_columns(what: str) -> errors.Permanent:
-    """What is said where there is nothing to ``what`` (a verb): not even columns."""
+    """The error of a step that has nothing to ``what`` (a verb), not even columns."""
     return errors.Permanent(
         f"nothing to {what}: there are no columns, because no source brought a record; give their types under "
         "'schema' to store an empty table"
     )
 
 
-def settled(frames: Sequence[Frame], blank: Sequence[Collection[str]]) -> list[Frame]:
-    """The frames, in which columns without any value (``blank`` of each) have the type that they have elsewhere."""
+def with_known_types(frames: Sequence[Frame], blank: Sequence[Collection[str]]) -> list[Frame]:
+    """The frames; a column without any value (``blank`` of each) gets the type that it has in another frame."""
     known: dict[str, pl.DataType] = {}
     for frame, names in zip(frames, blank, strict=True):
         known |= {n: d for n, d in frame.schema.items() if n not in names and n not in known}
-    return [_typed(f, {n: known[n] for n in b if n in known}) for f, b in zip(frames, blank, strict=True)]
+    return [_with_null_types(f, {n: known[n] for n in b if n in known}) for f, b in zip(frames, blank, strict=True)]
 
 
-def _typed(frame: Frame, types: Mapping[str, pl.DataType]) -> Frame:
+def _with_null_types(frame: Frame, types: Mapping[str, pl.DataType]) -> Frame:
     nulls = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in types.items()]
     return frame.rows(lambda lf: lf.with_columns(nulls)) if nulls else frame
 
 
 def _kinds(frames: Sequence[Frame], labels: Sequence[str]) -> dict[str, dict[pl.DataType, str]]:
-    """The types of each column, with the first source that has it so."""
+    """The types of each column, each with the first source that has it."""
     found: dict[str, dict[pl.DataType, str]] = {}
     for frame, label in zip(frames, labels, strict=True):
         for name, dtype in frame.schema.items():
@@ -73,26 +73,26 @@ def _kinds(frames: Sequence[Frame], labels: Sequence[str]) -> dict[str, dict[pl.
     return found
 
 
-def _united(name: str, kinds: Mapping[pl.DataType, str]) -> pl.DataType | None:
-    """What the types become one after another; None where nothing holds all of them."""
+def _common_type(name: str, kinds: Mapping[pl.DataType, str]) -> pl.DataType | None:
+    """The type that holds all these types; None where no type does."""
     if len(kinds) == 1:
         return next(iter(kinds))
-    nothing = [PolarsFrame(pl.LazyFrame(schema={name: kind}), Path()) for kind in kinds]
+    empty = [PolarsFrame(pl.LazyFrame(schema={name: kind}), Path()) for kind in kinds]
     try:
-        united = nothing[0].union(nothing[1:]).schema[name]
+        united = empty[0].union(empty[1:]).schema[name]
     except pl.exceptions.PolarsError:
         return None
     return None if united in _WIDE else united
 
 
-def _apart(name: str, kinds: Mapping[pl.DataType, str], why: str) -> errors.Permanent:
+def _type_conflict(name: str, kinds: Mapping[pl.DataType, str], why: str) -> errors.Permanent:
     return errors.Permanent(
-        f"column '{name}' is {_listed(kinds)}, {why}; give it one type there (under schema, or by a cleaner's cast in "
-        "a pipeline of its own)", step="combine", field="combine",
+        f"column '{name}' is {_types_by_source(kinds)}, {why}; give it one type there (under schema, or "
+        "by a cleaner's cast in a separate pipeline)", step="combine", field="combine",
     )  # fmt: skip
 
 
-def _listed(kinds: Mapping[pl.DataType, str]) -> str:
+def _types_by_source(kinds: Mapping[pl.DataType, str]) -> str:
     return " and ".join(f"{dtypes.name_of(kind)} in {label}" for kind, label in kinds.items())
 
 
@@ -101,7 +101,7 @@ def _joined(combine: Join, frames: list[Frame], labels: list[str]) -> Frame:
         names = frame.schema.names()
         for column in combine.on:
             if column not in names:
-                why = errors.did_you_mean(column, names) if names else ": it brought no records"
+                why = errors.did_you_mean(column, names) if names else ": it has no records"
                 raise errors.Permanent(
                     f"the source {label} has no column '{column}' to join on{why}", step="combine", field="combine.on"
                 )
@@ -121,13 +121,13 @@ def _renamed(frame: Frame, names: dict[str, str]) -> Frame:
 
 
 def _with_keys(on: Sequence[str], frames: list[Frame], labels: list[str]) -> list[Frame]:
-    """The frames with keys of one type: whole numbers are widened, others must be alike."""
+    """The frames with keys of one type: whole numbers are widened, other types must be equal."""
     wider: dict[str, pl.DataType] = {}
     for name, kinds in _kinds(frames, labels).items():
         if name in on and len(kinds) > 1:
-            united = _united(name, kinds) if all(kind.is_integer() for kind in kinds) else None
+            united = _common_type(name, kinds) if all(kind.is_integer() for kind in kinds) else None
             if united is None:
-                raise _apart(name, kinds, "and keys are compared in one type")
+                raise _type_conflict(name, kinds, "and keys are compared in one type")
             wider[name] = united
     casts = [pl.col(name).cast(dtype) for name, dtype in wider.items()]
     return [frame.rows(lambda lf: lf.with_columns(casts)) for frame in frames] if casts else frames

@@ -1,6 +1,7 @@
-"""Stage: what every job in a child has around its steps: contexts, times, warnings, counts and progress.
+"""Job: what every job in a child puts around its steps: contexts, errors, progress, and a journal of ended steps.
 
-A run, a preview and whatever else drives collectors and processors shares it; who listens is the caller's affair.
+A run, a preview and every other task that executes collectors and processors uses it. It holds no results: a step's
+report is a value that ``collect``, ``process`` and ``store`` return.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import polars as pl
 
-from service.engine.fit_record import Recorder
+from service.engine.polars_frame import PolarsFrame
 from service.files import layout
 from service.files.allowed_files import Files
+from service.jobs.journal import Journal
 from service.jobs.messages import Grants, Progress
 from service.kit import errors, placeholders
-from service.model.run import Phase, Step
+from service.model.run import Phase
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.context import Context, Rejected, Split, State, StoredVersion
+from service.steps.context import CollectContext, Context, ProcessContext, State, StoredVersion
+from service.steps.report import StepReport, StepWarning
 from service.values import polars_errors
 
-# The share of the whole that each phase ends at, in percent.
+# The share of the whole at which each phase begins and ends, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
-_NOTICE_SECONDS = 0.2  # progress is said no more often than this
+_NOTICE_SECONDS = 0.2  # the shortest time between two progress messages
 
 _Value = TypeVar("_Value")
 
@@ -39,10 +41,10 @@ def _nobody(_: Progress) -> None:
 
 
 class Job:
-    """The surroundings of one job's steps. ``step`` is where it stands; ``listen`` hears of progress.
+    """The surroundings of one job's steps. ``step`` is the current one; ``listen`` receives progress.
 
-    ``wanted_rows`` and ``dry`` are what contexts say of them. ``remembers`` says that what collectors remember will be
-    kept; ``remembered`` is the folder of the version whose they find.
+    ``wanted_rows`` and ``dry`` are those of contexts. ``remembers`` says whether the state of collectors will be kept;
+    ``remembered`` is the folder of the version that has the state to begin with.
     """
 
     def __init__(
@@ -53,25 +55,17 @@ class Job:
         *,
         wanted_rows: int | None = None,
         dry: bool = False,
+        remembers: bool = False,
+        remembered: Path | None = None,
     ) -> None:
         self.grants = grants
         self.wanted_rows, self.dry = wanted_rows, dry
-        self.dynamic_columns: list[str] = []
         self.log = log
         self.step = ""
-        self.rows_collected = self.source_rows = 0
-        self.brought: dict[str, int] = {}
-        self.states: dict[str, State] = {}
-        self.remembered: Path | None = None
-        self.remembers = False
-        self.steps: list[Step] = []
-        self.warnings: list[dict[str, Any]] = []
-        self.rejected: list[Rejected] = []
-        self.splits: list[Split] = []
-        self.fitted: dict[str, Any] = {}
-        self.profiles: list[dict[str, Any]] = []
-        self.tape = Recorder(pl.Schema())
-        self._governors = HostLimiters(None if grants.pace is None else Path(grants.pace))
+        self.rows_collected = 0
+        self.journal = Journal()
+        self._remembers, self._remembered = remembers, remembered
+        self._limiters = HostLimiters(None if grants.pace is None else Path(grants.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
         self._progress = 0.0
@@ -82,25 +76,36 @@ class Job:
         """The job's own folder."""
         return Path(self.grants.folder)
 
-    def context(self, step: str, share: tuple[int, int] = (0, 1)) -> Context:
-        """What the step ``step`` is given. ``share`` is its place and the number of steps of its phase."""
-        allowed = self.grants
+    def context(self, step: str, share: tuple[int, int] = (0, 1), folder: Path | None = None) -> Context:
+        """What the storage ``step`` gets. ``share`` is its place and the number of steps of its phase."""
+        return Context(step, **self._common(share) | ({"folder": folder} if folder is not None else {}))
 
+    def collect_context(self, step: str, share: tuple[int, int] = (0, 1)) -> CollectContext:
+        """What the collector ``step`` gets, except what depends on the pipeline."""
+        return CollectContext(
+            step, **self._common(share), limiters=self._limiters, on_rows=self.collected,
+            network=Network(allowed_private_hosts=self.grants.allowed_private_hosts),
+            stored=next(iter(self.stored(step).values()), None),
+        )  # fmt: skip
+
+    def process_context(self, step: str, share: tuple[int, int] = (0, 1)) -> ProcessContext:
+        """What the processor ``step`` gets, except what depends on the steps before."""
+        return ProcessContext(step, **self._common(share), dry=self.dry, upstreams=self.stored(step))
+
+    def _common(self, share: tuple[int, int]) -> dict[str, Any]:
         def progressed(part: float, message: str) -> None:
             low, high = _ENDS[self._phase]
             self._notice(low + (high - low) * (share[0] + part) / share[1])
 
-        return Context(
-            step=step, folder=self.folder, memory_bytes=allowed.memory_bytes,
-            files=Files(tuple(Path(r) for r in allowed.file_roots)),
-            network=Network(allowed_private_hosts=allowed.allowed_private_hosts), secrets=allowed.secrets,
-            limiters=self._governors, warnings=self.warnings, rejected=self.rejected, splits=self.splits,
-            profiles=self.profiles, on_progress=progressed, log=self.log,
-            wanted_rows=self.wanted_rows, dry=self.dry, dynamic_columns=self.dynamic_columns,
-        )  # fmt: skip
+        grants = self.grants
+        return {
+            "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
+            "files": Files(tuple(Path(r) for r in grants.file_roots)), "wanted_rows": self.wanted_rows,
+            "frames": PolarsFrame, "on_progress": progressed, "log": self.log,
+        }  # fmt: skip
 
     def stored(self, step: str) -> dict[str, StoredVersion]:
-        """The stored versions that a step reads, by the settings that name them, relative to it."""
+        """The stored versions that a step reads, by the settings that name them, relative to the step."""
         return {
             field.removeprefix(f"{step}."): StoredVersion(s.pipeline, s.version, tuple(map(Path, s.parts)), s.rows)
             for field, s in self.grants.stored.items()
@@ -108,66 +113,69 @@ class Job:
         }
 
     def state(self, label: str) -> State | None:
-        """What a collector remembers, and may leave to be remembered."""
-        if not self.remembers:
+        """Where the collector ``label`` finds and leaves its state; None where nothing is remembered."""
+        if not self._remembers:
             return None
-        earlier = self.remembered / layout.STATE / label if self.remembered is not None else None
-        found = State(self.folder / layout.STATE / label, earlier if earlier and earlier.is_dir() else None)
-        self.states[label] = found
-        return found
+        earlier = self._remembered / layout.STATE / label if self._remembered is not None else None
+        return State(self.folder / layout.STATE / label, earlier if earlier and earlier.is_dir() else None)
 
     def collected(self, rows: int) -> None:
-        """So many more rows have come."""
+        """Count rows that a collector fetched, for progress."""
         self.rows_collected += rows
 
     def enter(self, phase: Phase, step: str) -> None:
-        """The job has come to ``step``."""
+        """Move on to ``step``."""
         self._phase, self.step = phase, step
         self._notice(_ENDS[phase][0], always=True)
 
+    def warn(self, step: str, code: str, message: str, **details: Any) -> None:
+        """Warn about ``step`` from outside of it."""
+        self.log.warning("step.warning", step=step, code=code, message=message)
+        self.journal.file(StepReport(warnings=(StepWarning(step, code, message, details),)))
+
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Keep how long the step took; its errors are ours."""
-        self.step = step
-        began = time.perf_counter()
-        with self.translated(step):
-            yield
-        self.steps.append(Step(step=step, duration=time.perf_counter() - began))
+    def running(self, ctx: Context) -> Iterator[None]:
+        """Execute a step: its errors name it, and its report goes to the journal, also when it fails."""
+        try:
+            with self.translated(ctx.step):
+                yield
+        finally:
+            self.journal.file(ctx.report())
 
     @contextmanager
     def translated(self, step: str) -> Iterator[None]:
-        """What libraries raise inside becomes an error that names the step."""
+        """Turn errors that libraries raise inside into errors that name the step."""
         try:
             yield
         except (errors.PenstockError, MemoryError, asyncio.CancelledError):
             raise
-        except BaseException as error:  # a panic inside Polars is no Exception
+        except BaseException as error:  # a panic inside Polars is not an Exception
             raise polars_errors.translate(error, step) from error
 
     def body(self, error: errors.PenstockError) -> errors.Body:
-        """The error as the caller may hear it: the step named, the path whole, no secret in it."""
+        """The error as the caller may see it: with its step and the full path of the field, without secrets."""
         body = error.as_body()
-        details = _pathed({**({"step": self.step} if self.step else {}), **body.details})
+        details = _with_whole_field({**({"step": self.step} if self.step else {}), **body.details})
         return self.hidden(msgspec.structs.replace(body, details=details))
 
     def hidden(self, value: _Value) -> _Value:
-        """``value`` with every secret masked, wherever it slipped in."""
+        """``value`` (a struct or a dict) with every secret masked."""
         if not self.grants.secrets:
             return value
-        text = placeholders.mask(msgspec.json.encode(value).decode(), _escaped(self.grants.secrets.values()))
+        text = placeholders.mask(msgspec.json.encode(value).decode(), self.grants.secrets.values())
         return msgspec.json.decode(text, type=type(value))
 
     def masked(self, content: bytes) -> bytes:
         """JSON without any secret."""
         if not self.grants.secrets:
             return content
-        return placeholders.mask(content.decode(), _escaped(self.grants.secrets.values())).encode()
+        return placeholders.mask(content.decode(), self.grants.secrets.values()).encode()
 
     def without_paths(self, text: str) -> str:
-        """``text`` with every file named as its user would, not by where it lies on this machine."""
-        allowed = self.grants
-        parts = [str(Path(part).parents[2]) for stored in allowed.stored.values() for part in stored.parts]
-        for root in sorted({allowed.folder, *allowed.file_roots, *parts}, key=len, reverse=True):
+        """``text`` with every file named as its user would name it, not by its path on this machine."""
+        grants = self.grants
+        parts = [str(Path(part).parents[2]) for stored in grants.stored.values() for part in stored.parts]
+        for root in sorted({grants.folder, *grants.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")
         return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
 
@@ -179,13 +187,9 @@ class Job:
             self._listen(Progress(self._phase, self.step, round(self._progress, 1), self.rows_collected))
 
 
-def _pathed(details: dict[str, Any]) -> dict[str, Any]:
-    """``field`` made absolute: steps name it relative to themselves."""
+def _with_whole_field(details: dict[str, Any]) -> dict[str, Any]:
+    """``details`` with ``field`` made absolute: steps name it relative to themselves."""
     field, step = details.get("field"), str(details.get("step", ""))
     if isinstance(field, str) and field and step and not field.startswith((step, "combine", "records[")):
         return {**details, "field": f"{step}.{field}" if not field.startswith("[") else f"{step}{field}"}
     return details
-
-
-def _escaped(values: Any) -> list[str]:
-    return [msgspec.json.encode(v).decode()[1:-1] for v in values]

@@ -1,4 +1,4 @@
-"""What a run worker is told and what it says: values over the channel, encoded with msgpack."""
+"""Messages: the order of a run worker and what it sends back, encoded with msgpack."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import msgspec
 from service.kit.errors import Body
 from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
+from service.steps.report import FittedStep, StepWarning
 from service.steps.storage import File, Written
+from service.values.profile import Profile
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a worker needs; it reads nothing else. ``parts`` set: only load deferred forms again."""
+    """Everything that a worker needs. With ``reload`` it only loads deferred forms of a committed version."""
 
     run_id: str
     pipeline_id: str
@@ -32,7 +34,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
 
     ``stored`` has them by the setting that names each, such as ``collectors[0].name``. ``pace`` is the folder where
-    all jobs keep the pace towards hosts that they ask (``network.pacing``).
+    all jobs share the pace of their requests, by host (``network.pacing``).
     """
 
     folder: str
@@ -62,14 +64,14 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
-    """What collectors left with the newest version, which lies in ``folder``: files of ``state/``."""
+    """The state of collectors: the files under ``state/`` of the newest version, whose folder is ``folder``."""
 
     folder: str
     files: list[File]
 
 
 class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
-    """What steps refused and kept: the files, why, and what they look like as one table."""
+    """The rows that steps rejected and kept: files, reasons, and the columns of all as one table."""
 
     files: list[File]
     refusals: list[Refusal]
@@ -77,62 +79,64 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """Quarantined rows that are to be tried again, and the version that those that pass are added to.
+    """Quarantined rows to try again, and the version to which the rows that pass are added.
 
-    ``files`` are the quarantine of ``version``, ``before`` the processors that refused them; ``carried`` is the
-    quarantine of ``base`` where that is another version, which stays as it is. ``base_before`` are the processors
-    that made ``base``, ``fitted`` the parameters recorded with it, ``tape`` what they were answered.
+    ``files`` are the quarantine of ``version``, ``before`` the processors that rejected them; ``carried`` is the
+    quarantine of ``base`` if that is another version, and stays as it is. ``base_before`` are the processors that made
+    ``base``, ``fitted`` the parameters recorded with it, ``fit_record`` the path of its fit record.
     """
 
     version: int
     files: tuple[str, ...]
     before: list[Any]
     base: StoredParts
-    fitted: dict[str, Any]
+    fitted: dict[str, FittedStep]
     base_before: list[Any]
-    tape: str | None = None
+    fit_record: str | None = None
     carried: tuple[str, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
+    """How far the run is: its phase and step, percent of the whole, rows collected up to now."""
+
     phase: Phase
     step: str
     progress: float
     rows_collected: int
 
 
-class Line(msgspec.Struct, frozen=True, tag=True):
-    """A log line of the worker."""
+class LogLine(msgspec.Struct, frozen=True, tag=True):
+    """A log line of a child: its level, event and other fields."""
 
     fields: dict[str, Any]
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The version lies in staging, flushed and counted; the worker is done.
+    """The version is in the staging folder, flushed and counted; the worker is done.
 
-    ``state`` is what collectors remember; those of its files that ``stays`` names lie with the version before.
+    ``state`` are the files of collectors' state; those that ``stays`` names are still with the version before.
     """
 
     rows: int
     rows_collected: int
     files: list[File]
     quarantine: Quarantine
-    tape: File
+    fit_record: File
     state: list[File]
     stays: list[str]
     rows_rejected: int
     columns: list[Column]
     sources: list[Source]
     steps: list[Step]
-    warnings: list[dict[str, Any]]
-    profiles: list[dict[str, Any]]
-    fitted: dict[str, Any]
+    warnings: list[StepWarning]
+    profiles: list[Profile]
+    fitted: dict[str, FittedStep]
     deferred: list[str]
     peak_memory_bytes: int
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """A deferred form is in place."""
+    """A deferred form is in place. ``duration`` is in seconds."""
 
     written: Written
     step: str
@@ -141,25 +145,27 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The run, or the loading of a deferred form, cannot go on."""
+    """The run, or the loading of a deferred form, failed."""
 
     error: Body
     steps: list[Step]
-    warnings: list[dict[str, Any]]
+    warnings: list[StepWarning]
     rows_collected: int
     peak_memory_bytes: int
 
 
-Said = Progress | Line | Prepared | Loaded | Failed
+WorkerMessage = Progress | LogLine | Prepared | Loaded | Failed
 
 encode = msgspec.msgpack.Encoder().encode
-_said: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
-_order = msgspec.msgpack.Decoder(Order)
+_messages: msgspec.msgpack.Decoder[WorkerMessage] = msgspec.msgpack.Decoder(WorkerMessage)
+_orders = msgspec.msgpack.Decoder(Order)
 
 
-def said(data: bytes) -> Said:
-    return _said.decode(data)
+def decode(data: bytes) -> WorkerMessage:
+    """What a worker sent."""
+    return _messages.decode(data)
 
 
-def order(data: bytes) -> Order:
-    return _order.decode(data)
+def decode_order(data: bytes) -> Order:
+    """What a worker was started with."""
+    return _orders.decode(data)

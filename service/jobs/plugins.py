@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from service.steps.registry import Registry
+from service.model.registry import Registry
 
 
 @functools.cache

@@ -1,15 +1,17 @@
 """Imported by the forkserver only: the run worker with every plug-in, so that a child starts with all of it.
 
-Importing is all it does but for one thing: each plug-in's example is decoded, so that types are resolved once and
-not in every child. No query may run in the forkserver's own process.
+It imports, and it decodes each plug-in's example, so that types are resolved once and not in every child. No query
+may run in the forkserver's own process.
 """
 
 from service.jobs import plugins, run_worker
-from service.jobs.tasks import entry
-from service.kit import decoding
+from service.jobs.tasks import worker
+from service.kit import decoding, lazy
 
-ENTRIES = (run_worker.work, entry.work)
+ENTRIES = (run_worker.work, worker.work)
 
+plugins.registry()
+lazy.load()
 for _shelf in (plugins.registry().collectors, plugins.registry().processors, plugins.registry().storages):
     for _tag, _kind in _shelf.kinds.items():
         _example = _kind.EXAMPLE

@@ -1,110 +1,151 @@
-"""Processing: the processors of a pipeline, one after the other, over a lazy frame.
+"""Process: the processors of a pipeline, one after the other, over a lazy frame.
 
-What they are answered is written down (``Job.tape``), and the time that they are told is one and the same, so that
-they can do the same again to other rows (``jobs.tasks.apply``).
+Their measured values are recorded and all of them get the same time, so that they can be applied to other rows
+(``jobs.tasks.apply``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
-from service.engine.fit_record import Recorder, StepRecorder
+from service.engine.fit_record import FitRecord, Recorder, StepRecorder
 from service.engine.polars_frame import PolarsFrame
 from service.engine.recording_frame import RecordedFrame, bare
 from service.jobs.job import Job
 from service.model.pipeline import Join, Pipeline
+from service.model.registry import tag_of
 from service.model.run import Step
 from service.steps.frame import Frame
 from service.steps.processor import Processor
+from service.steps.report import FittedStep, ProcessReport, Rejected, Split
+from service.values.profile import Profile
 
-Each = Callable[[int, Frame], Frame]
-"""Told of every processor (its place, the frame after it); its answer goes on."""
+
+@dataclass(frozen=True)
+class Processed:
+    """A frame on its way, and what its steps found so far; immutable, every step makes a new one.
+
+    ``rows`` counts the collected rows by the labels of their sources.
+    """
+
+    frame: Frame
+    rows: Mapping[str, int] = field(default_factory=dict)
+    rejected: tuple[Rejected, ...] = ()
+    fitted: Mapping[str, FittedStep] = field(default_factory=dict)
+    profiles: tuple[Profile, ...] = ()
+    splits: tuple[Split, ...] = ()
+
+    def after(self, step: str, tag: str, frame: Frame, report: ProcessReport) -> Processed:
+        """The frame after one more step, with the findings of that step."""
+        fitted = {step: FittedStep(tag, dict(report.fitted))} if report.fitted else {}
+        return Processed(
+            frame, self.rows, rejected=(*self.rejected, *report.rejected), fitted={**self.fitted, **fitted},
+            profiles=(*self.profiles, *report.profiles), splits=(*self.splits, *report.splits),
+        )  # fmt: skip
 
 
-def process(pipeline: Pipeline, frame: Frame, job: Job, each: Each = lambda _, frame: frame) -> Frame:
-    """The frame after the last processor; ``job`` keeps what was fitted and profiled on the way."""
-    job.tape = Recorder(frame.schema)
+Observer = Callable[[int, Frame, ProcessReport], None]
+"""Called with each processor's place, the frame after it and its report, while its time still counts."""
+
+
+def _unobserved(_: int, __: Frame, ___: ProcessReport) -> None:
+    return None
+
+
+def process(
+    pipeline: Pipeline, start: Processed, job: Job, observe: Observer = _unobserved
+) -> tuple[Processed, FitRecord]:
+    """The frame after the last processor with all findings, and the record of what the processors measured.
+
+    Raises what a processor raises (``errors.StepError``).
+    """
+    recorder = Recorder(start.frame.schema)
+    processed = start
     for index in range(len(pipeline.processors)):
-        frame = applied(pipeline, index, frame, job, each=each)
-    return frame
+        processed = apply(pipeline, index, processed, job, recorder, observe=observe)
+    return processed, recorder.fit_record()
 
 
-def applied(
+def apply(
     pipeline: Pipeline,
     index: int,
-    frame: Frame,
+    before: Processed,
     job: Job,
+    recorder: Recorder,
     *,
     processor: Processor | None = None,
     replay: bool = False,
-    each: Each = lambda _, frame: frame,
-) -> Frame:
-    """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in Context."""
+    observe: Observer = _unobserved,
+) -> Processed:
+    """The frame after the processor at ``index``, or after ``processor`` in its place; ``replay`` as in its context."""
     processor = processor or pipeline.processors[index]
-    ctx = job.context(f"processors[{index}]", share=(index, len(pipeline.processors)))
-    job.enter("processing", ctx.step)
-    ctx.upstreams, ctx.source_rows, ctx.replay = (
-        job.stored(ctx.step),
-        job.source_rows or job.rows_collected,
-        replay,
-    )
-    ctx.source = pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None
-    ctx.sources = () if replay else _sources(pipeline, index, job)
-    ctx.now = lambda: job.tape.now
-    tag = str(type(processor).__struct_config__.tag)
-    # a replay answers steps as they were answered before; only those that look at its own rows are asked anew
-    recorder = job.tape.recorder(ctx.step) if processor.read_only or not replay else StepRecorder()
-    given, splits, staged = RecordedFrame(frame, recorder), len(ctx.splits), _staged(frame)
-    with job.timed(ctx.step):
-        made = processor.apply(given, ctx)
-        if ctx.fitted:
-            job.fitted[ctx.step] = {"type": tag, "parameters": ctx.fitted}
-        recorder.unchanged = made is given and len(ctx.splits) == splits
-        came, went = given.frame, bare(made)
-        frame = each(index, went)
-    job.steps[-1] = msgspec.structs.replace(
-        job.steps[-1], staged=max(_staged(frame) - staged, 0), rows_in=_either(ctx.rows_in, _counted(came)),
-        rows_out=_either(ctx.rows_out, _counted(went)),
+    step, tag = f"processors[{index}]", tag_of(type(processor))
+    job.enter("processing", step)
+    ctx = dataclasses.replace(
+        job.process_context(step, share=(index, len(pipeline.processors))),
+        source_rows=sum(before.rows.values()) or job.rows_collected, replay=replay, now=recorder.now,
+        source=pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None,
+        sources=() if replay else _sources(pipeline, index, before.rows),
+        rejected_before=before.rejected, splits=before.splits,
+    )  # fmt: skip
+    # a replay repeats the values that were measured before; only steps that read its own rows measure them again
+    step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
+    recording, staged = RecordedFrame(before.frame, step_recorder), _staged(before.frame)
+    began = time.perf_counter()
+    with job.running(ctx):
+        result = processor.apply(recording, ctx)
+        report = ctx.report()
+        step_recorder.unchanged = result is recording and not report.splits
+        given, frame = recording.frame, bare(result)
+        observe(index, frame, report)
+    job.journal.add(
+        Step(
+            step=step, duration=time.perf_counter() - began, staged=max(_staged(frame) - staged, 0),
+            rows_in=_either(report.rows_in, _known_rows(given)), rows_out=_either(report.rows_out, _known_rows(frame)),
+        )
     )  # fmt: skip
     ctx.progress(1.0)
-    job.log.info("processor.finished", step=ctx.step, type=tag)
-    return frame
+    job.log.info("processor.finished", step=step, type=tag)
+    return before.after(step, tag, frame, report)
 
 
-def _sources(pipeline: Pipeline, index: int, job: Job) -> tuple[tuple[str, int], ...]:
-    """The collectors whose rows come to a processor one after another, as the union put them."""
+def _sources(pipeline: Pipeline, index: int, rows: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The collectors whose rows reach a processor one after another, as the union put them."""
     labels = [pipeline.label(i) for i in pipeline.data]
     joined = len(labels) > 1 and isinstance(pipeline.combine, Join)
     if joined or not all(p.read_only or p.idempotent for p in pipeline.processors[:index]):
         return ()
-    return tuple((label, job.brought[label]) for label in labels if label in job.brought)
+    return tuple((label, rows[label]) for label in labels if label in rows)
 
 
-def tallied(steps: Sequence[Step], came: int | None, stored: int) -> list[Step]:
+def with_row_counts(steps: Sequence[Step], collected: int | None, stored: int) -> tuple[Step, ...]:
     """``steps`` with the counts that follow from others: what goes out of one goes into the next.
 
-    ``came`` is how many rows went into the first processor (None: nobody counted), ``stored`` how many came out of
-    the last. Nothing is counted for it.
+    ``collected`` is how many rows went into the first processor (None: unknown), ``stored`` how many came out of the
+    last. This reads no rows.
     """
     places = [i for i, step in enumerate(steps) if step.step.startswith("processors")]
-    joints = [came, *(None for _ in places)]
+    joints = [collected, *(None for _ in places)]
     joints[-1] = stored
     for at, place in enumerate(places):
         joints[at] = _either(joints[at], steps[place].rows_in)
         joints[at + 1] = _either(joints[at + 1], steps[place].rows_out)
-    told = list(steps)
+    counted = list(steps)
     for at, place in enumerate(places):
-        told[place] = msgspec.structs.replace(steps[place], rows_in=joints[at], rows_out=joints[at + 1])
-    return [msgspec.structs.replace(s, rows_in=stored) if s.step.startswith("storage") else s for s in told]
+        counted[place] = msgspec.structs.replace(steps[place], rows_in=joints[at], rows_out=joints[at + 1])
+    return tuple(msgspec.structs.replace(s, rows_in=stored) if s.step.startswith("storage") else s for s in counted)
 
 
 def _either(known: int | None, else_: int | None) -> int | None:
     return known if known is not None else else_
 
 
-def _counted(frame: Frame) -> int | None:
+def _known_rows(frame: Frame) -> int | None:
     return frame.known_rows if isinstance(frame, PolarsFrame) else None
 
 

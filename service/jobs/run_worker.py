@@ -1,7 +1,7 @@
-"""The run worker: collect, process, store, all in a child that can be killed at any point without harm.
+"""Run worker: collects, processes and stores, all in a child that can be killed at any point without harm.
 
-It is given an ``Order`` and says what it does; it commits nothing. When the supervisor has committed the version,
-another child derives the deferred forms (native tables): what this one holds would count twice.
+It gets an ``Order`` and reports what it does; it commits nothing. When the supervisor has committed the version,
+another child derives the deferred forms (native tables): the memory of both would add up in one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 from service.jobs import child_log, collect, memory, messages, plugins, process, replay, store
 from service.jobs.job import Job
 from service.jobs.messages import Order
+from service.jobs.outcome import CollectorState, Outcome
+from service.jobs.process import Processed
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Join, Pipeline
+from service.model.registry import tag_of
 from service.model.version import Column
 from service.processes.channel import Channel
 from service.steps.storage import Dataset
@@ -25,14 +28,14 @@ from service.values import polars_errors
 
 def work(channel: Channel, order: bytes) -> None:
     """The entry function of the child."""
-    worker = RunWorker(channel, messages.order(order))
+    worker = RunWorker(channel, messages.decode_order(order))
     try:
         worker.run()
     except errors.PenstockError as error:
         worker.fail(error)
     except MemoryError:
         worker.fail(memory.exhausted(worker.order.grants.memory_bytes))
-    except BaseException as error:  # a panic inside Polars is no Exception
+    except BaseException as error:  # a panic inside Polars is not an Exception
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
 
@@ -43,73 +46,84 @@ class RunWorker:
     def __init__(self, channel: Channel, order: Order) -> None:
         self.order = order
         self._channel = channel
-        log = child_log.logger(self._line).bind(run_id=order.run_id, pipeline=order.document.get("name"))
-        self.job = Job(order.grants, log, self._say)
-        self.job.remembers = True
-        self.job.remembered = Path(order.remembered.folder) if order.remembered is not None else None
+        log = child_log.logger(self._relay).bind(run_id=order.run_id, pipeline=order.document.get("name"))
+        remembered = Path(order.remembered.folder) if order.remembered is not None else None
+        self.job = Job(order.grants, log, self._send, remembers=True, remembered=remembered)
 
     def run(self) -> None:
-        """From the order to the last deferred form."""
+        """Execute the order: make a version in the staging folder, or load deferred forms of a committed one."""
         pipeline = pipelines.decode(self.order.document, plugins.registry())
         if self.order.reload is not None:
-            again = self.order.reload
-            dataset = Dataset(pipeline.name, self.order.version, [Path(p) for p in again.parts], again.rows)
-            self._load(pipeline, dataset, Path(again.folder))
+            reload = self.order.reload
+            dataset = Dataset(pipeline.name, self.order.version, [Path(p) for p in reload.parts], reload.rows)
+            self._load(pipeline, dataset, Path(reload.folder))
             return
-        job = self.job
-        if self.order.replay is None:
-            frame, collected = asyncio.run(collect.collect(pipeline, job))
-            frame, sources = process.process(pipeline, frame, job), [c.source for c in collected]
+        if self.order.replay is not None:
+            outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
-            frame, sources = replay.replayed(pipeline, job, self.order.replay)
-        columns = [Column(name, str(dtype)) for name, dtype in frame.schema.items()]
-        written = store.store(pipeline, frame, job)
-        if self.order.replay is None:
-            joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
-            job.steps = process.tallied(job.steps, None if joined else job.source_rows, written.rows)
-        names = [f.name for f in written.files]
-        store.check(pipeline, self._dataset(pipeline, names, written.rows, job.folder), job)
-        deferred = [_tag(s) for s in pipeline.storage if s.deferred]
-        state, stays = store.keep_state(job, self.order)
-        prepared = messages.Prepared(
-            rows=written.rows, rows_collected=job.rows_collected, files=written.files, columns=columns,
-            quarantine=store.quarantined(job), tape=store.keep_tape(job), state=state, stays=stays,
-            rows_rejected=sum(r.rows for r in job.rejected),
-            sources=sources, steps=job.steps, warnings=job.warnings, profiles=job.profiles,
-            fitted=job.fitted, deferred=deferred, peak_memory_bytes=memory.peak(),
-        )  # fmt: skip
+            outcome = _collect_and_process(pipeline, self.job)
+        prepared = self._prepare(pipeline, outcome)
         store.write_manifest(self.order, prepared)
-        self._say(job.hidden(prepared))
+        self._send(self.job.hidden(prepared))
+
+    def _prepare(self, pipeline: Pipeline, outcome: Outcome) -> messages.Prepared:
+        """Write all files of the version, and check that every storage can go on from them."""
+        job, order = self.job, self.order
+        columns = [Column(name, str(dtype)) for name, dtype in outcome.frame.schema.items()]
+        written = store.store(pipeline, outcome.frame, job)
+        if order.replay is None:
+            job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows, written.rows)
+        parts = [job.folder / f.name for f in written.files]
+        store.check(pipeline, Dataset(pipeline.name, order.version, parts, written.rows), job)
+        state, stays = store.write_state(outcome.states, order)
+        return messages.Prepared(
+            rows=written.rows, rows_collected=job.rows_collected, files=written.files, columns=columns,
+            quarantine=store.quarantine_of(outcome.rejected, job.folder),
+            fit_record=store.write_fit_record(outcome.fit_record, job.folder), state=state, stays=stays,
+            rows_rejected=sum(r.rows for r in outcome.rejected), sources=outcome.sources,
+            steps=list(job.journal.steps), warnings=job.journal.warnings, profiles=list(outcome.profiles),
+            fitted=dict(outcome.fitted), deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],
+            peak_memory_bytes=memory.peak(),
+        )  # fmt: skip
 
     def fail(self, error: errors.PenstockError) -> None:
-        """Tell the supervisor why the run ends, without any secret."""
-        job = self.job
-        self._say(
-            messages.Failed(
-                error=job.body(error), steps=job.steps, warnings=job.hidden(job.warnings),
-                rows_collected=job.rows_collected, peak_memory_bytes=memory.peak(),
-            )
+        """Send the reason why the run ends, and how far it came, without any secret."""
+        journal = self.job.journal
+        failed = messages.Failed(
+            error=self.job.body(error), steps=list(journal.steps), warnings=journal.warnings,
+            rows_collected=self.job.rows_collected, peak_memory_bytes=memory.peak(),
         )  # fmt: skip
+        self._send(self.job.hidden(failed))
 
     def _load(self, pipeline: Pipeline, dataset: Dataset, folder: Path) -> None:
         for index, storage in enumerate(pipeline.storage):
-            ctx = self.job.context(f"storage[{index}]")
-            self.job.step, ctx.folder = ctx.step, folder
+            ctx = self.job.context(f"storage[{index}]", folder=folder)
+            self.job.step = ctx.step
             began = time.perf_counter()
-            with self.job.translated(ctx.step):
+            with self.job.running(ctx):
                 written = storage.load(dataset, folder, ctx)
             if written is not None:
-                self._say(messages.Loaded(written, ctx.step, time.perf_counter() - began, memory.peak()))
+                self._send(messages.Loaded(written, ctx.step, time.perf_counter() - began, memory.peak()))
 
-    def _dataset(self, pipeline: Pipeline, names: list[str], rows: int, folder: Path) -> Dataset:
-        return Dataset(pipeline.name, self.order.version, [folder / name for name in names], rows)
+    def _relay(self, fields: dict[str, Any]) -> None:
+        self._send(self.job.hidden(messages.LogLine(fields)))
 
-    def _line(self, fields: dict[str, Any]) -> None:
-        self._say(self.job.hidden(messages.Line(fields)))
-
-    def _say(self, message: messages.Said) -> None:
+    def _send(self, message: messages.WorkerMessage) -> None:
         self._channel.send(messages.encode(message))
 
 
-def _tag(plugin: Any) -> str:
-    return str(type(plugin).__struct_config__.tag)
+def _collect_and_process(pipeline: Pipeline, job: Job) -> Outcome:
+    collection = asyncio.run(collect.collect(pipeline, job))
+    start = Processed(collection.frame, collection.rows, collection.rejected)
+    processed, fit_record = process.process(pipeline, start, job)
+    joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
+    states = tuple(
+        CollectorState(one.source.id, one.state, one.report.kept_state)
+        for one in collection.collected
+        if one.state is not None
+    )
+    return Outcome(
+        processed.frame, [one.source for one in collection.collected], fit_record, rejected=processed.rejected,
+        fitted=processed.fitted, profiles=processed.profiles, states=states,
+        processed_rows=None if joined else sum(collection.rows.values()),
+    )  # fmt: skip

@@ -1,47 +1,58 @@
-"""Storing: a frame becomes files in the staging folder, counted, checked and flushed; later its native forms."""
+"""Store: the files of a version, written to the staging folder, counted, checked and flushed."""
 
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
 from service.engine import fit_record
+from service.engine.fit_record import FitRecord
 from service.files import layout, quarantine
 from service.jobs import combine
 from service.jobs.job import Job
 from service.jobs.messages import Order, Prepared, Quarantine
+from service.jobs.outcome import CollectorState
 from service.kit import errors
 from service.model import masking
 from service.model.pipeline import Pipeline
+from service.model.registry import tag_of
+from service.model.run import Step
 from service.model.version import Column, Refusal
 from service.steps.frame import Frame
+from service.steps.report import Rejected
 from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
 
 
 def store(pipeline: Pipeline, frame: Frame, job: Job) -> Written:
-    """Write the base form of the version."""
+    """Write the base form of the version.
+
+    Raises ``errors.Permanent`` for columns that cannot be stored, and what the storage raises.
+    """
     reject_case_duplicates(frame.schema.names())
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, base = bases[0] if bases else (0, parquet.ParquetStorage())
-    tag = str(type(base).__struct_config__.tag)
+    tag = tag_of(type(base))
     ctx = job.context(f"storage[{index}]", share=(0, 2))
     job.enter("storing", ctx.step)
-    with job.timed(ctx.step):
+    began = time.perf_counter()
+    with job.running(ctx):
         written = base.write(frame, ctx.folder, ctx)
     if written is None:
         raise errors.Permanent(f"the storage '{tag}' wrote nothing", step=ctx.step)
-    job.steps[-1] = msgspec.structs.replace(job.steps[-1], rows_out=written.rows)
+    job.journal.add(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=written.rows))
     job.log.info("storage.finished", step=ctx.step, type=tag, rows=written.rows)
     return written
 
 
-def quarantined(job: Job) -> Quarantine:
-    """What steps refused and kept, flushed."""
-    kept = [(job.folder / r.file, r.rows) for r in job.rejected if r.file is not None]
+def quarantine_of(rejected: Iterable[Rejected], folder: Path) -> Quarantine:
+    """The files of rows that steps rejected and kept in ``folder``, flushed."""
+    kept = [(folder / r.file, r.rows) for r in rejected if r.file is not None]
     for path, _ in kept:
         layout.flush(path)
         path.chmod(0o444)
@@ -53,56 +64,65 @@ def quarantined(job: Job) -> Quarantine:
     )
 
 
-def keep_tape(job: Job) -> File:
-    """The file of what the steps were answered, flushed: what it takes to apply them to other rows."""
-    path = job.folder / layout.TAPE
-    path.write_bytes(fit_record.encode(job.tape.kept()))
+def write_fit_record(record: FitRecord, folder: Path) -> File:
+    """Write the file that is needed to apply the steps to other rows, flushed."""
+    path = folder / layout.FIT_RECORD
+    path.write_bytes(fit_record.encode(record))
     layout.flush(path)
     path.chmod(0o444)
     return parquet.describe(path, 0)
 
 
-def keep_state(job: Job, order: Order) -> tuple[list[File], list[str]]:
-    """The files of what collectors remember, flushed, and the names of those that stay where they are for now.
+def write_state(states: Iterable[CollectorState], order: Order) -> tuple[list[File], list[str]]:
+    """All state files of collectors, flushed, and the names of those that are still with the earlier version.
 
-    A replay asks no collector: what was remembered stays.
+    A replay runs no collector: the earlier state stays.
     """
     known = {f.name: f for f in order.remembered.files} if order.remembered is not None else {}
     if order.replay is not None:
         return list(known.values()), list(known)
-    stays = [f"{layout.STATE}/{label}/{name}" for label, state in job.states.items() for name in state.stays]
-    files = [known[name] for name in stays]
-    for label, state in job.states.items():
-        for path in sorted(state.folder.iterdir()) if state.folder.is_dir() else ():
+    stays: list[str] = []
+    files: list[File] = []
+    for one in states:
+        names = [f"{layout.STATE}/{one.label}/{name}" for name in one.kept]
+        stays += names
+        files += [known[name] for name in names]
+        folder = one.state.folder
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
             layout.flush(path)
             path.chmod(0o444)
             described = parquet.describe(path, 0)
-            files.append(msgspec.structs.replace(described, name=f"{layout.STATE}/{label}/{path.name}"))
-        if state.folder.is_dir():
-            layout.flush(state.folder)
+            files.append(msgspec.structs.replace(described, name=f"{layout.STATE}/{one.label}/{path.name}"))
+        layout.flush(folder)
     return files, stays
 
 
 def check(pipeline: Pipeline, dataset: Dataset, job: Job) -> None:
-    """Let every storage look at what was written before it is published."""
+    """Let every storage check the written files before they are published. Raises what a storage raises."""
     for index, storage in enumerate(pipeline.storage):
         ctx = job.context(f"storage[{index}]", share=(1, 2))
-        with job.translated(ctx.step):
+        with job.running(ctx):
             storage.check(dataset, ctx)
 
 
 def write_manifest(order: Order, prepared: Prepared) -> None:
-    """Write what a reader without the catalog needs to know of the version, and flush the folder."""
+    """Write what a reader without the catalog needs to know about the version, and flush the folder.
+
+    Removes every file that is not part of the version.
+    """
     folder = Path(order.grants.folder)
-    kept = {f.name.split("/")[0] for f in (*prepared.files, *prepared.quarantine.files, prepared.tape, *prepared.state)}
-    for left in folder.iterdir():
-        if left.name not in kept:
-            _remove(left)
+    files = (*prepared.files, *prepared.quarantine.files, prepared.fit_record, *prepared.state)
+    kept = {f.name.split("/")[0] for f in files}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            _remove(path)
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
-        "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.tape,
+        "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.fit_record,
         "state": prepared.state,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
         "quarantine_columns": prepared.quarantine.columns,
@@ -116,7 +136,10 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
 
 
 def reject_case_duplicates(names: list[str]) -> None:
-    """SQL does not tell ``A`` from ``a``: better refused than renamed behind the user's back."""
+    """Refuse columns that differ only in case, which SQL does not distinguish, and a table without columns.
+
+    Raises ``errors.Permanent``.
+    """
     seen: dict[str, str] = {}
     for name in names:
         twin = seen.setdefault(name.lower(), name)

@@ -14,6 +14,8 @@ from service.kit import errors, memory_budget
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
+TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
+"""The access token that commands send to a running service."""
 MIB = 1024 * 1024
 _QUERIES, _TASKS = 4, 7
 
@@ -155,7 +157,7 @@ def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
     return [
         errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
         for v in environment
-        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in known
+        if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in (*known, TOKEN_VARIABLE)
     ]
 
 

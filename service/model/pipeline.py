@@ -10,9 +10,9 @@ import msgspec
 from service.kit import decoding, errors
 from service.kit.errors import Problem
 from service.model import collector_tree, masking
-from service.steps.collector import NOTHING, Collector, Declared
+from service.model.registry import Registry, Shelf
+from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
-from service.steps.registry import Registry, Shelf
 from service.steps.storage import Storage
 
 Name = Annotated[
@@ -79,7 +79,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
 
     def declared(self, index: int) -> Declared | None:
         """The columns that the settings of a collector declare for the data."""
-        return self.collectors[index].declared() if index in self.data else NOTHING
+        return self.collectors[index].declared() if index in self.data else Declared.nothing()
 
     def parent(self, index: int) -> int | None:
         """The index of the collector's parent, if it has one."""

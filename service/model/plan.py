@@ -9,6 +9,8 @@ import msgspec
 from service.kit.errors import Problem
 from service.model.run import Step
 from service.model.version import SchemaChange, Source
+from service.steps.report import StepWarning
+from service.values.profile import Profile
 
 Known = Literal["read", "settings", "version", "partly", "unknown"]
 
@@ -36,13 +38,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int
     sources: list[Source]
     steps: list[Step]
-    profile: dict[str, Any]
-    warnings: list[dict[str, Any]]
+    profile: Profile
+    warnings: list[StepWarning]
     plan: str
 
 
 class PlannedColumn(msgspec.Struct, frozen=True):
-    """A column; ``type`` is the Polars type as text, null if only the rows can show it."""
+    """A column; ``type`` is its name in configurations, null if only the rows can show it."""
 
     name: str
     type: str | None
@@ -101,5 +103,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     compared_with: int | None
     changes: list[SchemaChange] | None
     problems: list[Problem]
-    warnings: list[dict[str, Any]]
+    warnings: list[StepWarning]
     plan: str | None

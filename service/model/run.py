@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from service.kit.errors import Body
+from service.steps.report import Evidence, StepWarning
 
 Status = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 Phase = Literal["collecting", "processing", "storing"]
@@ -31,7 +32,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rows_in: int | None = None
     rows_out: int | None = None
     staged: int = 0
-    evidence: dict[str, Any] | None = None
+    evidence: Evidence | None = None
 
 
 class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int = 0
     steps: list[Step] = []
     error: Body | None = None
-    warnings: list[dict[str, Any]] = []
+    warnings: list[StepWarning] = []
     start_time: datetime | None = None
     end_time: datetime | None = None
     duration: float | None = None

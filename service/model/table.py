@@ -26,5 +26,5 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> list[Column]:
         if not self.quarantine:
             return self.version.columns
-        empty = [Column(name, str(dtype)) for name, dtype in quarantine.LAYOUT.items()]
+        empty = [Column(name, dtype) for name, dtype in quarantine.LAYOUT.items()]
         return self.version.quarantine_columns or empty

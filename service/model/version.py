@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
+from service.values import polars_names
+from service.values.profile import Profile
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a version: its name and its Polars type as text."""
+    """A column of a version: its name and its Polars type as text; answers have the type's name in configurations."""
 
     name: str
     type: str
@@ -26,7 +28,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     rows: int
-    evidence: dict[str, Any] = {}
+    evidence: Evidence = {}
     columns: list[Column] = []
 
 
@@ -44,7 +46,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
     rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
-    were replayed to make this one. ``tape`` is the fit record, with which the steps can be applied to other rows;
+    were replayed to make this one. ``fit_record`` is the file with which the steps can be applied to other rows;
     versions of older releases have none. ``state`` are the files of its collectors' incremental state.
     """
 
@@ -61,14 +63,20 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     native: File | None = None
     wants_native: bool = False
-    profiles: list[dict[str, Any]] = []
-    fitted: dict[str, Any] = {}
+    profiles: list[Profile] = []
+    fitted: dict[str, FittedStep] = {}
     quarantine: list[File] = []
-    tape: File | None = None
+    fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []
     replay_of: int | None = None
+
+    @property
+    def base_files(self) -> list[File]:
+        """All files of the version without its native file, which can be derived again."""
+        record = [self.fit_record] if self.fit_record is not None else []
+        return [*self.files, *self.quarantine, *record, *self.state]
 
     @property
     def quarantined(self) -> int:
@@ -83,6 +91,11 @@ class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):
     change: str
     before: str | None = None
     after: str | None = None
+
+
+def named_types(columns: list[Column]) -> list[Column]:
+    """The columns with their types by the names that configurations use (``int64``)."""
+    return [Column(column.name, polars_names.configured(column.type)) for column in columns]
 
 
 def changes(before: list[Column], after: list[Column]) -> list[SchemaChange]:

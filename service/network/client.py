@@ -15,9 +15,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import re
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -43,20 +42,6 @@ _FORBIDDEN = 403  # with a word on when to come again it means too many requests
 _BODILESS = frozenset({204, 205})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
-
-
-def _hidden(text: str, values: Sequence[str]) -> str:
-    """``text`` without any of the values, however a URL may write them."""
-    text = placeholders.mask(text, values)
-    for value in sorted((v for v in values if len(v) >= 4), key=len, reverse=True):
-        spelled = "".join(c if c.isalnum() and c.isascii() else _spelling(c) for c in value)
-        text = re.sub(spelled, placeholders.MASK, text)
-    return text
-
-
-def _spelling(char: str) -> str:
-    encoded = "".join(f"%{b:02X}" for b in char.encode())
-    return f"(?:{re.escape(char)}|{encoded}|{encoded.lower()}{'|[+]' if char == ' ' else ''})"
 
 
 def _echoed(request: Request) -> list[str]:
@@ -245,7 +230,7 @@ class Client:
         said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
-            said = f"{said}: {_hidden(excerpt, _echoed(request))}"
+            said = f"{said}: {placeholders.mask(excerpt, _echoed(request))}"
         wait = self._wanted(answer)
         busy = answer.status in STATUSES or (answer.status == _FORBIDDEN and wait is not None)
         if answer.status in (401, _FORBIDDEN) and not busy:
@@ -265,5 +250,5 @@ class Client:
         shown = url.split("?", 1)[0].split("#", 1)[0]
         if "@" in shown.split("//", 1)[-1].split("/", 1)[0]:
             shown = "the URL"
-        message = _hidden(f"{shown}: {text}", list(self._ctx.secrets.values()))
+        message = placeholders.mask(f"{shown}: {text}", list(self._ctx.secrets.values()))
         return family(message, step=self._ctx.step, field=self._field, **details)

@@ -28,7 +28,7 @@ from service.network.retry import Retry
 from service.probing import clues, dialects, sources, structures
 from service.probing.sources import STEP, ProbedSource, wrong
 from service.probing.trials import Trials, Verdict
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 MAX_BYTES = 32 * 1024 * 1024
 """A larger answer is not looked into."""
@@ -40,7 +40,7 @@ _ACCEPT = "application/json, text/html;q=0.9, */*;q=0.5"
 _LINKS = 3
 
 
-async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context) -> ProbedSource:
+async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: CollectContext) -> ProbedSource:
     """A look at a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
     tally = Tally()
     async with Client(ctx, timeout_seconds=_TIMEOUT, retry=_RETRY, field="url", tally=tally) as client:
@@ -52,7 +52,9 @@ async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: C
 class _Look:
     """One look going on."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], auth: Auth | None, ctx: Context, client: Client) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], auth: Auth | None, ctx: CollectContext, client: Client
+    ) -> None:
         self._url, self._headers, self._auth, self._ctx, self._client = urldefrag(url).url, headers, auth, ctx, client
         parts = urlsplit(self._url)
         self._endpoint = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))

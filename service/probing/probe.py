@@ -10,99 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import msgspec
 import polars as pl
 
-from service.collectors.fetching import headers
-from service.collectors.http_api.authentication import Auth, ClientCredentials
-from service.collectors.source_file import paths
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
-from service.kit.errors import Problem
-from service.network import request
 from service.probing import endpoints, sources, traits
+from service.probing.finding import Finding, Pagination, Probe, RobotsFinding
 from service.probing.sources import STEP
-from service.probing.structures import HtmlTable, Structure
-from service.probing.traits import ColumnTraits, CursorColumn, Key
 from service.steps.collector import Collector
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 SAMPLE_ROWS = 10_000
 _EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the look was short on purpose; said already
 Decode = Callable[[Mapping[str, Any]], Collector]
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
-
-    url: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
-        msgspec.Meta(description="An API or a page; http or https.", examples=["https://api.example.com/v1/orders"]),
-    ] = None
-    file_path: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
-        msgspec.Meta(description="A file or a glob; relative to the uploads and the file roots."),
-    ] = None
-    headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the URL's own origin only.")] = {}
-    auth: Annotated[Auth | None, msgspec.Meta(description="bearer, basic, api_key or oauth2_client_credentials.")] = (
-        None
-    )
-
-    def problems(self) -> Iterable[Problem]:
-        """What is wrong with it; a path relative to the body."""
-        if (self.url is None) == (self.file_path is None):
-            yield Problem("url", "give either a url or a file_path")
-        if self.url is not None and "${" not in self.url and request.fault(self.url) is not None:
-            yield Problem("url", str(request.fault(self.url)))
-        if self.file_path is not None:
-            yield from paths.problems(self.file_path)
-            for name, given in (("headers", self.headers), ("auth", self.auth)):
-                if given:
-                    yield Problem(name, "is for a url; a file needs none")
-        yield from headers.problems(self.headers)
-        if isinstance(self.auth, ClientCredentials):
-            yield from self.auth.problems()
-
-
-class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """How further pages are asked for, and how that is known. ``tried`` lists the candidates, in order."""
-
-    type: str
-    verified: bool
-    how: str
-    tried: list[str] = []
-
-
-class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What the site's robots.txt says of this page and of the pace."""
-
-    allowed: bool
-    delay_seconds: float
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. ``collector`` can be posted in a pipeline as it is; null where robots.txt forbids the page."""
-
-    format: str
-    collector: dict[str, Any] | None
-    records_path: str | None = None
-    pagination: Pagination | None = None
-    primary_keys: list[Key] = []
-    cursors: list[CursorColumn] = []
-    columns: list[ColumnTraits] = []
-    sample_rows: int = 0
-    tables: list[HtmlTable] = []
-    structures: list[Structure] = []
-    robots: RobotsFinding | None = None
-    requests: int = 0
-    notes: list[str] = []
-
-
-def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
+def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
     """Look at the source. ``decode`` judges the proposal as a pipeline's would be.
 
     Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is to blame.
@@ -130,7 +57,7 @@ def probe(asked: Probe, ctx: Context, decode: Decode) -> Finding:
     return _finding(found, sample)
 
 
-def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.DataFrame:
+def _sample(found: sources.ProbedSource, ctx: CollectContext, decode: Decode) -> pl.DataFrame:
     """Rows of the proposed collector: of the first pages, or of the file's beginning."""
     assert found.collector is not None
     decode(found.collector)  # as it will be posted
@@ -139,9 +66,9 @@ def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.Dat
     folder.mkdir()
     network = dataclasses.replace(ctx.network, max_response_bytes=endpoints.MAX_BYTES)
     files = Files((ctx.folder,)) if found.head is not None else ctx.files
-    trial = Context(
+    trial = CollectContext(
         STEP, folder, memory_bytes=ctx.memory_bytes, network=network, secrets=ctx.secrets, log=ctx.log,
-        limiters=ctx.limiters, files=files,
+        limiters=ctx.limiters, files=files, frames=ctx.frames,
     )  # fmt: skip
     frame = asyncio.run(settings.collect(trial))
     assert isinstance(frame, PolarsFrame)
@@ -149,10 +76,11 @@ def _sample(found: sources.ProbedSource, ctx: Context, decode: Decode) -> pl.Dat
         sample = frame.lazy.head(SAMPLE_ROWS).collect(engine="streaming")
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise errors.Permanent(f"its rows cannot be read: {str(error).splitlines()[0]}", step=STEP) from None
-    for warning in trial.warnings:
-        if warning["code"] not in _EXPECTED:
-            found.notes.append(str(warning["message"]))
-    found.requests += int(trial.evidence.get("requests", 0))
+    report = trial.report()
+    for warning in report.warnings:
+        if warning.code not in _EXPECTED:
+            found.notes.append(warning.message)
+    found.requests += int(report.evidence.get("requests", 0))
     return sample
 
 

@@ -20,9 +20,9 @@ from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8
 from service.kit import errors
 from service.probing import clues, dialects
-from service.probing.structures import HtmlTable, Structure
+from service.probing.finding import HtmlTable, Structure
 from service.probing.trials import Verdict
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 STEP = "probe"
 HEAD_BYTES = 4 * 1024 * 1024
@@ -97,7 +97,7 @@ def wrong(text: str, field: str) -> errors.Permanent:
     return errors.Permanent(text, step=STEP, field=field)
 
 
-def local(file_path: str, ctx: Context) -> ProbedSource:
+def local(file_path: str, ctx: CollectContext) -> ProbedSource:
     """A look at a file. Raises ``errors.Permanent``."""
     files = ctx.files.resolve(ctx.fill(file_path), STEP, "file_path")
     path = files[0]
@@ -110,7 +110,7 @@ def local(file_path: str, ctx: Context) -> ProbedSource:
     return found
 
 
-def _file(path: Path, said: str, ctx: Context) -> ProbedSource:
+def _file(path: Path, said: str, ctx: CollectContext) -> ProbedSource:
     head, whole = _head(path, HEAD_BYTES)
     format = kind(head)
     collector: dict[str, Any] = {"type": "json" if format == "ndjson" else format, "file_path": said}

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from service.collectors.html import page as markup
 from service.collectors.html import tables
 from service.collectors.html.page import Field, Page, Value
+from service.probing.finding import HtmlTable, Structure
 
 MOST = 5
 MOST_TABLES = 20
@@ -39,23 +39,6 @@ _NO_ROWS = frozenset({
 _NO_FIELDS = frozenset({"script", "style", "svg", "path", "noscript", "template", "button", "option", "br", "hr"})
 _IDENTIFIER = re.compile(r"-?[A-Za-z_][\w-]*")
 _NEXT_WORDS = ("Next page", "Next", "next", "Older", "older", "»", "›", "→")
-
-
-class HtmlTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the page. ``rows`` counts those below the header."""
-
-    selector: str
-    columns: list[str]
-    rows: int
-    sample: list[dict[str, Any]]
-
-
-class Structure(msgspec.Struct, frozen=True, kw_only=True):
-    """What repeats: the settings ``css_selectors`` of a web collector, and the first rows that they give."""
-
-    css_selectors: dict[str, Any]
-    rows: int
-    sample: list[dict[str, Any]]
 
 
 def found_tables(page: Page) -> list[HtmlTable]:

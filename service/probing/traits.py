@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from service.probing.finding import ColumnTraits, CursorColumn, Key
 from service.values import dtypes, parse
 
 SAMPLES = 5
@@ -32,31 +33,6 @@ _CHANGED = re.compile(r"(updated|modified|changed|last_?(update|modif|change|see
 _CREATED = re.compile(
     r"(created|inserted|added|published|posted|occurred|timestamp|_at$|_on$|time|date)", re.IGNORECASE
 )
-
-
-class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the sample. ``looks_like`` is a type that its text could be read as (``schema``)."""
-
-    name: str
-    type: str
-    missing: int
-    samples: list[Any]
-    looks_like: str | None = None
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """Columns that tell all rows of the sample apart."""
-
-    columns: list[str]
-    reason: str
-
-
-class CursorColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that new or changed rows could be asked for by. ``order`` is how the sample came."""
-
-    column: str
-    order: str
-    reason: str
 
 
 def columns(sample: pl.DataFrame) -> list[ColumnTraits]:

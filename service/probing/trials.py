@@ -25,7 +25,7 @@ from service.kit import errors
 from service.network.request import Response
 from service.probing import clues
 from service.probing.clues import Clue
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 MOST_REQUESTS = 24
 SECONDS = 15.0
@@ -52,7 +52,7 @@ class Trials:
 
     def __init__(
         self,
-        ctx: Context,
+        ctx: CollectContext,
         fetch: Callable[[Next], Awaitable[Response]],
         read: Callable[[Response, int], PageBody],
         clock: Callable[[], float] = time.monotonic,
@@ -159,7 +159,9 @@ class Trials:
         return kind, how
 
     async def _walked(self, kind: Kind) -> list[FetchedPage]:
-        walk = Pages(kind, Context("probe", self._ctx.folder, log=self._ctx.log), Evidence(), self._asked, self._read)
+        walk = Pages(
+            kind, CollectContext("probe", self._ctx.folder, log=self._ctx.log), Evidence(), self._asked, self._read
+        )
         return [page async for page in walk.all()]
 
     async def _started(self, kind: Kind) -> Kind | None:

@@ -1,1 +1,1 @@
-"""The built-in processors. One file each; dropping a file in is enough (see ``service.steps.registry``)."""
+"""The built-in processors. One file each; dropping a file in is enough (see ``service.model.registry``)."""

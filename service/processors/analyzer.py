@@ -9,20 +9,29 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.profile import warnings
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+from service.values.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.values import polars_errors
+else:
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""
@@ -68,7 +77,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     def problems(self) -> Iterable[Problem]:
         yield from columns.repeated("columns", self.columns)
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         schema = frame.schema
         for column in self.columns:
             if column not in schema:
@@ -101,7 +110,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
             )
             notices.append({"code": "not_correlated", "column": None, "message": message})
         profile["warnings"] = notices
-        ctx.profiles.append(profile)
+        ctx.add_profile(msgspec.convert(profile, Profile))
         return frame
 
     @property

@@ -7,21 +7,31 @@ fits (``fill_na``, ``outliers``) and ``drop_duplicates``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.cleaning import fill, names, rows, strings, types
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.expressions import scalar
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 Names = Annotated[list[Name], msgspec.Meta(min_length=1)]
 T = TypeVar("T")
@@ -129,14 +139,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def again(self) -> Cleaner:
         return msgspec.structs.replace(self, missing_columns="ignore")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):
                 frame = step(frame, ctx)
         return frame
 
     def _existing(
-        self, names: Iterable[str], known: Collection[str], ctx: Context, field: str, *, dot: bool = True
+        self, names: Iterable[str], known: Collection[str], ctx: ProcessContext, field: str, *, dot: bool = True
     ) -> list[str]:
         """The ``names`` that are columns. Raises ``errors.Permanent`` for another, or warns under ``missing_columns``.
 
@@ -159,12 +169,12 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
                 )
         return existing
 
-    def _settings(self, settings: Mapping[str, T], frame: Frame, ctx: Context, field: str) -> dict[str, T]:
+    def _settings(self, settings: Mapping[str, T], frame: Frame, ctx: ProcessContext, field: str) -> dict[str, T]:
         return {name: settings[name] for name in self._existing(settings, frame.schema, ctx, field)}
 
     # -- names -----------------------------------------------------------------------------------------------
 
-    def _names(self, frame: Frame, ctx: Context) -> Frame:
+    def _names(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.normalize_names:
             frame = _renamed(frame, names.snake_case(list(frame.schema)))
         if self.rename_columns:
@@ -189,7 +199,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
 
     # -- values ----------------------------------------------------------------------------------------------
 
-    def _texts(self, frame: Frame, ctx: Context) -> Frame:
+    def _texts(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.strip_strings:
             named = None
             if isinstance(self.strip_strings, list):
@@ -199,11 +209,11 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             frame = strings.clear(frame, self.null_values)
         return strings.replace(frame, self._settings(self.replace, frame, ctx, "replace"), ctx)
 
-    def _types(self, frame: Frame, ctx: Context) -> Frame:
+    def _types(self, frame: Frame, ctx: ProcessContext) -> Frame:
         settings = self._settings(self.cast, frame, ctx, "cast")
         return types.cast_columns(frame, {c: types.long_form(s) for c, s in settings.items()}, ctx)
 
-    def _filtered(self, frame: Frame, ctx: Context) -> Frame:
+    def _filtered(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.filter is not None:
             frame = _where(frame, self.filter, ctx)
         rule = rows.long_form(self.drop_na, rows.DropMissing)
@@ -217,14 +227,14 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         drop = pl.any_horizontal(missing) if rule.how == "any" else pl.all_horizontal(missing)
         return frame.rows(lambda lf: lf.filter(~drop))
 
-    def _filled(self, frame: Frame, ctx: Context) -> Frame:
+    def _filled(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.fill_na and (chosen := self._settings(self.fill_na, frame, ctx, "fill_na")):
             frame = fill.fill(frame, chosen, ctx)
         if self.outliers and (bounds := self._settings(self.outliers, frame, ctx, "outliers")):
             frame = fill.outliers(frame, bounds, ctx)
         return frame
 
-    def _unique(self, frame: Frame, ctx: Context) -> Frame:
+    def _unique(self, frame: Frame, ctx: ProcessContext) -> Frame:
         rule = rows.long_form(self.drop_duplicates, rows.DropDuplicates)
         if rule is None:
             return frame
@@ -245,12 +255,13 @@ def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
     return frame.rows(lambda lf: lf.rename(dict(names)))
 
 
-def _where(frame: Frame, text: str, ctx: Context) -> Frame:
+def _where(frame: Frame, text: str, ctx: ProcessContext) -> Frame:
     try:
-        condition, dtype = scalar.typed(text, frame.schema)
+        condition = row_sql.compiled(text, frame.schema)
     except ValueError as error:
         raise columns.setting_error(ctx, "filter", str(error)) from error
-    if not isinstance(dtype, pl.Boolean):
-        raise columns.setting_error(ctx, "filter", f"a condition must be boolean; this is {dtypes.name_of(dtype)}")
-    filtered = frame.rows(lambda lf: scalar.where(lf, condition))
-    return filtered.on_error(polars_errors.misfit(ctx.step, "filter", text))
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.setting_error(
+            ctx, "filter", f"a condition must be boolean; this is {dtypes.name_of(condition.dtype)}"
+        )
+    return frame.rows(lambda lf: row_sql.where(lf, condition, (ctx.step, "config.filter")))

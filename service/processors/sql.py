@@ -1,23 +1,29 @@
 """SQL: one SELECT over the current data, where a cleaner and a transformer would be long-winded.
 
-The whole data is one table, ``input``; nothing else can be reached. Names are read as they are written. Without an
-ORDER BY the order of grouped and joined rows is the engine's.
+The whole data is one table, ``input``; nothing else can be reached. DuckDB runs it. Without an ORDER BY the order of
+grouped and joined rows is the engine's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from service.expressions import select
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.processor import Processor
-from service.values import polars_errors
+
+if TYPE_CHECKING:
+    from service.expressions import select
+    from service.values import polars_errors
+else:
+    select = lazy.module("service.expressions.select")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
@@ -33,9 +39,9 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
         str,
         msgspec.Meta(
             min_length=1,
-            description="One SELECT; the table is called input. Joins with itself and CTEs work. Missing values are "
-            "last in every order, unless NULLS FIRST says otherwise; whole numbers count in 64 bits, and columns that "
-            "go through as they are keep their type.",
+            description="One SELECT, as DuckDB understands it; the table is called input. Joins with itself and CTEs "
+            "work. Missing values are last in every order, unless NULLS FIRST says otherwise; whole numbers count in "
+            "64 bits, and columns that go through as they are keep their type.",
         ),
     ]
 
@@ -45,10 +51,9 @@ class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
         except ValueError as error:
             yield Problem("query", str(error))
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             try:
-                query = select.typed(self.query, frame.schema)
+                return frame.query(self.query)
             except ValueError as error:
                 raise columns.setting_error(ctx, "query", str(error)) from error
-            return frame.query(query).on_error(polars_errors.misfit(ctx.step, "query", self.query))

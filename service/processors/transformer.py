@@ -9,12 +9,11 @@ split, only its training rows are measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.features import aggregate as aggregating
 from service.processors.features import bins, calendar, scale, windows
@@ -22,11 +21,22 @@ from service.processors.features import encode as encoding
 from service.processors.features import split as splitting
 from service.processors.settings import columns, texts
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
-from service.values import polars_errors
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.expressions import scalar
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
@@ -122,7 +132,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for field, names in (("rename_columns", list(self.rename_columns.values())), ("select", self.select)):
             yield from columns.repeated(field, names)
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             for column in self.rename_columns:
                 _require_column(ctx, f"rename_columns.{column}", column, frame.schema)
@@ -142,7 +152,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         stale = {former.get(column, column) for column in replaced}
         return {metric: answer for metric, answer in early.items() if metric.column not in stale}
 
-    def _early_metrics(self, schema: pl.Schema, ctx: Context) -> list[Metric]:
+    def _early_metrics(self, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
         """The metrics of input columns, under their input names."""
         renamed = pl.Schema({self.rename_columns.get(old, old): dtype for old, dtype in schema.items()})
         former = {new: old for old, new in self.rename_columns.items()}
@@ -158,7 +168,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
                 early += encoding.metrics(name, _encode(self.encode[name]), renamed, ctx)
         return [_with_column(metric, former.get(metric.column, metric.column)) for metric in early]
 
-    def _answers(self, frame: Frame, early: Values, wanted: list[Metric], ctx: Context) -> dict[Metric, Any]:
+    def _answers(self, frame: Frame, early: Values, wanted: list[Metric], ctx: ProcessContext) -> dict[Metric, Any]:
         """The answers: from ``early`` where the column is an unchanged input column (a new one may reuse its name)."""
         former = {new: old for old, new in self.rename_columns.items()}
         came = {old: new for new, old in former.items()}
@@ -171,13 +181,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
 
     # -- the parts, in order ------------------------------------------------------------------------------------
 
-    def _renamed(self, frame: Frame, ctx: Context) -> Frame:
+    def _renamed(self, frame: Frame, ctx: ProcessContext) -> Frame:
         names = self.rename_columns
         for old, new in names.items():
             columns.require_free(ctx, f"rename_columns.{old}", new, [n for n in frame.schema if n not in names])
         return frame.rows(lambda lf: lf.rename(names)) if names else frame
 
-    def _derived(self, frame: Frame, ctx: Context) -> Frame:
+    def _derived(self, frame: Frame, ctx: ProcessContext) -> Frame:
         for name, text in self.derive.items():
             columns.require_free(ctx, f"derive.{name}", name, frame.schema)
             frame = _with_derived(frame, name, text, ctx)
@@ -185,7 +195,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         frame = _with_new(frame, ctx, "datetime", self.datetime, lambda c, s: calendar.parts(c, s, frame.schema, ctx))
         return frame.rows(lambda lf: lf.drop(dropped)) if dropped else frame
 
-    def _binned(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _binned(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         schema, names = frame.schema, list(frame.schema)
         wanted: list[Metric] = []
         for column, setting in self.bin.items():
@@ -200,7 +210,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         binned = [bins.expression(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
         return frame.rows(lambda lf: lf.with_columns(binned))
 
-    def _scaled(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _scaled(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         schema, names = frame.schema, list(frame.schema)
         wanted: list[Metric] = []
         settings = {c: _normalize(s) for c, s in self.normalize.items()}
@@ -216,7 +226,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         scaled = [scale.expression(c, s, constants[c]) for c, s in settings.items()]
         return frame.rows(lambda lf: lf.with_columns(scaled))
 
-    def _encoded(self, frame: Frame, early: Values, ctx: Context) -> Frame:
+    def _encoded(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         if not self.encode:
             return frame
         schema = frame.schema
@@ -227,7 +237,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             wanted += encoding.metrics(column, setting, schema, ctx)
         answers = self._answers(frame, early, wanted, ctx)
         fitted = {c: encoding.fit(c, s, schema[c], answers, ctx) for c, s in settings.items()}
-        ctx.dynamic_columns += [f"{ctx.step}.config.encode.{c}" for c, s in settings.items() if s.dynamic_columns]
+        for column in [c for c, s in settings.items() if s.dynamic_columns]:
+            ctx.add_dynamic_columns(f"config.encode.{column}")
         ctx.record("encode", {c: encoding.record(settings[c], fitted[c]) for c in settings})
         outputs: dict[str, list[pl.Expr]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]
@@ -242,7 +253,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
                 outputs[column] += encoded
         return frame.rows(lambda lf: lf.select([e for expressions in outputs.values() for e in expressions]))
 
-    def _windowed(self, frame: Frame, ctx: Context) -> Frame:
+    def _windowed(self, frame: Frame, ctx: ProcessContext) -> Frame:
         frame = _with_new(frame, ctx, "text", self.text, lambda c, f: texts.expressions(c, f, frame.schema[c], ctx))
         for column, lag in self.lag.items():
             windows.require_columns("lag", column, lag, frame.schema, ctx)
@@ -256,7 +267,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             frame = frame.per_group(rolling.groups, rolling.order, rolled)
         return frame
 
-    def _arranged(self, frame: Frame, ctx: Context) -> Frame:
+    def _arranged(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.aggregate is not None:
             frame = aggregating.aggregate(frame, self.aggregate, ctx)
         if self.split is not None:
@@ -274,7 +285,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
 
 
 def _with_new(
-    frame: Frame, ctx: Context, field: str, settings: dict[str, Any], make: Callable[[str, Any], list[pl.Expr]]
+    frame: Frame, ctx: ProcessContext, field: str, settings: dict[str, Any], make: Callable[[str, Any], list[pl.Expr]]
 ) -> Frame:
     """The frame with the new columns of each setting. Raises ``errors.Permanent`` where a name is taken."""
     added: list[pl.Expr] = []
@@ -288,31 +299,30 @@ def _with_new(
     return frame.rows(lambda lf: lf.with_columns(added)) if added else frame
 
 
-def _with_derived(frame: Frame, name: str, text: str, ctx: Context) -> Frame:
+def _with_derived(frame: Frame, name: str, text: str, ctx: ProcessContext) -> Frame:
     try:
-        checked, _ = scalar.typed(text, frame.schema)
+        expression = row_sql.compiled(text, frame.schema)
     except ValueError as error:
         raise columns.setting_error(ctx, f"derive.{name}", str(error)) from error
-    derived = frame.rows(lambda lf: scalar.derive(lf, name, checked))
-    return derived.on_error(polars_errors.misfit(ctx.step, f"derive.{name}", text))
+    return frame.rows(lambda lf: row_sql.derive(lf, name, expression, (ctx.step, f"config.derive.{name}")))
 
 
 def _prefixed(field: str, wrong: Iterable[tuple[str, str]]) -> Iterable[Problem]:
     return (Problem(f"{field}.{setting}", message) for setting, message in wrong)
 
 
-def _reserve_name(ctx: Context, field: str, new: str | None, names: list[str]) -> None:
+def _reserve_name(ctx: ProcessContext, field: str, new: str | None, names: list[str]) -> None:
     if new is not None:
         columns.require_free(ctx, field, new, names)
         names.append(new)
 
 
-def _require_all_free(ctx: Context, field: str, new: list[pl.Expr], schema: pl.Schema) -> None:
+def _require_all_free(ctx: ProcessContext, field: str, new: list[pl.Expr], schema: pl.Schema) -> None:
     for expr in new:
         columns.require_free(ctx, field, expr.meta.output_name(), schema)
 
 
-def _require_column(ctx: Context, field: str, column: str, schema: pl.Schema) -> None:
+def _require_column(ctx: ProcessContext, field: str, column: str, schema: pl.Schema) -> None:
     if column not in schema:
         raise columns.missing_column(ctx, field, column, schema)
 

@@ -11,25 +11,34 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
 from service.files import quarantine
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.processors.validation import foreign_keys, rules
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
-from service.values import dtypes, polars_errors
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import row_sql
+    from service.engine.row_sql import Place, RowSql
+    from service.values import polars_errors
+else:
+    row_sql = lazy.module("service.engine.row_sql")
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 _EXAMPLES = 3
 _MOST_IN_A_FILE = 1_000_000
@@ -114,7 +123,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 at = f"config.rules[{place}]"
                 yield Upstream(rule.pipeline, rule.version, f"{at}.pipeline", rule.to, f"{at}.to")
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             findings = self._findings(frame.schema)
             marked = _mark_rows(frame, findings, ctx)
@@ -136,7 +145,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         free = columns.unused_name("_broken", schema)
         return [RuleFinding(r, names[i], f"rules[{i}]", f"{free}_{i}") for i, r in enumerate(self.rules)]
 
-    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> None:
+    def _count(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> None:
         counts = [Metric(f.mark, "true") for f in findings if not f.rule.whole]
         newest = [Metric(f.rule.freshness.column, "max") for f in findings if f.rule.freshness is not None]
         answers = marked.measure([Metric("", "rows"), *counts, *newest])
@@ -148,7 +157,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 finding.broken = answers[Metric(finding.mark, "true")] or 0
         _illustrate(marked, [f for f in findings if f.broken and len(f.rule.names) == 1])
 
-    def _judge(self, marked: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
+    def _judge(self, marked: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
         rows = marked.measure([Metric("", "rows")])[Metric("", "rows")]
         serious = [f for f in findings if f.serious]
         whole = [f for f in serious if f.rule.whole]
@@ -157,13 +166,13 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 ctx.warn("rule_broken", f"broken: {finding.summary()}", rule=finding.name, rows=finding.broken)
         judging = [f for f in findings if f.rule.severity == "error" and not f.rule.whole]
         if self.on_fail == "warn":
-            ctx.counted(rows, rows)
+            ctx.set_row_counts(rows, rows)
             return marked
         if serious and (self.on_fail == "fail" or whole):
             raise _validation_error(whole if self.on_fail != "fail" else serious, ctx)
         if not serious:
             self._check_share(0, rows, [], ctx)
-            ctx.counted(rows, rows)
+            ctx.set_row_counts(rows, rows)
         if not judging:
             return marked
         bad = pl.any_horizontal([pl.col(f.mark) for f in judging])
@@ -176,11 +185,11 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             self._quarantine(marked, serious, bad, ctx, rows, rejected)
         else:
             ctx.reject(rejected)
-        ctx.counted(rows, rows - rejected)
+        ctx.set_row_counts(rows, rows - rejected)
         ctx.warn("rows_rejected", f"{rejected} of {rows} rows were taken out: {_summary(serious)}", rows=rejected)
         return marked.rows(lambda lf: lf.filter(~bad))
 
-    def _check_share(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: Context) -> None:
+    def _check_share(self, rejected: int, rows: int, serious: list[RuleFinding], ctx: ProcessContext) -> None:
         """Raise ``errors.Permanent`` where too many rows are rejected: here, or so far in the run."""
         most = self.max_rejected_share
         if most is None or ctx.replay:
@@ -189,8 +198,8 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             raise _validation_error(
                 serious, ctx, f"{rejected} of {rows} rows are rejected, more than a share of {most:g}: "
             )
-        malformed = sum(r.rows for r in ctx.rejected if r.step.startswith("collectors"))
-        earlier = sum(r.rows for r in ctx.rejected) - malformed
+        malformed = sum(r.rows for r in ctx.rejected_before if r.step.startswith("collectors"))
+        earlier = sum(r.rows for r in ctx.rejected_before) - malformed
         every, total = rejected + earlier + malformed, (ctx.source_rows or rows + earlier) + malformed
         if every > most * total:
             share = f"{every} of {total} rows are rejected, more than a share of {most:g}: {malformed} malformed"
@@ -200,7 +209,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             )  # fmt: skip
 
     def _quarantine(
-        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: Context, rows: int, rejected: int
+        self, marked: Frame, serious: list[RuleFinding], bad: pl.Expr, ctx: ProcessContext, rows: int, rejected: int
     ) -> None:
         """Write the broken rows with the rules they broke and their position in the data of this step.
 
@@ -228,7 +237,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
                 ctx.reject(written, file)
 
 
-def _source(ctx: Context, number: pl.Expr, rows: int) -> pl.Expr:
+def _source(ctx: ProcessContext, number: pl.Expr, rows: int) -> pl.Expr:
     """The collector that a row came from: by its position, if no row of several collectors was removed so far."""
     if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
         return pl.lit(ctx.source, dtype=pl.String)
@@ -255,7 +264,7 @@ def _prefix(mark: str) -> str:
     return mark.rpartition("_")[0] + "_"
 
 
-def _mark_rows(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame:
+def _mark_rows(frame: Frame, findings: list[RuleFinding], ctx: ProcessContext) -> Frame:
     """The frame with a column for each rule on rows: whether the row breaks it."""
     schema = frame.schema
     marks: list[pl.Expr] = []
@@ -285,32 +294,29 @@ def _mark_rows(frame: Frame, findings: list[RuleFinding], ctx: Context) -> Frame
     return marked
 
 
-def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: Context) -> Frame:
+def _by_expression(frame: Frame, schema: pl.Schema, finding: RuleFinding, ctx: ProcessContext) -> Frame:
     field_ = f"{finding.at}.expression"
     try:
-        checked, dtype = scalar.typed(str(finding.rule.expression), schema)
+        condition = row_sql.compiled(str(finding.rule.expression), schema)
     except ValueError as error:
         raise columns.setting_error(ctx, field_, str(error)) from error
-    if not isinstance(dtype, pl.Boolean):
-        raise columns.setting_error(ctx, field_, f"a condition must be boolean; this is {dtypes.name_of(dtype)}")
-    mark = finding.mark
-    evaluated = frame.rows(lambda lf: _judge_rows(lf, mark, checked, schema))
-    judged = evaluated.rows(lambda lf: lf.with_columns(~pl.col(mark).fill_null(value=True)))
-    return judged.on_error(polars_errors.misfit(ctx.step, field_, str(finding.rule.expression)))
+    if not isinstance(condition.dtype, pl.Boolean):
+        raise columns.setting_error(
+            ctx, field_, f"a condition must be boolean; this is {dtypes.name_of(condition.dtype)}"
+        )
+    at = (ctx.step, f"config.{field_}")
+    return frame.rows(lambda lf: _judging(lf, finding.mark, condition, at, schema))
 
 
-def _judge_rows(lf: pl.LazyFrame, mark: str, checked: scalar.Expression, schema: pl.Schema) -> pl.LazyFrame:
-    """``lf`` with a column ``mark``: whether the condition holds. NaN counts as missing in it."""
-    floats = [name for name in checked.columns if schema[name].is_float()]
-    originals = {f"{mark}_{place}": name for place, name in enumerate(floats)}
-    without = lf.with_columns(
-        [pl.col(n).alias(k) for k, n in originals.items()] + [pl.col(n).fill_nan(None) for n in floats]
-    )
-    judged = scalar.derive(without, mark, checked)
-    return judged.with_columns([pl.col(k).alias(n) for k, n in originals.items()]).drop(list(originals))
+def _judging(lf: pl.LazyFrame, mark: str, condition: RowSql, at: Place, schema: pl.Schema) -> pl.LazyFrame:
+    """``lf`` and whether each row breaks the condition, to which NaN is missing."""
+    numbers = {name: f"{mark}_{place}" for place, name in enumerate(condition.columns) if schema[name].is_float()}
+    without = lf.with_columns(pl.col(name).fill_nan(None).alias(other) for name, other in numbers.items())
+    holds = condition.expr(at, numbers).fill_null(value=True)
+    return without.with_columns((~holds).alias(mark)).drop(list(numbers.values()))
 
 
-def _whole_problem(rule: Rule, answers: Values, ctx: Context) -> str | None:
+def _whole_problem(rule: Rule, answers: Values, ctx: ProcessContext) -> str | None:
     """How the data as a whole breaks the rule, or None."""
     if rule.row_count is not None:
         rows, least, most = answers[Metric("", "rows")], rule.row_count.min, rule.row_count.max
@@ -329,7 +335,7 @@ def _whole_problem(rule: Rule, answers: Values, ctx: Context) -> str | None:
         newest = datetime.datetime.combine(newest, datetime.time())
     if newest.tzinfo is None:
         newest = newest.replace(tzinfo=datetime.UTC)
-    age = (ctx.now() - newest).total_seconds()
+    age = (ctx.now - newest).total_seconds()
     if age <= rule.freshness.max_age_seconds:
         return None
     return (
@@ -353,7 +359,7 @@ def _summary(findings: list[RuleFinding]) -> str:
     return "; ".join(f.summary() for f in findings[:5]) + ("; and more" if len(findings) > 5 else "")
 
 
-def _validation_error(findings: list[RuleFinding], ctx: Context, why: str = "") -> errors.Permanent:
+def _validation_error(findings: list[RuleFinding], ctx: ProcessContext, why: str = "") -> errors.Permanent:
     many = f"{len(findings)} rules are broken" if len(findings) > 1 else "a rule is broken"
     return errors.Permanent(
         f"{why}{many}: {_summary(findings)}",

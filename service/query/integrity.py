@@ -65,7 +65,7 @@ class Integrity:
     def damaged(self) -> list[str]:
         """The versions that were found damaged and still are, as ``orders@3``."""
         for key, version in list(self._damaged.items()):
-            if self._fault(version, _all_files(version)) is None:
+            if self._fault(version, version.base_files) is None:
                 self._damaged.pop(key, None)
         return [f"{name}@{number}" for name, number in sorted(self._damaged)]
 
@@ -78,8 +78,3 @@ class Integrity:
         folder = self._layout.version(version.pipeline, version.version)
         faults = (self._checksums.fault(folder / file.name, file.bytes, file.sha256) for file in files)
         return next((fault for fault in faults if fault is not None), None)
-
-
-def _all_files(version: Version) -> list[File]:
-    """All files of a version without its native file."""
-    return [*version.files, *version.quarantine, *([version.tape] if version.tape is not None else []), *version.state]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Protocol
 
 from service.kit import errors
@@ -11,6 +12,9 @@ from service.model.version import Version
 from service.query.integrity import Integrity
 from service.query.messages import Resolved
 from service.sandbox.source import TableSource
+
+_LOGICAL = re.compile(r"Duration|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
+"""Polars types, as text, that DuckDB does not read from Parquet as they were written."""
 
 
 class Tables(Protocol):
@@ -84,6 +88,7 @@ def source_of(version: Version, table: str | None = None) -> TableSource:
         native=native,
         native_table=version.table if native is not None else None,
         rows=version.rows,
+        logical=[column.name for column in version.columns if _LOGICAL.search(column.type)],
     )
 
 

@@ -9,9 +9,9 @@ from importlib import resources
 import jinja2
 from msgspec import UNSET
 
-from service.model.profile import ColumnProfile, Correlation, Profile
 from service.reports import charts
 from service.reports.charts import Chart
+from service.values.profile import ColumnProfile, Correlation, Profile
 
 MOST_CHARTS = 200
 _LONGEST_LABEL = 24

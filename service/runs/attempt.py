@@ -11,7 +11,7 @@ import asyncio
 from service.catalog.pipelines import PipelineRecord
 from service.files import disk
 from service.files.layout import STATE
-from service.jobs import messages, run_worker
+from service.jobs import entry, messages
 from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.version import Version
@@ -123,7 +123,7 @@ class Attempt:
     async def _begin(self, order: Order) -> None:
         for left in reversed(range(_STARTS)):
             try:
-                child = await Child.start(run_worker.work, messages.encode(order), self._limits(order))
+                child = await Child.start(entry.run, messages.encode(order), self._limits(order))
                 break
             except errors.Unavailable as error:
                 if not left:
@@ -137,7 +137,7 @@ class Attempt:
         live, child = self._live, self._child
         assert child is not None
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Prepared() as prepared:
                     return prepared
                 case messages.Failed() as failed:
@@ -150,7 +150,7 @@ class Attempt:
                     live.change(phase=phase, step=step, progress=progress, rows_collected=rows)
                     noted = {"phase": phase, "step": step, "progress": progress, "rows_collected": rows}
                     live.emit("progress", noted)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         end = await child.wait()
         live.change(peak_memory_bytes=child.observed.peak_bytes or None)
@@ -162,7 +162,7 @@ class Attempt:
         assert child is not None
         failed = False
         while (data := await child.receive()) is not None:
-            match messages.said(data):
+            match messages.decode(data):
                 case messages.Loaded() as loaded:
                     live.run, version = await asyncio.to_thread(
                         publication.note_loaded, resources.history, resources.layout, order, live.run, version, loaded
@@ -176,7 +176,7 @@ class Attempt:
                     failed = True
                     error = disk.explained(errors.from_body(failure.error), resources.layout.warehouse)
                     live.log("error", "native.failed", code=error.error_code, message=error.message)
-                case messages.Line() as line:
+                case messages.LogLine() as line:
                     live.relay(line.fields)
         end = await child.wait()
         if not end.ok and not failed:
@@ -214,7 +214,12 @@ class Attempt:
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
             replay = order.replay
-            files = (*replay.files, *replay.carried, *replay.base.parts, *([replay.tape] if replay.tape else []))
+            files = (
+                *replay.files,
+                *replay.carried,
+                *replay.base.parts,
+                *([replay.fit_record] if replay.fit_record else []),
+            )
             return job_resources.limits(order.grants, network=False, read=files)
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()

@@ -17,11 +17,11 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import Registry
 from service.model.version import Version
 from service.processes.limits import Limits
 from service.query.integrity import Integrity
 from service.steps.collector import Upstream
-from service.steps.registry import Registry
 from service.steps.storage import File
 
 
@@ -107,9 +107,9 @@ class JobResources:
         """Paths of the files with the rows that a version quarantined."""
         return self._paths(version, version.quarantine)
 
-    def tape(self, version: Version) -> str | None:
+    def fit_record(self, version: Version) -> str | None:
         """Path of the fit record of a version; versions of older releases have none."""
-        return self._paths(version, [version.tape])[0] if version.tape is not None else None
+        return self._paths(version, [version.fit_record])[0] if version.fit_record is not None else None
 
     def remembered(self, record: PipelineRecord) -> messages.Remembered | None:
         """The incremental state that collectors stored with the newest version of a pipeline, if any. Blocks."""

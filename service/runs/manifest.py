@@ -11,6 +11,7 @@ import msgspec
 from service.files.layout import MANIFEST
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
+from service.values.profile import Profile
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,11 +31,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Column]
     sources: list[Source] = []
     fitted: dict[str, Any] = {}
-    profiles: list[dict[str, Any]] = []
+    profiles: list[Profile] = []
     quarantine: list[File] = []
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []
-    tape: File | None = None
+    fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     replay_of: int | None = None
     configuration: dict[str, Any] | None = None
@@ -46,11 +47,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         named = [s.get("table") for s in storages if isinstance(s, dict)] if isinstance(storages, list) else []
         return next((name for name in named if isinstance(name, str)), self.pipeline.replace("-", "_"))
 
-    @property
-    def all_files(self) -> list[File]:
-        """All files of the version, without its native forms."""
-        return [*self.files, *self.quarantine, *([self.tape] if self.tape is not None else []), *self.state]
-
     def as_version(self) -> Version:
         """The version as the catalog stores it, without native forms."""
         return Version(
@@ -58,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             table=self.table_name, rows=self.rows, bytes=sum(f.bytes for f in self.files), columns=self.columns,
             files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
-            tape=self.tape, state=self.state, replay_of=self.replay_of,
+            fit_record=self.fit_record, state=self.state, replay_of=self.replay_of,
         )  # fmt: skip
 
 

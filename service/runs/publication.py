@@ -49,7 +49,7 @@ def publish(
         sources=prepared.sources, created=ended, wants_native="duckdb" in prepared.deferred,
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
-        replay_of=order.replay.version if order.replay is not None else None, tape=prepared.tape,
+        replay_of=order.replay.version if order.replay is not None else None, fit_record=prepared.fit_record,
         state=prepared.state,
     )  # fmt: skip
     completed = msgspec.structs.replace(

@@ -42,7 +42,7 @@ def build(pipelines: Pipelines, resources: JobResources, record: PipelineRecord,
         fitted=newest.fitted,
         carried=resources.quarantine(newest) if other else (),
         base_before=_processors(pipelines, newest),
-        tape=resources.tape(newest),
+        fit_record=resources.fit_record(newest),
     )  # fmt: skip
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from service.files import disk
-from service.jobs import messages
-from service.jobs.tasks import entry
-from service.jobs.tasks.entry import Call, Line, Task, TaskAnswer, TaskError
-from service.jobs.tasks.preview import Preview
-from service.jobs.tasks.probe import Probing
+from service.jobs import entry, messages
+from service.jobs.messages import LogLine
+from service.jobs.tasks import task as task_messages
+from service.jobs.tasks.task import Call, Preview, Probing, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
@@ -100,17 +99,17 @@ class TaskRunner:
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)
-        child = await Child.start(entry.work, entry.encode(call), limits)
+        child = await Child.start(entry.task, task_messages.encode(call), limits)
         child.watch(self.resources.settings.heartbeat_seconds)
         try:
             while (data := await child.receive()) is not None:
-                match entry.said(data):
+                match task_messages.decode(data):
                     case TaskAnswer(content):
                         return content
                     case TaskError(error):
                         raise disk.explained(errors.from_body(error), self.resources.layout.warehouse)
-                    case Line() as line:
-                        entry.note(line)
+                    case LogLine() as line:
+                        task_messages.log(line)
             raise cause_of_death.explain(child, await child.wait(), "request", call.grants)
         finally:
             child.kill()

@@ -72,7 +72,7 @@ class Verifier:
             if not committed.live and not folder.is_dir():
                 continue  # it was purged
             found += 1
-            stored = [*_files(version), *([version.native] if version.native is not None else [])]
+            stored = [*version.base_files, *([version.native] if version.native is not None else [])]
             files += len(stored)
             findings += [
                 Finding(
@@ -128,7 +128,7 @@ class Verifier:
         return findings
 
     def _adopt_one(self, folder: Path, found: Manifest, newest: Manifest) -> None:
-        faults = list(_faults(folder, found.all_files, Checksums(), deep=True))
+        faults = list(_faults(folder, found.as_version().base_files, Checksums(), deep=True))
         if faults:
             raise errors.Conflict(f"it is damaged: {faults[0]}")
         target, version = self.layout.version(found.pipeline, found.version), found.as_version()
@@ -180,10 +180,6 @@ def _run(version: Version, location: str) -> Run:
         queued_at=version.created, start_time=version.created, end_time=version.created, duration=0.0,
         replay_of=version.replay_of,
     )  # fmt: skip
-
-
-def _files(version: Version) -> list[File]:
-    return [*version.files, *version.quarantine, *([version.tape] if version.tape is not None else []), *version.state]
 
 
 def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: bool) -> Iterable[str]:

@@ -1,22 +1,25 @@
-"""Sandbox: a DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
+"""A DuckDB connection that sees the given files and nothing else, and cannot be talked out of it.
 
 The order is the proof: settings at connect, then the exact files, then the views, then
 external access off, then the configuration locked, then all of it read back before the first user statement.
 Paths are relative to the warehouse, the working directory, so that no plan or message shows where it lies.
 """
 
+# ruff: noqa: S608 - names are quoted, the rest is the product's own SQL
+
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from service.kit import errors
-from service.sandbox import parquet_union
+from service.sandbox import logical_types, parquet_union
 from service.sandbox.quoting import literal, quoted
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -34,6 +37,18 @@ LOCKED = {
     "python_enable_replacements": "false",
     "python_scan_all_frames": "false",
 }
+# What is off from the start.
+CLOSED: dict[str, bool | int | str] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "python_scan_all_frames": False,
+    "enable_external_file_cache": False,
+    "max_expression_depth": 250,
+}
 # RLIMIT_DATA counts what DuckDB's own limit does not: lists and strings in flight, the stacks of threads, and
 # what Python, Arrow and Polars reserve (450 MiB with two cores, most of it never touched).
 _BESIDE_DUCKDB = 512 << 20
@@ -42,10 +57,16 @@ _LEAST = 64 << 20
 
 @dataclass(frozen=True)
 class Relation:
-    """A source as our own SQL names it, and the columns that keep its stored order."""
+    """A source in SQL, and the columns that keep its stored order.
+
+    ``logical`` are the Polars types of columns that ``sql`` has with another type than the file; ``with_stored`` is
+    ``sql`` with the order's columns and, for these, the column ``logical_types.STORED`` of their stored values.
+    """
 
     sql: str
     order: tuple[str, ...]
+    logical: Mapping[str, pl.DataType] = field(default_factory=dict)
+    with_stored: str = ""
 
 
 def duckdb_memory(memory_bytes: int) -> int:
@@ -63,15 +84,7 @@ def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
             "memory_limit": f"{duckdb_memory(order.memory_bytes)}B",
             "temp_directory": order.spill,
             "max_temp_directory_size": f"{order.spill_bytes}B",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "allow_unsigned_extensions": False,
-            "allow_persistent_secrets": False,
-            "python_enable_replacements": False,
-            "python_scan_all_frames": False,
-            "enable_external_file_cache": False,
-            "max_expression_depth": 250,
+            **CLOSED,
             "errors_as_json": True,
         },
     )
@@ -116,10 +129,15 @@ def confine(
     for table in stubs:
         if table not in relations:
             connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT NULL AS unread")
+    close(connection)
+    return relations
+
+
+def close(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take external access away, lock the settings and check them. Raises ``errors.PenstockError``."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     verify(connection)
-    return relations
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: int, warehouse: str) -> Relation:
@@ -127,14 +145,31 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: 
         # A newer version may have let this file go since its name was looked up; then the Parquet answers.
         with contextlib.suppress(duckdb.IOException):
             connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
-            return Relation(f"stored_{number}.main.{quoted(source.native_table or source.table)}", ("rowid",))
+            table = f"stored_{number}.main.{quoted(source.native_table or source.table)}"
+            return _restored(Relation(table, ("rowid",)), source, warehouse)
     if source.united:
         files = [relative(p, warehouse) for p in source.parts]
         return Relation(parquet_union.relation(connection, files), parquet_union.ORDER)
     if not source.parts:
         raise errors.PenstockError(f"version {source.version} of '{source.pipeline}' has no files")
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
-    return Relation(f"read_parquet([{parts}])", ("file_index", "file_row_number"))
+    return _restored(Relation(f"read_parquet([{parts}])", ("file_index", "file_row_number")), source, warehouse)
+
+
+def _restored(plain: Relation, source: TableSource, warehouse: str) -> Relation:
+    """The relation with the logical types of its columns."""
+    if not source.logical or not source.parts:
+        return plain
+    stored = pl.read_parquet_schema(Path(warehouse) / relative(source.parts[0], warehouse))
+    logical = {name: stored[name] for name in source.logical if name in stored}
+    star = f"*{logical_types.replaced(logical)}"
+    values = f"struct_pack({', '.join(f'{quoted(n)} := {quoted(n)}' for n in logical)}) AS {logical_types.STORED}"
+    return Relation(
+        f"(SELECT {star} FROM {plain.sql})",
+        plain.order,
+        logical,
+        f"(SELECT {star}, {', '.join(plain.order)}, {values} FROM {plain.sql})",
+    )
 
 
 def verify(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,8 @@ class TableSource(msgspec.Struct, frozen=True):
 
     ``parts`` and ``native`` are paths below the warehouse. Where ``native`` is given, the table
     ``native_table`` of that DuckDB file is read instead of the Parquet parts. ``united`` says that the parts are
-    quarantine files: they may differ in their columns, and there may be none.
+    quarantine files: they may differ in their columns, and there may be none. ``logical`` names the columns with a type
+    that DuckDB does not read from Parquet as it was written (``logical_types``).
     """
 
     table: str
@@ -21,6 +22,7 @@ class TableSource(msgspec.Struct, frozen=True):
     native_table: str | None = None
     rows: int = 0
     united: bool = False
+    logical: list[str] = []
 
 
 class WorkerSetup(msgspec.Struct, frozen=True):

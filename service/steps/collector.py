@@ -1,27 +1,32 @@
-"""Collector: brings rows in. Its fields are its settings, its tag its ``type``, ``collect`` its work."""
+"""Collector: fetches rows. Its fields are its settings, its tag is its ``type``, ``collect`` does the work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """A stored dataset that a step reads: the newest version of a pipeline, or one of it.
+    """A stored dataset that a step reads: one version of a pipeline, or the newest (None).
 
-    ``field`` is the setting that names it, relative to the step; ``column`` is one that it must have, which
-    ``column_field`` names.
+    ``field`` is the setting that names it, relative to the step. ``column`` must exist in it; ``column_field`` is the
+    setting that names that column.
     """
 
     pipeline: str
@@ -33,10 +38,10 @@ class Upstream(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Parent:
-    """The collector of whose rows another makes its requests, by its id, and the columns that this takes of them.
+    """Reference to a parent collector: its id and the columns that the child uses.
 
-    ``columns`` has the setting that names each, relative to the collector; ``field`` is the one that names the parent.
-    ``kept`` says that the parent's rows are data, too.
+    ``columns`` maps each column to the setting that names it, relative to the child; ``field`` is the setting that
+    names the parent. With ``kept`` the parent's rows are data, too.
     """
 
     collector: str
@@ -47,23 +52,24 @@ class Parent:
 
 @dataclass(frozen=True)
 class Declared:
-    """The columns that a collector will bring, as far as its settings say.
+    """The columns that a collector will deliver, as far as its settings say.
 
-    ``closed``: these and no others. The types of those in ``guessed`` are known only when rows were seen.
+    ``closed``: these and no others. The types of the columns in ``guessed`` are known only when rows were seen.
     """
 
     schema: pl.Schema
     closed: bool = True
     guessed: frozenset[str] = frozenset()
 
+    @classmethod
+    def nothing(cls) -> Declared:
+        """The columns of a collector whose rows are not data."""
+        return cls(pl.Schema())
+
     @property
     def exact(self) -> bool:
-        """Whether nothing is left to be found out."""
+        """Whether all columns and types are known."""
         return self.closed and not self.guessed
-
-
-NOTHING = Declared(pl.Schema())
-"""The columns of a collector whose rows are no data."""
 
 
 class Collector(
@@ -71,12 +77,12 @@ class Collector(
 ):
     """Base of all collectors. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
 
-    ``EXAMPLE`` is a complete configuration of it as a user would write it, for OpenAPI and contract tests.
+    ``EXAMPLE`` is a complete configuration as a user would write it, for OpenAPI and contract tests.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
     local: ClassVar[bool] = False
-    """Whether it only reads files that are here, so that asking for its columns asks nobody else."""
+    """Whether it reads only local files, so that reading its columns sends no request."""
 
     id: Id | None = None
 
@@ -85,41 +91,41 @@ class Collector(
         return ()
 
     def spelled_out(self) -> Self:
-        """The same settings with every short form in its long one, so that its defaults show (``model.normalized``)."""
+        """The same settings with every short form written out, so that defaults show (``model.normalized``)."""
         return self
 
     def upstream(self) -> Upstream | None:
-        """The stored dataset that it reads, which is resolved before the run starts (``Context.stored``)."""
+        """The stored dataset that it reads, resolved before the run starts (``CollectContext.stored``)."""
         return None
 
     def parent(self) -> Parent | None:
-        """The collector that it depends on, whose rows it finds in ``Context.parents``."""
+        """The collector that it depends on; ``CollectContext.parents`` has that one's rows."""
         return None
 
     def address(self) -> str | None:
-        """Where it asks, as it is written: what the addresses of collectors that depend on it are relative to."""
+        """Its URL as written; URLs of collectors that depend on it are relative to this one."""
         return None
 
-    def again(self, kept: Path, ctx: Context) -> pl.LazyFrame | None:
-        """The rows that can be made now of the malformed ones in a quarantine file that this collector wrote.
+    def again(self, kept: Path, ctx: CollectContext) -> pl.LazyFrame | None:
+        """The rows that can be read now from malformed ones in a quarantine file that this collector wrote.
 
-        Those that cannot go to ``ctx.reject`` again. None where there is no way to make rows of them.
+        Rows that are still malformed go to ``ctx.reject`` again. None if this collector cannot read them again.
         """
         return None
 
     def declared(self) -> Declared | None:
-        """The columns it will bring, from its settings alone; None where they say nothing."""
+        """The columns that it will deliver, from its settings alone; None if they do not say."""
         return None
 
-    def outlook(self, ctx: Context) -> dict[str, Any]:
-        """What it would fetch (JSON-able, without secrets), found without asking anybody for it.
+    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
+        """What it would fetch (JSON-able, without secrets), without sending any request.
 
-        Raises ``errors.Permanent`` where that shows already that it cannot.
+        Raises ``errors.Permanent`` if the settings show already that it cannot.
         """
         return {}
 
-    async def collect(self, ctx: Context) -> Frame:
-        """Fetch or scan, and answer a lazy frame over what was found; with ``ctx.wanted_rows`` no more than it takes.
+    async def collect(self, ctx: CollectContext) -> Frame:
+        """Fetch or scan, and return a lazy frame (``ctx.frame``); with ``ctx.wanted_rows`` stop once it has these.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """

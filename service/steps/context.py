@@ -1,19 +1,30 @@
-"""What a step is given beside its settings: folders, secrets, files, the network policy, and ears."""
+"""Context: what a step gets beside its settings, and the verbs by which it reports.
+
+The fields are frozen. A context keeps its own private record of one step and answers it as a value: ``report``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import structlog
 
 from service.files.allowed_files import Files
+from service.kit import lazy, placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
+from service.steps.frame import Explain, Frame, FrameFactory
+from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
+from service.values.profile import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 @dataclass(frozen=True)
@@ -27,33 +38,14 @@ class StoredVersion:
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """Rows that ``step`` took out of the data, and the Parquet file in ``folder`` that keeps them, if one does."""
-
-    rows: int
-    file: str | None = None
-    step: str = ""
-
-
-@dataclass(frozen=True)
-class Split:
-    """A column that names each row's part, and the part that later steps fit their numbers by."""
-
-    column: str
-    training: str
-
-
-@dataclass
 class State:
-    """What one collector remembers from one version to the next, as files; it moves with the version, or not at all.
+    """Where a collector keeps files from one version to the next; they move with the version, or not at all.
 
-    ``folder`` takes the new files (it may not exist yet). ``earlier`` holds those of the newest version (None: there
-    is no earlier state). ``stays`` takes the names of the earlier files that the new version keeps as they are.
+    ``folder`` takes new files (it may not exist yet); ``earlier`` holds those of the newest version, if there are any.
     """
 
     folder: Path
     earlier: Path | None = None
-    stays: list[str] = field(default_factory=list)
 
 
 def _now() -> datetime:
@@ -64,109 +56,97 @@ def _ignore(*_: Any) -> None:
     return None
 
 
-@dataclass
-class Context:
-    """One step's surroundings in one run. Created by the run worker, one for each step.
+def _no_engine(*_: Any, **__: Any) -> Frame:
+    raise TypeError("this context was made without an engine, so that it cannot make frames")
 
-    ``step`` is the step's name in errors, progress and fitted parameters, such as ``collectors[0]:csv``;
-    ``folder`` is the run's private staging folder, on the same file system as the warehouse; ``memory_bytes``
-    is what the whole run may use (0: unknown). ``evidence`` is what a collector can say for the completeness of
-    what it brought (pages, requests, bytes, why it stopped …; JSON-able): it is kept with the version's sources.
-    ``beside`` is where a collector writes a file that is to lie beside the version (``reject``), if not ``folder``.
-    ``source`` names the collector that the rows come from, where there is but one; ``sources`` are several whose rows
-    stand one after another, each with their number, unless a step before took some out. ``source_rows`` is how many
-    rows the collectors brought (0: unknown). ``stored`` is the version that a collector reads, ``upstreams`` are those
-    that a processor's settings name, by their paths. ``replay`` says that the rows are quarantined ones that are
-    tried again: how many they are says nothing.
-    ``wanted_rows`` asks collectors for a sample: to stop as soon as they have so many rows. ``dry`` says that there are
-    no rows at all, only columns; ``dynamic_columns`` are the settings whose columns are known only when rows were seen.
-    ``parents`` are the rows of the collector that a collector depends on (``Collector.parent``), ``base`` are the
-    addresses of those above, from the first on. ``state`` is what a collector remembers (None: nothing can be
-    remembered, as in a preview). ``blank`` takes up a collector's columns without any value, whose type nobody knows.
-    ``rows_in`` and ``rows_out`` are what the step said by ``counted``.
+
+@dataclass
+class _Record:
+    """What one step reported so far."""
+
+    warnings: list[StepWarning] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    rows: int = 0
+    evidence: dict[str, Any] = field(default_factory=dict)
+    blank_columns: set[str] = field(default_factory=set)
+    kept_state: tuple[str, ...] = ()
+    fitted: dict[str, Any] = field(default_factory=dict)
+    profiles: list[Profile] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
+    dynamic_columns: list[str] = field(default_factory=list)
+    row_counts: tuple[int | None, int | None] = (None, None)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every step gets; a storage gets only this.
+
+    ``step`` is its name in errors and progress, such as ``collectors[0]``. ``folder`` is the run's private staging
+    folder, on the file system of the warehouse. ``memory_bytes`` is what the whole run may use (0: unknown).
+    ``wanted_rows`` asks for a sample: a collector stops once it has this many rows. ``frames`` makes frames of the
+    run's engine.
     """
 
     step: str
     folder: Path
     memory_bytes: int = 0
     files: Files = field(default_factory=lambda: Files(()))
-    network: Network = field(default_factory=Network)
     secrets: Mapping[str, str] = field(default_factory=dict)
-    warnings: list[dict[str, Any]] = field(default_factory=list)
-    fitted: dict[str, Any] = field(default_factory=dict)
-    profiles: list[dict[str, Any]] = field(default_factory=list)
-    evidence: dict[str, Any] = field(default_factory=dict)
-    stored: StoredVersion | None = None
-    upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
-    source: str | None = None
-    sources: tuple[tuple[str, int], ...] = ()
-    source_rows: int = 0
-    replay: bool = False
-    beside: Path | None = None
-    limiters: HostLimiters = field(default_factory=HostLimiters)
-    rows_in: int | None = None
-    rows_out: int | None = None
-    rejected: list[Rejected] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
     wanted_rows: int | None = None
-    dry: bool = False
-    dynamic_columns: list[str] = field(default_factory=list)
-    parents: pl.LazyFrame | None = None
-    base: tuple[str, ...] = ()
-    state: State | None = None
-    blank: set[str] = field(default_factory=set)
-    now: Callable[[], datetime] = _now
+    frames: FrameFactory = _no_engine
     on_progress: Callable[[float, str], None] = _ignore
-    on_rows: Callable[[int], None] = _ignore
-    on_brought: Callable[[int], None] = _ignore
     log: Any = field(default_factory=lambda: structlog.get_logger("penstock.run"))
+    _record: _Record = field(default_factory=_Record, init=False, repr=False, compare=False)
 
     @property
     def partial(self) -> bool:
-        """Whether not all rows are here, so that nothing can be said of the whole."""
-        return self.dry or self.replay or self.wanted_rows is not None
+        """Whether some rows are missing, so that nothing can be concluded about the whole."""
+        return self.wanted_rows is not None
+
+    def frame(
+        self,
+        lf: pl.LazyFrame,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+        files: Sequence[Path] = (),
+    ) -> Frame:
+        """A frame over a Polars plan.
+
+        ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
+        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
+        """
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
+
+    def scan_parquet(self, paths: Sequence[Path]) -> Frame:
+        """A frame over Parquet files, in order."""
+        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
-        """How much of this step is done, 0 to 1."""
+        """Report how much of this step is done, 0 to 1."""
         self.on_progress(min(max(share, 0.0), 1.0), message)
 
-    def collected(self, rows: int) -> None:
-        """A collector fetched this many more rows."""
-        self.on_rows(rows)
-
-    def set_row_count(self, rows: int) -> None:
-        """So many rows a collector brings in all, where these are not those that it fetched just now."""
-        self.on_brought(rows)
-
     def warn(self, code: str, message: str, **details: Any) -> None:
-        """Note something that a person should know and that does not stop the run."""
-        self.warnings.append({"step": self.step, "code": code, "message": message, "details": details})
+        """Report something that a person should know and that does not stop the run."""
+        self._record.warnings.append(StepWarning(self.step, code, message, details))
         self.log.warning("step.warning", step=self.step, code=code, message=message)
 
     def warn_once(self, code: str, message: str, **details: Any) -> None:
-        """Like ``warn``, but only the first of its kind in this step: what may be so for each of thousands of lists."""
-        if not any(w["step"] == self.step and w["code"] == code for w in self.warnings):
+        """Like ``warn``, but only the first warning of this code in this step."""
+        if not any(w.code == code for w in self._record.warnings):
             self.warn(code, message, **details)
-
-    def counted(self, rows_in: int, rows_out: int) -> None:
-        """A step that counted its rows anyway says how many came and go on."""
-        self.rows_in, self.rows_out = rows_in, rows_out
 
     def reject(self, rows: int, file: str | None = None) -> None:
         """Count rows that were taken out; ``file`` is published beside the version's data."""
-        self.rejected.append(Rejected(rows, file, self.step))
-
-    def record(self, name: str, value: Any) -> None:
-        """Keep a fitted parameter (JSON-able) with the version: means, categories, bin edges."""
-        self.fitted[name] = value
+        self._record.rejected.append(Rejected(rows, file, self.step))
 
     def fill(self, text: str) -> str:
         """``text`` with every ``${NAME}`` replaced by the secret of that name.
 
         Raises ``errors.Permanent`` where the secret is not configured.
         """
-        from service.kit import placeholders
-
         return placeholders.fill(text, self.secrets, self.step)
 
     def fill_all(self, value: Any) -> Any:
@@ -178,3 +158,121 @@ class Context:
         if isinstance(value, Sequence) and not isinstance(value, bytes):
             return [self.fill_all(v) for v in value]
         return value
+
+    def report(self) -> StepReport:
+        """What the step has reported up to now."""
+        return StepReport(tuple(self._record.warnings), tuple(self._record.rejected))
+
+
+@dataclass(frozen=True)
+class CollectContext(Context):
+    """What a collector gets.
+
+    ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
+    the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
+    on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
+    is set, else into ``folder``.
+    """
+
+    network: Network = field(default_factory=Network)
+    limiters: HostLimiters = field(default_factory=HostLimiters)
+    source: str | None = None
+    stored: StoredVersion | None = None
+    parents: pl.LazyFrame | None = None
+    base: tuple[str, ...] = ()
+    state: State | None = None
+    beside: Path | None = None
+    on_rows: Callable[[int], None] = _ignore
+
+    def collected(self, rows: int) -> None:
+        """Report that this many more rows were fetched."""
+        self._record.rows += rows
+        self.on_rows(rows)
+
+    def set_row_count(self, rows: int) -> None:
+        """Set the number of rows in all, where these are not just those that were fetched now."""
+        self._record.rows = rows
+
+    def add_evidence(self, facts: Mapping[str, Any]) -> None:
+        """Add JSON-able facts that show how complete the rows are (pages, requests, bytes, why it stopped)."""
+        self._record.evidence.update(facts)
+
+    def add_blank_columns(self, names: Iterable[str]) -> None:
+        """Name columns without any value, whose type is unknown."""
+        self._record.blank_columns.update(names)
+
+    def keep_state(self, names: Iterable[str]) -> None:
+        """Name the files in ``state.earlier`` that the new version keeps as they are."""
+        self._record.kept_state = tuple(names)
+
+    def report(self) -> CollectReport:
+        """What the collector has reported up to now."""
+        found = self._record
+        return CollectReport(
+            tuple(found.warnings), tuple(found.rejected), rows=found.rows, evidence=dict(found.evidence),
+            blank_columns=frozenset(found.blank_columns), kept_state=found.kept_state,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProcessContext(Context):
+    """What a processor gets.
+
+    ``source`` names the collector of the rows, if there is only one; ``sources`` are several whose rows follow one
+    another, with their row counts, unless a step before took some out. ``source_rows`` counts the collected rows (0:
+    unknown), ``rejected_before`` is what earlier steps took out, ``splits`` are theirs. ``upstreams`` are the stored
+    versions that settings name, by their paths. ``replay``: the rows are quarantined ones that are tried again.
+    ``dry``: there are no rows, only columns. ``now`` is the time of the run.
+    """
+
+    source: str | None = None
+    sources: tuple[tuple[str, int], ...] = ()
+    source_rows: int = 0
+    rejected_before: tuple[Rejected, ...] = ()
+    splits: tuple[Split, ...] = ()
+    upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
+    replay: bool = False
+    dry: bool = False
+    now: datetime = field(default_factory=_now)
+
+    @property
+    def partial(self) -> bool:
+        return self.dry or self.replay or self.wanted_rows is not None
+
+    @property
+    def split(self) -> Split | None:
+        """The newest split, of this step or one before."""
+        return next(reversed((*self.splits, *self._record.splits)), None)
+
+    def record(self, name: str, value: Any) -> None:
+        """Keep a fitted parameter (JSON-able) with the version: means, categories, bin edges."""
+        self._record.fitted[name] = value
+
+    def parameter(self, name: str, default: Any = None) -> Any:
+        """A parameter that this step has recorded."""
+        return self._record.fitted.get(name, default)
+
+    def add_profile(self, profile: Profile) -> None:
+        """Keep a profile with the version."""
+        self._record.profiles.append(profile)
+
+    def add_split(self, split: Split) -> None:
+        """Let later fits use the rows of the split's training part only."""
+        self._record.splits.append(split)
+
+    def add_dynamic_columns(self, field: str) -> None:
+        """Name a setting, relative to the step, whose columns are known only when rows were seen."""
+        self._record.dynamic_columns.append(f"{self.step}.{field}")
+
+    def set_row_counts(self, rows_in: int, rows_out: int) -> None:
+        """Report how many rows came in and go out, where the step counts them anyway."""
+        self._record.row_counts = rows_in, rows_out
+
+    def report(self) -> ProcessReport:
+        """What the processor has reported up to now."""
+        found = self._record
+        return ProcessReport(
+            tuple(found.warnings), tuple(found.rejected), fitted=dict(found.fitted), profiles=tuple(found.profiles),
+            splits=tuple(found.splits), dynamic_columns=tuple(found.dynamic_columns),
+            rows_in=found.row_counts[0], rows_out=found.row_counts[1],
+        )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Frame: the one lazy plan between collect and store, and the two kinds of step that may touch it.
+"""Frame: the one lazy plan between collecting and storing, and the operations that a step may do with it.
 
 *Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
-rows and are a short, closed list. ``measure`` is the only one that executes. A processor that keeps to these
+rows and are a short, closed list. Only ``measure`` and ``write`` execute. A processor that keeps to these
 runs on any engine that implements this protocol; ``engine.polars_frame`` is the first.
 """
 
@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import polars as pl
-
+from service.kit import lazy
 from service.steps.metric import Metric, Values
 
-RowLocal = Callable[[pl.LazyFrame], pl.LazyFrame]
-Explain = Callable[[pl.exceptions.PolarsError], Exception | None]
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+RowLocal = Callable[["pl.LazyFrame"], "pl.LazyFrame"]
+Explain = Callable[["pl.exceptions.PolarsError"], Exception | None]
 Keep = Literal["first", "last", "none", "any"]
 JoinHow = Literal["inner", "left", "full"]
 
 
 class Frame(Protocol):
-    """A lazy table. Values of this type are immutable for the caller: every operation answers a new one."""
+    """A lazy table, immutable for the caller: every operation returns a new frame."""
 
     @property
     def schema(self) -> pl.Schema:
@@ -34,11 +38,11 @@ class Frame(Protocol):
         ...
 
     def on_error(self, explain: Explain) -> Frame:
-        """The same rows. Where making them fails, whenever that is, ``explain`` may know a better error, or None."""
+        """The same rows. When their computation fails, ``explain`` may return a better error, or None."""
         ...
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
-        """Answer all the metrics, in as few passes as possible.
+        """Compute all the metrics, in as few passes as possible.
 
         Executes. Stages the frame first where its source would otherwise be parsed again, so that later
         operations on this same frame start from the stage.
@@ -57,8 +61,11 @@ class Frame(Protocol):
         """Join by equal keys; the left order stays. Null keys match nothing."""
         ...
 
-    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr]) -> Frame:
-        """One row for each combination of ``by`` with the aggregates, in order of first appearance."""
+    def group(self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()) -> Frame:
+        """One row for each combination of ``by`` with the aggregates, in order of first appearance.
+
+        ``prepared`` are row-local columns that the aggregates read.
+        """
         ...
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> Frame:
@@ -70,15 +77,18 @@ class Frame(Protocol):
         ...
 
     def scan(self, parts: Sequence[Path]) -> Frame:
-        """Another frame of the same engine: the rows of stored Parquet files, in order."""
+        """Another frame of the same engine over the rows of stored Parquet files, in order."""
         ...
 
     def query(self, sql: str) -> Frame:
-        """The result of a SELECT over this frame as the table ``input``, written by ``select.parse``."""
+        """The result of a SELECT over this frame as the table ``input``, by the rules of DuckDB.
+
+        Executes, and stages the result. Raises ``ValueError`` if the query does not fit the columns or fails at a row.
+        """
         ...
 
     def with_row_index(self, name: str) -> Frame:
-        """A first column with each row's place from 0."""
+        """The frame with a new first column: each row's number, from 0."""
         ...
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> Frame:
@@ -88,5 +98,20 @@ class Frame(Protocol):
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        """Execute into one Parquet file and answer the number of rows written."""
+        """Execute into one Parquet file and return the number of rows written."""
         ...
+
+
+class FrameFactory(Protocol):
+    """Makes frames of one engine; ``Context.frame`` explains the arguments."""
+
+    def __call__(
+        self,
+        lf: pl.LazyFrame,
+        folder: Path,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        row_bytes: int = 0,
+        files: Sequence[Path] = (),
+    ) -> Frame: ...

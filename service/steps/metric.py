@@ -1,8 +1,8 @@
-"""Metric: a question about the whole of a column (or of the whole frame), as a value.
+"""Metric: a question about a whole column (or the whole frame), as a value.
 
-The analyzer, the validator, the schema and every fit ask for metrics; an engine answers as many as it can
+The analyzer, the validator, the schema and every fit ask for metrics; an engine computes as many as it can
 in one pass over the data (``Frame.measure``). The kinds are a closed list, so that a second engine knows
-what it must be able to answer.
+what it must be able to compute.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Kind = Literal[
     "negatives",
     "nan",
     "quantile",  # argument: tuple of shares, linear interpolation -> list of values
-    "mode",  # the most frequent value; of several the least
+    "mode",  # the most frequent value; the least of several
     "top",  # argument: k -> list of (value, count), most frequent first, ties by value
     "categories",  # sorted distinct values that are not missing -> list
     "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}; times in seconds since 1970
@@ -43,7 +43,7 @@ Kind = Literal[
 
 
 class Metric(msgspec.Struct, frozen=True, order=True):
-    """One question. ``column`` is ``""`` for the kinds that concern the whole frame."""
+    """One question. ``column`` is ``""`` for kinds that concern the whole frame."""
 
     column: str
     kind: Kind
@@ -51,5 +51,5 @@ class Metric(msgspec.Struct, frozen=True, order=True):
 
 
 Values = Mapping[Metric, Any]
-"""The answers of one ``measure``. Statistics leave NaN out as they leave nulls out; without any value they are None.
+"""The results of one ``measure``. Statistics leave out NaN and nulls; without any value they are None.
 The values are Python values (int, float, str, date, list, dict or None)."""

@@ -1,4 +1,4 @@
-"""Processor: changes or measures the plan. Its fields are what users write under ``config``."""
+"""Processor: changes or measures the data. Its fields are what users write under ``config``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit.errors import Problem
 from service.steps.collector import Upstream
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 
 
@@ -18,22 +18,19 @@ class Processor(
 ):
     """Base of all processors. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
 
-    On the wire a processor is ``{"type": tag, "config": {its fields}}``; ``EXAMPLE`` is the whole of that.
+    In JSON a processor is ``{"type": tag, "config": {its fields}}``; ``EXAMPLE`` is all of that.
     """
 
     EXAMPLE: ClassVar[dict[str, Any]]
     idempotent: ClassVar[bool] = False
-    """Whether rows that went through it may go through it again (``again``): it mends or checks what is there.
-
-    It then adds no rows and leaves them in their order.
-    """
+    """Whether rows may go through it twice (``again``): it repairs or checks them, adds none and keeps their order."""
     read_only: ClassVar[bool] = False
-    """Whether it only looks at rows or takes some out, so that no value depends on what it measures."""
+    """Whether it only reads rows or takes some out, so that no value depends on what it measures."""
     static: ClassVar[bool] = False
-    """Whether ``apply`` over no rows (``Context.dry``) refuses exactly what it would refuse whatever the rows are.
+    """Whether ``apply`` without rows (``ProcessContext.dry``) raises exactly the errors that do not depend on rows.
 
-    It then gives the columns that it would give, or names in ``Context.dynamic_columns`` the settings that depend on
-    the rows. Only then may a run be ended by it before a source was read.
+    It then returns the columns that a run would have, or reports the settings whose columns depend on rows
+    (``ProcessContext.add_dynamic_columns``). Only such a processor can end a run before a source was read.
     """
 
     def problems(self) -> Iterable[Problem]:
@@ -41,21 +38,21 @@ class Processor(
         return ()
 
     def upstreams(self) -> Iterable[Upstream]:
-        """The stored datasets that it reads, resolved before the run starts (``Context.upstreams`` by ``field``)."""
+        """The stored datasets that it reads, resolved before the run (``ProcessContext.upstreams``, by ``field``)."""
         return ()
 
     def spelled_out(self) -> Self:
-        """The same settings with every short form in its long one, so that its defaults show (``model.normalized``)."""
+        """The same settings with every short form written out, so that defaults show (``model.normalized``)."""
         return self
 
     def again(self) -> Self:
-        """The processor for rows that went through it, or through an earlier form of it, already."""
+        """The processor for rows that went through it, or an earlier version of it, already."""
         return self
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         """The plan after this step. Touches the data only through ``frame``.
 
-        What is fitted goes to ``ctx.record``, rows that are refused to ``ctx.reject``.
+        Report fitted parameters by ``ctx.record`` and rejected rows by ``ctx.reject``.
 
         Raises ``errors.Permanent`` with ``field`` (relative to the processor, ``config.cast.price``).
         """

@@ -1,4 +1,4 @@
-"""Storage: writes one version of a dataset. It prepares; publishing is the business of ``runs``."""
+"""Storage: writes one version of a dataset. It prepares files; ``runs`` publishes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a storage wrote. ``files`` are on disk, flushed, and counted back."""
+    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing."""
 
     type: str
     files: list[File]
@@ -31,7 +31,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset as a deferred storage finds it: the Parquet parts that the version consists of."""
+    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order."""
 
     pipeline: str
     version: int
@@ -44,9 +44,9 @@ class Storage(
 ):
     """Base of all storages. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
 
-    Every version is Parquet first (``parquet`` with its defaults where a pipeline names none). A storage
-    writes from those parts, after the commit: ``load``. ``check`` measures before the commit whatever
-    could make that fail. ``deferred`` says whether ``load`` makes a form of its own.
+    Every version is Parquet first (``parquet`` with its defaults if the pipeline names no storage). A ``deferred``
+    storage derives another form from those parts after the commit (``load``); ``check`` finds before the commit
+    whatever could make that fail.
     """
 
     deferred: ClassVar[bool] = False
@@ -57,11 +57,11 @@ class Storage(
         return ()
 
     def check(self, dataset: Dataset, ctx: Context) -> None:
-        """Before the commit, over the parts as written: raise ``errors.Permanent`` where ``load`` would fail."""
+        """Before the commit, over the written parts: raise ``errors.Permanent`` where ``load`` would fail."""
         return
 
     def write(self, frame: Frame, folder: Path, ctx: Context) -> Written | None:
-        """Before the commit: execute the plan into ``folder``. Only the base storage (``parquet``) does."""
+        """Before the commit: execute the plan into ``folder``. Only the base storage (``parquet``) does this."""
         return None
 
     def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written | None:

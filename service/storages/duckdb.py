@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import duckdb
 import msgspec
-import polars as pl
 
 from service.files import layout
-from service.kit import errors, ids
+from service.kit import errors, ids, lazy
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.storage import Dataset, Storage, Written
 from service.storages import parquet
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
 _UNCERTAIN_TYPES = ("128", "Float16", "Null")

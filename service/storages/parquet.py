@@ -6,17 +6,21 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import polars as pl
 
 from service.files import layout
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
 from service.steps.storage import File, Storage, Written
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _LEVELS = {"zstd": (1, 22)}
 _BLOCK = 4 << 20

@@ -26,11 +26,16 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-from polars.datatypes import DataTypeClass
-
+from service.kit import lazy
 from service.values import dtypes, json_text, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+    from polars.datatypes import DataTypeClass
+else:
+    pl = lazy.module("polars")
 
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")

@@ -7,7 +7,14 @@ literal turns the index into the new value. Values other than text are looked up
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
+
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 def index_of(value: pl.Expr, dtype: pl.DataType, known: pl.Series) -> pl.Expr:

@@ -10,10 +10,15 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _SHOWN = 200  # characters of a value that does not fit
 DATE = "%Y-%m-%d"

@@ -51,6 +51,7 @@ FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
 _OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<message>column .*?)(?:", "|"\])', re.DOTALL)
+_PLACED = re.compile(r"\x1eat (?P<step>[^|]*)\|(?P<field>[^|]*)\|(?P<said>.*?)\x1e", re.DOTALL)
 _MISFIT = re.compile(r"conversion from .*? failed in column '(?P<column>.*?)' for .*", re.DOTALL)
 _STRICT = re.compile(r"\b(?:cast|strptime)\s*\(|::", re.IGNORECASE)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
@@ -67,6 +68,9 @@ def translate(error: BaseException, step: str | None) -> errors.StepError:
         return error
     if isinstance(error, OSError):
         return _disk(error, step)
+    found = _PLACED.search(str(error))
+    if found:
+        return errors.Permanent(found["said"], step=found["step"] or step, field=found["field"] or None)
     ours = _OURS.search(str(error))
     if ours:
         return errors.Permanent(_unescaped(ours["message"]), step=ours["step"] or step, field=ours["field"])
@@ -74,6 +78,15 @@ def translate(error: BaseException, step: str | None) -> errors.StepError:
         if kind in TABLE:
             return errors.Permanent(TABLE[kind].format(_first_sentence(str(error))), step=step)
     return errors.Permanent(f"unexpected {type(error).__name__}: {_first_sentence(str(error))}", step=step)
+
+
+def placed(message: str, at: tuple[str, str] | None) -> pl.exceptions.ComputeError:
+    """An error that Python code inside a plan may raise; ``translate`` makes of it ``message`` and the place ``at``.
+
+    Polars adds to the texts of such errors and keeps nothing else of them, so that all is in the text.
+    """
+    step, field = at or ("", "")
+    return pl.exceptions.ComputeError(f"\x1eat {step}|{field}|{message}\x1e")
 
 
 @contextmanager

@@ -10,8 +10,15 @@ Null is hashed like a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
 
 NAME = "fnv1a-64x64"
 """The name that is recorded with a version; a different hash function gets a different name."""

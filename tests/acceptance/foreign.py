@@ -18,7 +18,7 @@ from service.collectors.web import WebCollector
 from service.engine.polars_frame import PolarsFrame
 from service.network.policy import Network
 from service.steps.collector import Collector
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.acceptance.service import clean_environment, process
 
 COUNT = 250
@@ -42,10 +42,10 @@ def started(command: list[str], port: int, folder: Path) -> Iterator[str]:
         yield address
 
 
-def collected(kind: str, folder: Path, **config: Any) -> tuple[pl.DataFrame, Context]:
+def collected(kind: str, folder: Path, **config: Any) -> tuple[pl.DataFrame, CollectContext]:
     settings = msgspec.convert({"type": kind, **config}, KINDS[kind])
     assert list(settings.problems()) == []
-    ctx = Context("collectors[0]", folder, network=Network(("127.0.0.1",)), secrets=SECRETS)
+    ctx = CollectContext("collectors[0]", folder, network=Network(("127.0.0.1",)), secrets=SECRETS, frames=PolarsFrame)
     frame = asyncio.run(settings.collect(ctx))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect(engine="streaming"), ctx

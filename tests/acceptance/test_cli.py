@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from service.kit.codes import EXITS
 from tests.acceptance import documents, service
 from tests.acceptance.shell import Shell
 
@@ -45,10 +46,9 @@ class Terminal:
         return ended.stdout
 
     def refused(self, *words: str, code: int) -> dict[str, Any]:
-        ended = self.run(*words)
+        ended = self.run(*words, "--json")
         assert ended.returncode == code, ended.stdout + ended.stderr
-        assert ended.stdout == ""
-        error: dict[str, Any] = json.loads(ended.stderr)["error"]
+        error: dict[str, Any] = json.loads(ended.stdout)["error"]
         assert set(error) == {"code", "message", "details"}
         return error
 
@@ -105,7 +105,7 @@ def test_a_process_of_its_own_answers_and_refuses(stored: Terminal) -> None:
     assert (answered.returncode, answered.stdout.split()[0], answered.stderr) == (0, "name,age", "")
     refused = stored.alone("validate", "nothing.json")
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert json.loads(refused.stderr)["error"]["details"]["field"] == "file"
+    assert refused.stderr.startswith("error NOT_FOUND: nothing.json cannot be read")
 
 
 def test_errors_have_the_shape_of_the_api_and_an_exit_code(stored: Terminal) -> None:
@@ -154,6 +154,65 @@ def test_a_yaml_file_and_a_failing_step(terminal: Terminal) -> None:
     assert terminal.refused("query", "FROM people", code=2)["code"] == "SQL_NOT_ALLOWED"
 
 
+def test_errors_are_text_for_people(stored: Terminal) -> None:
+    ended = stored.run("query", "FROM peeple")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error SQL_NOT_ALLOWED: ")
+    assert "{" not in ended.stderr
+    stored.write("bad.yaml", "name: [\n")
+    ended = stored.run("validate", "bad.yaml")
+    assert (ended.returncode, "the text is not YAML" in ended.stderr, "JSON" in ended.stderr) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    "words", [("query", "SELECT 1"), ("list",), ("log", "people"), ("user", "list"), ("user", "remove", "ann")]
+)
+def test_a_mistyped_data_directory_is_not_created(terminal: Terminal, words: tuple[str, ...]) -> None:
+    (terminal.folder / "there").mkdir()
+    for name in ("not-there", "there"):
+        error = terminal.refused(*words, "--data-dir", name, code=3)
+        assert (error["code"], error["details"]["field"]) == ("NOT_FOUND", "data_dir")
+    assert not (terminal.folder / "not-there").exists()
+    assert list((terminal.folder / "there").iterdir()) == []
+
+
+def test_formulas_in_csv_are_escaped_unless_switched_off(stored: Terminal) -> None:
+    statement = "SELECT '+49 30' AS phone, '=1+1' AS sum, '-' AS dash, 'x' AS plain"
+    assert stored.ok("query", statement, "--format", "csv").split() == ["phone,sum,dash,plain", "'+49", "30,'=1+1,'-,x"]
+    plain = stored.ok("query", statement, "--format", "csv", "--no-escape-formulas")
+    assert plain.split() == ["phone,sum,dash,plain", "+49", "30,=1+1,-,x"]
+
+
+def test_pipelines_are_listed_and_a_log_is_read(stored: Terminal) -> None:
+    (line,) = json.loads(stored.ok("list", "--json"))
+    assert (line["name"], line["status"], line["version"]) == ("people", "completed", 1)
+    assert "completed" in stored.ok("list")
+    log = stored.ok("log", "people")
+    assert "run.started" in log
+    (first, *_) = map(json.loads, stored.ok("log", "people", "--json").splitlines())
+    assert stored.ok("log", first["run_id"]) == log
+    assert stored.refused("log", "run_0", code=3)["code"] == "RUN_NOT_FOUND"
+    assert stored.refused("log", "nobody", code=3)["code"] == "PIPELINE_NOT_FOUND"
+
+
+def test_a_probe_prints_a_pipeline_that_runs(terminal: Terminal) -> None:
+    terminal.write("people.csv", PEOPLE)
+    ended = terminal.run("probe", "people.csv")
+    assert ended.returncode == 0, ended.stderr
+    assert "csv" in ended.stderr
+    terminal.write("probed.yaml", ended.stdout)
+    assert "completed people version 1: 3 rows" in terminal.ok("run", "probed.yaml")
+    finding = json.loads(terminal.ok("probe", "people.csv", "--json"))
+    assert (finding["format"], [c["name"] for c in finding["columns"]]) == ("csv", ["name", "age"])
+    assert terminal.refused("probe", "nothing.csv", code=1)["details"]["field"] == "file_path"
+    assert not (terminal.folder / "probed").exists()
+
+
+def test_exit_codes_are_in_the_help(terminal: Terminal) -> None:
+    text = terminal.ok("--help")
+    assert all(f"  {code}" in text and meaning[:20] in text for code, meaning in EXITS.items())
+
+
 def test_accounts(terminal: Terminal) -> None:
     terminal.ok("user", "add", "ann", "--role", "admin", "--password-stdin", input="a long pass phrase\n")
     made_up = terminal.ok("user", "add", "bob", "--role", "viewer")
@@ -164,8 +223,14 @@ def test_accounts(terminal: Terminal) -> None:
     ]
     assert terminal.refused("user", "add", "bob", "--role", "viewer", code=4)["code"] == "USER_EXISTS"
     assert terminal.refused("user", "remove", "ann", code=4)["code"] == "LAST_ADMIN"
-    terminal.ok("user", "remove", "bob")
+    assert json.loads(terminal.ok("user", "remove", "bob", "--json")) == {"username": "bob"}
     assert "bob" not in terminal.ok("user", "list")
+
+
+def test_the_first_account_may_be_another_than_the_admin(terminal: Terminal) -> None:
+    ended = terminal.run("user", "add", "vera", "--role", "viewer", "--password-stdin", input="a long pass phrase\n")
+    assert ended.stdout == "added viewer 'vera'\n"
+    assert ended.stderr == "No account is an admin yet: the service adds 'admin' when it starts.\n"
 
 
 def test_help_lists_every_setting_with_its_default() -> None:

@@ -8,12 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.acceptance import documents, service
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, loaded, serving, upload_and_create
+from tests.acceptance.served import (
+    PASSWORD,
+    PATIENCE,
+    Served,
+    children_of,
+    listening,
+    loaded,
+    serving,
+    upload_and_create,
+)
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
 COUNT = {"sql": "SELECT count(*) AS n, min(city) AS first FROM cities"}
@@ -112,9 +120,12 @@ def test_a_lost_catalog_is_taken_back(tmp_path: Path) -> None:
         served.log()
     for left in data.glob("catalog.duckdb*"):
         left.unlink()
-    with serving(data, ready=False, **ADMIN) as served:
+    with listening(data, **ADMIN) as served:
         served.login()
-        assert "penstock verify --adopt" in served.json("GET", f"{served.address}/health/ready", status=503)["checks"]["data"]
+        assert (
+            "penstock verify --adopt"
+            in served.json("GET", f"{served.address}/health/ready", status=503)["checks"]["data"]
+        )
         assert folder.is_dir()
         assert any(line["event"] == "catalog.missing" and line["level"] == "error" for line in served.log())
     listed = penstock(data, "verify")
@@ -141,7 +152,7 @@ def test_an_empty_catalog_can_be_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("umask", "group"), [(0o000, None), (0o022, None), (0o022, str(os.getgid()))])
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str | None) -> None:
-    settings: dict[str, Any] = {**ADMIN, **({"PENSTOCK_DATA_GROUP": group} if group else {})}
+    settings: dict[str, str] = {**ADMIN, **({"PENSTOCK_DATA_GROUP": group} if group else {})}
     before = os.umask(umask)
     try:
         with serving(tmp_path / "data", **settings) as served:
@@ -160,7 +171,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str
 
 @pytest.mark.parametrize("name", ["[x]", "a*", "b?"])
 def test_a_data_directory_that_reads_as_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
-    answer = penstock(tmp_path / name, "user", "list")
+    answer = penstock(tmp_path / name, "serve", "--port", "0")
     assert answer.returncode == 2
     assert "data_dir" in answer.stderr
     assert not (tmp_path / name).exists()

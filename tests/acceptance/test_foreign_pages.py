@@ -70,7 +70,7 @@ def test_a_table_holds_the_figures_that_others_read_from_it(pages: str, tmp_path
     frame, ctx = collected("web", tmp_path, url=f"{pages}/scotland_devolution.html", table="table:nth-of-type(3)")
     assert frame.columns == ["Authority", "Yes votes", "Yes %", "No votes", "No %"]
     same_votes(frame.select("Authority", "Yes %").rows())
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_the_same_figures_by_selectors(pages: str, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_same_figures_by_selectors(pages: str, tmp_path: Path) -> None:
     frame, ctx = collected("web", tmp_path, url=f"{pages}/scotland_devolution.html", css_selectors=selectors)
     same_votes(frame.select("name", "yes").rows())
     assert frame["cells"].list.len().unique().to_list() == [5]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_headers_of_two_rows_and_an_old_encoding(pages: str, tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def test_every_row_of_datasette(shape: str, pagination: dict[str, Any], datasett
     )  # fmt: skip
     whole(frame)
     assert frame["note"].drop_nulls().unique().to_list() == [NOTE]
-    assert ctx.evidence["pages"] == 7
-    assert ctx.evidence["stop_reason"] == "no_next"
-    assert ctx.evidence["declared_total"] == (COUNT if "total_path" in pagination else None)
-    assert ctx.warnings == []
+    assert ctx.report().evidence["pages"] == 7
+    assert ctx.report().evidence["stop_reason"] == "no_next"
+    assert ctx.report().evidence["declared_total"] == (COUNT if "total_path" in pagination else None)
+    assert ctx.report().warnings == ()
 
 
 def test_datasette_as_csv_and_as_pages(datasette: str, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_datasette_as_csv_and_as_pages(datasette: str, tmp_path: Path) -> None:
         "web", tmp_path / "web", url=f"{datasette}/shop/orders?_size=100", table="table.rows-and-columns",
         next_page='a:lexbor-contains("Next page")',
     )  # fmt: skip
-    assert ctx.evidence["pages"] == 3
+    assert ctx.report().evidence["pages"] == 3
     assert frame.columns[1:] == ["code", "price", "note"]
     assert frame[:, 0].to_list() == [str(i) for i in range(1, COUNT + 1)]
 

@@ -198,7 +198,7 @@ def test_a_plan_asks_no_server(served: Served, site: Site) -> None:
     told = api(site, columns=["id", "who"], schema={"id": "int32", "who": "string"})
     known = served.json("POST", "/pipeline/plan", json=document(told, name="users"))
     assert (known["known"], known["columns"]) == (
-        "settings", [{"name": "id", "type": "Int32"}, {"name": "who", "type": "String"}]
+        "settings", [{"name": "id", "type": "int32"}, {"name": "who", "type": "string"}]
     )  # fmt: skip
     assert len(site.hits) == asked
     served.json("POST", "/pipeline/create", status=201, json=document(told, name="users"))

@@ -23,10 +23,10 @@ from service.kit import ids
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
+from service.model.registry import Registry
 from service.model.version import Version
 from service.steps.collector import Collector
 from service.steps.processor import Processor
-from service.steps.registry import Registry
 from service.steps.storage import Storage
 from tests.api.doubles import Engine, Supervisor, Tasks
 

@@ -16,7 +16,9 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
+from service.steps.report import FittedStep
 from service.steps.storage import File
+from service.values.profile import Profile
 
 PROFILE = PROFILES["profiles"][0]
 
@@ -55,8 +57,9 @@ class Supervisor:
         self.history.publish(record.id, run, Version(
             pipeline=name, version=number, run_id=run.run_id, revision=record.revision, table=record.table, rows=10,
             bytes=100, columns=columns, files=[], sources=[Source(id="csv_0", type="csv", rows=10)], created=now,
-            profiles=[PROFILE], fitted={"processors[0]": {"type": "cleaner", "parameters": {"least": 1.5}}},
-            tape=File("tape.json", 10, 0, "") if number > 1 else None,
+            profiles=[msgspec.convert(PROFILE, Profile)],
+            fitted={"processors[0]": FittedStep("cleaner", {"least": 1.5})},
+            fit_record=File("tape.json", 10, 0, "") if number > 1 else None,
         ))  # fmt: skip
         return run
 

@@ -17,7 +17,7 @@ from tests.api.route_list import routes
 Client = TestClient[Litestar]
 A = "/api/v1/auth"
 OPEN = {
-    "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs",
+    "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
     "GET /docs/openapi.json", "GET /docs/{asset}",
 }  # fmt: skip
 

@@ -16,8 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from service.api import examples, openapi, responses
 from service.files import uploads
 from service.kit.codes import CODES
+from service.model.registry import Registry
 from service.model.run import Run
-from service.steps.registry import Registry
 from tests.api.route_list import routes
 
 Client = TestClient[Litestar]

@@ -9,8 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from service.jobs.tasks.plan import Planning
-from service.jobs.tasks.preview import Preview
+from service.jobs.tasks.task import Planning, Preview
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Tasks

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from service.api import examples
 from service.api.services import Services
 from service.kit import errors
-from service.probing.probe import Finding
+from service.probing.finding import Finding
 from tests.api.conftest import bearer
 from tests.api.doubles import Tasks
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import duckdb
 import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from service.api.repeatable import is_repeatable
 from service.api.streaming import Relay
+from service.kit import errors
 from tests.api.conftest import a_pipeline
 from tests.api.doubles import PROFILE, Blocks, Engine, Supervisor
 
@@ -28,7 +31,7 @@ def test_data_asks_the_engine(orders: Client, engine: Engine) -> None:
     assert answer.status_code == 200
     assert engine.asked[-1][1] | {"source": ""} == {
         "source": "", "columns": ["a", "b"], "filter": "a > 1", "sort": "-a", "limit": 5, "offset": 2,
-        "format": "json",
+        "format": "json", "escape_formulas": True,
     }  # fmt: skip
 
 
@@ -43,9 +46,44 @@ def test_etags(orders: Client, engine: Engine) -> None:
     for given in (tag, f'"x", W/{tag}', "*"):
         same = orders.get(f"{P}/data", headers={"if-none-match": given})
         assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
-    assert len(engine.asked) == asked
+    assert len(engine.asked) == asked + 1  # "*" may come with a filter that was never judged
     orders.post(f"{P}/execute")
     assert orders.get(f"{P}/data", headers={"if-none-match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize("filter_", ["a > now()", "d = current_date", "x < RANDOM()", '"uuid"() = b', "age(d) > e"])
+def test_what_depends_on_time_or_chance_has_no_etag(orders: Client, filter_: str) -> None:
+    answer = orders.get(f"{P}/data", params={"filter": filter_}, headers={"if-none-match": "*"})
+    assert (answer.status_code, "etag" in answer.headers) == (200, False)
+    assert "etag" in orders.get(f"{P}/data", params={"filter": "renown > 1"}).headers
+
+
+def test_an_invalid_filter_is_refused_before_any_304(orders: Client, engine: Engine) -> None:
+    engine.failure = errors.Invalid("filter: there is no column 'x'", field="filter")
+    answer = orders.get(f"{P}/data", params={"filter": "x > 1"}, headers={"if-none-match": "*"})
+    assert code(answer) == (400, "VALIDATION_ERROR")
+
+
+def test_every_volatile_function_of_duckdb_is_known() -> None:
+    with duckdb.connect() as connection:
+        volatile = connection.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'scalar' "
+            "AND stability <> 'CONSISTENT'"
+        ).fetchall()
+    assert [name for (name,) in volatile if is_repeatable(f"{name}()")] == []
+    assert is_repeatable("snow > 1 AND today_ > 2 AND randomly = 'x'")
+
+
+@pytest.mark.parametrize("route", [f"{P}/data?format=csv&", f"{P}/quarantine?format=csv&", "/api/v1/query?format=csv&"])
+def test_formulas_are_escaped_unless_switched_off(orders: Client, engine: Engine, route: str) -> None:
+    def ask(query: str) -> Any:
+        if "query" in route:
+            orders.post(route + query, json={"sql": "SELECT 1"})
+        else:
+            orders.get(route + query)
+        return engine.asked[-1][1]["escape_formulas"]
+
+    assert (ask(""), ask("escape_formulas=true"), ask("escape_formulas=false")) == (True, True, False)
 
 
 ACCEPTED = [
@@ -94,7 +132,7 @@ def test_a_pipeline_that_never_ran_has_no_versions(client: Client) -> None:
 def test_versions_show_what_changed(orders: Client) -> None:
     page = orders.get(f"{P}/versions?limit=1").json()
     assert (page["total"], [v["version"] for v in page["items"]]) == (2, [2])
-    assert page["items"][0]["schema_changes"] == [{"column": "b", "change": "added", "before": None, "after": "String"}]
+    assert page["items"][0]["schema_changes"] == [{"column": "b", "change": "added", "before": None, "after": "string"}]
     assert orders.get(f"{P}/versions/2").json() == page["items"][0]
     assert orders.get(f"{P}/versions/1").json()["schema_changes"] == []
     assert orders.get(f"{P}/profile?version=1").json() == {
@@ -148,7 +186,8 @@ def test_sql(orders: Client, engine: Engine) -> None:
     answer = orders.post("/api/v1/query", json=body)
     assert answer.json()["statement"] == "SELECT $a"
     assert engine.asked[-1][1] == {
-        "statement": "SELECT $a", "parameters": {"a": 1}, "limit": 3, "timeout_seconds": 2.5, "format": "json"
+        "statement": "SELECT $a", "parameters": {"a": 1}, "limit": 3, "timeout_seconds": 2.5, "format": "json",
+        "escape_formulas": True,
     }  # fmt: skip
     assert orders.post("/api/v1/query?format=csv", json={"sql": "SELECT 1"}).content == b"first\nsecond\n"
     for wrong in ({}, {"sql": ""}, {"sql": 1}, {"sql": "x", "limit": -1}, {"sql": "x", "timeout": 1}):

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from service.jobs.tasks.apply import Application
+from service.jobs.tasks.task import Application
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Tasks
@@ -46,9 +46,9 @@ def test_records_go_to_a_child_as_they_came(orders: Client, tasks: Tasks, servic
     assert isinstance(asked, Application)
     assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
     assert asked.document == a_pipeline()  # of the version's revision, not the newest
-    assert asked.tape.endswith("/orders/v000002/tape.json")
+    assert asked.fit_record.endswith("/orders/v000002/tape.json")
     (readable,) = tasks.given[-1]["stored"].values()
-    assert readable.parts == (asked.tape,)
+    assert readable.parts == (asked.fit_record,)
 
 
 def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> None:

@@ -1,4 +1,4 @@
-"""A third-party package does its work in a pipeline: collect, process, store, without touching the service."""
+"""A third-party package in a pipeline: it collects, processes and stores, and imports only ``service.steps``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from service.engine.polars_frame import PolarsFrame
 from service.model import pipeline as pipelines
-from service.steps.context import Context
+from service.steps.context import CollectContext, Context, ProcessContext
 from service.steps.storage import Dataset
 from service.storages.parquet import ParquetStorage
 from tests.registry import REGISTRY
@@ -25,10 +26,10 @@ def test_its_collector_processor_and_storage_work_together(tmp_path: Path) -> No
         "storage": [{"type": "parquet"}, {"type": "listing", "file": "count.txt"}],
     }
     pipeline = pipelines.decode(document, REGISTRY)
-    ctx = Context("collectors[0]", tmp_path)
+    ctx = CollectContext("collectors[0]", tmp_path, frames=PolarsFrame)
     frame = asyncio.run(pipeline.collectors[0].collect(ctx))
     for index, processor in enumerate(pipeline.processors):
-        frame = processor.apply(frame, Context(f"processors[{index}]", tmp_path))
+        frame = processor.apply(frame, ProcessContext(f"processors[{index}]", tmp_path))
     written = ParquetStorage().write(frame, tmp_path, Context("storage[0]", tmp_path))
     parts = [tmp_path / f.name for f in written.files]
     assert pl.read_parquet(parts).rows() == [(0, 1), (2, 3), (4, 5), (6, 7)]

@@ -54,6 +54,7 @@ class Names:
 
     modules: dict[str, set[str]] = field(default_factory=dict)
     classes: dict[str, set[str]] = field(default_factory=dict)
+    bases: dict[str, set[str]] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
 
     def add(self, module: str, tree: ast.Module) -> None:
@@ -65,13 +66,15 @@ class Names:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
-                inherited = {name.id for name in node.bases if isinstance(name, ast.Name)}
-                self.classes.setdefault(node.name, set()).update(_members(node), *map(self._of, inherited))
+                self.classes.setdefault(node.name, set()).update(_members(node))
+                self.bases.setdefault(node.name, set()).update(_named(base) for base in node.bases)
             if id(node) not in documented:
                 self.mentioned |= set(_words(node))
 
     def _of(self, name: str) -> set[str]:
-        return self.classes.get(name, set())
+        """What a class has, inherited or its own."""
+        inherited = self.bases.get(name, set()) - {name}
+        return self.classes.get(name, set()).union(*map(self._of, inherited))
 
     def knows(self, name: str, imported: dict[str, str]) -> bool:
         """Whether an identifier occurs, or a dotted name leads somewhere from a module that imports these."""
@@ -109,6 +112,12 @@ def _is_foreign(module: str, rest: list[str]) -> bool:
             return False
         found = getattr(found, part)
     return True
+
+
+def _named(base: ast.expr) -> str:
+    """The class that an entry of the bases names: ``Base``, ``module.Base``, ``Base[T]``."""
+    inner = base.value if isinstance(base, ast.Subscript) else base
+    return inner.attr if isinstance(inner, ast.Attribute) else getattr(inner, "id", "")
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:
@@ -183,16 +192,17 @@ def _trees() -> dict[str, ast.Module]:
 
 def _names(trees: dict[str, ast.Module]) -> Names:
     names = Names()
-    for _ in range(2):  # a class may inherit from one that is indexed later
-        for module, tree in trees.items():
-            names.add(module, tree)
+    for module, tree in trees.items():
+        names.add(module, tree)
     return names
 
 
+TREES = _trees()
+NAMES = _names(TREES)
+
+
 def test_every_name_in_double_backticks_leads_somewhere() -> None:
-    trees = _trees()
-    names = _names(trees)
-    found = {module: unresolved(names, tree) for module, tree in trees.items()}
+    found = {module: unresolved(NAMES, tree) for module, tree in TREES.items()}
     assert {module: left for module, left in found.items() if left} == {}
 
 
@@ -201,6 +211,3 @@ def test_every_name_in_double_backticks_leads_somewhere() -> None:
 def test_a_name_that_is_gone_is_found(name: str, before: str) -> None:
     tree = ast.parse(f'"""Uses ``{before}{name}``."""')
     assert unresolved(NAMES, tree) == [f"{before}{name}"]
-
-
-NAMES = _names(_trees())

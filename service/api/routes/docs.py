@@ -12,8 +12,12 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+import service
+from service.api import streaming
 from service.api.route_docs import ResponseDoc, route
+from service.api.services import TypedRequest
 from service.kit import errors
+from service.model.formats import FORMATS, Format
 
 DocumentDependency = NamedDependency[SkipValidation[bytes]]
 _ASSETS = {
@@ -26,6 +30,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_INDEX_FORMATS = {"json": FORMATS["json"], "html": Format(("text/html", "application/xhtml+xml"), "html")}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -52,6 +57,36 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+
+
+INDEX = {
+    "name": "Penstock",
+    "version": service.__version__,
+    "api": "/api/v1",
+    "documentation": "/docs",
+    "openapi": "/docs/openapi.json",
+    "health": "/health",
+}
+
+
+@get(
+    "/",
+    **route(
+        "public",
+        "Service",
+        "Start here",
+        "Answers where the API, its documentation and its health are; a browser (`Accept: text/html`) is sent to "
+        "`/docs`.",
+        ResponseDoc(text="The index.", kind=dict[str, str], example=INDEX),
+        ResponseDoc(
+            status=303, text="`/docs`, for a browser.", media=("text/html",), headers={"Location": "The page."}
+        ),
+    ),
+)
+async def index(request: TypedRequest) -> Response[Any]:
+    if streaming.format_of(request, None, _INDEX_FORMATS) == "html":
+        return Response(None, status_code=303, media_type="text/html", headers={"location": "/docs", "vary": "Accept"})
+    return Response(INDEX, headers={"vary": "Accept"})
 
 
 @get(
@@ -112,4 +147,4 @@ def _read(name: str) -> bytes:
     return (Path(package.submodule_search_locations[0]) / "static" / name).read_bytes()
 
 
-HANDLERS = [page, document, asset]
+HANDLERS = [index, page, document, asset]

@@ -12,17 +12,17 @@ from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
-from service.jobs.tasks.plan import Before, Planning, Validation
-from service.jobs.tasks.preview import Preview
+from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
 from service.model import pipeline as model
 from service.model.plan import Plan, Sample
+from service.steps.report import StepWarning
 
 SECONDS = 60.0
 CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
 _TOO_LONG: tuple[Code, ...] = ("QUERY_TIMEOUT", "OVERLOADED")
-_warnings = msgspec.json.Decoder(list[dict[str, object]])
+_warnings = msgspec.json.Decoder(list[StepWarning])
 
 
 class PreviewQuery(query_string.NoParameters, frozen=True, kw_only=True):
@@ -89,18 +89,16 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
     return Response(answer, media_type=JSON)
 
 
-async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[dict[str, object]]:
+async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
-    places = enumerate(pipeline.collectors)
-    known = all(pipeline.declared(i) is not None or c.upstream() is not None for i, c in places)
-    if not known or not pipeline.processors:
+    if not pipeline.processors:
         return []
     tasks, document = services.tasks, pipeline.document
     try:
         stored = await tasks.stored(pipeline)
     except errors.StepError as error:  # it may exist when the pipeline is executed
         step = error.details.get("step")
-        return [{"step": step, "code": "not_stored", "message": error.message, "details": error.details}]
+        return [StepWarning(str(step or ""), "not_stored", error.message, error.details)]
     answer = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
     return _warnings.decode(answer)
 

@@ -7,9 +7,9 @@ from litestar import Response, post
 from service.api import examples, query_string, request_body
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
-from service.jobs.tasks.probe import Probing
+from service.jobs.tasks.task import Probing
 from service.kit import errors
-from service.probing.probe import Finding, Probe
+from service.probing.finding import Finding, Probe
 
 SECONDS = 30.0
 

@@ -14,8 +14,7 @@ from service.api.query_string import Number, about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
-from service.jobs.tasks.profile_page import ProfilePage
-from service.model import profile
+from service.jobs.tasks.task import ProfilePage
 from service.model.formats import FORMATS, Format
 from service.model.version import Version
 
@@ -67,7 +66,7 @@ async def _render(services: Services, version: Version) -> bytes:
         pipeline=version.pipeline,
         version=version.version,
         created=f"{version.created:%Y-%m-%d %H:%M} UTC",
-        profiles=profile.decode(version.profiles),
+        profiles=version.profiles,
     )
     return await services.tasks.ask(task, seconds=_SECONDS)
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, streaming
 from service.api.path_lookup import find_version, valid_name
-from service.api.query_string import Format, Number, Offset, about
+from service.api.query_string import EscapeFormulas, Format, Number, Offset, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import ServicesDependency, TypedRequest
@@ -26,6 +26,7 @@ class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
     limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
     offset: Offset = 0
     format: Format | None = None
+    escape_formulas: EscapeFormulas = True
 
 
 @get(
@@ -59,6 +60,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
         limit=query.limit,
         offset=query.offset,
         format=form,
+        escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
     )
     return streaming.respond(answer, f"{name}-v{version.version}-quarantine", form, {"vary": "Accept"})

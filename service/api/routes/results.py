@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get
@@ -12,9 +12,10 @@ from litestar.params import FromPath
 
 from service.api import examples, query_string, responses, streaming
 from service.api.path_lookup import find_pipeline, find_version, version_number
-from service.api.query_string import Format, Number, Offset, PageRequest, about
+from service.api.query_string import EscapeFormulas, Format, Number, Offset, PageRequest, about
+from service.api.repeatable import is_repeatable
 from service.api.route_docs import ResponseDoc, route
-from service.api.services import ServicesDependency, TypedRequest
+from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.api.version_cache import SchemaCacheDependency
 from service.kit.codes import Code
 from service.model.answers import DataPage, TableSchema
@@ -34,6 +35,7 @@ class DataQuery(query_string.NoParameters, frozen=True, kw_only=True):
     limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
     offset: Offset = 0
     format: Format | None = None
+    escape_formulas: EscapeFormulas = True
 
 
 class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
             kind=DataPage,
             example=examples.DATA,
             media=MEDIA_TYPES,
-            headers={"ETag": "Names the version and the query."},
+            headers={"ETag": "The version and the query; absent if `filter` depends on time or chance."},
         ),
         ResponseDoc(status=304, text="The answer has the ETag that If-None-Match names."),
         errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
@@ -67,11 +69,20 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     query = query_string.read(request, DataQuery)
     form = streaming.format_of(request, query.format)
     version = await find_version(services, name, query.version)
-    tag = _tag(version, query, form)
-    headers = {"etag": tag, "cache-control": "private, no-cache", "vary": "Accept"}
-    if _matches(request.headers.get("if-none-match"), tag):
-        return Response(None, status_code=304, headers=headers)
-    answer = await services.engine.data(
+    headers = {"cache-control": "private, no-cache", "vary": "Accept"}
+    if is_repeatable(query.filter):
+        headers["etag"] = tag = _tag(version, query, form)
+        match = _matches(request.headers.get("if-none-match"), tag)
+        if match == "any":  # such a request need not have been answered before, so it may be invalid
+            await _rows(services, version, msgspec.structs.replace(query, limit=0), "json")
+        if match is not None:
+            return Response(None, status_code=304, headers=headers)
+    answer = await _rows(services, version, query, form)
+    return streaming.respond(answer, f"{name}-v{version.version}", form, headers)
+
+
+async def _rows(services: Services, version: Version, query: DataQuery, form: str) -> EngineAnswer:
+    return await services.engine.data(
         await services.source_of(version),
         columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
         filter=query.filter,
@@ -79,8 +90,8 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
         limit=query.limit,
         offset=query.offset,
         format=form,
+        escape_formulas=query.escape_formulas,
     )
-    return streaming.respond(answer, f"{name}-v{version.version}", form, headers)
 
 
 def _tag(version: Version, query: DataQuery, form: str) -> str:
@@ -88,11 +99,12 @@ def _tag(version: Version, query: DataQuery, form: str) -> str:
     return f'"v{version.version}-{hashlib.sha256(question).hexdigest()[:16]}"'
 
 
-def _matches(if_none_match: str | None, tag: str) -> bool:
-    if if_none_match is None:
-        return False
-    given = [t.strip().removeprefix("W/") for t in if_none_match.split(",")]
-    return "*" in given or tag in given
+def _matches(if_none_match: str | None, tag: str) -> Literal["this", "any"] | None:
+    """Whether If-None-Match names this tag, or any (``*``)."""
+    tags = [t.strip().removeprefix("W/") for t in (if_none_match or "").split(",")]
+    if tag in tags:
+        return "this"
+    return "any" if "*" in tags else None
 
 
 @get(

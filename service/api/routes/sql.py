@@ -11,7 +11,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses, streaming
-from service.api.query_string import Format, PageRequest
+from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
@@ -34,6 +34,7 @@ class FormatQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """In which format."""
 
     format: Format | None = None
+    escape_formulas: EscapeFormulas = True
 
 
 @post(
@@ -52,7 +53,8 @@ class FormatQuery(query_string.NoParameters, frozen=True, kw_only=True):
     ),
 )
 async def ask(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
-    form = streaming.format_of(request, query_string.read(request, FormatQuery).format)
+    query = query_string.read(request, FormatQuery)
+    form = streaming.format_of(request, query.format)
     statement = await request_body.value(request, Statement, services.settings.max_body_bytes)
     _log.info("sql.asked", username=request.user.username, characters=len(statement.sql), format=form)
     answer = await services.engine.sql(
@@ -61,6 +63,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         limit=statement.limit,
         timeout_seconds=statement.timeout_seconds,
         format=form,
+        escape_formulas=query.escape_formulas,
     )
     return streaming.respond(answer, "result", form)
 

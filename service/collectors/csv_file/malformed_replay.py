@@ -8,23 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file import malformed_rows, strict_reader, type_inference
 from service.collectors.csv_file.malformed_rows import Shape
 from service.collectors.csv_file.settings import CsvSettings
 from service.files import quarantine
-from service.steps.context import Context
+from service.kit import lazy
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _BATCH = 20_000
 _COLUMNS = ("_rules", "_file", "_line", "_text")
 
 
-def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
+def read(kept: Path, settings: CsvSettings, ctx: CollectContext) -> pl.LazyFrame:
     """The rows of a quarantine file that ``settings`` can read; the others are rejected again."""
     shape = malformed_rows.shape_of(kept)
     types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}
@@ -41,7 +46,7 @@ def read(kept: Path, settings: CsvSettings, ctx: Context) -> pl.LazyFrame:
             good.append(part)
     if refused:
         file = quarantine.file_of(ctx.step)
-        schema = {name: quarantine.LAYOUT[name] for name in _COLUMNS}
+        schema = {name: quarantine.layout()[name] for name in _COLUMNS}
         malformed_rows.write_quarantine(
             pl.scan_ndjson(again, schema=schema), (ctx.beside or ctx.folder) / file, shape, ctx
         )

@@ -7,14 +7,19 @@ the quarantine file holds what a replay needs (``Shape``): the columns of each f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.files import quarantine
-from service.steps.context import Context
+from service.kit import lazy
+from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 SHOWN_ROWS = 20
 _SHOWN_TEXT = 500
@@ -31,7 +36,7 @@ class Shape(msgspec.Struct, frozen=True):
 class Rejects:
     """Collects the malformed rows of a collection. With ``keep`` all of them are written beside the version."""
 
-    def __init__(self, ctx: Context, *, keep: bool) -> None:
+    def __init__(self, ctx: CollectContext, *, keep: bool) -> None:
         self._ctx, self._keep = ctx, keep
         self._label = ""
         self._first: list[dict[str, Any]] = []
@@ -75,13 +80,13 @@ class Rejects:
             return
         file = quarantine.file_of(self._ctx.step) if self._keep else None
         if file is not None:
-            schema = {name: quarantine.LAYOUT[name] for name in ("_rules", "_file", "_line", "_text")}
+            schema = {name: quarantine.layout()[name] for name in ("_rules", "_file", "_line", "_text")}
             rows = pl.scan_ndjson(self._path, schema=schema)
             write_quarantine(rows, (self._ctx.beside or self._ctx.folder) / file, shape, self._ctx)
         self._ctx.reject(self._total, file)
 
 
-def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: Context) -> None:
+def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: CollectContext) -> None:
     """Malformed rows (``_rules``, ``_file``, ``_line``, ``_text``) as a quarantine file of the step."""
     values = {name: pl.col(name) for name in ("_rules", "_file", "_line", "_text")}
     values |= {"_step": pl.lit(ctx.step), "_source": pl.lit(ctx.source)}

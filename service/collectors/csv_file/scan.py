@@ -10,10 +10,9 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file import strict_reader, type_inference
 from service.collectors.csv_file.malformed_rows import Rejects, Shape
@@ -22,12 +21,16 @@ from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, 
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.source_file import utf8
-from service.kit import errors
-from service.steps.context import Context
+from service.kit import errors, lazy
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
 _BATCH = 1_000  # malformed rows written at once
-_UNREADABLE = (pl.exceptions.PolarsError, UnicodeDecodeError)
 
 
 @dataclass
@@ -51,7 +54,7 @@ class CsvFile:
 class CsvReader:
     """Reads the files of one collection."""
 
-    def __init__(self, settings: CsvSettings, ctx: Context, sample_rows: int) -> None:
+    def __init__(self, settings: CsvSettings, ctx: CollectContext, sample_rows: int) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
         self._dialect = settings.dialect
         self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")
@@ -88,7 +91,7 @@ class CsvReader:
             sample = self._scan(found.sample, found, None).collect()
         except pl.exceptions.NoDataError:  # nothing but comments, say
             return None
-        except _UNREADABLE as error:
+        except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
             raise self.error(original, _first_paragraph(error)) from None
         raw = sample.columns
         names = self._column_names(original, raw, found)
@@ -101,7 +104,7 @@ class CsvReader:
             return True
         try:
             columns = self._scan(found.sample, found, None).collect().columns
-        except _UNREADABLE:
+        except (pl.exceptions.PolarsError, UnicodeDecodeError):
             return True
         return found.uneven(len(columns), self._dialect) or self._parser_rejects(path, found, columns)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.records import schema as record_schema
 from service.collectors.source_file import paths, utf8
 from service.collectors.source_file.paths import FilePath
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.steps.collector import Collector
-from service.values import dtypes, parse
+from service.values import type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
@@ -82,7 +87,8 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
             yield from record_schema.repeated(setting, getattr(self, setting) or ())
         for column, text in self.schema.items():
             try:
-                parse.tolerantly(pl.col(column), dtypes.parse(text))
+                if type_names.read(text).kind == "list":
+                    raise ValueError(f"text cannot be read as {text}")
             except ValueError as error:
                 yield Problem(f"schema.{column}", str(error))
 

@@ -17,8 +17,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
 
 _CHUNK = 1024 * 1024
 _PIECE = 8 * _CHUNK  # a query costs a millisecond, so each counts many bytes

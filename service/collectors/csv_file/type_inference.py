@@ -11,10 +11,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.values import parse
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _TRUE, _FALSE = ("true",), ("false",)
 _INTEGER_DIGITS = 15

@@ -10,14 +10,21 @@ from service.collectors.fetching.completeness import Evidence
 from service.network.client import Client, Tally
 from service.network.request import Request, Response
 from service.network.retry import Retry
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 
 class Clients:
     """``limit`` is how many requests may be on their way (None: one, and no word to others about it)."""
 
     def __init__(
-        self, ctx: Context, *, limit: int | None, interval: float, timeout_seconds: float, retry: Retry, field: str
+        self,
+        ctx: CollectContext,
+        *,
+        limit: int | None,
+        interval: float,
+        timeout_seconds: float,
+        retry: Retry,
+        field: str,
     ) -> None:
         self._tally = Tally()
         self._stack = AsyncExitStack()

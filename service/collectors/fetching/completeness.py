@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 Completeness = Literal["warn", "strict"]
 
@@ -36,7 +36,7 @@ class Evidence:
 class EvidenceTotal:
     """The evidence of one collection, of all its lists of records together. ``cut`` names those not read to the end."""
 
-    def __init__(self, ctx: Context, completeness: Completeness) -> None:
+    def __init__(self, ctx: CollectContext, completeness: Completeness) -> None:
         self._ctx, self._strict = ctx, completeness == "strict"
         self._reasons: Counter[str] = Counter()
         self._differing: list[tuple[str, int, int]] = []
@@ -68,7 +68,7 @@ class EvidenceTotal:
 
     def failed(self) -> None:
         """Keep the evidence of what came until then."""
-        self._ctx.evidence |= asdict(self.evidence) | {"stop_reason": FAILED}
+        self._ctx.add_evidence(asdict(self.evidence) | {"stop_reason": FAILED})
 
     def finish(self, *, several: bool) -> None:
         """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""
@@ -76,7 +76,7 @@ class EvidenceTotal:
         if whole.declared_total is not None:
             whole.declared_total += self._undeclared
         whole.stop_reason = next(iter(reasons)) if len(reasons) == 1 else "several" if reasons else "no_parents"
-        ctx.evidence |= asdict(whole) | ({"stop_reasons": dict(reasons)} if several else {})
+        ctx.add_evidence(asdict(whole) | ({"stop_reasons": dict(reasons)} if several else {}))
         if whole.repeated_rows:
             ctx.warn(
                 "rows_repeated",

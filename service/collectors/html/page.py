@@ -11,13 +11,19 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urldefrag, urljoin
 
 import msgspec
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
+from service.kit import lazy
 from service.network.request import Response
+
+if TYPE_CHECKING:
+    from selectolax import lexbor
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+else:
+    lexbor = lazy.module("selectolax.lexbor")
 
 MAX_OPEN = 15_000
 MAX_ATTRIBUTES = 5_000
@@ -82,8 +88,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def fault(selector: str) -> str | None:
     """What is wrong with a CSS selector, or None."""
     try:
-        LexborHTMLParser(b"<p>").css(selector)
-    except SelectolaxError:
+        lexbor.LexborHTMLParser(b"<p>").css(selector)
+    except lexbor.SelectolaxError:
         return "not a CSS selector that can be read"
     return None
 
@@ -159,7 +165,7 @@ class Page:
     @classmethod
     def of(cls, answer: Response) -> Page:
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
-        tree = LexborHTMLParser(content)
+        tree = lexbor.LexborHTMLParser(content)
         base = tree.css_first("base[href]")
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
         return cls(tree, own, torn)

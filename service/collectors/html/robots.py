@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from protego import Protego
-
-from service.kit import errors
+from service.kit import errors, lazy
 from service.network.request import Request, Response
+
+if TYPE_CHECKING:
+    import protego
+    from protego import Protego
+else:
+    protego = lazy.module("protego")
 
 AGENT = "penstock"
 MAX_BYTES = 512 * 1024
@@ -44,7 +49,7 @@ class Robots:
         origin = f"{parts.scheme}://{parts.netloc}"
         async with self._asking[origin]:
             if origin not in self._rules:
-                self._rules[origin] = Protego.parse(await self._text(f"{origin}/robots.txt"))
+                self._rules[origin] = protego.Protego.parse(await self._text(f"{origin}/robots.txt"))
         return self._rules[origin]
 
     async def _text(self, url: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from selectolax.lexbor import LexborNode
+from typing import TYPE_CHECKING
 
 from service.collectors.html import page
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 MAX_COLUMNS = 2000
 MAX_HEADER_ROWS = 5

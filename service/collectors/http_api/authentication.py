@@ -20,7 +20,7 @@ from service.kit import errors
 from service.kit.errors import Problem
 from service.network import request
 from service.network.request import Request, Response
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 Secret = Annotated[str, msgspec.Meta(min_length=1, description="Usually a secret: ${NAME}.", examples=["${API_KEY}"])]
 
@@ -37,7 +37,7 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     token: Secret
 
-    def given(self, ctx: Context) -> AuthParts:
+    def given(self, ctx: CollectContext) -> AuthParts:
         return AuthParts({"authorization": f"Bearer {ctx.fill(self.token)}"})
 
 
@@ -47,7 +47,7 @@ class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern="^[^:]*$")]
     password: Secret
 
-    def given(self, ctx: Context) -> AuthParts:
+    def given(self, ctx: CollectContext) -> AuthParts:
         pair = f"{ctx.fill(self.username)}:{ctx.fill(self.password)}".encode()
         return AuthParts({"authorization": f"Basic {base64.b64encode(pair).decode()}"})
 
@@ -59,7 +59,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Annotated[str, msgspec.Meta(min_length=1, description="Header or parameter.")] = "X-API-Key"
     location: Annotated[Literal["header", "query"], msgspec.Meta(description="Where the key is sent.")] = "header"
 
-    def given(self, ctx: Context) -> AuthParts:
+    def given(self, ctx: CollectContext) -> AuthParts:
         key = ctx.fill(self.key)
         name = ctx.fill(self.name)
         return AuthParts({name: key}) if self.location == "header" else AuthParts(params=((name, key),))
@@ -86,7 +86,7 @@ class ClientCredentials(
         if wrong is not None:
             yield Problem("auth.token_url", wrong)
 
-    def request(self, ctx: Context) -> Request:
+    def request(self, ctx: CollectContext) -> Request:
         """What asks for a token."""
         form = {"grant_type": "client_credentials", **ctx.fill_all(self.params)}
         if self.scope:
@@ -122,7 +122,7 @@ class Session:
     def __init__(
         self,
         auth: Auth | None,
-        ctx: Context,
+        ctx: CollectContext,
         fetch: Callable[[Request], Awaitable[Response]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -13,15 +13,19 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urljoin
 
 import msgspec
-import polars as pl
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 PARENT = "_penstock_parent"
 """The column that says whose child a record is, as long as somebody must know."""
@@ -98,13 +102,13 @@ class RecordList:
     number: int | None = None
 
 
-def resolved(endpoint: str, ctx: Context) -> str:
+def resolved(endpoint: str, ctx: CollectContext) -> str:
     """The endpoint with its secrets, as an absolute address, relative to those above. Raises ``errors.Permanent``."""
     return functools.reduce(urljoin, (ctx.fill(address) for address in (*ctx.base, endpoint)))
 
 
 def listings(
-    given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: Context
+    given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: CollectContext
 ) -> tuple[list[RecordList], pl.DataFrame | None]:
     """The lists to ask for, and the columns that their records get: a row for each list. Reads the parents.
 
@@ -126,12 +130,12 @@ def listings(
         left = "it is" if gone == 1 else "they are"
         ctx.warn("parent_without_key", f"{said} nothing in {', '.join(columns)}; {left} left out")
     found = [_listing(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
-    ctx.evidence["parents"] = len(found)
+    ctx.add_evidence({"parents": len(found)})
     return found, whole.select(pl.col(c).alias(n) for c, n in given.taken.items())
 
 
 def _listing(
-    given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: Context
+    given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: CollectContext
 ) -> RecordList:
     columns = list(dict.fromkeys(given.fields.values()))
     texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}

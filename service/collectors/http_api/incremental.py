@@ -12,15 +12,19 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import dtypes, parse
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Cursor = str | int | float
 Order = Literal["integer", "number", "time", "text"]
@@ -29,7 +33,6 @@ PrimaryKey = Annotated[
     Columns | None,
     msgspec.Meta(description="Columns that tell a record from all others: the newest of equal ones stays."),
 ]
-_MOMENT = pl.Datetime("us", "UTC")
 _EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)")  # neither weeks nor 20240131T10: they are written another way
 
 
@@ -53,7 +56,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if isinstance(self.initial, str) and self.initial == "":
             yield Problem("incremental.initial", "is empty; leave it out to begin with all records")
 
-    def column(self, names: Iterable[str], ctx: Context) -> str:
+    def column(self, names: Iterable[str], ctx: CollectContext) -> str:
         """The column of the cursor after flattening. Raises ``errors.Permanent`` where no record has it."""
         known = list(names)
         for name in (self.cursor_field, self.cursor_field.replace(".", "_")):
@@ -64,7 +67,7 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             step=ctx.step, field="incremental.cursor_field",
         )  # fmt: skip
 
-    def start(self, cursor: Cursor | None, ctx: Context) -> Cursor | None:
+    def start(self, cursor: Cursor | None, ctx: CollectContext) -> Cursor | None:
         """From where to ask: the cursor less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
         if cursor is None:
             return ctx.fill(self.initial) if isinstance(self.initial, str) else self.initial
@@ -85,7 +88,7 @@ def keys(own: Columns | None, other: Columns | None) -> list[str]:
     return [named] if isinstance(named, str) else list(named or ())
 
 
-def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: Context) -> Order:
+def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: CollectContext) -> Order:
     """How the values of a column, and the cursors so far, are compared. Reads the column.
 
     Raises ``errors.Permanent`` for what has no order.
@@ -114,7 +117,7 @@ def comparable(value: pl.Expr, order: Order) -> pl.Expr:
         case "number":
             return value.cast(pl.Float64, strict=False).fill_nan(None)
         case "time":
-            return parse.tolerantly(value, _MOMENT)
+            return parse.tolerantly(value, pl.Datetime("us", "UTC"))
         case "text":
             return value
 

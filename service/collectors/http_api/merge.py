@@ -15,17 +15,21 @@ import bisect
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.http_api import incremental
 from service.collectors.http_api.for_each import PARENT
 from service.collectors.http_api.incremental import Cursor, Incremental, Order
 from service.collectors.records.spool import Spool
-from service.kit import errors
-from service.steps.context import Context
+from service.kit import errors, lazy
+from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 FILE = "state.json"
 _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at", "start", "hash", "times"))
@@ -53,7 +57,7 @@ class Accumulation:
         settings: Incremental,
         key: list[str],
         asked: Mapping[str, Any],
-        ctx: Context,
+        ctx: CollectContext,
         foreign: Collection[str] = (),
     ) -> None:
         self._settings, self._key, self._ctx, self._foreign = settings, key, ctx, foreign
@@ -227,13 +231,13 @@ class Accumulation:
         """The evidence of it."""
         changed, known = sum(map(len, gone)), sum(rows.spool.heights[: rows.split])
         brought = sum(rows.spool.heights[rows.split :]) - sum(map(len, dropped))
-        self._ctx.evidence |= {
+        self._ctx.add_evidence({
             "cursor_before": self._shown(self._before.cursors.values()),
             "cursor_after": self._shown(cursors.values()),
             "known_rows": known,
             "added_rows": brought - changed,
             "changed_rows": changed,
-        }
+        })  # fmt: skip
         self._ctx.set_row_count(known + brought - changed)
 
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
@@ -297,7 +301,7 @@ class Accumulation:
         memory = Memory(self._asked, cursors, [path.name for path in whole.parts])
         state.folder.mkdir(parents=True, exist_ok=True)
         (state.folder / FILE).write_bytes(msgspec.json.encode(memory))
-        state.stays[:] = [path.name for path in whole.parts if path.parent == state.earlier]
+        self._ctx.keep_state(path.name for path in whole.parts if path.parent == state.earlier)
         kept = {FILE, *memory.parts}
         for path in state.folder.iterdir():
             if path.name not in kept:  # what was put together with others

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from service.collectors.http_api import page_body
 from service.collectors.http_api.for_each import PARENT, RecordList
@@ -16,9 +15,14 @@ from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.schema import Misfit
 from service.collectors.records.spool import Spool
-from service.kit import errors
-from service.steps.context import Context
+from service.kit import errors, lazy
+from service.steps.context import CollectContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 BATCH_BYTES = 4 * 1024 * 1024
 
@@ -43,7 +47,7 @@ class Batches:
     def __init__(
         self,
         spool: Spool,
-        ctx: Context,
+        ctx: CollectContext,
         *,
         csv: bool,
         flatten: bool,

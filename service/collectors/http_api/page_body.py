@@ -7,15 +7,21 @@ import io
 import re
 from dataclasses import dataclass
 from email.message import Message
+from typing import TYPE_CHECKING
 
 import msgspec
-import polars as pl
 
 from service.collectors.csv_file import strict_reader
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.records import column_names, json_records
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8 as utf8_text
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _MARKUP = (b"<", b"{", b"[")
 _FIELD = re.compile(rb'"[^"]*"')

@@ -19,7 +19,7 @@ from service.collectors.http_api.pagination import End, Kind, Next, PageInfo
 from service.collectors.records.json_records import Document, Unusable
 from service.kit import errors
 from service.network.request import Response
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 _REMEMBERED = 1000  # pages back that a repetition is noticed
 _NO_SUCH_PAGE = (404, 416)
@@ -43,7 +43,7 @@ class Pages:
     def __init__(
         self,
         kind: Kind,
-        ctx: Context,
+        ctx: CollectContext,
         evidence: Evidence,
         fetch: Callable[[Next], Awaitable[Response]],
         read: Callable[[Response, int], PageBody],

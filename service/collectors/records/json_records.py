@@ -10,12 +10,17 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 
 from service.collectors.records import mixed_types
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 WELL_KNOWN = ("data", "items", "results", "records", "rows")
 WHOLE = "$"

@@ -16,10 +16,16 @@ import re
 import types
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
+
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 EXACT = 2**53
 """Beyond it floats are further apart than whole numbers."""

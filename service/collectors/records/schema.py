@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Declared
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from service.values import cast as casting
-from service.values import dtypes, parse, polars_errors
+from service.values import dtypes, parse, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.values import polars_errors
+else:
+    pl = lazy.module("polars")
+    polars_errors = lazy.module("service.values.polars_errors")
 
 
 def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> Iterable[Problem]:
@@ -24,9 +31,7 @@ def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> It
         yield Problem(f"schema.{column}", f"'{column}' is not among columns{errors.did_you_mean(column, kept or ())}")
     for column, text in schema.items():
         try:
-            dtype = dtypes.parse(text)
-            if not isinstance(dtype, pl.List):
-                parse.tolerantly(pl.col(column), dtype)
+            type_names.read(text)
         except ValueError as error:
             yield Problem(f"schema.{column}", str(error))
 
@@ -56,7 +61,7 @@ def declared(kept: Sequence[str] | None, schema: Mapping[str, str], *, text: boo
     return Declared(pl.Schema(types), guessed=frozenset() if text else frozenset(kept) - schema.keys())
 
 
-def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.LazyFrame:
+def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: CollectContext) -> pl.LazyFrame:
     """``lf`` with the ``kept`` columns only, if any; those that no record has are null text, with a warning."""
     if kept is None:
         return lf
@@ -66,7 +71,7 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: Context) -> pl.Laz
             hint = errors.did_you_mean(name, present)
             ctx.warn("missing_column", f"no record has '{name}', which columns names{hint}; it is null", column=name)
     missing = {name: pl.String() for name in kept if name not in present}
-    ctx.blank |= missing.keys()
+    ctx.add_blank_columns(missing)
     return _with_nulls(lf, present, missing).select(kept)
 
 
@@ -80,7 +85,7 @@ def warn_of_conflicts(
     mixed: Mapping[str, str],
     schema: Mapping[str, str],
     kept: Sequence[str] | None,
-    ctx: Context,
+    ctx: CollectContext,
 ) -> None:
     """Warn of each column whose values differ in kind, and what they became; ``mixed`` has those within one part."""
     kinds = spool.schema
@@ -111,7 +116,7 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
 
 
-def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: Context) -> pl.LazyFrame:
+def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: CollectContext) -> pl.LazyFrame:
     """``lf`` with the columns of ``schema`` cast to their types; columns that no record has are null, with a warning.
 
     Raises ``errors.Permanent`` if a column has no cast to its type.

@@ -11,12 +11,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from service.collectors.records import mixed_types
+from service.kit import lazy
 from service.values.json_text import json_text
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 _UNPACKED = 3  # rows take about this many times the size of their file in memory
 _NOTHING = ""

@@ -9,10 +9,15 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pyarrow.lib as pa
+from typing import TYPE_CHECKING
 
 from service.collectors.source_file import utf8
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import pyarrow.lib as pa
+else:
+    pa = lazy.module("pyarrow.lib")
 
 MOST_FILES = 16
 """The most files that a sample is taken from."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 _SHOWN = 1000
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
@@ -34,13 +34,13 @@ def problems(file_path: str | list[str]) -> Iterable[Problem]:
             yield Problem(field, "name a file below the uploads or a configured file root")
 
 
-def outlook(file_path: str | list[str], ctx: Context) -> dict[str, Any]:
+def outlook(file_path: str | list[str], ctx: CollectContext) -> dict[str, Any]:
     """The files as a plan shows them, with their sizes. Raises ``errors.Permanent`` if one is missing."""
     files = [{"name": ctx.files.shown(path), "bytes": path.stat().st_size} for path in resolve(file_path, ctx)]
     return {"kind": "files", "files": files[:_SHOWN], "count": len(files), "bytes": sum(f["bytes"] for f in files)}
 
 
-def resolve(file_path: str | list[str], ctx: Context) -> list[Path]:
+def resolve(file_path: str | list[str], ctx: CollectContext) -> list[Path]:
     """The files, each once, in order. Raises ``errors.Permanent`` if one is missing."""
     paths: dict[Path, None] = {}
     for field, name in _entries(file_path):

@@ -9,8 +9,15 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow.lib as pa
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import pyarrow.lib as pa
+else:
+    pa = lazy.module("pyarrow.lib")
+
 
 _CHUNK = 1024 * 1024
 MAX_RATIO = 200

@@ -1,7 +1,7 @@
-"""Planning: the errands that say what a run would do, and whether it can: a plan, and a validation with columns.
+"""Plan: the tasks that tell what a run would do, and whether it can: a plan, and a validation with columns.
 
-A plan reads files that are here as far as their columns need (a CSV file is surveyed, for its types come from all over
-it) and asks nobody over the network; a validation reads stored versions and no source at all.
+A plan reads local files as far as their columns need (all of a CSV file, as its types depend on every row) and sends no
+request; a validation reads stored versions and no source.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from service.jobs import child_log, collect, dry_run, plugins, store
 from service.jobs.dry_run import DryRun, DryRunStep
 from service.jobs.job import Job
 from service.jobs.messages import Grants
+from service.jobs.tasks.task import Planning, Validation
 from service.kit import errors
 from service.kit.errors import Problem
 from service.model import masking, version
@@ -25,48 +26,44 @@ from service.model import pipeline as pipelines
 from service.model.normalized import resolved
 from service.model.pipeline import Pipeline
 from service.model.plan import Known, Plan, PlannedColumn, PlannedSource, PlannedStep
+from service.model.registry import tag_of
 from service.model.version import Column
 from service.steps.collector import Declared
-from service.steps.registry import tag_of
+from service.steps.report import StepWarning
 from service.values import dtypes
 
 _ORDER: tuple[Known, ...] = ("unknown", "partly", "version", "settings", "read")
-_UNASKED = "it is not asked before the run; name its columns (and their types under schema), or run it once"
+_NOT_REQUESTED = "no request is sent before the run; name its columns (and their types under schema), or run it once"
 
 
-class Before(msgspec.Struct, frozen=True):
-    """The newest version, and what those of its collectors brought that have the same settings, by their places."""
+class Planner:
+    """Makes the plan of a pipeline."""
 
-    version: int
-    columns: list[Column]
-    sources: dict[int, list[Column]]
+    def __init__(self, task: Planning, job: Job) -> None:
+        self.document, self.before = task.document, task.before
+        self._job = job
 
-
-class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
-    """Say what a run of ``document`` would do; the answer is a ``Plan`` as JSON."""
-
-    document: dict[str, Any]
-    before: Before | None = None
-
-    def answer(self, job: Job) -> bytes:
+    def plan(self) -> bytes:
+        """A ``Plan`` as JSON."""
+        job = self._job
         pipeline = pipelines.decode(self.document, plugins.registry())
         looks = [self._look(pipeline, index, job) for index in range(len(pipeline.collectors))]
         problems = [look.problem for look in looks if look.problem is not None]
         known = min((looks[i].source.known for i in pipeline.data), key=_ORDER.index)
-        told = [d for i, look in enumerate(looks) if (d := look.declared or _unasked(pipeline, i)) is not None]
-        warnings = list(job.warnings)
-        play: DryRun | None = None
-        if len(told) == len(looks):
-            play = dry_run.rehearse(pipeline, told, job.grants, scans=[look.scan for look in looks])
-            warnings += play.ignored
-            if play.error is not None and play.certain:
-                problems.append(_problem(play.error, job))
-            elif play.error is not None and (play.likely or known == "version"):
-                warnings.append(_warning(play.error, job))
-        steps = _steps(pipeline, play, None if known != "partly" else "the columns of a source are known only in part")
-        columns = steps[-1].output if steps else _listed(play.columns) if play and play.columns else None
-        if play is not None and play.frame is not None:
-            problems += _twins(play.frame.schema, job)
+        declared = [d for i, look in enumerate(looks) if (d := look.declared or _not_data(pipeline, i)) is not None]
+        warnings = job.journal.warnings
+        dry: DryRun | None = None
+        if len(declared) == len(looks):
+            dry = dry_run.dry_run(pipeline, declared, job.grants, scans=[look.scan for look in looks])
+            warnings += dry.ignored
+            if dry.error is not None and dry.certain:
+                problems.append(_problem(dry.error, job))
+            elif dry.error is not None and (dry.likely or known == "version"):
+                warnings.append(_warning(dry.error, job))
+        steps = _steps(pipeline, dry, None if known != "partly" else "the columns of a source are known only in part")
+        columns = steps[-1].output if steps else _planned_columns(dry.columns) if dry and dry.columns else None
+        if dry is not None and dry.frame is not None:
+            problems += _case_duplicates(dry.frame.schema, job)
         plan = Plan(
             configuration=masking.masked(resolved(pipeline)),
             sources=[look.source for look in looks],
@@ -77,22 +74,21 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
             changes=self._changes(columns),
             problems=problems,
             warnings=warnings,
-            plan=job.without_paths(play.text()) if play is not None and play.frame is not None else None,
+            plan=job.without_paths(dry.text()) if dry is not None and dry.frame is not None else None,
         )
         return job.masked(msgspec.json.encode(plan))
 
     def _look(self, pipeline: Pipeline, index: int, job: Job) -> _Look:
         collector, step = pipeline.collectors[index], f"collectors[{index}]"
-        ctx = job.context(step)
-        ctx.stored = next(iter(job.stored(step).values()), None)
+        ctx = job.collect_context(step)
         fetch: dict[str, Any] = {}
         declared, scan, rows = collector.declared(), None, None
         known: Known = "unknown"
-        why: str | None = _UNASKED
+        why: str | None = _NOT_REQUESTED
         problem: Problem | None = None
         job.step = step
         try:
-            with job.translated(step):
+            with job.running(ctx):
                 fetch = collector.outlook(ctx)
             if collector.local:
                 found = asyncio.run(collect.one(pipeline, index, job))
@@ -105,7 +101,10 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
             declared, known, why = self._expected(index, declared)
         columns = None
         if declared is not None:
-            columns = [PlannedColumn(n, None if n in declared.guessed else str(t)) for n, t in declared.schema.items()]
+            columns = [
+                PlannedColumn(n, None if n in declared.guessed else dtypes.name_of(t))
+                for n, t in declared.schema.items()
+            ]
         source = PlannedSource(
             step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
             known=known, columns=columns, rows=rows, why=why,
@@ -113,72 +112,67 @@ class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
         return _Look(source, declared, scan, problem)
 
     def _expected(self, index: int, declared: Declared | None) -> tuple[Declared | None, Known, str | None]:
-        """What a source that is not asked will bring, how that is known, and what is not."""
+        """The columns of a source that is not read, how they are known, and what is not known."""
         if declared is not None and declared.exact:
             return declared, "settings", None
-        remembered = _read(self.before.sources[index]) if self.before and index in self.before.sources else None
-        if remembered is not None and self.before is not None:
-            types = {**remembered, **({} if declared is None else _certain(declared))}
+        earlier = _types(self.before.sources[index]) if self.before and index in self.before.sources else None
+        if earlier is not None and self.before is not None:
+            types = {**earlier, **({} if declared is None else _certain(declared))}
             if declared is not None and declared.closed:
                 types = {n: types.get(n, t) for n, t in declared.schema.items()}
             return Declared(pl.Schema(types), closed=False), "version", f"as of version {self.before.version}"
         if declared is None:
-            return None, "unknown", _UNASKED
-        why = "the types of some columns are not under schema" if declared.closed else "it may bring other columns, too"
+            return None, "unknown", _NOT_REQUESTED
+        why = "the types of some columns are not under schema" if declared.closed else "it may have other columns, too"
         return declared, "partly", why
 
     def _changes(self, columns: list[PlannedColumn] | None) -> list[version.SchemaChange] | None:
         if self.before is None or columns is None:
             return None
-        return version.changes(self.before.columns, [Column(c.name, c.type or "") for c in columns])
+        return version.changes(
+            version.named_types(self.before.columns), [Column(c.name, c.type or "") for c in columns]
+        )
 
 
-class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
-    """Rehearse ``document`` over the columns that its settings and stored versions tell.
-
-    The answer is a JSON array of warnings. Raises the ``errors.StepError`` that a run is certain to end with.
-    """
-
-    document: dict[str, Any]
-
-    def answer(self, job: Job) -> bytes:
-        pipeline = pipelines.decode(self.document, plugins.registry())
-        told = []
-        for index in range(len(pipeline.collectors)):
-            if job.stored(f"collectors[{index}]"):
-                told.append(Declared(asyncio.run(collect.one(pipeline, index, job)).frame.schema))
-            elif (declared := pipeline.declared(index)) is not None:
-                told.append(declared)
-        if len(told) < len(pipeline.collectors):
-            return b"[]"
-        play = dry_run.rehearse(pipeline, told, job.grants)
-        if play.error is not None and play.certain:
-            raise play.error
-        likely = [_warning(play.error, job)] if play.error is not None and play.likely else []
-        return job.masked(msgspec.json.encode([*play.ignored, *likely]))
+def validate(task: Validation, job: Job) -> bytes:
+    """A JSON array of warnings. Raises the ``errors.StepError`` that a run is certain to end with."""
+    pipeline = pipelines.decode(task.document, plugins.registry())
+    sources = []
+    for index in range(len(pipeline.collectors)):
+        if job.stored(f"collectors[{index}]"):
+            sources.append(Declared(asyncio.run(collect.one(pipeline, index, job)).frame.schema))
+        elif (declared := pipeline.declared(index)) is not None:
+            sources.append(declared)
+    if len(sources) < len(pipeline.collectors):
+        return b"[]"
+    dry = dry_run.dry_run(pipeline, sources, job.grants)
+    if dry.error is not None and dry.certain:
+        raise dry.error
+    likely = [_warning(dry.error, job)] if dry.error is not None and dry.likely else []
+    return job.masked(msgspec.json.encode([*dry.ignored, *likely]))
 
 
-def told(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """What a ``Validation`` says where no stored version is at hand, in this process; ``folder`` is for stages.
+def validate_offline(document: dict[str, Any], folder: Path) -> list[StepWarning]:
+    """The warnings of a ``Validation`` without stored versions, in this process; ``folder`` takes stage files.
 
     Raises ``errors.Invalid`` where a run is certain to fail.
     """
     job = Job(Grants(folder=str(folder), memory_bytes=0), child_log.logger(lambda _: None), dry=True)
     try:
-        said = Validation(document=document).answer(job)
+        warnings = validate(Validation(document=document), job)
     except errors.StepError as error:
         body = job.body(error)
         raise errors.Invalid(body.message, **body.details) from None
-    return msgspec.json.decode(said, type=list[dict[str, Any]])
+    return msgspec.json.decode(warnings, type=list[StepWarning])
 
 
-def _unasked(pipeline: Pipeline, index: int) -> Declared | None:
+def _not_data(pipeline: Pipeline, index: int) -> Declared | None:
     return None if index in pipeline.data else pipeline.declared(index)
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A source as it is shown, and what the rehearsal needs of it."""
+    """A source as the plan shows it, and what the dry run needs of it."""
 
     source: PlannedSource
     declared: Declared | None
@@ -186,19 +180,19 @@ class _Look:
     problem: Problem | None
 
 
-def _steps(pipeline: Pipeline, play: DryRun | None, open_by: str | None) -> list[PlannedStep]:
-    parts = {part.step: part for part in play.parts} if play is not None else {}
+def _steps(pipeline: Pipeline, dry: DryRun | None, open_by: str | None) -> list[PlannedStep]:
+    executed = {part.step: part for part in dry.steps} if dry is not None else {}
     steps: list[PlannedStep] = []
     for index, processor in enumerate(pipeline.processors):
         step, tag = f"processors[{index}]", tag_of(type(processor))
-        part = parts.get(step)
+        part = executed.get(step)
         if part is None:
-            said, given = "the columns of a source are not known", None
-            if play is not None and play.error is not None:
-                said = play.error.message
-                if index == len(play.parts) and open_by is None:
-                    given = steps[-1].output if steps else _listed(play.columns or pl.Schema())
-            steps.append(PlannedStep(step=step, type=tag, input=given, why=said))
+            why, columns = "the columns of a source are not known", None
+            if dry is not None and dry.error is not None:
+                why = dry.error.message
+                if index == len(dry.steps) and open_by is None:
+                    columns = steps[-1].output if steps else _planned_columns(dry.columns or pl.Schema())
+            steps.append(PlannedStep(step=step, type=tag, input=columns, why=why))
             continue
         steps.append(_step(part, open_by))
         open_by = steps[-1].why
@@ -213,7 +207,8 @@ def _step(part: DryRunStep, open_by: str | None) -> PlannedStep:
     return PlannedStep(
         step=part.step, type=part.type, row_local=not whole, measured="measure" in part.operations,
         operations=whole, staged=part.operations.count("stage"), fitted=_fitted(part.fitted),
-        input=_listed(part.input) if open_by is None else None, output=_listed(part.output) if why is None else None,
+        input=_planned_columns(part.input) if open_by is None else None,
+        output=_planned_columns(part.output) if why is None else None,
         why=why,
     )  # fmt: skip
 
@@ -227,12 +222,12 @@ def _fitted(recorded: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _listed(schema: pl.Schema) -> list[PlannedColumn]:
-    return [PlannedColumn(name, str(dtype)) for name, dtype in schema.items()]
+def _planned_columns(schema: pl.Schema) -> list[PlannedColumn]:
+    return [PlannedColumn(name, dtypes.name_of(dtype)) for name, dtype in schema.items()]
 
 
-def _read(columns: list[Column]) -> dict[str, pl.DataType] | None:
-    """The types of a stored source; None where one is not a type that a configuration can name."""
+def _types(columns: list[Column]) -> dict[str, pl.DataType] | None:
+    """The types of a stored source; None if a configuration cannot name one of them."""
     try:
         return {c.name: dtypes.parse(c.type) for c in columns} or None
     except ValueError:
@@ -248,12 +243,12 @@ def _problem(error: errors.StepError, job: Job) -> Problem:
     return Problem(str(body.details.get("field") or body.details.get("step") or ""), body.message)
 
 
-def _warning(error: errors.StepError, job: Job) -> dict[str, Any]:
+def _warning(error: errors.StepError, job: Job) -> StepWarning:
     body = job.body(error)
-    return {"step": body.details.get("step"), "code": "may_fail", "message": body.message, "details": body.details}
+    return StepWarning(str(body.details.get("step", "")), "may_fail", body.message, body.details)
 
 
-def _twins(schema: pl.Schema, job: Job) -> list[Problem]:
+def _case_duplicates(schema: pl.Schema, job: Job) -> list[Problem]:
     job.step = "storage"
     try:
         store.reject_case_duplicates(schema.names())

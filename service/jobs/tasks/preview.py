@@ -1,10 +1,10 @@
-"""Preview: the errand that carries a pipeline out on a sample. Nothing is stored; its folder goes with the child."""
+"""Preview: the task that runs a pipeline on a sample. Nothing is stored; its folder goes with the child."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -12,89 +12,90 @@ from service.engine.polars_frame import PolarsFrame
 from service.jobs import collect, dry_run, plugins, process, store
 from service.jobs.collect import Collected
 from service.jobs.job import Job
+from service.jobs.process import Processed
+from service.jobs.tasks.task import Preview
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.run import Step
+from service.model.version import Source
 from service.processors.analyzer import Analyzer
 from service.query.child import inline
 from service.steps.collector import Declared
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric
+from service.steps.report import ProcessReport
+from service.values.profile import Profile
 
 _ROWS = Metric("", "rows")
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
-    """Collect at most ``rows`` rows from each source and process them; the answer is a ``Sample`` as JSON."""
+def preview(task: Preview, job: Job) -> bytes:
+    """A ``Sample`` as JSON; ``job.wanted_rows`` must be the ``rows`` of the task. Raises ``errors.StepError``."""
+    pipeline = pipelines.decode(task.document, plugins.registry())
+    collection = asyncio.run(collect.collect(pipeline, job))
+    sources = [one.source for one in collection.collected]
+    plan = _plan(pipeline, collection.collected, job)
+    counts = [_count(collection.frame)]
 
-    document: dict[str, Any]
-    rows: int
+    def observe(_: int, frame: Frame, __: ProcessReport) -> None:
+        counts.append(_count(frame))
 
-    def answer(self, job: Job) -> bytes:
-        job.wanted_rows = self.rows
-        pipeline = pipelines.decode(self.document, plugins.registry())
-        frame, collected = asyncio.run(collect.collect(pipeline, job))
-        plan = _plan(pipeline, collected, job)
-        counts = [_counted(frame)]
-
-        def each(_: int, frame: Frame) -> Frame:
-            counts.append(_counted(frame))
-            return frame
-
-        processed = process.process(pipeline, frame, job, each)
-        job.step = "storage"
-        store.reject_case_duplicates(processed.schema.names())
-        if not isinstance(processed, PolarsFrame):
-            raise errors.Permanent("the rows are not there to be shown", step=job.step)
-        with job.translated(job.step):
-            rows = processed.lazy.head(self.rows).collect()
-            profile = _profile(PolarsFrame(rows.lazy(), job.folder, expensive=False), job)
-            after = {
-                "total_rows": counts[-1],
-                "rows_collected": sum(c.source.rows for c in collected),
-                "rows_rejected": sum(r.rows for r in job.rejected),
-                "sources": [c.source for c in collected],
-                "steps": _steps(job.steps, counts, [c.source.rows for c in collected]),
-                "profile": profile,
-                "warnings": job.warnings,
-                "plan": plan,
-            }
-            return job.masked(inline.document(rows, msgspec.to_builtins(after)))
+    start = Processed(collection.frame, collection.rows, collection.rejected)
+    processed, _ = process.process(pipeline, start, job, observe)
+    frame = processed.frame
+    job.step = "storage"
+    store.reject_case_duplicates(frame.schema.names())
+    if not isinstance(frame, PolarsFrame):
+        raise errors.Permanent("the rows of this engine cannot be shown", step=job.step)
+    with job.translated(job.step):
+        rows = frame.lazy.head(task.rows).collect()
+        profile = _profile(PolarsFrame(rows.lazy(), job.folder, expensive=False), job)
+        after = {
+            "total_rows": counts[-1],
+            "rows_collected": sum(source.rows for source in sources),
+            "rows_rejected": sum(r.rows for r in processed.rejected),
+            "sources": sources,
+            "steps": _with_row_counts(job.journal.steps, counts, sources),
+            "profile": profile,
+            "warnings": job.journal.warnings,
+            "plan": plan,
+        }
+        return job.masked(inline.document(rows, msgspec.to_builtins(after)))
 
 
-def _counted(frame: Frame) -> int:
-    """How many rows there are. What is dear to read is read here, once, and kept."""
+def _count(frame: Frame) -> int:
+    """How many rows there are. Expensive sources are read here, once, and kept."""
     return int(frame.measure([_ROWS])[_ROWS])
 
 
-def _steps(steps: list[Step], counts: list[int], sources: list[int]) -> list[Step]:
-    """The steps with the rows that went in and came out."""
-    told = iter(itertools.pairwise(counts))
-    found = []
+def _with_row_counts(steps: Iterable[Step], counts: list[int], sources: list[Source]) -> list[Step]:
+    """The steps with the numbers of rows that went in and came out."""
+    pairs = iter(itertools.pairwise(counts))
+    counted = []
     for step in steps:
         if step.step.startswith("processors"):
-            before, after = next(told)
+            before, after = next(pairs)
             step = msgspec.structs.replace(step, rows_in=before, rows_out=after)
         elif step.step == "combine":
-            step = msgspec.structs.replace(step, rows_in=sum(sources), rows_out=counts[0])
-        found.append(step)
-    return found
+            step = msgspec.structs.replace(step, rows_in=sum(source.rows for source in sources), rows_out=counts[0])
+        counted.append(step)
+    return counted
 
 
-def _plan(pipeline: Pipeline, collected: list[Collected], job: Job) -> str:
+def _plan(pipeline: Pipeline, collected: Sequence[Collected], job: Job) -> str:
     """The optimised plan from the sources to the end, one text for each time that rows are read."""
-    play = dry_run.rehearse(
+    dry = dry_run.dry_run(
         pipeline,
         [Declared(c.frame.schema) for c in collected],
         job.grants,
         scans=[c.scan for c in collected],
     )
-    return job.without_paths(play.text())
+    return job.without_paths(dry.text())
 
 
-def _profile(frame: Frame, job: Job) -> dict[str, Any]:
-    ctx = Context("profile", job.folder, log=job.log)
+def _profile(frame: Frame, job: Job) -> Profile:
+    ctx = ProcessContext("profile", job.folder, log=job.log)
     Analyzer().apply(frame, ctx)
-    return ctx.profiles[0]
+    return ctx.report().profiles[0]

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from service.jobs.job import Job
-from service.model.profile import Profile
+from service.jobs.tasks.task import ProfilePage
 
 
-class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page"):
-    """Render the profiles of one version as a page of HTML in UTF-8."""
+def page(task: ProfilePage) -> bytes:
+    """HTML in UTF-8."""
+    from service.reports import profile  # its renderer takes 60 MB, which only this child needs
 
-    pipeline: str
-    version: int
-    created: str
-    profiles: list[Profile]
-
-    def answer(self, job: Job) -> bytes:
-        from service.reports import profile  # its renderer takes 60 MB, which only this child needs
-
-        return profile.page(self.pipeline, self.version, self.created, self.profiles).encode()
+    return profile.page(task.pipeline, task.version, task.created, task.profiles).encode()

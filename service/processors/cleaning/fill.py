@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.cleaning import fill_windows
 from service.processors.features import split
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 from service.values import cast, dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 ORDERED = ("forward", "backward", "interpolate")
 STRATEGIES = ("mean", "median", "mode", "min", "max", "zero", *ORDERED)
@@ -101,14 +106,14 @@ class Outlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _DEFAULT_FACTOR = {"iqr": 1.5, "zscore": 3.0, "quantile": 0.01}
 
 
-def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Context) -> Frame:
+def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: ProcessContext) -> Frame:
     """Fill every column of ``settings`` (they exist): first by one value per column, then from nearby rows."""
     windows = {c: f for c, f in settings.items() if isinstance(f, Fill) and f.windowed}
     if windows:
         simple = {c: f for c, f in settings.items() if c not in windows}
         filled = fill_windows.fill(fill(frame, simple, ctx) if simple else frame, windows, ctx)
         recorded_windows = {c: msgspec.to_builtins(f) for c, f in windows.items()}
-        ctx.record("fill_na", {**ctx.fitted.get("fill_na", {}), **recorded_windows})
+        ctx.record("fill_na", {**ctx.parameter("fill_na", {}), **recorded_windows})
         return filled
     schema = frame.schema
     wanted = {c: _metric(c, f, schema[c], ctx) for c, f in settings.items() if isinstance(f, Fill)}
@@ -140,7 +145,7 @@ def fill(frame: Frame, settings: Mapping[str, columns.Scalar | Fill], ctx: Conte
     return frame.rows(lambda lf: lf.with_columns(expressions)) if expressions else frame
 
 
-def _metric(column: str, setting: Fill, dtype: pl.DataType, ctx: Context) -> Metric | None:
+def _metric(column: str, setting: Fill, dtype: pl.DataType, ctx: ProcessContext) -> Metric | None:
     strategy = setting.strategy
     field = f"fill_na.{column}"
     has_average = dtype.is_numeric() or isinstance(dtype, pl.Null) or (strategy == "median" and dtype.is_temporal())
@@ -177,7 +182,7 @@ def _fill_expression(
     return expr.fill_null(pl.lit(value).cast(dtype)).alias(column)
 
 
-def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: Context) -> Frame:
+def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: ProcessContext) -> Frame:
     """Clip, null or drop the values outside of the fitted bounds. Missing values are not outliers."""
     schema = frame.schema
     for column in settings:

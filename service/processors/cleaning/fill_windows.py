@@ -9,19 +9,22 @@ known values. NaN is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from service.kit import errors
+from service.kit import errors, lazy
 from service.processors.features import split
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
-def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
+
+def fill(frame: Frame, settings: Mapping[str, Any], ctx: ProcessContext) -> Frame:
     """Fill every column of ``settings`` (``fill.Fill`` values that are ``windowed``), in their order."""
     steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[pl.Expr]] = {}
     schema = frame.schema
@@ -42,7 +45,9 @@ def fill(frame: Frame, settings: Mapping[str, Any], ctx: Context) -> Frame:
     return frame
 
 
-def _fill_expression(column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: Context) -> pl.Expr:
+def _fill_expression(
+    column: str, strategy: str, dtype: pl.DataType, training: pl.Expr | None, ctx: ProcessContext
+) -> pl.Expr:
     value = pl.col(column)
     if isinstance(dtype, pl.Null):
         return value
@@ -74,6 +79,6 @@ def _fill_by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:
             return value.fill_null(getattr(known, strategy)())
 
 
-def _unsupported(column: str, strategy: str, dtype: pl.DataType, ctx: Context) -> errors.Permanent:
+def _unsupported(column: str, strategy: str, dtype: pl.DataType, ctx: ProcessContext) -> errors.Permanent:
     message = f"{strategy} does not apply to a {dtypes.name_of(dtype)} column; cast it first, or use forward"
     return columns.setting_error(ctx, f"fill_na.{column}", message)

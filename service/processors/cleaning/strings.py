@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes, lookup
 
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
-def strip(frame: Frame, names: Sequence[str] | None, ctx: Context) -> Frame:
+
+def strip(frame: Frame, names: Sequence[str] | None, ctx: ProcessContext) -> Frame:
     """The frame with white space trimmed in these columns, or in all text columns (None)."""
     texts = [n for n, t in frame.schema.items() if isinstance(t, pl.String)]
     chosen = texts if names is None else names
@@ -34,13 +39,13 @@ def clear(frame: Frame, marks: Sequence[str]) -> Frame:
     return frame.rows(lambda lf: lf.with_columns(cleared))
 
 
-def replace(frame: Frame, settings: Mapping[str, Mapping[str, Scalar]], ctx: Context) -> Frame:
+def replace(frame: Frame, settings: Mapping[str, Mapping[str, Scalar]], ctx: ProcessContext) -> Frame:
     """The frame with values replaced: by column (they exist), old value to new one, all at once."""
     replaced = [_replace_expression(n, table, frame.schema[n], ctx) for n, table in settings.items()]
     return frame.rows(lambda lf: lf.with_columns(replaced)) if replaced else frame
 
 
-def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: Context) -> pl.Expr:
+def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataType, ctx: ProcessContext) -> pl.Expr:
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
         raise columns.setting_error(
             ctx, f"replace.{name}", f"values of type {dtypes.name_of(dtype)} cannot be replaced"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.values import cast, dtypes
+from service.values import cast, dtypes, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 
 class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,14 +44,14 @@ def long_form(setting: str | Cast) -> Cast:
 def problems(field: str, setting: str | Cast) -> Iterable[Problem]:
     """What is wrong with a setting whatever the data is."""
     try:
-        dtypes.parse(setting if isinstance(setting, str) else setting.type)
+        type_names.read(setting if isinstance(setting, str) else setting.type)
     except ValueError as error:
         yield Problem(field + ("" if isinstance(setting, str) else ".type"), str(error))
     if isinstance(setting, Cast) and setting.format == []:
         yield Problem(f"{field}.format", "an empty list; name a format or leave it out")
 
 
-def cast_columns(frame: Frame, settings: Mapping[str, Cast], ctx: Context) -> Frame:
+def cast_columns(frame: Frame, settings: Mapping[str, Cast], ctx: ProcessContext) -> Frame:
     """The frame with the columns (they exist) cast. Raises ``errors.Permanent`` where there is no such cast."""
     casts: list[pl.Expr] = []
     for name, setting in settings.items():

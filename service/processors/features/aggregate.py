@@ -1,25 +1,34 @@
-"""Aggregation: one row per group, with SQL aggregates as columns."""
+"""Groups of rows by keys: one row a group, its columns SQL aggregates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
-from service.values import polars_errors
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.engine import group_sql
+    from service.engine.group_sql import GroupSql
+    from service.expressions import scalar
+else:
+    group_sql = lazy.module("service.engine.group_sql")
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 
 class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Group the rows; the groups are in the order of their first rows. Rows with a missing key are a group.
+    """Group the rows; the groups are in the order of their first rows. Missing keys are a group.
 
-    `stddev` and `variance` have ddof 1. Missing values are left out; NaN is a value, as in SQL.
+    `stddev` and `variance` have ddof 1. Missing values are left out; NaN is the greatest number, as in DuckDB.
     """
 
     by: Annotated[list[Name], msgspec.Meta(min_length=1, description="The columns to group by.")]
@@ -41,26 +50,25 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 yield f"metrics.{name}", str(error)
 
 
-def aggregate(frame: Frame, setting: Aggregate, ctx: Context) -> Frame:
-    """The groups. Whole numbers are 64-bit numbers here, whatever their column's type is."""
+def aggregate(frame: Frame, setting: Aggregate, ctx: ProcessContext) -> Frame:
+    """One row for each group. Whole numbers count in 64 bits; a sum that does not fit them is an error."""
     schema = frame.schema
     for key in setting.by:
         if key not in schema:
             raise columns.missing_column(ctx, "aggregate.by", key, schema)
-    made: list[pl.Expr] = []
-    used: set[str] = set()
-    for name, text in setting.metrics.items():
-        field = f"aggregate.metrics.{name}"
+    made: dict[str, GroupSql] = {}
+    label = columns.unused_name("_aggregate", [*schema, *setting.metrics])
+    for place, (name, text) in enumerate(setting.metrics.items()):
         try:
-            checked, expr = scalar.grouped(text, schema, setting.by)
+            made[name] = group_sql.compiled(text, schema, f"{label}_{place}")
         except ValueError as error:
-            raise columns.setting_error(ctx, field, str(error)) from error
-        made.append(expr.alias(name))
-        used.update(checked.columns)
-    narrow = [n for n in used if n not in setting.by and schema[n].is_integer() and schema[n] != pl.UInt64]
-    wide = frame.rows(lambda lf: lf.with_columns(pl.col(narrow).cast(pl.Int64))) if narrow else frame
-    groups = wide.group(setting.by, made)
-    for name, text in setting.metrics.items():
-        groups = groups.on_error(polars_errors.misfit(ctx.step, f"aggregate.metrics.{name}", text))
-    counts = [n for n, t in groups.schema.items() if n not in setting.by and isinstance(t, pl.UInt32)]
-    return groups.rows(lambda lf: lf.with_columns(pl.col(counts).cast(pl.Int64))) if counts else groups
+            raise columns.setting_error(ctx, f"aggregate.metrics.{name}", str(error)) from error
+    places = {name: (ctx.step, f"config.aggregate.metrics.{name}") for name in made}
+    prepared = [expr for name, metric in made.items() for expr in metric.prepare(places[name])]
+    groups = frame.group(
+        setting.by, [expr for metric in made.values() for expr in metric.aggregate()], prepared=prepared
+    )
+    finished = {name: metric.finish(places[name]) for name, metric in made.items()}
+    narrowed = [expr for narrow, _ in finished.values() for expr in narrow]
+    values = [expr.alias(name) for name, (_, expr) in finished.items()]
+    return groups.rows(lambda lf: lf.with_columns(narrowed).select([pl.col(k) for k in setting.by] + values))

@@ -10,15 +10,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 MOST = 256
 
@@ -66,7 +71,7 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield "labels", "a label is listed twice"
 
 
-def metrics(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> list[Metric]:
+def metrics(column: str, setting: Bin, dtype: pl.DataType, ctx: ProcessContext) -> list[Metric]:
     """The metrics to fit by. Raises ``errors.Permanent`` where the column does not hold numbers."""
     if not dtype.is_numeric():
         raise columns.setting_error(
@@ -79,7 +84,7 @@ def metrics(column: str, setting: Bin, dtype: pl.DataType, ctx: Context) -> list
     return [Metric(column, "quantile", tuple(i / setting.count for i in range(setting.count + 1)))]
 
 
-def fit(column: str, setting: Bin, answers: Values, ctx: Context) -> dict[str, Any]:
+def fit(column: str, setting: Bin, answers: Values, ctx: ProcessContext) -> dict[str, Any]:
     """The parameters to record: ``{"method", "edges", "labels"}``; the edges are empty where there are no values.
 
     Raises ``errors.Permanent`` where values are infinite, or bins coincide that have labels.

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Part = Literal["year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "is_weekend", "epoch"]
 Circle = Literal["month", "weekday", "hour"]
@@ -52,7 +57,7 @@ _CIRCLES: dict[str, tuple[int, int]] = {"month": (12, 1), "weekday": (7, 1), "ho
 """The number of values, and the first value."""
 
 
-def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions of the new columns. Raises ``errors.Permanent`` where the column has no such part."""
     field = f"datetime.{column}"
     dtype = schema[column]

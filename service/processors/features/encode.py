@@ -18,16 +18,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Method = Literal["onehot", "ordinal", "frequency", "target", "hash", "binary"]
 
@@ -149,7 +154,7 @@ class FittedEncoding:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> list[Metric]:
+def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext) -> list[Metric]:
     """The metrics to fit by. Raises ``errors.Permanent`` where the values cannot be categories."""
     dtype, target = schema[column], setting.target
     if dtype.is_nested() or isinstance(dtype, pl.Binary):
@@ -177,7 +182,7 @@ def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: Context) -> li
     return [Metric(column, "categories")]
 
 
-def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: Context) -> FittedEncoding:
+def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
     """The categories in order, as Python values of the column's type, with their numbers.
 
     Raises ``errors.Permanent`` where the categories do not fit the column, or are too many.
@@ -241,7 +246,9 @@ def record(setting: Encode, found: FittedEncoding) -> dict[str, Any]:
     return parameters | ({"values": found.values} if found.values is not None else {})
 
 
-def expressions(column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def expressions(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, ctx: ProcessContext
+) -> list[pl.Expr]:
     """The expressions of the new columns: uint8 (onehot, binary), int32 (ordinal, hash) or float64."""
     dtype, name = schema[column], setting.into or column
     if setting.method == "hash":

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Method = Literal["standard", "minmax", "robust", "maxabs", "log1p"]
 
@@ -37,7 +42,7 @@ class Normalize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     into: Annotated[columns.Name | None, msgspec.Meta(description="A new column; the old one stays.")] = None
 
 
-def metrics(column: str, setting: Normalize, dtype: pl.DataType, ctx: Context) -> list[Metric]:
+def metrics(column: str, setting: Normalize, dtype: pl.DataType, ctx: ProcessContext) -> list[Metric]:
     """The metrics to fit by. Raises ``errors.Permanent`` where the column does not hold numbers."""
     if not dtype.is_numeric():
         message = f"the column is {dtypes.name_of(dtype)}, not a number; cast it first"
@@ -50,7 +55,7 @@ def metrics(column: str, setting: Normalize, dtype: pl.DataType, ctx: Context) -
     return [] if setting.method == "log1p" else [Metric(column, "min"), Metric(column, "max")]
 
 
-def fit(column: str, setting: Normalize, answers: Values, ctx: Context) -> dict[str, Any]:
+def fit(column: str, setting: Normalize, answers: Values, ctx: ProcessContext) -> dict[str, Any]:
     """The parameters to record: ``method``, ``scale`` where it has one, and ``mean``, ``median`` or ``min``."""
     method = setting.method
     if method == "log1p":
@@ -77,7 +82,7 @@ def fit(column: str, setting: Normalize, answers: Values, ctx: Context) -> dict[
     return {"method": method, "min": None if least is None else low, "scale": (high - low) or 1.0}
 
 
-def _finite(column: str, value: Any, ctx: Context) -> float:
+def _finite(column: str, value: Any, ctx: ProcessContext) -> float:
     """The value as a float, 0 for None. Raises ``errors.Permanent`` where it is infinite."""
     number = 0.0 if value is None else float(value)
     if not math.isfinite(number):

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
-from service.steps.context import Split as Known
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
+from service.steps.report import Split as Known
 from service.values import stable_hash
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
@@ -54,7 +59,7 @@ class SplitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield "key", "name at least one column"
 
 
-def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
+def split(frame: Frame, setting: SplitSettings, ctx: ProcessContext) -> Frame:
     """The frame with the new column; later fits of the run use its training rows."""
     schema = frame.schema
     columns.require_free(ctx, "split.column", setting.column, schema)
@@ -70,13 +75,13 @@ def split(frame: Frame, setting: SplitSettings, ctx: Context) -> Frame:
     for name, bound in reversed(list(zip(names[:-1], bounds[:-1], strict=True))):
         part = pl.when(place < bound).then(pl.lit(name)).otherwise(part)
     ctx.record("split", {**msgspec.to_builtins(setting), "hash": stable_hash.NAME})
-    ctx.splits.append(Known(setting.column, setting.training))
+    ctx.add_split(Known(setting.column, setting.training))
     return frame.rows(lambda lf: lf.with_columns(part.alias(setting.column)))
 
 
-def current(schema: pl.Schema, ctx: Context) -> Known | None:
+def current(schema: pl.Schema, ctx: ProcessContext) -> Known | None:
     """The newest split, whose training rows the fits use; None without one. Warns where its column is gone."""
-    last = ctx.splits[-1] if ctx.splits else None
+    last = ctx.split
     if last is not None and last.column not in schema:
         ctx.warn(
             "split_lost", f"the split column '{last.column}' is gone; all rows are used to fit", column=last.column
@@ -87,7 +92,7 @@ def current(schema: pl.Schema, ctx: Context) -> Known | None:
     return last
 
 
-def measure(frame: Frame, wanted: list[Metric], ctx: Context) -> Values:
+def measure(frame: Frame, wanted: list[Metric], ctx: ProcessContext) -> Values:
     """The answers to fit by: over the training rows after a split, otherwise over all rows."""
     if not wanted:
         return {}

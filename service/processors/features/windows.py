@@ -9,15 +9,20 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import polars as pl
 
+from service.kit import lazy
 from service.processors.settings import columns
 from service.processors.settings.columns import Name
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
 By = Annotated[Name | list[Name], msgspec.Meta(description="Use only rows that agree in these columns.")]
@@ -99,7 +104,7 @@ def rolling_problems(setting: Rolling) -> Iterable[tuple[str, str]]:
         yield "min_values", f"a window of {setting.window} rows cannot hold {setting.min_values}"
 
 
-def require_columns(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: Context) -> None:
+def require_columns(field: str, column: str, setting: Lag | Rolling, schema: pl.Schema, ctx: ProcessContext) -> None:
     """Raise ``errors.Permanent`` where a column that the setting names is missing."""
     for name, where in (
         (column, ""),
@@ -115,7 +120,7 @@ def lag(column: str, setting: Lag) -> list[pl.Expr]:
     return [pl.col(column).shift(n).alias(f"{column}_{'lag' if n > 0 else 'lead'}_{abs(n)}") for n in setting.steps]
 
 
-def rolling(column: str, setting: Rolling, schema: pl.Schema, ctx: Context) -> list[pl.Expr]:
+def rolling(column: str, setting: Rolling, schema: pl.Schema, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions over a group. Raises ``errors.Permanent`` where the column holds no numbers, or no times."""
     dtype = schema[column]
     if not (dtype.is_numeric() or isinstance(dtype, pl.Boolean)):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
-from service.kit import errors
+from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.context import Context
+from service.steps.context import ProcessContext
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.expressions import scalar
+else:
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="A column.")]
 Scalar = str | int | float | bool | None
@@ -24,25 +30,25 @@ def write_null(setting: msgspec.Struct, field: str) -> None:
         msgspec.structs.force_setattr(setting, field, "null")
 
 
-def setting_error(ctx: Context, field: str, message: str) -> errors.Permanent:
+def setting_error(ctx: ProcessContext, field: str, message: str) -> errors.Permanent:
     """The error of a setting that does not work with this data; ``field`` is relative to the processor's ``config``."""
     return errors.Permanent(f"{field}: {message}", step=ctx.step, field=f"config.{field}")
 
 
-def missing_column(ctx: Context, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
+def missing_column(ctx: ProcessContext, field: str, column: str, known: Iterable[str]) -> errors.Permanent:
     """The error of a setting that names an absent column."""
     error = setting_error(ctx, field, f"no column '{column}' here{errors.did_you_mean(column, known)}")
     error.__cause__ = scalar.NoColumn(column)
     return error
 
 
-def require_free(ctx: Context, field: str, column: str, known: Collection[str]) -> None:
+def require_free(ctx: ProcessContext, field: str, column: str, known: Collection[str]) -> None:
     """Raise ``errors.Permanent`` where a new column would take the name of an existing one."""
     if column in known:
         raise setting_error(ctx, field, f"there is already a column '{column}'; drop or rename it first")
 
 
-def literal(ctx: Context, field: str, value: Any, dtype: pl.DataType) -> Any:
+def literal(ctx: ProcessContext, field: str, value: Any, dtype: pl.DataType) -> Any:
     """A ``value`` of the configuration as a Python value for a column of ``dtype``.
 
     Dates, times (ISO 8601) and decimals are written as text. Raises ``errors.Permanent`` where it does not fit.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import polars as pl
-
+from service.kit import lazy
 from service.processors.settings import columns
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
 Feature = Literal["length", "words", "lower"]
 
@@ -20,7 +24,7 @@ _FEATURES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def expressions(column: str, features: Sequence[Feature], dtype: pl.DataType, ctx: Context) -> list[pl.Expr]:
+def expressions(column: str, features: Sequence[Feature], dtype: pl.DataType, ctx: ProcessContext) -> list[pl.Expr]:
     """The expressions of ``<column>_<feature>``. Raises ``errors.Permanent`` where the column holds no text."""
     if not isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         raise columns.setting_error(ctx, f"text.{column}", f"the column is {dtypes.name_of(dtype)}, not text")

@@ -7,17 +7,22 @@ like everything that needs other rows.
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
 
-from service.kit import errors
+from service.kit import errors, lazy
 from service.processors.settings import columns
 from service.processors.validation.rules import Rule
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import dtypes
 
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
 
-def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: Context) -> Frame:
+
+def mark_rows(frame: Frame, rule: Rule, at: str, mark: str, ctx: ProcessContext) -> Frame:
     """The frame with a column ``mark``: whether the row's value is absent from the keys of the rule.
 
     Raises ``errors.Permanent`` where the other version lacks the column, or its type cannot be compared.

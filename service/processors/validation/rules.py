@@ -7,18 +7,25 @@ A condition that is neither true nor false (a missing value) does not break its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import polars as pl
 
-from service.expressions import scalar
+from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.values import cast as casting
-from service.values import dtypes
+from service.values import dtypes, type_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from service.expressions import scalar
+else:
+    scalar = lazy.module("service.expressions.scalar")
+    pl = lazy.module("polars")
 
 Check = Literal["not_null", "unique", "in_set", "in_range", "regex", "type", "foreign_key"]
 
@@ -171,7 +178,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield Problem(f"{at}.pattern", f"is not a regular expression: {why}")
         try:
             if self.type is not None:
-                dtypes.parse(self.type)
+                type_names.read(self.type)
         except ValueError as error:
             yield Problem(f"{at}.type", str(error))
 
@@ -192,7 +199,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ()
 
 
-def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: Context) -> pl.Expr:
+def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: ProcessContext) -> pl.Expr:
     """Whether a row breaks the rule: true or false, never null. Not for expressions, unique and foreign_key.
 
     Raises ``errors.Permanent`` where the rule does not fit the column; ``at`` is the path of the rule.
@@ -206,7 +213,7 @@ def breaks(rule: Rule, at: str, schema: pl.Schema, ctx: Context) -> pl.Expr:
     return known & violated.fill_null(value=False)
 
 
-def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> pl.Expr:
+def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataType, ctx: ProcessContext) -> pl.Expr:
     if rule.check == "in_set":
         inner = pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
         allowed = [columns.literal(ctx, f"{at}.values[{i}]", v, inner) for i, v in enumerate(rule.values or ())]
@@ -233,7 +240,7 @@ def _violates(rule: Rule, at: str, column: str, value: pl.Expr, dtype: pl.DataTy
     return cast.is_null()
 
 
-def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: Context) -> Sequence[pl.Expr]:
+def _outside(rule: Rule, at: str, value: pl.Expr, dtype: pl.DataType, ctx: ProcessContext) -> Sequence[pl.Expr]:
     if not (dtype.is_numeric() or dtype.is_temporal() or isinstance(dtype, pl.String)):
         raise columns.setting_error(ctx, f"{at}.column", f"values of a {dtypes.name_of(dtype)} have no order")
     conditions = []

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 
 from service.kit import errors
-from service.sandbox import gate
+from service.sandbox import gate, logical_types
 from service.sandbox.confinement import Relation
-from service.sandbox.quoting import quoted
+from service.sandbox.quoting import literal, quoted
 
 # Functions that the parser takes for columns.
 _WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
@@ -29,6 +29,13 @@ def chosen(columns: list[str] | None, known: list[str]) -> list[str]:
     if not columns:
         raise errors.Invalid("columns: name at least one column", field="columns")
     return [_known(name, known, "columns") for name in columns]
+
+
+def column(name: str, relation: Relation, *, as_stored: bool) -> str:
+    """A column in a SELECT; ``as_stored`` with the value of the file where SQL has another type."""
+    if as_stored and logical_types.is_read_as_stored(relation.logical.get(name)):
+        return f"struct_extract({logical_types.STORED}, {literal(name)}) AS {quoted(name)}"
+    return quoted(name)
 
 
 def _known(name: str, known: list[str], field: str) -> str:

@@ -27,6 +27,8 @@ from service.sandbox.source import TableSource
 EXACT_ROWS = 1_000_000
 _AT_ONCE = 16
 _SAMPLE_ROWS = 5
+_MOST_LETTERS = 1_000
+_MOST_ITEMS = 100
 
 _NUMBERS = frozenset(
     [
@@ -98,7 +100,7 @@ def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: 
         row_count=row_count,
         column_count=len(columns),
         data_types={name: str(type_) for name, type_ in zip(names, types, strict=True)},
-        sample_data=_sample(connection, table),
+        sample_data=_sample(connection, table, names, types),
         storage=_storage(source, warehouse),
         approximate=approximate,
     )
@@ -111,8 +113,38 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None = N
     return [msgspec.json.decode(line) for line in text.splitlines()]
 
 
-def _sample(connection: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
-    return _rows(connection, f"FROM {table}", _SAMPLE_ROWS)
+def _sample(
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType]
+) -> list[dict[str, Any]]:
+    """The first rows, with long values cut: a value may have as many bytes as memory."""
+    columns = ", ".join(f"{_cut(quoted(n), t)} AS {quoted(n)}" for n, t in zip(names, types, strict=True))
+    rows = _rows(connection, f"SELECT {columns} FROM {table}", _SAMPLE_ROWS)
+    return [{name: _shortened(value) for name, value in row.items()} for row in rows]
+
+
+def _cut(column: str, type_: DuckDBPyType) -> str:
+    """The first ``_MOST_LETTERS`` letters of a text (half as many bytes), or the first ``_MOST_ITEMS`` of a list."""
+    kind = type_forms.kind(type_)
+    if kind == "varchar":
+        short = f"left({column}, {_MOST_LETTERS}) || '…'"
+        return f"CASE WHEN length({column}) > {_MOST_LETTERS} THEN {short} ELSE {column} END"
+    if kind == "blob":
+        return (
+            f"CASE WHEN octet_length({column}) > {_MOST_LETTERS // 2} "
+            f"THEN unhex(left(hex({column}), {_MOST_LETTERS})) ELSE {column} END"
+        )
+    return f"list_slice({column}, 1, {_MOST_ITEMS})" if kind == "list" else column
+
+
+def _shortened(value: Any) -> Any:
+    """A JSON value with the texts and lists inside it cut."""
+    if isinstance(value, str):
+        return value if len(value) <= _MOST_LETTERS + 1 else value[:_MOST_LETTERS] + "…"
+    if isinstance(value, list):
+        return [_shortened(item) for item in value[:_MOST_ITEMS]]
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    return value
 
 
 def _measured(
@@ -134,7 +166,8 @@ def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
     column, kind = quoted(name), type_forms.kind(type_)
     parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
     if kind in _ORDERED:
-        parts += [("min", f"min({column})"), ("max", f"max({column})")]
+        short = f"left({{}}({column}), {_MOST_LETTERS})" if kind == "varchar" else f"{{}}({column})"
+        parts += [("min", short.format("min")), ("max", short.format("max"))]
     if kind in _NUMBERS:
         # Infinities and NaN would make every statistic NaN, or an error.
         value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"
@@ -183,7 +216,7 @@ def _value(text: str | None, kind: str) -> Any:
     if kind.startswith("timestamp"):
         stamp = text.replace(" ", "T")
         return stamp.removesuffix("+00") + "Z" if kind == "timestamp with time zone" else stamp
-    return text
+    return text[:_MOST_LETTERS]
 
 
 def _column_bytes(connection: duckdb.DuckDBPyConnection, source: TableSource, warehouse: str) -> dict[str, int]:

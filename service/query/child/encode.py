@@ -8,8 +8,8 @@ becomes a Python object. The reader stops after ``limit`` rows; a LIMIT in the S
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -19,13 +19,16 @@ import pyarrow.ipc as ipc
 from duckdb.sqltypes import DuckDBPyType
 from pyarrow import lib, parquet
 
-from service.query.child import type_forms
+from service.kit import errors
+from service.query.child import arrow_types, type_forms
 
 # What Polars encodes at once. DuckDB returns its smallest batches, so that few wide rows are in memory.
 _VECTOR_ROWS = 2_048
 _TEXT_ROWS, _TEXT_BYTES = 32_768, 4 << 20
 _BATCH_ROWS = 8_192
 _GROUP_ROWS, _GROUP_BYTES = 122_880, 32 << 20
+_ROW_FACTOR = 4
+"""How many times ``max_bytes`` a single row may have."""
 _CSV_CUT = "\r\n"
 # pyarrow ships no types.
 _ParquetWriter: Any = parquet.ParquetWriter
@@ -34,13 +37,17 @@ _stream_writer: Any = ipc.new_stream
 
 @dataclass(frozen=True)
 class Rows:
-    """A bound SELECT: its SQL, parameters, and the names and types of its columns."""
+    """A bound SELECT: its SQL, parameters, and the names and types of its columns.
+
+    ``stored_types``: the Polars types that Arrow and Parquet give to columns whose stored values are selected.
+    """
 
     connection: duckdb.DuckDBPyConnection
     sql: str
     names: list[str]
     types: list[DuckDBPyType]
     parameters: Any = None
+    stored_types: Mapping[str, pl.DataType] = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> Rows:
@@ -106,16 +113,25 @@ def _frames(rows: Rows, form: Callable[[str, DuckDBPyType], str | None], limit: 
     return (pl.DataFrame(pl.from_arrow(t)) for t in _tables(schema, batches, _TEXT_ROWS, _TEXT_BYTES))
 
 
-def _big(rows: Rows) -> list[str]:
-    names = type_forms.unique(rows.names)
-    return [n for n, t in zip(names, rows.types, strict=True) if type_forms.kind(t) == "hugeint"]
+def _big(rows: Rows) -> list[pl.Expr]:
+    """The columns with HUGEINT and UHUGEINT as integers; they arrive as decimal(38,0), 128 bits.
+
+    Every sum of integers is a HUGEINT.
+    """
+    found = []
+    for name, type_ in zip(type_forms.unique(rows.names), rows.types, strict=True):
+        kind, column = type_forms.kind(type_), pl.col(name).cast(pl.Int128)
+        if kind == "hugeint":
+            found.append(column)
+        elif kind == "uhugeint":
+            found.append(column.cast(pl.UInt128, wrap_numerical=True))
+    return found
 
 
 def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """NDJSON of each batch, with the number of rows in it."""
-    # HUGEINT arrives as decimal(38,0) and is written as an integer. Every sum of integers is a HUGEINT.
-    big = pl.col(_big(rows)).cast(pl.Int128)
-    for frame in _frames(rows, type_forms.json_form, limit):
+    big = _big(rows)
+    for frame in _frames(rows, type_forms.json_column, limit):
         text = io.BytesIO()
         frame.with_columns(big).write_ndjson(text)
         yield frame.height, text.getvalue()
@@ -147,6 +163,9 @@ class JsonRecords:
                 found.truncated = True
             if size + len(text) > max_bytes:
                 cut = text.rfind(b"\n", 0, max_bytes - size) + 1
+                if not cut and not found.count:  # a page has at least one row, or no client would get past it
+                    cut = text.index(b"\n") + 1
+                    _check_size(cut, max_bytes)
                 text, count = text[:cut], text.count(b"\n", 0, cut)
                 found.truncated = True
             if count:
@@ -155,6 +174,17 @@ class JsonRecords:
             if found.truncated:
                 break
         return found
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    """Raise ``errors.Invalid`` (QUERY_TOO_LARGE) for a row that no answer may hold."""
+    most = _ROW_FACTOR * max_bytes
+    if size > most:
+        raise errors.Invalid(
+            f"one row has {size >> 20} MiB as JSON, more than the {most >> 20} MiB that an answer may have; "
+            "select fewer columns, or take ndjson, csv, arrow or parquet",
+            code="QUERY_TOO_LARGE",
+        )
 
 
 def _head(text: bytes, count: int) -> bytes:
@@ -228,22 +258,29 @@ class _Sink(io.RawIOBase):
         return taken
 
 
+def _intervals(rows: Rows) -> list[str]:
+    names = type_forms.unique(rows.names)
+    return [n for n, t in zip(names, rows.types, strict=True) if type_forms.kind(t) == "interval"]
+
+
 def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(type_forms.binary_form, limit)
+    restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
     sink = _Sink()
-    with _stream_writer(sink, schema) as writer:
+    with _stream_writer(sink, restore.schema) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_table(restore.table(lib.Table.from_batches([batch], schema)))
             yield sink.take()
     yield sink.take()
 
 
 def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(type_forms.binary_form, limit)
+    restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
     sink = _Sink()
-    with _ParquetWriter(sink, schema, compression="zstd", compression_level=1) as writer:
+    with _ParquetWriter(sink, restore.schema, compression="zstd", compression_level=1) as writer:
         for group in _tables(schema, batches, _GROUP_ROWS, _GROUP_BYTES):
-            writer.write_table(group)
+            writer.write_table(restore.table(group))
             if part := sink.take():
                 yield part
     yield sink.take()

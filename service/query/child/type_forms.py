@@ -43,7 +43,7 @@ _JSON_AS_IS = frozenset(
         "null",
     ]
 )
-_BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "blob", "enum"}
+_BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "time_ns", "blob", "enum"}
 _NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
 # First characters that make a spreadsheet run a cell (OWASP), and their full-width twins.
 _FORMULA = "=+-@\t\r\n＝＋－＠"
@@ -79,21 +79,37 @@ def json_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | Non
     )
 
 
+def json_column(expression: str, type_: DuckDBPyType) -> str | None:
+    """For a column of JSON and NDJSON: as ``json_form``, but UHUGEINT is left to the encoder, as HUGEINT is."""
+    return None if kind(type_) == "uhugeint" else json_form(expression, type_)
+
+
 def binary_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | None:
     """For Arrow and Parquet."""
     name = kind(type_)
     if name in _BINARY_AS_IS:
         return None
+    if name == "interval" and not depth:
+        return _micros(expression)
     return _nested(expression, type_, depth, binary_form, keys_as_text=False) or (
         None if name in _NESTED else _text(expression)
     )
 
 
+def _micros(expression: str) -> str:
+    """An INTERVAL as microseconds, which the encoder makes a duration; a month has no number of microseconds."""
+    months = f"datepart('month', {expression}) + datepart('year', {expression})"
+    message = "an INTERVAL with months has no duration in Arrow and Parquet; CAST it AS VARCHAR"
+    return f"CASE WHEN {months} <> 0 THEN error({literal(message)}) ELSE epoch_us({expression}) END"
+
+
 def _stringly(expression: str, type_: DuckDBPyType, depth: int) -> str | None:
     """As JSON, with decimals as text: for values inside a JSON text."""
-    if kind(type_) == "decimal":
-        return _text(expression)
     name = kind(type_)
+    if name == "decimal":
+        return _text(expression)
+    if name in ("float", "double"):  # JSON has no NaN and no infinities
+        return f"CASE WHEN isfinite({expression}) THEN {expression} END"
     if name in _NESTED:
         return _nested(expression, type_, depth, _stringly, keys_as_text=True)
     return json_form(expression, type_, depth)
@@ -105,7 +121,7 @@ def csv_form(expression: str, type_: DuckDBPyType, *, escape_formulas: bool) -> 
     if name in _NESTED:
         inner = _nested(expression, type_, 0, _stringly, keys_as_text=True) or expression
         return f"CASE WHEN {expression} IS NOT NULL THEN CAST(to_json({inner}) AS VARCHAR) END"
-    if name == "hugeint":
+    if name in ("hugeint", "uhugeint"):
         return _text(expression)
     form = json_form(expression, type_, 0)
     if name in ("varchar", "enum", "union") and escape_formulas:

@@ -12,6 +12,7 @@ Imports only the engines: the forkserver preloads this module.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import sys
 import time
@@ -26,7 +27,7 @@ from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import data_select, describe, encode
-from service.sandbox import confinement, gate, quoting
+from service.sandbox import confinement, gate, logical_types, quoting
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -163,20 +164,26 @@ class QueryWorker:
     def _data(self, query: messages.DataQuery) -> None:
         relation = self._confine([query.source], keep_order=True)[query.source.table]
         plain = query.columns is None and query.filter is None and query.sort is None
-        if query.format == "parquet" and plain and self._single(query):
+        relayed = all(map(logical_types.is_read_as_stored, relation.logical.values()))
+        if query.format == "parquet" and plain and relayed and self._single(query):
             self._stream("parquet", self._stored(query.source.parts[0]))
             return
         known = self._connection.sql(f"FROM {quoting.quoted(query.source.table)}").columns
         chosen = data_select.chosen(query.columns, known)
         where = data_select.filtered(self._connection, query.filter, known)
         order = data_select.ordered(query.sort, known, relation)
-        columns = ", ".join(quoting.quoted(n) for n in chosen)
-        sql = f"SELECT {columns} FROM {relation.sql}{where}{order}"
+        binary = FORMATS[query.format].binary
+        columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
+        rows_of = relation.with_stored or relation.sql
+        sql = f"SELECT {columns} FROM {rows_of}{where}{order}"
         try:
             if query.format == "json":
                 self._page(query, relation, sql, where)
                 return
             rows = encode.Rows.of(self._connection, sql + (f" OFFSET {query.offset}" if query.offset else ""))
+            if binary:
+                types = {n: t for n, t in relation.logical.items() if logical_types.is_read_as_stored(t)}
+                rows = dataclasses.replace(rows, stored_types=types)
             self._stream(
                 query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )

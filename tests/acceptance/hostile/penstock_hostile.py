@@ -1,4 +1,4 @@
-"""A collector that does what a bug, an attack or a sick machine would do inside a run worker."""
+"""A collector that does to a run worker what a bug, an attack or a broken machine would do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.engine.polars_frame import PolarsFrame
-from service.steps.collector import Collector
-from service.steps.context import Context
-from service.steps.frame import Frame
+from service.steps import CollectContext, Collector, Frame
 
 
 class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
@@ -24,7 +21,7 @@ class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
         msgspec.Meta(description="What it does."),
     ]
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         match self.how:
             case "segv":
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -51,4 +48,4 @@ class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
                 (ctx.folder.parent.parent / "elsewhere").write_text("outside of the staging folder")
             case "nothing":
                 pass
-        return PolarsFrame(pl.LazyFrame({"n": [1, 2, 3]}), ctx.folder, expensive=False)
+        return ctx.frame(pl.LazyFrame({"n": [1, 2, 3]}), expensive=False)

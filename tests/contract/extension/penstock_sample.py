@@ -1,4 +1,4 @@
-"""A third-party package as its author would write it: it knows the contracts and nothing else of the service."""
+"""A third-party package as its author would write it: of the service it imports only ``service.steps``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import polars as pl
 
-from service.engine.polars_frame import PolarsFrame
-from service.steps.collector import Collector
-from service.steps.context import Context
-from service.steps.frame import Frame
-from service.steps.metric import Metric
-from service.steps.processor import Processor
-from service.steps.storage import Dataset, File, Storage, Written
+from service.steps import (
+    CollectContext,
+    Collector,
+    Context,
+    Dataset,
+    File,
+    Frame,
+    Metric,
+    ProcessContext,
+    Processor,
+    Storage,
+    Written,
+)
 
 
 class Counted(Collector, frozen=True, kw_only=True, tag="counted"):
@@ -23,9 +29,9 @@ class Counted(Collector, frozen=True, kw_only=True, tag="counted"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "counted", "rows": 3}
     rows: Annotated[int, msgspec.Meta(ge=0, description="How many.")]
 
-    async def collect(self, ctx: Context) -> Frame:
+    async def collect(self, ctx: CollectContext) -> Frame:
         ctx.collected(self.rows)
-        return PolarsFrame(pl.LazyFrame({"n": range(self.rows)}), ctx.folder, expensive=False)
+        return ctx.frame(pl.LazyFrame({"n": range(self.rows)}), expensive=False)
 
 
 class Doubled(Processor, frozen=True, kw_only=True, tag="doubled"):
@@ -34,7 +40,7 @@ class Doubled(Processor, frozen=True, kw_only=True, tag="doubled"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "doubled", "config": {"column": "n"}}
     column: Annotated[str, msgspec.Meta(description="Which.")]
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         return frame.rows(lambda lf: lf.with_columns(pl.col(self.column) * 2))
 
 
@@ -44,7 +50,7 @@ class Share(Processor, frozen=True, kw_only=True, tag="share"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "share", "config": {"column": "n"}}
     column: Annotated[str, msgspec.Meta(description="Which.")]
 
-    def apply(self, frame: Frame, ctx: Context) -> Frame:
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         total = Metric(self.column, "sum")
         whole = frame.measure([total])[total] or 1
         ctx.record("share", {self.column: {"of": whole}})

@@ -45,6 +45,14 @@ def test_the_first_admin(users: Users) -> None:
     assert [u.username for u in users.list()] == ["admin"]
 
 
+def test_other_accounts_do_not_keep_the_first_admin_away(users: Users) -> None:
+    users.add("vera", PASSWORD, "viewer")
+    with pytest.raises(errors.Conflict, match="PENSTOCK_ADMIN_USERNAME"):
+        users.ensure_admin("vera", None)
+    assert users.ensure_admin("admin", None) is not None
+    assert [(u.username, u.role) for u in users.list()] == [("admin", "admin"), ("vera", "viewer")]
+
+
 def test_the_first_admin_with_a_password(users: Users) -> None:
     assert users.ensure_admin("root", PASSWORD) is None
     user = users.log_in("root", PASSWORD)

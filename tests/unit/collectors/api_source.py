@@ -14,7 +14,7 @@ import pytest
 from service.collectors.api import ApiCollector
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.unit.network.site import Answers, Hit, Reply, Site, context, serving
 
 
@@ -22,13 +22,13 @@ def collector(**config: Any) -> ApiCollector:
     return msgspec.convert({"type": "api", **config}, ApiCollector)
 
 
-def rows(config: dict[str, Any], ctx: Context) -> pl.DataFrame:
+def rows(config: dict[str, Any], ctx: CollectContext) -> pl.DataFrame:
     frame = asyncio.run(collector(**config).collect(ctx))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect(engine="streaming")
 
 
-def fetched(answers: Answers, tmp_path: Path, **config: Any) -> tuple[pl.DataFrame, Site, Context]:
+def fetched(answers: Answers, tmp_path: Path, **config: Any) -> tuple[pl.DataFrame, Site, CollectContext]:
     ctx = context(tmp_path, secrets={"TOKEN": "s3cret-token"})
     with serving(answers) as site:
         return rows({"endpoint": site.address + "/orders", **config}, ctx), site, ctx

@@ -34,7 +34,7 @@ from tests.unit.network.site import Hit, Reply, context, serving
 def test_finds_the_records_by_itself(body: Any, tmp_path: Path) -> None:
     frame, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path)
     assert frame.rows() == [(1,), (2,)]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_follows_records_path_and_flattens(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_collects_every_page(kind: str, total: bool, tmp_path: Path) -> None:
         config["total_path"] = "meta.total"
     frame, site, ctx = fetched(shop(records, total=total), tmp_path, pagination=config)
     assert frame["id"].to_list() == list(range(95))
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
     assert len(site.hits) == (10 if "total_path" in config or kind == "link_header" else 11)
 
 
@@ -107,7 +107,7 @@ def test_ends_at_max_pages(tmp_path: Path) -> None:
 def test_a_repeated_page_ends_with_a_warning(tmp_path: Path) -> None:
     frame, site, ctx = fetched(lambda hit: Reply.json([{"id": 1}]), tmp_path, pagination="page")
     assert (len(frame), len(site.hits)) == (1, 2)
-    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
+    assert [w.code for w in ctx.report().warnings] == ["page_repeated"]
 
 
 def test_empty_pages_that_link_to_each_other_end(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_empty_pages_that_link_to_each_other_end(tmp_path: Path) -> None:
     frame, site, ctx = fetched(ring, tmp_path, pagination="link_header")
     assert len(frame) == 0
     assert len(site.hits) <= 4
-    assert ctx.warnings[0]["code"] == "page_repeated"
+    assert ctx.report().warnings[0].code == "page_repeated"
 
 
 def test_a_total_that_differs_is_a_warning(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_total_that_differs_is_a_warning(tmp_path: Path) -> None:
 
     frame, _, ctx = fetched(lying, tmp_path, pagination={"type": "page", "total_path": "total"})
     assert len(frame) == 2
-    assert [w["code"] for w in ctx.warnings] == ["total_differs"]
+    assert [w.code for w in ctx.report().warnings] == ["total_differs"]
 
 
 def test_no_records_at_all(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_columns_that_never_came_make_no_row_and_lose_none(tmp_path: Path, body:
     frame, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path, **settings)
     assert frame.columns == settings["columns"]
     assert frame.rows() == [(None,) * frame.width] * len(body)
-    assert {w["code"] for w in ctx.warnings} == {"missing_column"}
+    assert {w.code for w in ctx.report().warnings} == {"missing_column"}
 
 
 def test_schema_sets_types(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_schema_sets_types(tmp_path: Path) -> None:
     )  # fmt: skip
     assert frame.schema["id"] == pl.Int64
     assert str(frame["at"][0]) == "2024-05-01 10:00:00+00:00"
-    assert [w["code"] for w in ctx.warnings] == ["missing_column"]
+    assert [w.code for w in ctx.report().warnings] == ["missing_column"]
 
 
 def test_sends_what_is_configured(tmp_path: Path) -> None:
@@ -292,11 +292,9 @@ def test_any_records_in_any_pages_arrive_as_they_are(values: list[Any], size: in
         config.update(limit=size)
     with tempfile.TemporaryDirectory() as folder, serving(shop(records, total=bool(total))) as site:
         ctx = context(Path(folder))
-        counted: list[int] = []
-        ctx.on_rows = counted.append
         frame = rows({"endpoint": f"{site.address}/orders?size={size}", "pagination": config}, ctx)
-    assert sum(counted) == len(frame) == len(records)
-    assert {w["code"] for w in ctx.warnings} <= {"mixed_types"}
+    assert ctx.report().rows == len(frame) == len(records)
+    assert {w.code for w in ctx.report().warnings} <= {"mixed_types"}
     if records:
         assert frame["id"].to_list() == list(range(len(records)))
         told = frame["v"].to_list()

@@ -107,7 +107,7 @@ def test_bytes_that_are_no_utf8_are_malformed(rows: int, tmp_path: Path) -> None
     body = b"a,b\n" + b"1,x\n" * rows + b"2,caf\xe9\n" + b"3,\xc3\xa9\n" * rows
     found, ctx = read(tmp_path, body, on_malformed="quarantine", infer_rows=200)
     assert (found.height, set(found["b"])) == (2 * rows, {"x", "é"})
-    assert pl.read_parquet(ctx.folder / str(ctx.rejected[0].file))["_line"].to_list() == [rows + 2]
+    assert pl.read_parquet(ctx.folder / str(ctx.report().rejected[0].file))["_line"].to_list() == [rows + 2]
     lossy, _ = read(tmp_path, body + b"4\n", on_malformed="skip", infer_rows=200, encoding="utf-8-lossy")
     assert (lossy.height, lossy["b"][rows]) == (2 * rows + 1, "caf\ufffd")
 
@@ -245,7 +245,7 @@ def test_several_files_unite_by_name(tmp_path: Path) -> None:
     files = {"a1.csv": b"id,x\n1,2\n", "a2.csv": b"y,id\nq,00501\n", "a3.csv": b"", "a4.csv": b"id\n"}
     rows, ctx = read(tmp_path, files, file_path="a*.csv")
     assert rows.to_dicts() == [{"id": "1", "x": 2, "y": None}, {"id": "00501", "x": None, "y": "q"}]
-    assert [w["code"] for w in ctx.warnings] == ["empty_file"]
+    assert [w.code for w in ctx.report().warnings] == ["empty_file"]
     listed, _ = read(tmp_path, files, file_path=["a2.csv", "a1.csv", "a2.csv"], columns=["id"])
     assert listed.rows() == [("00501",), ("1",)]
 
@@ -253,10 +253,10 @@ def test_several_files_unite_by_name(tmp_path: Path) -> None:
 def test_names_that_repeat_or_are_missing(tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, b"a,,a,a_2\n1,2,3,4\n")
     assert rows.to_dicts() == [{"a": 1, "column_2": 2, "a_3": 3, "a_2": 4}]
-    assert [w["code"] for w in ctx.warnings] == ["duplicate_column"]
+    assert [w.code for w in ctx.report().warnings] == ["duplicate_column"]
     renamed, ctx = read(tmp_path, b"a,,a\n1,2,3\n", column_names=["x", "y", "z"], columns=["z", "x"])
     assert renamed.to_dicts() == [{"z": 3, "x": 1}]
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 @pytest.mark.parametrize(

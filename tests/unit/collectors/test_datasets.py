@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
 import json
 import re
@@ -25,7 +26,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
 from service.steps.collector import Collector, Upstream
-from service.steps.context import Context, StoredVersion
+from service.steps.context import CollectContext, StoredVersion
 from tests.unit.network.site import context
 
 KINDS: dict[str, type[Collector]] = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
@@ -35,7 +36,7 @@ def collector(kind: str, **config: Any) -> Collector:
     return msgspec.convert({"type": kind, **config}, KINDS[kind])
 
 
-def surroundings(tmp_path: Path, files: Mapping[str, bytes] = {}) -> Context:
+def surroundings(tmp_path: Path, files: Mapping[str, bytes] = {}) -> CollectContext:
     uploads, staging = tmp_path / "uploads", tmp_path / "staging"
     uploads.mkdir(exist_ok=True)
     staging.mkdir(exist_ok=True)
@@ -44,26 +45,25 @@ def surroundings(tmp_path: Path, files: Mapping[str, bytes] = {}) -> Context:
     return context(staging, files=Files((uploads,)))
 
 
-def rows(ctx: Context, kind: str, **config: Any) -> pl.DataFrame:
-    counted: list[int] = []
-    ctx.on_rows = counted.append
+def rows(ctx: CollectContext, kind: str, **config: Any) -> pl.DataFrame:
+    before = ctx.report().rows
     chosen = collector(kind, **config)
     assert list(chosen.problems()) == []
     frame = asyncio.run(chosen.collect(ctx))
     assert isinstance(frame, PolarsFrame)
     found = frame.lazy.collect(engine="streaming")
-    assert sum(counted) == found.height
+    assert ctx.report().rows - before == found.height
     return found
 
 
-def refusal(ctx: Context, kind: str, **config: Any) -> errors.Permanent:
+def refusal(ctx: CollectContext, kind: str, **config: Any) -> errors.Permanent:
     with pytest.raises(errors.Permanent) as caught:
         rows(ctx, kind, **config)
     assert caught.value.details["step"] == "collectors[0]"
     return caught.value
 
 
-def parquet(folder: Path, **files: pl.DataFrame) -> Context:
+def parquet(folder: Path, **files: pl.DataFrame) -> CollectContext:
     ctx = surroundings(folder)
     for name, frame in files.items():
         frame.write_parquet(folder / "uploads" / f"{name}.parquet")
@@ -80,7 +80,7 @@ def test_parquet_files_unite_by_name(tmp_path: Path) -> None:
     assert found.rows() == [
         (1.0, datetime(2026, 1, 1), None), (2.0, None, None), (2.5, datetime(2026, 1, 2, 3), "q"),
     ]  # fmt: skip
-    assert ctx.evidence == {"files": 2, "rows": 3}
+    assert ctx.report().evidence == {"files": 2, "rows": 3}
     assert rows(ctx, "parquet", file_path="a.parquet", columns=["at"], schema={"at": "string"}).rows()[0] == (
         "2026-01-01",
     )
@@ -134,13 +134,15 @@ def test_json_values_of_two_kinds_are_told_of(tmp_path: Path) -> None:
     ctx = parquet(tmp_path)
     (tmp_path / "uploads" / "x.json").write_text('{"a":1,"b":1}\n{"a":[1],"b":2}\n')
     assert rows(ctx, "json", file_path="x.json").rows() == [([1], 1), ([1], 2)]
-    (warning,) = ctx.warnings
-    assert warning["code"] == "mixed_types"
-    assert "'a' differ in kind on x.json from line 1" in warning["message"]
+    (warning,) = ctx.report().warnings
+    assert warning.code == "mixed_types"
+    assert "'a' differ in kind on x.json from line 1" in warning.message
     many = "[" + '{"a":1},' * 50_000 + '{"a":"x"}]'
     (tmp_path / "uploads" / "x.json").write_text(many)
     assert rows(ctx, "json", file_path="x.json").height == 50_001
-    assert "'a' are int64 on x.json from record 0, string on x.json from record 50000" in ctx.warnings[1]["message"]
+    assert (
+        "'a' are int64 on x.json from record 0, string on x.json from record 50000" in ctx.report().warnings[1].message
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_json_refusals_name_file_and_line(body: bytes, config: dict[str, Any], m
 def test_json_documents_are_bounded_and_empty_ones_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = surroundings(tmp_path, {"x.json": b"[]", "y.json": b'[{"id": 1}]'})
     assert rows(ctx, "json", file_path="*.json").rows() == [(1,)]
-    assert [w["code"] for w in ctx.warnings] == ["empty_file"]
+    assert [w.code for w in ctx.report().warnings] == ["empty_file"]
     monkeypatch.setattr(json_collector, "MAX_DOCUMENT_BYTES", 5)
     assert "one object a line" in refusal(ctx, "json", file_path="y.json").message
 
@@ -287,9 +289,9 @@ def test_examples(kind: str) -> None:
 def test_a_stored_version_is_scanned_as_it_lies(tmp_path: Path) -> None:
     ctx = parquet(tmp_path, a=pl.DataFrame({"id": [1, 2]}), b=pl.DataFrame({"id": [3]}))
     parts = tuple(tmp_path / "uploads" / f"{n}.parquet" for n in "ab")
-    ctx.stored = StoredVersion("orders", 4, parts, 3)
+    ctx = dataclasses.replace(ctx, stored=StoredVersion("orders", 4, parts, 3))
     assert collector("pipeline", name="orders", version=4).upstream() == Upstream("orders", 4)
     assert rows(ctx, "pipeline", name="orders")["id"].to_list() == [1, 2, 3]
-    assert ctx.evidence == {"pipeline": "orders", "version": 4, "files": 2}
-    ctx.stored = None
-    assert "no stored version of 'orders'" in refusal(ctx, "pipeline", name="orders").message
+    assert ctx.report().evidence == {"pipeline": "orders", "version": 4, "files": 2}
+    absent = dataclasses.replace(ctx, stored=None)
+    assert "no stored version of 'orders'" in refusal(absent, "pipeline", name="orders").message

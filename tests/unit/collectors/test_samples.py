@@ -15,7 +15,7 @@ from service.collectors.source_file import head
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.network.policy import Network
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.registry import decoded
 from tests.unit.network.site import Hit, Reply, serving
 
@@ -23,11 +23,11 @@ ROWS = 5000
 CSV = "id,text\n" + "".join(f'{i},"a ""b""\nc {i}"\n' for i in range(ROWS))
 
 
-def collect(folder: Path, collector: dict[str, Any], rows: int = 10) -> tuple[pl.DataFrame, Context]:
+def collect(folder: Path, collector: dict[str, Any], rows: int = 10) -> tuple[pl.DataFrame, CollectContext]:
     work = folder / "work"
     work.mkdir()
-    ctx = Context(
-        "collectors[0]", work, files=Files((folder,)), wanted_rows=rows,
+    ctx = CollectContext(
+        "collectors[0]", work, files=Files((folder,)), wanted_rows=rows, frames=PolarsFrame,
         network=Network(allowed_private_hosts=("127.0.0.1",)),
     )  # fmt: skip
     frame = asyncio.run(decoded("collectors", collector).collect(ctx))
@@ -103,8 +103,8 @@ def test_an_api_is_asked_for_no_page_too_many(tmp_path: Path) -> None:
         assert len(site.hits) == 3
     assert found.schema == {"o_k": pl.Int64, "gone": pl.Int8, "id": pl.Int64}
     assert found["id"].to_list() == list(range(4, 14))
-    assert ctx.evidence["stop_reason"] == "sampled"
-    assert [w["code"] for w in ctx.warnings] == ["missing_column"]
+    assert ctx.report().evidence["stop_reason"] == "sampled"
+    assert [w.code for w in ctx.report().warnings] == ["missing_column"]
 
 
 def test_a_site_is_asked_for_no_page_too_many(tmp_path: Path) -> None:

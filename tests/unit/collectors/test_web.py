@@ -38,7 +38,7 @@ def test_reads_text_attributes_and_what_is_missing(tmp_path: Path) -> None:
     assert [r["image"] for r in rows] == ["SITE/shop/a.png", None, None]
     assert [r["id"] for r in rows] == [None, "7", None]
     assert rows[1]["all"] == "Second"
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_relative_links_stay_when_asked(tmp_path: Path) -> None:
@@ -62,8 +62,7 @@ def test_pages_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(web, "_PART_ROWS", 2)
     pages: dict[str, str | bytes] = {f"/{i}": f"<p class=c><b>{i}</b></p>" for i in range(7)}
     counted: list[int] = []
-    ctx = context(tmp_path)
-    ctx.on_rows = counted.append
+    ctx = context(tmp_path, on_rows=counted.append)
     with serving(lambda hit: page(pages[hit.path], "text/html") if hit.path in pages else Reply(b"", 404)) as site:
         settings = collector(url=[site.address + p for p in pages], css_selectors={"container": ".c", "n": "b"})
         frame = asyncio.run(settings.collect(ctx))
@@ -100,12 +99,12 @@ def test_encodings(body: bytes, content_type: str, tmp_path: Path) -> None:
 def test_what_matches_nothing_is_a_warning(tmp_path: Path) -> None:
     rows, ctx = scraped({"/": BOOKS}, tmp_path, {"container": ".book", "title": "h2", "gone": "h9@x"})
     assert [r["gone"] for r in rows] == [None] * 3
-    assert [(w["code"], w["details"]["field"]) for w in ctx.warnings] == [
+    assert [(w.code, w.details["field"]) for w in ctx.report().warnings] == [
         ("selector_matches_nothing", "css_selectors.gone")
     ]
     nothing, ctx = scraped({"/": "<p>"}, tmp_path, {"container": ".book", "title": "h2"})
     assert nothing == []
-    assert ctx.warnings[0]["details"]["field"] == "css_selectors.container"
+    assert ctx.report().warnings[0].details["field"] == "css_selectors.container"
 
 
 @pytest.mark.parametrize("container", [".book", ".none"])

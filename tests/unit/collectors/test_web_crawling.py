@@ -20,7 +20,7 @@ from service.collectors.html import page as markup
 from service.collectors.html import tables
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.examples import examples
 from tests.unit.collectors.http_api.faulty_source import ALWAYS, FAULTS, faulty
 from tests.unit.collectors.web_source import collector
@@ -38,7 +38,7 @@ def answering(pages: Pages) -> Callable[[Hit], Reply]:
 
 def crawl(
     pages: Pages, folder: Path, start: str | list[str] = "/1", **config: Any
-) -> tuple[pl.DataFrame, Site, Context]:
+) -> tuple[pl.DataFrame, Site, CollectContext]:
     ctx = context(folder)
     config.setdefault("css_selectors", {} if "table" in config else ROWS)
     with serving(answering(pages)) as site:
@@ -65,10 +65,10 @@ def test_the_next_page_is_followed_to_the_end(tmp_path: Path) -> None:
     found, site, ctx = crawl(pages, tmp_path, next_page="a.next")
     assert found["n"].to_list() == ["1", "2", "3"]
     assert [hit.target for hit in site.hits] == ["/robots.txt", "/1", "/2?x=1", "/3"]
-    assert ctx.evidence["pages"] == 3
-    assert ctx.evidence["stop_reason"] == "no_next"
+    assert ctx.report().evidence["pages"] == 3
+    assert ctx.report().evidence["stop_reason"] == "no_next"
     found, _, ctx = crawl(pages, tmp_path, next_page="a.next@href", max_pages=2)
-    assert (found["n"].to_list(), ctx.evidence["stop_reason"]) == (["1", "2"], "max_pages")
+    assert (found["n"].to_list(), ctx.report().evidence["stop_reason"]) == (["1", "2"], "max_pages")
 
 
 @pytest.mark.parametrize("to", ["/1", "/2", "#", "/2#again"])
@@ -76,8 +76,8 @@ def test_pages_that_lead_back_end_with_a_warning(to: str, tmp_path: Path) -> Non
     pages = {"/1": chain(1, "/2"), "/2": chain(2, to)}
     found, _, ctx = crawl(pages, tmp_path, next_page="a.next")
     assert found["n"].to_list() == ["1", "2"]
-    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
-    assert ctx.evidence["stop_reason"] == "repeated_page"
+    assert [w.code for w in ctx.report().warnings] == ["page_repeated"]
+    assert ctx.report().evidence["stop_reason"] == "repeated_page"
 
 
 def test_a_site_that_answers_its_last_page_for_ever_is_left(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_site_that_answers_its_last_page_for_ever_is_left(tmp_path: Path) -> N
 
     found, _, ctx = crawl(answer, tmp_path, next_page="a.next")
     assert found["n"].to_list() == ["1", "2", "3"]
-    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
-    assert (ctx.evidence["stop_reason"], ctx.evidence["pages"]) == ("repeated_page", 4)
+    assert [w.code for w in ctx.report().warnings] == ["page_repeated"]
+    assert (ctx.report().evidence["stop_reason"], ctx.report().evidence["pages"]) == ("repeated_page", 4)
 
 
 def test_pages_with_like_rows_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -96,16 +96,16 @@ def test_pages_with_like_rows_are_not_taken_for_one(tmp_path: Path) -> None:
     pages["/3"] = "<i>the end</i>"
     found, _, ctx = crawl(pages, tmp_path, start="/0", next_page="a.next")
     assert found["n"].to_list() == ["7", "7", "7"]
-    assert (ctx.evidence["stop_reason"], ctx.evidence["repeated_rows"]) == ("no_next", 2)
+    assert (ctx.report().evidence["stop_reason"], ctx.report().evidence["repeated_rows"]) == ("no_next", 2)
 
 
 def test_a_next_page_that_no_page_has_is_a_warning_with_a_hint(tmp_path: Path) -> None:
     pages = {"/1": "<p><b>1</b></p>", "/2": "<p><b>2</b></p>"}
     found, _, ctx = crawl(pages, tmp_path, start=["/1", "/2"], next_page="a.gone")
     assert found["n"].to_list() == ["1", "2"]
-    (warning,) = ctx.warnings
-    assert (warning["code"], warning["details"]["field"]) == ("selector_matches_nothing", "next_page")
-    assert "'a.gone' (next_page) matches nothing on any of the 2 pages; compare it with" in warning["message"]
+    (warning,) = ctx.report().warnings
+    assert (warning.code, warning.details["field"]) == ("selector_matches_nothing", "next_page")
+    assert "'a.gone' (next_page) matches nothing on any of the 2 pages; compare it with" in warning.message
 
 
 @pytest.mark.parametrize("to", ["javascript:more()", "mailto:a@b", "ftp://x/y", "http://u:p@127.0.0.1/"])
@@ -235,7 +235,7 @@ def test_many_patterns_and_attributes(tmp_path: Path) -> None:
 def test_a_pattern_that_finds_nothing_is_named_beside_its_selector(tmp_path: Path) -> None:
     fields = {"container": "p", "n": {"selector": "b", "pattern": "[0-9]+"}}
     _, _, ctx = crawl({"/1": "<p><b>x</b></p>"}, tmp_path, css_selectors=fields)
-    assert "'b' (n), or its pattern '[0-9]+', matches nothing" in ctx.warnings[0]["message"]
+    assert "'b' (n), or its pattern '[0-9]+', matches nothing" in ctx.report().warnings[0].message
 
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_page_that_is_not_all_of_its_encoding_is_a_warning(tmp_path: Path) -> 
 
     found, _, ctx = crawl(answer, tmp_path, respect_robots=False)
     assert found["n"].to_list() == ["\ufffd"]
-    assert "holds bytes that are no utf-8" in ctx.warnings[0]["message"]
+    assert "holds bytes that are no utf-8" in ctx.report().warnings[0].message
 
 
 def table(html: str) -> tuple[list[str], list[list[str | None]]]:
@@ -318,7 +318,7 @@ def test_tables_of_several_pages_unite_by_name(tmp_path: Path) -> None:
     }
     found, _, ctx = crawl(pages, tmp_path, start=["/1", "/2"], table="table.t")
     assert found.to_dicts() == [{"a": "1", "b": "2"}, {"a": None, "b": "3"}]
-    assert ctx.evidence["rows"] == 2
+    assert ctx.report().evidence["rows"] == 2
     error = refusal(pages, tmp_path, table="table.missing")
     assert "matches nothing" in error.message
     assert error.details["field"] == "table"
@@ -376,4 +376,4 @@ def test_faults_change_no_row_of_a_list_of_pages(faults: dict[int, str], concurr
             return
         found, _, ctx = crawl(answer, Path(folder), **ways)
         assert found["n"].to_list() == [str(n) for n in range(9)]
-        assert ctx.evidence["retries"] == len(faults)
+        assert ctx.report().evidence["retries"] == len(faults)

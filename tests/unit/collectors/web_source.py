@@ -10,7 +10,7 @@ import msgspec
 
 from service.collectors.web import WebCollector
 from service.engine.polars_frame import PolarsFrame
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.unit.network.site import Reply, context, serving
 
 
@@ -20,7 +20,7 @@ def collector(**config: Any) -> WebCollector:
 
 def scraped(
     pages: dict[str, str | bytes], folder: Path, selectors: dict[str, Any], **config: Any
-) -> tuple[list[dict[str, Any]], Context]:
+) -> tuple[list[dict[str, Any]], CollectContext]:
     """Rows of all pages, each served as HTML under its path."""
     ctx = context(folder)
     kind = config.pop("content_type", "text/html")

@@ -40,9 +40,9 @@ def test_nothing_is_executed_and_everything_noted() -> None:
     made.rows(lambda lf: lf.filter(pl.col("a") > 0)).measure([])
     made.per_group(["a"], [], [pl.col("s").shift(1).alias("t")]).query("SELECT a FROM input").group(["a"], [pl.len()])
     assert made.write(Path("/nowhere"), compression="zstd", compression_level=None, row_group_size=None) == 0
-    operations = ["measure", "stage", "distinct", "sort", "with_row_index", "per_group", "query", "group"]
+    operations = ["measure", "stage", "distinct", "sort", "with_row_index", "per_group", "query", "stage", "group"]
     assert trace.operations == operations
-    assert len(trace.plans) == 1
+    assert len(trace.plans) == 2
     assert list(made.schema) == ["n", "a", "s"]
 
 

@@ -76,22 +76,22 @@ def test_what_has_no_form() -> None:
         tagged_json.decode_schema(tagged_json.encode_schema({"o": pl.Object()}))
 
 
-def test_a_step_is_answered_as_it_was_and_asks_nothing_new() -> None:
+def test_a_step_gets_the_recorded_values_and_no_others() -> None:
     low, high = Metric("a", "min"), Metric("a", "max")
     recording = fit_record.Recorder(pl.Schema({"a": pl.Int64()}))
     recording.recorder("processors[0]").note({low: 1, high: float("inf")})
     recording.recorder("processors[0]").note({low: None})
     recording.recorder("processors[1]").unchanged = True
-    kept = fit_record.decode(fit_record.encode(recording.kept()))
+    kept = fit_record.decode(fit_record.encode(recording.fit_record()))
     assert kept.now == recording.now
     assert kept.steps["processors[1]"].unchanged
-    player = fit_record.Playback("processors[0]", kept.steps["processors[0]"])
-    assert player.answers([high]) == {high: float("inf")}
-    assert player.answers([low]) == {low: None}
+    playback = fit_record.Playback("processors[0]", kept.steps["processors[0]"])
+    assert playback.answers([high]) == {high: float("inf")}
+    assert playback.answers([low]) == {low: None}
     with pytest.raises(errors.Permanent, match="asks for min of 'a', which it did not ask for"):
-        player.answers([low])
+        playback.answers([low])
 
 
-def test_a_tape_that_cannot_be_read() -> None:
+def test_a_record_that_cannot_be_read() -> None:
     with pytest.raises(errors.Permanent, match="cannot be read"):
         fit_record.decode(b"{")

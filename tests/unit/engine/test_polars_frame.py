@@ -16,7 +16,7 @@ from pyarrow import parquet
 from service.engine import polars_frame
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric
 from tests.unit.engine.every_kind import EVERY_KIND
@@ -149,9 +149,9 @@ class Counted(PolarsFrame):
 
     stages: Sequence[int] = ()
 
-    def _stage(self) -> None:
+    def _stage(self, *, keep: bool = False) -> None:
         Counted.stages = [*Counted.stages, 1]
-        super()._stage()
+        super()._stage(keep=keep)
 
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -192,7 +192,7 @@ def applied(kind: type[PolarsFrame], name: str, tmp_path: Path) -> PolarsFrame:
     source = tmp_path / "orders.csv"
     source.write_text(CSV)
     tag, config = CONFIGS[name]
-    frame = decode(tag, config).apply(kind(pl.scan_csv(source), tmp_path), Context("processors[0]", tmp_path))
+    frame = decode(tag, config).apply(kind(pl.scan_csv(source), tmp_path), ProcessContext("processors[0]", tmp_path))
     assert isinstance(frame, PolarsFrame)
     return frame
 
@@ -232,7 +232,7 @@ def test_the_orders_job_reads_its_source_once_stages_once_and_streams(
         ("transformer", {"normalize": {"Price": "standard"}, "encode": {"city": "onehot"}}),
     ]
     for tag, config in steps:
-        frame = decode(tag, config).apply(frame, Context("processors[0]", tmp_path))
+        frame = decode(tag, config).apply(frame, ProcessContext("processors[0]", tmp_path))
         if Counted.stages and source.exists():
             source.unlink()  # whoever came back for it would not find it
     assert isinstance(frame, Counted)

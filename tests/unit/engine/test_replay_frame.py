@@ -12,7 +12,6 @@ import pytest
 from service.engine import fit_record, replay_frame
 from service.engine.polars_frame import PolarsFrame
 from service.engine.replay_frame import ReplayedFrame
-from service.expressions import select
 from service.kit import errors
 from service.steps.frame import Frame
 
@@ -117,7 +116,7 @@ def test_a_select_over_one_row_is_done(
     tmp_path: Path, query: str, wanted: dict[str, list[Any]] | None, skipped: list[str]
 ) -> None:
     frame = of(tmp_path, a=[2, 1, 3], b=["x", "y", "z"])
-    made = frame.query(select.typed(query, frame.schema))
+    made = frame.query(query)
     assert [s.operation for s in made.skipped] == skipped
     if wanted is None:
         assert made.origin is frame

@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from service.engine.polars_frame import PolarsFrame
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.frame import Frame, RowLocal
 from tests.registry import REGISTRY
 from tests.unit.processors.table import decode
@@ -91,7 +91,7 @@ def applied(kind: type[PolarsFrame], name: str, tmp_path: Path) -> pl.DataFrame:
     else:
         processor = decode(tag, config)
     lf = pl.scan_csv(source, try_parse_dates=True)
-    frame: Frame = processor.apply(kind(lf, tmp_path), Context("processors[0]", tmp_path))
+    frame: Frame = processor.apply(kind(lf, tmp_path), ProcessContext("processors[0]", tmp_path))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect()
 

@@ -35,7 +35,7 @@ def test_a_name_of_the_layout_in_any_case_gives_way(name: str) -> None:
 def test_the_layout_comes_first_and_what_is_unknown_is_null() -> None:
     frame = pl.LazyFrame({"a": [1], "_row": ["mine"]})
     kept = quarantine.arrange(frame, ["a", "_row"], {"_step": pl.lit("processors[0]"), "_row": pl.lit(7)}).collect()
-    assert dict(kept.schema) == {**quarantine.LAYOUT, "a": pl.Int64, "__row": pl.String}
+    assert dict(kept.schema) == {**quarantine.layout(), "a": pl.Int64, "__row": pl.String}
     assert kept.row(0) == (None, "processors[0]", None, None, None, 7, None, 1, "mine")
 
 

@@ -1,4 +1,4 @@
-"""What collectors bring, before anything is done with it."""
+"""What collectors deliver, before it is processed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 from service.jobs import collect, process
 from service.jobs.job import Job
 from service.jobs.messages import Grants
+from service.jobs.process import Processed
 from tests.registry import a_pipeline
 
 
@@ -22,8 +23,8 @@ def collected(folder: Path, source: dict[str, Any], *processors: dict[str, Any])
     job = Job(
         Grants(folder=str(folder / "run"), memory_bytes=0, file_roots=(str(folder),)), structlog.get_logger("test")
     )
-    frame, _ = asyncio.run(collect.collect(pipeline, job))
-    process.process(pipeline, frame, job).write(
+    collection = asyncio.run(collect.collect(pipeline, job))
+    process.process(pipeline, Processed(collection.frame), job)[0].frame.write(
         folder / "done.parquet", compression="uncompressed", compression_level=None, row_group_size=None
     )
     return pl.read_parquet(folder / "done.parquet")

@@ -65,7 +65,7 @@ def test_what_becomes_text_is_said(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_widened_is_named(sources: list[pl.DataFrame], said: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.Permanent, match="cast in a pipeline of its own") as caught:
+    with pytest.raises(errors.Permanent, match="cast in a separate pipeline") as caught:
         made(tmp_path, sources)
     assert caught.value.message.startswith(said)
     assert caught.value.details["field"] == "combine"
@@ -91,7 +91,7 @@ def test_columns_of_one_name_stay_apart(tmp_path: Path) -> None:
         (keyed("1"), "column 'k' is int64 in c0 and string in c1, and keys are compared in one type"),
         (keyed(1.0), "column 'k' is int64 in c0 and float64 in c1, and keys are compared in one type"),
         (pl.DataFrame({"kk": [1]}), "the source c1 has no column 'k' to join on; did you mean 'kk'?"),
-        (pl.DataFrame(), "the source c1 has no column 'k' to join on: it brought no records"),
+        (pl.DataFrame(), "the source c1 has no column 'k' to join on: it has no records"),
     ],
 )
 def test_keys_that_do_not_go_together(other: pl.DataFrame, said: str, tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_keys_that_do_not_go_together(other: pl.DataFrame, said: str, tmp_path: 
 
 def test_columns_without_values_have_the_type_of_elsewhere(tmp_path: Path) -> None:
     frames = [PolarsFrame(of([None, None], pl.String).lazy(), tmp_path), PolarsFrame(of([[2.5]]).lazy(), tmp_path)]
-    first, second = combining.settled(frames, [{"v"}, set()])
+    first, second = combining.with_known_types(frames, [{"v"}, set()])
     assert first.schema == second.schema == {"v": pl.List(pl.Float64)}
-    assert combining.settled(frames[:1], [{"v"}])[0].schema == {"v": pl.String}
+    assert combining.with_known_types(frames[:1], [{"v"}])[0].schema == {"v": pl.String}

@@ -23,11 +23,11 @@ KNOWN = {"type": "transformer", "config": {"encode": {"city": {"method": "onehot
 DOUBLED = {"type": "doubled", "config": {"column": "id"}}
 
 
-def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> DryRun:
+def rehearse(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, ...] = (), **more: Any) -> DryRun:
     sources = sources or (Declared(SCHEMA),)
     collectors = [{"type": "counted", "rows": 1}] * len(sources)
     pipeline = a_pipeline(collectors=collectors, processors=list(processors), **more)
-    return dry_run.rehearse(pipeline, sources, Grants(folder=str(tmp_path), memory_bytes=0))
+    return dry_run.dry_run(pipeline, sources, Grants(folder=str(tmp_path), memory_bytes=0))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def play(tmp_path: Path, *processors: dict[str, Any], sources: tuple[Declared, .
 def test_what_ends_a_run_is_certain(
     tmp_path: Path, source: Declared, processors: list[dict[str, Any]], certain: bool
 ) -> None:
-    found = play(tmp_path, *processors, sources=(source,))
+    found = rehearse(tmp_path, *processors, sources=(source,))
     assert found.error is not None
     assert found.certain is certain
     assert found.error.details["step"] == f"processors[{len(processors) - 1}]"
@@ -62,7 +62,7 @@ def test_what_ends_a_run_is_certain(
 
 
 def test_a_third_party_processor_that_needs_rows_ends_nothing(tmp_path: Path) -> None:
-    found = play(tmp_path, {"type": "doubled", "config": {"column": "nothing"}})
+    found = rehearse(tmp_path, {"type": "doubled", "config": {"column": "nothing"}})
     assert found.error is not None
     assert not found.certain
 
@@ -70,26 +70,26 @@ def test_a_third_party_processor_that_needs_rows_ends_nothing(tmp_path: Path) ->
 def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
     rules = [{"row_count": {"min": 5}}, {"column": "id", "check": "unique"}]
     config = {"rules": rules, "on_fail": "quarantine", "max_rejected_share": 0.0}
-    found = play(tmp_path, {"type": "validator", "config": config}, {"type": "analyzer"}, ONEHOT)
+    found = rehearse(tmp_path, {"type": "validator", "config": config}, {"type": "analyzer"}, ONEHOT)
     assert found.error is None
     judged = ["per_group", "measure", "stage", "measure"]
-    assert [p.operations for p in found.parts] == [judged, ["measure"], ["measure"]]
-    assert found.parts[-1].dynamic_columns == ["processors[2].config.encode.city"]
+    assert [p.operations for p in found.steps] == [judged, ["measure"], ["measure"]]
+    assert found.steps[-1].dynamic_columns == ["processors[2].config.encode.city"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sources_are_combined_as_a_run_does(tmp_path: Path) -> None:
     other = Declared(pl.Schema({"id": pl.Int64, "who": pl.String}))
-    found = play(tmp_path, sources=(Declared(SCHEMA), other))
+    found = rehearse(tmp_path, sources=(Declared(SCHEMA), other))
     assert found.columns == pl.Schema([*SCHEMA.items(), ("who", pl.String)])
     join = {"how": "join", "on": ["id"]}
-    found = play(tmp_path, MISSPELT, sources=(Declared(SCHEMA), other), combine=join)
+    found = rehearse(tmp_path, MISSPELT, sources=(Declared(SCHEMA), other), combine=join)
     assert (found.certain, found.columns) == (True, pl.Schema([*SCHEMA.items(), ("who", pl.String)]))
-    found = play(tmp_path, sources=(Declared(SCHEMA), other), combine={"how": "join", "on": ["city"]})
+    found = rehearse(tmp_path, sources=(Declared(SCHEMA), other), combine={"how": "join", "on": ["city"]})
     assert found.error is not None
     assert (found.certain, found.error.details["field"]) == (True, "combine.on")
     open_ = Declared(SCHEMA, closed=False)
-    assert not play(tmp_path, MISSPELT, sources=(open_, other)).certain
+    assert not rehearse(tmp_path, MISSPELT, sources=(open_, other)).certain
 
 
 def test_a_check_raises_only_what_is_certain(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import process
+from service.jobs.process import Processed
 from service.model.run import Step
 from service.steps.frame import Frame
+from service.steps.report import ProcessReport
 from tests.registry import a_pipeline
 from tests.unit.jobs.walking import cleaner, job_in, transformer
 
@@ -38,14 +40,14 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
     source.write_text("price,city,quantity\n1.5,x,1\n2.5,y,2\n,x,3\n")
     job = job_in(str(tmp_path))
 
-    def gone(_: int, frame: Frame) -> Frame:
-        """Once it was staged the source is not there any more: whoever came back for it would fail."""
+    def remove_source(_: int, frame: Frame, __: ProcessReport) -> None:
+        """Remove the source once it was staged: a step that reads it again would fail."""
         if isinstance(frame, PolarsFrame) and frame.staged:
             source.unlink(missing_ok=True)
-        return frame
 
-    frame = process.process(a_pipeline(processors=steps), PolarsFrame(pl.scan_csv(source), tmp_path), job, gone)
-    assert [(s.step, s.staged) for s in job.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
+    start = Processed(PolarsFrame(pl.scan_csv(source), tmp_path))
+    frame = process.process(a_pipeline(processors=steps), start, job, remove_source)[0].frame
+    assert [(s.step, s.staged) for s in job.journal.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0
 
 
@@ -67,22 +69,20 @@ def test_steps_say_how_many_rows_there_are_where_that_is_free(
 ) -> None:
     source = pl.LazyFrame({"price": [1.5, 2.5, None], "city": ["x", "y", "x"], "quantity": [1, 0, 3]})
     job = job_in(str(tmp_path))
-    frame = process.process(a_pipeline(processors=steps), PolarsFrame(source, tmp_path), job)
-    rows = frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
-    told = process.tallied([*job.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
+    processed, _ = process.process(a_pipeline(processors=steps), Processed(PolarsFrame(source, tmp_path)), job)
+    rows = processed.frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None)
+    counted = process.with_row_counts([*job.journal.steps, Step(step="storage[0]", duration=0.0)], 3, rows)
     storage = (rows, None)
-    assert [(s.rows_in, s.rows_out) for s in told] == [*counts, storage]
+    assert [(s.rows_in, s.rows_out) for s in counted] == [*counts, storage]
 
 
-def test_a_row_s_source_is_known_while_rows_stand_as_they_were_brought(tmp_path: Path) -> None:
+def test_a_row_s_source_is_known_while_the_collected_rows_are_unchanged() -> None:
     sources = [{"type": "csv", "id": name, "file_path": "x.csv"} for name in ("first", "second")]
     steps = [CAST, LOOK, transformer(sort=["price"]), LOOK]
 
     def known(**more: Any) -> list[tuple[tuple[str, int], ...]]:
         pipeline = a_pipeline(collectors=sources, processors=steps, **more)
-        job = job_in(str(tmp_path))
-        job.brought = {"second": 3, "first": 2}
-        return [process._sources(pipeline, index, job) for index in range(len(steps))]
+        return [process._sources(pipeline, index, {"second": 3, "first": 2}) for index in range(len(steps))]
 
     there = (("first", 2), ("second", 3))
     assert known() == [there, there, there, ()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from service.engine.polars_frame import PolarsFrame
 from service.jobs import collect, messages, process, replay
 from service.jobs.job import Job
 from service.jobs.messages import Grants
+from service.jobs.outcome import Outcome
+from service.jobs.process import Processed
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.version import Source
+from service.steps.report import StepWarning
 from tests.registry import REGISTRY
 
 ROWS = "id,price,city\n1,10,Bern\n2,-1,Bern\n3,5,Rom\n4,x\n"
@@ -41,6 +45,22 @@ def transformer(**config: Any) -> dict[str, Any]:
 BEFORE = [validator(POSITIVE), validator(KNOWN)]
 
 
+@dataclass(frozen=True)
+class Made:
+    """A version: the job that made it, and the outcome."""
+
+    job: Job
+    outcome: Outcome
+
+    @property
+    def folder(self) -> Path:
+        return self.job.folder
+
+    @property
+    def warnings(self) -> list[StepWarning]:
+        return self.job.journal.warnings
+
+
 class Warehouse:
     """Versions in a folder, each made by a run or a replay without a process."""
 
@@ -60,25 +80,29 @@ class Warehouse:
         source = {"type": "csv", "file_path": "x.csv", "on_malformed": "quarantine", **settings}
         return pipelines.decode({"name": "p", "collectors": [source], "processors": processors}, REGISTRY)
 
-    def run(self, processors: list[Any], **settings: Any) -> tuple[Job, pl.DataFrame]:
+    def run(self, processors: list[Any], **settings: Any) -> tuple[Made, pl.DataFrame]:
         pipeline, job = self.pipeline(processors, **settings), self.job()
-        frame, _ = asyncio.run(collect.collect(pipeline, job))
-        rows = self.stored(process.process(pipeline, frame, job), job)
-        (job.folder / "tape").write_bytes(fit_record.encode(job.tape.kept()))
-        return job, rows
+        collection = asyncio.run(collect.collect(pipeline, job))
+        start = Processed(collection.frame, collection.rows, collection.rejected)
+        processed, record = process.process(pipeline, start, job)
+        outcome = Outcome(processed.frame, [], record, processed.rejected)
+        rows = self.stored(processed.frame, job)
+        (job.folder / "fit_record").write_bytes(fit_record.encode(record))
+        return Made(job, outcome), rows
 
-    def order(self, of: Job, before: list[Any], base: Job | None = None, **more: Any) -> messages.Replay:
+    def order(self, of: Made, before: list[Any], base: Made | None = None, **more: Any) -> messages.Replay:
         base = base or of
         stored = messages.StoredParts(pipeline="p", version=1, parts=(str(base.folder / "part.parquet"),), rows=0)
-        given = {"base_before": before, "tape": str(base.folder / "tape"), **more}
+        given = {"base_before": before, "fit_record": str(base.folder / "fit_record"), **more}
         return messages.Replay(version=1, files=files(of), before=before, base=stored, fitted={}, **given)
 
     def replay(
         self, order: messages.Replay, processors: list[Any], **settings: Any
-    ) -> tuple[Job, pl.DataFrame, Source]:
+    ) -> tuple[Made, pl.DataFrame, Source]:
         job = self.job()
-        frame, (source,) = replay.replayed(self.pipeline(processors, **settings), job, order)
-        return job, self.stored(frame, job), source
+        outcome = replay.replay(self.pipeline(processors, **settings), job, order)
+        (source,) = outcome.sources
+        return Made(job, outcome), self.stored(outcome.frame, job), source
 
     def stored(self, frame: Any, job: Job) -> pl.DataFrame:
         assert isinstance(frame, PolarsFrame)
@@ -87,13 +111,13 @@ class Warehouse:
         return rows
 
 
-def files(job: Job) -> tuple[str, ...]:
-    return tuple(str(job.folder / r.file) for r in job.rejected if r.file is not None)
+def files(made: Made) -> tuple[str, ...]:
+    return tuple(str(made.folder / r.file) for r in made.outcome.rejected if r.file is not None)
 
 
-def left(job: Job) -> list[tuple[str, Any]]:
+def left(made: Made) -> list[tuple[str, Any]]:
     """Step and id (or text) of every row that is in quarantine."""
-    frames = [pl.read_parquet(file) for file in files(job)]
+    frames = [pl.read_parquet(file) for file in files(made)]
     return sorted((r["_step"], r["_text"] or r["id"]) for frame in frames for r in frame.iter_rows(named=True))
 
 
@@ -102,8 +126,8 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(tmp_path)
 
 
-def codes(job: Job) -> list[str]:
-    return [w["code"] for w in job.warnings]
+def codes(made: Made) -> list[str]:
+    return [w.code for w in made.warnings]
 
 
 def test_each_row_goes_on_where_it_was_refused(warehouse: Warehouse) -> None:
@@ -115,7 +139,7 @@ def test_each_row_goes_on_where_it_was_refused(warehouse: Warehouse) -> None:
     assert rows.rows() == [(1, 10, "Bern"), (2, -1, "Bern"), (3, 5, "Rome")]
     assert left(job) == [("collectors[0]", "4,x")]
     assert (source.rows, source.evidence) == (2, {"version": 1, "rows": 3})
-    assert job.rows_collected == 3
+    assert job.job.rows_collected == 3
 
 
 def test_what_is_refused_again_by_several_ways_is_all_kept(warehouse: Warehouse) -> None:
@@ -157,9 +181,9 @@ def test_rows_of_joined_sources_and_of_collectors_that_cannot_stay(warehouse: Wa
         document = {"name": "p", "collectors": collectors, "processors": now}
         pipeline = pipelines.decode(document | ({"combine": combine} if combine else {}), REGISTRY)
         job = warehouse.job()
-        replay.replayed(pipeline, job, warehouse.order(first, BEFORE))
-        assert left(job) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
-        assert "not_replayed" in codes(job)
+        again = Made(job, replay.replay(pipeline, job, warehouse.order(first, BEFORE)))
+        assert left(again) == [("collectors[0]", "4,x"), ("processors[1]", 3)]
+        assert "not_replayed" in codes(again)
 
 
 FITTED = [
@@ -212,7 +236,7 @@ def test_a_fit_that_was_changed_or_is_not_written_down_stops_them_too(warehouse:
     dynamic_columns = validator({**POSITIVE, "min": -5})
     for now, more in (
         ([dynamic_columns, transformer(normalize={"price": "minmax"})], {}),
-        ([dynamic_columns, before[1]], {"tape": None}),
+        ([dynamic_columns, before[1]], {"fit_record": None}),
     ):
         with pytest.raises(errors.Permanent) as caught:
             warehouse.replay(warehouse.order(first, before, **more), now)
@@ -224,7 +248,7 @@ def test_the_answers_go_with_the_new_version_under_the_places_of_now(warehouse: 
     first, _ = warehouse.run(before)
     now = [cleaner(strip_strings=True), validator({**POSITIVE, "min": -5}), before[1]]
     job, _, _ = warehouse.replay(warehouse.order(first, before), now)
-    made, earlier = job.tape.kept(), first.tape.kept()
+    made, earlier = job.outcome.fit_record, first.outcome.fit_record
     assert made.steps["processors[2]"] == earlier.steps["processors[1]"]
     assert (made.schema, made.now) == (earlier.schema, earlier.now)
     assert made.steps["processors[1]"].calls
@@ -265,8 +289,8 @@ def test_columns_that_are_new_or_gone_are_null_and_said(warehouse: Warehouse) ->
     assert rows.columns == ["id", "price", "city", "twice"]
     assert rows.row(-1) == (2, -1, None, -2)
     assert rows.row(0) == (1, 10, "Bern", None)
-    (warning,) = [w for w in job.warnings if w["code"] == "columns_differ"]
-    assert warning["details"] == {"new": ["twice"], "gone": ["city"]}
+    (warning,) = [w for w in job.warnings if w.code == "columns_differ"]
+    assert warning.details == {"new": ["twice"], "gone": ["city"]}
 
 
 def test_types_are_those_of_the_version(warehouse: Warehouse) -> None:
@@ -306,7 +330,7 @@ def test_a_step_that_would_compare_with_stored_rows_says_that_it_cannot(
     first, _ = warehouse.run(BEFORE)
     again, _, source = warehouse.replay(warehouse.order(first, BEFORE), [step])
     assert source.rows > 0
-    assert [w["step"] for w in again.warnings if w["code"] == "compared_alone"] == said
+    assert [w.step for w in again.warnings if w.code == "compared_alone"] == said
 
 
 def test_analyzers_at_the_end_profile_the_whole_and_others_are_left_out(warehouse: Warehouse) -> None:
@@ -314,7 +338,7 @@ def test_analyzers_at_the_end_profile_the_whole_and_others_are_left_out(warehous
     before = [validator(POSITIVE), analyzer]
     first, _ = warehouse.run(before)
     job, _, _ = warehouse.replay(warehouse.order(first, before), [validator({**POSITIVE, "min": -5}), analyzer])
-    assert [p["row_count"] for p in job.profiles] == [3]
+    assert [p.row_count for p in job.outcome.profiles] == [3]
     now = [validator({**POSITIVE, "min": -5}), analyzer, cleaner(strip_strings=True)]
     job, _, _ = warehouse.replay(warehouse.order(first, before), now)
-    assert (job.profiles, codes(job)[-1]) == ([], "profile_left_out")
+    assert (job.outcome.profiles, codes(job)[-1]) == ((), "profile_left_out")

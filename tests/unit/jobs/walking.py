@@ -1,4 +1,4 @@
-"""A version made in memory, and records taken through it: what ``runs`` does, without processes and files."""
+"""A version made in memory, and records applied to it: what ``runs`` does, without processes and files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.jobs import child_log, process
 from service.jobs.job import Job
 from service.jobs.messages import Grants
+from service.jobs.process import Processed
 from service.jobs.tasks.apply import Applied, Applier
 from service.model.pipeline import Pipeline
 from service.values import from_json, tagged_json
@@ -26,17 +27,17 @@ from tests.registry import a_pipeline
 
 @dataclass
 class Made:
-    """A version: its pipeline, the rows that were stored, the tape as it was read back, and what the run noted."""
+    """A version: its pipeline, the stored rows, the fit record as it was read back, and what the steps found."""
 
     pipeline: Pipeline
     stored: pl.DataFrame
-    tape: FitRecord
-    job: Job
+    fit_record: FitRecord
+    processed: Processed
 
     def apply(self, records: list[dict[str, Any]]) -> Applied:
         with tempfile.TemporaryDirectory() as folder:
-            data = from_json.table(records, tagged_json.decode_schema(self.tape.schema))
-            return Applier(self.pipeline, self.tape, job_in(folder)).walk(data)
+            data = from_json.table(records, tagged_json.decode_schema(self.fit_record.schema))
+            return Applier(self.pipeline, self.fit_record, job_in(folder)).apply(data)
 
 
 def job_in(folder: str) -> Job:
@@ -48,11 +49,12 @@ def made(source: pl.DataFrame, *processors: dict[str, Any]) -> Made:
     pipeline = a_pipeline(processors=list(processors))
     with tempfile.TemporaryDirectory() as folder:
         job = job_in(folder)
-        frame = process.process(pipeline, PolarsFrame(source.lazy(), Path(folder)), job)
+        start = Processed(PolarsFrame(source.lazy(), Path(folder)))
+        processed, record = process.process(pipeline, start, job)
         target = Path(folder) / "stored.parquet"
-        frame.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
+        processed.frame.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
         stored = pl.read_parquet(target)
-    return Made(pipeline, stored, fit_record.decode(fit_record.encode(job.tape.kept())), job)
+    return Made(pipeline, stored, fit_record.decode(fit_record.encode(record)), processed)
 
 
 def cleaner(**config: Any) -> dict[str, Any]:

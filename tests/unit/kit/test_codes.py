@@ -80,6 +80,11 @@ def test_exit_codes_are_documented() -> None:
     assert all(entry.exit for entry in CODES.values())
 
 
+def test_the_guide_has_the_exit_codes() -> None:
+    guide = (SOURCE / "docs" / "command-line.md").read_text()
+    assert [f"| {code} | {text} |" for code, text in EXITS.items() if f"| {code} | {text} |" not in guide] == []
+
+
 def test_an_error_of_another_release_gets_the_code_of_its_family() -> None:
     error = errors.from_body(errors.Body("FROM_TOMORROW", "x", {"a": 1}, "Conflict"))
     assert (type(error), error.error_code, error.details) == (errors.Conflict, "CONFLICT", {"a": 1})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.normalized import resolved
-from service.steps.registry import Registry
+from service.model.registry import Registry
 from tests.examples import examples
 
 REGISTRY = Registry.load()

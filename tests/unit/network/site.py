@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from service.engine.polars_frame import PolarsFrame
 from service.network.policy import Network
-from service.steps.context import Context
+from service.steps.context import CollectContext
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def serving(answers: Answers) -> Iterator[Site]:
         site.close()
 
 
-def context(folder: Path, **given: Any) -> Context:
+def context(folder: Path, **given: Any) -> CollectContext:
     """A collector's surroundings that allow loopback."""
     given.setdefault("network", Network(allowed_private_hosts=("127.0.0.1",)))
-    return Context(step="collectors[0]", folder=folder, **given)
+    return CollectContext(step="collectors[0]", folder=folder, frames=PolarsFrame, **given)

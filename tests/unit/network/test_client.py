@@ -22,13 +22,13 @@ from service.network.client import Client
 from service.network.policy import Network
 from service.network.request import Request, Response
 from service.network.retry import Retry
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 TOKEN = "s3cret token/+"
 
 
-def ctx_for(folder: Path, **given: Any) -> Context:
+def ctx_for(folder: Path, **given: Any) -> CollectContext:
     return context(folder, secrets={"TOKEN": TOKEN, "LONG": "line\n"}, **given)
 
 
@@ -37,7 +37,7 @@ async def no_sleep(seconds: float) -> None:
 
 
 def fetch(
-    ctx: Context, url: str, *, attempts: int = 1, timeout: float = 5, slept: Any = no_sleep, **ask: Any
+    ctx: CollectContext, url: str, *, attempts: int = 1, timeout: float = 5, slept: Any = no_sleep, **ask: Any
 ) -> Response:
     async def go() -> Response:
         retry = Retry(max_attempts=attempts, initial_delay_seconds=0.01)
@@ -47,7 +47,9 @@ def fetch(
     return asyncio.run(go())
 
 
-def refused(ctx: Context, url: str, family: type[errors.StepError] = errors.Permanent, **more: Any) -> errors.StepError:
+def refused(
+    ctx: CollectContext, url: str, family: type[errors.StepError] = errors.Permanent, **more: Any
+) -> errors.StepError:
     with pytest.raises(family) as caught:
         fetch(ctx, url, **more)
     assert caught.value.details["step"] == "collectors[0]"

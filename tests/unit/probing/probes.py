@@ -1,4 +1,4 @@
-"""A probe as a test asks it: decoded, judged like a part of a pipeline, run over a folder or a server on loopback."""
+"""A probe as a test asks it: decode, judged like a part of a pipeline, run over a folder or a server on loopback."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
-from service.jobs.tasks.probe import decoded
+from service.jobs.tasks.probe import decode
 from service.kit import errors
 from service.network.policy import Network
-from service.probing.probe import Finding, Probe, probe
-from service.steps.context import Context
+from service.probing.finding import Finding, Probe
+from service.probing.probe import probe
+from service.steps.context import CollectContext
 
 SECRETS = {"TOKEN": "s3cret-token"}
 
 
-def context(folder: Path, files: Path | None = None) -> Context:
-    return Context(
-        "probe", folder, network=Network(("127.0.0.1",)), secrets=SECRETS, files=Files((files,) if files else ())
+def context(folder: Path, files: Path | None = None) -> CollectContext:
+    return CollectContext(
+        "probe",
+        folder,
+        network=Network(("127.0.0.1",)),
+        secrets=SECRETS,
+        frames=PolarsFrame,
+        files=Files((files,) if files else ()),
     )
 
 
@@ -33,7 +39,7 @@ def looked(folder: Path, files: Path | None = None, **asked: Any) -> Finding:
     folder.mkdir()
     wanted = msgspec.convert(asked, Probe)
     assert list(wanted.problems()) == []
-    return probe(wanted, context(folder, files), decoded)
+    return probe(wanted, context(folder, files), decode)
 
 
 def refused(folder: Path, files: Path | None = None, **asked: Any) -> errors.StepError:
@@ -46,6 +52,6 @@ def collected(proposal: Mapping[str, Any] | None, folder: Path, files: Path | No
     """The rows of a proposed collector, all of them."""
     assert proposal is not None
     folder.mkdir()
-    frame = asyncio.run(decoded(proposal).collect(context(folder, files)))
+    frame = asyncio.run(decode(proposal).collect(context(folder, files)))
     assert isinstance(frame, PolarsFrame)
     return frame.lazy.collect(engine="streaming")

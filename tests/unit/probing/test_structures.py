@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html.page import Page
 from service.probing import structures
-from service.probing.probe import Finding
+from service.probing.finding import Finding
 from tests.unit.network.site import Hit, Reply, Site, serving
 from tests.unit.probing.probes import SECRETS, collected, looked, refused
 

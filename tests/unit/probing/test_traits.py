@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from service.probing import traits
-from service.probing.probe import Probe
+from service.probing.finding import Probe
 
 DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.probing import trials
-from service.probing.probe import Finding
+from service.probing.finding import Finding
 from tests.unit.network.site import Hit, Reply, serving
 from tests.unit.probing.probes import collected, looked, refused
 

@@ -14,7 +14,7 @@ from service.engine.dry_run_frame import PlannedFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.steps.context import Context
+from service.steps.context import ProcessContext
 from service.steps.processor import Processor
 from tests.registry import REGISTRY
 
@@ -27,7 +27,7 @@ class Done:
     """What a processor made: rows, and what it said."""
 
     rows: pl.DataFrame
-    ctx: Context
+    ctx: ProcessContext
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -35,7 +35,7 @@ class Done:
 
     @property
     def warned(self) -> list[str]:
-        return [w["code"] for w in self.ctx.warnings]
+        return [w.code for w in self.ctx.report().warnings]
 
 
 def decode(kind: str, config: dict[str, Any]) -> Processor:
@@ -59,10 +59,10 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     """Apply the processor, and execute. The schema foretold must be that of the rows, also by a dry run without any."""
     processor = decode(kind, config)
     frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
-    dry = Context("processors[0]", Path(), dry=True)
+    dry = ProcessContext("processors[0]", Path(), dry=True)
     empty = PlannedFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
     with tempfile.TemporaryDirectory() as folder:
-        ctx = Context("processors[0]", Path(folder))
+        ctx = ProcessContext("processors[0]", Path(folder))
         made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
         foretold = made.schema
         target = Path(folder) / "out.parquet"
@@ -70,8 +70,8 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
         rows = pl.read_parquet(target)
     assert rows.schema == foretold
     rehearsed = processor.apply(empty, dry).schema
-    assert dry.dynamic_columns or rehearsed == foretold
-    assert not dry.rejected
+    assert dry.report().dynamic_columns or rehearsed == foretold
+    assert not dry.report().rejected
     return Done(rows, ctx)
 
 

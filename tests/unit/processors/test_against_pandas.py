@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -22,7 +23,7 @@ def series(column: pl.Series) -> pd.Series:
 
 
 def profile(frame: pl.DataFrame, **config: Any) -> dict[str, Any]:
-    [found] = apply("analyzer", frame, **config).ctx.profiles
+    [found] = msgspec.to_builtins(apply("analyzer", frame, **config).ctx.report().profiles)
     assert isinstance(found, dict)
     return found
 

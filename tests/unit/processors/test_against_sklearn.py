@@ -60,7 +60,7 @@ def test_one_column_a_category_and_their_numbers(name: str) -> None:
     hot = preprocessing.OneHotEncoder(sparse_output=False).fit(values)
     done = transform(frame, encode={"c": "onehot"})
     np.testing.assert_array_equal(done.rows.to_numpy(), hot.transform(values))
-    assert done.ctx.fitted["encode"]["c"]["categories"] == list(hot.categories_[0])
+    assert done.ctx.report().fitted["encode"]["c"]["categories"] == list(hot.categories_[0])
     without = preprocessing.OneHotEncoder(sparse_output=False, drop="first").fit_transform(values)
     dropped = transform(frame.with_columns(k=0), encode={"c": {"method": "onehot", "drop_first": True}}).rows.drop("k")
     np.testing.assert_array_equal(dropped.to_numpy().reshape(without.shape), without)
@@ -93,7 +93,7 @@ def test_means_of_a_target(smoothing: Any, target: str) -> None:
     close(transform(frame, encode={"firm": setting}).rows["firm"], want)
     unknown = encoder.transform(np.array([["nobody"]], dtype=object))[0, 0]
     done = transform(frame, encode={"firm": {**setting, "handle_unknown": "other"}})
-    assert done.ctx.fitted["encode"]["firm"]["mean"] == pytest.approx(unknown)
+    assert done.ctx.report().fitted["encode"]["firm"]["mean"] == pytest.approx(unknown)
 
 
 @pytest.mark.parametrize("method", ["uniform", "quantile"])
@@ -108,7 +108,7 @@ def test_bins(method: str, bins: int) -> None:
         cutter = preprocessing.KBinsDiscretizer(bins, encode="ordinal", strategy=method, subsample=None, **options)
         done = transform(frame, bin={column: {"method": method, "bins": bins}})
         edges = cutter.fit(values.reshape(-1, 1)).bin_edges_[0]
-        np.testing.assert_allclose(done.ctx.fitted["bin"][column]["edges"], edges, rtol=1e-12)
+        np.testing.assert_allclose(done.ctx.report().fitted["bin"][column]["edges"], edges, rtol=1e-12)
         away = np.min(np.abs(values[:, None] - edges[None, 1:-1]), axis=1) > np.ptp(values) * 1e-9
         want = cutter.transform(values.reshape(-1, 1))[:, 0]  # on an edge the last digit of the edge decides
         np.testing.assert_array_equal(done.rows[column].to_numpy()[away], want[away])

@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -19,7 +20,7 @@ def profile(data: Any, **config: Any) -> dict[str, Any]:
     """The profile as JSON has it; the data must come through as it was."""
     done = apply("analyzer", data, **config)
     assert done.rows.equals(data if isinstance(data, pl.DataFrame) else pl.DataFrame(data), null_equal=True)
-    [found] = done.ctx.profiles
+    [found] = msgspec.to_builtins(done.ctx.report().profiles)
     read = json.loads(json.dumps(found, allow_nan=False))
     assert isinstance(read, dict)
     return read

@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -19,7 +20,7 @@ def test_a_constant_column_has_no_outliers_and_no_correlation(rows: int, value: 
     frame = pl.DataFrame({"k": [value] * rows, "x": [float(i % 7) for i in range(rows)]})
     for method in ("iqr", "zscore", "quantile"):
         assert apply("cleaner", frame, outliers={"k": {"method": method, "action": "drop"}}).rows.height == rows
-    [profile] = apply("analyzer", frame).ctx.profiles
+    [profile] = msgspec.to_builtins(apply("analyzer", frame).ctx.report().profiles)
     assert (profile["columns"][0]["mean"], profile["columns"][0]["std"]) == (value, 0.0)
     assert profile["correlation"]["matrix"] == [[None, None], [None, 1.0]]
 
@@ -46,7 +47,7 @@ def test_a_date_that_nobody_can_write_is_named_by_its_column() -> None:
     with pytest.raises(errors.Permanent, match=r"^column 'd' holds dates outside of the years 1 to 9999; filter them"):
         apply("analyzer", pl.DataFrame({"v": [1, 2], "d": days}))
     filtered = apply("cleaner", pl.DataFrame({"d": days}), filter="year(d) > 0").rows
-    assert apply("analyzer", filtered).ctx.profiles[0]["row_count"] == 1
+    assert apply("analyzer", filtered).ctx.report().profiles[0].row_count == 1
 
 
 @pytest.mark.parametrize(("key", "order"), [("f", [1, 3, 0, 2]), ("-f", [3, 1, 0, 2])])
@@ -87,7 +88,7 @@ def test_categories_that_are_one_value_are_refused() -> None:
 def test_infinite_categories_have_names() -> None:
     done = apply("transformer", {"v": [INF, -INF, 1.0, INF]}, encode={"v": "onehot"})
     assert done.columns == {"v_-inf": [0, 1, 0, 0], "v_1.0": [0, 0, 1, 0], "v_inf": [1, 0, 0, 1]}
-    assert done.ctx.fitted["encode"]["v"]["categories"] == ["-inf", 1.0, "inf"]
+    assert done.ctx.report().fitted["encode"]["v"]["categories"] == ["-inf", 1.0, "inf"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_value_that_an_expression_cannot_cast_is_blamed_on_the_expression(
 ) -> None:
     found, message = refused(kind, pl.DataFrame({"v": ["1", "x"], "w": [1, 2]}), **config)
     assert found == field
-    assert "failed in column 'v'" in message
+    assert "Could not " in message
     assert "TRY_CAST" in message
 
 
@@ -145,15 +146,15 @@ def test_bytes_may_be_the_key_of_a_split() -> None:
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("transformer", {"derive": {"n": "CAST(v AS VARCHAR)"}}, "derive.n"),
-        ("cleaner", {"filter": "CAST(v AS VARCHAR) = 'ax'"}, "filter"),
-        ("validator", {"rules": [{"expression": "CAST(v AS VARCHAR) = 'ax'"}]}, "rules[0].expression"),
+        ("transformer", {"derive": {"n": "ln(v)"}}, "derive.n"),
+        ("cleaner", {"filter": "ln(v) = 1"}, "filter"),
+        ("validator", {"rules": [{"expression": "ln(v) = 1"}]}, "rules[0].expression"),
         (
             "transformer",
-            {"aggregate": {"by": ["w"], "metrics": {"m": "max(CAST(v AS VARCHAR))"}}},
+            {"aggregate": {"by": ["w"], "metrics": {"m": "max(ln(v))"}}},
             "aggregate.metrics.m",
         ),
-        ("sql", {"query": "SELECT CAST(v AS VARCHAR) AS n FROM input"}, "query"),
+        ("sql", {"query": "SELECT ln(v) AS n FROM input"}, "query"),
     ],
 )
 def test_what_does_not_fit_a_type_is_found_at_its_step(

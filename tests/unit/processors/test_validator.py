@@ -13,7 +13,8 @@ from service.engine.polars_frame import PolarsFrame
 from service.files import quarantine
 from service.kit import errors
 from service.processors import validator
-from service.steps.context import Context, Rejected
+from service.steps.context import ProcessContext
+from service.steps.report import Rejected
 from tests.unit.processors.table import NAN, apply, decode, invalid, refused
 
 D, DT = dt.date, dt.datetime
@@ -28,8 +29,8 @@ def survivors(values: Any, rule: dict[str, Any], **other: list[Any]) -> list[int
     assert done.rows.schema == frame.schema
     kept: list[int] = done.columns[KEY]
     assert done.rows.equals(frame[kept], null_equal=True)
-    assert done.ctx.fitted["rules"][0]["broken"] == len(column) - len(kept)
-    assert sum(r.rows for r in done.ctx.rejected) == len(column) - len(kept)
+    assert done.ctx.report().fitted["rules"][0]["broken"] == len(column) - len(kept)
+    assert sum(r.rows for r in done.ctx.report().rejected) == len(column) - len(kept)
     return kept
 
 
@@ -93,14 +94,16 @@ def test_warn_reports_and_changes_nothing() -> None:
     done = apply("validator", {"a": [1, None]}, rules=[{"column": "a", "check": "not_null"}], on_fail="warn")
     assert done.columns == {"a": [1, None]}
     assert done.warned == ["rule_broken"]
-    assert done.ctx.fitted["rules"] == [{"name": "a_not_null", "severity": "error", "broken": 1, "examples": []}]
+    assert done.ctx.report().fitted["rules"] == [
+        {"name": "a_not_null", "severity": "error", "broken": 1, "examples": []}
+    ]
 
 
 def test_a_warning_takes_no_row_out() -> None:
     rules = [{"column": "a", "check": "not_null", "severity": "warning"}]
     done = apply("validator", {"a": [1, None]}, rules=rules, on_fail="drop")
     assert done.columns == {"a": [1, None]}
-    assert (done.warned, done.ctx.rejected) == (["rule_broken"], [])
+    assert (done.warned, done.ctx.report().rejected) == (["rule_broken"], ())
 
 
 def test_quarantine_keeps_rows_with_reasons_and_origin(tmp_path: Path) -> None:
@@ -113,15 +116,15 @@ def test_quarantine_keeps_rows_with_reasons_and_origin(tmp_path: Path) -> None:
         ],
         "on_fail": "quarantine",
     }
-    ctx = Context("processors[2]", tmp_path, source="orders")
+    ctx = ProcessContext("processors[2]", tmp_path, source="orders")
     made = decode("validator", settings).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
-    ctx.step = "processors[3]"
+    after = ProcessContext("processors[3]", tmp_path, source="orders")
     made = decode("validator", {**settings, "rules": [{"column": "a", "check": "in_set", "values": [7]}]}).apply(
-        made, ctx
+        made, after
     )
     assert isinstance(made, PolarsFrame)
     assert made.lazy.collect().rows() == []
-    assert ctx.rejected == [
+    assert [*ctx.report().rejected, *after.report().rejected] == [
         Rejected(3, "quarantine-processors-2.parquet", "processors[2]"),
         Rejected(1, "quarantine-processors-3.parquet", "processors[3]"),
     ]
@@ -139,21 +142,23 @@ def test_quarantine_keeps_rows_with_reasons_and_origin(tmp_path: Path) -> None:
         ("processors[2]", "orders", None, None, 4, None, 4, "x"),
     ]
     assert pl.read_parquet(tmp_path / "quarantine-processors-3.parquet")["_row"].to_list() == [1]
-    assert ctx.warnings[0]["message"].startswith(
-        "3 of 4 rows were taken out: 'a_not_null' in 1 row; 'a_in_range' in 1 row"
+    assert (
+        ctx.report()
+        .warnings[0]
+        .message.startswith("3 of 4 rows were taken out: 'a_not_null' in 1 row; 'a_in_range' in 1 row")
     )
 
 
 def test_many_rows_go_into_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validator, "_MOST_IN_A_FILE", 10)
     frame = pl.LazyFrame({"a": [-1] * 15 + [1] * 20 + [-1] * 10})
-    ctx = Context("processors[0]", tmp_path)
+    ctx = ProcessContext("processors[0]", tmp_path)
     settings = {"rules": [{"column": "a", "check": "in_range", "min": 0}], "on_fail": "quarantine"}
     decode("validator", settings).apply(PolarsFrame(frame, tmp_path), ctx)
-    assert [(r.rows, r.file) for r in ctx.rejected] == [
+    assert [(r.rows, r.file) for r in ctx.report().rejected] == [
         (15, "quarantine-processors-0.parquet"), (10, "quarantine-processors-0-3.parquet"),
     ]  # fmt: skip
-    kept = [pl.read_parquet(tmp_path / str(r.file))["_row"].to_list() for r in ctx.rejected]
+    kept = [pl.read_parquet(tmp_path / str(r.file))["_row"].to_list() for r in ctx.report().rejected]
     assert kept == [list(range(1, 16)), list(range(36, 46))]
 
 
@@ -178,7 +183,7 @@ def test_a_row_in_quarantine_says_what_is_wrong_with_it(
     rule: dict[str, Any], values: list[Any], shown: str, message: str, tmp_path: Path
 ) -> None:
     frame = pl.LazyFrame({"a": values, "b": [2] * len(values)})
-    ctx = Context("processors[0]", tmp_path)
+    ctx = ProcessContext("processors[0]", tmp_path)
     decode("validator", {"rules": [rule], "on_fail": "quarantine"}).apply(PolarsFrame(frame, tmp_path), ctx)
     kept = pl.read_parquet(tmp_path / "quarantine-processors-0.parquet")
     reason, *others = kept["_rules"][0].to_list()
@@ -197,7 +202,7 @@ def test_a_row_in_quarantine_says_what_is_wrong_with_it(
 def test_a_row_of_several_sources_names_its_own(
     sources: tuple[tuple[str, int], ...], wanted: list[str | None], tmp_path: Path
 ) -> None:
-    ctx = Context("processors[0]", tmp_path, sources=sources)
+    ctx = ProcessContext("processors[0]", tmp_path, sources=sources)
     rules = [{"column": "a", "check": "in_range", "min": 0}]
     frame = PolarsFrame(pl.LazyFrame({"a": [0, -1, -2, 1, -3]}), tmp_path)
     decode("validator", {"rules": rules, "on_fail": "quarantine"}).apply(frame, ctx)
@@ -207,16 +212,16 @@ def test_a_row_of_several_sources_names_its_own(
 
 
 def test_malformed_rows_and_earlier_steps_count_towards_the_share(tmp_path: Path) -> None:
-    def share(most: float, **more: Any) -> Context:
-        ctx = Context("processors[1]", tmp_path, source_rows=95, **more)
-        ctx.rejected += [Rejected(5, None, "collectors[0]"), Rejected(3, None, "processors[0]")]
+    def share(most: float, **more: Any) -> ProcessContext:
+        before = (Rejected(5, None, "collectors[0]"), Rejected(3, None, "processors[0]"))
+        ctx = ProcessContext("processors[1]", tmp_path, source_rows=95, rejected_before=before, **more)
         settings = {"rules": [{"column": "a", "check": "not_null"}], "on_fail": "drop", "max_rejected_share": most}
         frame = PolarsFrame(pl.LazyFrame({"a": [None, None, *range(90)]}), tmp_path)
         decode("validator", settings).apply(frame, ctx)
         return ctx
 
-    assert share(0.1).rejected[-1] == Rejected(2, None, "processors[1]")
-    assert share(0.0, replay=True).rejected[-1].rows == 2
+    assert share(0.1).report().rejected[-1] == Rejected(2, None, "processors[1]")
+    assert share(0.0, replay=True).report().rejected[-1].rows == 2
     with pytest.raises(errors.Permanent) as caught:
         share(0.09)
     assert caught.value.message == (
@@ -226,26 +231,25 @@ def test_malformed_rows_and_earlier_steps_count_towards_the_share(tmp_path: Path
 
 
 def test_too_many_malformed_rows_are_too_many_where_no_rule_is_broken(tmp_path: Path) -> None:
-    ctx = Context("processors[0]", tmp_path)
-    ctx.rejected.append(Rejected(1, None, "collectors[0]"))
+    ctx = ProcessContext("processors[0]", tmp_path, rejected_before=(Rejected(1, None, "collectors[0]"),))
     settings = {"rules": [{"column": "a", "check": "not_null"}], "on_fail": "drop", "max_rejected_share": 0.4}
     with pytest.raises(errors.Permanent, match="1 of 2 rows are rejected"):
         decode("validator", settings).apply(PolarsFrame(pl.LazyFrame({"a": [1]}), tmp_path), ctx)
 
 
 def test_rules_about_the_whole_are_left_out_of_a_replay(tmp_path: Path) -> None:
-    ctx = Context("processors[0]", tmp_path, replay=True)
+    ctx = ProcessContext("processors[0]", tmp_path, replay=True)
     decode("validator", {"rules": [{"row_count": {"min": 5}}]}).apply(
         PolarsFrame(pl.LazyFrame({"a": [1]}), tmp_path), ctx
     )
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_a_row_is_rejected_once_and_too_many_end_the_run() -> None:
     data = {"a": [-1, -1, 5, 5]}
     rules = [{"column": "a", "check": "in_range", "min": 0}, {"expression": "a > 0"}]
     done = apply("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.5)
-    assert done.ctx.rejected == [Rejected(2, None, "processors[0]")]
+    assert done.ctx.report().rejected == (Rejected(2, None, "processors[0]"),)
     field, said = refused("validator", data, rules=rules, on_fail="drop", max_rejected_share=0.49)
     assert field == "rules[0]"
     assert said.startswith("2 of 4 rows are rejected, more than a share of 0.49: 2 rules are broken")
@@ -274,17 +278,17 @@ def test_row_counts_fail_whatever_becomes_of_rows(bounds: dict[str, int], messag
 def test_freshness_is_the_age_of_the_newest(tmp_path: Path, newest: Any, fresh: bool) -> None:
     column = pl.Series("t", [newest, None]) if newest is not None else pl.Series("t", [None], dtype=pl.Datetime("us"))
     rules = [{"freshness": {"column": "t", "max_age_seconds": 3600}}]
-    ctx = Context("processors[0]", tmp_path, now=lambda: DT(2026, 1, 1, 12, tzinfo=dt.UTC))
+    ctx = ProcessContext("processors[0]", tmp_path, now=DT(2026, 1, 1, 12, tzinfo=dt.UTC))
     decode("validator", {"rules": rules, "on_fail": "warn"}).apply(
         PolarsFrame(pl.LazyFrame({"t": column}), tmp_path), ctx
     )
-    assert [w["code"] for w in ctx.warnings] == ([] if fresh else ["rule_broken"])
+    assert [w.code for w in ctx.report().warnings] == ([] if fresh else ["rule_broken"])
 
 
 def test_names_of_rules_are_kept_apart() -> None:
     rules = [{"column": "a", "check": "not_null"}, {"column": "a", "check": "not_null"}, {"expression": "a > 0"}]
     done = apply("validator", {"a": [1]}, rules=rules)
-    assert [r["name"] for r in done.ctx.fitted["rules"]] == ["a_not_null", "a_not_null_2", "expression_3"]
+    assert [r["name"] for r in done.ctx.report().fitted["rules"]] == ["a_not_null", "a_not_null_2", "expression_3"]
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -13,18 +13,18 @@ import polars as pl
 import pytest
 
 from service.engine.polars_frame import PolarsFrame
-from service.model.profile import Profile, decode
 from service.processors.analyzer import Analyzer
 from service.reports import charts, profile
-from service.steps.context import Context
+from service.steps.context import ProcessContext
+from service.values.profile import Profile
 
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 
 def profiled(frame: pl.DataFrame, tmp_path: Any, **config: Any) -> Profile:
-    ctx = Context(step="processors[0]", folder=tmp_path)
+    ctx = ProcessContext(step="processors[0]", folder=tmp_path)
     Analyzer(**config).apply(PolarsFrame(frame.lazy(), tmp_path), ctx)
-    (found,) = decode(ctx.profiles)
+    (found,) = ctx.report().profiles
     return found
 
 
@@ -142,7 +142,8 @@ def test_control_characters_are_shown_as_symbols(tmp_path: Any) -> None:
     assert all(text in page for text in ("a␀b", "x␀y", ">␀<", "␛[0m"))
 
 
-def test_a_profile_keeps_every_figure_as_a_typed_value(sample: pl.DataFrame, tmp_path: Any) -> None:
-    ctx = Context(step="processors[0]", folder=tmp_path)
+def test_a_profile_survives_json(sample: pl.DataFrame, tmp_path: Any) -> None:
+    ctx = ProcessContext(step="processors[0]", folder=tmp_path)
     Analyzer().apply(PolarsFrame(sample.lazy(), tmp_path), ctx)
-    assert msgspec.to_builtins(decode(ctx.profiles)) == msgspec.json.decode(msgspec.json.encode(ctx.profiles))
+    profiles = ctx.report().profiles
+    assert msgspec.json.decode(msgspec.json.encode(profiles), type=tuple[Profile, ...]) == profiles

@@ -26,7 +26,7 @@ PIPELINE = a_pipeline()
 def prepared(file: File, **more: Any) -> Prepared:
     given: dict[str, Any] = {
         "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
-        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "tape": file, "state": [], "stays": [],
+        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "fit_record": file, "state": [], "stays": [],
         "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
         "peak_memory_bytes": 0,
     }  # fmt: skip
@@ -192,4 +192,4 @@ def test_files_that_stay_are_those_of_the_version_before(
     copy = tmp_path / "staging" / name
     assert copy.read_bytes() == b"rows"
     assert (copy.stat().st_ino == kept.stat().st_ino) is links
-    assert messages.said(messages.encode(ready)) == ready
+    assert messages.decode(messages.encode(ready)) == ready

@@ -10,9 +10,7 @@ import pytest
 
 from service.catalog.history import History
 from service.files.layout import Layout
-from service.jobs.tasks.entry import Call, Task
-from service.jobs.tasks.plan import Planning, Validation
-from service.jobs.tasks.preview import Preview
+from service.jobs.tasks.task import Call, Planning, Preview, Task, Validation
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings

@@ -23,14 +23,14 @@ from service.runs import publication
 from service.steps.storage import File, Written
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-TAPE = File("tape.json", 4, 0, "")
+FIT_RECORD = File("tape.json", 4, 0, "")
 
 
 def prepared(**changes: Any) -> Prepared:
     value = Prepared(
         rows=0, rows_collected=0, rows_rejected=0, files=[], quarantine=Quarantine(files=[], refusals=[], columns=[]),
-        tape=TAPE, state=[], stays=[], columns=[], sources=[], steps=[], warnings=[], profiles=[], fitted={},
-        deferred=[], peak_memory_bytes=100,
+        fit_record=FIT_RECORD, state=[], stays=[], columns=[], sources=[], steps=[], warnings=[], profiles=[],
+        fitted={}, deferred=[], peak_memory_bytes=100,
     )  # fmt: skip
     return msgspec.structs.replace(value, **changes)
 

@@ -25,9 +25,9 @@ def test_many_columns_of_one_name_are_one_warning(tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, ",".join("a" * 2_000) + "\n" + ",".join(map(str, range(2_000))) + "\n")
     assert rows.columns == ["a", *(f"a_{i}" for i in range(2, 2_001))]
     assert rows.row(0) == tuple(range(2_000))
-    (warning,) = ctx.warnings
-    assert (warning["code"], warning["details"]["count"]) == ("duplicate_column", 1_999)
-    assert "1999 are now 'a_2' and so on" in warning["message"]
+    (warning,) = ctx.report().warnings
+    assert (warning.code, warning.details["count"]) == ("duplicate_column", 1_999)
+    assert "1999 are now 'a_2' and so on" in warning.message
 
 
 @pytest.mark.parametrize("skip", [0, 2])
@@ -92,6 +92,6 @@ def test_all_bad_rows_are_counted_and_the_first_are_shown(tmp_path: Path) -> Non
     body = "a,b\n" + "".join(f"{i},x\n{i}\n" for i in range(500))
     rows, ctx = read(tmp_path, body, on_malformed="skip")
     assert rows["a"].to_list() == list(range(500))
-    (warning,) = ctx.warnings
-    assert warning["details"]["count"] == 500
-    assert [r["line"] for r in warning["details"]["first"]] == [2 * i + 3 for i in range(malformed_rows.SHOWN_ROWS)]
+    (warning,) = ctx.report().warnings
+    assert warning.details["count"] == 500
+    assert [r["line"] for r in warning.details["first"]] == [2 * i + 3 for i in range(malformed_rows.SHOWN_ROWS)]

@@ -10,7 +10,8 @@ import pytest
 
 from service.collectors.csv import CsvCollector
 from service.collectors.csv_file import malformed_rows
-from service.steps.context import Context, Rejected
+from service.steps.context import CollectContext
+from service.steps.report import Rejected
 from tests.unit.collectors.csv_source import read
 
 BODY = b'id,zip,price\n1,00501,1.5\n2,"x"y,2\n3,4\n4,"5"",8\n5,00502,9\n'
@@ -23,14 +24,16 @@ def settings(**more: Any) -> CsvCollector:
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     _, ctx = read(tmp_path, BODY, on_malformed="quarantine")
-    return ctx.folder / str(ctx.rejected[0].file)
+    return ctx.folder / str(ctx.report().rejected[0].file)
 
 
-def again(kept: Path, folder: Path, collector: CsvCollector) -> tuple[pl.DataFrame, pl.DataFrame | None, Context]:
-    ctx = Context("collectors[0]", folder / "again", source="shop")
+def again(
+    kept: Path, folder: Path, collector: CsvCollector
+) -> tuple[pl.DataFrame, pl.DataFrame | None, CollectContext]:
+    ctx = CollectContext("collectors[0]", folder / "again", source="shop")
     ctx.folder.mkdir()
     lf = collector.again(kept, ctx)
-    file = ctx.rejected[0].file if ctx.rejected else None
+    file = ctx.report().rejected[0].file if ctx.report().rejected else None
     return lf.collect(), pl.read_parquet(ctx.folder / file) if file else None, ctx
 
 
@@ -42,8 +45,8 @@ def test_the_same_settings_refuse_the_same_rows(kept: Path, tmp_path: Path) -> N
     assert refused is not None
     assert refused.drop("_source").equals(before.drop("_source"))
     assert set(refused["_source"]) == {"shop"}
-    assert ctx.rejected == [Rejected(3, "quarantine-collectors-0.parquet", "collectors[0]")]
-    assert malformed_rows.shape_of(ctx.folder / str(ctx.rejected[0].file)) == malformed_rows.shape_of(kept)
+    assert ctx.report().rejected == (Rejected(3, "quarantine-collectors-0.parquet", "collectors[0]"),)
+    assert malformed_rows.shape_of(ctx.folder / str(ctx.report().rejected[0].file)) == malformed_rows.shape_of(kept)
 
 
 def test_quotes_that_are_plain_text_make_rows(kept: Path, tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_rows_of_a_file_that_had_no_others_stay(tmp_path: Path) -> None:
     _, ctx = read(
         tmp_path, {"1.csv": b"a,b\n1,2\n3\n", "2.csv": b"b,c\n1,2\n4\n"}, file_path="*.csv", on_malformed="quarantine"
     )
-    path = ctx.folder / str(ctx.rejected[0].file)
+    path = ctx.folder / str(ctx.report().rejected[0].file)
     shape = malformed_rows.shape_of(path)
     partly = malformed_rows.Shape({"1.csv": shape.columns["1.csv"]}, shape.types)
     lf = pl.read_parquet(path).lazy()
@@ -95,7 +98,7 @@ def test_names_that_are_given_are_enough(kept: Path, tmp_path: Path) -> None:
 
 def test_bytes_that_were_no_text_make_no_row(tmp_path: Path) -> None:
     _, ctx = read(tmp_path, b"a,b\n1,x\n2,caf\xe9\n", on_malformed="quarantine")
-    path = ctx.folder / str(ctx.rejected[0].file)
+    path = ctx.folder / str(ctx.report().rejected[0].file)
     assert pl.read_parquet(path)["_text"].to_list() == ["2,caf\ufffd"]
     rows, refused, _ = again(path, tmp_path, settings())
     assert rows.height == 0
@@ -110,7 +113,7 @@ def test_bytes_that_were_no_text_make_no_row(tmp_path: Path) -> None:
 def test_nothing_is_lost_when_rows_are_tried_again(tmp_path: Path) -> None:
     body = b'a,f,b,t\n1,1.5,true,x\n007,2,true,"q"z\n8,+2,true,"q"z\n9,3,1,"q"z\n10,4,false,"q"z\n'
     _, ctx = read(tmp_path, body, on_malformed="quarantine")
-    path = ctx.folder / str(ctx.rejected[0].file)
+    path = ctx.folder / str(ctx.report().rejected[0].file)
     rows, refused, _ = again(path, tmp_path, settings(quote_char=None))
     assert rows.rows() == [(10, 4.0, False, '"q"z')]
     assert refused is not None

@@ -92,11 +92,11 @@ def test_malformed_rows_are_left_out_and_counted(
     config = {"skip_rows": 1, "comment_prefix": "#"} if body.startswith(b"report") else {}
     rows, ctx = read(tmp_path, body, on_malformed="skip", **config)
     assert rows["a"].to_list() == wanted
-    assert [w["code"] for w in ctx.warnings] == (["malformed_rows"] if lines else [])
-    for warning in ctx.warnings:
-        assert [row["line"] for row in warning["details"]["first"]] == lines
-        assert warning["details"]["count"] == len(lines)
-        assert f"line {lines[0]}" in warning["message"]
+    assert [w.code for w in ctx.report().warnings] == (["malformed_rows"] if lines else [])
+    for warning in ctx.report().warnings:
+        assert [row["line"] for row in warning.details["first"]] == lines
+        assert warning.details["count"] == len(lines)
+        assert f"line {lines[0]}" in warning.message
 
 
 def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None
         tmp_path, {"1.csv": body, "2.csv": b"b,c\nx,\n\ny\n"}, file_path="*.csv", on_malformed="quarantine"
     )
     assert rows["a"].to_list() == [1, 4, None]
-    (rejected,) = ctx.rejected
+    (rejected,) = ctx.report().rejected
     assert (rejected.rows, rejected.file) == (4, "quarantine-collectors-0.parquet")
     path = ctx.folder / str(rejected.file)
     kept = pl.read_parquet(path)
@@ -117,7 +117,7 @@ def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None
     ]
     assert kept["_file"].to_list() == ["1.csv", "1.csv", "1.csv", "2.csv"]
     assert set(kept["_step"]) == {ctx.step}
-    assert "are kept in quarantine" in ctx.warnings[0]["message"]
+    assert "are kept in quarantine" in ctx.report().warnings[0].message
     shape = malformed_rows.shape_of(path)
     assert shape.columns == {"1.csv": ["a", "b"], "2.csv": ["b", "c"]}
     assert shape.types == {"a": "int64", "b": "string", "c": "string"}
@@ -125,7 +125,7 @@ def test_malformed_rows_are_kept_where_that_is_asked_for(tmp_path: Path) -> None
 
 def test_more_malformed_rows_than_are_written_at_once(tmp_path: Path) -> None:
     _, ctx = read(tmp_path, b"a,b\n1,x\n" + b"2\n" * 2_500, on_malformed="quarantine")
-    kept = pl.read_parquet(ctx.folder / str(ctx.rejected[0].file))
+    kept = pl.read_parquet(ctx.folder / str(ctx.report().rejected[0].file))
     assert kept["_line"].to_list() == list(range(3, 2_503))
 
 
@@ -133,7 +133,7 @@ def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> No
     files = {"1.csv": b"top\na,b\n1,x\n2\n", "2.csv": b"top\na,b\n3,y\n"}
     rows, ctx = read(tmp_path, files, file_path="*.csv", skip_rows=1, on_malformed="skip")
     assert rows["a"].to_list() == [1, 3]
-    assert len(ctx.warnings) == 1
+    assert len(ctx.report().warnings) == 1
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_good_file_beside_the_bad_one_is_read_as_it_is(tmp_path: Path) -> No
 def test_comments_and_quotes_do_not_mislead_each_other(body: bytes, wanted: list[object], tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, body, comment_prefix="#")
     assert rows.rows() == wanted
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_quotes_in_comments_do_not_hold_pieces_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

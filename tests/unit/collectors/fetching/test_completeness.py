@@ -17,8 +17,9 @@ def test_what_declares_no_total_is_taken_at_its_word(tmp_path: Path) -> None:
     whole.add(Evidence(pages=1, rows=3, declared_total=3, stop_reason="total"), "1")
     whole.add(Evidence(pages=2, rows=4, stop_reason="empty_page"), "2")
     whole.finish(several=True)
-    assert (ctx.evidence["declared_total"], ctx.evidence["rows"], ctx.evidence["pages"]) == (7, 7, 3)
-    assert (ctx.evidence["stop_reason"], ctx.warnings, whole.cut) == ("several", [], set())
+    evidence = ctx.report().evidence
+    assert (evidence["declared_total"], evidence["rows"], evidence["pages"]) == (7, 7, 3)
+    assert (evidence["stop_reason"], ctx.report().warnings, whole.cut) == ("several", (), set())
 
 
 def test_rows_that_came_again_are_counted_over_all_lists(tmp_path: Path) -> None:
@@ -27,8 +28,8 @@ def test_rows_that_came_again_are_counted_over_all_lists(tmp_path: Path) -> None
     for key, repeated in (("1", 2), ("2", 3), ("3", 0)):
         whole.add(Evidence(rows=5, repeated_rows=repeated, stop_reason="no_next"), key)
     whole.finish(several=True)
-    (warning,) = ctx.warnings
-    assert (warning["code"], warning["details"]["rows"], ctx.evidence["repeated_rows"]) == ("rows_repeated", 5, 5)
+    (warning,) = ctx.report().warnings
+    assert (warning.code, warning.details["rows"], ctx.report().evidence["repeated_rows"]) == ("rows_repeated", 5, 5)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +62,4 @@ def test_only_a_shortfall_is_refused_where_strict(rows: int, refused: bool, tmp_
         return
     whole.add(one, said="x")
     whole.finish(several=False)
-    assert [w["code"] for w in ctx.warnings] == (["total_differs"] if rows > 4 else [])
+    assert [w.code for w in ctx.report().warnings] == (["total_differs"] if rows > 4 else [])

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from service.engine.polars_frame import PolarsFrame
-from service.steps.context import Context, State
+from service.steps.context import CollectContext, State
 from tests.unit.collectors.api_source import collector
 from tests.unit.network.site import context
 
@@ -24,20 +24,20 @@ class Runs:
         self._folder, self._number = folder, 0
         self.earlier: Path | None = None
 
-    def run(self, config: Mapping[str, Any], *, commit: bool = True, **around: Any) -> tuple[pl.DataFrame, Context]:
+    def run(
+        self, config: Mapping[str, Any], *, commit: bool = True, **around: Any
+    ) -> tuple[pl.DataFrame, CollectContext]:
         self._number += 1
         place = self._folder / f"run-{self._number}"
         place.mkdir()
-        ctx = context(place)
-        for name, value in around.items():
-            setattr(ctx, name, value)
-        ctx.state = State(self._folder / f"state-{self._number}", self.earlier)
+        state = State(self._folder / f"state-{self._number}", self.earlier)
+        ctx = context(place, **{"state": state, **around})
         frame = asyncio.run(collector(**config).collect(ctx))
         assert isinstance(frame, PolarsFrame)
         rows = frame.lazy.collect(engine="streaming")
         if commit:
-            for name in ctx.state.stays:
+            for name in ctx.report().kept_state:
                 assert self.earlier is not None
-                (ctx.state.folder / name).hardlink_to(self.earlier / name)
-            self.earlier = ctx.state.folder
+                (state.folder / name).hardlink_to(self.earlier / name)
+            self.earlier = state.folder
         return rows, ctx

@@ -47,7 +47,7 @@ def test_secrets_are_filled_in_wherever_they_stand(tmp_path: Path) -> None:
 def test_a_path_that_looks_wrong_is_told(path: str, told: str | None, tmp_path: Path) -> None:
     body = {"items": [{"id": 1}], "meta": {"next": None}}
     _, _, ctx = fetched(lambda hit: Reply.json(body), tmp_path, pagination={"type": "cursor", "cursor_path": path})
-    assert [w["message"] for w in ctx.warnings] == ([told] if told else [])
+    assert [w.message for w in ctx.report().warnings] == ([told] if told else [])
 
 
 @pytest.mark.parametrize("kind", [{"type": "cursor", "cursor_path": "next"}, {"type": "link_header"}])
@@ -58,18 +58,18 @@ def test_equal_rows_behind_another_cursor_are_no_repetition(kind: dict[str, Any]
         return Reply.json({"items": [{"state": "ok"}] * 3, "next": page + 1 if page < 4 else None}, **more)
 
     frame, _, ctx = fetched(answer, tmp_path, pagination=kind)
-    assert (len(frame), ctx.evidence["stop_reason"]) == (12, "no_next")
+    assert (len(frame), ctx.report().evidence["stop_reason"]) == (12, "no_next")
 
 
 def test_a_source_that_does_not_know_the_cursor_gives_its_page_once(tmp_path: Path) -> None:
     body = {"items": [{"id": 1}, {"id": 2}], "next": "abc"}
     kind = {"type": "cursor", "cursor_path": "next", "cursor_param": "unknown"}
     frame, site, ctx = fetched(lambda hit: Reply.json(body), tmp_path, pagination=kind)
-    assert (len(frame), len(site.hits), ctx.evidence["stop_reason"]) == (2, 2, "repeated_page")
+    assert (len(frame), len(site.hits), ctx.report().evidence["stop_reason"]) == (2, 2, "repeated_page")
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}])
 def test_forbidden_for_a_while_is_asked_again(headers: dict[str, str], tmp_path: Path) -> None:
     answers = iter([Reply(b"rate limit exceeded", 403, headers), Reply.json([{"id": 1}])])
     _, _, ctx = fetched(lambda hit: next(answers), tmp_path, retry={"initial_delay_seconds": 0})
-    assert ctx.evidence["retries"] == 1
+    assert ctx.report().evidence["retries"] == 1

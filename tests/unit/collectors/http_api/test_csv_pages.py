@@ -33,7 +33,7 @@ def saying(body: str | bytes, content_type: str = "text/csv") -> Answers:
 def test_every_row_is_read(body: str | bytes, wanted: list[dict[str, Any]], tmp_path: Path) -> None:
     frame, _, ctx = fetched(saying(body), tmp_path, response_format="csv")
     assert frame.to_dicts() == wanted
-    assert ctx.evidence["rows"] == len(wanted)
+    assert ctx.report().evidence["rows"] == len(wanted)
 
 
 @pytest.mark.parametrize(

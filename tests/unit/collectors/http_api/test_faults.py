@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.kit import errors
-from service.steps.context import Context
+from service.steps.context import CollectContext
 from tests.examples import examples
 from tests.unit.collectors.api_source import failure, rows
 from tests.unit.collectors.http_api.faulty_source import (
@@ -24,7 +24,7 @@ from tests.unit.collectors.http_api.faulty_source import (
 from tests.unit.network.site import Hit, Reply, Site, context, serving
 
 
-def collected(source: Source, **config: Any) -> tuple[list[int] | errors.StepError, Context, Site]:
+def collected(source: Source, **config: Any) -> tuple[list[int] | errors.StepError, CollectContext, Site]:
     with tempfile.TemporaryDirectory() as folder, serving(source) as site:
         ctx = context(Path(folder))
         given = {"endpoint": site.address + "/r", "retry": RETRY, "records_path": "items", **config}
@@ -69,13 +69,13 @@ def test_faults_change_no_row(
     if isinstance(found, errors.StepError):
         assert isinstance(found, errors.Transient)
         assert found.details["step"] == "collectors[0]"
-        assert ctx.evidence["stop_reason"] == "failed"
-        assert ctx.evidence["retries"] >= ATTEMPTS - 1
+        assert ctx.report().evidence["stop_reason"] == "failed"
+        assert ctx.report().evidence["retries"] >= ATTEMPTS - 1
         return
     assert found == list(range(count))
-    assert ctx.evidence["rows"] == count
+    assert ctx.report().evidence["rows"] == count
     if concurrency == 1:
-        assert ctx.evidence["retries"] == source.spent
+        assert ctx.report().evidence["retries"] == source.spent
 
 
 @examples(3)
@@ -87,7 +87,7 @@ def test_slow_drips_change_no_row(faults: dict[int, list[str]], way: tuple[dict[
     source = Source(10, faults, [1])
     found, ctx, _ = collected(source, pagination=way[0], concurrency=way[1], timeout_seconds=1)
     assert found == list(range(10))
-    assert ctx.evidence["retries"] >= (source.spent if way[1] == 1 else 0)
+    assert ctx.report().evidence["retries"] >= (source.spent if way[1] == 1 else 0)
 
 
 def test_a_drip_that_never_ends_fails() -> None:
@@ -97,7 +97,7 @@ def test_a_drip_that_never_ends_fails() -> None:
     )  # fmt: skip
     assert isinstance(found, errors.Transient)
     assert "timeout_seconds" in found.message
-    assert (ctx.evidence["stop_reason"], ctx.evidence["rows"]) == ("failed", 4)
+    assert (ctx.report().evidence["stop_reason"], ctx.report().evidence["rows"]) == ("failed", 4)
     assert sum(hit.query["offset"] == "4" for hit in site.hits) == 2
 
 
@@ -144,8 +144,8 @@ def test_loops_end_with_what_came_and_are_told(
         assert found.details["field"] == "completeness"
         return
     assert found == list(range(at * 2))
-    assert ctx.evidence["stop_reason"] == "repeated_page"
-    assert sorted(w["code"] for w in ctx.warnings) == ["page_repeated", "total_differs"]
+    assert ctx.report().evidence["stop_reason"] == "repeated_page"
+    assert sorted(w.code for w in ctx.report().warnings) == ["page_repeated", "total_differs"]
 
 
 @examples(20)
@@ -171,9 +171,9 @@ def test_totals_that_change_are_told(totals: list[int], faults: dict[int, list[s
     found, ctx, _ = collected(Claiming(12, faults, [4]), pagination=pagination, concurrency=concurrency)
     assert isinstance(found, list)
     assert found == list(range(len(found)))
-    assert ctx.evidence["rows"] == len(found)
-    told = [w for w in ctx.warnings if w["code"] == "total_differs"]
-    assert bool(told) == (ctx.evidence["declared_total"] != len(found))
+    assert ctx.report().evidence["rows"] == len(found)
+    told = [w for w in ctx.report().warnings if w.code == "total_differs"]
+    assert bool(told) == (ctx.report().evidence["declared_total"] != len(found))
 
 
 def test_lines_that_end_too_early_are_asked_for_again(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_lines_that_end_too_early_are_asked_for_again(tmp_path: Path) -> None:
     with serving(lambda hit: next(answers)) as site:
         ctx = context(tmp_path)
         frame = rows({"endpoint": site.address, "retry": RETRY, "response_format": "ndjson"}, ctx)
-    assert (frame["id"].to_list(), ctx.evidence["retries"]) == ([1, 2], 1)
+    assert (frame["id"].to_list(), ctx.report().evidence["retries"]) == ([1, 2], 1)
 
 
 def test_a_page_of_html_is_not_asked_for_again(tmp_path: Path) -> None:

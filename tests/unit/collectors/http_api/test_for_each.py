@@ -31,10 +31,8 @@ def posts(hit: Hit) -> Reply:
 
 
 def children(tmp_path: Path, answers: Any = posts, parents: pl.DataFrame = USERS, **config: Any) -> Any:
-    ctx = context(tmp_path)
-    ctx.parents = parents.lazy()
     with serving(answers) as site:
-        ctx.base = (f"{site.address}/users",)
+        ctx = context(tmp_path, parents=parents.lazy(), base=(f"{site.address}/users",))
         return rows({**CHILD, "pagination": "page", **config}, ctx), ctx, site
 
 
@@ -46,9 +44,9 @@ def test_the_records_of_every_parent_in_the_order_of_the_parents(tmp_path: Path,
         "users_name": ["Cem", "Cem", "Ann", "Ann", "Ann", "Ann", "Ann"],
     }
     assert {h.path for h in site.hits} == {f"/users/{n}/posts" for n in (1, 2, 3)}
-    assert ctx.evidence["parents"] == 3
-    assert ctx.evidence["rows"] == 7
-    assert ctx.evidence["stop_reasons"] == {"empty_page": 3}
+    assert ctx.report().evidence["parents"] == 3
+    assert ctx.report().evidence["rows"] == 7
+    assert ctx.report().evidence["stop_reasons"] == {"empty_page": 3}
 
 
 def test_parents_are_asked_for_side_by_side(tmp_path: Path) -> None:
@@ -111,20 +109,20 @@ def test_parents_without_a_key_are_left_out_and_said(tmp_path: Path) -> None:
     parents = pl.DataFrame({"id": ["1", None, ""], "name": ["Ann", "Bob", "Cem"]})
     frame, ctx, _ = children(tmp_path, parents=parents)
     assert frame.height == 5
-    assert [(w["code"], w["message"].split()[0]) for w in ctx.warnings] == [("parent_without_key", "2")]
+    assert [(w.code, w.message.split()[0]) for w in ctx.report().warnings] == [("parent_without_key", "2")]
 
 
 def test_every_parent_without_a_key_is_counted(tmp_path: Path) -> None:
     parents = pl.DataFrame({"id": [1, None, None], "name": ["Ann", "Bob", "Cem"]})
     _, ctx, _ = children(tmp_path, parents=parents)
-    assert [w["message"][:24] for w in ctx.warnings] == ["2 parents have nothing i"]
+    assert [w.message[:24] for w in ctx.report().warnings] == ["2 parents have nothing i"]
 
 
 def test_no_parents_is_no_records(tmp_path: Path) -> None:
     frame, ctx, site = children(tmp_path, parents=USERS.clear())
     assert frame.height == 0
     assert site.hits == []
-    assert ctx.evidence["stop_reason"] == "no_parents"
+    assert ctx.report().evidence["stop_reason"] == "no_parents"
 
 
 def gone(hit: Hit) -> Reply:
@@ -139,8 +137,8 @@ def test_a_list_that_is_not_there_fails(tmp_path: Path) -> None:
 def test_or_is_left_out(tmp_path: Path) -> None:
     frame, ctx, _ = children(tmp_path, gone, for_each={**CHILD["for_each"], "on_missing": "skip"})
     assert frame["post"].to_list() == [300, 301]
-    assert [w["code"] for w in ctx.warnings] == ["list_missing"]
-    assert ctx.evidence["stop_reasons"] == {"empty_page": 2, "missing": 1}
+    assert [w.code for w in ctx.report().warnings] == ["list_missing"]
+    assert ctx.report().evidence["stop_reasons"] == {"empty_page": 2, "missing": 1}
 
 
 def test_a_shortfall_names_the_parent(tmp_path: Path) -> None:
@@ -153,10 +151,8 @@ def test_a_shortfall_names_the_parent(tmp_path: Path) -> None:
 
 
 def test_a_sample_asks_for_no_more_than_it_needs(tmp_path: Path) -> None:
-    ctx = context(tmp_path)
-    ctx.parents, ctx.wanted_rows = USERS.lazy(), 2
     with serving(posts) as site:
-        ctx.base = (site.address,)
+        ctx = context(tmp_path, parents=USERS.lazy(), wanted_rows=2, base=(site.address,))
         assert rows({**CHILD, "pagination": "page"}, ctx).height == 2
         assert len(site.hits) == 1
 
@@ -183,7 +179,7 @@ def test_a_cursor_for_every_parent(tmp_path: Path) -> None:
         assert [h.query.get("since") for h in site.hits] == ["1", "50", None]
     found = sorted(frame.select("u", "n", "at").rows())
     assert found == [(1, 1, 1), (1, 2, 2), (2, 1, 50), (2, 2, 51), (3, 1, 7)]  # one key is another for another parent
-    assert ctx.evidence["cursor_after"] == 51
+    assert ctx.report().evidence["cursor_after"] == 51
 
 
 def test_a_parent_that_changed_makes_no_record_twice(tmp_path: Path) -> None:
@@ -193,7 +189,7 @@ def test_a_parent_that_changed_makes_no_record_twice(tmp_path: Path) -> None:
         for name in ("Ann", "Anna"):
             frame, ctx = runs.run(config, parents=pl.DataFrame({"id": [1], "name": [name]}).lazy())
     assert frame.select("at", "n").rows() == [(1, 1)]
-    assert ctx.evidence["added_rows"] == 0
+    assert ctx.report().evidence["added_rows"] == 0
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tests.examples import examples
 from tests.unit.collectors.http_api.incremental_runs import SINCE, Runs
 from tests.unit.network.site import Answers, Hit, Reply, context, serving
 
+CURSORS = ("cursor_before", "cursor_after")
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:
@@ -48,19 +50,23 @@ def test_only_what_is_new_is_asked_for_and_nothing_is_lost_or_twice(runs: Runs) 
     with serving(source(records)) as site:
         first, ctx = runs.run(at(site.address))
         assert first["id"].to_list() == [1, 2, 3]
-        assert [ctx.evidence[n] for n in ("cursor_before", "cursor_after", "added_rows")] == [None, "2024-01-03", 3]
+        assert [ctx.report().evidence[n] for n in ("cursor_before", "cursor_after", "added_rows")] == [
+            None,
+            "2024-01-03",
+            3,
+        ]
         assert "since" not in site.hits[0].query
         records += [{"id": 4, "at": "2024-01-03"}, {"id": 5, "at": "2024-01-05"}]
         site.hits.clear()
         second, ctx = runs.run(at(site.address))
         assert {h.query["since"] for h in site.hits} == {"2024-01-03"}
         assert second["id"].to_list() == [1, 2, 3, 4, 5]
-        assert {n: ctx.evidence[n] for n in ("cursor_before", "cursor_after", "known_rows", "added_rows", "rows")} == {
+        assert {n: ctx.report().evidence[n] for n in (*CURSORS, "known_rows", "added_rows", "rows")} == {
             "cursor_before": "2024-01-03", "cursor_after": "2024-01-05", "known_rows": 3, "added_rows": 2, "rows": 3,
         }  # fmt: skip
         third, ctx = runs.run(at(site.address))
         assert third.equals(second)
-        assert ctx.evidence["added_rows"] == 0
+        assert ctx.report().evidence["added_rows"] == 0
 
 
 def test_an_exclusive_boundary_loses_nothing(runs: Runs) -> None:
@@ -91,7 +97,7 @@ def test_a_changed_record_takes_the_place_of_the_one_with_its_key(runs: Runs) ->
         rows, ctx = runs.run(at(site.address, **config))
     assert rows["id"].to_list() == [1, 3, 4, 5, 2]
     assert rows["state"].to_list() == ["new"] * 4 + ["paid"]
-    assert [ctx.evidence[n] for n in ("added_rows", "changed_rows", "known_rows")] == [0, 1, 5]
+    assert [ctx.report().evidence[n] for n in ("added_rows", "changed_rows", "known_rows")] == [0, 1, 5]
 
 
 def test_lookback_asks_again_for_what_came_late(runs: Runs) -> None:
@@ -125,7 +131,7 @@ def test_a_source_that_ignores_the_parameter_gives_no_row_twice(runs: Runs) -> N
         records.append({"id": 10, "at": 10})
         rows, ctx = runs.run(at(site.address))
     assert rows["id"].to_list() == list(range(11))
-    assert [w["code"] for w in ctx.warnings] == ["older_records"]
+    assert [w.code for w in ctx.report().warnings] == ["older_records"]
 
 
 def test_a_run_that_was_not_committed_changes_nothing(runs: Runs) -> None:
@@ -138,7 +144,7 @@ def test_a_run_that_was_not_committed_changes_nothing(runs: Runs) -> None:
         rows, ctx = runs.run(at(site.address))
     assert lost["id"].to_list() == [1, 2]
     assert rows["id"].to_list() == [1, 2, 3]
-    assert ctx.evidence["cursor_before"] == 1
+    assert ctx.report().evidence["cursor_before"] == 1
 
 
 def test_other_settings_begin_anew(runs: Runs) -> None:
@@ -148,8 +154,8 @@ def test_other_settings_begin_anew(runs: Runs) -> None:
         rows, ctx = runs.run(at(site.address, params={"shop": "other"}))
         assert "since" not in site.hits[-1].query
     assert rows["id"].to_list() == [1]
-    assert [w["code"] for w in ctx.warnings] == ["starts_again"]
-    assert ctx.warnings[0]["details"] == {"changed": ["params"]}
+    assert [w.code for w in ctx.report().warnings] == ["starts_again"]
+    assert ctx.report().warnings[0].details == {"changed": ["params"]}
 
 
 def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
@@ -157,7 +163,7 @@ def test_a_longer_lookback_forgets_nothing(runs: Runs) -> None:
         runs.run(at(site.address))
         del records[0]  # the source keeps no old ones
         rows, ctx = runs.run(at(site.address, incremental={**SINCE, "lookback": 5}))
-    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.warnings) == ("4", [1, 2], [])
+    assert (site.hits[-1].query["since"], rows["id"].to_list(), ctx.report().warnings) == ("4", [1, 2], ())
 
 
 def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Runs) -> None:
@@ -170,8 +176,8 @@ def test_the_cursor_waits_where_newest_come_first_and_not_all_were_read(runs: Ru
 
     with serving(newest_first) as site:
         _, ctx = runs.run(at(site.address, pagination={"type": "page", "max_pages": 2}))
-        assert "cursor_held" in [w["code"] for w in ctx.warnings]
-        assert ctx.evidence["cursor_after"] is None
+        assert "cursor_held" in [w.code for w in ctx.report().warnings]
+        assert ctx.report().evidence["cursor_after"] is None
         rows, _ = runs.run(at(site.address))
     assert sorted(rows["id"]) == list(range(20))
 
@@ -298,7 +304,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
                 continue
             rows, ctx = runs.run(at(site.address, primary_key="id"))
             assert sorted(map(json.dumps, rows.to_dicts())) == sorted(map(json.dumps, records))
-            assert ctx.evidence["rows"] <= len(records)
+            assert ctx.report().evidence["rows"] <= len(records)
 
 
 @examples(15)

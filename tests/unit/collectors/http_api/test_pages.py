@@ -42,7 +42,7 @@ def test_follows_what_the_answer_names(pagination: dict[str, Any], reason: str, 
     frame, site, ctx = fetched(linked, tmp_path, pagination=pagination, params={"q": "1"})
     assert frame["id"].to_list() == IDS
     assert len(site.hits) == 3
-    assert ctx.evidence["stop_reason"] == reason
+    assert ctx.report().evidence["stop_reason"] == reason
     if pagination["type"] == "cursor":
         assert [hit.query.get("q") for hit in site.hits] == ["1"] * 3
         assert [hit.query.get("cursor") for hit in site.hits] == [None, "10", "20"]
@@ -67,8 +67,8 @@ def test_loops_end_with_a_warning(pagination: dict[str, Any], tmp_path: Path) ->
     site_hits: list[Hit] = []
     frame, _, ctx = fetched(answer, tmp_path, pagination=pagination)
     assert frame.height <= 2
-    assert [w["code"] for w in ctx.warnings] == ["page_repeated"]
-    assert ctx.evidence["stop_reason"] == "repeated_page"
+    assert [w.code for w in ctx.report().warnings] == ["page_repeated"]
+    assert ctx.report().evidence["stop_reason"] == "repeated_page"
 
 
 def test_a_next_page_that_is_no_text_is_named(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_pages_side_by_side_stay_in_order(kind: str, total: bool, concurrency: i
     config = {**ways[kind], **({"total_path": "meta.total"} if total else {})}
     frame, site, ctx = fetched(shop(records, total=total), tmp_path, pagination=config, concurrency=concurrency)
     assert frame["id"].to_list() == list(range(95))
-    assert ctx.evidence["stop_reason"] == ("total_reached" if total else "empty_page")
+    assert ctx.report().evidence["stop_reason"] == ("total_reached" if total else "empty_page")
     assert len(site.hits) <= 11 + (0 if total else concurrency)
-    assert ctx.evidence["requests"] == len(site.hits) or not total
+    assert ctx.report().evidence["requests"] == len(site.hits) or not total
 
 
 def test_an_offset_that_a_short_page_moves_loses_nothing_ahead(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_offset_that_a_short_page_moves_loses_nothing_ahead(tmp_path: Path) -
     config = {"type": "offset", "limit": 10, "total_path": "meta.total"}
     frame, _, ctx = fetched(answer, tmp_path, pagination=config, concurrency=4)
     assert frame["id"].to_list() == list(range(60))
-    assert ctx.evidence["stop_reason"] == "total_reached"
+    assert ctx.report().evidence["stop_reason"] == "total_reached"
 
 
 @pytest.mark.parametrize("status", [404, 416])
@@ -113,7 +113,7 @@ def test_a_page_that_is_not_there_ends_what_has_no_total(status: int, tmp_path: 
         return Reply.json(RECORDS[page * 10 - 10 : page * 10]) if page <= 3 else Reply(b"{}", status)
 
     frame, _, ctx = fetched(answer, tmp_path, pagination=PAGED)
-    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "past_the_end")
+    assert (frame["id"].to_list(), ctx.report().evidence["stop_reason"]) == (IDS, "past_the_end")
     assert str(status) in failure(lambda hit: Reply(b"{}", status), tmp_path, pagination=PAGED).message
 
 
@@ -136,7 +136,7 @@ def test_links_without_a_next_end_numbered_pages(tmp_path: Path) -> None:
         return Reply.json(RECORDS[page * 10 - 10 : page * 10], Link=f'</orders?page=9>; rel="{rel}"')
 
     _, site, ctx = fetched(answer, tmp_path, pagination=PAGED)
-    assert (len(site.hits), ctx.evidence["stop_reason"]) == (3, "no_next")
+    assert (len(site.hits), ctx.report().evidence["stop_reason"]) == (3, "no_next")
 
 
 @pytest.mark.parametrize("link", ['</style.css>; rel="preload"', '<https://api.w.org/>; rel="https://api.w.org/"'])
@@ -146,7 +146,7 @@ def test_links_to_something_else_end_nothing(link: str, tmp_path: Path) -> None:
         return Reply.json(RECORDS[page * 10 - 10 : page * 10], Link=link)
 
     frame, _, ctx = fetched(answer, tmp_path, pagination=PAGED)
-    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "empty_page")
+    assert (frame["id"].to_list(), ctx.report().evidence["stop_reason"]) == (IDS, "empty_page")
 
 
 @pytest.mark.parametrize("total", [-1, 0, 7])
@@ -158,13 +158,13 @@ def test_a_total_that_was_passed_ends_nothing(total: int, concurrency: int, tmp_
 
     pagination = {"type": "offset", "total_path": "total"}
     frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, concurrency=concurrency)
-    assert (frame["id"].to_list(), ctx.evidence["stop_reason"]) == (IDS, "past_the_end")
-    assert [w["code"] for w in ctx.warnings] == ["total_differs"]
+    assert (frame["id"].to_list(), ctx.report().evidence["stop_reason"]) == (IDS, "past_the_end")
+    assert [w.code for w in ctx.report().warnings] == ["total_differs"]
 
 
 def test_a_total_that_is_missing_everywhere_is_said_once(tmp_path: Path) -> None:
     _, _, ctx = fetched(shop(RECORDS), tmp_path, pagination={**PAGED, "total_path": "meta.total"})
-    assert [w["code"] for w in ctx.warnings] == ["no_total"]
+    assert [w.code for w in ctx.report().warnings] == ["no_total"]
 
 
 @pytest.mark.parametrize("pagination", ["none", "page", {"type": "cursor", "cursor_path": "next"}])
@@ -173,20 +173,20 @@ def test_no_content_is_a_page_without_records(pagination: Any, tmp_path: Path) -
         return Reply(status=204) if "page" not in hit.query or int(hit.query["page"]) > 2 else Reply.json(RECORDS[:1])
 
     frame, _, ctx = fetched(answer, tmp_path, pagination=pagination, schema={"id": "int64"})
-    assert len(frame) == ctx.evidence["rows"] == (1 if pagination == "page" else 0)
+    assert len(frame) == ctx.report().evidence["rows"] == (1 if pagination == "page" else 0)
 
 
 def test_the_evidence_of_a_run(tmp_path: Path) -> None:
     answers = iter([Reply(b"busy", 503), *(Reply.json({"items": RECORDS[i : i + 10], "n": 30}) for i in (0, 8, 18)), Reply.json({"items": [], "n": 30})])  # fmt: skip # noqa: E501
     config = {"pagination": {**PAGED, "total_path": "n"}, "retry": {"initial_delay_seconds": 0}}
     _, _, ctx = fetched(lambda hit: next(answers), tmp_path, **config)
-    received = ctx.evidence.pop("bytes")
-    assert received > 300
-    assert ctx.evidence == {
+    evidence = ctx.report().evidence
+    assert evidence.pop("bytes") > 300
+    assert evidence == {
         "pages": 4, "requests": 5, "retries": 1, "rows": 27, "repeated_rows": 2, "declared_total": 30,
         "stop_reason": "empty_page",
     }  # fmt: skip
-    assert sorted(w["code"] for w in ctx.warnings) == ["rows_repeated", "total_differs"]
+    assert sorted(w.code for w in ctx.report().warnings) == ["rows_repeated", "total_differs"]
 
 
 def test_a_shortfall_fails_where_completeness_is_strict(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_shortfall_fails_where_completeness_is_strict(tmp_path: Path) -> None:
     assert "has 13 records and gave 12" in error.message
     assert error.details["field"] == "completeness"
     few = {"pagination": {**PAGED, "total_path": "n", "max_pages": 1}}
-    assert fetched(answer, tmp_path, completeness="strict", **few)[2].evidence["stop_reason"] == "max_pages"
+    assert fetched(answer, tmp_path, completeness="strict", **few)[2].report().evidence["stop_reason"] == "max_pages"
 
 
 def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,20 +210,20 @@ def test_values_that_disagree_are_named_with_their_pages(tmp_path: Path, monkeyp
 
     frame, _, ctx = fetched(answer, tmp_path, pagination="page")
     assert frame["v"].to_list() == [["1"], ["2"], ["2.5"], None, ["x"], ["y"], ["1"], ["3"]]
-    assert [w["message"] for w in ctx.warnings] == [
+    assert [w.message for w in ctx.report().warnings] == [
         "the values of 'v' differ in kind on page 4; they are kept as list(string)"
     ]
     values[3] = [True]
     _, _, ctx = fetched(answer, tmp_path, pagination="page")
-    (said,) = [w["message"] for w in ctx.warnings]
+    (said,) = [w.message for w in ctx.report().warnings]
     assert "'v' are int64 on page 1, float64 on page 2, string on page 3, boolean on page 4" in said
     _, _, ctx = fetched(answer, tmp_path, pagination="page", schema={"v": "string"})
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 def test_one_page_that_links_to_more_is_said(tmp_path: Path) -> None:
     _, _, ctx = fetched(lambda hit: Reply.json(RECORDS, Link='</orders?page=2>; rel="next"'), tmp_path)
-    assert [w["code"] for w in ctx.warnings] == ["more_pages"]
+    assert [w.code for w in ctx.report().warnings] == ["more_pages"]
 
 
 def _always(body: bytes) -> Answers:
@@ -244,7 +244,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         frame, _, ctx = fetched(answer, tmp_path / kind, pagination=PAGED, response_format=kind, schema={"n": "int64"})
         assert frame["id"].to_list() == [f"00{i}" for i in IDS]
         assert frame["n"].to_list() == IDS
-        assert ctx.evidence["rows"] == 25
+        assert ctx.report().evidence["rows"] == 25
     for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
         error = failure(_always(body), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message

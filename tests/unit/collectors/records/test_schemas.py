@@ -36,7 +36,7 @@ def one_a_page(values: list[Any]) -> Answers:
 def test_values_become_what_was_asked_for(values: list[Any], dtype: str, wanted: list[Any], tmp_path: Path) -> None:
     frame, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page", schema={"v": dtype})
     assert frame["v"].to_list() == wanted
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_values_that_disagree_are_named(
     """The same is message whether the pages were parsed together or one by one."""
     monkeypatch.setattr("service.collectors.http_api.page_batches.BATCH_BYTES", batch)
     _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page")
-    assert [w["message"] for w in ctx.warnings] == [f"the values of 'v' {message}"]
+    assert [w.message for w in ctx.report().warnings] == [f"the values of 'v' {message}"]
     _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page", columns=["id"])
-    assert ctx.warnings == []
+    assert ctx.report().warnings == ()

@@ -101,7 +101,7 @@ def test_the_time_of_the_version_is_told_to_its_steps() -> None:
     rule = {"freshness": {"column": "t", "max_age_seconds": 3600}}
     version = made(source, {"type": "validator", "config": {"rules": [rule]}})
     assert version.apply([{"t": "2020-01-01T00:00:00Z"}]).data.height == 1
-    version.tape.now += dt.timedelta(days=1)
+    version.fit_record.now += dt.timedelta(days=1)
     with pytest.raises(errors.Permanent, match="seconds old"):
         version.apply([{"t": "2020-01-01T00:00:00Z"}])
 
@@ -115,7 +115,7 @@ def test_a_step_that_has_changed_since_is_told_apart() -> None:
     version = made(SOURCE, cleaner(fill_na={"v": {"strategy": "mean"}}))
     other = made(SOURCE, cleaner(fill_na={"v": {"strategy": "max"}}))
     with pytest.raises(errors.Permanent, match="execute the pipeline again"):
-        Applier(other.pipeline, version.tape, job_in(".")).walk(SOURCE)
+        Applier(other.pipeline, version.fit_record, job_in(".")).apply(SOURCE)
 
 
 def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
@@ -130,10 +130,10 @@ def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
 
 
 def test_the_number_of_records_is_bounded() -> None:
-    assert len(apply._listed(b"[" + b",".join([b"1"] * 10_000) + b"]")) == 10_000
+    assert len(apply._decode_records(b"[" + b",".join([b"1"] * 10_000) + b"]")) == 10_000
     with pytest.raises(errors.Invalid, match="10001 are more than 10000"):
-        apply._listed(b"[" + b",".join([b"1"] * 10_001) + b"]")
+        apply._decode_records(b"[" + b",".join([b"1"] * 10_001) + b"]")
     for text, code in ((b"{}", "VALIDATION_ERROR"), (b"[}", "INVALID_JSON")):
         with pytest.raises(errors.Invalid) as caught:
-            apply._listed(text)
+            apply._decode_records(text)
         assert caught.value.error_code == code

@@ -18,7 +18,7 @@ D, DT = dt.date, dt.datetime
 def filled(values: list[Any], dtype: Any, how: Any) -> tuple[pl.Series, Any, list[str]]:
     frame = pl.DataFrame({"a": pl.Series(values, dtype=dtype)})
     done = apply("cleaner", frame, fill_na={"a": how})
-    recorded = done.ctx.fitted["fill_na"]["a"]
+    recorded = done.ctx.report().fitted["fill_na"]["a"]
     assert json.loads(json.dumps(recorded)) == recorded
     return done.rows["a"], recorded, done.warned
 
@@ -144,7 +144,7 @@ def test_outliers_by_method_and_action(values: list[Any], setting: dict[str, Any
     done = apply("cleaner", {"a": values}, outliers={"a": setting})
     column = done.rows["a"]
     assert column.equals(pl.Series("a", wanted, dtype=column.dtype), null_equal=True)
-    fitted = done.ctx.fitted["outliers"]["a"]
+    fitted = done.ctx.report().fitted["outliers"]["a"]
     assert set(fitted) == {"method", "action", "low", "high"}
 
 
@@ -162,7 +162,7 @@ def test_no_values_have_no_bounds() -> None:
     done = apply("cleaner", pl.DataFrame({"a": [None]}, schema={"a": pl.Int64}), outliers={"a": {"method": "iqr"}})
     assert done.rows["a"].to_list() == [None]
     assert done.warned == ["no_bounds"]
-    assert done.ctx.fitted["outliers"]["a"]["low"] is None
+    assert done.ctx.report().fitted["outliers"]["a"]["low"] is None
 
 
 def test_outliers_are_for_numbers() -> None:

@@ -47,7 +47,7 @@ def test_windows_fill(column: str, how: dict[str, Any], wanted: list[Any]) -> No
     assert {n: v for n, v in done.columns.items() if n not in (column, "v")} == {
         n: v for n, v in DATA.items() if n not in (column, "v")
     }
-    assert done.ctx.fitted["fill_na"][column]["strategy"] == how["strategy"]
+    assert done.ctx.report().fitted["fill_na"][column]["strategy"] == how["strategy"]
 
 
 def test_plain_values_come_before_windows_and_both_are_recorded() -> None:
@@ -56,7 +56,7 @@ def test_plain_values_come_before_windows_and_both_are_recorded() -> None:
     )
     assert done.columns["t"][5] == 0
     assert done.columns["v"] == [2.0, 1.0, 2.0, 2.0, 2.0, 7.0]
-    assert set(done.ctx.fitted["fill_na"]) == {"v", "t", "i"}
+    assert set(done.ctx.report().fitted["fill_na"]) == {"v", "t", "i"}
 
 
 def test_decimals_stay_decimals() -> None:

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from service.engine.polars_frame import PolarsFrame
-from service.steps.context import Context, Split
+from service.steps.context import ProcessContext
+from service.steps.report import Split
 from tests.unit.processors.table import INF, NAN, Done, apply, decode, invalid, refused
 
 CATEGORIES = {"c": ["a", "b", "a", None, "c", "a"], "y": [1.0, 0.0, 3.0, 5.0, None, 2.0]}
@@ -19,7 +20,7 @@ ROWS = {"g": ["a", "b", "a", None, "b", "a"], "t": [3, 1, 1, 2, 2, None], "v": [
 
 def transform(data: Any, **config: Any) -> Done:
     done = apply("transformer", data, **config)
-    assert json.loads(json.dumps(done.ctx.fitted, allow_nan=False)) == done.ctx.fitted
+    assert json.loads(json.dumps(done.ctx.report().fitted, allow_nan=False)) == done.ctx.report().fitted
     return done
 
 
@@ -50,7 +51,7 @@ def test_bins(values: list[Any], setting: dict[str, Any], wanted: list[Any], edg
     done = transform(pl.DataFrame({"a": values}, schema={"a": kind}), bin={"a": setting})
     assert done.columns["a"] == wanted
     assert done.rows.schema["a"] == (pl.String if "labels" in setting else pl.Int32)
-    fitted = done.ctx.fitted["bin"]["a"]
+    fitted = done.ctx.report().fitted["bin"]["a"]
     assert fitted["method"] == setting["method"]
     assert edges is None or fitted["edges"] == edges
 
@@ -92,7 +93,7 @@ def test_categories_by_a_number(setting: Any, wanted: list[Any], values: list[fl
     done = transform(CATEGORIES, encode={"c": setting})
     assert done.columns["c"] == [None if w is None else pytest.approx(w) for w in wanted]
     assert done.rows.schema["c"] == pl.Float64
-    assert values is None or done.ctx.fitted["encode"]["c"]["values"] == pytest.approx(values)
+    assert values is None or done.ctx.report().fitted["encode"]["c"]["values"] == pytest.approx(values)
 
 
 def test_a_constant_target_is_its_mean_and_a_boolean_counts_as_a_number() -> None:
@@ -115,10 +116,10 @@ def test_buckets_are_the_same_for_ever() -> None:
     made = transform(data, encode={"c": setting, "n": {**setting, "into": "m"}})
     assert made.columns["c"] == [7, 133, 7, None, 906]
     assert made.columns["m"] == [667, 917, 667, None, 333]
-    assert made.ctx.fitted["encode"]["c"] == {"method": "hash", "buckets": 1000, "hash": "fnv1a-64x64"}
+    assert made.ctx.report().fitted["encode"]["c"] == {"method": "hash", "buckets": 1000, "hash": "fnv1a-64x64"}
     plain, said = (transform(data, encode={"c": setting}) for setting in ("hash", {"method": "hash", "buckets": 1024}))
     assert plain.columns == said.columns
-    assert plain.ctx.fitted == said.ctx.fitted
+    assert plain.ctx.report().fitted == said.ctx.report().fitted
 
 
 # -- text and windows --------------------------------------------------------------------------------------------
@@ -196,30 +197,30 @@ def test_a_split_keeps_keys_together_and_about_the_shares() -> None:
     assert backwards.equals(done.rows)
     other = transform(frame, split={**setting, "seed": 1}).rows
     assert (other["split"] != done.rows["split"]).any()
-    assert done.ctx.splits == [Split("split", "train")]
+    assert done.ctx.report().splits == (Split("split", "train"),)
 
 
 def test_later_fits_go_by_the_training_rows(tmp_path: Path) -> None:
     frame = pl.DataFrame({"k": range(200), "v": [float(i) for i in range(200)], "c": ["x"] * 199 + ["y"]})
-    ctx = Context("processors[0]", tmp_path)
+    ctx = ProcessContext("processors[0]", tmp_path)
     made = decode("transformer", {"split": {"key": "k", "column": "part"}}).apply(
         PolarsFrame(frame.lazy(), tmp_path), ctx
     )
     assert isinstance(made, PolarsFrame)
     train = made.lazy.collect().filter(pl.col("part") == "train")
-    later = Context("processors[1]", tmp_path, splits=ctx.splits)
+    later = ProcessContext("processors[1]", tmp_path, splits=ctx.report().splits)
     config = {"normalize": {"v": "minmax"}, "encode": {"c": "frequency"}}
     done = decode("transformer", config).apply(made, later)
     assert isinstance(done, PolarsFrame)
     assert done.lazy.collect().height == 200
-    assert later.fitted["normalize"]["v"]["min"] == train["v"].min()
-    assert later.fitted["normalize"]["v"]["scale"] == train["v"].max() - train["v"].min()  # type: ignore[operator]
-    assert later.fitted["fitted_by"] == {"column": "part", "part": "train"}
-    cleaned = Context("processors[2]", tmp_path, splits=ctx.splits)
+    assert later.report().fitted["normalize"]["v"]["min"] == train["v"].min()
+    assert later.report().fitted["normalize"]["v"]["scale"] == train["v"].max() - train["v"].min()  # type: ignore[operator]
+    assert later.report().fitted["fitted_by"] == {"column": "part", "part": "train"}
+    cleaned = ProcessContext("processors[2]", tmp_path, splits=ctx.report().splits)
     decode("cleaner", {"fill_na": {"v": {"strategy": "max"}}, "outliers": {"v": {"method": "iqr"}}}).apply(
         made, cleaned
     )
-    assert cleaned.fitted["fill_na"]["v"]["value"] == train["v"].max()
+    assert cleaned.report().fitted["fill_na"]["v"]["value"] == train["v"].max()
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "min", "max", "mode"])
@@ -231,19 +232,19 @@ def test_groups_are_filled_by_their_training_rows(strategy: str, tmp_path: Path)
             "part": ["train", "test", "test"] + ["test"] * 2,
         }
     )
-    ctx = Context("processors[1]", tmp_path, splits=[Split("part", "train")])
+    ctx = ProcessContext("processors[1]", tmp_path, splits=(Split("part", "train"),))
     config = {"fill_na": {"v": {"strategy": strategy, "group_by": "g"}}}
     done = decode("cleaner", config).apply(PolarsFrame(frame, tmp_path), ctx)
     assert isinstance(done, PolarsFrame)
     assert done.lazy.collect()["v"].to_list() == [2.0, 50.0, 2.0, 7.0, None]
-    assert ctx.fitted["fitted_by"] == {"column": "part", "part": "train"}
+    assert ctx.report().fitted["fitted_by"] == {"column": "part", "part": "train"}
 
 
 def test_a_lost_split_is_said(tmp_path: Path) -> None:
-    ctx = Context("processors[1]", tmp_path, splits=[Split("part", "train")])
+    ctx = ProcessContext("processors[1]", tmp_path, splits=(Split("part", "train"),))
     decode("transformer", {"normalize": {"v": "minmax"}}).apply(PolarsFrame(pl.LazyFrame({"v": [1, 2]}), tmp_path), ctx)
-    assert [w["code"] for w in ctx.warnings] == ["split_lost"]
-    assert "fitted_by" not in ctx.fitted
+    assert [w.code for w in ctx.report().warnings] == ["split_lost"]
+    assert "fitted_by" not in ctx.report().fitted
 
 
 # -- refused -----------------------------------------------------------------------------------------------------

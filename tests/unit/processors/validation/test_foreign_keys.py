@@ -13,7 +13,7 @@ from service.engine.dry_run_frame import PlannedFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.collector import Upstream
-from service.steps.context import Context, StoredVersion
+from service.steps.context import ProcessContext, StoredVersion
 from tests.unit.processors.table import NAN, decode
 
 RULE = {"column": "a", "check": "foreign_key", "pipeline": "customers", "to": "id"}
@@ -26,7 +26,7 @@ def checked(folder: Path, values: pl.Series, keys: pl.Series, **more: Any) -> li
     for part, some in zip(parts, (keys[:half], keys[half:]), strict=True):
         pl.DataFrame({"id": some}).write_parquet(part)
     stored = {"config.rules[0].pipeline": StoredVersion("customers", 3, parts, len(keys))}
-    ctx = Context("processors[0]", folder, upstreams=stored)
+    ctx = ProcessContext("processors[0]", folder, upstreams=stored)
     rule = {**RULE, **more}
     frame = pl.DataFrame({"a": values, "row": range(len(values))})
     made = decode("validator", {"rules": [rule], "on_fail": "drop"}).apply(PolarsFrame(frame.lazy(), folder), ctx)
@@ -90,7 +90,7 @@ def test_a_rehearsal_finds_what_cannot_be_compared_and_reads_no_rows(tmp_path: P
     stored = {"config.rules[0].pipeline": StoredVersion("customers", 3, (tmp_path / "part.parquet",), 1)}
 
     def rehearsed(dtype: type[pl.DataType]) -> pl.Schema:
-        ctx = Context("processors[0]", tmp_path, upstreams=stored, dry=True)
+        ctx = ProcessContext("processors[0]", tmp_path, upstreams=stored, dry=True)
         frame = PlannedFrame.of(pl.LazyFrame(schema={"a": dtype}), tmp_path, Trace())
         return decode("validator", {"rules": [RULE], "on_fail": "quarantine"}).apply(frame, ctx).schema
 
@@ -101,6 +101,6 @@ def test_a_rehearsal_finds_what_cannot_be_compared_and_reads_no_rows(tmp_path: P
 
 def test_without_the_other_version_the_rule_is_left_out(tmp_path: Path) -> None:
     frame = PolarsFrame(pl.LazyFrame({"a": [1, None]}), tmp_path)
-    made = decode("validator", {"rules": [RULE]}).apply(frame, Context("processors[0]", tmp_path))
+    made = decode("validator", {"rules": [RULE]}).apply(frame, ProcessContext("processors[0]", tmp_path))
     assert isinstance(made, PolarsFrame)
     assert made.lazy.collect().to_dict(as_series=False) == {"a": [1, None]}

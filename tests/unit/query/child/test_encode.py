@@ -117,7 +117,7 @@ def test_a_value_in_csv(connection: duckdb.DuckDBPyConnection, sql: str, value: 
 
 
 @pytest.mark.parametrize("format_", ["arrow", "parquet"])
-@pytest.mark.parametrize("sql", IDS)
+@pytest.mark.parametrize("sql", [sql for sql in IDS if "MONTH" not in sql])
 def test_a_value_survives_arrow_and_parquet(connection: duckdb.DuckDBPyConnection, sql: str, format_: str) -> None:
     body = b"".join(encode.stream(Rows.of(connection, f"SELECT {sql} AS v, 7 AS seven"), format_))
     if format_ == "parquet":

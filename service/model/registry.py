@@ -1,8 +1,8 @@
-"""Which collectors, processors and storages there are: the built-in packages, then entry points.
+"""Registry: the collectors, processors and storages of this installation, built-in and from entry points.
 
-A built-in is any subclass of a contract with a ``tag``, found in a module of its package (one without is a base of
-others); a third-party one registers under ``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``.
-Both come through ``Shelf.add``.
+A built-in is any subclass of a contract with a ``tag`` in a module of its package (a class without a tag is a base of
+others); a third-party plug-in registers under ``penstock.collectors``, ``penstock.processors`` or ``penstock.storage``.
+``Shelf.add`` takes both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Shelf(Generic[T]):
     kinds: dict[str, type[T]] = field(default_factory=dict)
 
     def add(self, cls: type[T]) -> None:
-        """Register a plug-in; a second one of the same ``type`` is an error, not a silent replacement."""
+        """Register a plug-in. Raises ``ValueError`` for a second one of the same ``type``."""
         tag = tag_of(cls)
         known = self.kinds.get(tag)
         if known is not None and known is not cls:
@@ -48,7 +48,7 @@ class Shelf(Generic[T]):
                 if (
                     isinstance(value, type)
                     and issubclass(value, self.contract)
-                    and tag_of(value) != value.__name__  # what msgspec takes where no tag is given
+                    and tag_of(value) != value.__name__  # what msgspec uses without a tag
                     and value.__module__ == f"{package}.{module}"
                 ):
                     self.add(value)

@@ -83,8 +83,3 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnProfile]
     correlation: Correlation
     warnings: list[ProfileWarning]
-
-
-def decode(profiles: list[dict[str, Any]]) -> list[Profile]:
-    """The profiles that a version stores as plain values. Raises ``msgspec.ValidationError``."""
-    return msgspec.convert(profiles, list[Profile])

@@ -1,0 +1,65 @@
+"""Requests to a running service, with an access token; errors of the service as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+_SECONDS = httpx.Timeout(10.0, read=120.0)
+
+
+class ServiceError(Exception):
+    """The service refused a request. ``status`` is the HTTP status; the others are those of its error body."""
+
+    def __init__(self, status: int, code: str, message: str, details: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class NoService(Exception):
+    """There is no service at the URL, or the connection to it broke."""
+
+
+class Connection:
+    """A service at ``url`` (such as ``http://127.0.0.1:8000``), used with an access token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/api/v1/", headers={"authorization": f"Bearer {token}"}, timeout=_SECONDS
+        )
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON answer of a route. Raises ``ServiceError``, ``NoService``."""
+        return json.loads(b"".join(self.stream("GET", path, query=query)))
+
+    def stream(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Iterator[bytes]:
+        """The answer of a route in parts. Raises ``ServiceError``, ``NoService``."""
+        try:
+            with self._client.stream(method, path, params=query, json=body) as answer:
+                if answer.status_code >= 400:
+                    raise _error(answer.status_code, answer.read())
+                yield from answer.iter_bytes()
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise NoService(str(error) or type(error).__name__) from error
+
+
+def _error(status: int, content: bytes) -> ServiceError:
+    try:
+        error = json.loads(content)["error"]
+        return ServiceError(status, str(error["code"]), str(error["message"]), dict(error["details"]))
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(status, "INTERNAL_ERROR", f"the answer with status {status} is not one of Penstock", {})

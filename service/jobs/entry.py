@@ -1,0 +1,23 @@
+"""The entry functions of a child that runs or answers a task, without their imports.
+
+The engine is imported inside the functions, so that the API can name them without loading it. The forkserver has
+preloaded it (``jobs.preload``), so that the import is free in the child.
+"""
+
+from __future__ import annotations
+
+from service.processes.channel import Channel
+
+
+def run(channel: Channel, order: bytes) -> None:
+    """Execute a run (``jobs.run_worker``)."""
+    from service.jobs import run_worker
+
+    run_worker.work(channel, order)
+
+
+def task(channel: Channel, call: bytes) -> None:
+    """Answer a task (``jobs.tasks.worker``)."""
+    from service.jobs.tasks import worker
+
+    worker.work(channel, call)

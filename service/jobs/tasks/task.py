@@ -1,0 +1,123 @@
+"""Task: one question that a child answers, with everything needed to answer it in its fields.
+
+These are only messages, so that the API process can send them without loading the engine; ``jobs.tasks.worker`` and the
+modules beside it answer them. Unlike a run, a task stores nothing and has no progress; its answer is bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from service.jobs.messages import Grants, LogLine
+from service.kit import errors
+from service.model.version import Column
+from service.probing.finding import Probe
+from service.values.profile import Profile
+
+
+class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page"):
+    """Render the profiles of one version as a page; the answer is HTML in UTF-8."""
+
+    pipeline: str
+    version: int
+    created: str
+    profiles: list[Profile]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
+    """Collect at most ``rows`` rows from each source and process them; the answer is a ``Sample`` as JSON."""
+
+    document: dict[str, Any]
+    rows: int
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The newest version, and the columns of those of its collectors that have the same settings, by their places."""
+
+    version: int
+    columns: list[Column]
+    sources: dict[int, list[Column]]
+
+
+class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
+    """Tell what a run of ``document`` would do; the answer is a ``Plan`` as JSON."""
+
+    document: dict[str, Any]
+    before: Before | None = None
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):
+    """A dry run of ``document`` over the columns that are known from its settings and stored versions.
+
+    The answer is a JSON array of warnings. Fails with the error that a run is certain to end with.
+    """
+
+    document: dict[str, Any]
+
+
+class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
+    """Look at a source; the answer is a ``Finding`` as JSON, without any secret in it."""
+
+    probe: Probe
+
+
+class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
+    """Apply version ``version`` to ``records`` (a JSON array).
+
+    ``document`` is the revision that made it, ``fit_record`` the path of its fit record. The answer is
+    ``{"pipeline", "version", "columns", "data", "rows", "dropped", "skipped"}``.
+    """
+
+    document: dict[str, Any]
+    version: int
+    fit_record: str
+    records: bytes
+
+
+Task = ProfilePage | Preview | Planning | Validation | Probing | Application
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A task and what it may use."""
+
+    grants: Grants
+    task: Task
+
+
+class TaskAnswer(msgspec.Struct, frozen=True, tag=True):
+    """The answer of a task."""
+
+    content: bytes
+
+
+class TaskError(msgspec.Struct, frozen=True, tag=True):
+    """The error with which a task ended."""
+
+    error: errors.Body
+
+
+TaskMessage = TaskAnswer | TaskError | LogLine
+
+encode = msgspec.msgpack.Encoder().encode
+_calls = msgspec.msgpack.Decoder(Call)
+_messages: msgspec.msgpack.Decoder[TaskMessage] = msgspec.msgpack.Decoder(TaskMessage)
+
+
+def decode(data: bytes) -> TaskMessage:
+    """What a child sent."""
+    return _messages.decode(data)
+
+
+def decode_call(data: bytes) -> Call:
+    """What a child was started with."""
+    return _calls.decode(data)
+
+
+def log(line: LogLine) -> None:
+    """Write a child's log line into the log of this process."""
+    fields = {k: v for k, v in line.fields.items() if k not in ("level", "event")}
+    level = str(line.fields.get("level", "info"))
+    getattr(structlog.get_logger("penstock.errand"), level)(str(line.fields.get("event", "")), **fields)

@@ -1,0 +1,73 @@
+"""DuckDB inside a job's own process: no files but those that are given, settings locked, memory and threads bounded.
+
+A job evaluates expressions and runs ``sql`` steps with it. The process is confined already (Landlock, RLIMITs); the
+settings are those of the query workers (``confinement.LOCKED``), and are read back before anything is run.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from service.sandbox import confinement
+from service.sandbox.quoting import literal
+
+_LEAST = 64 << 20
+_MOST = 1 << 44
+_BESIDE = 256 << 20
+"""What counts for RLIMIT_DATA and not for DuckDB: stacks of threads, what allocators keep, values in flight. Bytes."""
+_SHARE = 0.7
+"""Of what is left after that. Measured with sorts of 3 and 10 million rows under 512 MiB to 1.2 GiB."""
+_FEW = 160 << 20
+"""With less than this one thread does the work: each has its own buffers."""
+
+
+def connect(
+    *, threads: int, memory_bytes: int, zone: str = "UTC", spill: Path | None = None, files: Iterable[Path] = ()
+) -> duckdb.DuckDBPyConnection:
+    """A closed connection that may read and write exactly ``files`` and spill into the folder ``spill``."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            **confinement.CLOSED,
+            "threads": threads if memory_bytes >= _FEW else 1,
+            "memory_limit": f"{memory_bytes}B",
+            "temp_directory": "" if spill is None else str(spill),
+            "arrow_output_version": "1.4",
+            "produce_arrow_string_view": True,
+            "disabled_optimizers": "in_clause",  # a long IN list would become a join, which does not keep the order
+        },
+    )
+    connection.execute(f"SET GLOBAL TimeZone = {literal(zone)}")
+    allowed = ", ".join(literal(str(f)) for f in files)
+    if allowed:
+        connection.execute(f"SET allowed_paths = [{allowed}]")
+    confinement.close(connection)
+    return connection
+
+
+def free_memory() -> int:
+    """How much memory DuckDB's buffers may take in this process now: what RLIMIT_DATA leaves, less a reserve. Bytes."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = soft if soft != resource.RLIM_INFINITY else _physical()
+    left = limit - _held() - _BESIDE
+    return min(max(int(left * _SHARE), _LEAST), _MOST)
+
+
+def _held() -> int:
+    """The private data of this process (VmData), in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _physical() -> int:
+    """Half of the machine's memory and what is held, for a process without a limit. Bytes."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 512 + _held()
+    return 4 << 30

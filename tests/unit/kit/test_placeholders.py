@@ -1,0 +1,59 @@
+"""Secrets in texts: filled by name, and masked in whatever form they come back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.kit import errors, placeholders
+
+SECRETS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=30)
+AROUND = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20)
+
+
+@given(SECRETS, AROUND, AROUND)
+def test_no_form_of_a_secret_is_left(secret: str, before: str, after: str) -> None:
+    for form in (
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        quote(secret, safe="").lower(),
+        json.dumps(secret),
+    ):
+        masked = placeholders.mask(f"{before}{form}{after}", [secret])
+        assert form.strip('"') not in masked
+        assert placeholders.MASK in masked
+
+
+@given(SECRETS, st.binary(max_size=10), st.binary(max_size=10))
+def test_no_base64_of_a_secret_is_left(secret: str, before: bytes, after: bytes) -> None:
+    content = before + secret.encode() + after
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(content).decode()
+        masked = placeholders.mask(f"Basic {text}", [secret])
+        assert placeholders.MASK in masked
+        left = masked.removeprefix("Basic ").split(placeholders.MASK)
+        assert all(len(part) <= len(text) - len(secret.encode()) for part in left)
+
+
+def test_hosts_are_lower_case() -> None:
+    assert placeholders.mask("cannot resolve acme-tenant.invalid", ["Acme-Tenant"]) == "cannot resolve ***.invalid"
+    header = "Basic " + base64.b64encode(b"user:correct horse").decode()
+    assert "Y29ycmVjd" not in placeholders.mask(header, ["correct horse"])
+
+
+def test_the_longest_secret_goes_first_and_short_ones_stay() -> None:
+    assert placeholders.mask("token-12345 abc", ["token", "token-12345", "abc"]) == "*** abc"
+    assert placeholders.mask("nothing", []) == "nothing"
+
+
+def test_a_secret_without_a_value_is_named() -> None:
+    assert placeholders.fill("a ${TOKEN}", {"TOKEN": "x"}, "collectors[0]") == "a x"
+    assert placeholders.names("${A} ${B_1} $C") == {"A", "B_1"}
+    with pytest.raises(errors.Permanent, match="PENSTOCK_SECRET_TOKEN"):
+        placeholders.fill("${TOKEN}", {}, "collectors[0]")
