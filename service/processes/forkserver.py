@@ -33,6 +33,7 @@ that held 260 MiB was ended at 512. It also returned buffers of 8 MiB at once, a
 
 _LOADING_SECONDS = 60.0  # how long a new forkserver may load its modules before its first answer
 _ANSWER_SECONDS = 10.0  # how long one that has answered before may take
+_TURNS = 3  # how many times as long a call may take that waits for its turn
 _STOPPED_SECONDS = 0.5  # a job control signal may stop it for a moment, together with this process
 
 _T = TypeVar("_T")
@@ -68,14 +69,19 @@ class Forkserver:
         """The result of a submitted call. Raises ``errors.Unavailable`` if the forkserver does not answer in time."""
         await self.alive()
         first = self._started <= 1 and not self._answers
-        try:
-            async with asyncio.timeout(_LOADING_SECONDS if first else _ANSWER_SECONDS):
-                return await asyncio.shield(asyncio.wrap_future(future))
-        except TimeoutError:
-            if self._overdue():
-                self.replace("it does not answer")
-        except (EOFError, OSError):
-            pass  # it was killed while it was asked
+        waiting = asyncio.wrap_future(future)
+        for _ in range(_TURNS):
+            try:
+                async with asyncio.timeout(_LOADING_SECONDS if first else _ANSWER_SECONDS):
+                    return await asyncio.shield(waiting)
+            except TimeoutError:
+                if self._overdue():
+                    self.replace("it does not answer")
+                    break
+                if not self._answers:
+                    break  # a new one still loads its modules
+            except (EOFError, OSError):
+                break  # it was killed while it was asked
         raise errors.Unavailable(
             "the process that starts workers does not answer and is being replaced; try again", retry_after=2.0
         )
