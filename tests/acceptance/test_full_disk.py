@@ -30,7 +30,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def fill(served: Served, least: int) -> list[str]:
     """Upload files until not even ``least`` bytes fit; their names."""
-    names, size = [], 8 * MIB
+    names: list[str] = []
+    size = 8 * MIB
     while size >= least:
         name = f"fill-{len(names)}"
         answer = served.http.put(f"/files/{name}", content=bytes(size))
