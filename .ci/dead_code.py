@@ -17,7 +17,7 @@ ALLOWED = {
     "to_asgi_response", "send_body",  # Litestar's response protocol
     "do_GET", "log_message", "protocol_version",  # http.server
     "connect_unix_socket",  # httpcore's network backend
-    "writable",  # the file that Arrow writes to
+    "writable", "tell",  # the file that Arrow writes to
     "handlers",  # logging
     "NULL_ORDERING",  # a sqlglot dialect
     "ENTRIES",  # imported so that the forkserver loads the modules

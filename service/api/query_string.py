@@ -52,14 +52,14 @@ class ByVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def one_version(query: int | None, body: int | None) -> int | None:
-    """The version that the query string or the body names. Raises ``errors.Invalid`` where they differ."""
+    """The version that the query string or the body names. Raises ``errors.Invalid`` if they differ."""
     if query is not None and body is not None and query != body:
         raise errors.Invalid(f"version: {query} in the query string, {body} in the body", field="version")
     return body if query is None else query
 
 
 def read(request: TypedRequest, kind: type[T]) -> T:
-    """The query string as ``kind``. Raises ``errors.Invalid`` with every problem, ``field`` naming the parameter."""
+    """The query string as ``kind``. Raises ``errors.Invalid`` with all problems, ``field`` naming the parameter."""
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -69,16 +69,16 @@ def read(request: TypedRequest, kind: type[T]) -> T:
             known = f" (known: {', '.join(fields)})" if fields else ""
             problems.append(Problem(name, f"unknown parameter{errors.did_you_mean(name, fields)}{known}"))
         elif name in values:
-            problems.append(Problem(name, "is there twice"))
+            problems.append(Problem(name, "is given twice"))
         else:
             try:
                 values[name] = msgspec.convert(text, field.type, strict=False)
                 if values[name] is None:
-                    problems.append(Problem(name, f"'{text}' is no value; leave the parameter out"))
+                    problems.append(Problem(name, f"'{text}' is not a value; leave the parameter out"))
             except msgspec.ValidationError as error:
                 values[name] = None
-                said = str(error).replace(" | null", "").replace(", got `str`", f", got '{text[:60]}'")
-                problems.append(Problem(name, said))
+                message = str(error).replace(" | null", "").replace(", got `str`", f", got '{text[:60]}'")
+                problems.append(Problem(name, message))
     if problems:
         raise errors.Invalid.of(problems, "query string")
     return kind(**values)

@@ -1,11 +1,11 @@
-"""What the demo works on: a small shop that exists only while the demo runs.
+"""The data of the demo: a small shop that exists only while the demo runs.
 
-Three sources of one story, each as untidy as real ones are: a CSV export of orders (doubled rows, prices that are no
-numbers, missing values, dates in two formats, stray spaces), a JSON API with the products' costs in pages, and an HTML
+It has three sources, as untidy as real ones: a CSV export of orders (duplicate rows, prices that are not numbers,
+missing values, dates in two formats, stray spaces), a paginated JSON API with the products' costs, and an HTML
 catalogue with their titles and ratings. The API and the catalogue are served on loopback by a thread of this process
-and fetched over real HTTP by the real collectors; the key ``sku`` joins the three.
+and fetched over HTTP by the collectors; the key ``sku`` joins the three.
 
-Everything is made from a fixed seed, so the demo's answers are the same every time.
+Everything is made from a fixed seed, so that the demo has the same answers every time.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class _Shop(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
-        numbers = [asked.get("page", "1"), asked.get("size", str(PER_PAGE)), url.path.rpartition("/")[2]]
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        numbers = [query.get("page", "1"), query.get("size", str(PER_PAGE)), url.path.rpartition("/")[2]]
         page, size, last = (int(text) if text.isdecimal() else 0 for text in numbers)
         if url.path == "/api/products" and page and size:
             self._answer("application/json", json.dumps(_api_page(page, size)))

@@ -1,44 +1,42 @@
-"""Records from a JSON API, page after page.
+"""The api collector: records of an HTTP API, page after page.
 
-Pages stay bytes: each is looked at just enough to find and count its records, and they are parsed together in
-batches of a few megabytes into Parquet parts (``batches``, ``collectors.records.spool``), so memory does not grow with
-the number of pages. Which page comes next, and whether all came, is the business of ``pages``; what is asked for a
-parent at a time of ``children``; what came in earlier runs of ``merge``.
+Pages stay bytes: each one is decoded just enough to find and count its records. Batches of a few megabytes are parsed
+together into Parquet parts (``http_api.page_batches``, ``records.spool``), so memory does not grow with the number of
+pages. ``http_api.page_walk`` decides which page comes next and whether all pages came, ``http_api.for_each`` makes one
+list of requests per parent row, and ``http_api.merge`` adds the records of earlier runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import msgspec
 
 from service.collectors.csv_file import type_inference
-from service.collectors.fetching import completeness, headers
+from service.collectors.fetching import completeness
 from service.collectors.fetching.client_pool import Clients
-from service.collectors.fetching.completeness import Completeness, Evidence
+from service.collectors.fetching.completeness import Evidence
 from service.collectors.http_api import for_each as children
-from service.collectors.http_api import incremental, page_body, pagination, requests
-from service.collectors.http_api.authentication import ApiKey, Auth, ClientCredentials, Session
-from service.collectors.http_api.for_each import ForEach, RecordList
-from service.collectors.http_api.incremental import Incremental, PrimaryKey
+from service.collectors.http_api import incremental, page_body, pagination
+from service.collectors.http_api.authentication import Session
+from service.collectors.http_api.csv_body import CsvFormat
+from service.collectors.http_api.for_each import RecordList
 from service.collectors.http_api.merge import Accumulation
 from service.collectors.http_api.page_batches import Batches
 from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.page_reader import PageReader
 from service.collectors.http_api.page_walk import FetchedPage, Pages
-from service.collectors.http_api.pagination import Kind, Short
-from service.collectors.http_api.requests import Asking
+from service.collectors.http_api.requests import Requests
+from service.collectors.http_api.settings import ApiSettings
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
-from service.kit import errors
-from service.kit.errors import Problem
-from service.network import request
+from service.kit import errors, placeholders
 from service.network.request import Response
-from service.network.retry import Retry
-from service.steps.collector import Collector, Declared, Parent
+from service.steps.collector import Declared, Parent
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
@@ -47,12 +45,10 @@ _ACCEPT = {
     "ndjson": "application/x-ndjson, application/jsonl, */*;q=0.5",
     "csv": "text/csv, */*;q=0.5",
 }
-_NO_CONTENT = 204
-Scalar = str | int | float | bool
 
 
-class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
-    """Rows from an HTTP API that answers JSON: the records of every page, nested objects as ``a_b`` columns."""
+class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
+    """Rows from an HTTP API: the records of every page, with nested objects as ``a_b`` columns."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "api",
@@ -64,120 +60,6 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
         "pagination": {"type": "page", "page_param": "page", "size_param": "per_page", "size": 100},
         "schema": {"id": "int64", "created_at": "datetime[UTC]"},
     }
-
-    endpoint: Annotated[
-        str,
-        msgspec.Meta(
-            min_length=1,
-            max_length=4096,
-            description="URL, http or https; with for_each also relative to the parent's.",
-        ),
-    ]
-    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the endpoint is asked.")] = "GET"
-    headers: Annotated[dict[str, str], msgspec.Meta(description="Sent to the endpoint's own origin only.")] = {}
-    params: Annotated[
-        dict[str, Scalar | list[Scalar]], msgspec.Meta(description="Query parameters; a list repeats its name.")
-    ] = {}
-    body: Annotated[
-        dict[str, Any] | list[Any] | None, msgspec.Meta(description="JSON body of a POST; pages stay in the query.")
-    ] = None
-    compress_body: Annotated[bool, msgspec.Meta(description="Send the body with Content-Encoding: gzip.")] = False
-    auth: Annotated[
-        Auth | None,
-        msgspec.Meta(description="bearer, basic, api_key (in a header or the query) or oauth2_client_credentials."),
-    ] = None
-    records_path: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(
-            description="Where the records are, e.g. 'data.items'; '$': the answer itself; by default found at the top."
-        ),
-    ] = None
-    pagination: Annotated[
-        Kind | Short, msgspec.Meta(description="none, page, offset, cursor, next_url or link_header.")
-    ] = "none"
-    for_each: Annotated[
-        ForEach | None, msgspec.Meta(description="One list of records for each row of another collector.")
-    ] = None
-    incremental: Annotated[
-        Incremental | None,
-        msgspec.Meta(
-            description="Ask only for what is new since the newest version; a version has the records of all runs."
-        ),
-    ] = None
-    primary_key: PrimaryKey = None
-    concurrency: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=64)] | None,
-        msgspec.Meta(
-            description="Pages fetched at once, where their addresses are known ahead (page, offset), or parents with "
-            "for_each; meanwhile all runs together have no more requests to the host on their way. By default 1 (8 of "
-            "all runs together)."
-        ),
-    ] = None
-    requests_per_second: Annotated[
-        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None,
-        msgspec.Meta(description="To this host, at most, by all runs."),
-    ] = None
-    response_format: Annotated[
-        Literal["json", "ndjson", "csv"], msgspec.Meta(description="What a page is: JSON, one object a line, or CSV.")
-    ] = "json"
-    completeness: Annotated[
-        Completeness, msgspec.Meta(description="Fewer records than the source's total: a warning, or an error.")
-    ] = "warn"
-    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600, description="For one attempt, body included.")] = 30.0
-    retry: Annotated[Retry, msgspec.Meta(description="When and how often to try again.")] = Retry()
-    flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
-    columns: Annotated[
-        Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(description="Keep these columns (after flattening), in this order; one that never comes is null."),
-    ] = None
-    schema: Annotated[
-        dict[str, str],
-        msgspec.Meta(
-            description="Types of columns (after flattening): name to type. A value that does not fit fails with its "
-            "page; a single value becomes a list of one where a list is named."
-        ),
-    ] = {}
-
-    def spelled_out(self) -> Self:
-        return msgspec.structs.replace(self, pagination=pagination.of(self.pagination))
-
-    def problems(self) -> Iterable[Problem]:
-        if "${" not in self.endpoint and (self.for_each is None or "://" in self.endpoint):
-            wrong = request.fault(
-                self.endpoint if self.for_each is None else children.PLACEHOLDER.sub("x", self.endpoint)
-            )
-            if wrong is not None:
-                yield Problem("endpoint", wrong)
-        if self.for_each is not None:
-            yield from self.for_each.problems(self.endpoint, self.params)
-        if self.incremental is not None:
-            yield from self.incremental.problems(self.params)
-        elif self.primary_key is not None:
-            yield Problem(
-                "primary_key", "tells records of several runs apart, with incremental; within one, use drop_duplicates"
-            )
-        if self.body is not None and self.method == "GET":
-            yield Problem("body", "a GET has no body; set method to POST, or use params")
-        if self.compress_body and self.body is None:
-            yield Problem("compress_body", "there is no body")
-        yield from headers.problems(self.headers)
-        if isinstance(self.auth, ApiKey) and self.auth.location == "header":
-            yield from (Problem("auth.name", p.message) for p in headers.problems({self.auth.name: ""}))
-        if isinstance(self.auth, ClientCredentials):
-            yield from self.auth.problems()
-        kind = pagination.of(self.pagination)
-        if isinstance(kind, pagination.PageNumber | pagination.Cursor) and kind.size_param and not kind.size:
-            yield Problem("pagination.size", "is required where size_param is given")
-        if self.response_format != "json":
-            if self.records_path is not None:
-                yield Problem("records_path", f"there is none in {self.response_format}; each line is a record")
-            if isinstance(kind, pagination.Cursor | pagination.NextUrl) or kind.total_path is not None:
-                yield Problem(
-                    "pagination", f"looks into the answer, which only json allows, not {self.response_format}"
-                )
-        if (self.concurrency or 1) > 1 and kind.ahead(1, 1) is None and self.for_each is None:
-            yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
-        yield from record_schema.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
         return record_schema.declared(self.kept, self.schema)
@@ -193,13 +75,13 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
 
     @property
     def kept(self) -> list[str] | None:
-        """All columns that are kept, those of the parent among them."""
+        """All columns to keep, those of the parent included."""
         if self.columns is None or self.for_each is None:
             return self.columns
         return [*self.columns, *(n for n in self.for_each.taken.values() if n not in self.columns)]
 
     def outlook(self, ctx: CollectContext) -> dict[str, Any]:
-        kind = {k: v for k, v in msgspec.to_builtins(pagination.of(self.pagination)).items() if v is not None}
+        kind = pagination.settings_of(pagination.of(self.pagination))
         auth = msgspec.to_builtins(self.auth).get("type") if self.auth is not None else None
         above = {} if self.for_each is None else {"for_each": self.for_each.collector}
         since = {} if self.incremental is None else {"incremental": self.incremental.param}
@@ -207,33 +89,37 @@ class ApiCollector(Collector, frozen=True, kw_only=True, tag="api"):
                 "auth": auth, "concurrency": self.concurrency or 1, **above, **since}  # fmt: skip
 
     async def collect(self, ctx: CollectContext) -> Frame:
-        """Fetch every page, and answer a scan of what was spooled.
+        """Fetch every page and return a frame over the spooled rows.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
-        return await _Collecting(self, ctx).collect()
+        return await _Collection(self, ctx).collect()
 
 
 _DEPENDS = (
     "endpoint", "method", "params", "body", "records_path", "response_format", "flatten", "for_each", "incremental",
     "primary_key",
 )  # fmt: skip
-"""The settings that say which records there are, and what they look like."""
+"""The settings that determine which records there are and their form."""
 
 
-class _Collecting:
-    """One collection going on."""
+class _Collection:
+    """One collection in progress."""
 
     def __init__(self, settings: ApiCollector, ctx: CollectContext) -> None:
         self._settings, self._ctx = settings, ctx
         self._kind = pagination.of(settings.pagination)
-        self._path = settings.records_path
-        self._found = settings.records_path is not None
+        self._answer_errors: list[str] = []
+        self._reader = PageReader(
+            settings.response_format, settings.records_path, ctx.network.max_response_bytes, self._on_answer_error,
+            settings.encoding, settings.csv or CsvFormat(),
+        )  # fmt: skip
         self._pages = self._rows = 0
         self._sum = completeness.EvidenceTotal(ctx, settings.completeness)
         self._memory: Accumulation | None = None
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
+            asked |= settings.text_settings
             asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0)
             if settings.for_each is not None:
                 asked["for_each"] = msgspec.structs.replace(settings.for_each, on_missing="fail", keep_parents=False)
@@ -244,11 +130,11 @@ class _Collecting:
     async def collect(self) -> Frame:
         settings, ctx, memory = self._settings, self._ctx, self._memory
         listings, added = await asyncio.to_thread(
-            children.listings, settings.for_each, settings.endpoint, settings.params, ctx
+            children.record_lists, settings.for_each, settings.endpoint, settings.params, ctx
         )
         spool = memory.spool() if memory is not None else Spool(ctx.folder)
         batches = Batches(
-            spool, ctx, csv=settings.response_format == "csv", flatten=settings.flatten, added=added,
+            spool, ctx, csv=settings.csv, flatten=settings.flatten, added=added,
             traced=memory is not None, schema=settings.schema,
         )  # fmt: skip
         clients = Clients(
@@ -257,10 +143,10 @@ class _Collecting:
         )  # fmt: skip
         kind = settings.response_format
         async with clients, self._counting(clients):
-            walk = self._walk(Asking(
+            walk = self._walk(Requests(
                 clients, Session(settings.auth, ctx, clients.fetch), settings.method, _ACCEPT[kind],
                 _headers(settings, ctx),
-                requests.content(ctx.fill_all(settings.body), compressed=settings.compress_body),
+                ctx.fill_all(settings.body), settings.compress_body,
                 None if kind == "csv" else lambda body: page_body.whole(body, kind),
             ))  # fmt: skip
             at_once = (settings.concurrency or 1) if settings.for_each is not None else 1
@@ -272,6 +158,10 @@ class _Collecting:
                         break
             await batches.flush()
         self._sum.finish(several=settings.for_each is not None)
+        if self._answer_errors:
+            number = len(self._answer_errors)
+            text = f"{number} answers report an error, the first one: {self._answer_errors[0]}"
+            ctx.warn("answer_errors", text, answers=number)
         ctx.progress(1.0, f"{self._sum.evidence.rows} records")
         if memory is not None:
             spool = await asyncio.to_thread(memory.finish, spool, self._sum.cut)
@@ -279,7 +169,7 @@ class _Collecting:
 
     @asynccontextmanager
     async def _counting(self, clients: Clients) -> AsyncIterator[None]:
-        """What it cost is known afterwards, whatever came of it."""
+        """Keep the counts of requests and bytes, whatever the outcome."""
         try:
             yield
         except errors.StepError:
@@ -288,7 +178,7 @@ class _Collecting:
             raise
         clients.count(self._sum.evidence)
 
-    def _walk(self, asked: Asking) -> Callable[[RecordList], AsyncGenerator[FetchedPage, None]]:
+    def _walk(self, requests_: Requests) -> Callable[[RecordList], AsyncGenerator[FetchedPage, None]]:
         settings, memory = self._settings, self._memory
 
         async def walk(listing: RecordList) -> AsyncGenerator[FetchedPage, None]:
@@ -296,9 +186,12 @@ class _Collecting:
             if memory is not None and settings.incremental is not None:
                 start = memory.start(listing.key)
                 extra = [(settings.incremental.param, str(start))] if start is not None else []
-            fetch = asked.fetch(listing, extra)
+            fetch = requests_.fetch(listing, extra)
             ahead = (settings.concurrency or 1) if settings.for_each is None else 1
-            pages = Pages(self._kind, self._ctx, evidence, fetch, self._read, ahead)
+            pages = Pages(
+                self._kind, self._ctx, evidence, fetch, self._read, ahead,
+                path=lambda: self._reader.records_path, posted=settings.method == "POST",
+            )  # fmt: skip
             try:
                 async with aclosing(pages.all()) as every:
                     async for page in every:
@@ -310,28 +203,25 @@ class _Collecting:
                     raise
                 evidence.stop_reason = "missing"
             finally:
-                self._sum.add(evidence, listing.key, listing.said)
+                self._sum.add(evidence, listing.key, listing.label)
 
         return walk
 
     def _read(self, answer: Response, page: int) -> PageBody:
-        kind = self._settings.response_format
-        if answer.status == _NO_CONTENT:
-            return PageBody(0, b"")
-        content = page_body.utf8(answer.body, answer.headers.get("content-type", ""))
         try:
-            if kind == "ndjson":
-                return page_body.ndjson(content)
-            if kind == "csv":
-                return page_body.csv(content, answer.headers.get("content-type", ""))
-            body, self._path = page_body.json(content, self._path, found=self._found)
-            self._found = self._found or body.count > 0  # nothing says which of several empty arrays it is
-            return body
+            return self._reader.read(answer, page)
         except Unusable as error:
-            said = answer.headers.get("content-type", "")
-            hint = f" (content type {said})" if said and kind not in said else ""
+            kind, declared = self._settings.response_format, answer.headers.get("content-type", "")
+            hint = f" (content type {declared})" if declared and kind not in declared else ""
             field = "records_path" if kind == "json" else "response_format"
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
+
+    def _on_answer_error(self, error: str, page: int) -> None:
+        """An answer with status 200 reports an error. Raises ``errors.Permanent`` unless it is only to be counted."""
+        text = placeholders.mask(error, list(self._ctx.secrets.values()))
+        if self._settings.answer_errors == "fail":
+            raise self._permanent(f"page {page + 1}: the answer reports an error: {text}", field="answer_errors")
+        self._answer_errors.append(text)
 
     def _notice(self, listing: RecordList, page: FetchedPage, lists: int) -> None:
         self._pages, self._rows = self._pages + 1, self._rows + page.body.count
@@ -351,7 +241,8 @@ class _Collecting:
         record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
-            lf = type_inference.infer_and_cast(lf, [spool.part(i) for i in range(len(spool.parts))], settings.schema)
+            parts = [spool.part(i) for i in range(len(spool.parts))]
+            lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
         lf = record_schema.cast_columns(lf, settings.schema, ctx)
         lf = record_schema.select(lf, settings.kept, ctx)
         return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)

@@ -1,7 +1,7 @@
-"""PlannedFrame: a Frame that executes nothing: it has columns and a plan, and answers questions as if it had no rows.
+"""DryRunFrame: a Frame that executes nothing. It has columns and a plan, and measures as if it had no rows.
 
-A dry run of processors goes over it, to find what cannot work before anything is read, and to say what would be done:
-``Trace`` notes which whole-frame operations a step asked for, and every place where a run would stage the frame.
+A dry run applies processors to it, to find what cannot work before anything is read, and to list what would be done:
+``Trace`` notes the whole-frame operations of a step, and every place where a run would stage the frame.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from service.engine import query_sql
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
 from service.steps.metric import Metric, Values
+from service.values.losses import Conversion, plain_values
 
 
 @dataclass
 class Trace:
-    """What was asked of a frame and of those made from it, in order. ``plans`` are texts, for ``explaining`` ones."""
+    """The operations on a frame and those made from it, in order; with ``explaining`` their plans as text, too."""
 
     explaining: bool = False
     operations: list[str] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
 
 
-class PlannedFrame(PolarsFrame):
+class DryRunFrame(PolarsFrame):
     """A lazy table that is never executed."""
 
     def __init__(self, lf: pl.LazyFrame, folder: Path, *, expensive: bool = True) -> None:
@@ -36,15 +37,15 @@ class PlannedFrame(PolarsFrame):
         self._trace = Trace()
 
     @classmethod
-    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, expensive: bool = True) -> PlannedFrame:
-        """A frame over ``lf``, whose operations ``trace`` notes."""
+    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, expensive: bool = True) -> DryRunFrame:
+        """A frame over ``lf`` that notes its operations in ``trace``."""
         frame = cls(lf, folder, expensive=expensive)
         frame._trace = trace
         return frame
 
     @property
     def plan(self) -> str:
-        """The optimised plan as text: a table that is in memory or was staged is DF."""
+        """The optimised plan as text; DF is a table in memory or one that was staged."""
         return self._lf.explain(optimized=True)
 
     def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
@@ -57,13 +58,18 @@ class PlannedFrame(PolarsFrame):
         if self._trace.explaining:
             self._trace.plans.append(self.plan)
         self._lf = pl.LazyFrame(schema=self.schema)
-        self._dear = False
+        self._expensive = False
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> PolarsFrame:
+        values = plain_values(expressions)
+        lf = self._lf.select(values) if only else self._lf.with_columns(values)
+        return self._next(lf, expensive=True)
 
     def measure(self, metrics: Iterable[Metric]) -> Values:
         wanted = list(dict.fromkeys(metrics))
         if wanted:
             self._trace.operations.append("measure")
-            if self._dear:
+            if self._expensive:
                 self._stage()
         return {m: nothing(m) for m in wanted}
 
@@ -92,7 +98,7 @@ class PlannedFrame(PolarsFrame):
     def query(self, sql: str) -> PolarsFrame:
         self._trace.operations.append("query")
         query = query_sql.described(sql, self.schema)
-        if self._dear:
+        if self._expensive:
             self._stage()
         return self._next(pl.LazyFrame(schema=query.schema), expensive=False)
 
@@ -114,7 +120,7 @@ _COUNTS = frozenset({"rows", "duplicates", "nulls", "distinct", "zeros", "negati
 
 
 def nothing(metric: Metric) -> Any:
-    """The answer of a frame without rows."""
+    """The value of a metric over no rows."""
     match metric.kind:
         case "quantile":
             return [None] * len(metric.argument if isinstance(metric.argument, tuple) else ())

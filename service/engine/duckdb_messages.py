@@ -28,9 +28,9 @@ def of_row(error: Exception) -> str:
     """Why a text failed for a row, and what would help."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return "needs more memory than the run may have; raise PENSTOCK_RUN_MEMORY_LIMIT"
-    said = _first(error)
-    hint = next((hint for pattern, hint in _HINTS if pattern.search(said)), "")
-    return said.rstrip("!.") + hint
+    message = _first(error)
+    hint = next((hint for pattern, hint in _HINTS if pattern.search(message)), "")
+    return message.rstrip("!.") + hint
 
 
 def _first(error: Exception) -> str:

@@ -112,9 +112,16 @@ class Playback:
         self._calls = iter(record.calls)
 
     def answers(self, metrics: Iterable[Metric]) -> Values:
-        """The values of the next call. Raises ``errors.Permanent`` if the step asked for other metrics then."""
-        recorded = {a.metric: a.value for a in next(self._calls, [])}
+        """The values of the next call with these metrics; calls that a replay leaves out are passed over.
+
+        Raises ``errors.Permanent`` if the step asked for other metrics then.
+        """
         wanted = list(dict.fromkeys(metrics))
+        recorded: dict[Metric, Any] = {}
+        for call in self._calls:
+            recorded = {a.metric: a.value for a in call}
+            if all(metric in recorded for metric in wanted):
+                break
         for metric in wanted:
             if metric not in recorded:
                 name = f"{metric.kind} of '{metric.column}'" if metric.column else metric.kind

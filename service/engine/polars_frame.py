@@ -1,8 +1,8 @@
 """PolarsFrame: the Frame over a Polars lazy plan; it adds nothing to the plan's cost.
 
-``measure`` *stages* where the plan since the last stage has a dear source (text to parse) or a whole-frame
-operation: it executes the plan once into one lz4 Parquet file without statistics and goes on from there, so that
-neither the questions nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
+``measure`` *stages* if the plan since the last stage has an expensive source (text to parse) or a whole-frame
+operation: it executes the plan once into one lz4 Parquet file without statistics and continues from there, so that
+neither the metrics nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
 stage anew. A stage file lives as long as a frame needs it and is removed with the last one; one of a few hundred
 kilobytes is read back at once, because starting a query over a file costs more than answering it from memory.
 """
@@ -20,10 +20,12 @@ import polars as pl
 
 from service.engine import metrics as polars_metrics
 from service.engine import query_sql
+from service.engine.loss_counter import LossCounter
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
+from service.values.losses import Conversion, LostValues, plain_values
 
 _SMALL_BYTES = 512 * 1024
 _SMALL_ROWS = 50_000
@@ -44,12 +46,12 @@ class _Stage:
 
 
 class PolarsFrame:
-    """A lazy table. ``folder`` takes the stage files and must exist; it is no part of what is published.
+    """A lazy table. ``folder`` takes the stage files and must exist; it is not published.
 
     ``expensive`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
-    ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
+    ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class PolarsFrame:
     ) -> None:
         self._lf = lf
         self._folder = folder
-        self._dear = expensive
+        self._expensive = expensive
         self._small = False
         self._row_bytes = row_bytes
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
@@ -72,21 +74,22 @@ class PolarsFrame:
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
         self._staged = [0]
+        self._counters: tuple[LossCounter, ...] = ()
         self._files = tuple(files)
 
     @property
     def staged(self) -> int:
-        """How often this frame, what it came from and what came of that was staged."""
+        """How often this frame and its relatives (made from it, or it from them) were staged."""
         return self._staged[0]
 
     @property
     def known_rows(self) -> int | None:
-        """How many rows there are, where somebody asked already."""
+        """The number of rows, if it was measured already."""
         return self._answers.get(Metric("", "rows"))
 
     @property
     def lazy(self) -> pl.LazyFrame:
-        """The plan as it stands. Use it while this frame lives: its stage file goes with the frame."""
+        """The plan. Use it only while this frame lives, because its stage file is removed with the frame."""
         return self._lf
 
     @property
@@ -100,13 +103,29 @@ class PolarsFrame:
         frame = type(self)(lf, self._folder, expensive=expensive, row_bytes=width)
         frame._staged = self._staged
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
+        frame._counters = (*self._counters, *(c for o in others for c in o._counters))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
         return frame
 
     def rows(self, step: RowLocal) -> PolarsFrame:
-        frame = self._next(step(self._lf), expensive=self._dear)
+        frame = self._next(step(self._lf), expensive=self._expensive)
         frame._small = self._small
         return frame
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> PolarsFrame:
+        conversions = [e for e in expressions if isinstance(e, Conversion)]
+        if not conversions:
+            values = plain_values(expressions)
+            return self.rows(lambda lf: lf.select(values) if only else lf.with_columns(values))
+        counter = LossCounter(step, conversions, self.schema)
+        # expensive: what is counted must be computed once, whole
+        frame = self._next(counter.apply(self._lf, expressions, only=only), expensive=True)
+        frame._counters = (*frame._counters, counter)
+        return frame
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return [loss for counter in self._counters for loss in counter.losses]
 
     def on_error(self, explain: Explain) -> PolarsFrame:
         frame = self.rows(lambda lf: lf)
@@ -117,7 +136,7 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            if self._dear:
+            if self._expensive:
                 self._stage()
             with self._executing():
                 self._answers.update(
@@ -126,6 +145,16 @@ class PolarsFrame:
                     )
                 )
         return {m: self._answers[m] for m in wanted}
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        """An execution that computes every row, so that lost values are counted."""
+        with self._executing():
+            for counter in self._counters:
+                counter.start()
+            yield
+            for counter in self._counters:
+                counter.finish()
 
     @contextlib.contextmanager
     def _executing(self) -> Iterator[None]:
@@ -146,12 +175,12 @@ class PolarsFrame:
                 raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
 
     def _stage(self, *, keep: bool = False) -> None:
-        """Execute the plan into a file and go on from there; ``keep`` leaves a small one on disk."""
+        """Execute the plan into a file and continue from there; ``keep`` leaves a small file on disk."""
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         schema = self.schema
         stage = _Stage(path)
         self._staged[0] += 1
-        with self._executing():
+        with self._computing():
             self._lf.sink_parquet(
                 path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
             )
@@ -162,14 +191,14 @@ class PolarsFrame:
         self._stages = () if self._small else (stage,)
         self._files = () if self._small else (path,)
         self._explainers = ()  # the sources were read to their end
-        self._dear = False
+        self._expensive = False
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         subset = list(self.schema) if keys is None else list(keys)
         if keep in ("first", "any"):
             # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
             return self._next(self._lf.unique(subset, keep="first", maintain_order=True), expensive=True)
-        if self._dear:
+        if self._expensive:
             self._stage()  # read twice below: for the keys, then for the rows
         number = _unused("row", self.schema)
         with_row_index = self._lf.with_row_index(number)
@@ -231,7 +260,7 @@ class PolarsFrame:
         return self._resting(lf, target, stage)
 
     def _resting(self, lf: pl.LazyFrame, path: Path, stage: _Stage) -> PolarsFrame:
-        """The frame over a file that was just written: in memory where it is small."""
+        """The frame over a file that was just written, in memory if it is small."""
         frame = self._next(lf, expensive=False)
         frame._explainers, frame._stages = (), ()  # the sources were read to their end
         frame._small = _is_small(path)
@@ -242,7 +271,7 @@ class PolarsFrame:
         return frame
 
     def with_row_index(self, name: str) -> PolarsFrame:
-        return self._next(self._lf.with_row_index(name), expensive=self._dear)
+        return self._next(self._lf.with_row_index(name), expensive=self._expensive)
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> PolarsFrame:
         keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
@@ -251,13 +280,13 @@ class PolarsFrame:
 
     @property
     def _group_rows(self) -> int | None:
-        """Rows in a row group; None for Polars' own number."""
+        """Rows in a row group; None for the default of Polars."""
         return max(1000, _GROUP_BYTES // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
 
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with self._executing():
+        with self._computing():
             self._lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
@@ -269,14 +298,14 @@ class PolarsFrame:
 
 
 def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
-    """The columns with dates that neither Python nor JSON can write."""
+    """The columns with dates outside of the years 1 to 9999, which neither Python nor JSON can write."""
     dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
     found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
     return [name for name in found.columns if found[name].item()]
 
 
 def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:
-    """A scan that is not filtered while it is read, where it is wide: by all of 1 500 columns that takes 17 s."""
+    """A wide scan without filters pushed into it: filtering by all of 1 500 columns while reading takes 17 s."""
     if width <= _WIDE:
         return lf
     return lf.map_batches(
@@ -308,7 +337,7 @@ def _unused(name: str, schema: pl.Schema) -> str:
 
 
 def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:
-    """Columns that are of different sorts in different frames, such as a number here and a date there."""
+    """Columns whose kinds of type differ between frames, such as a number in one and a date in another."""
     sorts: dict[str, set[str]] = {}
     for schema in schemas:
         for name, dtype in schema.items():

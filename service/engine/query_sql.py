@@ -210,5 +210,5 @@ def _translated(query: Query) -> Iterator[None]:
         raise OSError(errno.ENOSPC if full else errno.EIO, duckdb_messages.of_row(error)) from error
     except duckdb.Error as error:
         names = list(query.schema)
-        said = re.sub(r"\bcolumn c(\d+)\b", lambda m: f"column {names[int(m[1])]}", duckdb_messages.of_row(error))
-        raise ValueError(said) from error
+        message = re.sub(r"\bcolumn c(\d+)\b", lambda m: f"column {names[int(m[1])]}", duckdb_messages.of_row(error))
+        raise ValueError(message) from error

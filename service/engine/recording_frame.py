@@ -1,4 +1,4 @@
-"""RecordedFrame: any frame, with every answer of ``measure`` written down; it changes and costs nothing else."""
+"""RecordingFrame: any frame, with every value of ``measure`` recorded; it changes nothing else."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import polars as pl
 from service.engine.fit_record import StepRecorder
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
+from service.values.losses import Conversion, LostValues
 
 
-class RecordedFrame:
-    """``frame`` as a step sees it. What comes of it writes down with the same recorder."""
+class RecordingFrame:
+    """``frame`` as a step gets it. Frames made from it use the same recorder."""
 
     def __init__(self, frame: Frame, recorder: StepRecorder) -> None:
         self.frame = frame
         self._recorder = recorder
 
-    def _of(self, frame: Frame) -> RecordedFrame:
-        return RecordedFrame(frame, self._recorder)
+    def _of(self, frame: Frame) -> RecordingFrame:
+        return RecordingFrame(frame, self._recorder)
 
     @property
     def schema(self) -> pl.Schema:
@@ -31,39 +32,46 @@ class RecordedFrame:
         self._recorder.note(answers)
         return answers
 
-    def rows(self, step: RowLocal) -> RecordedFrame:
+    def rows(self, step: RowLocal) -> RecordingFrame:
         return self._of(self.frame.rows(step))
 
-    def on_error(self, explain: Explain) -> RecordedFrame:
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> RecordingFrame:
+        return self._of(self.frame.convert(step, expressions, only=only))
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return self.frame.losses
+
+    def on_error(self, explain: Explain) -> RecordingFrame:
         return self._of(self.frame.on_error(explain))
 
-    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> RecordedFrame:
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> RecordingFrame:
         return self._of(self.frame.distinct(keys, keep=keep))
 
-    def union(self, others: Sequence[Frame]) -> RecordedFrame:
+    def union(self, others: Sequence[Frame]) -> RecordingFrame:
         return self._of(self.frame.union([bare(o) for o in others]))
 
-    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> RecordedFrame:
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> RecordingFrame:
         return self._of(self.frame.join(bare(other), on, how=how))
 
     def group(
         self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
-    ) -> RecordedFrame:
+    ) -> RecordingFrame:
         return self._of(self.frame.group(by, aggregates, prepared=prepared))
 
-    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordedFrame:
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> RecordingFrame:
         return self._of(self.frame.per_group(by, order_by, made))
 
-    def scan(self, parts: Sequence[Path]) -> RecordedFrame:
-        return RecordedFrame(self.frame.scan(parts), StepRecorder())
+    def scan(self, parts: Sequence[Path]) -> RecordingFrame:
+        return RecordingFrame(self.frame.scan(parts), StepRecorder())
 
-    def query(self, sql: str) -> RecordedFrame:
+    def query(self, sql: str) -> RecordingFrame:
         return self._of(self.frame.query(sql))
 
-    def with_row_index(self, name: str) -> RecordedFrame:
+    def with_row_index(self, name: str) -> RecordingFrame:
         return self._of(self.frame.with_row_index(name))
 
-    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> RecordedFrame:
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> RecordingFrame:
         return self._of(self.frame.sort(by, descending=descending))
 
     def write(
@@ -75,5 +83,5 @@ class RecordedFrame:
 
 
 def bare(frame: Frame) -> Frame:
-    """The frame itself, without who writes down."""
-    return frame.frame if isinstance(frame, RecordedFrame) else frame
+    """The frame without a recorder."""
+    return frame.frame if isinstance(frame, RecordingFrame) else frame

@@ -118,7 +118,7 @@ def reason(error: BaseException) -> str:
     if not found:
         return str(error).split("\n", 1)[0]
     first = found[0]
-    said = str(first.get("description", "")).rstrip(".")
-    if said.startswith("Required keyword"):  # names a class of the parser
-        said = "something is missing"
-    return f"{said} at character {first.get('col')}"
+    description = str(first.get("description", "")).rstrip(".")
+    if description.startswith("Required keyword"):  # it names a class of the parser
+        description = "something is missing"
+    return f"{description} at character {first.get('col')}"

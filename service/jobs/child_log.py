@@ -1,4 +1,4 @@
-"""Relay: log lines of a child, handed to the process that keeps the log."""
+"""Child log: log lines of a child, sent to the process that writes the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def logger(send: Callable[[dict[str, Any]], None]) -> Any:
-    """A structlog logger whose lines go to ``send``, as flat fields."""
+    """A structlog logger that sends its lines to ``send``, as flat fields."""
     return structlog.wrap_logger(
         _Relay(send),
         processors=[structlog.processors.format_exc_info, _as_fields],

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from service.engine.dry_run_frame import PlannedFrame, Trace
+from service.engine.dry_run_frame import DryRunFrame, Trace
 from service.expressions.scalar import NoColumn
 from service.jobs import child_log, combine, process
 from service.jobs.job import Job
@@ -53,7 +53,7 @@ class DryRun:
     trace: Trace
     steps: list[DryRunStep] = field(default_factory=list)
     columns: pl.Schema | None = None
-    frame: PlannedFrame | None = None
+    frame: DryRunFrame | None = None
     error: errors.StepError | None = None
     certain: bool = False
     ignored: list[StepWarning] = field(default_factory=list)
@@ -109,7 +109,7 @@ def dry_run(
 
     try:
         with job.translated("combine"):
-            frames = [PlannedFrame.of(lf, job.folder, trace) for lf in lazies]
+            frames = [DryRunFrame.of(lf, job.folder, trace) for lf in lazies]
             frame = combine.combined(pipeline, frames)
             dry.columns = frame.schema
         seen = len(trace.operations)
@@ -117,7 +117,7 @@ def dry_run(
     except errors.StepError as error:
         dry.error, dry.certain = error, _is_certain(error, pipeline, sources, job, len(dry.steps))
     else:
-        dry.frame = last if isinstance(last, PlannedFrame) else None
+        dry.frame = last if isinstance(last, DryRunFrame) else None
     if all(s.closed for s in sources):
         dry.ignored = [w for w in job.journal.warnings if w.code == "missing_column"]
     return dry

@@ -1,4 +1,4 @@
-"""Memory: how much this process has used, and what to say when that was too much."""
+"""Memory: the peak of this process, and the error of a child that exceeds its limit."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def peak() -> int:
 
 
 def exhausted(limit: int) -> errors.Permanent:
-    """The error of a child that came to its limit (bytes)."""
+    """The error of a child that reached its limit (bytes)."""
     return errors.Permanent(f"out of memory; a run may use {limit >> 20} MiB")

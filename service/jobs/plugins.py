@@ -1,4 +1,4 @@
-"""Plug-ins: the registry of a child, found once."""
+"""Plug-ins: the registry of a child, loaded once."""
 
 from __future__ import annotations
 

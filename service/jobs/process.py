@@ -15,7 +15,8 @@ import msgspec
 
 from service.engine.fit_record import FitRecord, Recorder, StepRecorder
 from service.engine.polars_frame import PolarsFrame
-from service.engine.recording_frame import RecordedFrame, bare
+from service.engine.recording_frame import RecordingFrame, bare
+from service.jobs import lost_values
 from service.jobs.job import Job
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
@@ -92,10 +93,11 @@ def apply(
         source=pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None,
         sources=() if replay else _sources(pipeline, index, before.rows),
         rejected_before=before.rejected, splits=before.splits,
+        keep_originals=not job.dry and any(p.shows_originals for p in pipeline.processors[index + 1 : index + 2]),
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
-    recording, staged = RecordedFrame(before.frame, step_recorder), _staged(before.frame)
+    recording, staged = RecordingFrame(before.frame, step_recorder), _staged(before.frame)
     began = time.perf_counter()
     with job.running(ctx):
         result = processor.apply(recording, ctx)
@@ -103,6 +105,7 @@ def apply(
         step_recorder.unchanged = result is recording and not report.splits
         given, frame = recording.frame, bare(result)
         observe(index, frame, report)
+    lost_values.warn(frame, job)
     job.journal.add(
         Step(
             step=step, duration=time.perf_counter() - began, staged=max(_staged(frame) - staged, 0),

@@ -1,7 +1,7 @@
 """Replay: quarantined rows pass through the current configuration again; what passes is added to the newest version.
 
-The rows of each step that rejected some take their own way, from where ``replay_plan`` says. They are few and bad, so
-they do not represent the data: a step that did not change gets the values (means, categories, bin edges) that it
+The rows of each step that rejected some take their own way, from where ``replay_plan`` puts them. They are few and bad,
+so they do not represent the data: a step that did not change gets the values (means, categories, bin edges) that it
 measured for the newest version (``engine.fit_record``); a step that was changed or needs other rows (windows,
 aggregates) cannot be repeated; shares and row counts decide nothing. What is rejected again, or could not be tried,
 stays in quarantine.
@@ -105,6 +105,9 @@ def _try(
         refused_at = replay_plan.place(index, order.before, now)
         names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
+        before_it = refused_at - 1
+        if before_it >= 0 and before_it not in repeated and not repeated:
+            repeated = [before_it] if pipeline.processors[before_it].must_repeat(lf.collect_schema()) else []
     frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
         return frame, rejected, 0

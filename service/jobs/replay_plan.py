@@ -1,8 +1,8 @@
-"""Resumption: where quarantined rows go on in a configuration that may have changed since they were refused.
+"""Replay plan: where quarantined rows enter a configuration that may have changed since they were rejected.
 
-They go on with the step that refused them, wherever it stands now. Cleaners and validators before it that were
-changed or added since are gone through again: that is how most rows are mended. Nothing else is repeated, nor what
-stands before such a step: a transformer would scale or encode what it scaled or encoded before.
+They enter at the step that rejected them, at its current place. Cleaners and validators before it that were changed or
+added since are applied as well: they repair most rows. Nothing else is repeated, and nothing before such a step: a
+transformer would scale or encode values a second time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from service.steps.processor import Processor
 
 
 def place(index: int, before: Sequence[Any], now: Sequence[Any]) -> int:
-    """Where the processor ``index`` of ``before`` stands in ``now``; both are parts of configurations.
+    """The index in ``now`` of the processor ``index`` of ``before``; both are parts of configurations.
 
-    Where it was changed together with its neighbours, its old place; one that is gone leaves its place to the next.
+    If it was changed together with its neighbours, its old index; if it was removed, that of the next one.
     """
     if index < _alike(before, now):
         return index
@@ -28,7 +28,7 @@ def place(index: int, before: Sequence[Any], now: Sequence[Any]) -> int:
 
 
 def repeated(index: int, before: Sequence[Any], now: Sequence[Any], processors: Sequence[Processor]) -> list[int]:
-    """The processors of ``now`` before its place that rows go through again which ``index`` of ``before`` refused."""
+    """The processors of ``now`` to apply again, before its place, to rows that ``index`` of ``before`` rejected."""
     found = []
     for at in reversed(range(place(index, before, now))):
         if not processors[at].idempotent:
@@ -39,11 +39,11 @@ def repeated(index: int, before: Sequence[Any], now: Sequence[Any], processors: 
 
 
 def number(step: str) -> int:
-    """The place that ``processors[2]`` names."""
+    """The index in a name such as ``processors[2]``."""
     return int(step.partition("[")[2].rstrip("]"))
 
 
 def _alike(before: Sequence[Any], now: Sequence[Any]) -> int:
-    """How many steps the two begin with that are the same."""
+    """The number of equal steps that both begin with."""
     pairs = zip(before, now, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

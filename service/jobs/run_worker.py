@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service.jobs import child_log, collect, memory, messages, plugins, process, replay, store
+from service.jobs import child_log, collect, lost_values, memory, messages, plugins, process, replay, store
 from service.jobs.job import Job
 from service.jobs.messages import Order
 from service.jobs.outcome import CollectorState, Outcome
@@ -71,6 +71,7 @@ class RunWorker:
         job, order = self.job, self.order
         columns = [Column(name, str(dtype)) for name, dtype in outcome.frame.schema.items()]
         written = store.store(pipeline, outcome.frame, job)
+        lost_values.warn(outcome.frame, job)
         if order.replay is None:
             job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows, written.rows)
         parts = [job.folder / f.name for f in written.files]
@@ -82,7 +83,8 @@ class RunWorker:
             fit_record=store.write_fit_record(outcome.fit_record, job.folder), state=state, stays=stays,
             rows_rejected=sum(r.rows for r in outcome.rejected), sources=outcome.sources,
             steps=list(job.journal.steps), warnings=job.journal.warnings, profiles=list(outcome.profiles),
-            fitted=dict(outcome.fitted), deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],
+            fitted=lost_values.with_losses(outcome.fitted, pipeline, outcome.frame),
+            deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],
             peak_memory_bytes=memory.peak(),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Identifiers: random, unguessable, and sortable by time where that helps a reader of a log."""
+"""Random identifiers that cannot be guessed and that sort by time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 
-_SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+_HARMLESS = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
 def new(prefix: str) -> str:
@@ -14,6 +14,6 @@ def new(prefix: str) -> str:
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
-def request_id(given: str | None) -> str:
-    """The caller's request id where it is sane, else a new one."""
-    return given if given is not None and _SANE.fullmatch(given) else new("req")
+def request_id(proposed: str | None) -> str:
+    """The client's request id if its letters are harmless, else a new one."""
+    return proposed if proposed is not None and _HARMLESS.fullmatch(proposed) else new("req")

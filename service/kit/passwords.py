@@ -1,7 +1,7 @@
-"""Passwords: Argon2id hashes with OWASP's parameters (19 MiB, 2 passes, 1 lane; about 23 ms).
+"""Argon2id hashes of passwords, with OWASP's parameters (19 MiB, 2 passes, 1 lane; about 23 ms).
 
-These functions block and use a core: callers run them in threads, a few at a time. A check against no account
-costs the same as one against an account, so that time does not tell which names exist.
+These functions block and use a core: callers run them in threads, a few at a time. A check for an unknown
+account takes as long as one for a known account, so that time does not reveal which names exist.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$IBQUzpUm9cCPDACaCYUKjg$MjySAzT8rsTyxbs
 
 
 def hashed(password: str) -> str:
-    """The Argon2id hash of a password. Raises ``errors.Invalid`` where it is too short or too long."""
+    """The Argon2id hash of a password. Raises ``errors.Invalid`` if it is too short or too long."""
     size = len(password.encode("utf-8", "surrogatepass"))
     if len(password) < SHORTEST or size > LONGEST_BYTES:
         raise errors.Invalid(
@@ -29,19 +29,19 @@ def hashed(password: str) -> str:
     return _HASHER.hash(password)
 
 
-def matches(kept: str | None, password: str) -> bool:
-    """Whether ``password`` is the one behind ``kept``; ``kept`` None is nobody's, and takes as long."""
+def matches(stored: str | None, password: str) -> bool:
+    """Whether ``password`` has the hash ``stored``. None matches no password and takes as long."""
     raw = password.encode("utf-8", "surrogatepass")
     try:
-        same = _HASHER.verify(kept or _NOBODY, raw[:LONGEST_BYTES])
+        same = _HASHER.verify(stored or _NOBODY, raw[:LONGEST_BYTES])
     except (exceptions.VerificationError, exceptions.InvalidHashError):
         return False
-    return same and kept is not None and len(raw) <= LONGEST_BYTES
+    return same and stored is not None and len(raw) <= LONGEST_BYTES
 
 
-def outdated(kept: str) -> bool:
-    """Whether a hash was made with other parameters than those of today."""
-    return _HASHER.check_needs_rehash(kept)
+def outdated(stored: str) -> bool:
+    """Whether a hash was made with other parameters than the present ones."""
+    return _HASHER.check_needs_rehash(stored)
 
 
 def generated() -> str:

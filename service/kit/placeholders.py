@@ -6,7 +6,9 @@ import base64
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 from service.kit import errors
 
@@ -35,23 +37,47 @@ def fill(text: str, known: Mapping[str, str], step: str) -> str:
     return PATTERN.sub(value, text)
 
 
+def fill_all(value: Any, known: Mapping[str, str], step: str) -> Any:
+    """``fill`` for every string in lists and dicts."""
+    if isinstance(value, str):
+        return fill(value, known, step)
+    if isinstance(value, Mapping):
+        return {k: fill_all(v, known, step) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [fill_all(v, known, step) for v in value]
+    return value
+
+
 def mask(text: str, values: Iterable[str]) -> str:
     """``text`` without any of the secret values, however they are written.
 
     A value is also found in other case (the name system lower-cases hosts), percent-encoded, with JSON escapes, and
     inside base64, as ``Basic`` authentication has it. Values of fewer than 4 letters are not masked.
     """
-    pattern = _pattern(tuple(sorted({v for v in values if len(v) >= _SHORTEST})))
-    return text if pattern is None else pattern.sub(MASK, text)
+    lower = text.lower()
+    readings = [lower, *([unquote(lower).lower(), unquote_plus(lower).lower()] if "%" in text or "+" in text else [])]
+    found = [
+        value
+        for value in sorted({v for v in values if len(v) >= _SHORTEST}, key=len, reverse=True)
+        if any(value.lower() in reading for reading in readings) or any(form in lower for form in _encoded(value))
+    ]
+    for value in found:  # the longest first, so that no tail of one is left
+        text = _pattern(value).sub(MASK, text)
+    return text
 
 
-@functools.lru_cache(maxsize=16)
-def _pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
-    """What finds any form of the values; the longest first, so that no tail of one is left."""
-    longest = sorted(values, key=len, reverse=True)
-    forms = ["".join(map(_forms_of_letter, value)) for value in longest]
-    forms += [re.escape(form) for value in longest for form in _base64_forms(value)]
-    return re.compile("|".join(forms), re.IGNORECASE) if forms else None
+@functools.lru_cache(maxsize=256)
+def _encoded(value: str) -> tuple[str, ...]:
+    """The lower-case forms of a value that are neither the value nor percent-encoded."""
+    escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1].lower() for ascii_only in (True, False)}
+    return (*escaped, *(form.lower() for form in _base64_forms(value)))
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(value: str) -> re.Pattern[str]:
+    """What finds any form of a value. It is slow on long texts, so that only texts with the value are searched."""
+    forms = ["".join(map(_forms_of_letter, value)), *map(re.escape, _base64_forms(value))]
+    return re.compile("|".join(forms), re.IGNORECASE)
 
 
 def _forms_of_letter(letter: str) -> str:

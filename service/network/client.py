@@ -1,11 +1,15 @@
 """The guarded HTTP client: the only way in which a step reaches the network.
 
-Around httpcore, the engine of httpx (whose own client takes half as much CPU again, for what is not used here):
-connections through ``egress`` (checked addresses, no proxy from the environment, HTTP/1.1), redirects followed by us
-so that each hop is checked, waits for its host's turn, and what the user gave (headers, authentication, its query
-parameters) goes to its own origin only, bodies decoded and bounded by ``compression``, one deadline for a whole
-attempt, attempts counted by ``retry``. There are no cookies. Foreign errors become ``errors.Transient`` or
-``errors.Permanent`` once, by the table of ``error_table``. Messages name a URL without its query, and never a secret.
+It is built on httpcore, the engine of httpx (httpx's own client takes half as much CPU again for features that are
+not used here):
+
+- connections go through ``egress``: checked addresses, no proxy from the environment, HTTP/1.1;
+- the client follows redirects itself, so that each hop is checked and waits for its host's turn, and so that the
+  user's headers, authentication and query parameters are sent to the first origin only;
+- ``compression`` decodes and bounds bodies; one deadline covers a whole attempt; ``retry`` counts attempts;
+- there are no cookies;
+- the table of ``error_table`` translates foreign errors to ``errors.Transient`` or ``errors.Permanent``, once.
+  Messages name a URL without its query and never show a secret.
 
 One ``Client`` holds one connection and serves one task at a time: many tasks on one pool cost four times the CPU.
 """
@@ -33,19 +37,19 @@ from service.network.request import Hop, Request, Response, fault
 from service.network.retry import STATUSES, Retry, Sleep, retry_after
 
 MAX_REDIRECTS = 3
-LONGEST_PAUSE = 60.0  # how long one answer can keep all others from a host, who may be known to it by another name
+LONGEST_PAUSE = 60.0  # one answer pauses all callers of a host at most this long: the limit may be another caller's
 _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 _DELIMITED = frozenset({"content-length", "transfer-encoding"})
-_FORBIDDEN = 403  # with a word on when to come again it means too many requests: some hosts say it so
+_FORBIDDEN = 403  # together with a time to retry after it means "too many requests" on some hosts
 _BODILESS = frozenset({204, 205})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
 
 
 def _echoed(request: Request) -> list[str]:
-    """What the user's headers and keys say, also without the word before it ("Basic"): some servers repeat it."""
+    """The user's header values and keys, also without their scheme ("Basic"): some servers repeat them in errors."""
     values = [*request.headers.values(), *(v for _, v in request.auth_params)]
     return [part for v in values for part in (v, v.partition(" ")[2]) if len(part) >= 8]
 
@@ -57,7 +61,7 @@ def _trust() -> ssl.SSLContext:
 
 @dataclass
 class Tally:
-    """What a collection took: requests sent (redirects and repetitions too), repetitions, bytes of answers."""
+    """Counts of one collection: requests sent (redirects and retries included), retries, bytes received."""
 
     requests: int = 0
     retries: int = 0
@@ -65,11 +69,11 @@ class Tally:
 
 
 class Client:
-    """Fetches, within the policy of ``ctx.network``. An async context manager.
+    """Fetches requests within the policy of ``ctx.network``. An async context manager.
 
-    ``timeout_seconds`` bounds one attempt, redirects and body included, not the wait for a turn; ``field`` is the
-    setting that errors name; ``interval`` is the least number of seconds between two requests to one host, ``at_once``
-    the most requests on their way to it, whoever asks (``governor``); ``tally`` may be shared.
+    ``timeout_seconds`` bounds one attempt, redirects and body included, but not the wait for a turn. ``field`` is the
+    setting that errors name. ``interval`` is the least number of seconds between two requests to one host, and
+    ``at_once`` the largest number of concurrent requests to it, over all runs (``pacing``). ``tally`` may be shared.
     """
 
     def __init__(
@@ -90,12 +94,12 @@ class Client:
         self.tally = tally if tally is not None else Tally()
         self._policy = egress.Policy.of(ctx.network.allowed_private_hosts)
         self._resolver = resolver
-        self._pool = self._connected()
-        self._torn = False  # a request was broken off: httpcore may then count its connection as busy for ever
+        self._pool = self._new_pool()
+        self._torn = False  # a request was aborted: httpcore may then count its connection as busy for ever
         for name in ("httpx", "httpcore"):  # their lines at INFO and below show whole URLs and headers
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    def _connected(self) -> httpcore.AsyncConnectionPool:
+    def _new_pool(self) -> httpcore.AsyncConnectionPool:
         backend = egress.Backend(self._policy, self._resolver)
         return httpcore.AsyncConnectionPool(_trust(), max_connections=1, network_backend=backend)
 
@@ -108,7 +112,7 @@ class Client:
         await self._pool.aclose()
 
     async def fetch(self, request: Request) -> Response:
-        """The answer with a 2xx status, after as many attempts as ``retry`` allows.
+        """Send a request until an answer has a 2xx status, as often as ``retry`` allows, and return that answer.
 
         Raises ``errors.Transient`` or ``errors.Permanent``.
         """
@@ -126,7 +130,7 @@ class Client:
             raise self._error(errors.Permanent, request.url, wrong)
         if self._torn:
             await self._pool.aclose()
-            self._pool, self._torn = self._connected(), False
+            self._pool, self._torn = self._new_pool(), False
         try:
             return await self._follow(request)
         except errors.PenstockError:
@@ -149,20 +153,20 @@ class Client:
         for _ in range(MAX_REDIRECTS + 1):
             at_home = hop.origin == home
             if content is not None and not at_home:
-                raise self._error(errors.Permanent, hop.url, "the request body is not sent on to another origin")
+                raise self._error(errors.Permanent, hop.url, "a redirect to another origin does not get the body")
             host = self._ctx.limiters.of(hop.origin[1])
             await host.enter(interval, self._at_once, self._sleep)
             try:
                 async with asyncio.timeout(left) as deadline:
                     answer = await self._send(request, method, hop, content, at_home)
-                wait = self._wanted(answer)
-                if wait:  # nobody asks a host again before it is ready
+                wait = self._pause_seconds(answer)
+                if wait:  # no caller sends another request before the host is ready
                     longest = self._retry.max_delay_seconds
                     await host.pause(min(wait, longest if answer.status < 300 else max(longest, LONGEST_PAUSE)))
             finally:
                 host.leave(self._at_once)
             if answer.status not in REDIRECTS or "location" not in answer.headers:
-                return self._judged(answer, request, method)
+                return self._check_status(answer, request, method)
             left = max(0.0, (deadline.when() or 0.0) - asyncio.get_running_loop().time())
             hop = self._target(hop.url, answer.headers["location"])
             if not request.follow:
@@ -172,8 +176,8 @@ class Client:
         raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
 
     @staticmethod
-    def _wanted(answer: Response) -> float | None:
-        """Seconds for which the host wants no request."""
+    def _pause_seconds(answer: Response) -> float | None:
+        """The seconds for which the host accepts no request, or None."""
         delay = retry_after(answer.headers) if answer.status in (*STATUSES, _FORBIDDEN) else None
         return exhausted(answer.headers) if delay is None else delay
 
@@ -181,7 +185,7 @@ class Client:
         target = str(httpx.URL(url).join(location))
         wrong = fault(target)
         if wrong is not None:
-            raise self._error(errors.Permanent, url, f"it redirects to where we do not go: {wrong}")
+            raise self._error(errors.Permanent, url, f"it redirects to a URL that is not allowed: {wrong}")
         return Hop.of(target)
 
     async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_home: bool) -> Response:
@@ -214,37 +218,37 @@ class Client:
         try:
             return await compression.bounded(self._counted(response), encoding, _ERROR_BODY)
         except (compression.TooMuch, compression.BrokenEncoding, compression.UnknownEncoding, *_BROKEN):
-            return b""  # the status says enough
+            return b""  # the status is enough for the error
 
     async def _counted(self, response: httpcore.Response) -> AsyncIterator[bytes]:
         async for chunk in response.aiter_stream():
             self.tally.bytes += len(chunk)
             yield chunk
 
-    def _judged(self, answer: Response, request: Request, method: str) -> Response:
+    def _check_status(self, answer: Response, request: Request, method: str) -> Response:
         if 200 <= answer.status < 300:
             open_ended = not _DELIMITED & answer.headers.keys() and answer.status not in _BODILESS
             if open_ended and request.whole is not None and not request.whole(answer.body):
                 raise self._error(errors.Transient, answer.url, "the answer ended too early")
             return answer
-        said = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
+        message = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
         excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
         if excerpt:
-            said = f"{said}: {placeholders.mask(excerpt, _echoed(request))}"
-        wait = self._wanted(answer)
+            message = f"{message}: {placeholders.mask(excerpt, _echoed(request))}"
+        wait = self._pause_seconds(answer)
         busy = answer.status in STATUSES or (answer.status == _FORBIDDEN and wait is not None)
         if answer.status in (401, _FORBIDDEN) and not busy:
             home = Hop.of(request.home or request.url)
             away = Hop.of(answer.url).origin != home.origin
-            said = f"{said}; " + (
+            message = f"{message}; " + (
                 f"'auth' and 'headers' are sent to {home.site} only" if away else "check 'auth' and 'headers'"
             )
         if busy:
             longest = self._retry.max_delay_seconds
             if wait is not None and wait > longest:
-                said = f"{said}; it wants to be left alone for {wait:.0f} s (retry.max_delay_seconds is {longest:g})"
-            raise self._error(errors.Transient, answer.url, said, delay=wait, status=answer.status)
-        raise self._error(errors.Permanent, answer.url, said, status=answer.status)
+                message = f"{message}; it asked to retry after {wait:.0f} s (retry.max_delay_seconds is {longest:g})"
+            raise self._error(errors.Transient, answer.url, message, delay=wait, status=answer.status)
+        raise self._error(errors.Permanent, answer.url, message, status=answer.status)
 
     def _error(self, family: error_table.Family, url: str, text: str, **details: Any) -> errors.StepError:
         shown = url.split("?", 1)[0].split("#", 1)[0]

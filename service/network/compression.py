@@ -1,30 +1,30 @@
-"""Undoing a transfer's compression with an eye on its size: one layer, gzip or deflate, bounded as it streams.
+"""Bounded decompression of response bodies: one layer, gzip or deflate, as they stream.
 
-A few bytes can decompress to gigabytes. So no library decodes for us: ``Inflater`` gives out bounded pieces,
-and ``bounded`` counts what went in and what came out, and stops at the limit or at an absurd ratio.
+A few bytes can decompress to gigabytes, so the HTTP library does not decode: ``Inflater`` returns bounded pieces,
+and ``bounded`` counts input and output bytes and stops at the limit or at an absurd ratio.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 MAX_RATIO = 200
 RATIO_FROM = 10 * 1024 * 1024
-"""Below this many decoded bytes a high ratio is nobody's concern (pages of spaces are common)."""
+"""Below this many decoded bytes a high ratio does no harm (pages of spaces are common)."""
 _PIECE = 1024 * 1024
 
 
 class TooMuch(Exception):
-    """More bytes than allowed. The message is meant for the user."""
+    """The body has more bytes than allowed. The message is meant for the user."""
 
 
 class BrokenEncoding(Exception):
-    """The bytes are not what their header says. The message is meant for the user."""
+    """The body does not decode as its header declares. The message is meant for the user."""
 
 
 class UnknownEncoding(Exception):
-    """An encoding that we do not undo. The message is meant for the user."""
+    """The encoding is not supported. The message is meant for the user."""
 
 
 class Inflater:
@@ -44,7 +44,7 @@ class Inflater:
         self._fed = self._full = False
 
     def feed(self, data: bytes) -> bytes:
-        """What ``data`` decodes to, at most 1 MiB of it; call ``more`` until that is empty."""
+        """Decode ``data`` and return at most 1 MiB of output; call ``more`` until it returns nothing."""
         if self._plain or not data:
             return data
         self._fed = True
@@ -53,13 +53,13 @@ class Inflater:
         return self._decode(data)
 
     def more(self) -> bytes:
-        """The next piece of what was fed already."""
+        """The next piece of output of data that was fed already; empty when there is no more."""
         if (self._stream.eof and self._stream.unused_data) or self._full or self._stream.unconsumed_tail:
             return self._decode(self._stream.unconsumed_tail)
         return b""
 
     def finish(self) -> None:
-        """Raise ``BrokenEncoding`` where the data ended too early."""
+        """Raise ``BrokenEncoding`` if the data ended too early."""
         if self._fed and not self._stream.eof:
             raise BrokenEncoding("the compressed answer ends too early")
 
@@ -89,9 +89,9 @@ class Inflater:
 
 
 async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> bytes:
-    """The whole decoded body.
+    """Read and decode a whole body.
 
-    Raises ``TooMuch`` past ``limit`` raw or decoded bytes or past ``MAX_RATIO``, and what ``Inflater`` raises.
+    Raises ``TooMuch`` past ``limit`` raw or decoded bytes or past ``MAX_RATIO``, and the errors of ``Inflater``.
     """
     inflater = Inflater(encoding)
     raw = decoded = 0
@@ -111,3 +111,35 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> by
             piece = inflater.more()
     inflater.finish()
     return bytes(body)
+
+
+def unpacked(body: bytes, packing: str, limit: int) -> bytes:
+    """A body decompressed whose own bytes are ``gzip`` or ``zstd``. Raises ``TooMuch`` and ``BrokenEncoding``."""
+    found = bytearray()
+    for piece in _inflated(body) if packing == "gzip" else _zstd(body):
+        found += piece
+        if len(found) > limit:
+            raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
+        if len(found) > RATIO_FROM and len(found) > MAX_RATIO * len(body):
+            raise TooMuch(f"the answer decompresses to more than {MAX_RATIO} times its size")
+    return bytes(found)
+
+
+def _inflated(body: bytes) -> Iterator[bytes]:
+    inflater = Inflater("gzip")
+    piece = inflater.feed(body)
+    while piece:
+        yield piece
+        piece = inflater.more()
+    inflater.finish()
+
+
+def _zstd(body: bytes) -> Iterator[bytes]:
+    import pyarrow.lib as pa  # only for sources that send zstd: the API process loads no pyarrow
+
+    try:
+        with pa.input_stream(pa.py_buffer(body), compression="zstd") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+    except (OSError, pa.ArrowException) as error:
+        raise BrokenEncoding("the compressed answer is damaged") from error

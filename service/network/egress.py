@@ -1,11 +1,12 @@
-"""Where the guarded client may connect: the address policy, and the network backend that keeps it.
+"""The egress policy: which addresses the guarded client may connect to, and the network backend that enforces it.
 
-A host name is resolved once for each connection, **all** its answers are judged, and a judged literal address
-is dialled, so that a name which answers differently the second time (rebinding) gains nothing; every redirect
-and every new connection comes through here. What is inside another address (mapped, NAT64, 6to4) is judged too.
+A host name is resolved once for each connection, **all** its addresses are checked, and one of the checked literal
+addresses is dialled, so that a name that resolves differently the second time (DNS rebinding) gains nothing. Every
+redirect and every new connection goes through this backend. An address inside another one (mapped, NAT64, 6to4) is
+checked too.
 
-Three verdicts: *public* is dialled; *private* only where the operator allowed it; *never* (metadata services,
-link-local, multicast, the unspecified address) not even then. No answer from the resolver means no connection.
+Three verdicts: *public* is dialled; *private* only if the operator allowed it; *never* (metadata services,
+link-local, multicast, the unspecified address) not even then. Without an answer of the resolver there is no connection.
 """
 
 from __future__ import annotations
@@ -53,18 +54,18 @@ _PRIVATE: tuple[Subnet, ...] = tuple(
     )
 )
 _UNICAST = ipaddress.ip_network("2000::/3")
-"""The only IPv6 addresses that are given out; all others are at best private."""
+"""The only IPv6 range with allocated unicast addresses; all others are at best private."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 _WORST: dict[Verdict, int] = {"public": 0, "private": 1, "never": 2}
 
 
 class Refused(Exception):
-    """The policy forbids it. The message is meant for the user."""
+    """The policy forbids the connection. The message is meant for the user."""
 
 
 def inside(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for, where it does."""
+    """The IPv4 address embedded in an IPv6 address, or None."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address.ipv4_mapped is not None:
@@ -77,7 +78,7 @@ def inside(address: Address) -> ipaddress.IPv4Address | None:
 
 
 def judge(address: Address) -> Verdict:
-    """What kind of address it is; an address with another inside is as bad as the worse of the two."""
+    """The verdict on an address; an address that embeds another gets the stricter verdict of the two."""
     inner = inside(address)
     if inner is not None:
         outer: Verdict = "private" if address in _SIX_TO_FOUR else "public"
@@ -113,14 +114,14 @@ class Policy:
                 colon = ""
                 host = entry
             elif not port.isdigit():
-                raise ValueError(f"'{entry}' is no host, host:port, address or CIDR")
+                raise ValueError(f"'{entry}' is not a host, host:port, address or CIDR")
             if not host or "/" in host:
-                raise ValueError(f"'{entry}' is no host, host:port, address or CIDR")
+                raise ValueError(f"'{entry}' is not a host, host:port, address or CIDR")
             hosts.add((_plain(host), int(port) if colon else None))
         return cls(frozenset(hosts), tuple(networks))
 
     def names(self, host: str, port: int) -> bool:
-        """Whether the operator allowed this very host, by name or as a literal address."""
+        """Whether the operator allowed this host, by name or as a literal address."""
         plain = _plain(host)
         if (plain, port) in self.hosts or (plain, None) in self.hosts:
             return True
@@ -130,7 +131,7 @@ class Policy:
             return False
 
     def admits(self, address: Address, host: str, port: int) -> bool:
-        """Whether ``address``, an answer for ``host``, may be dialled."""
+        """Whether ``address``, to which ``host`` resolved, may be dialled."""
         verdict = judge(address)
         if verdict != "private":
             return verdict == "public"
@@ -226,5 +227,5 @@ class Backend(httpcore.AsyncNetworkBackend):
         raise Refused("unix sockets are refused")
 
     async def sleep(self, seconds: float) -> None:
-        """httpcore waits here between its own attempts."""
+        """Wait between httpcore's own attempts."""
         await self._inner.sleep(seconds)

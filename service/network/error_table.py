@@ -1,4 +1,4 @@
-"""Failures: what the errors of the network libraries mean to us, in one table; ``http`` translates by it once."""
+"""The table of network errors: the family and text for each error of the libraries. ``client`` applies it once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOREIGN: dict[type[Exception], tuple[Family, str]] = {
     httpcore.ConnectError: (errors.Transient, "no connection"),
     httpcore.ReadError: (errors.Transient, "the connection broke while reading"),
     httpcore.WriteError: (errors.Transient, "the connection broke while sending"),
-    httpcore.ProtocolError: (errors.Transient, "it does not speak HTTP correctly"),
+    httpcore.ProtocolError: (errors.Transient, "the server broke the HTTP protocol"),
     httpcore.LocalProtocolError: (errors.Permanent, "the request is not valid HTTP; check headers and params"),
     httpcore.RemoteProtocolError: (errors.Transient, "the answer is not valid HTTP or ended too early"),
     httpcore.ProxyError: (errors.Permanent, "a proxy answered; proxies are not used"),
@@ -38,15 +38,15 @@ FOREIGN: dict[type[Exception], tuple[Family, str]] = {
     OSError: (errors.Transient, "the connection failed"),
     UnicodeError: (errors.Permanent, "the URL or a header is not valid text"),
 }
-"""What each foreign error means; looked up along the MRO. An empty text leaves the error's own."""
+"""The family and text of each foreign error, looked up along the MRO. An empty text keeps the error's own message."""
 
 
 _TELLTALES = (httpcore.LocalProtocolError, UnicodeError)
-"""Their texts show what was to be sent, header values and all."""
+"""Errors whose messages show the request, header values included."""
 
 
 def meaning(error: Exception) -> tuple[Family, str] | None:
-    """The family of a foreign error and what to say, or None where it is not one of the network's."""
+    """The family and message for a foreign error, or None if it is not a network error."""
     for kind in type(error).__mro__:
         row = FOREIGN.get(kind)
         if row is not None:

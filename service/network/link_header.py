@@ -1,4 +1,4 @@
-"""Links of an answer: the ``Link`` header (RFC 8288) as addresses by their relation."""
+"""The ``Link`` header (RFC 8288) of an answer: URLs by relation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARAM = re.compile(rf";\s*([^\s=;,]+)(?:\s*=\s*({_QUOTED}|[^\s;,]*))?")
 
 
 def relations(header: str) -> dict[str, str]:
-    """The first address of each relation, whose names are in lower case. What is no link is passed over."""
+    """The first URL of each relation (names in lower case). Malformed parts of the header are ignored."""
     found: dict[str, str] = {}
     for url, params in _LINK.findall(header):
         named = [value.strip("\"'") for name, value in _PARAM.findall(params) if name.lower() == "rel"]

@@ -30,15 +30,15 @@ class ClientContext(Protocol):
 
     @property
     def network(self) -> Network:
-        """Where requests may go."""
+        """The egress policy."""
 
     @property
     def limiters(self) -> HostLimiters:
-        """Who waits for whose turn, by host."""
+        """The rate limits of all hosts."""
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """Secret values, which no message may show."""
+        """Secret values that no message may show."""
 
     @property
     def log(self) -> Any:

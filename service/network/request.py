@@ -1,4 +1,4 @@
-"""A request, the places it goes to and the answer it gets, as values; no connection is made here."""
+"""Requests, hops and responses as values. This module makes no connection."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 
 
-_parsed = functools.lru_cache(maxsize=256)(httpx.URL)  # a tenth of a page's cost, and mostly the same few
+_parse = functools.lru_cache(maxsize=256)(httpx.URL)  # parsing is a tenth of a page's cost, and most URLs recur
 
 
 def fault(url: str) -> str | None:
-    """What is wrong with a URL as such, before any connection; None where nothing is."""
+    """What is wrong with a URL itself, before any connection; None if nothing is."""
     try:
-        parsed = _parsed(url)
-        host = parsed.host and parsed.raw_host.decode()  # a name in punycode that is none shows only when it is read
+        parsed = _parse(url)
+        host = parsed.host and parsed.raw_host.decode()  # reading the host shows invalid punycode
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         return f"not a URL: {error}"
     if parsed.scheme not in ("http", "https"):
@@ -35,16 +35,16 @@ def fault(url: str) -> str | None:
     if not host:
         return "the URL names no host"
     if not _HOST.fullmatch(host):
-        return f"'{unquote(host)}' is no name of a host"
+        return f"'{unquote(host)}' is not a host name"
     if parsed.port is not None and not 0 < parsed.port <= 65535:
-        return f"there is no port {parsed.port}"
+        return f"{parsed.port} is not a port number"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
     return None
 
 
 class Hop(NamedTuple):
-    """One place to ask: its origin (scheme, host and port: what the user's headers may be sent to), path and query."""
+    """One address to send a request to: its origin (scheme, host and port), path, query and URL without the query."""
 
     origin: tuple[str, str, int]
     path: bytes
@@ -53,7 +53,7 @@ class Hop(NamedTuple):
 
     @classmethod
     def of(cls, url: str, params: Sequence[tuple[str, str]] = ()) -> Hop:
-        """``params`` take the place of those of the same names in ``url``."""
+        """The hop of ``url``; ``params`` replace the query parameters of the same names."""
         found = _hop(url)
         if not params:
             return found
@@ -62,7 +62,7 @@ class Hop(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The whole, without a fragment."""
+        """The whole URL, without a fragment."""
         return f"{self.root}?{self.query}" if self.query else self.root
 
     @property
@@ -72,13 +72,13 @@ class Hop(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """The host, and the port where it is not the usual one."""
+        """The host, and the port if it is not the scheme's default."""
         scheme, host, port = self.origin
         name = f"[{host}]" if ":" in host else host
         return name if port == _PORTS[scheme] else f"{name}:{port}"
 
     def request(self, method: str, headers: Mapping[str, str], content: bytes | None) -> httpcore.Request:
-        """What goes over the wire. Raises ``UnicodeError`` where a header is not ASCII."""
+        """The request to send. Raises ``UnicodeError`` if a header is not ASCII."""
         scheme, host, port = self.origin
         sent = [(b"host", self.netloc.encode()), *((k.encode("ascii"), v.encode("ascii")) for k, v in headers.items())]
         if content is not None or method == "POST":
@@ -90,7 +90,7 @@ class Hop(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def _hop(url: str) -> Hop:
-    parsed = _parsed(url)
+    parsed = _parse(url)
     origin = (parsed.scheme, parsed.raw_host.decode(), parsed.port or _PORTS[parsed.scheme])
     bare = parsed.copy_with(query=None, fragment=None)
     return Hop(origin, bare.raw_path, parsed.query.decode(), str(bare))
@@ -100,9 +100,9 @@ def _hop(url: str) -> Hop:
 class Request:
     """One request. ``headers`` and ``auth_params`` are sent to the origin of ``home`` (default: ``url``) only.
 
-    ``interval`` is the distance in seconds that the host of ``url`` wants, where it is more than the client's.
-    ``whole`` says whether a body is all there that ended with its connection. Without ``follow`` a redirect is an
-    answer, whose URL is where it leads to.
+    ``interval`` is the number of seconds between two requests that the host of ``url`` asks for; it counts if it is
+    more than the client's. ``whole`` tells whether a body without a declared length is complete. Without ``follow`` a
+    redirect is returned as the response, and its ``url`` is the target.
     """
 
     url: str
@@ -122,7 +122,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful answer: headers by their names in lower case, decoded body, the URL that gave it after redirects."""
+    """A successful answer: headers by lower-case name, decoded body, and the final URL after redirects."""
 
     status: int
     headers: Mapping[str, str]
@@ -131,13 +131,13 @@ class Response:
 
     @property
     def links(self) -> dict[str, str]:
-        """The absolute URLs of the ``Link`` header, by their ``rel``."""
+        """The absolute URLs of the ``Link`` header, by ``rel``."""
         if "link" not in self.headers:
             return {}
         return {relation: self.joined(url) for relation, url in link_header.relations(self.headers["link"]).items()}
 
     def joined(self, link: str) -> str:
-        """A link of this answer as an absolute URL. Raises ``ValueError``."""
+        """Resolve a link of this answer to an absolute URL. Raises ``ValueError``."""
         try:
             return str(httpx.URL(self.url).join(link))
         except httpx.InvalidURL as error:

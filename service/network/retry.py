@@ -1,8 +1,7 @@
-"""Retry: how often and how long to wait, as a value; somebody else sleeps.
+"""The retry policy, as a value: how often to try again and how long to wait.
 
-Only ``errors.Transient`` is tried again. Where the source said when (``Retry-After``) that is kept to, unless
-it is longer than ``max_delay_seconds``: then the step fails, and the error tells the delay to whoever may
-start another attempt of the run.
+Only ``errors.Transient`` is retried. A ``Retry-After`` of the source is honoured, unless it is longer than
+``max_delay_seconds``: then the step fails, and the error carries the delay for the next attempt of the run.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Exponential backoff with jitter, for statuses 408, 425, 429, 500, 502, 503, 504 and connection errors, and for
-    a 403 that says when to come again."""
+    """Exponential backoff with jitter, for statuses 408, 425, 429, 500, 502, 503, 504, for connection errors, and for
+    a 403 with a time to retry after."""
 
-    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=20, description="Attempts in all; 1 never retries.")] = 5
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=20, description="Attempts in total; 1 never retries.")] = 5
     initial_delay_seconds: Annotated[
         float, msgspec.Meta(ge=0, le=60, description="Wait before the second attempt; doubles each time.")
     ] = 0.5
     max_delay_seconds: Annotated[
-        float, msgspec.Meta(ge=0, le=3600, description="No wait is longer; a longer Retry-After fails the step.")
+        float, msgspec.Meta(ge=0, le=3600, description="Longest wait; a longer Retry-After fails the step.")
     ] = 60.0
 
     def delay(self, attempt: int, error: Exception) -> float | None:
-        """Seconds to wait after failed attempt number ``attempt`` (from 1); None: do not try again."""
+        """Seconds to wait after the failed attempt number ``attempt`` (from 1); None to give up."""
         if not isinstance(error, errors.Transient) or attempt >= self.max_attempts:
             return None
         if error.delay is not None:
@@ -44,9 +43,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.backoff(attempt)
 
     def backoff(self, attempt: int) -> float:
-        """The wait without word from the source: half of it fixed, half of it random."""
+        """The wait in seconds if the source names none: half of it is fixed, half of it random."""
         longest = min(self.max_delay_seconds, self.initial_delay_seconds * 2.0 ** (attempt - 1))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load, it is not for security
 
     async def run(
         self,
@@ -54,7 +53,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         sleep: Sleep = asyncio.sleep,
         on_wait: Callable[[int, float, Exception], None] = lambda attempt, seconds, error: None,
     ) -> T:
-        """``work`` until it succeeds or ``delay`` says to stop; raises its last error."""
+        """Call ``work`` until it succeeds or ``delay`` returns None; then raise its last error."""
         attempt = 1
         while True:
             try:
@@ -69,7 +68,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number, or a date seen from the answer's own ``Date``."""
+    """The seconds in ``Retry-After``: a number, or a date relative to the answer's own ``Date``."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

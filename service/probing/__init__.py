@@ -1,1 +1,1 @@
-"""Probing: a look at one source, and the collector that would read it."""
+"""Probing of one source: what it holds, and a collector that reads it."""

@@ -1,7 +1,7 @@
-"""Clues: where the records of a JSON answer are, and how its next page might be asked for.
+"""Clues in a JSON answer: where its records are, and which paginations could lead to its next page.
 
-Names are only clues. Each candidate comes with what it was found by, the strong ones (the source names a next page)
-before those that the address shows, before mere guesses; ``trials`` finds out which of them is true.
+Names are only clues. Each candidate carries its reason. Strong candidates (the source names a next page) come first,
+then those that the URL suggests, then guesses; ``trials`` finds out which one works.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAGE_PARAMS = (
 OFFSETS = (
     ("offset", "limit"), ("skip", "limit"), ("_start", "_limit"), ("$skip", "$top"), ("start", "rows"),
     ("start", "limit"), ("skip", "take"), ("from", "size"), ("startIndex", "count"), ("startAt", "maxResults"),
-    ("_offset", "_limit"),
+    ("_offset", "_limit"), ("$offset", "$limit"),
 )  # fmt: skip
 SIZE_PARAMS = (
     "per_page", "page_size", "pageSize", "limit", "size", "_limit", "page[size]", "perPage", "perpage", "pagesize",
@@ -45,6 +45,7 @@ SIZE_PARAMS = (
 )  # fmt: skip
 _CURSOR_PARAMS = {
     "next": ("cursor", "next", "_next", "after", "page_token"),
+    "nextcursor": ("cursor", "start_cursor", "next_cursor", "after"),
     "nextpagetoken": ("pageToken", "page_token"),
     "endcursor": ("after", "cursor"),
     "offset": ("offset",),
@@ -55,7 +56,7 @@ _CURSOR_PARAMS = {
 
 @dataclass(frozen=True)
 class Clue:
-    """A pagination that could be, and what it was found by. ``exact`` ones are named by the source itself."""
+    """A candidate pagination and its reason. ``exact``: the source itself names a next page."""
 
     kind: Kind
     why: str
@@ -63,9 +64,9 @@ class Clue:
 
 
 def records_path(document: Document) -> tuple[str | None, list[str]]:
-    """Where the records are (as ``records_path`` says it) and where else arrays of objects are.
+    """The ``records_path`` of a document, and the paths of other arrays of objects.
 
-    Raises ``Unusable`` where there are no objects.
+    Raises ``Unusable`` if there are no objects.
     """
     if not document.is_object:
         document.records(None)
@@ -76,8 +77,8 @@ def records_path(document: Document) -> tuple[str | None, list[str]]:
     awkward = [p for p, v in walk(document) if isinstance(v, list) and len(v) > most and isinstance(v[0], list)]
     if awkward:
         raise Unusable(
-            f"the records at '{awkward[0]}' are arrays, and a record is an object; look in the source's documentation "
-            "for a parameter that makes objects of them"
+            f"the records at '{awkward[0]}' are arrays, and a record must be an object; the source's documentation may "
+            "name a parameter that returns objects"
         )
     try:
         path = document.path()
@@ -89,7 +90,7 @@ def records_path(document: Document) -> tuple[str | None, list[str]]:
 
 
 def walk(document: Document) -> Iterator[tuple[str, Any]]:
-    """Every value that is no object, with its path, down to a few levels; arrays are not entered."""
+    """Every value that is not an object, with its path, down to a few levels; arrays are not entered."""
     pending: list[tuple[str, Any, int]] = [("", document.value, 0)]
     while pending:
         path, value, depth = pending.pop(0)
@@ -100,14 +101,14 @@ def walk(document: Document) -> Iterator[tuple[str, Any]]:
 
 
 def arrays(document: Document) -> Iterator[tuple[str, int]]:
-    """The arrays of objects, with how many there are in each."""
+    """The arrays of objects, by path, with their lengths."""
     for path, value in walk(document):
         if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             yield path, len(value)
 
 
 def scalars(document: Document | None) -> dict[str, Any]:
-    """The texts and numbers beside the records, by path."""
+    """The strings and numbers beside the records, by path."""
     if document is None or not document.is_object:
         return {}
     found = ((p, v) for p, v in walk(document) if isinstance(v, str | int) and not isinstance(v, bool))
@@ -115,7 +116,7 @@ def scalars(document: Document | None) -> dict[str, Any]:
 
 
 def totals(beside: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """What could be the number of all records, the likeliest names first."""
+    """Values that could be the total number of records, the likeliest names first."""
     found = [
         (path, int(value)) for path, value in beside.items()
         if (isinstance(value, int) or value.isdigit()) and _TOTAL.search(path) and not _NO_TOTAL.search(path)
@@ -129,7 +130,7 @@ def named(beside: Mapping[str, Any], links: Mapping[str, str]) -> Iterable[Clue]
         yield Clue(pagination.LinkHeader(), 'the header Link names rel="next"', exact=True)
     addresses = {p: v for p, v in beside.items() if isinstance(v, str) and _NEXT.search(p) and _is_address(v)}
     for path in addresses:
-        yield Clue(pagination.NextUrl(next_path=path), f"'{path}' holds an address", exact=True)
+        yield Clue(pagination.NextUrl(next_path=path), f"'{path}' holds a URL", exact=True)
     for path, value in beside.items():
         if path in addresses or not _CURSOR.search(path) or (isinstance(value, str) and _is_address(value)):
             continue
@@ -139,37 +140,37 @@ def named(beside: Mapping[str, Any], links: Mapping[str, str]) -> Iterable[Clue]
         bare = re.sub(r"^next_?", "", last, flags=re.IGNORECASE)
         lowered = bare[:1].lower() + bare[1:]
         params = [*inside, *_CURSOR_PARAMS.get(plain, ()), *([lowered] if lowered else []), last, "cursor"]
-        for param in list(dict.fromkeys(params))[:5]:
+        for param in list(dict.fromkeys(params))[:6]:
             kind = pagination.Cursor(cursor_path=path, cursor_param=param)
             yield Clue(kind, f"'{path}' holds a token, sent as '{param}'", exact=True)
 
 
 def shown(params: Mapping[str, Any]) -> Iterable[Clue]:
-    """Candidates that the address's own parameters show."""
+    """Candidates that the parameters of the URL suggest."""
     size = next(((n, int(params[n])) for n in SIZE_PARAMS if _is_count(params.get(n))), None)
     for name in PAGE_PARAMS:
         if name in params:
-            said = f"the address has '{name}'"
+            reason = f"the URL has '{name}'"
             start = int(params[name]) if _is_count(params[name]) or params[name] == "0" else 1
             kind = pagination.PageNumber(page_param=name, start=start)
             if size is not None:
                 kind = msgspec.structs.replace(kind, size_param=size[0], size=size[1])
-            yield Clue(kind, said)
+            yield Clue(kind, reason)
     for offset, limit in OFFSETS:
         if offset in params or (limit in params and limit not in ("count", "size", "limit", "rows")):
             count = int(params[limit]) if _is_count(params.get(limit)) else None
             start = int(params[offset]) if _is_count(params.get(offset)) else 0
             moved = pagination.Offset(offset_param=offset, start=start, limit_param=limit, limit=count)
-            yield Clue(moved, f"the address has '{offset if offset in params else limit}'")
+            yield Clue(moved, f"the URL has '{offset if offset in params else limit}'")
 
 
 def guessed() -> Iterable[Clue]:
-    """What many sources understand, whether they say so or not."""
+    """Candidates that many sources support."""
     yield Clue(pagination.PageNumber(), "many sources number their pages")
     for offset, limit in OFFSETS[:2]:
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
     yield Clue(pagination.PageNumber(page_param="_page"), "many sources number their pages")
-    for offset, limit in OFFSETS[2:4]:
+    for offset, limit in (*OFFSETS[2:4], OFFSETS[-1]):
         yield Clue(pagination.Offset(offset_param=offset, limit_param=limit), "many sources take an offset")
 
 

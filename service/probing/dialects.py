@@ -1,11 +1,10 @@
-"""How a CSV file of unknown origin is written, guessed from its first lines: encoding, separator, quote, header …
+"""The dialect of a CSV file, guessed from its first lines: encoding, separator, quote, header …
 
-What two well-kept libraries are good at is theirs: ``chardet`` names the encoding of what is not UTF-8, ``clevercsv``
-the separator and the quote (in 1407 files it was never wrong, where ``csv.Sniffer`` was 80 times).
-Whether there is a header is ours: what they have misses one in five. A header's cells are words, all
-different, that do not look like what stands below them.
+``chardet`` detects the encoding of files that are not UTF-8, and ``clevercsv`` the separator and the quote character
+(of 1407 files none was wrong; ``csv.Sniffer`` missed 80). The header detection is written here, because that of the
+libraries misses one file in five. The cells of a header are distinct words that do not look like the values below.
 
-They are imported when they are needed: the detection of patterns costs a child 0.2 s to load.
+The libraries are imported on demand: loading them costs a child process 0.2 s.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ _ODD = re.compile(r"[^\x00-\x7f]{3}|[a-z][£§«»³²½º¿¡][a-z]")
 
 @dataclass
 class Guess:
-    """The settings of a csv collector that are not its defaults, and what a person should know of them."""
+    """Settings of a csv collector that differ from its defaults, and notes on them for a person."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     even: bool = False
-    """Whether there are several columns, and as many fields in every row that was looked at."""
+    """Whether there are several columns and every sampled row has the same number of fields."""
 
 
 def guess(head: bytes, *, whole: bool) -> Guess:
-    """How the file that begins with ``head`` is written; ``whole`` says that there is no more of it."""
+    """Guess the dialect of a file that begins with ``head``; ``whole``: ``head`` is the whole file."""
     found = Guess()
     text = _text(head, found, whole)
     lines = text[:_LOOK] if len(text) > _LOOK else text
@@ -64,7 +63,7 @@ def guess(head: bytes, *, whole: bool) -> Guess:
         found.settings["comment_prefix"] = comment
     if skip:
         found.settings["skip_rows"] = skip
-        found.notes.append(f"the first {skip} lines are not like the others and are passed over (skip_rows)")
+        found.notes.append(f"the first {skip} lines differ from the others and are skipped (skip_rows)")
     rows = [row for row in rows[skip:] if not (comment and row and row[0].startswith(comment))]
     rows = [row for row in rows if row]
     found.even = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
@@ -96,17 +95,17 @@ def _text(head: bytes, found: Guess, whole: bool) -> str:
         text = codecs.getincrementaldecoder(name)("strict").decode(head, final=whole)
     except (LookupError, UnicodeDecodeError):
         found.settings["encoding"] = "utf-8-lossy"
-        found.notes.append("no encoding fits all its bytes; those that are not UTF-8 become U+FFFD")
+        found.notes.append("no encoding fits all its bytes; bytes that are not UTF-8 become U+FFFD")
         return head.decode("utf-8", "replace")
     found.settings["encoding"] = name
-    found.notes.append(f"it is not UTF-8; by its letters it seems to be {name} (encoding); look at the samples")
+    found.notes.append(f"it is not UTF-8; its letters suggest {name} (encoding); check the samples")
     return text
 
 
 def _is_western(head: bytes) -> bool:
-    """Whether it reads as Windows-1252 with letters that stand alone in words, as those of western Europe do.
+    """Whether ``head`` reads as Windows-1252 with single accented letters inside words, as in western Europe.
 
-    A detector has too little to go by where a file holds a few names, and takes them for anything.
+    A detector guesses wrongly if a file holds only a few names.
     """
     try:
         text = head.decode("cp1252")
@@ -117,7 +116,7 @@ def _is_western(head: bytes) -> bool:
 
 
 def _dialect(lines: str, found: Guess) -> tuple[str, str | None]:
-    """Separator and quote character, as they stand in the settings if they are not the usual ones."""
+    """The separator and the quote character; unusual ones are added to the settings."""
     import clevercsv
 
     usable = "\n".join(line for line in lines.split("\n") if not line.startswith("#")) or lines
@@ -126,7 +125,7 @@ def _dialect(lines: str, found: Guess) -> tuple[str, str | None]:
     quote = (detected.quotechar if detected is not None else "") or '"'
     if detected is not None and detected.escapechar:
         found.notes.append(
-            f"'{detected.escapechar}' seems to stand before quotes or separators inside of fields; that is read as text"
+            f"'{detected.escapechar}' seems to escape quotes or separators inside fields; it is read as text"
         )
     if separator != ",":
         found.settings["separator"] = separator
@@ -144,30 +143,30 @@ def _rows(lines: str, separator: str, quote: str | None) -> list[list[str]]:
             if len(rows) >= _ROWS:
                 break
     except csv.Error:
-        pass  # what there is before the place that cannot be read is enough to guess from
+        pass  # the rows before the error are enough for a guess
     return rows
 
 
 def _preamble(lines: str, rows: list[list[str]]) -> tuple[int, str | None]:
-    """How many lines precede the table, and what comments begin with."""
-    said = Counter(len(row) for row in rows if row and not row[0].startswith("#"))
-    usual = said.most_common(1)[0][0] if said else 0
+    """The number of lines before the table, and the prefix of comments."""
+    widths = Counter(len(row) for row in rows if row and not row[0].startswith("#"))
+    usual = widths.most_common(1)[0][0] if widths else 0
     comment = "#" if any(row and row[0].startswith("#") and len(row) != usual for row in rows) else None
     if usual > 1:
-        before: list[list[str]] = []  # the table, comments apart
+        before: list[list[str]] = []  # rows before the table, without comments
         for number, row in enumerate(rows[: _PREAMBLE + 1]):
             if comment and row and row[0].startswith(comment):
                 continue
             if len(row) == usual:
                 return (
-                    number if 0 < len(before) < said[usual] and _one_line_each(rows[:number], lines) else 0
+                    number if 0 < len(before) < widths[usual] and _one_line_each(rows[:number], lines) else 0
                 ), comment
             before += [row] if row else []
     return 0, comment
 
 
 def _one_line_each(rows: list[list[str]], lines: str) -> bool:
-    """Whether the rows before the table are lines of the file: ``skip_rows`` counts lines."""
+    """Whether each row before the table is one line of the file: ``skip_rows`` counts lines."""
     return not any("\n" in cell for row in rows for cell in row) and len(lines.split("\n")) > len(rows)
 
 
@@ -181,7 +180,7 @@ def has_header(rows: list[list[str]]) -> bool:
         return False
     if len(words) < len(filled) and (not words or len(words) + len(years) < len(filled) or years != sorted(years)):
         return False
-    score = (0.0 if body else 1.0) - (len(set(filled)) < len(filled))  # names are seldom given twice
+    score = (0.0 if body else 1.0) - (len(set(filled)) < len(filled))  # header names rarely repeat
     for index, name in enumerate(first):
         values = [row[index] for row in body if index < len(row) and row[index].strip()]
         if not values or not name.strip():

@@ -1,13 +1,14 @@
-"""Endpoints: the look at one URL: an API, whose pages are tried out, or a page, whose structures are.
+"""The probe of one URL: an API, whose paginations are tried, or an HTML page, whose repeated structures are found.
 
-Everything is asked with the guarded client of every collector: its egress policy, its limits, its masking. A page of
-HTML is looked into only where robots.txt lets us, because the proposed collector would keep to it too.
+All requests go through the guarded client of the collectors: its egress policy, limits and masking. An HTML page is
+analysed only if robots.txt allows it, because the proposed collector obeys robots.txt too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urldefrag, urlsplit, urlunsplit
 
 import msgspec
@@ -15,13 +16,14 @@ import msgspec
 from service.collectors.html import page as markup
 from service.collectors.html import robots, tables
 from service.collectors.html.page import Field, Page
-from service.collectors.http_api import page_body
+from service.collectors.http_api import answer_errors, page_body, requests
 from service.collectors.http_api.authentication import ApiKey, Auth, Bearer, Session
 from service.collectors.http_api.page_body import PageBody
+from service.collectors.http_api.page_reader import PageReader
 from service.collectors.http_api.pagination import Next
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.web import MAX_PAGE_BYTES
-from service.kit import errors
+from service.kit import errors, placeholders
 from service.network.client import Client, Tally
 from service.network.request import Request, Response
 from service.network.retry import Retry
@@ -31,31 +33,41 @@ from service.probing.trials import Trials, Verdict
 from service.steps.context import CollectContext
 
 MAX_BYTES = 32 * 1024 * 1024
-"""A larger answer is not looked into."""
+"""A larger answer is not analysed."""
 PATIENCE_SECONDS = 5.0
-"""A site that wants more time between two requests is asked no more than it must."""
+"""A site that asks for a longer interval between two requests gets no further requests."""
 _TIMEOUT = 10.0
 _RETRY = Retry(max_attempts=2, initial_delay_seconds=0.2, max_delay_seconds=2.0)
 _ACCEPT = "application/json, text/html;q=0.9, */*;q=0.5"
 _LINKS = 3
 
 
-async def remote(url: str, headers: Mapping[str, str], auth: Auth | None, ctx: CollectContext) -> ProbedSource:
-    """A look at a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
+@dataclass(frozen=True)
+class Target:
+    """What to probe: a URL and how to request it. ``body`` is the JSON of a POST."""
+
+    url: str
+    headers: Mapping[str, str]
+    auth: Auth | None
+    method: Literal["GET", "POST"] = "GET"
+    body: Any = None
+
+
+async def remote(target: Target, ctx: CollectContext) -> ProbedSource:
+    """Probe a URL. Raises ``errors.Transient`` or ``errors.Permanent``."""
     tally = Tally()
     async with Client(ctx, timeout_seconds=_TIMEOUT, retry=_RETRY, field="url", tally=tally) as client:
-        found = await _Look(url, headers, auth, ctx, client).found()
+        found = await _UrlProbe(target, ctx, client).run()
     found.requests = tally.requests
     return found
 
 
-class _Look:
-    """One look going on."""
+class _UrlProbe:
+    """The probe of one URL in progress."""
 
-    def __init__(
-        self, url: str, headers: Mapping[str, str], auth: Auth | None, ctx: CollectContext, client: Client
-    ) -> None:
-        self._url, self._headers, self._auth, self._ctx, self._client = urldefrag(url).url, headers, auth, ctx, client
+    def __init__(self, target: Target, ctx: CollectContext, client: Client) -> None:
+        self._target, self._ctx, self._client = target, ctx, client
+        self._url, self._headers, self._auth = urldefrag(target.url).url, target.headers, target.auth
         parts = urlsplit(self._url)
         self._endpoint = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         self._params: dict[str, str | list[str]] = {}
@@ -64,36 +76,42 @@ class _Look:
             self._params[name] = (
                 value if before is None else [*([before] if isinstance(before, str) else before), value]
             )
-        self._session = Session(auth, ctx, client.fetch)
+        self._session = Session(target.auth, ctx, client.fetch)
         self._path: str | None = None
-        self._format = ""
-        self._delay = 0.0  # what robots.txt wants between two requests
+        self._format: sources.SourceFormat = "json"
+        self._reader: PageReader | None = None
+        self._delay = 0.0  # seconds between two requests that robots.txt asks for
 
-    async def found(self) -> ProbedSource:
+    async def run(self) -> ProbedSource:
         answer = await self._fetch(Next({}))
-        said = answer.headers.get("content-type", "").lower()
+        content_type = answer.headers.get("content-type", "").lower()
         try:
-            self._format = sources.kind(answer.body, said)
+            self._format = sources.kind(answer.body, content_type)
             if self._format == "html":
                 return await self._page(answer)
-            return await self._api(answer, said)
+            return await self._api(answer, content_type)
         except Unusable as error:
-            hint = f" (content type {said})" if said else ""
+            hint = f" (content type {content_type})" if content_type else ""
             raise wrong(f"{self._endpoint}: {error}{hint}", "url") from None
 
     async def _fetch(self, step: Next) -> Response:
-        given = await self._session.given()
+        auth = await self._session.parts()
         fill = self._ctx.fill_all
         merged = {} if step.url is not None else {**fill(self._params), **step.params}
         pairs = [(n, v) for n, values in merged.items() for v in (values if isinstance(values, list) else [values])]
         home = fill(self._endpoint)
+        body = fill(self._target.body)
+        if step.body:
+            body = requests.with_parameters(body, step.body)
         return await self._client.fetch(
             Request(
-                step.url or home,
+                step.url or requests.filled(home, step.path),
+                method=self._target.method,
                 accept=_ACCEPT,
                 params=tuple(pairs),
-                headers={**fill(self._headers), **given.headers},
-                auth_params=given.params,
+                headers={**fill(self._headers), **step.headers, **auth.headers},
+                auth_params=auth.params,
+                content=requests.content(body, compressed=False),
                 home=home,
                 max_bytes=MAX_BYTES,
                 interval=self._delay,
@@ -102,22 +120,33 @@ class _Look:
 
     # an API
 
-    async def _api(self, answer: Response, said: str) -> ProbedSource:
+    async def _api(self, answer: Response, content_type: str) -> ProbedSource:
         found = ProbedSource(self._format)
         if self._format == "parquet":
             raise Unusable("this is a Parquet file; upload it (PUT /api/v1/files/<path>) and read it by its file_path")
         if self._format == "csv":
-            self._check_csv(answer.body, said)
+            self._check_csv(answer.body, content_type)
         collector: dict[str, Any] = {"type": "api", "endpoint": self._endpoint}
+        if self._target.method == "POST":
+            collector |= {"method": "POST", **({} if self._target.body is None else {"body": self._target.body})}
         if self._format == "json":
-            self._path, others = clues.records_path(Document(answer.body))
+            document = Document(page_body.utf8(page_body.unpacked(answer.body, MAX_BYTES), content_type))
+            self._check_error(document)
+            self._path, others = clues.records_path(document)
             sources.mention(found, others)
-        trials = Trials(self._ctx, self._fetch, self._read)
+        trials = Trials(
+            self._ctx,
+            self._fetch,
+            self._read,
+            path=self._path,
+            body=self._target.body,
+            posted=self._target.method == "POST",
+        )
         verdict = await trials.verdict(answer, self._params) if self._path != "$" else Verdict(
-            how="the answer is one object; its rows would be one"
+            how="the answer is one object, so it gives one row"
         )  # fmt: skip
         kind = sources.written(verdict.kind)
-        mine = {kind.get(name) for name in ("page_param", "size_param", "offset_param", "limit_param", "cursor_param")}
+        mine = set(verdict.kind.names.get("query", ()))
         params = {name: value for name, value in self._params.items() if name not in mine}
         for name, value in (
             ("params", params), ("headers", dict(self._headers)),
@@ -134,25 +163,34 @@ class _Look:
             found.trial["pagination"] = {**kind, "max_pages": 2}
         return found
 
+    def _check_error(self, document: Document) -> None:
+        """Raise ``errors.Permanent`` for an answer that reports an error."""
+        reported = answer_errors.reported(document, None)
+        if reported is not None:
+            self._on_error(reported, 0)
+
+    def _on_error(self, error: str, page: int) -> None:
+        text = placeholders.mask(error, list(self._ctx.secrets.values()))
+        raise wrong(f"{self._endpoint}: page {page + 1}: the answer reports an error: {text}", "url")
+
     def _read(self, answer: Response, page: int) -> PageBody:
+        if self._reader is None:
+            assert self._format in ("json", "ndjson", "csv")
+            self._reader = PageReader(self._format, self._path, MAX_BYTES, self._on_error)
         try:
-            if self._format == "ndjson":
-                return page_body.ndjson(answer.body)
-            if self._format == "csv":
-                return page_body.csv(answer.body)
-            return page_body.json(answer.body, self._path, found=True)[0]
+            return self._reader.read(answer, page)
         except Unusable as error:
             raise errors.Permanent(f"page {page + 1}: {error}", step=STEP, field="url") from None
 
-    def _check_csv(self, body: bytes, said: str) -> None:
-        """Refuse what the api collector cannot read as CSV."""
+    def _check_csv(self, body: bytes, content_type: str) -> None:
+        """Raise ``Unusable`` for a body that the api collector cannot read as CSV."""
         guess = dialects.guess(body[: sources.HEAD_BYTES], whole=len(body) <= sources.HEAD_BYTES)
-        if not guess.even and "csv" not in said:
+        if not guess.even and "csv" not in content_type:
             raise Unusable("this is neither JSON nor CSV nor HTML")
         if guess.settings:
             settings = ", ".join(f"{name}: {value!r}" for name, value in guess.settings.items())
             raise Unusable(
-                f"this is CSV written in a way that only the csv collector reads ({settings}); upload it "
+                f"this is CSV in a dialect that only the csv collector reads ({settings}); upload it "
                 "(PUT /api/v1/files/<path>) and probe it by its file_path"
             )
 
@@ -168,7 +206,7 @@ class _Look:
         found.robots = allowed, delay
         if not allowed:
             found.notes.append(
-                "the site's robots.txt does not allow this page, so it was not looked into and no collector is proposed"
+                "the site's robots.txt does not allow this page, so it was not analysed and no collector is proposed"
             )
             return found
         wants = self._parsed(answer)
@@ -176,8 +214,8 @@ class _Look:
         chosen = _chosen(found)
         if chosen is None:
             found.notes.append(
-                "nothing repeats in this page: no table and no list was found; content made by scripts is not in it "
-                "(look for the API that they ask, and probe that)"
+                "nothing repeats in this page: no table and no list was found; content added by scripts is not in it "
+                "(find the API that the scripts call and probe that)"
             )
             return found
         collector: dict[str, Any] = {"type": "web", "url": self._url, **chosen}
@@ -194,7 +232,7 @@ class _Look:
                 found.trial["max_pages"] = 2
         else:
             found.notes.append(
-                f"robots.txt wants {delay:g} s between two requests: no second page was fetched, and nothing was tried"
+                f"robots.txt asks for {delay:g} s between two requests: no second page was fetched or tried"
             )
         found.trial |= {"retry": msgspec.to_builtins(_RETRY), "timeout_seconds": _TIMEOUT}
         return found
@@ -215,7 +253,7 @@ class _Look:
             case None:
                 pass
             case _:
-                found.notes.append("the web collector has no auth but headers, so this login is not in the proposal")
+                found.notes.append("the web collector authenticates by headers only; the proposal omits this auth")
         return own
 
     async def _next_page(
@@ -226,7 +264,7 @@ class _Look:
             if number >= _LINKS:
                 break
             verdict.tried.append(selector)
-            verdict.how = "none of the links that look like it leads to more rows of this kind"
+            verdict.how = "no candidate link leads to more rows of this kind"
             try:
                 if not await rules.allows(address):
                     continue
@@ -245,7 +283,7 @@ class _Look:
 
 
 def _chosen(found: ProbedSource) -> dict[str, Any] | None:
-    """The settings for the table or the structure that says most."""
+    """The settings for the table or the structure with the most content."""
     table = max(((t.rows * len(t.columns), t) for t in found.tables if t.rows > 1), default=None, key=lambda f: f[0])
     best = found.structures[0] if found.structures else None
     if table is not None and (best is None or table[0] >= structures.worth_of(best)):
@@ -256,9 +294,9 @@ def _chosen(found: ProbedSource) -> dict[str, Any] | None:
 
 
 def _rows(page: Page, chosen: Mapping[str, Any]) -> list[Any]:
-    """What the proposed settings find in a page."""
+    """The rows that the proposed settings find in a page."""
     if "table" in chosen:
-        return [row for node in page.tree.css(chosen["table"]) for row in tables.read(node)[1]]
+        return [row for node in page.tree.css(chosen["table"]) for row in tables.read(node, page)[1]]
     given = chosen["css_selectors"]
     containers = page.tree.css(given["container"])
     fields = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,7 +15,8 @@ from service.network import request
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source: a URL or a file. ``headers`` and ``auth`` are those of the api collector."""
+    """One source to probe: a URL or a file. ``headers``, ``auth``, ``method`` and ``body`` are those of the api
+    collector."""
 
     url: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None,
@@ -29,18 +30,25 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     auth: Annotated[Auth | None, msgspec.Meta(description="bearer, basic, api_key or oauth2_client_credentials.")] = (
         None
     )
+    method: Annotated[Literal["GET", "POST"], msgspec.Meta(description="How the URL is requested.")] = "GET"
+    body: Annotated[
+        dict[str, Any] | None, msgspec.Meta(description="JSON body of a POST, as in the api collector.")
+    ] = None
 
     def problems(self) -> Iterable[Problem]:
-        """What is wrong with it; a path relative to the body."""
+        """What is wrong with the request; field paths relative to the body."""
         if (self.url is None) == (self.file_path is None):
             yield Problem("url", "give either a url or a file_path")
         if self.url is not None and "${" not in self.url and request.fault(self.url) is not None:
             yield Problem("url", str(request.fault(self.url)))
         if self.file_path is not None:
             yield from paths.problems(self.file_path)
-            for name, given in (("headers", self.headers), ("auth", self.auth)):
-                if given:
-                    yield Problem(name, "is for a url; a file needs none")
+            given = {"headers": self.headers, "auth": self.auth, "method": self.method == "POST", "body": self.body}
+            for name, value in given.items():
+                if value:
+                    yield Problem(name, "is for a url; omit it for a file")
+        if self.body is not None and self.method == "GET":
+            yield Problem("body", "a GET has no body; set method to POST")
         yield from headers.problems(self.headers)
         if isinstance(self.auth, ClientCredentials):
             yield from self.auth.problems()
@@ -56,7 +64,7 @@ class HtmlTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Structure(msgspec.Struct, frozen=True, kw_only=True):
-    """What repeats: the settings ``css_selectors`` of a web collector, and the first rows that they give."""
+    """A repeated structure: the ``css_selectors`` for a web collector, and the first rows that they find."""
 
     css_selectors: dict[str, Any]
     rows: int
@@ -64,7 +72,7 @@ class Structure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the sample. ``looks_like`` is a type that its text could be read as (``schema``)."""
+    """One column of the sample. ``looks_like`` is a type for ``schema`` that its text can be read as."""
 
     name: str
     type: str
@@ -74,14 +82,14 @@ class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """Columns that tell all rows of the sample apart."""
+    """Columns that identify each row of the sample."""
 
     columns: list[str]
     reason: str
 
 
 class CursorColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that new or changed rows could be asked for by. ``order`` is how the sample came."""
+    """A column by which new or changed rows can be requested. ``order`` is its order in the sample."""
 
     column: str
     order: str
@@ -89,7 +97,7 @@ class CursorColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """How further pages are asked for, and how that is known. ``tried`` lists the candidates, in order."""
+    """How further pages are requested, and how that is known. ``tried`` lists the candidates, in order."""
 
     type: str
     verified: bool
@@ -98,14 +106,14 @@ class Pagination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What the site's robots.txt says of this page and of the pace."""
+    """Whether the site's robots.txt allows the page, and its interval between two requests in seconds."""
 
     allowed: bool
     delay_seconds: float
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. ``collector`` can be posted in a pipeline as it is; null where robots.txt forbids the page."""
+    """The finding. ``collector`` can be posted in a pipeline as it is; null if robots.txt forbids the page."""
 
     format: str
     collector: dict[str, Any] | None

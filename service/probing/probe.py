@@ -1,9 +1,9 @@
-"""Probing: a look at one source, and the collector that would read it, ready to be posted.
+"""The probe of one source: it proposes a collector that reads the source, ready to be posted.
 
-A source says what it is by its bytes; what it is called does not matter. The proposal is made of what was found
-(``dialects``, ``clues`` and ``trials``, ``structures``), decoded like any configuration, and then *used*: the columns
-of the answer are what the proposed collector itself makes of the first page or two, or of the file's beginning. So
-what is answered has worked once, with the secrets, the limits and the network policy of a run.
+The bytes of a source determine its format, not its name. The proposal is built from the findings (``dialects``,
+``clues`` and ``trials``, ``structures``), decoded like any configuration, and then *used*: the columns of the answer
+are those that the proposed collector reads from the first pages, or from the beginning of the file. So every proposal
+has worked once, with the secrets, limits and network policy of a run.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from service.steps.collector import Collector
 from service.steps.context import CollectContext
 
 SAMPLE_ROWS = 10_000
-_EXPECTED = ("total_differs", "more_pages", "malformed_rows")  # the look was short on purpose; said already
+_EXPECTED = ("total_differs", "more_pages", "empty_pages", "malformed_rows")  # the probe reads only a part on purpose
 Decode = Callable[[Mapping[str, Any]], Collector]
 
 
 def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
-    """Look at the source. ``decode`` judges the proposal as a pipeline's would be.
+    """Probe a source. ``decode`` validates the proposal as in a pipeline.
 
-    Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is to blame.
+    Raises ``errors.Transient`` or ``errors.Permanent`` naming the field of ``asked`` that is at fault.
     """
     if asked.url is not None:
-        found = asyncio.run(endpoints.remote(asked.url, asked.headers, asked.auth, ctx))
+        target = endpoints.Target(asked.url, asked.headers, asked.auth, asked.method, asked.body)
+        found = asyncio.run(endpoints.remote(target, ctx))
     else:
         found = sources.local(str(asked.file_path), ctx)
     if found.collector is None or not found.tried:
@@ -48,8 +49,8 @@ def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
         if not found.lenient:
             raise _blamed(error, asked) from None
         found.collector = {**found.collector, **found.lenient}
-        said = ", ".join(f"{k}: {v}" for k, v in found.lenient.items())
-        found.notes.append(f"{error.message}; so {said} is set")
+        settings = ", ".join(f"{k}: {v}" for k, v in found.lenient.items())
+        found.notes.append(f"{error.message}; so {settings} is set")
         try:
             sample = _sample(found, ctx, decode)
         except errors.StepError as again:
@@ -58,7 +59,7 @@ def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
 
 
 def _sample(found: sources.ProbedSource, ctx: CollectContext, decode: Decode) -> pl.DataFrame:
-    """Rows of the proposed collector: of the first pages, or of the file's beginning."""
+    """Rows that the proposed collector reads from the first pages, or from the beginning of the file."""
     assert found.collector is not None
     decode(found.collector)  # as it will be posted
     settings = decode({**found.collector, **found.trial})
@@ -112,7 +113,7 @@ def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Findin
 
 
 def _blamed(error: errors.StepError, asked: Probe) -> errors.StepError:
-    """The trial's error, with a field of the question instead of one of the proposal."""
+    """The trial's error with a field of the request in place of one of the proposal."""
     field = str(error.details.get("field", ""))
     if not field.startswith(("headers", "auth")):
         error.details["field"] = "url" if asked.url is not None else "file_path"

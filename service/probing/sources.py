@@ -1,7 +1,7 @@
-"""Sources: what a look at one source brought together, and the look at a file.
+"""The result of probing one source, and the probe of a file.
 
-The first bytes say what a source is (``kind``). Of a file the beginning is copied, decompressed, into the job's own
-folder: that is what is guessed from and what the proposal is tried on; only a JSON document must be read whole.
+The first bytes determine the format of a source (``kind``). The beginning of a file is copied, decompressed, into the
+job's folder: guesses and the trial of the proposal use that copy. Only a JSON document is read whole.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 import pyarrow.lib as pa
 
+from service.collectors.http_api import pagination
 from service.collectors.http_api.pagination import Kind
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8
@@ -25,6 +25,7 @@ from service.probing.trials import Verdict
 from service.steps.context import CollectContext
 
 STEP = "probe"
+SourceFormat = Literal["json", "ndjson", "csv", "parquet", "html"]
 HEAD_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 _PARQUET = b"PAR1"
@@ -36,10 +37,10 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass
 class ProbedSource:
-    """What was found. ``collector`` is the proposal, ``trial`` the settings that make a short run of it.
+    """The result of a probe. ``collector`` is the proposal, ``trial`` holds settings that shorten its trial run.
 
-    ``head`` is the copy that the trial reads; ``lenient`` are settings that may be added where the trial fails;
-    ``tried`` False: the source wants to be asked so slowly that there is no time for a trial.
+    ``head`` is the copy that the trial reads; ``lenient`` are settings to add if the trial fails; ``tried`` is False if
+    the source asks for such long intervals that there is no time for a trial.
     """
 
     format: str
@@ -57,7 +58,7 @@ class ProbedSource:
     notes: list[str] = field(default_factory=list)
 
 
-def kind(head: bytes, content_type: str = "") -> str:
+def kind(head: bytes, content_type: str = "") -> SourceFormat:
     """``json``, ``ndjson``, ``csv``, ``parquet`` or ``html``. Raises ``Unusable`` for anything else."""
     if head.startswith(_PARQUET):
         return "parquet"
@@ -68,7 +69,7 @@ def kind(head: bytes, content_type: str = "") -> str:
     begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
     begin = begin.lstrip(_SPACE)
     if not begin:
-        raise Unusable("there is nothing in it")
+        raise Unusable("it is empty")
     if begin.startswith(b"<"):
         if _HTML.search(begin[:4096]) or "html" in content_type:
             return "html"
@@ -80,25 +81,25 @@ def kind(head: bytes, content_type: str = "") -> str:
     if "html" in content_type:
         return "html"
     if marked is None and _CONTROL.search(head[:65536]):
-        raise Unusable("this is no text; json, ndjson, csv, parquet and html are read")
+        raise Unusable("this is not text; json, ndjson, csv, parquet and html are read")
     return "csv"
 
 
 def written(kind: Kind) -> dict[str, Any]:
-    """A pagination as it stands in a configuration, without what was not set."""
-    given = {k: v for k, v in msgspec.to_builtins(kind).items() if v is not None}
+    """A pagination as a configuration, without settings that are null or unused."""
+    given = pagination.settings_of(kind)
     if "limit" not in given:
         given.pop("limit_param", None)
     return given
 
 
 def wrong(text: str, field: str) -> errors.Permanent:
-    """The error of a source that cannot be proposed."""
+    """The error for a source without a proposal."""
     return errors.Permanent(text, step=STEP, field=field)
 
 
 def local(file_path: str, ctx: CollectContext) -> ProbedSource:
-    """A look at a file. Raises ``errors.Permanent``."""
+    """Probe a file. Raises ``errors.Permanent``."""
     files = ctx.files.resolve(ctx.fill(file_path), STEP, "file_path")
     path = files[0]
     try:
@@ -106,28 +107,28 @@ def local(file_path: str, ctx: CollectContext) -> ProbedSource:
     except (Unusable, utf8.Unreadable) as error:
         raise wrong(f"{path.name}: {error}", "file_path") from None
     if len(files) > 1:
-        found.notes.append(f"{len(files)} files match; {path.name} was looked at")
+        found.notes.append(f"{len(files)} files match; {path.name} was probed")
     return found
 
 
-def _file(path: Path, said: str, ctx: CollectContext) -> ProbedSource:
+def _file(path: Path, file_path: str, ctx: CollectContext) -> ProbedSource:
     head, whole = _head(path, HEAD_BYTES)
     format = kind(head)
-    collector: dict[str, Any] = {"type": "json" if format == "ndjson" else format, "file_path": said}
+    collector: dict[str, Any] = {"type": "json" if format == "ndjson" else format, "file_path": file_path}
     found = ProbedSource(format, collector, trial={"file_path": str(path)})
     if format == "html":
-        raise Unusable("this is a page of HTML; the web collector fetches pages from their addresses, so give a url")
+        raise Unusable("this is an HTML page; the web collector fetches pages by URL, so give a url")
     if format == "json":
         if not whole:
             head, whole = _head(path, MAX_DOCUMENT_BYTES)
         if not whole:
-            raise Unusable(f"a JSON document of more than {MAX_DOCUMENT_BYTES >> 20} MiB is not looked into")
+            raise Unusable(f"a JSON document of more than {MAX_DOCUMENT_BYTES >> 20} MiB is not probed")
         found.records_path, others = clues.records_path(Document(head))
         if found.records_path is not None:
             collector["records_path"] = found.records_path
         mention(found, others)
     if format in ("csv", "ndjson"):
-        found.head = ctx.folder / "head" / path.name.removesuffix(".gz").removesuffix(".zst")  # errors name it
+        found.head = ctx.folder / "head" / path.name.removesuffix(".gz").removesuffix(".zst")  # errors show this name
         found.head.parent.mkdir()
         found.head.write_bytes(head if whole else _cut(head))
         found.trial = {"file_path": str(found.head)}
@@ -140,13 +141,13 @@ def _file(path: Path, said: str, ctx: CollectContext) -> ProbedSource:
 
 
 def mention(found: ProbedSource, others: list[str]) -> None:
-    """Say where else records could be."""
+    """Add a note on other arrays that could be the records."""
     if others:
         found.notes.append(f"there are other arrays of objects too: {', '.join(others[:8])}")
 
 
 def _head(path: Path, most: int) -> tuple[bytes, bool]:
-    """The decompressed beginning, and whether that is all of it. Raises ``utf8.Unreadable``."""
+    """The decompressed beginning, and whether it is the whole file. Raises ``utf8.Unreadable``."""
     with path.open("rb") as file:
         packing = utf8.compression(file.read(8))
     try:
@@ -158,7 +159,7 @@ def _head(path: Path, most: int) -> tuple[bytes, bool]:
 
 
 def _cut(head: bytes) -> bytes:
-    """Whole lines only, in whatever width their characters have."""
+    """The whole lines of ``head``, also in UTF-16."""
     if head.startswith(_MARKS):
         text = head[: len(head) // 4 * 4].decode("utf-16", "replace")
         return text[: text.rfind("\n") + 1].encode("utf-16")

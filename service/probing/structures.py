@@ -1,9 +1,9 @@
-"""Structures: what repeats in a page of HTML, with the selectors that a web collector would read it by.
+"""Repeated structures in an HTML page, with the selectors for a web collector.
 
-Elements of one kind (a tag and a class, or the children of one parent) that come three times or more are candidates
-for rows. Inside them, whatever says something in most of them is a field: text of its own, a link, an image, a moment.
-Each field's selector is checked by what it finds, and a field that says the same as another one is left out. What
-says most, in most fields, comes first; menus, which are many links and nothing else, come last.
+Elements of one kind (a tag and a class, or the children of one parent) that occur three times or more are candidates
+for rows. A field is whatever most of them contain: their own text, a link, an image, a time. Each field's selector is
+checked by its result, and a field with the values of another one is left out. Structures with the most content in the
+most fields come first; menus, which hold only links, come last.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def found_tables(page: Page) -> list[HtmlTable]:
     """The tables with two columns or more, the largest first."""
     found: list[tuple[int, HtmlTable]] = []
     for node in page.tree.css("table")[:MOST_TABLES]:
-        names, data = tables.read(node)
+        names, data = tables.read(node, page)
         if len(names) < 2 or not data:
             continue
         sample = [dict(zip(names, map(_cut, row), strict=True)) for row in data[:SHOWN_ROWS]]
@@ -55,7 +55,7 @@ def found_tables(page: Page) -> list[HtmlTable]:
 
 
 def found_structures(page: Page) -> list[Structure]:
-    """The repeated structures, the one that says most first."""
+    """The repeated structures, the one with the most content first."""
     judged: list[tuple[float, list[LexborNode], Structure]] = []
     for selector, nodes in _candidates(page.tree):
         fields = _fields(page, nodes)
@@ -80,7 +80,7 @@ def found_structures(page: Page) -> list[Structure]:
 
 
 def _same_rows(nodes: list[LexborNode], others: list[LexborNode]) -> bool:
-    """Whether each row of one lies in a row of the other, one in one."""
+    """Whether each row of one lies inside the corresponding row of the other."""
     if len(nodes) != len(others):
         return False
     ids, outer = {n.mem_id for n in nodes}, {n.mem_id for n in others}
@@ -89,17 +89,17 @@ def _same_rows(nodes: list[LexborNode], others: list[LexborNode]) -> bool:
 
 
 def worth_of(structure: Structure) -> float:
-    """How much a structure says, comparable with ``rows * columns`` of a table."""
+    """The content of a structure, comparable with ``rows * columns`` of a table."""
     return float(structure.rows * (len(structure.css_selectors) - 1))
 
 
 def next_links(page: Page, url: str) -> Iterator[tuple[str, str]]:
     """Selectors that could lead to the next page, with the addresses they lead to."""
     words = [f'a:lexbor-contains("{word}")' for word in _NEXT_WORDS]
-    said = ('a[rel~="next"]', 'link[rel~="next"]', "li.next a", "a.next", ".next a", ".pagination-next a",
-            "a.next-page", 'a[aria-label^="Next" i]', 'a[title^="Next" i]', *words)  # fmt: skip
+    selectors = ('a[rel~="next"]', 'link[rel~="next"]', "li.next a", "a.next", ".next a", ".pagination-next a",
+                 "a.next-page", 'a[aria-label^="Next" i]', 'a[title^="Next" i]', *words)  # fmt: skip
     seen = {url}
-    for selector in said:
+    for selector in selectors:
         try:
             address = page.link(Field(selector=selector))
         except SelectolaxError:
@@ -110,7 +110,7 @@ def next_links(page: Page, url: str) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(tree: LexborHTMLParser) -> list[tuple[str, list[LexborNode]]]:
-    """Selectors that match several elements which do not contain each other, what says most of all first."""
+    """Selectors that match several elements which do not contain each other, those with the most content first."""
     counts: Counter[str] = Counter()
     parents: Counter[tuple[str, str]] = Counter()
     body = tree.body
@@ -132,15 +132,15 @@ def _candidates(tree: LexborHTMLParser) -> list[tuple[str, list[LexborNode]]]:
         ids = {n.mem_id for n in nodes}
         if len(nodes) < _LEAST or any(_within(n, ids) for n in nodes[:_LOOKED_AT]):
             continue
-        said = sum(min(len(markup.text(n)), 1000) for n in nodes[:_LOOKED_AT]) / min(len(nodes), _LOOKED_AT)
+        length = sum(min(len(markup.text(n)), 1000) for n in nodes[:_LOOKED_AT]) / min(len(nodes), _LOOKED_AT)
         inside = sum(len(n.css("*")) for n in nodes[:5]) / len(nodes[:5])
-        found.append((len(nodes) ** 0.5 * min(said, 400) * min(inside, 30), selector, nodes))
+        found.append((len(nodes) ** 0.5 * min(length, 400) * min(inside, 30), selector, nodes))
     found.sort(key=lambda f: (-f[0], len(f[1])))
     return [(selector, nodes) for _, selector, nodes in found[:_JUDGED]]
 
 
 def _elements(node: LexborNode | None) -> Iterator[LexborNode]:
-    """The elements below ``node``, in order; a stack, because pages can be deep."""
+    """The elements below ``node``, in document order; with a stack, because pages can be deep."""
     pending = [node] if node is not None else []
     while pending:
         here = pending.pop()
@@ -157,7 +157,7 @@ def _fields(page: Page, nodes: list[LexborNode]) -> dict[str, Field]:
         covered.update(dict.fromkeys(keys, 1))
         several.update({key: n for key, n in keys.items() if n > 1})
     fields: dict[str, Field] = {}
-    told: list[list[Value]] = []
+    taken: list[list[Value]] = []
     for (selector, attribute), number in covered.items():
         if number < max(2.0, _COVERAGE * len(looked)) or len(fields) >= _FIELDS:
             continue
@@ -166,22 +166,22 @@ def _fields(page: Page, nodes: list[LexborNode]) -> dict[str, Field]:
         field = Field(selector=selector, attribute=attribute, many=many)
         values = page.column(looked, field, absolute=True)
         full = [v for v in values if v]
-        if len(full) < _COVERAGE * len(looked) or values in told:
+        if len(full) < _COVERAGE * len(looked) or values in taken:
             continue
-        told.append(values)
+        taken.append(values)
         fields[_name(field, fields)] = field
     return fields
 
 
 def _keys(container: LexborNode) -> Iterable[tuple[str, str | None]]:
-    """Where something is said inside the container: a relative selector, and the attribute if it is one."""
+    """The contents of a container: relative selectors, each with an attribute, or None for the text."""
     own = container.attributes
     for attribute in own:
         if attribute.startswith("data-") and _IDENTIFIER.fullmatch(attribute) and own[attribute]:
             yield "", attribute
     if container.tag == "a" and own.get("href"):
         yield "", "href"
-    if _speaks(container):
+    if _has_own_text(container):
         yield "", None
     pending: list[tuple[LexborNode, str]] = [(n, "") for n in reversed(list(container.iter()))]
     while pending:
@@ -198,12 +198,12 @@ def _keys(container: LexborNode) -> Iterable[tuple[str, str | None]]:
         for name in ("datetime", "content", "title"):
             if attributes.get(name):
                 yield selector, name
-        if _speaks(node):
+        if _has_own_text(node):
             yield selector, None
         pending.extend((n, step) for n in reversed(list(node.iter())))
 
 
-def _speaks(node: LexborNode) -> bool:
+def _has_own_text(node: LexborNode) -> bool:
     """Whether the element has text of its own, not only that of elements inside it."""
     return any(n.tag == "-text" and n.text().strip() for n in node.iter(include_text=True))
 
@@ -216,8 +216,8 @@ def _step(node: LexborNode) -> str:
 
 
 def _classes(node: LexborNode) -> list[str]:
-    said = (node.attributes.get("class") or "").split()
-    return [name for name in said if _plain(name) and not re.search(r"\d{3,}|^(odd|even|first|last|active)$", name)]
+    names = (node.attributes.get("class") or "").split()
+    return [name for name in names if _plain(name) and not re.search(r"\d{3,}|^(odd|even|first|last|active)$", name)]
 
 
 def _plain(name: str | None) -> bool:
@@ -259,14 +259,14 @@ def _name(field: Field, taken: dict[str, Field]) -> str:
 
 
 def _written(field: Field) -> Any:
-    """The field as a person would write it."""
+    """The field in its short form if it has one."""
     if field.many or (not field.selector and field.attribute is None):
         return {k: v for k, v in (("selector", field.selector), ("many", field.many)) if v or k == "selector"}
-    return field.said
+    return field.text
 
 
 def _worth(columns: dict[str, list[Value]], rows: int) -> float:
-    """How much the fields say: in how many rows, how differently, how long."""
+    """The content of the fields: by the share of rows, the distinct values and their length."""
     total = 0.0
     for values in columns.values():
         full = [str(v) for v in values if v]
@@ -277,7 +277,7 @@ def _worth(columns: dict[str, list[Value]], rows: int) -> float:
 
 
 def _address(tree: LexborHTMLParser, node: LexborNode) -> str:
-    """A selector that finds this element and no other."""
+    """A selector that finds only this element."""
     tag = str(node.tag)
     own = [f"{tag}#{node.id}"] if _plain(node.id) else []
     classes = [name for name in (node.attributes.get("class") or "").split() if _plain(name)]

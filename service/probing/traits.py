@@ -1,6 +1,6 @@
-"""What a sample of rows shows of its columns: types, values, and which of them could be a key or a cursor.
+"""Traits of the columns of a sample: types, values, and candidates for keys and cursors.
 
-A sample proves that a column is *not* unique or *not* in order; that it is can only be proposed, with the reason.
+A sample can prove that a column is *not* unique or *not* ordered; the opposite is only proposed, with a reason.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
 
 
 def keys(sample: pl.DataFrame) -> list[Key]:
-    """Candidates for a primary key, the likeliest first; pairs of columns only where no column does it alone."""
+    """Candidates for a primary key, the likeliest first; pairs of columns only if no single column is unique."""
     rows = sample.height
     if rows < 2:
         return []
@@ -68,7 +68,7 @@ def keys(sample: pl.DataFrame) -> list[Key]:
 
 
 def cursors(sample: pl.DataFrame) -> list[CursorColumn]:
-    """Candidates for a cursor, the likeliest first: moments of change, moments, and ids that only go one way."""
+    """Candidates for a cursor, the likeliest first: times of change, other times, and monotonic ids."""
     if sample.height < 2:
         return []
     found: list[tuple[int, CursorColumn]] = []
@@ -82,12 +82,12 @@ def cursors(sample: pl.DataFrame) -> list[CursorColumn]:
             if order == "none" and not changed and not _CREATED.search(series.name):
                 continue
             rank = (0 if changed else 1 if _CREATED.search(series.name) else 2) * 2 + (order == "none")
-            said = "a moment, by its name that of the last change" if changed else "a moment"
-            found.append((rank, CursorColumn(column=series.name, order=order, reason=said)))
+            reason = "a time, by its name that of the last change" if changed else "a time"
+            found.append((rank, CursorColumn(column=series.name, order=order, reason=reason)))
         elif series.dtype.is_integer() and order != "none" and _rank(series, sample)[0] < len(_KEYS):
-            said = "a whole number that only goes one way; it shows new rows and no changed ones"
+            reason = "a monotonic whole number; it shows new rows but not changed ones"
             if series.n_unique() == sample.height:
-                found.append((10, CursorColumn(column=series.name, order=order, reason=said)))
+                found.append((10, CursorColumn(column=series.name, order=order, reason=reason)))
     return [cursor for _, cursor in sorted(found, key=lambda f: f[0])][:_MOST]
 
 
@@ -111,7 +111,7 @@ def _why_key(series: pl.Series, rows: int) -> str:
 
 
 def _moment(series: pl.Series) -> pl.Series | None:
-    """The column as moments or dates where it is that, or its text says so in every row."""
+    """The column as datetimes or dates if it is one, or if its text reads as one in every row; else None."""
     if series.dtype in (pl.Datetime, pl.Date):
         return series
     if series.dtype != pl.String or series.null_count() == series.len():
@@ -133,7 +133,7 @@ def _order(series: pl.Series) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """A value as JSON has it, cut where it is long."""
+    """A value for JSON, cut if it is long."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):

@@ -13,13 +13,15 @@ import msgspec
 
 from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.processors.cleaning import fill, names, rows, strings, types
+from service.processors.cleaning import cast_quarantine, fill, names, rows, strings, types
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
+from service.steps.metric import Metric
 from service.steps.processor import Processor
 from service.values import dtypes
+from service.values.losses import ORIGINALS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,6 +107,16 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         ),
     ] = "error"
 
+    max_lost_share: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=1,
+            description="The run fails where a cast turns a greater share of a column's values into missing ones, also "
+            "under on_error: null; 1 accepts all.",
+        ),
+    ] = 0.5
+
     def spelled_out(self) -> Self:
         cast = {name: types.long_form(setting) for name, setting in self.cast.items()}
         return msgspec.structs.replace(
@@ -139,11 +151,20 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
     def again(self) -> Cleaner:
         return msgspec.structs.replace(self, missing_columns="ignore")
 
+    def must_repeat(self, schema: pl.Schema) -> bool:
+        wanted = {column: types.long_form(setting).target for column, setting in self.cast.items()}
+        return any(isinstance(schema.get(c), pl.String) and not isinstance(t, pl.String) for c, t in wanted.items())
+
     def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
-            for step in (self._names, self._texts, self._types, self._filtered, self._filled, self._unique):
-                frame = step(frame, ctx)
-        return frame
+            if self._quarantines and not ctx.replay:
+                frame.measure([Metric("", "rows")])  # stages: rows that fail are read again as they came
+            typed = self._types(frame, self._texts(self._names(frame, ctx), ctx), ctx)
+            return self._unique(self._filled(self._filtered(typed, ctx), ctx), ctx)
+
+    @property
+    def _quarantines(self) -> bool:
+        return any(types.long_form(setting).on_error == "quarantine" for setting in self.cast.values())
 
     def _existing(
         self, names: Iterable[str], known: Collection[str], ctx: ProcessContext, field: str, *, dot: bool = True
@@ -209,9 +230,13 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             frame = strings.clear(frame, self.null_values)
         return strings.replace(frame, self._settings(self.replace, frame, ctx, "replace"), ctx)
 
-    def _types(self, frame: Frame, ctx: ProcessContext) -> Frame:
-        settings = self._settings(self.cast, frame, ctx, "cast")
-        return types.cast_columns(frame, {c: types.long_form(s) for c, s in settings.items()}, ctx)
+    def _types(self, incoming: Frame, frame: Frame, ctx: ProcessContext) -> Frame:
+        settings = {c: types.long_form(s) for c, s in self._settings(self.cast, frame, ctx, "cast").items()}
+        most = None if ctx.partial else self.max_lost_share
+        quarantining = {c: s for c, s in settings.items() if s.on_error == "quarantine"}
+        if quarantining:
+            frame = cast_quarantine.take_out(incoming, frame, quarantining, ctx)
+        return types.cast_columns(frame, settings, most, ctx)
 
     def _filtered(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.filter is not None:
@@ -220,7 +245,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         schema = frame.schema
-        chosen = self._existing(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else list(schema)
+        chosen = self._existing(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else _visible(schema)
         missing = [columns.is_missing(schema, n) for n in chosen]
         if not missing:
             return frame
@@ -239,7 +264,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         order = self._existing(rule.order, frame.schema, ctx, "drop_duplicates.order_by", dot=False)
-        keys = list(frame.schema)
+        keys = _visible(frame.schema)
         if rule.columns:
             keys = self._existing(rule.columns, frame.schema, ctx, "drop_duplicates", dot=False)
         if not order:
@@ -249,6 +274,11 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         chosen = position == (0 if rule.keep == "first" else last)
         ordered = frame.per_group(keys, order, [chosen.alias(mark)])
         return ordered.rows(lambda lf: lf.filter(pl.col(mark)).drop(mark))
+
+
+def _visible(schema: pl.Schema) -> list[str]:
+    """The columns of the data, without the one for the next step."""
+    return [name for name in schema if name != ORIGINALS]
 
 
 def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:

@@ -25,6 +25,7 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -208,7 +209,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         constants = {c: bins.fit(c, s, answers, ctx) for c, s in self.bin.items()}
         ctx.record("bin", constants)
         binned = [bins.expression(c, s, constants[c], schema[c]) for c, s in self.bin.items()]
-        return frame.rows(lambda lf: lf.with_columns(binned))
+        return frame.convert(ctx.step, binned)
 
     def _scaled(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         schema, names = frame.schema, list(frame.schema)
@@ -224,7 +225,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         constants = {c: scale.fit(c, s, answers, ctx) for c, s in settings.items()}
         ctx.record("normalize", constants)
         scaled = [scale.expression(c, s, constants[c]) for c, s in settings.items()]
-        return frame.rows(lambda lf: lf.with_columns(scaled))
+        return frame.convert(ctx.step, scaled)
 
     def _encoded(self, frame: Frame, early: Values, ctx: ProcessContext) -> Frame:
         if not self.encode:
@@ -240,7 +241,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column in [c for c, s in settings.items() if s.dynamic_columns]:
             ctx.add_dynamic_columns(f"config.encode.{column}")
         ctx.record("encode", {c: encoding.record(settings[c], fitted[c]) for c in settings})
-        outputs: dict[str, list[pl.Expr]] = {}
+        outputs: dict[str, list[pl.Expr | Conversion]] = {}
         staying = [n for n in schema if n not in settings or settings[n].keep or settings[n].into is not None]
         names = list(staying)
         for column in schema:
@@ -250,8 +251,10 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
                 for expr in encoded:
                     columns.require_free(ctx, f"encode.{column}", expr.meta.output_name(), names)
                     names.append(expr.meta.output_name())
-                outputs[column] += encoded
-        return frame.rows(lambda lf: lf.select([e for expressions in outputs.values() for e in expressions]))
+                outputs[column] += encoding.count_unknown(
+                    column, settings[column], fitted[column], schema, encoded, ctx
+                )
+        return frame.convert(ctx.step, [e for expressions in outputs.values() for e in expressions], only=True)
 
     def _windowed(self, frame: Frame, ctx: ProcessContext) -> Frame:
         frame = _with_new(frame, ctx, "text", self.text, lambda c, f: texts.expressions(c, f, frame.schema[c], ctx))

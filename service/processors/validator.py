@@ -9,7 +9,7 @@ rows leaves out shares and rules about the whole, which mean nothing there.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,6 +21,7 @@ from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
 from service.processors.validation import foreign_keys, rules
+from service.processors.validation.row_source import row_source
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
 from service.steps.context import ProcessContext
@@ -28,6 +29,7 @@ from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
 from service.values import dtypes
+from service.values.losses import ORIGINALS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,6 +110,10 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         ),
     ] = None
 
+    @property
+    def shows_originals(self) -> bool:
+        return self.on_fail == "quarantine"
+
     def problems(self) -> Iterable[Problem]:
         seen: dict[str, int] = {}
         for place, rule in enumerate(self.rules):
@@ -131,7 +137,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             ctx.record("rules", [f.report() for f in findings])
             ctx.record("on_fail", self.on_fail)
             remaining = self._judge(marked, findings, ctx)
-            marks = [f.mark for f in findings if not f.rule.whole]
+            marks = [f.mark for f in findings if not f.rule.whole] + ([ORIGINALS] if ORIGINALS in frame.schema else [])
             return remaining.rows(lambda lf: lf.drop(marks))
 
     def _findings(self, schema: pl.Schema) -> list[RuleFinding]:
@@ -217,44 +223,50 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         """
         number, reasons = (columns.unused_name(n, marked.schema) for n in ("_number", "_reasons"))
         marks = [f.mark for f in serious]
-        own = [n for n in marked.schema if n not in marks and not n.startswith(_prefix(marks[0]))]
+        hidden = {*marks, ORIGINALS}
+        own = [n for n in marked.schema if n not in hidden and not n.startswith(_prefix(marks[0]))]
+        originals = _originals(marked)
         made = {
-            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": _source(ctx, pl.col(number), rows),
+            "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": row_source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
         with_row_index = marked.with_row_index(number)
+        restored = [e.alias(c) for c, e in originals.items()]
         size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
         for part, start in enumerate(range(0, rows, size)):
             here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
             taken = with_row_index.rows(_filter(here))
             # one row per reason, then grouped: building lists of structs row by row takes ten times as long
-            first, *others = (taken.rows(_reasons(f, marked.schema, number, reasons)) for f in serious)
+            first, *others = (taken.rows(_reasons(f, marked.schema, originals, number, reasons)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
-            arranged = taken.join(gathered, [number], how="left").rows(lambda lf: quarantine.arrange(lf, own, made))
+            joined = taken.join(gathered, [number], how="left")
+            arranged = joined.rows(lambda lf: quarantine.arrange(lf.with_columns(restored), own, made))
             file = quarantine.file_of(ctx.step, part)
             written = arranged.write(ctx.folder / file, compression="zstd", compression_level=3, row_group_size=None)
             if written:
                 ctx.reject(written, file)
 
 
-def _source(ctx: ProcessContext, number: pl.Expr, rows: int) -> pl.Expr:
-    """The collector that a row came from: by its position, if no row of several collectors was removed so far."""
-    if ctx.source is not None or sum(count for _, count in ctx.sources) != rows:
-        return pl.lit(ctx.source, dtype=pl.String)
-    label_of, end = pl.lit(None, dtype=pl.String), rows
-    for label, count in reversed(ctx.sources):
-        label_of, end = pl.when(number < end).then(pl.lit(label)).otherwise(label_of), end - count
-    return label_of
-
-
 def _filter(condition: pl.Expr) -> RowLocal:
     return lambda lf: lf.filter(condition)
 
 
-def _reasons(finding: RuleFinding, schema: pl.Schema, number: str, name: str) -> RowLocal:
+def _originals(frame: Frame) -> dict[str, pl.Expr]:
+    """The columns of which the step before lost values, as text: as the values came."""
+    if ORIGINALS not in frame.schema:
+        return {}
+    lost = {loss.column for loss in frame.losses if loss.setting == "cast"}
+    fields = {f.name for f in frame.schema[ORIGINALS].fields} & lost & set(frame.schema)  # type: ignore[attr-defined]
+    before = {c: pl.col(ORIGINALS).struct.field(c) for c in sorted(fields)}
+    return {c: pl.coalesce(before[c], pl.col(c).cast(pl.String)) for c in before}
+
+
+def _reasons(
+    finding: RuleFinding, schema: pl.Schema, originals: Mapping[str, pl.Expr], number: str, name: str
+) -> RowLocal:
     """A row-local step: for each row that breaks the rule its number and, as ``name``, the reason."""
     names = finding.rule.names
-    texts = [quarantine.shown(n, schema[n]) for n in names]
+    texts = [originals[n] if n in originals else quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
     reason = quarantine.reason(finding.name, ", ".join(names) or None, value, finding.rule.expected)
     return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))

@@ -1,4 +1,4 @@
-"""Translation: DuckDB's exceptions become ours, once, by a table that a test holds complete.
+"""DuckDB's exceptions as errors of the project, by a table that a test keeps complete.
 
 With ``errors_as_json`` DuckDB says where in the statement it stumbled; that place is counted in bytes and is
 given on in characters. No message carries a path of the server.

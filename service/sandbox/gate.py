@@ -1,4 +1,4 @@
-"""Gate: one SELECT over stored tables passes, nothing else.
+"""The review of a statement: one SELECT over stored tables passes, nothing else.
 
 Runs in the worker, because the parser itself can be attacked. The statement is parsed by DuckDB, written as
 JSON by DuckDB, and the tree is walked against lists of what is allowed: a node, reference or expression
@@ -244,7 +244,7 @@ def _shown(value: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
 
 
 def check(value: dict[str, Any]) -> None:
-    """Refuse a dict of the tree that is no listed node, reference, modifier or expression."""
+    """Refuse a part of the tree that is not a listed node, reference, modifier or expression."""
     kind, expression, place = value.get("type"), value.get("class"), value.get("query_location")
     if expression is not None:
         if expression not in EXPRESSIONS:

@@ -1,4 +1,4 @@
-"""United: several Parquet files with differing columns as one relation, columns by name (quarantine files).
+"""Several Parquet files with differing columns as one relation, columns by name (quarantine files).
 
 DuckDB's own ``union_by_name`` fails on rows where a column is a number in one file and a struct in another; here a
 column whose type differs is text in all of them. Names that differ only in case are one column, as SQL has them.

@@ -1,4 +1,4 @@
-"""Names: identifiers and strings of ours as SQL writes them."""
+"""Identifiers and strings as SQL writes them."""
 
 from __future__ import annotations
 

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
 
-from service.kit import lazy
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
 if TYPE_CHECKING:
     import polars as pl
-else:
-    pl = lazy.module("polars")
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
 
@@ -64,6 +61,8 @@ class Declared:
     @classmethod
     def nothing(cls) -> Declared:
         """The columns of a collector whose rows are not data."""
+        import polars as pl
+
         return cls(pl.Schema())
 
     @property

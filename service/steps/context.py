@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from service.files.allowed_files import Files
-from service.kit import lazy, placeholders
+from service.kit import placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
@@ -23,8 +23,6 @@ from service.values.profile import Profile
 
 if TYPE_CHECKING:
     import polars as pl
-else:
-    pl = lazy.module("polars")
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,6 @@ class State:
 
     folder: Path
     earlier: Path | None = None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _ignore(*_: Any) -> None:
@@ -83,8 +77,7 @@ class Context:
 
     ``step`` is its name in errors and progress, such as ``collectors[0]``. ``folder`` is the run's private staging
     folder, on the file system of the warehouse. ``memory_bytes`` is what the whole run may use (0: unknown).
-    ``wanted_rows`` asks for a sample: a collector stops once it has this many rows. ``frames`` makes frames of the
-    run's engine.
+    ``wanted_rows`` asks for a sample: a collector stops once it has this many rows. ``frames`` makes its frames.
     """
 
     step: str
@@ -104,25 +97,20 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self,
-        lf: pl.LazyFrame,
-        *,
-        expensive: bool = True,
-        explain: Explain | None = None,
-        row_bytes: int = 0,
-        files: Sequence[Path] = (),
+        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
     ) -> Frame:
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
-        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
-        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
-        """A frame over Parquet files, in order."""
-        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
+        """A frame over Parquet files, in order, which a query may read as they are."""
+        import polars as pl
+
+        return self.frames(pl.scan_parquet(list(paths), glob=False), self.folder, expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
         """Report how much of this step is done, 0 to 1."""
@@ -151,13 +139,7 @@ class Context:
 
     def fill_all(self, value: Any) -> Any:
         """``fill`` for every string inside lists and dicts."""
-        if isinstance(value, str):
-            return self.fill(value)
-        if isinstance(value, Mapping):
-            return {k: self.fill_all(v) for k, v in value.items()}
-        if isinstance(value, Sequence) and not isinstance(value, bytes):
-            return [self.fill_all(v) for v in value]
-        return value
+        return placeholders.fill_all(value, self.secrets, self.step)
 
     def report(self) -> StepReport:
         """What the step has reported up to now."""
@@ -171,7 +153,7 @@ class CollectContext(Context):
     ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
-    is set, else into ``folder``.
+    is set, else into ``folder``. ``now`` is the time of the run.
     """
 
     network: Network = field(default_factory=Network)
@@ -182,6 +164,7 @@ class CollectContext(Context):
     base: tuple[str, ...] = ()
     state: State | None = None
     beside: Path | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     on_rows: Callable[[int], None] = _ignore
 
     def collected(self, rows: int) -> None:
@@ -233,7 +216,9 @@ class ProcessContext(Context):
     upstreams: Mapping[str, StoredVersion] = field(default_factory=dict)
     replay: bool = False
     dry: bool = False
-    now: datetime = field(default_factory=_now)
+    keep_originals: bool = False
+    """Whether the next step wants the values that this one loses, in the column ``values.losses.ORIGINALS``."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def partial(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 
@@ -11,6 +11,9 @@ from service.kit.errors import Problem
 from service.steps.collector import Upstream
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Processor(
@@ -32,6 +35,15 @@ class Processor(
     It then returns the columns that a run would have, or reports the settings whose columns depend on rows
     (``ProcessContext.add_dynamic_columns``). Only such a processor can end a run before a source was read.
     """
+
+    @property
+    def shows_originals(self) -> bool:
+        """Whether it shows values that the step before lost as they were, and drops ``losses.ORIGINALS``."""
+        return False
+
+    def must_repeat(self, schema: pl.Schema) -> bool:
+        """Whether quarantined rows with these columns must go through it again, although it did not change."""
+        return False
 
     def problems(self) -> Iterable[Problem]:
         """Combinations of settings that cannot work; fields are relative to ``config``."""

@@ -11,8 +11,7 @@ import msgspec
 from service.values.profile import Profile
 
 Evidence = dict[str, Any]
-"""What shows that a collector fetched everything, JSON-able: pages, requests, bytes, why it stopped. Every collector
-has other facts, so this is an open object."""
+"""What shows that a collector fetched everything; an open JSON object, as every collector has other facts."""
 
 
 class StepWarning(msgspec.Struct, frozen=True):
@@ -68,8 +67,7 @@ class CollectReport(StepReport):
 
 @dataclass(frozen=True)
 class ProcessReport(StepReport):
-    """The report of a processor. ``dynamic_columns`` are settings whose columns are known only when rows were seen;
-    row counts are None where the step did not count."""
+    """The report of a processor. ``dynamic_columns`` are settings whose columns depend on the rows."""
 
     fitted: Mapping[str, Any] = field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes
+from service.values import dtypes, time_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,9 +94,10 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
         case pl.Boolean():
             return boolean(text, TRUE, FALSE)
         case pl.Date():
-            return text.str.to_date(DATE, strict=False)
+            return time_text.dated(text).str.to_date(DATE, strict=False)
         case pl.Time():
-            return pl.coalesce(text.str.to_time(f, strict=False) for f in CLOCK)
+            clock = time_text.timed(text)
+            return pl.coalesce(clock.str.to_time(f, strict=False) for f in CLOCK)
         case pl.Datetime():
             return _datetime(text, dtype)
         case _:
@@ -119,7 +120,7 @@ def _spellings(words: Sequence[str]) -> list[str]:
 
 
 def _datetime(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
-    unit, zone = dtype.time_unit, dtype.time_zone
+    unit, zone, text = dtype.time_unit, dtype.time_zone, time_text.timed(time_text.dated(text))
     naive = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in NAIVE)
     zoned = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in ZONED)
     if zone is None:

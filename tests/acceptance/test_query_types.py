@@ -215,3 +215,15 @@ def test_not_a_number_inside_a_csv_cell_is_null(typed: Warehouse) -> None:
     )  # fmt: skip
     (row,) = document(sql(typed, statement))["data"]
     assert row == {"l": [None, 1.5, None], "s": {"a": None, "b": 2.5}}
+
+
+def test_odd_column_names_have_a_schema(tmp_path: Path, forkserver: None) -> None:
+    names = ["a{b}", 'q"uote', "%s", "with space", "ünï"]
+    stored = store(tmp_path, pl.DataFrame({name: ["x", "y"] for name in names}))
+
+    async def act(engine: Engine) -> bytes:
+        return await engine.schema(stored.sources["orders"])
+
+    assert [(c["name"], c["min"], c["max"]) for c in document(answered(stored, act))["columns"]] == [
+        (name, "x", "y") for name in names
+    ]

@@ -54,13 +54,15 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     return types
 
 
-def infer_and_cast(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str]) -> pl.LazyFrame:
+def infer_and_cast(
+    text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str], *, decimal_comma: bool = False
+) -> pl.LazyFrame:
     """``text``, the union of ``parts``, with each column (except ``known``) cast to a type that all values fit."""
     types: dict[str, pl.DataType] = {}
     long = set[str]()
     for part in parts:
         rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
-        for name, dtype in infer(rows, dates=False, decimal_comma=False).items():
+        for name, dtype in infer(rows, dates=False, decimal_comma=decimal_comma).items():
             if rows[name].null_count() < rows.height:
                 types[name] = _common_type(types[name], dtype) if name in types else dtype
                 if dtype == pl.Int64 and (rows[name].str.len_bytes() > _INTEGER_DIGITS).any():
@@ -70,7 +72,7 @@ def infer_and_cast(text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Col
     casts = []
     for name, dtype in types.items():
         if name in present and dtype != pl.String:
-            casts.append(cast_checked(name, dtype, why="all values fit it"))
+            casts.append(cast_checked(name, dtype, why="all values fit it", decimal_comma=decimal_comma))
     return text.with_columns(casts)
 
 

@@ -1,1 +1,1 @@
-"""What every collector that fetches shares: clients, headers and the count of what arrived."""
+"""What the fetching collectors share: clients, header checks and the evidence of completeness."""

@@ -1,4 +1,4 @@
-"""Clients: as many as one collection asks with at once. Whoever wants to ask waits until one is free."""
+"""The clients of one collection, one per concurrent request. A request waits until a client is free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.steps.context import CollectContext
 
 
 class Clients:
-    """``limit`` is how many requests may be on their way (None: one, and no word to others about it)."""
+    """``limit`` is the number of concurrent requests (None: one, without a limit for other runs)."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Clients:
         await self._stack.__aexit__(kind, error, trace)
 
     async def fetch(self, request: Request) -> Response:
-        """Ask with the next client that is free. Raises ``errors.Transient`` or ``errors.Permanent``."""
+        """Send a request with the next free client. Raises ``errors.Transient`` or ``errors.Permanent``."""
         client = await self._free.get()
         try:
             return await client.fetch(request)
@@ -57,6 +57,6 @@ class Clients:
             self._free.put_nowait(client)
 
     def count(self, evidence: Evidence) -> None:
-        """Write down what all of this cost."""
+        """Write the counts of requests, retries and bytes to ``evidence``."""
         tally = self._tally
         evidence.requests, evidence.retries, evidence.bytes = tally.requests, tally.retries, tally.bytes

@@ -1,14 +1,14 @@
-"""Completeness: what a collection can say for having brought everything, and what follows where it cannot.
+"""Evidence that a collection is complete: its counts, and a warning or an error if the source declares more rows.
 
-The counts are kept with the version's sources. A source that declares a total and gives less has lost rows on the
-way, or changed while it was read: a warning, or an error where that was asked for.
+The counts are stored with the version's sources. A source that declares a total and sends fewer rows has lost some, or
+changed during the collection: a warning, or an error if ``completeness`` is ``strict``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from service.kit import errors
 from service.steps.context import CollectContext
@@ -16,12 +16,17 @@ from service.steps.context import CollectContext
 Completeness = Literal["warn", "strict"]
 
 FAILED = "failed"
-_CUT = ("max_pages", "repeated_page", "sampled", FAILED)
+EMPTY_PAGES = "empty_pages"
+_CUT = ("max_pages", "repeated_page", "sampled", EMPTY_PAGES, FAILED)
 
 
 @dataclass
 class Evidence:
-    """The counts of one collection. ``declared_total`` is what the source said last, if it did."""
+    """The counts of one collection. ``declared_total`` is the last total that the source declared, if any.
+
+    ``extras`` are kept beside them if there are any: ``more_pages`` (how the source says that there is more),
+    ``end_status`` and ``end_message`` (of the answer past the end), ``pages_without_records`` and the like.
+    """
 
     pages: int = 0
     requests: int = 0
@@ -31,68 +36,109 @@ class Evidence:
     repeated_rows: int = 0
     declared_total: int | None = None
     stop_reason: str = ""
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The evidence as it is stored."""
+        found: dict[str, Any] = asdict(self)
+        extras: dict[str, Any] = found.pop("extras")
+        return found | extras
+
+    def count(self, name: str) -> None:
+        """Add one to a count of ``extras``."""
+        self.extras[name] = self.extras.get(name, 0) + 1
 
 
 class EvidenceTotal:
-    """The evidence of one collection, of all its lists of records together. ``cut`` names those not read to the end."""
+    """The evidence of all record lists of one collection. ``cut`` holds the keys of lists not read to the end."""
 
     def __init__(self, ctx: CollectContext, completeness: Completeness) -> None:
         self._ctx, self._strict = ctx, completeness == "strict"
         self._reasons: Counter[str] = Counter()
         self._differing: list[tuple[str, int, int]] = []
         self._undeclared = 0
+        self._more: list[tuple[str, str]] = []
         self.evidence = Evidence()
         self.cut: set[str] = set()
 
-    def add(self, one: Evidence, key: str = "", said: str = "") -> None:
-        """A list was read. ``said`` names it in messages. Raises ``errors.Permanent`` for a shortfall where strict."""
+    def add(self, one: Evidence, key: str = "", label: str = "") -> None:
+        """Add the evidence of a list; ``label`` names it in messages. Raises ``errors.Permanent`` if it is short and
+        completeness is strict."""
         whole = self.evidence
         whole.pages += one.pages
         whole.rows += one.rows
         whole.repeated_rows += one.repeated_rows
+        for name, value in one.extras.items():
+            same = isinstance(value, int) and name in whole.extras and name != "end_status"
+            whole.extras[name] = whole.extras[name] + value if same else whole.extras.get(name, value)
         self._reasons[one.stop_reason] += 1
         if one.stop_reason in _CUT:
             self.cut.add(key)
+        self._add_doubts(one, key, label)
         if one.declared_total is None:
             self._undeclared += one.rows
             return
         whole.declared_total = (whole.declared_total or 0) + one.declared_total
         if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled", FAILED):
             return
-        self._differing.append((said, one.declared_total, one.rows))
+        self._differing.append((label, one.declared_total, one.rows))
         if one.rows < one.declared_total:
             self.cut.add(key)
             if self._strict:
-                text = f"{self._text(said, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
+                text = f"{self._text(label, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
                 raise errors.Permanent(text, step=self._ctx.step, field="completeness")
 
+    def _add_doubts(self, one: Evidence, key: str, label: str) -> None:
+        """Note that the source says there is more than was read. Raises ``errors.Permanent`` if strict."""
+        of = f" of {label}" if label else ""
+        code, text, name = "more_pages", "", "pagination"
+        if one.stop_reason == EMPTY_PAGES:
+            code, name = "empty_pages", "pagination.max_empty_pages"
+            text = f"the last pages{of} have no records, and the source names more"
+        elif "more_pages" in one.extras:
+            text = f"the source says that there is more{of}: {one.extras['more_pages']}"
+        if text:
+            self.cut.add(key)
+            self._more.append((code, text))
+            if self._strict:
+                raise errors.Permanent(
+                    f"{text} (stop reason: {one.stop_reason}); completeness is strict", step=self._ctx.step, field=name
+                )
+
     def failed(self) -> None:
-        """Keep the evidence of what came until then."""
-        self._ctx.add_evidence(asdict(self.evidence) | {"stop_reason": FAILED})
+        """Keep the evidence up to the failure."""
+        self._ctx.add_evidence(self.evidence.summary | {"stop_reason": FAILED})
 
     def finish(self, *, several: bool) -> None:
-        """Keep the evidence, and warn of what it shows. ``several`` says that there may be more than one list."""
+        """Keep the evidence and add its warnings. ``several``: there may be more than one list."""
         whole, ctx, reasons = self.evidence, self._ctx, self._reasons
         if whole.declared_total is not None:
             whole.declared_total += self._undeclared
         whole.stop_reason = next(iter(reasons)) if len(reasons) == 1 else "several" if reasons else "no_parents"
-        ctx.add_evidence(asdict(whole) | ({"stop_reasons": dict(reasons)} if several else {}))
+        ctx.add_evidence(whole.summary | ({"stop_reasons": dict(reasons)} if several else {}))
+        if self._more:
+            several_lists = f" (and so for {len(self._more) - 1} more lists)" if len(self._more) > 1 else ""
+            hint = "; set pagination to fetch it" if whole.stop_reason == "single_page" else ""
+            code, first = self._more[0]
+            text = f"{first}{several_lists}; {whole.rows} records were read (stop reason: {whole.stop_reason})"
+            ctx.warn(code, text + hint, lists=len(self._more), collected=whole.rows)
         if whole.repeated_rows:
             ctx.warn(
                 "rows_repeated",
-                f"{whole.repeated_rows} rows came again on the next page: rows moved while they were read; "
-                "an order by a field that never changes, or a cursor, prevents that",
+                f"{whole.repeated_rows} rows were repeated on the next page: rows moved during the collection; "
+                "sorting by a field that never changes, or a cursor, prevents that",
                 rows=whole.repeated_rows,
             )  # fmt: skip
         if reasons["missing"]:
-            ctx.warn("list_missing", f"parents without a list of records: {reasons['missing']}; they are left out")
+            ctx.warn("list_missing", f"{reasons['missing']} parents have no list of records and are skipped")
         if self._differing:
-            said, total, rows = self._differing[0]
-            more = f" (and so for {len(self._differing) - 1} more)" if len(self._differing) > 1 else ""
-            text = self._text(said, total, rows, whole.stop_reason) + more
+            label, total, rows = self._differing[0]
+            more = f" (and {len(self._differing) - 1} more lists differ)" if len(self._differing) > 1 else ""
+            text = self._text(label, total, rows, whole.stop_reason) + more
             ctx.warn("total_differs", text, total=whole.declared_total, collected=whole.rows)
 
     @staticmethod
-    def _text(said: str, total: int, rows: int, reason: str) -> str:
-        of = f" of {said}" if said else ""
-        return f"the source says it has {total} records{of} and gave {rows} (it ended because: {reason})"
+    def _text(label: str, total: int, rows: int, reason: str) -> str:
+        of = f" of {label}" if label else ""
+        return f"the source declares {total} records{of} and sent {rows} (stop reason: {reason})"

@@ -1,4 +1,4 @@
-"""Request headers that a user may set: names and values as HTTP has them, without those that we own."""
+"""Checks of the request headers that a user sets: valid names and values, and none that the client itself sets."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A trail of pages, each of which named the next: told when one comes again, whatever its address is.
+"""The history of a crawl along next links: it detects a repeated page, whatever its URL.
 
-Some sites answer every page past the last with the last one, and it names a next one, with a number of its own. So a
-page comes again where its rows do, and its text too but for digits. Rows alone would not do: there may be little in
-them.
+Some sites answer every page past the last with the last one, with a next link and a number of its own. So a page
+repeats an earlier one if its rows are equal and its text is equal apart from digits. Rows alone do not suffice: they
+may hold little.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 
 
 class CrawlHistory:
-    """The pages of a collection so far. ``repeated`` counts the rows that the page before had too."""
+    """The pages of a crawl so far. ``repeated`` counts rows that were also on the page before."""
 
     def __init__(self) -> None:
         self._pages: set[int] = set()
@@ -22,7 +22,7 @@ class CrawlHistory:
         self.repeated = 0
 
     def again(self, text: str, rows: Iterable[Any]) -> bool:
-        """Whether a page that says ``text`` and has these rows came before; no page without rows did."""
+        """Whether a page with this text and these rows came before; a page without rows never counts as repeated."""
         marks = [hash(repr(row)) for row in rows]
         page = hash((text.translate(_NO_DIGITS), *marks))
         if marks and page in self._pages:

@@ -1,7 +1,7 @@
 """One page of HTML: its text in UTF-8, and columns of values by CSS selectors.
 
-lexbor works on bytes, and a whole column costs one query: where a selector finds exactly one element in each
-container, in order, the answers are taken as they come; only else each container is asked by itself.
+lexbor works on bytes, and a whole column costs one query: if a selector finds exactly one element in each container,
+in order, the results are used as they are; otherwise each container is queried separately.
 """
 
 from __future__ import annotations
@@ -34,28 +34,34 @@ _OPENED = re.compile(
 _LONG = 10_000
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{%d,}" % _LONG)
 _PLAIN = re.compile(r"/?(?:[\w%~+,=&@-]+(?:\.\w+)*/)*[\w%~+,=&@-]+(?:\.\w+)*/?(?:\?[\w%~+,=&@./-]+)?", re.ASCII)
-"""A link that needs no more than to be put behind what it is relative to: no scheme, no dots that lead elsewhere."""
+"""A link that can be appended to its base without further resolution: no scheme and no dot segments."""
 _ATTRIBUTE = re.compile(r"^(?P<selector>.*?)\s*@(?P<attribute>[A-Za-z_][\w.:-]*)$", re.DOTALL)
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{1,40})""", re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_WIDER = {  # what browsers read a page in that says so: the codec that has more characters
+_WIDER = {  # as browsers do: a declared encoding is read by the codec that extends it
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs",
 }  # fmt: skip
-_SILENT = frozenset({"script", "style"})
+_SILENT = frozenset({
+    "script", "style", "noscript", "template", "title", "desc", "metadata", "defs", "annotation", "annotation-xml",
+    "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
+})  # fmt: skip
+"""Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
+_HIDES = re.compile(rb"hidden|display\s*:\s*none|collapse|<dialog", re.IGNORECASE)
+_HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
     "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
     "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
-"""What stands on lines or in cells of its own, so that its text does not touch its neighbours'."""
+"""Elements that form a line or a cell, so that their text does not touch their neighbours' text."""
 
 Value = str | list[str] | None
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a column is taken from: the first element that matches inside the container, or all of them."""
+    """The source of a column: the first element that matches inside the container, or all of them."""
 
     selector: Annotated[str, msgspec.Meta(max_length=1000, description="CSS selector; '' is the container.")] = ""
     attribute: Annotated[
@@ -80,8 +86,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return cls(selector=match["selector"], attribute=match["attribute"]) if match else cls(selector=value.strip())
 
     @property
-    def said(self) -> str:
-        """As a user would write it."""
+    def text(self) -> str:
+        """The short form: ``"h2 a@href"``."""
         return f"{self.selector}@{self.attribute}" if self.attribute else self.selector
 
 
@@ -90,31 +96,33 @@ def fault(selector: str) -> str | None:
     try:
         lexbor.LexborHTMLParser(b"<p>").css(selector)
     except lexbor.SelectolaxError:
-        return "not a CSS selector that can be read"
+        return "not a valid CSS selector"
     return None
 
 
 def charset(body: bytes, content_type: str) -> str:
-    """The Python codec of a page: by its byte order mark, the header, the page's own word, else by its bytes.
+    """The Python codec of a page: by its byte order mark, the header, its ``meta`` element, else by its bytes.
 
-    A page that says nothing and is not UTF-8 is taken for windows-1252, as browsers do.
+    A page that declares nothing and is not UTF-8 is read as windows-1252, as browsers do.
     """
     for mark, name in _MARKS:
         if body.startswith(mark):
             return name
-    said = _CHARSET.search(content_type)
-    found = _codec(said[1]) if said else None
+    declared = _CHARSET.search(content_type)
+    found = _codec(declared[1]) if declared else None
     if found is not None:
         return found
     meta = _META.search(body[:4096])
     found = _codec(meta[1].decode("ascii", "replace")) if meta else None
     if found is not None:
-        return "utf-8" if found.startswith("utf-16") else found  # it could say so in ASCII, so it is not in UTF-16
+        return (
+            "utf-8" if found.startswith("utf-16") else found
+        )  # the declaration is readable as ASCII, so the page is not UTF-16
     return "utf-8" if _is_utf8(body) else "cp1252"
 
 
 def _codec(label: str) -> str | None:
-    """The Python codec of an encoding that a page may name; None where there is no such encoding of text."""
+    """The Python codec for an encoding label; None if it names no text encoding."""
     try:
         name = codecs.lookup(label).name
         b"\xe9".decode(name, "replace")
@@ -132,7 +140,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
-    """The page in UTF-8, whatever it came in; and its encoding, where bytes are none of it and became U+FFFD."""
+    """The page in UTF-8, and its encoding if some bytes were invalid in it and became U+FFFD (else None)."""
     name = charset(body, content_type)
     try:
         text = body.decode(name)
@@ -142,11 +150,11 @@ def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
 
 
 def hostile(body: bytes) -> str | None:
-    """Why a page would keep the parser busy for minutes, or None: its time grows with the square of both."""
+    """Why a page would keep the parser busy for minutes, or None: parse time is quadratic in both counts."""
     closed = body.count(b"</")
     if body.count(b"<") - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
         return f"more than {MAX_OPEN} of its elements stay open"
-    half = _LONG // 2  # whatever is longer than that covers one of these whole
+    half = _LONG // 2  # a tag that is longer covers at least one of these windows
     if all(body.find(b">", at, at + half) >= 0 for at in range(0, len(body) - half, half)):
         return None
     if any(len(m[0].split()) > MAX_ATTRIBUTES for m in _LONG_TAG.finditer(body)):
@@ -154,40 +162,66 @@ def hostile(body: bytes) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Page:
-    """One parsed page. ``base`` is what its links are relative to, ``torn`` its encoding where it is not all of it."""
+    """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it.
+
+    ``hidden`` are the elements that it hides, ``left_out`` counts the rows among them that were not read.
+    """
 
     tree: LexborHTMLParser
     base: str
     torn: str | None = None
+    hidden: frozenset[int] = frozenset()
+    left_out: int = 0
 
     @classmethod
-    def of(cls, answer: Response) -> Page:
+    def of(cls, answer: Response, *, hides: bool = True) -> Page:
+        """Parse an answer; ``hides``: what the page hides is not read."""
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
         tree = lexbor.LexborHTMLParser(content)
         base = tree.css_first("base[href]")
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
-        return cls(tree, own, torn)
+        return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
+
+    def shown(self, nodes: list[LexborNode]) -> list[LexborNode]:
+        """``nodes`` without those that are hidden themselves; ``left_out`` counts these."""
+        if not self.hidden:
+            return nodes
+        found = [node for node in nodes if node.mem_id not in self.hidden]
+        self.left_out += len(nodes) - len(found)
+        return found
+
+    def is_out_of_the_flow(self, node: LexborNode) -> bool:
+        """Whether an element is hidden and takes no place; one that is only invisible keeps it."""
+        return node.mem_id in self.hidden and (
+            "hidden" in node.attributes or _style(node).get("visibility") in (None, "visible")
+        )
+
+    def text(self, node: LexborNode) -> str:
+        """The text of an element as a browser shows it; an element that is only invisible has none."""
+        if self.hidden and node.mem_id in self.hidden and not self.is_out_of_the_flow(node):
+            return ""
+        return text(node, self.hidden)
 
     def link(self, field: Field) -> str | None:
-        """The absolute URL that a selector leads to (its ``href`` unless another attribute is named), or None."""
+        """The absolute URL of the link that a selector finds (``href`` unless it names another attribute), or None."""
         node = self.tree.css_first(field.selector)
         found = _value(node, field.attribute or "href")
         return urldefrag(_joined(self.base, found)).url if found else None
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
-        """One value for each container: text with its spaces collapsed, or the attribute; None where missing."""
+        """One value per container: text with collapsed spaces, or the attribute; None if missing."""
         if field.many:
-            nodes = [c.css(field.selector) if field.selector else [c] for c in containers]
-            return [[v for n in ns if (v := self._shown(n, field, absolute)) is not None] for ns in nodes]
+            nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
+            return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
         found = self._nodes(containers, field.selector)
         if field.attribute is None and field.pattern is None:
-            return [None if n is None else text(n) for n in found]
-        return [self._shown(n, field, absolute) for n in found]
+            return [None if n is None else self.text(n) for n in found]
+        return [self._field_value(n, field, absolute) for n in found]
 
-    def _shown(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
-        value = _value(node, field.attribute)
+    def _field_value(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
+        value = _value(node, field.attribute, self.hidden)
         if value is None:
             return None
         if absolute and field.attribute in ("href", "src"):
@@ -200,39 +234,79 @@ class Page:
     def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
         if not selector:
             return containers
-        found = self.tree.css(selector)
+        found = self._visible(self.tree.css(selector))
         if len(found) == len(containers) and all(map(_inside, found, containers)):
             return found
-        return [c.css_first(selector) for c in containers]
+        if not self.hidden:
+            return [c.css_first(selector) for c in containers]
+        return [next(iter(self._visible(c.css(selector))), None) for c in containers]
+
+    def _visible(self, nodes: list[LexborNode]) -> list[LexborNode]:
+        """The nodes that are shown; all of them if none is, since a selector may be meant for hidden ones."""
+        if not self.hidden:
+            return nodes
+        return [node for node in nodes if not self._is_hidden(node)] or nodes
+
+    def _is_hidden(self, node: LexborNode) -> bool:
+        """Whether the page hides the element or one around it."""
+        here: LexborNode | None = node
+        while here is not None:
+            if here.mem_id in self.hidden:
+                return True
+            here = here.parent
+        return False
 
 
-def _value(node: LexborNode | None, attribute: str | None) -> str | None:
+def hidden_elements(tree: LexborHTMLParser) -> frozenset[int]:
+    """The ``mem_id`` of each element that the page hides: by ``hidden``, its ``style``, or as a closed dialog."""
+    return frozenset(node.mem_id for node in tree.css(_HIDING) if _hides(node))
+
+
+def _hides(node: LexborNode) -> bool:
+    attributes = node.attributes
+    if "hidden" in attributes or (node.tag == "dialog" and "open" not in attributes):
+        return True
+    style = _style(node)
+    return style.get("display") == "none" or style.get("visibility") in ("hidden", "collapse")
+
+
+def _style(node: LexborNode) -> dict[str, str]:
+    """The declarations of an element's ``style``."""
+    style: dict[str, str] = {}
+    for declaration in (node.attributes.get("style") or "").lower().split(";"):
+        name, _, value = declaration.partition(":")
+        style[name.strip()] = value.replace("!important", "").strip()
+    return style
+
+
+def _value(node: LexborNode | None, attribute: str | None, hidden: frozenset[int] = frozenset()) -> str | None:
     if node is None:
         return None
     if attribute is None:
-        return text(node)
+        return text(node, hidden)
     attributes = node.attributes
     return (attributes[attribute] or "").strip() if attribute in attributes else None
 
 
-def text(node: LexborNode) -> str:
-    """What an element says, its spaces collapsed: lines and blocks apart, without the scripts and styles inside it."""
+def text(node: LexborNode, hidden: frozenset[int] = frozenset()) -> str:
+    """The text of an element with collapsed spaces: blocks are separated; what no browser shows, and the ``hidden``
+    elements inside it, are left out."""
     first = node.first_child
     if first is None:
         return ""
     if first.next is None and first.is_text_node:
         return " ".join((first.text_content or "").split())
-    return " ".join("".join(_said(first)).split())
+    return " ".join("".join(_texts(first, hidden)).split())
 
 
-def _said(here: LexborNode | None) -> Iterator[str]:
-    """The texts of a node, of what is inside it, and of its later siblings; a stack, because pages can be deep."""
+def _texts(here: LexborNode | None, hidden: frozenset[int]) -> Iterator[str]:
+    """The texts of a node, its descendants and its later siblings; with a stack, because pages can be deep."""
     around: list[LexborNode] = []
     while here is not None:
         inner = None
         if here.is_text_node:
             yield here.text()
-        elif here.tag not in _SILENT:
+        elif here.tag not in _SILENT and here.mem_id not in hidden:
             inner = here.first_child
             if here.tag in _APART:
                 yield " "
@@ -258,13 +332,13 @@ def _inside(node: LexborNode, container: LexborNode) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _roots(base: str) -> tuple[str, str]:
-    """What links are put behind that begin with a slash, and what the others."""
+    """The prefix for links that begin with a slash, and the prefix for other relative links."""
     return urljoin(base, "/")[:-1], urljoin(base, ".")
 
 
 def _joined(base: str, url: str) -> str:
     try:
-        if _PLAIN.fullmatch(url):  # most links; the whole way takes as long as parsing the page
+        if _PLAIN.fullmatch(url):  # most links; urljoin would take as long as parsing the page
             return _roots(base)[url[0] != "/"] + url
         return urljoin(base, url)
     except ValueError:

@@ -1,7 +1,7 @@
-"""robots.txt (RFC 9309): whether a page may be fetched, and how fast. Asked once for each origin in a collection.
+"""robots.txt (RFC 9309): whether a page may be fetched, and how fast. Fetched once per origin and collection.
 
-What is not there allows everything; what cannot be reached forbids everything, so it fails the run like any page
-that cannot be reached.
+A missing robots.txt allows everything; an unreachable one forbids everything, so it fails the run as an unreachable
+page does.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ MAX_BYTES = 512 * 1024
 
 
 class Robots:
-    """The rules of the origins that a collection meets."""
+    """The rules of all origins of a collection."""
 
     def __init__(self, fetch: Callable[[Request], Awaitable[Response]]) -> None:
         self._fetch = fetch
         self._rules: dict[str, Protego] = {}
-        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def allows(self, url: str) -> bool:
-        """Whether the origin lets us fetch ``url``. Raises what ``fetch`` raises where the origin is unreachable."""
+        """Whether the origin allows ``url``. Raises the errors of ``fetch`` if the origin is unreachable."""
         return (await self._of(url)).can_fetch(url, AGENT)
 
     async def delay(self, url: str) -> float:
-        """The seconds that the origin wants between two requests."""
+        """The seconds between two requests that the origin asks for."""
         rules = await self._of(url)
         rate = rules.request_rate(AGENT)
         every = rate.seconds / rate.requests if rate is not None and rate.requests else 0.0
@@ -47,7 +47,7 @@ class Robots:
     async def _of(self, url: str) -> Protego:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        async with self._asking[origin]:
+        async with self._locks[origin]:
             if origin not in self._rules:
                 self._rules[origin] = protego.Protego.parse(await self._text(f"{origin}/robots.txt"))
         return self._rules[origin]

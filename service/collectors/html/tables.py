@@ -1,10 +1,10 @@
-"""HTML tables as rows: the header's names, cells that span columns and rows repeated in each of them."""
+"""HTML tables as rows: names from the header; a cell that spans columns or rows is repeated in each of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.collectors.html import page
+from service.collectors.html.page import Page
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -14,16 +14,17 @@ MAX_HEADER_ROWS = 5
 _TO_THE_END = 65_534
 Cells = list[str | None]
 _Reaching = dict[int, tuple[int, str]]
-"""By column: into how many more rows a cell reaches, and what it says."""
+"""By column: into how many more rows a cell reaches, and its text."""
 
 
-def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
-    """The columns' names and the rows of a table, without the rows of tables inside it and of its footer.
+def read(table: LexborNode, page: Page) -> tuple[list[str], list[Cells]]:
+    """The column names and the rows of a table, without the rows of nested tables and of its footer.
 
-    The header is what ``thead`` holds, else the first row with the rows that its cells span and those after it that
-    are all ``th``; several rows of it are joined. Every row has a cell for each name, None where the table has none.
+    The header is ``thead``, else the first row, the rows that its cells span and the following rows that are all
+    ``th``; several header rows are joined. Hidden rows and cells are left out, as a browser does. Every row has a cell
+    for each name, None if the table has no such cell.
     """
-    rows = [row for row in table.css("tr") if _nearest(row, "table") == table.mem_id]
+    rows = page.shown([row for row in table.css("tr") if _nearest(row, "table") == table.mem_id])
     in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
     body = [
         r for r, head in zip(rows, in_head, strict=True) if not head and _nearest(r, "tfoot", until="table") is None
@@ -32,14 +33,14 @@ def read(table: LexborNode) -> tuple[list[str], list[Cells]]:
     if not heads:
         size = _header_rows(body)
         heads, body = body[:size], body[size:]
-    header, data = _grid(heads), [row for row in _grid(body) if row]
+    header, data = _grid(heads, page), [row for row in _grid(body, page) if row]
     width = max((len(row) for row in (*header, *data)), default=0)
     names = _names(header, width)
     return names, [row + [None] * (width - len(row)) for row in data]
 
 
 def _header_rows(rows: list[LexborNode]) -> int:
-    """How many of the rows are the header, where nothing but their cells says so."""
+    """The number of header rows of a table without ``thead``."""
     if not rows:
         return 0
     size = place = 1 if _reach(rows[0]) > MAX_HEADER_ROWS else 0
@@ -50,7 +51,7 @@ def _header_rows(rows: list[LexborNode]) -> int:
 
 
 def _reach(row: LexborNode) -> int:
-    """How many rows the longest of its cells has."""
+    """The number of rows that its longest cell spans."""
     return max((_span(cell, "rowspan") for cell in _cells(row)), default=1)
 
 
@@ -64,7 +65,7 @@ def _cells(row: LexborNode) -> list[LexborNode]:
 
 
 def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None:
-    """The closest element of that kind around ``node``, as its identity; None past ``until`` or where there is none."""
+    """The ``mem_id`` of the closest ancestor with that tag; None if there is none before ``until``."""
     here = node.parent
     while here is not None:
         if here.tag == tag:
@@ -75,26 +76,28 @@ def _nearest(node: LexborNode, tag: str, until: str | None = None) -> int | None
     return None
 
 
-def _grid(rows: list[LexborNode]) -> list[Cells]:
+def _grid(rows: list[LexborNode], page: Page) -> list[Cells]:
     grid: list[Cells] = []
     above: _Reaching = {}
     group: int | None = None
     for row in rows:
         inside = row.parent.mem_id if row.parent is not None else None
         if inside != group:
-            group, above = inside, {}  # no cell reaches out of its group of rows
+            group, above = inside, {}  # a cell does not reach beyond its row group
         cells: Cells = []
         below: _Reaching = {}
         for cell in _cells(row):
+            if page.is_out_of_the_flow(cell):
+                continue
             _fill(cells, above, below)
-            said = page.text(cell)
+            content = page.text(cell)
             across, down = _span(cell, "colspan"), _span(cell, "rowspan")
             for _ in range(min(across, MAX_COLUMNS - len(cells))):
                 if down > 1:
-                    below[len(cells)] = (down - 1, said)
-                cells.append(said)
-        above = {column: cell for column, cell in above.items() if column >= len(cells)}  # others were overlapped
-        while above:  # what reaches down to the right of this row's own cells
+                    below[len(cells)] = (down - 1, content)
+                cells.append(content)
+        above = {column: cell for column, cell in above.items() if column >= len(cells)}  # the rest is overlapped
+        while above:  # cells from above to the right of this row's own cells
             _fill(cells, above, below)
             if above:
                 cells.append(None)
@@ -104,12 +107,12 @@ def _grid(rows: list[LexborNode]) -> list[Cells]:
 
 
 def _fill(cells: Cells, above: _Reaching, below: _Reaching) -> None:
-    """Take over what reaches down from the rows above, at the place that is next."""
+    """Insert the cells that reach down from the rows above at the next position."""
     while len(cells) in above:
-        left, said = above.pop(len(cells))
+        left, content = above.pop(len(cells))
         if left > 1:
-            below[len(cells)] = (left - 1, said)
-        cells.append(said)
+            below[len(cells)] = (left - 1, content)
+        cells.append(content)
 
 
 def _span(cell: LexborNode, name: str) -> int:

@@ -1,8 +1,8 @@
-"""Authentication: how a source knows us. Each kind answers headers and query parameters, and nothing else.
+"""Authentication of requests. Each kind produces headers and query parameters, and nothing else.
 
-What it answers is sent to the origin of the endpoint only (``network.client``), whatever redirects and links say. A
-``Session`` holds what was answered for one collection: an OAuth2 token is fetched once, used by all pages, and
-renewed shortly before it ends, or when the source does not accept it any more.
+They are sent to the origin of the endpoint only (``network.client``), wherever redirects and links lead. A ``Session``
+holds them for one collection: an OAuth2 token is fetched once, used by all pages, and renewed shortly before it expires
+or when the source no longer accepts it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Secret = Annotated[str, msgspec.Meta(min_length=1, description="Usually a secret
 
 
 class AuthParts(msgspec.Struct, frozen=True):
-    """What a request gets for its authentication."""
+    """The headers and query parameters that authenticate a request."""
 
     headers: dict[str, str] = {}
     params: tuple[tuple[str, str], ...] = ()
@@ -37,7 +37,7 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     token: Secret
 
-    def given(self, ctx: CollectContext) -> AuthParts:
+    def parts(self, ctx: CollectContext) -> AuthParts:
         return AuthParts({"authorization": f"Bearer {ctx.fill(self.token)}"})
 
 
@@ -47,19 +47,19 @@ class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern="^[^:]*$")]
     password: Secret
 
-    def given(self, ctx: CollectContext) -> AuthParts:
+    def parts(self, ctx: CollectContext) -> AuthParts:
         pair = f"{ctx.fill(self.username)}:{ctx.fill(self.password)}".encode()
         return AuthParts({"authorization": f"Basic {base64.b64encode(pair).decode()}"})
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
-    """A key under a name of the source's choice, in a header or in the query."""
+    """A key in a header or a query parameter."""
 
     key: Secret
-    name: Annotated[str, msgspec.Meta(min_length=1, description="Header or parameter.")] = "X-API-Key"
+    name: Annotated[str, msgspec.Meta(min_length=1, description="Name of the header or parameter.")] = "X-API-Key"
     location: Annotated[Literal["header", "query"], msgspec.Meta(description="Where the key is sent.")] = "header"
 
-    def given(self, ctx: CollectContext) -> AuthParts:
+    def parts(self, ctx: CollectContext) -> AuthParts:
         key = ctx.fill(self.key)
         name = ctx.fill(self.name)
         return AuthParts({name: key}) if self.location == "header" else AuthParts(params=((name, key),))
@@ -69,15 +69,15 @@ class ClientCredentials(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type",
     tag="oauth2_client_credentials",
 ):  # fmt: skip
-    """A token for the service itself (RFC 6749, 4.4), fetched with a client's id and secret."""
+    """The OAuth2 client credentials grant (RFC 6749, 4.4): a token fetched with a client id and secret."""
 
-    token_url: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="Where tokens are given out.")]
-    client_id: Annotated[str, msgspec.Meta(min_length=1, description="Who we are to the token's source.")]
+    token_url: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="URL of the token endpoint.")]
+    client_id: Annotated[str, msgspec.Meta(min_length=1, description="Client id at the token endpoint.")]
     client_secret: Secret
     scope: Annotated[str | None, msgspec.Meta(description="Scopes, separated by spaces.")] = None
-    params: Annotated[dict[str, str], msgspec.Meta(description="More fields of the form, e.g. 'audience'.")] = {}
+    params: Annotated[dict[str, str], msgspec.Meta(description="Further form fields, e.g. 'audience'.")] = {}
     client_auth: Annotated[
-        Literal["basic", "body"], msgspec.Meta(description="Where the token's source wants id and secret.")
+        Literal["basic", "body"], msgspec.Meta(description="Where the token endpoint expects id and secret.")
     ] = "basic"
 
     def problems(self) -> Iterable[Problem]:
@@ -87,7 +87,7 @@ class ClientCredentials(
             yield Problem("auth.token_url", wrong)
 
     def request(self, ctx: CollectContext) -> Request:
-        """What asks for a token."""
+        """The request for a token."""
         form = {"grant_type": "client_credentials", **ctx.fill_all(self.params)}
         if self.scope:
             form["scope"] = ctx.fill(self.scope)
@@ -109,15 +109,15 @@ _EARLY_SECONDS = 30.0
 
 
 class Token(msgspec.Struct, frozen=True):
-    """What a token's source answers; the rest of it does not matter."""
+    """The fields of a token endpoint's answer that are used."""
 
     access_token: Annotated[str, msgspec.Meta(min_length=1)]
-    token_type: str = "bearer"  # noqa: S105 - the kind of a token, and no secret
+    token_type: str = "bearer"  # noqa: S105 - the type of a token, not a secret
     expires_in: float | None = None
 
 
 class Session:
-    """The authentication of one collection. ``fetch`` is how a token is asked for."""
+    """The authentication of one collection. ``fetch`` sends the token request."""
 
     def __init__(
         self,
@@ -128,25 +128,25 @@ class Session:
     ) -> None:
         self._auth, self._ctx, self._fetch, self._clock = auth, ctx, fetch, clock
         self._lock = asyncio.Lock()
-        self._given: AuthParts | None = None
+        self._parts: AuthParts | None = None
         self._until = float("inf")
 
-    async def given(self) -> AuthParts:
-        """What the next request gets."""
+    async def parts(self) -> AuthParts:
+        """The headers and parameters for the next request."""
         if not isinstance(self._auth, ClientCredentials):
-            return self._auth.given(self._ctx) if self._auth is not None else AuthParts()
+            return self._auth.parts(self._ctx) if self._auth is not None else AuthParts()
         async with self._lock:
-            if self._given is None or self._clock() >= self._until:
+            if self._parts is None or self._clock() >= self._until:
                 await self._renew(self._auth)
-            assert self._given is not None
-            return self._given
+            assert self._parts is not None
+            return self._parts
 
-    async def refused(self, given: AuthParts) -> bool:
-        """The source did not accept ``given``: whether there is now something else to try."""
+    async def renew_rejected(self, rejected: AuthParts) -> bool:
+        """Renew what the source rejected; whether there is something new to try."""
         if not isinstance(self._auth, ClientCredentials):
             return False
         async with self._lock:
-            if self._given is given:  # nobody else renewed it in the meantime
+            if self._parts is rejected:  # no other request renewed it in the meantime
                 await self._renew(self._auth)
             return True
 
@@ -167,6 +167,6 @@ class Session:
                 f"the token is of type '{token.token_type}'; only bearer tokens are used",
                 step=self._ctx.step, field="auth.token_url",
             )  # fmt: skip
-        self._given = AuthParts({"authorization": f"Bearer {token.access_token}"})
+        self._parts = AuthParts({"authorization": f"Bearer {token.access_token}"})
         life = float("inf") if token.expires_in is None else token.expires_in
         self._until = self._clock() + max(life - _EARLY_SECONDS, life / 2)

@@ -1,7 +1,7 @@
-"""Children: a collector whose requests are made of another one's rows, one list of records for each parent.
+"""Child collectors: the rows of another collector (the parents) each give one list of records to fetch.
 
-The fields of a parent take the places ``{name}`` in the endpoint and the parameters. Parents are asked for once each,
-in the order of their rows; several at a time where that was allowed, and their records stay in that order.
+The fields of a parent fill the placeholders ``{name}`` in the endpoint and the parameters. Each parent is requested
+once, in row order; with ``concurrency`` several at a time, and the records stay in the order of the parents.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import functools
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
@@ -28,10 +28,10 @@ else:
     pl = lazy.module("polars")
 
 PARENT = "_penstock_parent"
-"""The column that says whose child a record is, as long as somebody must know."""
+"""The column with the key of a record's parent, kept while it is needed."""
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
-"""Where a parent's field comes in; ``${NAME}`` is a secret."""
-_AHEAD = 2  # pages of one parent that wait for their turn
+"""A placeholder for a parent's field; ``${NAME}`` is a secret."""
+_AHEAD = 2  # pages of one parent that may wait for their turn
 _NOTHING = (None, "")
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -39,121 +39,124 @@ _Item = TypeVar("_Item")
 
 
 class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One list of records for each row of another collector."""
+    """A parent collector: one list of records is fetched for each of its rows."""
 
     collector: Annotated[Name, msgspec.Meta(description="The id of the collector whose rows are the parents.")]
     fields: Annotated[
         dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*$")], Name],
-        msgspec.Meta(min_length=1, description="What stands for {name} in endpoint and params: a parent's column."),
+        msgspec.Meta(min_length=1, description="Placeholder {name} in endpoint or params to parent column."),
     ]
     include: Annotated[
         list[Name] | dict[Name, Name],
         msgspec.Meta(
-            description="Columns of the parent that its children get, as <collector>_<column>, or column to new name."
+            description="Parent columns to add to its children, as <collector>_<column>, or column to new name."
         ),
     ] = []
     keep_parents: Annotated[
-        bool, msgspec.Meta(description="The parent's own rows are data, too; by default they only say what to ask for.")
+        bool, msgspec.Meta(description="Also keep the parent's rows as data; by default they only drive the requests.")
     ] = False
     on_missing: Annotated[
-        Literal["fail", "skip"], msgspec.Meta(description="Where a parent's list is not there (404, 410).")
+        Literal["fail", "skip"], msgspec.Meta(description="What to do if a parent's list does not exist (404, 410).")
     ] = "fail"
 
     @property
     def taken(self) -> dict[str, str]:
-        """The names under which children get columns of their parent, by column."""
+        """The parent columns that children get, by column: the new name."""
         if isinstance(self.include, dict):
             return dict(self.include)
         return {column: f"{self.collector}_{column}" for column in self.include}
 
     @property
     def columns(self) -> dict[str, str]:
-        """Every column that a parent must have, and the setting that names it."""
+        """Every required parent column, with the setting that names it."""
         listed = isinstance(self.include, list)
         taken = {c: f"for_each.include[{i}]" if listed else f"for_each.include.{c}" for i, c in enumerate(self.include)}
         return taken | {column: f"for_each.fields.{name}" for name, column in self.fields.items()}
 
-    def problems(self, endpoint: str, params: Mapping[str, Any]) -> Iterable[Problem]:
-        """What is wrong with the places in ``endpoint`` and ``params``, and with the names."""
+    def problems(self, endpoint: str, params: Mapping[str, Any], others: Collection[str] = ()) -> Iterable[Problem]:
+        """What is wrong with the placeholders in ``endpoint`` and ``params``, and with the names.
+
+        ``others`` are the names of placeholders in the path that something else fills.
+        """
         used = {name for text in (endpoint, *_texts(params)) for name in PLACEHOLDER.findall(text)}
         host = endpoint.split("://", 1)[-1].split("/", 1)[0].split("?", 1)[0] if "://" in endpoint else ""
         if PLACEHOLDER.search(host) or endpoint.startswith("//"):
-            yield Problem("endpoint", "a parent's fields have their place in the path and the query, not in the host")
+            yield Problem("endpoint", "a placeholder may stand in the path and the query, not in the host")
         for name in sorted(PLACEHOLDER.findall(endpoint)):
-            if name not in self.fields:
+            if name not in self.fields and name not in others:
                 hint = errors.did_you_mean(name, self.fields)
                 yield Problem("endpoint", f"for_each.fields has no '{name}' for {{{name}}}{hint}")
         for name in self.fields:
             if name not in used:
-                yield Problem(f"for_each.fields.{name}", f"there is no {{{name}}} in endpoint or params")
+                yield Problem(f"for_each.fields.{name}", f"neither endpoint nor params has {{{name}}}")
         names = list(self.taken.values())
-        for place in sorted({n for n in names if names.count(n) > 1}):
-            yield Problem("for_each.include", f"two columns get the name '{place}'")
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield Problem("for_each.include", f"two columns get the name '{name}'")
 
 
 @dataclass(frozen=True)
 class RecordList:
-    """One list of records: where it is, its parameters, whose it is (``key``: fields as JSON text), and ``said`` so."""
+    """One list of records: its URL and parameters, its parent's fields as JSON text (``key``), as text for messages
+    (``label``) and its parent's row number (from 0)."""
 
     url: str
     params: Mapping[str, Any]
     key: str = ""
-    said: str = ""
+    label: str = ""
     number: int | None = None
 
 
 def resolved(endpoint: str, ctx: CollectContext) -> str:
-    """The endpoint with its secrets, as an absolute address, relative to those above. Raises ``errors.Permanent``."""
+    """The endpoint with its secrets as an absolute URL, relative to its parents'. Raises ``errors.Permanent``."""
     return functools.reduce(urljoin, (ctx.fill(address) for address in (*ctx.base, endpoint)))
 
 
-def listings(
+def record_lists(
     given: ForEach | None, endpoint: str, params: Mapping[str, Any], ctx: CollectContext
 ) -> tuple[list[RecordList], pl.DataFrame | None]:
-    """The lists to ask for, and the columns that their records get: a row for each list. Reads the parents.
+    """The record lists to fetch, and the parent columns for their records, one row per list. Reads the parents.
 
-    Raises ``errors.Permanent`` for a value that cannot stand in an address.
+    Raises ``errors.Permanent`` for a value that cannot stand in a URL.
     """
     url, params = resolved(endpoint, ctx), ctx.fill_all(params)
     if given is None:
         return [RecordList(url, params)], None
     if ctx.parents is None:
-        raise errors.Permanent(f"the rows of '{given.collector}' are not here", step=ctx.step, field="for_each")
+        raise errors.Permanent(f"the rows of '{given.collector}' are missing", step=ctx.step, field="for_each")
     columns = list(dict.fromkeys(given.fields.values()))
     rows = ctx.parents.select(list(dict.fromkeys([*columns, *given.taken])))
     parents = rows.unique(subset=columns, keep="first", maintain_order=True).collect(engine="streaming")
     blank = pl.any_horizontal(pl.col(columns).cast(pl.String).fill_null("") == "")
     whole = parents.filter(~blank)
     if whole.height < parents.height:
-        gone = int(rows.select(blank.sum()).collect(engine="streaming").item())
-        said = "1 parent has" if gone == 1 else f"{gone} parents have"
-        left = "it is" if gone == 1 else "they are"
-        ctx.warn("parent_without_key", f"{said} nothing in {', '.join(columns)}; {left} left out")
-    found = [_listing(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
+        skipped = int(rows.select(blank.sum()).collect(engine="streaming").item())
+        subject, verb = ("1 parent has", "is") if skipped == 1 else (f"{skipped} parents have", "are")
+        ctx.warn("parent_without_key", f"{subject} no value in {', '.join(columns)} and {verb} skipped")
+    found = [_record_list(given, url, params, row, n, ctx) for n, row in enumerate(whole.select(columns).iter_rows())]
     ctx.add_evidence({"parents": len(found)})
     return found, whole.select(pl.col(c).alias(n) for c, n in given.taken.items())
 
 
-def _listing(
+def _record_list(
     given: ForEach, url: str, params: Mapping[str, Any], row: tuple[Any, ...], number: int, ctx: CollectContext
 ) -> RecordList:
     columns = list(dict.fromkeys(given.fields.values()))
     texts = {name: _text(row[columns.index(column)]) for name, column in given.fields.items()}
-    said = ", ".join(f"{name} {text}" for name, text in texts.items())
+    label = ", ".join(f"{name} {text}" for name, text in texts.items())
     path, mark, query = url.partition("?")
     for name in PLACEHOLDER.findall(path):
-        if texts.get(name) in (".", ".."):  # would be another address, however it is written
+        if texts.get(name) in (".", ".."):  # it would change the path, however it is encoded
             raise errors.Permanent(
                 f"'{texts[name]}' cannot stand for {{{name}}} in a path", step=ctx.step, field=f"for_each.fields.{name}"
             )
-    filled = PLACEHOLDER.sub(lambda m: quote(texts[m[1]], safe=""), path + mark + query)
+    filled = PLACEHOLDER.sub(lambda m: quote(texts[m[1]], safe="") if m[1] in texts else m[0], path + mark + query)
     key = msgspec.json.encode([texts[name] for name in sorted(texts)]).decode()
-    return RecordList(filled, {k: _filled(v, texts) for k, v in params.items()}, key, said, number)
+    return RecordList(filled, {k: _fill(v, texts) for k, v in params.items()}, key, label, number)
 
 
-def _filled(value: Any, texts: Mapping[str, str]) -> Any:
+def _fill(value: Any, texts: Mapping[str, str]) -> Any:
     if isinstance(value, list):
-        return [_filled(item, texts) for item in value]
+        return [_fill(item, texts) for item in value]
     return PLACEHOLDER.sub(lambda m: texts.get(m[1], m[0]), value) if isinstance(value, str) else value
 
 
@@ -178,9 +181,9 @@ class _End(Generic[_Item]):
 async def in_order(
     lists: Iterable[RecordList], at_once: int, walk: Callable[[RecordList], AsyncGenerator[_Item, None]]
 ) -> AsyncGenerator[tuple[RecordList, _Item], None]:
-    """What ``walk`` yields for every list, list after list; up to ``at_once`` of them are walked meanwhile.
+    """Everything that ``walk`` yields, list after list; up to ``at_once`` lists are walked concurrently.
 
-    One that is ahead of its turn waits after a few items, so that memory does not grow with the lists.
+    A list ahead of its turn pauses after a few items, so that memory does not grow with the lists.
     """
     if at_once == 1:
         for listing in lists:
@@ -194,7 +197,7 @@ async def in_order(
     def begin() -> None:
         for listing in waiting:
             queue: asyncio.Queue[_Item | _End[_Item]] = asyncio.Queue(_AHEAD)
-            going.append((listing, queue, asyncio.create_task(_walked(walk(listing), queue))))
+            going.append((listing, queue, asyncio.create_task(_enqueue(walk(listing), queue))))
             if len(going) >= at_once:
                 return
 
@@ -216,7 +219,7 @@ async def in_order(
         await asyncio.gather(*(task for _, _, task in going), return_exceptions=True)
 
 
-async def _walked(items: AsyncGenerator[_Item, None], queue: asyncio.Queue[_Item | _End[_Item]]) -> None:
+async def _enqueue(items: AsyncGenerator[_Item, None], queue: asyncio.Queue[_Item | _End[_Item]]) -> None:
     try:
         async with aclosing(items):
             async for item in items:

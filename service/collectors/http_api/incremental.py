@@ -1,15 +1,18 @@
-"""Incremental: only what is new since the last committed version is asked for.
+"""Incremental collection: request only what is new since the last committed version.
 
-The cursor is the greatest value of a field among the records so far; the source is asked for records from there on,
-with the boundary itself, because more of the same value may have come meanwhile. What a cursor is, its values tell:
-numbers (also as text), times (ISO 8601), or text in its own order.
+The cursor is the greatest value of a field among the records so far. The source is asked for records from that value
+on, boundary included, because more records of the same value may exist now. The values determine how cursors compare:
+as numbers (also written as text), as times (ISO 8601, or in ``cursor_format``), or as text. Text that does not sort in
+the order of what it means (``03/01/2024``, ``v9`` and ``v10``) is refused at first sight: its greatest value is not the
+newest one.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,37 +30,60 @@ else:
     pl = lazy.module("polars")
 
 Cursor = str | int | float
-Order = Literal["integer", "number", "time", "text"]
+Order = Literal["integer", "number", "time", "format", "text"]
 Columns = str | list[Annotated[str, msgspec.Meta(min_length=1)]]
 PrimaryKey = Annotated[
     Columns | None,
-    msgspec.Meta(description="Columns that tell a record from all others: the newest of equal ones stays."),
+    msgspec.Meta(description="Columns that identify a record; of records with the same key the newest is kept."),
 ]
-_EXTENDED = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)")  # neither weeks nor 20240131T10: they are written another way
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_UNSORTED = (
+    r"(?i)^\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"  # 03/01/2024
+    r"|^\s*\d{4}[/.-]\d[/.-]|^\s*\d{4}[/.-]\d{2}[/.-]\d(\D|$)"  # 2024-1-5
+    rf"|\b\d{{1,2}}[ -]({_MONTHS})[a-z]*[ ,.-]+\d|\b({_MONTHS})[a-z]*[ .]+\d{{1,2}}(st|nd|rd|th)?\b"  # 5 Jan 2024
+    r"|^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +\d|\d\s*(am|pm)\b"
+)
+"""Text that means a date or a time and does not sort like it."""
+_EXTENDED = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d|$)"
+)  # not week dates and not 20240131T10, which cannot be written back in their own form
 
 
 class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask only for what is new, and add it to what the newest version has."""
+    """Fetch only new records and add them to those of the newest version."""
 
     cursor_field: Annotated[
         str, msgspec.Meta(min_length=1, description="The field that grows, e.g. 'updated_at' or 'meta.updated_at'.")
     ]
-    param: Annotated[str, msgspec.Meta(min_length=1, description="The query parameter that says from where on.")]
-    initial: Annotated[Cursor | None, msgspec.Meta(description="From where the first run asks; all by default.")] = None
+    param: Annotated[str, msgspec.Meta(min_length=1, description="Query parameter that takes the cursor.")]
+    initial: Annotated[
+        Cursor | None, msgspec.Meta(description="Cursor of the first run; by default it fetches all records.")
+    ] = None
     lookback: Annotated[
-        float, msgspec.Meta(ge=0, description="How far before the cursor to ask again: seconds, or units of a number.")
+        float, msgspec.Meta(ge=0, description="How far before the cursor to start: seconds, or units of a number.")
     ] = 0.0
+    cursor_format: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(
+            description="strptime format of a cursor_field that does not sort as text, e.g. '%m/%d/%Y'.",
+            examples=["%m/%d/%Y"],
+        ),
+    ] = None
     primary_key: PrimaryKey = None
 
     def problems(self, params: Iterable[str]) -> Iterable[Problem]:
         """What is wrong with the settings."""
         if self.param in params:
-            yield Problem("incremental.param", f"'{self.param}' is among params, too; the cursor takes its place")
+            yield Problem("incremental.param", f"'{self.param}' is also in params; the cursor would replace it")
         if isinstance(self.initial, str) and self.initial == "":
-            yield Problem("incremental.initial", "is empty; leave it out to begin with all records")
+            yield Problem("incremental.initial", "is empty; omit it to start with all records")
+        if self.cursor_format is not None and not _is_format(self.cursor_format):
+            yield Problem(
+                "incremental.cursor_format", f"'{self.cursor_format}' is not a strptime format of a date or time"
+            )
 
     def column(self, names: Iterable[str], ctx: CollectContext) -> str:
-        """The column of the cursor after flattening. Raises ``errors.Permanent`` where no record has it."""
+        """The column of the cursor after flattening. Raises ``errors.Permanent`` if no record has it."""
         known = list(names)
         for name in (self.cursor_field, self.cursor_field.replace(".", "_")):
             if name in known:
@@ -68,16 +94,19 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )  # fmt: skip
 
     def start(self, cursor: Cursor | None, ctx: CollectContext) -> Cursor | None:
-        """From where to ask: the cursor less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
+        """The cursor to request from: ``cursor`` less ``lookback``, or ``initial``. Raises ``errors.Permanent``."""
         if cursor is None:
             return ctx.fill(self.initial) if isinstance(self.initial, str) else self.initial
         if not self.lookback:
             return cursor
         try:
+            if self.cursor_format is not None:
+                moment = datetime.strptime(str(cursor), self.cursor_format) - timedelta(seconds=self.lookback)
+                return moment.strftime(self.cursor_format)
             return _before(cursor, self.lookback)
         except (ValueError, OverflowError, InvalidOperation):
             raise errors.Permanent(
-                f"'{cursor}' is neither a number nor a time; there is nothing before it to look back at",
+                f"nothing lies {self.lookback:g} before the cursor '{cursor}'; lookback needs a number or a time",
                 step=ctx.step, field="incremental.lookback",
             ) from None  # fmt: skip
 
@@ -88,10 +117,13 @@ def keys(own: Columns | None, other: Columns | None) -> list[str]:
     return [named] if isinstance(named, str) else list(named or ())
 
 
-def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: CollectContext) -> Order:
-    """How the values of a column, and the cursors so far, are compared. Reads the column.
+def order_of(
+    rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: CollectContext, cursor_format: str | None = None
+) -> Order:
+    """How the values of a column and the cursors so far compare. Reads the column.
 
-    Raises ``errors.Permanent`` for what has no order.
+    Raises ``errors.Permanent`` for values without an order: other types, text that does not sort, and text that is not
+    in ``cursor_format``.
     """
     dtype = rows.collect_schema()[column]
     if not dtype.is_numeric() and dtype != pl.String:
@@ -101,15 +133,60 @@ def order_of(rows: pl.LazyFrame, column: str, cursors: Iterable[Cursor], ctx: Co
         )  # fmt: skip
     before = pl.LazyFrame({column: [str(c) for c in cursors]}, schema={column: pl.String})
     every = pl.concat([rows.select(pl.col(column).cast(pl.String)), before])
+    if cursor_format is not None:
+        _check_format(every, column, cursor_format, ctx)
+        return "format"
     orders: tuple[Order, ...] = ("integer", "number", "time")
     fits = (comparable(pl.col(column), order).null_count() == pl.col(column).null_count() for order in orders)
     found = every.select(fit.alias(order) for order, fit in zip(orders, fits, strict=True))
     held = found.collect(engine="streaming").row(0)
-    return next((order for order, fit in zip(orders, held, strict=True) if fit), "text")
+    order: Order = next((order for order, fit in zip(orders, held, strict=True) if fit), "text")
+    if order == "text":
+        _check_text(every.drop_nulls(), column, ctx)
+    return order
 
 
-def comparable(value: pl.Expr, order: Order) -> pl.Expr:
-    """A cursor's value in the type that has its order; null where it is of another kind."""
+def _check_format(values: pl.LazyFrame, column: str, cursor_format: str, ctx: CollectContext) -> None:
+    read = comparable(pl.col(column), "format", cursor_format)
+    wrong = values.filter(pl.col(column).is_not_null() & read.is_null()).collect(engine="streaming")[column]
+    if len(wrong):
+        raise errors.Permanent(
+            f"{len(wrong)} values of '{column}' are not in cursor_format '{cursor_format}', such as '{wrong[0]}'",
+            step=ctx.step, field="incremental.cursor_format",
+        )  # fmt: skip
+
+
+def _check_text(values: pl.LazyFrame, column: str, ctx: CollectContext) -> None:
+    """Raise ``errors.Permanent`` for text whose greatest value is not the newest one."""
+    text = pl.col(column)
+    kinds = [comparable(text, order).is_not_null() for order in ("integer", "number", "time")]
+    parts = text.str.extract_groups(r"^(\D*)(\d+)(\D*)$").struct
+    found = values.select(
+        text.filter(text.str.contains(_UNSORTED)).first().alias("date"),
+        text.filter(pl.any_horizontal(kinds)).first().alias("typed"),
+        text.filter(~pl.any_horizontal(kinds)).first().alias("other"),
+        (text.str.len_chars().n_unique() > 1).alias("ragged"),
+        (parts.field("2").is_not_null().all() & (parts.field("1").n_unique() == 1) & (parts.field("3").n_unique() == 1)
+         & ~parts.field("2").str.starts_with("0").any()).alias("numbered"),
+        text.last().alias("last"),
+    ).collect(engine="streaming").row(0, named=True)  # fmt: skip
+    if found["date"] is not None:
+        text_of = (
+            f"'{found['date']}' is a date or time that does not sort as text; set cursor_format, such as '%m/%d/%Y'"
+        )
+    elif found["ragged"] and found["typed"] is not None and found["other"] is not None:
+        text_of = f"'{found['typed']}' and '{found['other']}' have no common order; take a field that grows"
+    elif found["ragged"] and found["numbered"]:
+        text_of = f"numbers in text such as '{found['last']}' do not sort by their value; take a field that grows"
+    else:
+        return
+    raise errors.Permanent(
+        f"the values of '{column}' cannot be a cursor: {text_of}", step=ctx.step, field="incremental.cursor_field"
+    )
+
+
+def comparable(value: pl.Expr, order: Order, cursor_format: str | None = None) -> pl.Expr:
+    """A cursor value in the type that orders it; null if it does not have that type."""
     value = value.cast(pl.String)
     match order:
         case "integer":
@@ -117,14 +194,42 @@ def comparable(value: pl.Expr, order: Order) -> pl.Expr:
         case "number":
             return value.cast(pl.Float64, strict=False).fill_nan(None)
         case "time":
-            return parse.tolerantly(value, pl.Datetime("us", "UTC"))
+            return parse.tolerantly(value, _moment())
+        case "format":
+            return value.map_batches(functools.partial(_read_all, cursor_format=str(cursor_format)), _moment())
         case "text":
             return value
 
 
+def _moment() -> pl.DataType:
+    return pl.Datetime("us", "UTC")
+
+
+def _read_all(values: pl.Series, *, cursor_format: str) -> pl.Series:
+    """Python's own ``strptime``, which everybody means by a format, once for each different text."""
+    read: dict[str | None, datetime | None] = {None: None}
+    for text in values.unique():
+        if text is not None:
+            read[text] = _read(text, cursor_format)
+    return pl.Series(values.name, [read[text] for text in values], dtype=_moment())
+
+
+def _read(text: str, cursor_format: str) -> datetime | None:
+    try:
+        moment = datetime.strptime(text.strip(), cursor_format)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_format(text: str) -> bool:
+    shown = datetime(2024, 11, 23, 21, 34, 56, tzinfo=UTC).strftime(text)
+    return shown != text and _read(shown, text) is not None
+
+
 def _before(cursor: Cursor, distance: float) -> Cursor:
     if isinstance(cursor, int):
-        exact = cursor - Fraction(str(distance))  # a float would round an identifier of 19 digits, also to after it
+        exact = cursor - Fraction(str(distance))  # a float would round an identifier of 19 digits, possibly upwards
         return int(exact) if exact.denominator == 1 else float(exact)
     if isinstance(cursor, float):
         return cursor - distance
@@ -147,9 +252,9 @@ def _before(cursor: Cursor, distance: float) -> Cursor:
     return text.removesuffix("+00:00") + "Z" if cursor.endswith(("Z", "z")) else text
 
 
-def newest(cursors: Iterable[Cursor], order: Order) -> Cursor | None:
+def newest(cursors: Iterable[Cursor], order: Order, cursor_format: str | None = None) -> Cursor | None:
     """The greatest of some cursors."""
     every = list(cursors)
     found = pl.DataFrame({"t": [str(c) for c in every]}, schema={"t": pl.String})
-    place = found.select(comparable(pl.col("t"), order).arg_max()).item()
+    place = found.select(comparable(pl.col("t"), order, cursor_format).arg_max()).item()
     return every[place] if place is not None else None

@@ -1,12 +1,12 @@
-"""Accumulation: records that came before and those that came now, as one; and what to remember of them.
+"""The merge of an incremental collection: stored records of earlier runs, new records, and the state for the next run.
 
-What a collector remembers (``State``) are the records themselves, as they came, and the cursors. So a version is
-always made of all records, by the configuration of now, as if all of them had been fetched: an average is one of all
-rows, and a processor that was changed sees the old rows, too. A part of them whose records all stand stays as it is;
-one that has records which were changed is written again without them.
+The state of a collector (``steps.context.State``) holds the records themselves, as they came, and the cursors. So each
+version is computed from all records by the current configuration, as if all of them had been fetched: an average covers
+all rows, and a changed processor sees the old rows too. A part whose records are all kept stays as it is; a part with
+records that were replaced is rewritten without them.
 
-With a primary key the new one of two equal records stands. Without one the boundary, which is asked for again, is
-compared record by record: what came again, as often as it came before, is no new record.
+With a primary key a new record replaces the old one of its key. Without a key the records at the boundary, which the
+source sends again, are compared record by record: one that comes as often as before is not a new record.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,13 @@ else:
 FILE = "state.json"
 _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at", "start", "hash", "times"))
 _MOST_PARTS = 32
-_SMALL = 1024 * 1024  # bytes; so small ones are put together where there are too many parts
+_SMALL = 1024 * 1024  # bytes; parts smaller than this are merged if there are too many
 _EARLIER = "earlier versions"
+_TIMED = ("time", "format")
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What is remembered beside the records: what they were asked for by, how far, and their files in order."""
+    """The state beside the records: the settings that they were fetched with, the cursors, and their files in order."""
 
     asked: dict[str, Any]
     cursors: dict[str, Cursor]
@@ -47,9 +49,10 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Accumulation:
-    """One collection. ``asked`` is what the records depend on: where it changed, all begins anew.
+    """The merge of one collection. ``asked`` are the settings that the records depend on: if one changed, the
+    collection starts again.
 
-    ``foreign`` are columns that are not the records' own: without a key, records are equal whatever stands there.
+    ``foreign`` are columns of the parent: without a key, they do not count when records are compared.
     """
 
     def __init__(
@@ -67,21 +70,37 @@ class Accumulation:
         self._starts: dict[str, Cursor | None] = {}
 
     def spool(self) -> Spool:
-        """A spool that has what is remembered already."""
+        """A spool that already holds the stored records."""
         found = Spool(self._ctx.folder)
         for path in self._known:
             found.adopt(path, _EARLIER)
         return found
 
     def start(self, listing: str) -> Cursor | None:
-        """From where to ask for that list of records (``children.Listing.key``)."""
-        self._starts[listing] = self._settings.start(self._before.cursors.get(listing), self._ctx)
+        """The cursor to request a record list from (by ``RecordList.key``)."""
+        self._starts[listing] = self._settings.start(self._usable(self._before.cursors.get(listing)), self._ctx)
         return self._starts[listing]
 
-    def finish(self, spool: Spool, cut: Collection[str]) -> Spool:
-        """All records, after the new ones were compared; what is to be remembered is written.
+    def _usable(self, cursor: Cursor | None) -> Cursor | None:
+        """``cursor``, unless it is a time in the future, which a single record may have set."""
+        if cursor is None:
+            return None
+        nothing = pl.LazyFrame(schema={_AT: pl.String})
+        order = incremental.order_of(nothing, _AT, [cursor], self._ctx, self._settings.cursor_format)
+        if order not in _TIMED:
+            return cursor
+        at = incremental.comparable(pl.lit(str(cursor)), order, self._settings.cursor_format)
+        return cursor if pl.select(at <= self._latest).item() else None
 
-        ``cut`` are the lists that were not read to their end. Raises ``errors.Permanent``.
+    @property
+    def _latest(self) -> datetime:
+        """A time after it is in the future, whatever the clocks of the source and of this machine say."""
+        return self._ctx.now + timedelta(days=1)
+
+    def finish(self, spool: Spool, cut: Collection[str]) -> Spool:
+        """All records after the merge; also writes the state.
+
+        ``cut`` are the keys of lists that were not read to their end. Raises ``errors.Permanent``.
         """
         first, rows = len(self._known), _Rows(spool, len(self._known))
         cursors = dict(self._before.cursors)
@@ -90,10 +109,12 @@ class Accumulation:
         if first < len(spool.parts):
             column = self._settings.column(rows.new.collect_schema().names(), self._ctx)
             starts = [start for start in self._starts.values() if start is not None]
-            order = incremental.order_of(rows.new, column, [*cursors.values(), *starts], self._ctx)
-            at = incremental.comparable(pl.col(column), order)
+            format_ = self._settings.cursor_format
+            order = incremental.order_of(rows.new, column, [*cursors.values(), *starts], self._ctx, format_)
+            at = incremental.comparable(pl.col(column), order, format_)
             asked = self._started(order)
             dropped.append(self._older(rows.new, at, asked, column))
+            asked = self._reaching_back(rows.new, at, asked)
             fresh = _without(rows.new, dropped)
             cursors |= self._reached(fresh, column, at, order, cut)
             found = self._by_key(rows, fresh, at) if self._key else self._by_value(rows, fresh, at, asked)
@@ -121,7 +142,7 @@ class Accumulation:
             return memory
         self._ctx.warn(
             "starts_again",
-            f"{', '.join(sorted(changed))} changed since the last version, so that its records may be others; all are "
+            f"{', '.join(sorted(changed))} changed since the last version, so its records may differ; all records are "
             "fetched again",
             changed=sorted(changed),
         )  # fmt: skip
@@ -132,32 +153,44 @@ class Accumulation:
             {PARENT: list(self._starts), _START: [None if s is None else str(s) for s in self._starts.values()]},
             schema={PARENT: pl.String, _START: pl.String},
         )
-        return found.with_columns(incremental.comparable(pl.col(_START), order))
+        return found.with_columns(incremental.comparable(pl.col(_START), order, self._settings.cursor_format))
+
+    def _reaching_back(self, new: pl.LazyFrame, at: pl.Expr, starts: pl.DataFrame) -> pl.DataFrame:
+        """The starts, or the oldest new record if it is older: known records from there on may have come again."""
+        oldest = new.group_by(PARENT).agg(at.min().alias(_AT)).collect(engine="streaming")
+        least = pl.when(pl.col(_START).is_not_null()).then(pl.min_horizontal(_START, _AT))
+        return starts.join(oldest, on=PARENT, how="left").select(PARENT, least.alias(_START))
 
     def _older(self, new: pl.LazyFrame, at: pl.Expr, starts: pl.DataFrame, column: str) -> pl.Series:
-        """Records of before the start, which nobody asked for."""
+        """Records before ``initial``, which are left out. Others before the start of the request are only counted: what
+        a source sends is never dropped because of a cursor."""
         asked = new.select(PARENT, _ROW, at.alias(_AT)).join(starts.lazy(), on=PARENT)
-        found = asked.filter(pl.col(_AT) < pl.col(_START)).select(_ROW).collect(engine="streaming")[_ROW]
-        if len(found):
+        older = asked.filter(pl.col(_AT) < pl.col(_START)).select(PARENT, _ROW).collect(engine="streaming")
+        cut = older.filter(~pl.col(PARENT).is_in(list(self._before.cursors)))[_ROW]
+        if older.height:
+            kept = older.height - len(cut)
+            what = "are left out" if not kept else "are kept" if not len(cut) else f"are left out ({len(cut)}) or kept"
             self._ctx.warn(
                 "older_records",
-                f"{len(found)} records have a '{column}' of before what was asked for, and are left out; does the "
-                f"source know the parameter '{self._settings.param}'?",
-                rows=len(found),
+                f"{older.height} records have a '{column}' before the start of the request and {what}; if that happens "
+                f"in every run, the source may not know the parameter '{self._settings.param}'",
+                rows=older.height, left_out=len(cut),
             )  # fmt: skip
-        return found
+        return cut
 
     def _reached(
         self, fresh: pl.LazyFrame, column: str, at: pl.Expr, order: Order, cut: Collection[str]
     ) -> dict[str, Cursor]:
-        """The cursor after the new records, by list. One that was cut stays where it is, unless its records ascend."""
+        """The cursor after the new records, by list. That of a cut list stays, unless its records ascend."""
         seen = fresh.select(PARENT, _ROW, pl.col(column), at.alias(_AT))
+        if order in _TIMED:
+            seen = self._until_now(seen, column)
         tops = seen.group_by(PARENT).agg(pl.col(_AT).max(), pl.col(_AT).null_count().alias(_TIMES))
         found = tops.collect(engine="streaming")
         missing = int(found[_TIMES].sum())
         if missing:
             self._ctx.warn(
-                "no_cursor", f"{missing} records have no '{column}'; changes of them are not noticed", rows=missing
+                "no_cursor", f"{missing} records have no '{column}'; later changes to them are missed", rows=missing
             )
         where = seen.join(found.select(PARENT, _AT).lazy(), on=[PARENT, _AT])
         texts = where.group_by(PARENT).agg(pl.col(column).last()).collect(engine="streaming")
@@ -165,7 +198,8 @@ class Accumulation:
         held = self._descending(seen, cut)
         for listing, value in texts.iter_rows():
             before = self._before.cursors.get(listing)
-            top = incremental.newest([v for v in (before, value) if v is not None], order)
+            known = [v for v in (self._usable(before), value) if v is not None]
+            top = incremental.newest(known, order, self._settings.cursor_format)
             if top is not None and listing not in held:
                 reached[listing] = top
         if held:
@@ -176,6 +210,19 @@ class Accumulation:
             )
         return reached
 
+    def _until_now(self, seen: pl.LazyFrame, column: str) -> pl.LazyFrame:
+        """``seen`` without records in the future, which must not move the cursor past what comes until then."""
+        future = pl.col(_AT) > self._latest
+        ahead = seen.filter(future).select(pl.len(), pl.col(column).last()).collect(engine="streaming").row(0)
+        if ahead[0]:
+            self._ctx.warn(
+                "future_cursor",
+                f"{ahead[0]} records have a '{column}' in the future, such as '{ahead[1]}'; the cursor stays at the "
+                "newest one that has passed, so these are requested again",
+                rows=ahead[0],
+            )  # fmt: skip
+        return seen.filter(~future | pl.col(_AT).is_null())
+
     def _descending(self, seen: pl.LazyFrame, cut: Collection[str]) -> set[str]:
         if not cut:
             return set()
@@ -184,7 +231,7 @@ class Accumulation:
         return set(falls.filter("falls")[PARENT])
 
     def _by_key(self, rows: _Rows, fresh: pl.LazyFrame, at: pl.Expr) -> tuple[pl.Series, pl.Series]:
-        """New rows that are no news, and known ones in whose place new ones stand."""
+        """Indexes of new rows that duplicate known ones, and of known rows that they replace."""
         names = fresh.collect_schema().names()
         for name in self._key:
             if name not in names:
@@ -200,7 +247,7 @@ class Accumulation:
             return dropped, _none()
         left = _without(keyed, [dropped]).select(*keys, _ROW)
         known = rows.known.select(*keys, _ROW).join(left, on=keys).rename({f"{_ROW}_right": _TIMES})
-        both = known.select(_ROW, _TIMES).collect(engine="streaming")  # a known row, and the new one of its key
+        both = known.select(_ROW, _TIMES).collect(engine="streaming")  # a known row and the new row of its key
         old, new = rows.hashed(both[_ROW], known=True), rows.hashed(both[_TIMES], known=False)
         same = both.join(old, on=_ROW).join(new, left_on=_TIMES, right_on=_ROW)
         unchanged = same.filter(pl.col(_HASH) == pl.col(f"{_HASH}_right"))[_TIMES]
@@ -210,7 +257,7 @@ class Accumulation:
     def _by_value(
         self, rows: _Rows, fresh: pl.LazyFrame, at: pl.Expr, starts: pl.DataFrame
     ) -> tuple[pl.Series, pl.Series]:
-        """New rows that are there already: those that were asked for again, as often as they are known."""
+        """Indexes of new rows that repeat known ones at the boundary, each as often as it is known."""
         if not rows.split:
             return _none(), _none()
         near = rows.known.select(PARENT, _ROW, at.alias(_AT)).join(starts.lazy(), on=PARENT)
@@ -228,7 +275,7 @@ class Accumulation:
     def _account(
         self, rows: _Rows, dropped: list[pl.Series], gone: list[pl.Series], cursors: Mapping[str, Cursor]
     ) -> None:
-        """The evidence of it."""
+        """Write the counts of the merge to the evidence."""
         changed, known = sum(map(len, gone)), sum(rows.spool.heights[: rows.split])
         brought = sum(rows.spool.heights[rows.split :]) - sum(map(len, dropped))
         self._ctx.add_evidence({
@@ -241,13 +288,15 @@ class Accumulation:
         self._ctx.set_row_count(known + brought - changed)
 
     def _shown(self, cursors: Iterable[Cursor]) -> Cursor | None:
-        """The cursor; of several lists the greatest."""
+        """The cursor; the greatest of several lists."""
         every = list(cursors)
         nothing = pl.LazyFrame(schema={_AT: pl.String})
-        return incremental.newest(every, incremental.order_of(nothing, _AT, every, self._ctx))
+        format_ = self._settings.cursor_format
+        order = incremental.order_of(nothing, _AT, every, self._ctx, format_)
+        return incremental.newest(every, order, format_)
 
     def _written(self, spool: Spool, first: int, gone: pl.Series, dropped: pl.Series) -> Spool:
-        """The parts that are left, in their order: new files, and known ones that stay as they are."""
+        """The remaining parts in order: new files, and known ones that stay as they are."""
         whole = Spool(self._ctx.folder)
         offsets = [*itertools.accumulate(spool.heights[:first], initial=0)][:first]
         offsets += [*itertools.accumulate(spool.heights[first:], initial=0)][: len(spool.parts) - first]
@@ -270,7 +319,7 @@ class Accumulation:
         return whole
 
     def _compact(self, spool: Spool) -> Spool:
-        """The same rows in fewer parts, where there are too many: small ones that are neighbours become one."""
+        """The same rows in fewer parts if there are too many: adjacent small parts become one."""
         if len(spool.parts) <= _MOST_PARTS:
             return spool
         fewer, place = Spool(self._ctx.folder), 0
@@ -288,7 +337,7 @@ class Accumulation:
         return fewer
 
     def _target(self) -> Path:
-        """A file for a part."""
+        """The path of a new part."""
         folder = self._ctx.folder if self._ctx.state is None else self._ctx.state.folder
         folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
@@ -304,12 +353,12 @@ class Accumulation:
         self._ctx.keep_state(path.name for path in whole.parts if path.parent == state.earlier)
         kept = {FILE, *memory.parts}
         for path in state.folder.iterdir():
-            if path.name not in kept:  # what was put together with others
+            if path.name not in kept:  # it was merged into another part
                 path.unlink()
 
 
 class _Rows:
-    """Known rows (of the first ``split`` parts) and new ones, both with their number and whose they are."""
+    """Known rows (those of the first ``split`` parts) and new rows, each with its index and its parent's key."""
 
     def __init__(self, spool: Spool, split: int) -> None:
         self.spool, self.split = spool, split
@@ -317,9 +366,9 @@ class _Rows:
         self.new = spool.scan(first=split).with_row_index(_ROW)
 
     def hashed(self, rows: pl.Series, *, known: bool, without: Collection[str] = ()) -> pl.DataFrame:
-        """For each of these rows a number that equal rows (``without`` some columns) have alike.
+        """A hash for each of these rows, equal for equal rows (``without`` some columns).
 
-        Reads the parts that have them, one by one.
+        Reads the parts that hold them, one by one.
         """
         places = range(self.split) if known else range(self.split, len(self.spool.parts))
         rows = rows.unique().sort()

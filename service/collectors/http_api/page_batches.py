@@ -1,4 +1,4 @@
-"""Batches: pages on their way into the spool. They stay bytes until a few megabytes of them are parsed together."""
+"""Batches of pages on their way into the spool. Pages stay bytes until a few megabytes are parsed together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.collectors.http_api import page_body
+from service.collectors.http_api import body_faults, csv_body
+from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.for_each import PARENT, RecordList
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import json_records
@@ -35,21 +36,24 @@ class _Page:
     listing: RecordList
 
     @property
-    def said(self) -> str:
-        whose = f" of {self.listing.said}" if self.listing.said else ""
-        return f"page {self.number + 1}{whose}"
+    def label(self) -> str:
+        parent = f" of {self.listing.label}" if self.listing.label else ""
+        return f"page {self.number + 1}{parent}"
 
 
 class Batches:
-    """``added`` are columns that the records of each list get, a row for each list; ``traced`` says that it must be
-    known later whose each record is. ``mixed`` says of columns whose values disagree within one batch how and where."""
+    """Parses pages in batches into ``spool``.
+
+    ``added`` are the parent columns for the records of each list, one row per list; ``traced`` adds the parent's key to
+    each record (``PARENT``). ``mixed`` describes the columns whose values differ in type within one batch.
+    """
 
     def __init__(
         self,
         spool: Spool,
         ctx: CollectContext,
         *,
-        csv: bool,
+        csv: CsvFormat | None,
         flatten: bool,
         added: pl.DataFrame | None,
         traced: bool,
@@ -62,7 +66,7 @@ class Batches:
         self.mixed: dict[str, str] = {}
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
-        """Take up a page. Raises ``errors.Permanent`` where its records make no table."""
+        """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
         if not body.count:
             return
         self._pages.append(_Page(number, body.count, body.packed, listing))
@@ -71,13 +75,15 @@ class Batches:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits."""
+        """Parse and write the pages that wait."""
         if self._pages:
             pages, self._pages, self._bytes = self._pages, [], 0
             await asyncio.to_thread(self._write, pages)
 
     def _write(self, pages: list[_Page]) -> None:
-        where = pages[0].said if len(pages) == 1 else f"{pages[0].said} to {pages[-1].said}".replace(" to page", " to")
+        where = (
+            pages[0].label if len(pages) == 1 else f"{pages[0].label} to {pages[-1].label}".replace(" to page", " to")
+        )
         where = where.replace("page", "pages", 1) if len(pages) > 1 else where
         try:
             mixed: set[str] = set()
@@ -85,29 +91,32 @@ class Batches:
             for name in mixed - self.mixed.keys():
                 self.mixed[name] = self._how(pages, name)
         except Unusable:
-            for page in pages:  # which one was it?
+            for page in pages:  # find the page that is at fault
                 try:
-                    self._add(*self._table([page], set()), [page], page.said)
+                    self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
                     field = error.field if isinstance(error, Misfit) else "endpoint"
-                    raise errors.Permanent(f"{page.said}: {error}", step=self._ctx.step, field=field) from None
+                    cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
+                    raise errors.Permanent(
+                        f"{page.label}: {cause or error}", step=self._ctx.step, field=field
+                    ) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
-        """How the values of a column disagree, with the pages."""
+        """How the values of a column differ in type, with the pages."""
         kinds: dict[pl.DataType, str] = {}
         for page in pages:
             mixed: set[str] = set()
             found = self._table([page], mixed)[0].schema.get(name)
             if name in mixed:
-                return f"differ in kind on {page.said}"
+                return f"differ in kind on {page.label}"
             if found is not None and found != pl.Null:
-                kinds.setdefault(found, page.said)
+                kinds.setdefault(found, page.label)
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-        if not self._csv:
+        if self._csv is None:
             return json_records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
-        frames = [page_body.table(p.packed) for p in pages]
+        frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
@@ -123,7 +132,7 @@ class Batches:
             taken = next((n for n in self._added.columns if n in frame.columns), None)
             if taken is not None:
                 raise errors.Permanent(
-                    f"the records have a column '{taken}' themselves; give the parent's another name",
+                    f"the records already have a column '{taken}'; give the parent's column another name",
                     step=self._ctx.step, field="for_each.include",
                 )  # fmt: skip
             numbers = pl.Series([p.listing.number for p in pages], dtype=pl.UInt32)
@@ -134,6 +143,6 @@ class Batches:
 
 
 def _repeated(values: pl.Series, counts: list[int]) -> pl.Series:
-    """Each value as often as its page has records."""
+    """Each value repeated for the records of its page."""
     lists = values.to_frame("v").select(pl.col("v").repeat_by(pl.Series(counts, dtype=pl.UInt32)).explode())
     return lists["v"].alias(values.name)

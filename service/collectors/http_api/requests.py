@@ -1,11 +1,13 @@
-"""Asking: the requests of one collection from an API, with what all of them have in common."""
+"""The requests of one collection from an API, and the parts that all of them share."""
 
 from __future__ import annotations
 
+import functools
 import gzip
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,57 +20,88 @@ from service.network.request import Request, Response
 
 
 @dataclass(frozen=True)
-class Asking:
-    """``clients`` ask in the name of ``session``; ``headers`` and ``content`` go with every request. ``whole`` says
-    whether a body is one, where nothing else does."""
+class Requests:
+    """The shared parts of all requests. ``clients`` send them, ``session`` authenticates them; ``headers`` and ``body``
+    (a JSON value or None) go with each. ``whole`` tells whether a body without a declared length is complete."""
 
     clients: Clients
     session: Session
     method: str
     accept: str
     headers: Mapping[str, str]
-    content: bytes | None
+    body: Any = None
+    compressed: bool = False
     whole: Callable[[bytes], bool] | None = None
+
+    @functools.cached_property
+    def _content(self) -> bytes | None:
+        return content(self.body, compressed=self.compressed)
 
     def fetch(
         self, listing: RecordList, extra: Sequence[tuple[str, str]] = ()
     ) -> Callable[[Next], Awaitable[Response]]:
-        """What fetches the pages of that list; ``extra`` are parameters beside its own."""
+        """A function that fetches the pages of a record list; ``extra`` are parameters beside the list's."""
         common = (*_pairs(listing.params), *extra)
 
         async def page(step: Next) -> Response:
-            given = await self.session.given()
+            auth = await self.session.parts()
             try:
-                return await self.clients.fetch(self._request(listing, step, common, given))
+                return await self.clients.fetch(self._request(listing, step, common, auth))
             except errors.Permanent as error:
-                if error.details.get("status") != 401 or not await self.session.refused(given):
+                if error.details.get("status") != 401 or not await self.session.renew_rejected(auth):
                     raise
-            return await self.clients.fetch(self._request(listing, step, common, await self.session.given()))
+            return await self.clients.fetch(self._request(listing, step, common, await self.session.parts()))
 
         return page
 
     def _request(
-        self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], given: AuthParts
+        self, listing: RecordList, step: Next, common: tuple[tuple[str, str], ...], auth: AuthParts
     ) -> Request:
         return Request(
-            url=step.url or listing.url,
+            url=step.url or filled(listing.url, step.path),
             method=self.method,
             accept=self.accept,
             params=() if step.url is not None else (*common, *step.params.items()),
-            headers={**self.headers, **given.headers},
-            auth_params=given.params,
-            content=self.content,
+            headers={**self.headers, **step.headers, **auth.headers},
+            auth_params=auth.params,
+            content=self._content
+            if not step.body
+            else content(with_parameters(self.body, step.body), compressed=self.compressed),
             home=listing.url,
             whole=self.whole,
         )
 
 
 def content(body: Any, *, compressed: bool) -> bytes | None:
-    """The body of a request, as JSON."""
+    """The body of a request as JSON, optionally compressed with gzip; None without a body."""
     if body is None:
         return None
     written = msgspec.json.encode(body)
     return gzip.compress(written, mtime=0) if compressed else written
+
+
+def with_parameters(body: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` (an object or None) with the parameters at their paths, ``a.b``; what is in the way is replaced."""
+    found = dict(body) if isinstance(body, dict) else {}
+    for path, value in parameters.items():
+        name, _, rest = path.partition(".")
+        found[name] = value if not rest else with_parameters(found.get(name), {rest: value})
+    return found
+
+
+def filled(url: str, parameters: Mapping[str, str | None]) -> str:
+    """``url`` with the parameters in place of ``{name}`` in its path; without a value its segment is left out.
+
+    Raises ``errors.Permanent`` for a value that would change the path.
+    """
+    path, mark, query = url.partition("?")
+    for name, value in parameters.items():
+        if value in (".", ".."):
+            raise errors.Permanent(f"'{value}' cannot stand for {{{name}}} in a path", field="pagination.in")
+        if value is None:
+            path = path.replace(f"/{{{name}}}", "")
+        path = path.replace(f"{{{name}}}", quote(value or "", safe=""))
+    return path + mark + query
 
 
 def _pairs(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -16,7 +16,7 @@ import polars as pl
 
 from service.engine import fit_record, replay_frame
 from service.engine.fit_record import FitRecord
-from service.engine.replay_frame import ReplayedFrame, Skipped
+from service.engine.replay_frame import ReplayFrame, Skipped
 from service.jobs import child_log, plugins
 from service.jobs.job import Job
 from service.jobs.tasks.task import Application
@@ -89,7 +89,7 @@ class Applier:
             if step_record.unchanged:
                 continue
             self._job.step = step
-            frame = ReplayedFrame(at.data, at.places, fit_record.Playback(step, step_record), self._job.folder)
+            frame = ReplayFrame(at.data, at.places, fit_record.Playback(step, step_record), self._job.folder)
             ctx = self._context(step, splits)
             made = self._apply_step(processor, frame, ctx)
             splits += ctx.report().splits
@@ -100,16 +100,16 @@ class Applier:
         at.skipped = [_skipped(step, note, at.data.columns) for step, note in notes]
         return at
 
-    def _apply_step(self, processor: Processor, frame: ReplayedFrame, ctx: ProcessContext) -> ReplayedFrame:
+    def _apply_step(self, processor: Processor, frame: ReplayFrame, ctx: ProcessContext) -> ReplayFrame:
         try:
             with self._job.translated(ctx.step):
                 made = processor.apply(frame, ctx)
         except errors.StepError as error:
-            refused = replay_frame.refused(error)
-            if refused is None:
+            record_error = replay_frame.record_error(error)
+            if record_error is None:
                 raise
-            raise refused from error
-        if not isinstance(made, ReplayedFrame):
+            raise record_error from error
+        if not isinstance(made, ReplayFrame):
             raise errors.Permanent(
                 "the step does not return a frame made from its input; it cannot be applied", step=ctx.step
             )
@@ -121,7 +121,7 @@ class Applier:
         return dataclasses.replace(ctx, log=child_log.logger(lambda _: None), now=self._record.now, splits=splits)
 
 
-def _moved(at: Applied, made: ReplayedFrame, step: str) -> Applied:
+def _moved(at: Applied, made: ReplayFrame, step: str) -> Applied:
     gone = at.places.filter(~at.places.is_in(made.places.implode())).unique(maintain_order=True)
     dropped = [*at.dropped, *({"index": place, "step": step} for place in gone)]
     return Applied(made.data, made.places, dropped)

@@ -1,7 +1,8 @@
 """Plan: the tasks that tell what a run would do, and whether it can: a plan, and a validation with columns.
 
-A plan reads local files as far as their columns need (all of a CSV file, as its types depend on every row) and sends no
-request; a validation reads stored versions and no source.
+A plan reads local files as far as their columns need (all of a CSV file, as its types depend on every row), processes
+their first rows to find values that would be lost, and sends no request; a validation reads stored versions and no
+source.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.jobs import child_log, collect, dry_run, plugins, store
+from service.jobs import child_log, collect, dry_run, loss_sample, plugins, store
 from service.jobs.dry_run import DryRun, DryRunStep
 from service.jobs.job import Job
 from service.jobs.messages import Grants
@@ -29,6 +30,7 @@ from service.model.plan import Known, Plan, PlannedColumn, PlannedSource, Planne
 from service.model.registry import tag_of
 from service.model.version import Column
 from service.steps.collector import Declared
+from service.steps.frame import Frame
 from service.steps.report import StepWarning
 from service.values import dtypes
 
@@ -60,6 +62,9 @@ class Planner:
                 problems.append(_problem(dry.error, job))
             elif dry.error is not None and (dry.likely or known == "version"):
                 warnings.append(_warning(dry.error, job))
+            frames = [look.frame for look in looks if look.frame is not None]
+            if dry.error is None and len(frames) == len(looks):
+                warnings += loss_sample.warnings(pipeline, frames, job.grants)
         steps = _steps(pipeline, dry, None if known != "partly" else "the columns of a source are known only in part")
         columns = steps[-1].output if steps else _planned_columns(dry.columns) if dry and dry.columns else None
         if dry is not None and dry.frame is not None:
@@ -83,6 +88,7 @@ class Planner:
         ctx = job.collect_context(step)
         fetch: dict[str, Any] = {}
         declared, scan, rows = collector.declared(), None, None
+        frame: Frame | None = None
         known: Known = "unknown"
         why: str | None = _NOT_REQUESTED
         problem: Problem | None = None
@@ -93,6 +99,7 @@ class Planner:
             if collector.local:
                 found = asyncio.run(collect.one(pipeline, index, job))
                 declared, scan, rows = Declared(found.frame.schema), found.scan, found.source.rows
+                frame = found.frame
                 known, why = "read", None
         except errors.StepError as error:
             problem = _problem(error, job)
@@ -109,7 +116,7 @@ class Planner:
             step=step, id=pipeline.label(index), type=tag_of(type(collector)), fetch=masking.settings(fetch),
             known=known, columns=columns, rows=rows, why=why,
         )  # fmt: skip
-        return _Look(source, declared, scan, problem)
+        return _Look(source, declared, scan, problem, frame)
 
     def _expected(self, index: int, declared: Declared | None) -> tuple[Declared | None, Known, str | None]:
         """The columns of a source that is not read, how they are known, and what is not known."""
@@ -178,6 +185,7 @@ class _Look:
     declared: Declared | None
     scan: pl.LazyFrame | None
     problem: Problem | None
+    frame: Frame | None
 
 
 def _steps(pipeline: Pipeline, dry: DryRun | None, open_by: str | None) -> list[PlannedStep]:

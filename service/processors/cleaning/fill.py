@@ -21,6 +21,7 @@ from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Kind, Metric
 from service.values import cast, dtypes
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -191,7 +192,7 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: ProcessContext)
             raise columns.setting_error(ctx, f"outliers.{column}", message)
     wanted = {c: _bound_metrics(c, o) for c, o in settings.items()}
     answers = split.measure(frame, [m for metrics in wanted.values() for m in metrics], ctx)
-    changed: list[pl.Expr] = []
+    changed: list[pl.Expr | Conversion] = []
     dropped: list[pl.Expr] = []
     recorded: dict[str, Any] = {}
     for column, setting in settings.items():
@@ -217,19 +218,25 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: ProcessContext)
         if setting.action == "drop":
             dropped.append(~outside)
         elif setting.action == "null":
-            changed.append(pl.when(outside).then(None).otherwise(pl.col(column)).alias(column))
+            inside = pl.when(outside).then(None).otherwise(pl.col(column))
+            changed.append(_counted(column, inside, outside, low, high, "became missing"))
         else:
             inner = (low, high)
-            if dtype.is_integer():  # the whole numbers inside; the nearest outside where there are none inside
-                inside = (math.ceil(low), math.floor(high))
-                inner = inside if inside[0] <= inside[1] else (math.floor(low), math.ceil(high))
+            if dtype.is_integer():  # the whole numbers inside; or else the nearest outside
+                whole = (math.ceil(low), math.floor(high))
+                inner = whole if whole[0] <= whole[1] else (math.floor(low), math.ceil(high))
             below, above = (_bound(b, dtype) for b in inner)
             moved = pl.when(value < low).then(below).when(value > high).then(above).otherwise(pl.col(column))
-            changed.append(moved.alias(column))
+            changed.append(_counted(column, moved, outside, low, high, "were moved to the bounds"))
     ctx.record("outliers", recorded)
     if dropped:
         frame = frame.rows(lambda lf: lf.filter(dropped))
-    return frame.rows(lambda lf: lf.with_columns(changed)) if changed else frame
+    return frame.convert(ctx.step, changed) if changed else frame
+
+
+def _counted(column: str, value: pl.Expr, outside: pl.Expr, low: float, high: float, outcome: str) -> Conversion:
+    outcome = f"lie outside of {low:g} to {high:g} and {outcome}"
+    return Conversion(column, value, pl.col(column), column, "outliers", outcome, lost=outside)
 
 
 def _bound(value: float, dtype: pl.DataType) -> pl.Expr:

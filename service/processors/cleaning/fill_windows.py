@@ -57,10 +57,10 @@ def _fill_expression(
         raise _unsupported(column, strategy, dtype, ctx)
     if dtype.is_float():
         value = value.fill_nan(None)
-    if strategy in ("interpolate", "mean", "median") and not dtype.is_float():
+    if strategy in ("interpolate", "mean", "median") and dtype != pl.Float64:
         value = value.cast(pl.Float64)
     filled = _fill_by(strategy, value, value if training is None else pl.when(training).then(value))
-    return filled.cast(dtype) if dtype.is_decimal() else filled
+    return filled.cast(dtype) if dtype.is_decimal() or dtype.is_float() else filled
 
 
 def _fill_by(strategy: str, value: pl.Expr, known: pl.Expr) -> pl.Expr:

@@ -18,7 +18,7 @@ def snake_case(names: Sequence[str]) -> dict[str, str]:
         text = unicodedata.normalize("NFKC", name)
         text = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", text)
         text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", text)
-        base = re.sub(r"[\W_]+", "_", text.lower()).strip("_") or f"column_{position}"
+        base = _words(text.lower()) or f"column_{position}"
         new, count = base, 1
         while new in taken:
             count += 1
@@ -26,3 +26,12 @@ def snake_case(names: Sequence[str]) -> dict[str, str]:
         taken.add(new)
         renamed[name] = new
     return renamed
+
+
+def _words(text: str) -> str:
+    """Letters with their combining marks and digits of all scripts; everything else is a single underscore.
+
+    Joiners, which are invisible, are left out.
+    """
+    letters = (c if unicodedata.category(c)[0] in "LMN" else "_" for c in text if unicodedata.category(c) != "Cf")
+    return re.sub("_+", "_", "".join(letters)).strip("_")

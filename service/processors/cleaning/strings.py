@@ -60,5 +60,8 @@ def _replace_expression(name: str, table: Mapping[str, Scalar], dtype: pl.DataTy
         raise columns.setting_error(ctx, f"replace.{name}", f"two replacements for the value {twice!r}")
     value, known = pl.col(name).cast(inner), pl.Series(old, dtype=inner)
     by_table = lookup.replace(value, inner, known, pl.Series(new, dtype=inner))
+    if isinstance(dtype, pl.Enum) and (unknown := [v for v in new if v is not None and v not in dtype.categories]):
+        message = f"'{unknown[0]}' is not a value of {dtypes.name_of(dtype)}; cast the column first"
+        raise columns.setting_error(ctx, f"replace.{name}", message)
     replaced = pl.when(lookup.index_of(value, inner, known).is_not_null()).then(by_table).otherwise(value)
     return replaced.cast(dtype, strict=False).alias(name)

@@ -9,10 +9,14 @@ import msgspec
 
 from service.kit import lazy
 from service.kit.errors import Problem
+from service.processors.cleaning import cast_hints
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import cast, dtypes, type_names
+from service.values.cast import TextForm
+from service.values.losses import ORIGINALS, Conversion
+from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,11 +33,57 @@ class Cast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="strptime format of dates and times, or several tried in order; or epoch, epoch_ms."),
     ] = None
     on_error: Annotated[
-        Literal["null", "fail"] | None, msgspec.Meta(description="What to do with a value that cannot be cast.")
+        Literal["null", "fail", "quarantine"] | None,
+        msgspec.Meta(
+            description="What to do with a value that cannot be cast: make it missing (counted, see max_lost_share), "
+            "fail the run, or move the row as it came into quarantine."
+        ),
     ] = "null"
+    decimal_comma: Annotated[bool, msgspec.Meta(description="Numbers as text: 6,5 is 6.5; 6.5 is a bad value.")] = False
+    thousands: Annotated[
+        bool | str,
+        msgspec.Meta(
+            description="Numbers as text: the separator of groups of digits, one of , . ' _ or a space (any kind). "
+            "true is a comma, or a point with decimal_comma."
+        ),
+    ] = False
+    percent: Annotated[
+        bool, msgspec.Meta(description="Numbers as text: 12.5% is 0.125; a number without the sign stays as it is.")
+    ] = False
+    currency: Annotated[
+        bool | str | list[str],
+        msgspec.Meta(
+            description="Numbers as text: symbols or codes to leave out before or after the number, such as € or EUR; "
+            "true for any. An amount in brackets is negative."
+        ),
+    ] = False
+    true_values: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="boolean: the words for true instead of the usual ones, in any case."),
+    ] = None
+    false_values: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="boolean: the words for false instead of the usual ones, in any case."),
+    ] = None
 
     def __post_init__(self) -> None:
         columns.write_null(self, "on_error")
+
+    @property
+    def target(self) -> pl.DataType:
+        return dtypes.parse(self.type)
+
+    @property
+    def formats(self) -> list[str]:
+        return columns.as_list(self.format) if self.format is not None else []
+
+    @property
+    def text_form(self) -> TextForm:
+        """How the values are written as text."""
+        thousands = ("." if self.decimal_comma else ",") if self.thousands is True else self.thousands or None
+        currency = self.currency if isinstance(self.currency, bool) else tuple(columns.as_list(self.currency))
+        words = [None if w is None else tuple(w) for w in (self.true_values, self.false_values)]
+        return TextForm(NumberText(self.decimal_comma, thousands, self.percent, currency), *words)
 
 
 def long_form(setting: str | Cast) -> Cast:
@@ -44,22 +94,73 @@ def long_form(setting: str | Cast) -> Cast:
 def problems(field: str, setting: str | Cast) -> Iterable[Problem]:
     """What is wrong with a setting whatever the data is."""
     try:
-        type_names.read(setting if isinstance(setting, str) else setting.type)
+        target = type_names.read(setting if isinstance(setting, str) else setting.type)
     except ValueError as error:
         yield Problem(field + ("" if isinstance(setting, str) else ".type"), str(error))
-    if isinstance(setting, Cast) and setting.format == []:
-        yield Problem(f"{field}.format", "an empty list; name a format or leave it out")
+        return
+    if isinstance(setting, Cast):
+        if setting.format == []:
+            yield Problem(f"{field}.format", "an empty list; name a format or leave it out")
+        conflict = setting.text_form.conflict(target.kind)
+        if conflict is not None:
+            yield Problem(f"{field}.{conflict[0]}", conflict[1])
 
 
-def cast_columns(frame: Frame, settings: Mapping[str, Cast], ctx: ProcessContext) -> Frame:
-    """The frame with the columns (they exist) cast. Raises ``errors.Permanent`` where there is no such cast."""
-    casts: list[pl.Expr] = []
-    for name, setting in settings.items():
-        formats = [setting.format] if isinstance(setting.format, str) else setting.format or []
-        strict, at = setting.on_error == "fail", (ctx.step, f"config.cast.{name}")
-        try:
-            target = dtypes.parse(setting.type)
-            casts.append(cast.cast(name, frame.schema[name], target, formats, strict=strict, at=at))
-        except ValueError as error:
-            raise columns.setting_error(ctx, f"cast.{name}", str(error)) from error
-    return frame.rows(lambda lf: lf.with_columns(casts)) if casts else frame
+def cast_columns(frame: Frame, settings: Mapping[str, Cast], most: float | None, ctx: ProcessContext) -> Frame:
+    """The frame with the columns (they exist) cast; lost values are counted, and bounded by the share ``most``.
+
+    Raises ``errors.Permanent`` where there is no such cast.
+    """
+    schema = frame.schema
+    made = [_conversion(c, schema[c], s, most, ctx) for c, s in settings.items()]
+    lossy = [e for e in made if isinstance(e, Conversion)]
+    if ctx.keep_originals and lossy:
+        made.append(pl.struct(_original(conversion) for conversion in lossy).alias(ORIGINALS))
+    return frame.convert(ctx.step, made)
+
+
+def lost_rows(schema: pl.Schema, settings: Mapping[str, Cast], ctx: ProcessContext) -> dict[str, pl.Expr]:
+    """For each column to be cast whether its value would be lost. Raises ``errors.Permanent`` as ``cast_columns``."""
+    lost = {}
+    for column, setting in settings.items():
+        value, source = _value(column, schema[column], setting, ctx), schema[column]
+        known = (
+            value if isinstance(source, pl.Null) else cast.lost(_source(column, source), value, source, setting.target)
+        )
+        lost[column] = pl.lit(value=False) if isinstance(source, pl.Null) else known
+    return lost
+
+
+def _conversion(
+    column: str, source: pl.DataType, setting: Cast, most: float | None, ctx: ProcessContext
+) -> pl.Expr | Conversion:
+    value, target = _value(column, source, setting, ctx), setting.target
+    if isinstance(source, pl.Null) or source == target or setting.on_error == "fail":
+        return value
+    lost = cast.lost(_source(column, source), value, source, target) if isinstance(target, pl.List) else None
+    return Conversion(
+        column, value, _source(column, source), column, "cast",
+        f"cannot be cast to {dtypes.name_of(target)} and became missing",
+        lost=lost, hint=lambda samples: cast_hints.suggest(samples, target), most=most,
+    )  # fmt: skip
+
+
+def _original(conversion: Conversion) -> pl.Expr:
+    """The value as text where it is lost."""
+    lost = conversion.lost
+    if lost is None:
+        lost = conversion.source.is_not_null() & conversion.value.is_null()
+    return pl.when(lost).then(pl.col(conversion.column).cast(pl.String, strict=False)).alias(conversion.column)
+
+
+def _value(column: str, source: pl.DataType, setting: Cast, ctx: ProcessContext) -> pl.Expr:
+    strict, at = setting.on_error == "fail", (ctx.step, f"config.cast.{column}")
+    try:
+        return cast.cast(column, source, setting.target, setting.formats, form=setting.text_form, strict=strict, at=at)
+    except ValueError as error:
+        raise columns.setting_error(ctx, f"cast.{column}", str(error)) from error
+
+
+def _source(column: str, source: pl.DataType) -> pl.Expr:
+    """The values that can be lost: NaN is missing already."""
+    return pl.col(column).fill_nan(None) if source.is_float() else pl.col(column)

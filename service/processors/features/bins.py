@@ -19,6 +19,7 @@ from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,8 +117,8 @@ def fit(column: str, setting: Bin, answers: Values, ctx: ProcessContext) -> dict
     return {"method": setting.method, "edges": distinct, "labels": setting.labels}
 
 
-def expression(column: str, setting: Bin, constants: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
-    """The expression of the bins, under the column's name or ``into``."""
+def expression(column: str, setting: Bin, constants: dict[str, Any], dtype: pl.DataType) -> pl.Expr | Conversion:
+    """The expression of the bins, under the column's name or ``into``; values beyond edges are counted."""
     edges: list[float] = constants["edges"]
     value = pl.col(column).cast(pl.Float64)
     if dtype.is_float():
@@ -129,4 +130,7 @@ def expression(column: str, setting: Bin, constants: dict[str, Any], dtype: pl.D
     number = pl.when(known & bool(edges)).then(pl.sum_horizontal(counted)).otherwise(None).cast(pl.Int32)
     if setting.labels:
         number = pl.lit(pl.Series(setting.labels, dtype=pl.String)).gather(number)
-    return number.alias(setting.into or column)
+    name = setting.into or column
+    if setting.method != "edges":
+        return number.alias(name)
+    return Conversion(name, number, value, column, "bin", "lie beyond the edges and became missing")

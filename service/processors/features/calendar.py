@@ -50,8 +50,9 @@ _PARTS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "hour": lambda c: c.dt.hour(),
     "minute": lambda c: c.dt.minute(),
     "is_weekend": lambda c: c.dt.weekday() >= 6,
-    "epoch": lambda c: c.dt.epoch("s"),
 }
+_A_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_A_DAY = 86_400
 _OF_DAY = frozenset({"hour", "minute"})
 _CIRCLES: dict[str, tuple[int, int]] = {"month": (12, 1), "weekday": (7, 1), "hour": (24, 0)}
 """The number of values, and the first value."""
@@ -68,9 +69,16 @@ def parts(column: str, setting: Calendar, schema: pl.Schema, ctx: ProcessContext
     for part in (*setting.parts, *setting.cyclical):
         if (isinstance(dtype, pl.Date) and part in _OF_DAY) or (isinstance(dtype, pl.Time) and part not in _OF_DAY):
             raise columns.setting_error(ctx, field, f"a {dtypes.name_of(dtype)} has no {part}")
-    made = [_PARTS[p](pl.col(column)).alias(f"{column}_{p}") for p in dict.fromkeys(setting.parts)]
+    made = [_part(column, p, dtype).alias(f"{column}_{p}") for p in dict.fromkeys(setting.parts)]
     for part in dict.fromkeys(setting.cyclical):
         count, first = _CIRCLES[part]
         angle = (_PARTS[part](pl.col(column)).cast(pl.Float64) - first) * (2 * math.pi / count)
         made += [angle.sin().alias(f"{column}_{part}_sin"), angle.cos().alias(f"{column}_{part}_cos")]
     return made
+
+
+def _part(column: str, part: str, dtype: pl.DataType) -> pl.Expr:
+    if part != "epoch":
+        return _PARTS[part](pl.col(column))
+    stored = pl.col(column).to_physical().cast(pl.Int64)  # Polars' own epoch is null outside of 1677 to 2262
+    return stored * _A_DAY if isinstance(dtype, pl.Date) else stored // _A_SECOND[getattr(dtype, "time_unit", "us")]

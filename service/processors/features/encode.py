@@ -17,6 +17,7 @@ variances (empirical Bayes).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ from service.processors.settings.json_value import json_value
 from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import cast, dtypes, lookup, parse, stable_hash
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -215,6 +217,24 @@ def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: 
     return found
 
 
+def column_names(column: str, categories: Sequence[Any], taken: Iterable[str] = ()) -> list[str]:
+    """The names of the one-hot columns: ``<column>_<category>``, with ``_2``, ``_3`` where SQL sees a name again.
+
+    SQL does not tell ``a_Yes`` from ``a_yes``.
+    """
+    labels = [f"{column}_{label(category)}" for category in categories]
+    seen = {name.lower() for name in taken}
+    names: list[str] = []
+    for name in labels:
+        new, count = name, 1
+        while new.lower() in seen or (count > 1 and new in labels):
+            count += 1
+            new = f"{name}_{count}"
+        seen.add(new.lower())
+        names.append(new)
+    return names
+
+
 def _means(column: str, setting: Encode, answers: Values) -> FittedEncoding:
     target = str(setting.target)
     groups = answers[Metric(column, "means", target)]
@@ -256,15 +276,13 @@ def expressions(
         missing = pl.col(column).is_nan() if dtype.is_float() else pl.lit(value=False)
         return [pl.when(pl.col(column).is_null() | missing).then(None).otherwise(bucket).alias(name)]
     inner = _inner(dtype)
-    value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
-    if inner.is_float():
-        value = value.fill_nan(None)
+    value, unknown = _value_and_unknown(column, found, dtype)
     known = pl.Series(found.categories, dtype=inner)
-    unknown = value.is_not_null() & ~value.is_in(known.implode())
     code = lookup.index_of(value, inner, known).cast(pl.Int32)
     other = setting.handle_unknown == "other"
     if setting.method == "onehot":
         made = _onehot(column, setting, found.categories, value, unknown, inner)
+        _warn_renamed(column, found.categories, made, ctx)
     elif setting.method == "ordinal":
         made = [_replace_unknown(code, unknown, pl.lit(len(known), dtype=pl.Int32), other=other).alias(name)]
     elif setting.method == "binary":
@@ -283,6 +301,31 @@ def expressions(
     return made
 
 
+def count_unknown(
+    column: str, setting: Encode, found: FittedEncoding, schema: pl.Schema, made: list[pl.Expr], ctx: ProcessContext
+) -> list[pl.Expr | Conversion]:
+    """The expressions of the new columns, with the unknown values counted, where there may be any."""
+    fixed = setting.categories is not None or setting.max_categories is not None or setting.method == "target"
+    if not made or setting.method == "hash" or setting.handle_unknown == "fail" or not (fixed or ctx.split is not None):
+        return [*made]
+    value, unknown = _value_and_unknown(column, found, schema[column])
+    outcome = "are not among the categories and became " + (
+        "missing" if setting.handle_unknown == "null" else "'other'"
+    )
+    name = made[0].meta.output_name()
+    return [Conversion(name, made[0], value, column, "encode", outcome, lost=unknown), *made[1:]]
+
+
+def _value_and_unknown(column: str, found: FittedEncoding, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
+    """The value of a row (NaN is missing), and whether it is not one of the categories."""
+    inner = _inner(dtype)
+    value = pl.col(column) if inner == dtype else pl.col(column).cast(inner)
+    if inner.is_float():
+        value = value.fill_nan(None)
+    known = pl.Series(found.categories, dtype=inner)
+    return value, value.is_not_null() & ~value.is_in(known.implode())
+
+
 def _replace_unknown(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, other: bool) -> pl.Expr:
     return pl.when(unknown).then(instead).otherwise(number) if other else number
 
@@ -290,13 +333,26 @@ def _replace_unknown(number: pl.Expr, unknown: pl.Expr, instead: pl.Expr, *, oth
 def _onehot(
     column: str, setting: Encode, categories: list[Any], value: pl.Expr, unknown: pl.Expr, inner: pl.DataType
 ) -> list[pl.Expr]:
+    first = 1 if setting.drop_first else 0
+    other = [f"{column}_other"] if setting.handle_unknown == "other" else []
+    names = column_names(column, categories, other)
     made = [
-        (value == pl.lit(c, dtype=inner)).fill_null(value=False).cast(pl.UInt8).alias(f"{column}_{label(c)}")
-        for c in categories[1 if setting.drop_first else 0 :]
+        (value == pl.lit(c, dtype=inner)).fill_null(value=False).cast(pl.UInt8).alias(name)
+        for c, name in list(zip(categories, names, strict=True))[first:]
     ]
-    if setting.handle_unknown == "other":
+    if other:
         made.append(unknown.cast(pl.UInt8).alias(f"{column}_other"))
     return made
+
+
+def _warn_renamed(column: str, categories: list[Any], made: list[pl.Expr], ctx: ProcessContext) -> None:
+    plain = {f"{column}_{label(c)}" for c in categories} | {f"{column}_other"}
+    renamed = [name for e in made if (name := e.meta.output_name()) not in plain]
+    if renamed:
+        message = (
+            f"encode.{column}: categories whose columns SQL could not tell apart got the names {', '.join(renamed)}"
+        )
+        ctx.warn("columns_renamed", message, column=column, columns=renamed)
 
 
 def label(category: Any) -> str:

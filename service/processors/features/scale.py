@@ -18,6 +18,7 @@ from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
 from service.values import dtypes
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,13 +100,16 @@ def _scale(variance: float, mean: float, count: int) -> float:
     return math.sqrt(variance)
 
 
-def expression(column: str, setting: Normalize, constants: dict[str, Any]) -> pl.Expr:
-    """The expression of the scaled column, under its name or ``into``."""
+def expression(column: str, setting: Normalize, constants: dict[str, Any]) -> pl.Expr | Conversion:
+    """The expression of the scaled column, under its name or ``into``; values without a logarithm are counted."""
     value = pl.col(column).cast(pl.Float64)
     if setting.method == "log1p":
         result = pl.when(value > -1).then(value).otherwise(None).log1p()
-    else:
-        center = constants.get("mean", constants.get("median", constants.get("min")))
-        # Polars divides a column by the reciprocal of a literal, but a single value exactly: the last bit would differ
-        result = (value - center if center is not None else value) * (1.0 / constants["scale"])
-    return result.alias(setting.into or column)
+        outcome = "are -1 or less, have no logarithm of 1 + x and became missing"
+        return Conversion(
+            setting.into or column, result, value.fill_nan(None), column, "normalize", outcome, lost=value <= -1
+        )
+    center = constants.get("mean", constants.get("median", constants.get("min")))
+    # Polars divides a column by the reciprocal of a literal, but a single value exactly: the last bit would differ
+    scaled: pl.Expr = (value - center if center is not None else value) * (1.0 / constants["scale"])
+    return scaled.alias(setting.into or column)

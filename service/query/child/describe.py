@@ -117,8 +117,9 @@ def _sample(
     connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType]
 ) -> list[dict[str, Any]]:
     """The first rows, with long values cut: a value may have as many bytes as memory."""
-    columns = ", ".join(f"{_cut(quoted(n), t)} AS {quoted(n)}" for n, t in zip(names, types, strict=True))
-    rows = _rows(connection, f"SELECT {columns} FROM {table}", _SAMPLE_ROWS)
+    forms = {quoted(name): _cut(quoted(name), type_) for name, type_ in zip(names, types, strict=True)}
+    cut = ", ".join(f"{form} AS {column}" for column, form in forms.items() if form != column)
+    rows = _rows(connection, f"SELECT *{f' REPLACE ({cut})' if cut else ''} FROM {table}", _SAMPLE_ROWS)
     return [{name: _shortened(value) for name, value in row.items()} for row in rows]
 
 
@@ -153,11 +154,11 @@ def _measured(
     at_once = max(1, min(_AT_ONCE, EXACT_ROWS // max(row_count, 1)))
     found: list[dict[str, Any]] = []
     for start in range(0, len(names), at_once):
-        asked = list(zip(names[start : start + at_once], types[start : start + at_once], strict=True))
-        figures = [(f"{key} {place}", sql) for place, (n, t) in enumerate(asked) for key, sql in _exact(n, t)]
+        part = list(zip(names[start : start + at_once], types[start : start + at_once], strict=True))
+        figures = [(f"{key} {place}", sql) for place, (n, t) in enumerate(part) for key, sql in _exact(n, t)]
         aggregates = ", ".join(f"{sql} AS {quoted(label)}" for label, sql in figures)
         (row,) = _rows(connection, f"SELECT {aggregates} FROM {table}")
-        found += [{key: row.get(f"{key} {place}") for key in _FIGURES} for place in range(len(asked))]
+        found += [{key: row.get(f"{key} {place}") for key in _FIGURES} for place in range(len(part))]
     return found
 
 
@@ -166,8 +167,8 @@ def _exact(name: str, type_: DuckDBPyType) -> list[tuple[str, str]]:
     column, kind = quoted(name), type_forms.kind(type_)
     parts = [("unique_values", f"count(DISTINCT {column})"), ("missing_values", f"count(*) - count({column})")]
     if kind in _ORDERED:
-        short = f"left({{}}({column}), {_MOST_LETTERS})" if kind == "varchar" else f"{{}}({column})"
-        parts += [("min", short.format("min")), ("max", short.format("max"))]
+        ends = [(end, f"{end}({column})") for end in ("min", "max")]
+        parts += [(end, f"left({sql}, {_MOST_LETTERS})") if kind == "varchar" else (end, sql) for end, sql in ends]
     if kind in _NUMBERS:
         # Infinities and NaN would make every statistic NaN, or an error.
         value = f"CASE WHEN isfinite({column}) THEN {column} END" if kind in _FLOATS else f"CAST({column} AS DOUBLE)"

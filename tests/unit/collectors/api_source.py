@@ -31,7 +31,7 @@ def rows(config: dict[str, Any], ctx: CollectContext) -> pl.DataFrame:
 def fetched(answers: Answers, tmp_path: Path, **config: Any) -> tuple[pl.DataFrame, Site, CollectContext]:
     ctx = context(tmp_path, secrets={"TOKEN": "s3cret-token"})
     with serving(answers) as site:
-        return rows({"endpoint": site.address + "/orders", **config}, ctx), site, ctx
+        return rows({"endpoint": site.address + config.pop("path", "/orders"), **config}, ctx), site, ctx
 
 
 def failure(answers: Answers, tmp_path: Path, **config: Any) -> errors.StepError:

@@ -50,7 +50,7 @@ def test_follows_records_path_and_flattens(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"<html>hello</html>", "not valid JSON"),
+        (b"<html>hello</html>", "the answer is an HTML page, not JSON"),
         (b"", "is empty"),
         (b'{"a": 1}', "no array of objects"),
         (b'{"xs": [{"a": 1}], "ys": [{"a": 1}]}', "several arrays (xs, ys)"),
@@ -118,7 +118,7 @@ def test_empty_pages_that_link_to_each_other_end(tmp_path: Path) -> None:
     frame, site, ctx = fetched(ring, tmp_path, pagination="link_header")
     assert len(frame) == 0
     assert len(site.hits) <= 4
-    assert ctx.report().warnings[0].code == "page_repeated"
+    assert ctx.report().warnings[0].code == "empty_pages"
 
 
 def test_a_total_that_differs_is_a_warning(tmp_path: Path) -> None:
@@ -239,6 +239,17 @@ def test_no_error_shows_a_secret(tmp_path: Path) -> None:
         ({"endpoint": "https://x", "headers": {"X-A": "y\r\nZ: 1"}}, "headers.X-A"),
         ({"endpoint": "https://x", "schema": {"a": "int65"}}, "schema.a"),
         ({"endpoint": "https://x", "pagination": {"type": "page", "size_param": "n"}}, "pagination.size"),
+        ({"endpoint": "https://x", "pagination": {"type": "cursor"}}, "pagination.cursor_path"),
+        ({"endpoint": "https://x", "pagination": {"type": "page", "in": "body"}}, "pagination.in"),
+        ({"endpoint": "https://x", "pagination": {"type": "page", "in": "path"}}, "pagination.in"),
+        ({"endpoint": "https://x", "pagination": {"type": "page", "in": {"pg": "body"}}}, "pagination.in.pg"),
+        (
+            {"endpoint": "https://x", "pagination": {"type": "page", "in": "header", "page_param": "a b"}},
+            "pagination.in",
+        ),
+        ({"endpoint": "https://x", "separator": ";"}, "separator"),
+        ({"endpoint": "https://x", "encoding": "latin-9000"}, "encoding"),
+        ({"endpoint": "https://x", "response_format": "csv", "decimal_comma": True}, "decimal_comma"),
     ],
 )
 def test_problems_are_found_before_any_request(config: dict[str, Any], field: str) -> None:
@@ -249,7 +260,6 @@ def test_problems_are_found_before_any_request(config: dict[str, Any], field: st
     "config",
     [
         {"auth": {"type": "oauth2_client_credentials"}},
-        {"pagination": {"type": "cursor"}},
         {"pagination": "cursor"},
         {"concurrency": 0},
         {"response_format": "xml"},

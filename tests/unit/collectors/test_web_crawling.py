@@ -18,6 +18,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import page as markup
 from service.collectors.html import tables
+from service.collectors.html.page import Page
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import CollectContext
@@ -173,7 +174,7 @@ def test_robots_are_asked_once(tmp_path: Path) -> None:
 def test_a_delay_that_nobody_can_wait_for_is_refused(tmp_path: Path) -> None:
     pages = {"/robots.txt": "User-agent: *\nCrawl-delay: 86400", "/1": "<p><b>1</b></p>"}
     error = refusal(pages, tmp_path)
-    assert "wants 86400 seconds between two requests" in error.message
+    assert "asks for 86400 s between two requests" in error.message
     assert error.details["field"] == "respect_robots"
 
 
@@ -235,7 +236,7 @@ def test_many_patterns_and_attributes(tmp_path: Path) -> None:
 def test_a_pattern_that_finds_nothing_is_named_beside_its_selector(tmp_path: Path) -> None:
     fields = {"container": "p", "n": {"selector": "b", "pattern": "[0-9]+"}}
     _, _, ctx = crawl({"/1": "<p><b>x</b></p>"}, tmp_path, css_selectors=fields)
-    assert "'b' (n), or its pattern '[0-9]+', matches nothing" in ctx.report().warnings[0].message
+    assert "'b' (n) with the pattern '[0-9]+' matches nothing" in ctx.report().warnings[0].message
 
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
@@ -249,13 +250,14 @@ def test_a_page_that_is_not_all_of_its_encoding_is_a_warning(tmp_path: Path) -> 
 
     found, _, ctx = crawl(answer, tmp_path, respect_robots=False)
     assert found["n"].to_list() == ["\ufffd"]
-    assert "holds bytes that are no utf-8" in ctx.report().warnings[0].message
+    assert "has bytes that are not valid utf-8" in ctx.report().warnings[0].message
 
 
 def table(html: str) -> tuple[list[str], list[list[str | None]]]:
-    found = LexborHTMLParser(html.encode()).css_first("table")
+    page = Page(LexborHTMLParser(html.encode()), "")
+    found = page.tree.css_first("table")
     assert found is not None
-    return tables.read(found)
+    return tables.read(found, page)
 
 
 @pytest.mark.parametrize(

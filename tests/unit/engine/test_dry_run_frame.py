@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from service.engine import metrics
-from service.engine.dry_run_frame import PlannedFrame, Trace, nothing
+from service.engine.dry_run_frame import DryRunFrame, Trace, nothing
 from service.steps.metric import Kind, Metric
 
 SCHEMA = pl.Schema({"a": pl.Int64, "s": pl.String, "b": pl.Boolean, "f": pl.Float64})
@@ -24,12 +24,12 @@ def test_it_answers_what_a_frame_without_rows_answers(kind: Kind) -> None:
     assert nothing(metric) == metrics.answer(pl.LazyFrame(schema=SCHEMA), SCHEMA, [metric])[metric]
 
 
-def planned(trace: Trace, *, expensive: bool = True) -> PlannedFrame:
+def planned(trace: Trace, *, expensive: bool = True) -> DryRunFrame:
     def never(frame: pl.DataFrame) -> pl.DataFrame:
         raise AssertionError("it was executed")
 
     lf = pl.LazyFrame({"a": [1], "s": ["x"]}).map_batches(never, schema={"a": pl.Int64, "s": pl.String})
-    return PlannedFrame.of(lf, Path("/nowhere"), trace, expensive=expensive)
+    return DryRunFrame.of(lf, Path("/nowhere"), trace, expensive=expensive)
 
 
 def test_nothing_is_executed_and_everything_noted() -> None:

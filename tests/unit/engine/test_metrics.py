@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given
@@ -304,3 +305,16 @@ def test_not_a_number_is_no_null_where_values_are_grouped_too() -> None:
 def test_zero_has_no_sign_among_categories(column: list[float]) -> None:
     [[(value, count)], [category]] = ask(column, metric("top", 5), metric("categories"))
     assert (str(value), count, str(category)) == ("0.0", 2, "0.0")
+
+
+def test_narrow_floats_are_summed_in_64_bits() -> None:
+    many = pl.Series([0.1] * 300_000, dtype=pl.Float32)
+    total, mean = ask(many, metric("sum"), metric("mean"))
+    assert total == pytest.approx(300_000 * float(np.float32(0.1)), rel=1e-12)
+    assert mean == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+    big = np.array([1e20, 1e20, 3e20, 2e20, -1e20], dtype=np.float32)
+    wide = big.astype(np.float64)
+    std, variance, low, high = ask(pl.Series(big), metric("std"), metric("variance"), metric("min"), metric("max"))
+    assert std == pytest.approx(wide.std(ddof=1), rel=1e-12)
+    assert variance == pytest.approx(wide.var(ddof=1), rel=1e-12)
+    assert (low, high) == (wide.min(), wide.max())

@@ -141,7 +141,7 @@ class Split(PolarsFrame):
 
     def rows(self, step: RowLocal) -> PolarsFrame:
         parts = [step(self._lf.slice(0, self.cut)), step(self._lf.slice(self.cut))]
-        return self._next(pl.concat(parts), expensive=self._dear)
+        return self._next(pl.concat(parts), expensive=self._expensive)
 
 
 class Counted(PolarsFrame):
@@ -214,6 +214,7 @@ def _nodes(lf: pl.LazyFrame) -> list[str]:
 STREAMING = {
     "multi-scan", "select", "with-columns", "filter", "is-first-distinct", "semi-join", "multiplexer", "with-row-index",
     "group-by", "sort", "in-memory-source", "parquet-source", "simple-projection",
+    "map",  # the node that counts lost values
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""ReplayedFrame: what each operation does to records that stand alone, and which record a row came from."""
+"""ReplayFrame: what each operation does to records that stand alone, and which record a row came from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from service.engine import fit_record, replay_frame
 from service.engine.polars_frame import PolarsFrame
-from service.engine.replay_frame import ReplayedFrame
+from service.engine.replay_frame import ReplayFrame
 from service.kit import errors
 from service.steps.frame import Frame
 
 
-def of(tmp_path: Path, **columns: list[Any]) -> ReplayedFrame:
+def of(tmp_path: Path, **columns: list[Any]) -> ReplayFrame:
     data = pl.DataFrame(columns)
     places = pl.Series("place", range(10, 10 + data.height), dtype=pl.UInt32())
-    return ReplayedFrame(data, places, fit_record.Playback("processors[0]", fit_record.StepRecord()), tmp_path)
+    return ReplayFrame(data, places, fit_record.Playback("processors[0]", fit_record.StepRecord()), tmp_path)
 
 
 def keep_odd(lf: pl.LazyFrame) -> pl.LazyFrame:
@@ -59,10 +59,10 @@ def test_a_step_that_fails_names_the_first_record(tmp_path: Path) -> None:
     assert caught.value.details["record"] == 12
     assert "x" in caught.value.message
     assert "y" not in caught.value.message
-    theirs = replay_frame.refused(caught.value)
+    theirs = replay_frame.record_error(caught.value)
     assert theirs is not None
     assert theirs.details["field"] == "records[12]"
-    assert replay_frame.refused(errors.Permanent("something else")) is None
+    assert replay_frame.record_error(errors.Permanent("something else")) is None
 
 
 def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class Parted(PolarsFrame):
 
     def rows(self, step: RowLocal) -> PolarsFrame:
         parts = [step(self._lf.slice(0, self.cut)), step(self._lf.slice(self.cut))]
-        return self._next(pl.concat(parts), expensive=self._dear)
+        return self._next(pl.concat(parts), expensive=self._expensive)
 
 
 def applied(kind: type[PolarsFrame], name: str, tmp_path: Path) -> pl.DataFrame:

@@ -135,7 +135,7 @@ def test_a_link_to_another_origin_gets_nothing_either(other: Site, tmp_path: Pat
     fetch(ctx_for(tmp_path), other.address, **ask)
     assert "authorization" not in other.hits[0].headers
     said = refused(ctx_for(tmp_path), other.address, method="POST", content=b"{}", **ask).message
-    assert "not sent on to another origin" in said
+    assert "another origin does not get the body" in said
     with serving(lambda hit: Reply(status=401)) as strict:
         said = refused(ctx_for(tmp_path), strict.address, **ask).message
     assert said.endswith("'auth' and 'headers' are sent to https://api.example.com only")
@@ -149,7 +149,7 @@ def test_redirects_are_checked_like_any_address(target: str, tmp_path: Path) -> 
     with serving(lambda hit: redirecting(target)) as site:
         assert (
             "refused" in refused(ctx_for(tmp_path), site.address).message
-            or "do not go" in refused(ctx_for(tmp_path), site.address).message
+            or "not allowed" in refused(ctx_for(tmp_path), site.address).message
         )
 
 
@@ -319,6 +319,6 @@ def test_cookies_are_not_kept_and_connections_are(tmp_path: Path) -> None:
 def test_the_next_link_is_made_absolute(tmp_path: Path) -> None:
     link = '</p?page=1>; rel="prev", </p?page=3>; rel="next"'
     with serving(lambda hit: Reply(b"ok", headers={"Link": link})) as site:
-        assert fetch(ctx_for(tmp_path), site.address + "/a/b").links["next"] == site.address + "/p?page=3"
+        assert fetch(ctx_for(tmp_path), site.address + "/a/b").links.get("next") == site.address + "/p?page=3"
     with serving(lambda hit: Reply(b"ok")) as site:
-        assert fetch(ctx_for(tmp_path), site.address).links == {}
+        assert fetch(ctx_for(tmp_path), site.address).links.get("next") is None

@@ -194,7 +194,7 @@ def test_privileged_ports_are_refused(port: int) -> None:
 
 @pytest.mark.parametrize("entry", ["", "host:", "host:x", "10.0.0.0/99", ":80", "a/b"])
 def test_entries_that_mean_nothing_are_errors(entry: str) -> None:
-    with pytest.raises(ValueError, match="is no host"):
+    with pytest.raises(ValueError, match="is not a host"):
         Policy.of([entry])
 
 

@@ -133,14 +133,14 @@ def test_other_files(tmp_path: Path) -> None:
         assert [k.columns for k in found.primary_keys] == [["id"]]
         assert collected(found.collector, tmp_path / f"run{number}", tmp_path).height == 3
     found = looked(tmp_path / "globbed", tmp_path, file_path="x.[jnp]*")
-    assert found.notes == ["3 files match; x.json was looked at"]
+    assert found.notes == ["3 files match; x.json was probed"]
 
 
 @pytest.mark.parametrize(
     ("name", "body", "said"),
     [
-        ("x.csv", b"", "nothing in it"), ("x.html", b"<!doctype html><p>x", "give a url"), ("x.xml", b"<a/>", "XML"),
-        ("x.zip", b"PK\x03\x04abc", "zip archive"), ("x.bin", bytes(range(256)), "no text"),
+        ("x.csv", b"", "it is empty"), ("x.html", b"<!doctype html><p>x", "give a url"), ("x.xml", b"<a/>", "XML"),
+        ("x.zip", b"PK\x03\x04abc", "zip archive"), ("x.bin", bytes(range(256)), "not text"),
         ("x.json", b'{"a": [1', "not valid JSON"), ("x.json", b'{"rows": [[1, 2]]}', "are arrays"),
         ("x.json", b"[1, 2]", "not an object"), ("x.csv.gz", b"\x1f\x8b\x08broken", "cannot be read"),
     ],

@@ -159,7 +159,7 @@ def test_a_site_that_wants_much_time_is_asked_no_more_than_it_must(tmp_path: Pat
 def test_a_page_where_nothing_repeats(tmp_path: Path) -> None:
     found, _ = probed({"/": "<html><body><div id=app></div><script>run()</script>"}, tmp_path)
     assert found.collector is None
-    assert any("made by scripts" in note for note in found.notes)
+    assert any("added by scripts" in note for note in found.notes)
 
 
 def test_a_hostile_page_is_refused(tmp_path: Path) -> None:

@@ -155,14 +155,14 @@ def test_everything_on_one_page(tmp_path: Path) -> None:
 def test_a_source_that_has_more_and_tells_no_way(tmp_path: Path) -> None:
     with serving(lambda hit: Reply.json({"items": ROWS[:10], "total": 57})) as site:
         _, notes = nothing(looked(tmp_path / "probe", url=site.address + "/x"))
-    assert any("'total' says 57 and 10 records came" in note for note in notes)
+    assert any("'total' is 57 and 10 records came" in note for note in notes)
 
 
 def test_a_second_page_that_is_empty_proves_nothing(tmp_path: Path) -> None:
     with serving(lambda hit: Reply.json(ROWS[:7] if number(hit, "page", 1) == 1 else [])) as site:
         how, notes = nothing(looked(tmp_path / "probe", url=site.address + "/x"))
     assert "everything came on the first page" in how
-    assert any("page: page seems to be understood" in note for note in notes)
+    assert any("the source seems to support page: page" in note for note in notes)
 
 
 def test_other_rows_at_each_request_are_no_pages(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_search_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(trials, "SECONDS", -1.0)
     with serving(page) as site:
         _, notes = nothing(looked(tmp_path / "probe", url=site.address + "/x"))
-    assert any("was given up" in note for note in notes)
+    assert any("for a pagination stopped" in note for note in notes)
 
 
 def test_lines_and_csv(tmp_path: Path) -> None:
@@ -226,8 +226,8 @@ def test_lines_and_csv(tmp_path: Path) -> None:
     [
         (b'{"a": 1, "rows": [[1, 2], [3, 4]]}', "'rows' are arrays"), (b'"text"', "neither JSON nor CSV"),
         (b"id;v\n1;2\n3;4\n5;6\n", "only the csv collector reads (separator: ';')"), (b"hello", "neither JSON"),
-        (b"PAR1....", "Parquet file; upload it"), (b"<rss></rss>", "XML"), (b"", "nothing in it"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "no text"), (b"[1, 2]", "not an object"), (b'{"a": ', "not valid JSON"),
+        (b"PAR1....", "Parquet file; upload it"), (b"<rss></rss>", "XML"), (b"", "it is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "not text"), (b"[1, 2]", "not an object"), (b'{"a": ', "not valid JSON"),
     ],
 )  # fmt: skip
 def test_answers_that_no_collector_reads(body: bytes, said: str, tmp_path: Path) -> None:
@@ -270,6 +270,6 @@ def test_an_address_that_begins_later_is_said(tmp_path: Path) -> None:
         with serving(source) as site:
             found = looked(tmp_path / f"probe{begins}", url=site.address + address)
         assert found.pagination is not None
-        assert any(f"begins at {begins}, and so does the collector" in note for note in found.notes)
+        assert any(f"starts at {begins}, and so does the collector" in note for note in found.notes)
     with serving(page) as site:
         assert looked(tmp_path / "probe", url=site.address + "/x?page=1").notes == []

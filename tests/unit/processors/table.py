@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.engine.dry_run_frame import PlannedFrame, Trace
+from service.engine.dry_run_frame import DryRunFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import ProcessContext
 from service.steps.processor import Processor
+from service.values.losses import LostValues
 from tests.registry import REGISTRY
 
 NAN = float("nan")
@@ -28,6 +30,7 @@ class Done:
 
     rows: pl.DataFrame
     ctx: ProcessContext
+    losses: Sequence[LostValues] = ()
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -60,7 +63,7 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     processor = decode(kind, config)
     frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
     dry = ProcessContext("processors[0]", Path(), dry=True)
-    empty = PlannedFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
+    empty = DryRunFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
     with tempfile.TemporaryDirectory() as folder:
         ctx = ProcessContext("processors[0]", Path(folder))
         made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
@@ -72,7 +75,7 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     rehearsed = processor.apply(empty, dry).schema
     assert dry.report().dynamic_columns or rehearsed == foretold
     assert not dry.report().rejected
-    return Done(rows, ctx)
+    return Done(rows, ctx, made.losses)
 
 
 def refused(kind: str, data: pl.DataFrame | dict[str, Any], **config: Any) -> tuple[str, str]:

@@ -146,6 +146,7 @@ def test_casts_by_name_or_with_format_and_null_for_what_does_not_fit() -> None:
     made = clean(
         {"n": [" 12 ", "12.5", "x"], "t": ["01.02.2024", "2024-03-04", "31.02.2024"], "d": ["1.255", "2", ""]},
         cast={"n": "int64", "t": {"type": "date", "format": ["%d.%m.%Y", "%Y-%m-%d"]}, "d": "decimal(10,2)"},
+        max_lost_share=1,
     )
     assert made["n"] == [12, None, None]
     assert made["t"] == [D(2024, 2, 1), D(2024, 3, 4), None]

@@ -71,3 +71,16 @@ def test_decimal_commas() -> None:
 def test_text_becomes_no_list() -> None:
     with pytest.raises(ValueError, match="text cannot be read as List"):
         parse.parsed("c", pl.List(pl.Int64))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("24-02-29", "date"), ("-0001-01-01", "date"), ("0000-01-01", "date"), ("+12024-01-01", "date"),
+        ("24-02-29 10:00:00", "datetime"), ("2024-02-29T10:00:60", "datetime"), ("2024-02-29T10:00:60Z", "datetime"),
+        ("24-02-29T10:00:00Z", "datetime[Europe/Berlin]"), ("10:00:60", "time"),
+    ],
+)  # fmt: skip
+def test_years_have_four_digits_and_minutes_60_seconds(text: str, kind: str) -> None:
+    with pytest.raises(pl.exceptions.PolarsError, match="does not fit"):
+        read(text, kind)

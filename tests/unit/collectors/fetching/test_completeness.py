@@ -57,9 +57,9 @@ def test_only_a_shortfall_is_refused_where_strict(rows: int, refused: bool, tmp_
     whole = EvidenceTotal(ctx, "strict")
     one = Evidence(rows=rows, declared_total=4, stop_reason="no_next")
     if refused:
-        with pytest.raises(errors.Permanent, match=r"4 records of x and gave 3.*completeness is strict"):
-            whole.add(one, said="x")
+        with pytest.raises(errors.Permanent, match=r"4 records of x and sent 3.*completeness is strict"):
+            whole.add(one, label="x")
         return
-    whole.add(one, said="x")
+    whole.add(one, label="x")
     whole.finish(several=False)
     assert [w.code for w in ctx.report().warnings] == (["total_differs"] if rows > 4 else [])

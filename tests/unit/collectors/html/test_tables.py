@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import tables
+from service.collectors.html.page import Page
 from tests.examples import examples
 
 TEXTS = ["", "x", "a b", "é", "0", "1,5"]
@@ -74,9 +75,10 @@ def test_a_grid_comes_back(data: st.DataObject) -> None:
     html = written(data.draw, heads, len(header), "th")
     html = f"<thead>{html}</thead><tbody>" if said else html
     html += written(data.draw, cells, len(body), "td") + data.draw(st.sampled_from(["", "<tfoot><tr><td>sum"]))
-    table = LexborHTMLParser(f"<table>{html}</table>".encode()).css_first("table")
+    parsed = Page(LexborHTMLParser(f"<table>{html}</table>".encode()), "")
+    table = parsed.tree.css_first("table")
     assert table is not None
-    names, rows = tables.read(table)
+    names, rows = tables.read(table, parsed)
     wanted: list[str] = []
     for column in range(width):
         parts = dict.fromkeys(row[column] for row in header if row[column])

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.unit.collectors.api_source import fetched, rows
+from tests.unit.collectors.api_source import failure, fetched, rows
 from tests.unit.network.site import Hit, Reply, context, serving
 
 
@@ -37,8 +37,8 @@ def test_secrets_are_filled_in_wherever_they_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("meta.nxt", "page 1 has nothing at 'meta.nxt'; did you mean 'next'?; it is taken for the only page"),
-        ("paging.next", "page 1 has nothing at 'paging.next'; it is taken for the only page"),
+        ("meta.nxt", "page 1 has nothing at 'meta.nxt'; did you mean 'next'?; it is read as the only page"),
+        ("paging.next", "page 1 has nothing at 'paging.next'; it is read as the only page"),
         ("meta.next", None),
         ("meta.token", None),
         ("next_page", None),
@@ -61,11 +61,12 @@ def test_equal_rows_behind_another_cursor_are_no_repetition(kind: dict[str, Any]
     assert (len(frame), ctx.report().evidence["stop_reason"]) == (12, "no_next")
 
 
-def test_a_source_that_does_not_know_the_cursor_gives_its_page_once(tmp_path: Path) -> None:
+def test_a_source_that_does_not_know_the_cursor_is_an_error(tmp_path: Path) -> None:
     body = {"items": [{"id": 1}, {"id": 2}], "next": "abc"}
     kind = {"type": "cursor", "cursor_path": "next", "cursor_param": "unknown"}
-    frame, site, ctx = fetched(lambda hit: Reply.json(body), tmp_path, pagination=kind)
-    assert (len(frame), len(site.hits), ctx.report().evidence["stop_reason"]) == (2, 2, "repeated_page")
+    error = failure(lambda hit: Reply.json(body), tmp_path, pagination=kind)
+    assert "page 2 equals page 1: what came is not what was asked for" in error.message
+    assert "'unknown'" in error.message
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}])

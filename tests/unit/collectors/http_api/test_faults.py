@@ -139,6 +139,10 @@ def test_loops_end_with_what_came_and_are_told(
     if kind == "offset ahead":
         more["concurrency"] = 3  # type: ignore[assignment]
     found, ctx, _ = collected(Looping(16, faults, [2]), pagination=pagination, **more)
+    if back == at - 1 and (at == 1 or not kind.startswith("offset")):  # the page before came again
+        assert isinstance(found, errors.Permanent)
+        assert found.details["field"] == "pagination"
+        return
     if strict:
         assert isinstance(found, errors.Permanent)
         assert found.details["field"] == "completeness"
@@ -191,5 +195,5 @@ def test_a_page_of_html_is_not_asked_for_again(tmp_path: Path) -> None:
 
 def test_a_pause_that_is_too_long_is_the_reason(tmp_path: Path) -> None:
     error = failure(lambda hit: Reply(b"{}", 429, {"Retry-After": "3600"}), tmp_path, retry=RETRY)
-    assert "left alone for 3600 s (retry.max_delay_seconds is 1)" in error.message
+    assert "asked to retry after 3600 s (retry.max_delay_seconds is 1)" in error.message
     assert error.details["delay"] == 3600

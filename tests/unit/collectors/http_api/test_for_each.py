@@ -68,7 +68,7 @@ def test_columns_of_the_parent_under_other_names(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_records_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.Permanent, match="'post' themselves") as caught:
+    with pytest.raises(errors.Permanent, match="already have a column 'post'") as caught:
         children(tmp_path, for_each={**CHILD["for_each"], "include": {"name": "post"}})
     assert caught.value.details["field"] == "for_each.include"
 
@@ -115,7 +115,7 @@ def test_parents_without_a_key_are_left_out_and_said(tmp_path: Path) -> None:
 def test_every_parent_without_a_key_is_counted(tmp_path: Path) -> None:
     parents = pl.DataFrame({"id": [1, None, None], "name": ["Ann", "Bob", "Cem"]})
     _, ctx, _ = children(tmp_path, parents=parents)
-    assert [w.message[:24] for w in ctx.report().warnings] == ["2 parents have nothing i"]
+    assert [w.message[:23] for w in ctx.report().warnings] == ["2 parents have no value"]
 
 
 def test_no_parents_is_no_records(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_shortfall_names_the_parent(tmp_path: Path) -> None:
         return Reply.json({"items": [{"post": 1}] if hit.query["page"] == "1" else [], "total": 2})
 
     config: dict[str, Any] = {"pagination": {"type": "page", "total_path": "total"}}
-    with pytest.raises(errors.Permanent, match="2 records of id 3 and gave 1"):
+    with pytest.raises(errors.Permanent, match="2 records of id 3 and sent 1"):
         children(tmp_path, short, completeness="strict", **config)
 
 

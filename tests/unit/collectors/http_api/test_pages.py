@@ -194,7 +194,7 @@ def test_a_shortfall_fails_where_completeness_is_strict(tmp_path: Path) -> None:
     answer: Answers = lambda hit: Reply.json({"items": answers[int(hit.query["page"])], "n": 13})  # noqa: E731
     config = {"pagination": {**PAGED, "total_path": "n"}}
     error = failure(answer, tmp_path, completeness="strict", **config)
-    assert "has 13 records and gave 12" in error.message
+    assert "declares 13 records and sent 12" in error.message
     assert error.details["field"] == "completeness"
     few = {"pagination": {**PAGED, "total_path": "n", "max_pages": 1}}
     assert fetched(answer, tmp_path, completeness="strict", **few)[2].report().evidence["stop_reason"] == "max_pages"
@@ -245,7 +245,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
         assert frame["id"].to_list() == [f"00{i}" for i in IDS]
         assert frame["n"].to_list() == IDS
         assert ctx.report().evidence["rows"] == 25
-    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is no object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
+    for kind, body, said in (("ndjson", b'{"a": 1}\n[2]\n', "page 1: line 2 is not an object"), ("ndjson", b"{", "line 1"), ("csv", b'a,b\n1,"', "does not end")):  # fmt: skip # noqa: E501
         error = failure(_always(body), tmp_path / (kind + said[:3]), response_format=kind)
         assert said in error.message
         assert error.details["field"] == "response_format"
@@ -367,10 +367,10 @@ def test_a_token_is_renewed_before_it_ends(tmp_path: Path) -> None:
     async def go() -> list[AuthParts]:
         auth = ClientCredentials(token_url="https://a/t", client_id="a", client_secret="b")
         session = Session(auth, context(tmp_path), fetch, lambda: now[0])
-        found = [await session.given(), await session.given()]
+        found = [await session.parts(), await session.parts()]
         now[0] = 71.0
-        found.append(await session.given())
-        assert await session.refused(found[0])  # somebody else renewed it already
+        found.append(await session.parts())
+        assert await session.renew_rejected(found[0])  # another request renewed it already
         return found
 
     tokens = [g.headers["authorization"] for g in asyncio.run(go())]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from service.engine import fit_record
-from service.engine.replay_frame import ReplayedFrame
+from service.engine.replay_frame import ReplayFrame
 from service.jobs.tasks import apply
 from service.jobs.tasks.apply import Applier
 from service.kit import errors
@@ -119,9 +119,9 @@ def test_a_step_that_has_changed_since_is_told_apart() -> None:
 
 
 def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
-    def frame(places: list[int]) -> ReplayedFrame:
+    def frame(places: list[int]) -> ReplayFrame:
         data, whence = pl.DataFrame({"v": places}), pl.Series("place", places, dtype=pl.UInt32)
-        return ReplayedFrame(data, whence, fit_record.Playback("s", fit_record.StepRecord()), Path())
+        return ReplayFrame(data, whence, fit_record.Playback("s", fit_record.StepRecord()), Path())
 
     two_rows_of_the_first = frame([0, 0, 1])
     at = apply.Applied(two_rows_of_the_first.data, two_rows_of_the_first.places, [])

@@ -352,3 +352,17 @@ def test_validation_finds_what_needs_no_data(config: dict[str, Any], field: str,
     problems = invalid("transformer", **config)
     assert list(problems) == [field]
     assert message in problems[field]
+
+
+def test_narrow_floats_are_scaled_summed_and_filled_in_64_bits() -> None:
+    big = pl.Series("x", [1e20, 1e20, 3e20, 2e20, -1e20], dtype=pl.Float32)
+    wide = big.cast(pl.Float64).to_frame()
+    scaled, wanted = (apply("transformer", f, normalize={"x": "standard"}).rows["x"] for f in (big.to_frame(), wide))
+    assert scaled.to_list() == pytest.approx(wanted.to_list())
+    many = pl.DataFrame({"g": ["a"] * 200_000, "x": pl.Series([0.1] * 200_000, dtype=pl.Float32)})
+    total = apply("transformer", many, aggregate={"by": ["g"], "metrics": {"s": "sum(x)"}}).columns["s"]
+    assert total == [pytest.approx(20_000.0003, rel=1e-9)]
+    gaps = many.with_columns(x=pl.when(pl.int_range(pl.len()) > 0).then("x"))
+    filled = apply("cleaner", gaps, fill_na={"x": {"strategy": "mean", "group_by": ["g"]}}).rows["x"]
+    assert filled.dtype == pl.Float32
+    assert filled[0] == pytest.approx(0.1, rel=1e-6)

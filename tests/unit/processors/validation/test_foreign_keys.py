@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.engine.dry_run_frame import PlannedFrame, Trace
+from service.engine.dry_run_frame import DryRunFrame, Trace
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.collector import Upstream
@@ -91,7 +91,7 @@ def test_a_rehearsal_finds_what_cannot_be_compared_and_reads_no_rows(tmp_path: P
 
     def rehearsed(dtype: type[pl.DataType]) -> pl.Schema:
         ctx = ProcessContext("processors[0]", tmp_path, upstreams=stored, dry=True)
-        frame = PlannedFrame.of(pl.LazyFrame(schema={"a": dtype}), tmp_path, Trace())
+        frame = DryRunFrame.of(pl.LazyFrame(schema={"a": dtype}), tmp_path, Trace())
         return decode("validator", {"rules": [RULE], "on_fail": "quarantine"}).apply(frame, ctx).schema
 
     assert rehearsed(pl.String) == {"a": pl.String}

@@ -1,0 +1,148 @@
+"""CSV pages of an API: every row is read as the csv collector reads files, or the page is refused with the line."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from service.collectors.csv_file import strict_reader
+from service.collectors.csv_file.survey import Dialect
+from service.collectors.http_api import body_faults
+from service.collectors.http_api.page_body import PageBody
+from service.collectors.records import column_names
+from service.collectors.records.json_records import Unusable
+from service.kit import lazy
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+_MARKUP = (b"<", b"{", b"[")
+_FIELD = re.compile(rb'"[^"]*"')
+_SEPARATORS = (b";", b"\t", b"|")
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """How the pages are written: the dialect, the texts that mean missing, the names of the columns instead of the
+    header's, and the columns whose numbers have a decimal comma. ``assumed``: the separator is a default."""
+
+    dialect: Dialect = field(default_factory=Dialect)
+    null_values: tuple[str, ...] = ()
+    column_names: tuple[str, ...] = ()
+    decimal_comma: bool = False
+    schema: Mapping[str, str] = field(default_factory=dict)
+    assumed: bool = True
+
+    @property
+    def plain(self) -> bool:
+        """Whether pages have commas, quotes and a header, without comments or other lines before it."""
+        return self.dialect == Dialect()
+
+
+def read(body: bytes, given: CsvFormat, content_type: str = "") -> PageBody:
+    """Read CSV text; ``packed`` is text that a lenient parser reads exactly. Raises ``Unusable`` naming the line."""
+    if not body.strip():
+        return PageBody(0, b"")
+    if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
+        shown = body.lstrip()[:60].decode("utf-8", "replace")
+        raise Unusable(f"this is not CSV; it begins with {shown!r}")
+    body = _whole(body.removeprefix(codecs.BOM_UTF8), given)
+    try:
+        rows = table(body, given).height
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        _exactly(body, b"\n", given)
+        raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
+    return PageBody(rows, body)
+
+
+def _whole(body: bytes, given: CsvFormat) -> bytes:
+    """The text with LF line ends and without empty lines. Raises ``Unusable`` for rows that are short, long or torn."""
+    eol = b"\n" if b"\n" in body or b"\r" not in body else b"\r"
+    if not given.plain:
+        return _exactly(body, eol, given)
+    bare = _FIELD.sub(b"", body).replace(b"\r\n", b"\n").strip(b"\n")
+    lines, header = bare.count(b"\n") + 1, bare.partition(b"\n")[0]
+    fields = header.count(b",") + 1
+    if given.assumed and fields == 1:
+        _check_separator(bare, header, lines)
+    odd = b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
+    if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
+        return body
+    return _exactly(body, eol, given)
+
+
+def _check_separator(bare: bytes, header: bytes, lines: int) -> None:
+    """Raise ``Unusable`` if one column has another separator in every row."""
+    for separator in _SEPARATORS:
+        number = header.count(separator)
+        if number and (lines == 1 or bare.count(separator) >= number * lines):
+            shown = separator.decode().replace("\t", "\\t")
+            raise Unusable(
+                f"its one column is '{header[:60].decode('utf-8', 'replace')}', and each row has '{shown}' too; set "
+                f"separator to '{shown}' (or to ',' if it is one column)"
+            )
+
+
+def _exactly(body: bytes, eol: bytes, given: CsvFormat) -> bytes:
+    """The same, read record by record."""
+    kept: list[str] = []
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Unusable(str(body_faults.cause(body, "csv"))) from None
+    try:
+        for record in strict_reader.records_of(text, given.dialect, eol):
+            if record.fault is not None:
+                raise Unusable(f"line {record.line}: {record.fault}{_hint(body, given)}")
+            if record.fields:
+                kept.append(record.text.rstrip("\r\n"))
+    except strict_reader.Unmendable as error:
+        raise Unusable(str(error)) from None
+    return "\n".join(kept).encode()
+
+
+def _hint(body: bytes, given: CsvFormat) -> str:
+    """Another separator that every row seems to have."""
+    lines = [line for line in body.splitlines()[:50] if line.strip()]
+    for separator in _SEPARATORS if given.assumed else ():
+        counts = {line.count(separator) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            shown = separator.decode().replace("\t", "\\t")
+            return f"; the rows seem to be separated by '{shown}' (separator)"
+    return ""
+
+
+def table(body: bytes, given: CsvFormat) -> pl.DataFrame:
+    """The rows of CSV text, every column as text. Raises ``Unusable`` if ``column_names`` do not fit."""
+    dialect = given.dialect
+    quote = dialect.quote.decode() if dialect.quote is not None else None
+    separator = dialect.separator.decode()
+    frame = pl.read_csv(
+        io.BytesIO(body), has_header=dialect.has_header, separator=separator, quote_char=quote, infer_schema=False,
+        null_values=list(given.null_values) or None,
+    )  # fmt: skip
+    if given.column_names:
+        if len(given.column_names) != frame.width:
+            raise Unusable(f"it has {frame.width} columns, and column_names has {len(given.column_names)}")
+        frame.columns = list(given.column_names)
+    elif dialect.has_header:
+        first = pl.read_csv(
+            io.BytesIO(body), has_header=False, n_rows=1, separator=separator, quote_char=quote, infer_schema=False
+        ).row(0)
+        frame.columns = column_names.unique([cell or "" for cell in first])[0]
+    if not given.decimal_comma:
+        return frame
+    wanted = [n for n, text in given.schema.items() if n in frame.columns and _is_fraction(text)]
+    return frame.with_columns(pl.col(wanted).str.replace(",", ".", literal=True))
+
+
+def _is_fraction(text: str) -> bool:
+    dtype = dtypes.parse(text)
+    return dtype.is_float() or dtype.is_decimal()

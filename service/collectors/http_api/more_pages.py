@@ -1,0 +1,136 @@
+"""Signs in an answer that there are more pages than were read: a flag, the next page's name, a total, a link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from service.collectors.records.json_records import WHOLE, Document
+
+Look = Literal["all", "totals", "flags"]
+_DEPTH = 4
+_MOST = 500
+_MORE = frozenset({"hasmore", "hasnext", "hasnextpage", "more", "moreavailable", "morerecords", "moreresults",
+                   "hasmorerecords", "hasmoreitems", "hasmoreresults", "hasadditionalresults", "truncated",
+                   "istruncated", "exceededtransferlimit", "morepages", "hasmorepages", "hasnextpages",
+                   "resultsarelimited", "responseistruncated", "morerecordsavailable", "moredata", "hasmoredata",
+                   "incomplete", "partial"})  # fmt: skip
+_LAST = frozenset({"islast", "islastpage", "last", "lastpage", "done", "complete", "iscomplete", "finished",
+                   "endofrecords", "endoflist", "endofresults", "isend", "end"})  # fmt: skip
+_NEXT = re.compile(
+    r"(^|\.)(@?odata\.)?(next|more)[_-]?(page|results|records|cursor|offset|start|token|marker|id|key|link|href|url|uri)?"
+    r"[_-]?(token|ur[li]|link|href|path|cursor|id|marker|key|number)?(\.(href|ur[li]|link|after|cursor|token|page))?$"
+    r"|(^|\.)(continuation[_-]?token|continuation|continue|scroll[_-]?id|last[_-]?evaluated[_-]?key|"
+    r"paging\.cursors\.after|pagination[_-]?token|cursors?\.(next|after)|"
+    r"(pagination|paging|page|meta|page_?info|response_?metadata)\.(cursor|marker))$",
+    re.IGNORECASE,
+)
+_TOTAL = frozenset({"total", "totalcount", "totalresults", "totalrecords", "totalitems", "totalelements", "totalrows",
+                    "totalhits", "totalsize", "totalentries", "totalnumber", "totalobjects", "totalmatches",
+                    "totalfound", "count", "numfound", "numberoffound", "numberofresults", "found",
+                    "nhits", "recordcount", "resultcount", "recordstotal", "recordsfiltered", "itemcount", "itemstotal",
+                    "odatacount", "resultscount", "matches", "numrecords", "numresults", "numberofrecords",
+                    "numbermatched", "availablecount"})  # fmt: skip
+_PAGES = frozenset({"totalpages", "pagecount", "lastpage", "pagestotal", "numpages", "pages", "numberofpages",
+                    "pagetotal", "maxpage"})  # fmt: skip
+
+
+def sign(document: Document | None, path: str | None, collected: int, look: Look = "all") -> str | None:
+    """How an answer says that there is more than the ``collected`` records, in words; None if it does not.
+
+    ``path`` is that of the records, which are not looked into. ``look`` at flags only, at totals too, or at all signs:
+    the name of a next page may be on the last page too.
+    """
+    if document is None or not document.is_object or path == WHOLE:
+        return None
+    signs = [*_scalars(document, path)]
+    for name, value in signs:
+        plain = _plain(name)
+        if (plain in _MORE and _is_true(value)) or (plain in _LAST and value is False):
+            return f"'{name}' is {str(value).lower()}"
+    if look == "all" and not any(_plain(n) in _MORE | _LAST and isinstance(v, bool) for n, v in signs):
+        named = next((n for n, value in signs if _names_next(n, value)), None) or _linked(document)
+        if named is not None:
+            return f"'{named}' names a next page"
+    for name, value in signs if look != "flags" else ():
+        number = _whole_number(value)
+        if number is not None and _is_total(name) and number > collected:
+            return f"'{name}' is {number}, and {collected} records came"
+        if number is not None and look == "all" and collected and _plain(name) in _PAGES and number > 1:
+            return f"'{name}' is {number}, and one page was read"
+    return None
+
+
+def flags(document: Document, path: str | None) -> tuple[str | None, str | None]:
+    """The paths of a flag that says that there is more (true), and of one that says that this is the last page (false),
+    each None if the answer has none."""
+    signs = [*_scalars(document, path)]
+    more = next((name for name, value in signs if _plain(name) in _MORE and value is True), None)
+    return more, next((name for name, value in signs if _plain(name) in _LAST and value is False), None)
+
+
+def _names_next(name: str, value: Any) -> bool:
+    if isinstance(value, bool) or value in (None, "", 0, "0"):
+        return False
+    opaque = isinstance(value, str) and not value.isdigit()
+    return bool(_NEXT.search(name)) or (opaque and _plain(name) == "offset")
+
+
+def _linked(document: Document) -> str | None:
+    """The name of a list of links that has a next one: ``{"link": [{"relation": "next", …}]}``."""
+    for name in ("links", "link", "_links"):
+        links = document.at_json(name) if name in document.keys else None
+        for link in links if isinstance(links, list) else ():
+            if isinstance(link, dict) and "next" in (link.get("rel"), link.get("relation")):
+                return name
+    return None
+
+
+def total(document: Document | None, path: str | None) -> int | None:
+    """The largest value that could be the total of all records, by its name; None if there is none."""
+    if document is None or not document.is_object or path == WHOLE:
+        return None
+    found = [n for name, value in _scalars(document, path) if _is_total(name)
+             and (n := _whole_number(value)) is not None]  # fmt: skip
+    return max(found, default=None)
+
+
+def _scalars(document: Document, path: str | None) -> Iterator[tuple[str, Any]]:
+    """The values beside the records, by path, down to a few levels; arrays are not entered."""
+    pending: list[tuple[str, int]] = [(name, 1) for name in document.keys[:_MOST]]
+    while pending:
+        name, depth = pending.pop(0)
+        raw = document.at(name)
+        if raw is None or name == path:
+            continue
+        begin = bytes(memoryview(raw)[:64]).lstrip()[:1]
+        if begin == b"[":
+            continue
+        value = document.at_json(name) if begin != b"{" or depth < _DEPTH else None
+        if isinstance(value, dict):
+            pending.extend((f"{name}.{key}", depth + 1) for key in list(value)[:_MOST])
+        elif begin != b"{":
+            yield name, value
+
+
+def _plain(path: str) -> str:
+    """The last name of a path in small letters; ``@odata.count`` is one name."""
+    last = path if path.startswith("@") else path.rpartition(".")[2]
+    return re.sub(r"[^a-z]", "", last.lower())
+
+
+def _is_total(path: str) -> bool:
+    return _plain(path) in _TOTAL or path.lower().endswith("total.value")
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.lower() == "true") or (type(value) is int and value == 1)
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 else None

@@ -1,0 +1,124 @@
+"""Loss counter: counts lost values while a plan is executed, without a pass or an aggregate of its own.
+
+Each new column travels through one node of the plan together with its source and the number of its row, as a struct.
+The node compares null counts, which the engine has anyway, and reads single values only where some are lost. It lets
+no filter pass, so that all rows are counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import polars as pl
+
+from service.kit import errors
+from service.values.losses import SAMPLES, SHOWN, Conversion, LostValues
+
+
+class LossCounter:
+    """Counts for the conversions of one step. ``start`` and ``finish`` enclose an execution that computes all rows.
+
+    Only the first complete execution counts; a plan may be executed in part before, and again later.
+    """
+
+    def __init__(self, step: str, conversions: Sequence[Conversion], schema: pl.Schema) -> None:
+        self.losses: tuple[LostValues, ...] = ()
+        self._step = step
+        self._conversions = {c.name: c for c in conversions}
+        self._number = _unused("number", schema)
+        self._active = self._done = False
+        self._lock = threading.Lock()
+        self._counts: dict[str, list[int]] = {}
+        self._samples: dict[str, list[tuple[int, str]]] = {}
+
+    def apply(self, lf: pl.LazyFrame, expressions: Sequence[pl.Expr | Conversion], *, only: bool) -> pl.LazyFrame:
+        """``lf`` with the expressions as new columns, or with only them, and the node that counts."""
+        number = pl.col(self._number)
+        made = [_struct(e, number) if isinstance(e, Conversion) else e for e in expressions]
+        numbered = lf.with_row_index(self._number)
+        packed = numbered.select(made) if only else numbered.with_columns(made).drop(self._number)
+        counted = packed.map_batches(
+            self._count, predicate_pushdown=False, slice_pushdown=False, projection_pushdown=True, streamable=True
+        )
+        return counted.with_columns(pl.col(name).struct.field("value").alias(name) for name in self._conversions)
+
+    def start(self) -> None:
+        """Count from zero, unless all rows were counted before."""
+        self._counts, self._samples = {}, {}
+        self._active = not self._done
+
+    def finish(self) -> None:
+        """Keep the counts as ``losses``. Raises ``errors.Permanent`` where a share is exceeded."""
+        if not self._active:
+            return
+        self._active, self._done = False, True
+        found = [(c, self._lost(c)) for name, c in self._conversions.items() if self._counts.get(name, [0])[0]]
+        self.losses = tuple(loss for _, loss in found)
+        for conversion, loss in found:
+            if conversion.most is not None and loss.share > conversion.most:
+                raise errors.Permanent(
+                    f"{loss.message}. This is more than max_lost_share ({conversion.most:g}) allows; mend the "
+                    "setting or the values, or set max_lost_share: 1 to accept missing values",
+                    step=self._step, field=f"config.{loss.setting}.{loss.column}", column=loss.column,
+                    count=loss.count, share=loss.share, samples=loss.samples,
+                )  # fmt: skip
+
+    def _lost(self, conversion: Conversion) -> LostValues:
+        count, known = self._counts[conversion.name]
+        samples = sorted(self._samples.get(conversion.name, []))[:SAMPLES]
+        shown = ", ".join(f"'{text}' (row {row})" for row, text in samples)
+        values = "value" if known == 1 else "values"
+        message = (
+            f"{conversion.setting}.{conversion.column}: {count} of {known} {values} ({count / max(known, 1):.1%}) "
+            f"{conversion.outcome}, first {shown}"
+        )
+        texts = [text for _, text in samples]
+        hint = conversion.hint(texts) if conversion.hint is not None else None
+        message += f"; {hint}" if hint else ""
+        return LostValues(
+            self._step, conversion.setting, conversion.column, count, known, texts, [row for row, _ in samples], message
+        )
+
+    def _count(self, batch: pl.DataFrame) -> pl.DataFrame:
+        if self._active:
+            for name, conversion in self._conversions.items():
+                if name in batch.columns:
+                    self._add(name, conversion, batch.get_column(name))
+        return batch
+
+    def _add(self, name: str, conversion: Conversion, column: pl.Series) -> None:
+        source, value = column.struct.field("source"), column.struct.field("value")
+        missing = source.null_count()
+        flags = column.struct.field("lost") if conversion.lost is not None else None
+        count = value.null_count() - missing if flags is None else int(flags.sum())
+        samples: list[tuple[int, str]] = []
+        if count:
+            mask = value.is_null() & source.is_not_null() if flags is None else flags
+            places = mask.arg_true().head(SAMPLES)
+            rows = column.struct.field("number").gather(places).to_list()
+            samples = [(n + 1, _text(v)) for n, v in zip(rows, source.gather(places).to_list(), strict=True)]
+        with self._lock:
+            counts = self._counts.setdefault(name, [0, 0])
+            counts[0] += count
+            counts[1] += len(column) - missing
+            if samples:
+                self._samples[name] = sorted([*self._samples.get(name, []), *samples])[:SAMPLES]
+
+
+def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
+    fields = [conversion.value.alias("value"), conversion.source.alias("source"), number.alias("number")]
+    if conversion.lost is not None:
+        fields.append(conversion.lost.fill_null(value=False).alias("lost"))
+    return pl.struct(fields).alias(conversion.name)
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def _unused(name: str, schema: pl.Schema) -> str:
+    while name in schema:
+        name = f"_{name}"
+    return name

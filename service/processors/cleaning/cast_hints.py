@@ -1,0 +1,68 @@
+"""Suggestions: what to write in ``cast`` so that values which were lost are read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from service.kit import lazy
+from service.values import cast, dtypes, time_text
+from service.values.cast import TextForm
+from service.values.number_text import NumberText
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+_MARKS = ((None, False), (",", False), (".", True), (None, True), (" ", True), ("'", False))
+_NUMBERS = tuple(
+    NumberText(decimal_comma=comma, thousands=thousands, percent=percent, currency=currency)
+    for currency, percent, (thousands, comma) in itertools.product((False, True), (False, True), _MARKS)
+)
+_DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%d.%m.%y", "%b %d, %Y", "%d %b %Y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", "T%H:%M:%S")
+_TIMES = ("%H%M", "%H%M%S", "%I:%M %p", "%I:%M:%S %p", "%Hh%M")
+
+
+def suggest(samples: Sequence[str], target: pl.DataType) -> str | None:
+    """A setting that reads all these texts as ``target``, as the end of "mend it: …", or None."""
+    texts, name = list(samples), dtypes.name_of(target)
+    if not texts:
+        return None
+    if target.is_integer() and _reads(texts, pl.Float64()):
+        return "write float64, as some values are not whole numbers or do not fit"
+    if target.is_numeric():
+        for form in _NUMBERS:
+            if form and not (form.percent and target.is_integer()) and _reads(texts, target, form=form):
+                return f"write {{{', '.join([f'type: {name}', *_written(form)])}}}"
+    for form_ in _formats(target):
+        if _reads(texts, target, (form_,)):
+            return f"write {{type: {name}, format: '{form_}'}}"
+    if isinstance(target, pl.Boolean):
+        return "name the words in true_values and false_values"
+    if isinstance(target, pl.Enum):
+        return "add the values to the enum, or replace them before"
+    return "name texts that mean missing in null_values"
+
+
+def _formats(target: pl.DataType) -> Sequence[str]:
+    if isinstance(target, pl.Date):
+        return (*_DATES, *time_text.EPOCHS)
+    if isinstance(target, pl.Datetime):
+        return [*(date + clock for date in _DATES for clock in _CLOCKS), *time_text.EPOCHS]
+    return _TIMES if isinstance(target, pl.Time) else ()
+
+
+def _written(form: NumberText) -> list[str]:
+    settings = [f"thousands: '{form.thousands}'"] if form.thousands is not None else []
+    return settings + [f"{name}: true" for name in ("decimal_comma", "percent", "currency") if getattr(form, name)]
+
+
+def _reads(texts: list[str], target: pl.DataType, formats: Sequence[str] = (), form: NumberText | None = None) -> bool:
+    if isinstance(target, pl.Datetime):
+        target = pl.Datetime("us")
+    how = TextForm() if form is None else TextForm(form)
+    expression = cast.cast("text", pl.String(), target, formats, form=how)
+    return pl.DataFrame({"text": texts}).select(expression.is_not_null().all()).item() is True

@@ -1,0 +1,113 @@
+"""Numbers as people write them: separators, signs, percent and currency, as row-local expressions.
+
+``NumberText`` says how the texts of a column are written; ``plain`` turns such a text into the form that machines read
+(``-1299.5``), and any other text into null. Numbers in plain digits, with or without an exponent, are always read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = lazy.module("polars")
+
+SEPARATORS = {",": ",", ".": r"\.", " ": r"[ \u{a0}\u{2007}\u{2009}\u{202f}]", "'": "['\u2019]", "_": "_"}
+"""Thousands separators, and the regular expressions of the characters that they stand for."""
+_ANY_CURRENCY = r"(?:\p{Lu}{0,3}\p{Sc}|[A-Z]{3}|kr\.?|zł|Kč|Ft|Fr\.?|lei|円|元)"
+_EXACT = 2**53  # from here on, a float may stand for several whole numbers
+_FLOAT_DIGITS = 15  # decimal numbers of this many digits have different floats
+
+
+@dataclass(frozen=True)
+class NumberText:
+    """How numbers are written. ``currency``: True for any symbol or code, or the ones that occur."""
+
+    decimal_comma: bool = False
+    thousands: str | None = None
+    percent: bool = False
+    currency: bool | tuple[str, ...] = False
+
+    def __bool__(self) -> bool:
+        return self != NumberText()
+
+    def conflict(self) -> tuple[str, str] | None:
+        """A (setting, message) that cannot work, or None."""
+        if self.thousands is not None and self.thousands not in SEPARATORS:
+            return "thousands", f"must be one of {', '.join(map(repr, SEPARATORS))}"
+        mark = "," if self.decimal_comma else "."
+        if self.thousands == mark:
+            hint = "" if self.decimal_comma else "; set decimal_comma: true for numbers such as 1.299,00"
+            return "thousands", f"'{mark}' is the decimal mark already{hint}"
+        if self.currency == () or (self.currency is not True and self.currency and not all(self.currency)):
+            return "currency", "name symbols or codes, or write true for any"
+        return None
+
+
+def plain(text: pl.Expr, form: NumberText) -> pl.Expr:
+    """The text (trimmed) in plain digits, null where it is not written in this ``form``."""
+    if not form:
+        return text
+    mark = "," if form.decimal_comma else r"\."
+    whole = "[0-9]+"
+    if form.thousands is not None:
+        gap = SEPARATORS[form.thousands]
+        whole = rf"[0-9]{{1,3}}(?:{gap}[0-9]{{2,3}})*{gap}[0-9]{{3}}|[0-9]+"
+    symbol = _symbol(form.currency)
+    unit = rf"(?:{symbol}\s*)?" if symbol else ""
+    after = (rf"(?:\s*{symbol})?" if symbol else "") + (r"\s*(?P<percent>%)?" if form.percent else "")
+    number = rf"(?P<whole>{whole})?(?:{mark}(?P<part>[0-9]*))?(?P<power>[eE][-+]?[0-9]+)?"
+    sign = r"(?P<sign>[-+\u{2212}]?)\s*"
+    signed = rf"{sign}{unit}(?P<inner>[-+\u{{2212}}]?){number}{after}"
+    pattern = rf"^{signed}$"
+    if symbol:  # accounts write negative amounts in brackets
+        text = text.str.replace(r"^\((.*)\)$", "-${1}")
+    assembled = text.str.replace(
+        pattern, "${sign}${inner}${whole}.${part}${power}" + ("|${percent}" if form.percent else "")
+    )
+    known = pl.when(text.str.contains(pattern)).then(assembled).str.replace("\u2212", "-", literal=True)
+    if form.thousands is not None:
+        known = known.str.replace_all(SEPARATORS[form.thousands], "") if form.thousands != "." else _without_dots(known)
+    if form.percent:
+        known = known.str.replace("|%", "e-2", literal=True).str.strip_suffix("|")
+    return known.str.replace(r"\.($|e)", "${1}")
+
+
+def _without_dots(text: pl.Expr) -> pl.Expr:
+    """The text without its dots but the last, which is the decimal mark now."""
+    return (
+        text.str.replace(r"\.([^.]*)$", "#${1}")
+        .str.replace_all(".", "", literal=True)
+        .str.replace("#", ".", literal=True)
+    )
+
+
+def _symbol(currency: bool | tuple[str, ...]) -> str:
+    if currency is True:
+        return _ANY_CURRENCY
+    return "(?:" + "|".join(sorted(map(re.escape, currency), key=len, reverse=True)) + ")" if currency else ""
+
+
+def whole_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
+    """The text as whole numbers of type ``target``; null where a digit would be lost.
+
+    ``12.0`` and ``1e3`` are whole up to 2^53. A float alone cannot tell: that of 0.99999999999999999999 is 1.
+    """
+    direct = text.cast(target, strict=False)
+    other = pl.when(direct.is_null()).then(text)
+    number = other.cast(pl.Float64, strict=False)
+    digits = other.str.replace(r"[eE].*$", "").str.replace_all(r"[-+.]", "").str.strip_chars("0").str.len_chars()
+    whole = other.str.contains(r"^[-+]?[0-9]+\.0*$") | (digits <= _FLOAT_DIGITS)
+    exact = (number == number.round()) & (number.abs() < _EXACT) & whole
+    return pl.coalesce(direct, pl.when(exact).then(number).cast(pl.Int64, strict=False).cast(target, strict=False))
+
+
+def words(texts: Iterable[str]) -> list[str]:
+    """The words as they are compared: trimmed and in lower case."""
+    return [text.strip().lower() for text in texts]

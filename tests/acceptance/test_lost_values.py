@@ -1,0 +1,135 @@
+"""Values that a setting loses, on a running service: warnings, bounds, quarantine, mending and replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.served import PASSWORD, Served, serving
+
+PRICES = 'id,price\n1,"1,299.00"\n2,12.5\n3,"2,100.50"\n4,7\n5,8\n6,9\n'
+COMMAS = 'id,price\n1,"6,5"\n2,12.5\n3,-4\n4,7\n'
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("lost") / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as running:
+        running.login()
+        for name, content in (("prices.csv", PRICES), ("commas.csv", COMMAS)):
+            running.json("PUT", f"/files/{name}", status=201, content=content.encode())
+        yield running
+
+
+def pipeline(name: str, file: str, *processors: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    source = {"type": "csv", "file_path": file, "schema": {"price": "string"}}
+    steps = [{"type": kind, "config": config} for kind, config in processors]
+    return {"name": name, "collectors": [source], "processors": steps}
+
+
+def lost(warnings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [w for w in warnings if w["code"] == "values_lost"]
+
+
+def test_a_run_a_preview_and_a_plan_say_what_a_cast_loses(served: Served) -> None:
+    document = pipeline("prices", "prices.csv", ("cleaner", {"cast": {"price": "float64"}}))
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", "/pipeline/prices/execute?wait=60")
+    assert run["status"] == "completed"
+    for answer in (run, *(served.json("POST", f"/pipeline/{r}", json=document) for r in ("preview", "plan"))):
+        (warning,) = lost(answer["warnings"])
+        assert warning["step"] == "processors[0]"
+        details = warning["details"]
+        assert (details["setting"], details["column"], details["count"], details["known"]) == ("cast", "price", 2, 6)
+        assert details["share"] == pytest.approx(1 / 3)
+        assert (details["samples"], details["rows"]) == (["1,299.00", "2,100.50"], [1, 3])
+        assert "thousands: ','" in warning["message"]
+    version = served.json("GET", "/pipeline/prices/versions/1/fitted")
+    kept = version["fitted"]["processors[0]"]["parameters"]["lost_values"]["cast.price"]
+    assert (kept["count"], kept["samples"]) == (2, ["1,299.00", "2,100.50"])
+
+
+def test_too_many_lost_values_fail_the_run_and_say_what_to_write(served: Served) -> None:
+    cast = {"price": {"type": "float64", "on_error": "null"}}
+    document = pipeline("bounded", "prices.csv", ("cleaner", {"cast": cast, "max_lost_share": 0.3}))
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", "/pipeline/bounded/execute?wait=60")
+    assert run["status"] == "failed"
+    error = run["error"]
+    assert error["details"]["field"] == "processors[0].config.cast.price"
+    for part in ("2 of 6", "33.3%", "'1,299.00'", "float64", "thousands: ','", "max_lost_share"):
+        assert part in error["message"]
+    mended = pipeline("bounded", "prices.csv", ("cleaner", {"cast": {"price": {"type": "float64", "thousands": ","}}}))
+    served.json("PUT", "/pipeline/bounded/config", json=mended)
+    run = served.json("POST", "/pipeline/bounded/execute?wait=60")
+    assert (run["status"], lost(run["warnings"])) == ("completed", [])
+    rows = served.json("GET", "/pipeline/bounded/data?sort=id")["data"]
+    assert [r["price"] for r in rows] == [1299.0, 12.5, 2100.5, 7.0, 8.0, 9.0]
+
+
+def test_a_failed_cast_goes_to_quarantine_as_it_came_and_is_mended(served: Served) -> None:
+    def document(**more: Any) -> dict[str, Any]:
+        cast = {"amount": {"type": "float64", "on_error": "quarantine", **more}}
+        config = {"rename_columns": {"price": "amount"}, "strip_strings": True, "cast": cast}
+        return pipeline("failed", "prices.csv", ("cleaner", config), ("analyzer", {}))
+
+    served.json("POST", "/pipeline/create", status=201, json=document())
+    run = served.json("POST", "/pipeline/failed/execute?wait=60")
+    assert (run["status"], run["rows_stored"], run["rows_rejected"]) == ("completed", 4, 2), run
+    quarantine = served.json("GET", "/pipeline/failed/quarantine")["data"]
+    assert [(r["id"], r["price"], r["_step"], r["_row"]) for r in quarantine] == [
+        (1, "1,299.00", "processors[0]", 1), (3, "2,100.50", "processors[0]", 3),
+    ]  # fmt: skip
+    assert quarantine[0]["_rules"] == [
+        {"rule": "cast", "column": "amount", "value": "1,299.00", "message": "is not float64"}
+    ]
+    served.json("PUT", "/pipeline/failed/config", json=document(thousands=","))
+    replayed = served.json("POST", "/pipeline/failed/quarantine/replay?wait=60")
+    assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 6, 0), replayed
+    rows = served.json("GET", "/pipeline/failed/data?sort=id")["data"]
+    assert [r["amount"] for r in rows] == [1299.0, 12.5, 2100.5, 7.0, 8.0, 9.0]
+
+
+RULES = {
+    "rules": [{"column": "price", "check": "not_null"}, {"column": "price", "check": "in_range", "min": 0}],
+    "on_fail": "quarantine",
+}
+
+
+def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(served: Served) -> None:
+    document = pipeline("commas", "commas.csv", ("cleaner", {"cast": {"price": "float64"}}), ("validator", RULES))
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", "/pipeline/commas/execute?wait=60")
+    assert (run["status"], run["rows_stored"], run["rows_rejected"]) == ("completed", 2, 2), run
+    assert served.json("GET", "/pipeline/commas/schema")["columns"][1]["type"] == "DOUBLE"
+    quarantine = {r["id"]: r for r in served.json("GET", "/pipeline/commas/quarantine")["data"]}
+    assert (quarantine[1]["price"], quarantine[3]["price"]) == ("6,5", "-4.0")
+    assert quarantine[1]["_rules"][0]["value"] == "6,5"
+    assert set(quarantine[1]) == {"_rules", "_step", "_source", "_file", "_line", "_row", "_text", "id", "price"}
+
+    replace = {"price": {"6,5": "6.5", "-4.0": "4"}}
+    mended = {"replace": replace, "cast": {"price": "float64"}}
+    served.json(
+        "PUT",
+        "/pipeline/commas/config",
+        json=pipeline("commas", "commas.csv", ("cleaner", mended), ("validator", RULES)),
+    )
+    replayed = served.json("POST", "/pipeline/commas/quarantine/replay?wait=60")
+    assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 4, 0), replayed
+    rows = served.json("GET", "/pipeline/commas/data?sort=id")["data"]
+    assert [r["price"] for r in rows] == [6.5, 12.5, 4.0, 7.0]
+
+
+def test_a_cleaner_that_did_not_change_casts_quarantined_text_again(served: Served) -> None:
+    cleaner = ("cleaner", {"cast": {"price": "float64"}})
+    served.json(
+        "POST", "/pipeline/create", status=201, json=pipeline("again", "commas.csv", cleaner, ("validator", RULES))
+    )
+    assert served.json("POST", "/pipeline/again/execute?wait=60")["rows_rejected"] == 2
+    weaker = {"rules": [{"column": "price", "check": "in_range", "min": 0}], "on_fail": "quarantine"}
+    served.json("PUT", "/pipeline/again/config", json=pipeline("again", "commas.csv", cleaner, ("validator", weaker)))
+    replayed = served.json("POST", "/pipeline/again/quarantine/replay?wait=60")
+    assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 3, 1), replayed
+    left = served.json("GET", "/pipeline/again/quarantine")["data"]
+    assert [(r["id"], r["price"]) for r in left] == [(3, -4.0)]

@@ -1,0 +1,126 @@
+"""Casts of a cleaner: settings that do not go together, what is counted, and what is suggested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.processors.cleaning import cast_hints
+from service.values import dtypes
+from tests.unit.processors.table import apply, invalid, refused
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "message"),
+    [
+        ({"type": "float64", "thousands": "."}, "cast.a.thousands", "decimal mark already; set decimal_comma"),
+        ({"type": "float64", "thousands": ",", "decimal_comma": True}, "cast.a.thousands", "decimal mark already"),
+        ({"type": "float64", "thousands": "x"}, "cast.a.thousands", "must be one of"),
+        ({"type": "int64", "percent": True}, "cast.a.percent", "needs a float or decimal"),
+        ({"type": "date", "decimal_comma": True}, "cast.a.decimal_comma", "applies to numbers, not to date"),
+        ({"type": "string", "currency": True}, "cast.a.currency", "applies to numbers, not to string"),
+        ({"type": "float64", "currency": []}, "cast.a.currency", "name symbols or codes"),
+        ({"type": "int64", "true_values": ["a"]}, "cast.a.true_values", "applies to boolean, not to int64"),
+        ({"type": "boolean", "false_values": []}, "cast.a.false_values", "an empty list"),
+        (
+            {"type": "boolean", "true_values": ["Ja"], "false_values": ["ja"]},
+            "cast.a.false_values",
+            "'ja' is among true_values, too",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together(setting: dict[str, Any], field: str, message: str) -> None:
+    assert message in invalid("cleaner", cast={"a": setting})[field]
+
+
+def test_texts_are_read_as_the_settings_say() -> None:
+    data = {"p": ["1.299,00 €", "6,5"], "s": ["12,5 %", "3%"], "b": ["ja", "Nein"], "n": ["1,000", "2"]}
+    number = {"type": "float64", "decimal_comma": True}
+    made = apply(
+        "cleaner", data,
+        cast={
+            "p": {**number, "thousands": True, "currency": "€"}, "s": {**number, "percent": True},
+            "b": {"type": "boolean", "true_values": ["ja"], "false_values": ["nein"]},
+            "n": {"type": "int32", "thousands": True},
+        },
+    )  # fmt: skip
+    assert made.columns == {"p": [1299.0, 6.5], "s": [0.125, 0.03], "b": [True, False], "n": [1000, 2]}
+
+
+def test_a_value_that_was_missing_is_not_lost() -> None:
+    data = {"a": [None, None, None, "x", "1"], "f": [float("nan")] * 4 + [1.0]}
+    assert apply("cleaner", data, cast={"a": "int64", "f": "int64"}).columns["f"] == [None] * 4 + [1]
+    field, message = refused("cleaner", data, cast={"a": "int64"}, max_lost_share=0.4)
+    assert (field, "1 of 2 values" in message) == ("cast.a", True)
+
+
+def test_lost_items_of_lists_are_counted() -> None:
+    data = {"a": ["[1, 2]", '[1, "x"]', "[3]"]}
+    field, message = refused("cleaner", data, cast={"a": "list(int64)"}, max_lost_share=0)
+    assert (field, "1 of 3 values" in message) == ("cast.a", True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "target", "wanted"),
+    [
+        (["1,299.00", "5"], "float64", "thousands: ','"),
+        (["6,5"], "float64", "decimal_comma: true"),
+        (["1.299,00"], "decimal(10,2)", "thousands: '.', decimal_comma: true"),
+        (["5 %"], "float64", "percent: true"),
+        (["€ 5"], "int64", "currency: true"),
+        (["$1,299.00"], "float64", "thousands: ',', currency: true"),
+        (["12.5"], "int64", "float64"),
+        (["31.01.2024"], "date", "format: '%d.%m.%Y'"),
+        (["01/31/2024 10:00"], "datetime", "format: '%m/%d/%Y %H:%M'"),
+        (["1717804800000"], "datetime", "format: 'epoch_ms'"),
+        (["20240131"], "date", "format: '%Y%m%d'"),
+        (["10h30"], "time", "format: '%Hh%M'"),
+        (["ja"], "boolean", "true_values"),
+        (["c"], "enum(a,b)", "add the values to the enum"),
+        (["n/a"], "float64", "null_values"),
+    ],
+)
+def test_what_to_write_instead(samples: list[str], target: str, wanted: str) -> None:
+    suggestion = cast_hints.suggest(samples, dtypes.parse(target))
+    assert suggestion is not None
+    assert wanted in suggestion
+
+
+def losses(kind: str, data: dict[str, Any], **config: Any) -> list[tuple[str, str, int, int]]:
+    done = apply(kind, data, **config)
+    return [(loss.setting, loss.column, loss.count, loss.known) for loss in done.losses]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "wanted"),
+    [
+        ("cleaner", {"outliers": {"v": {"method": "quantile", "factor": 0.2}}}, ("outliers", "v", 2, 5)),
+        (
+            "cleaner",
+            {"outliers": {"v": {"method": "quantile", "factor": 0.2, "action": "null"}}},
+            ("outliers", "v", 2, 5),
+        ),
+        ("transformer", {"bin": {"v": {"method": "edges", "edges": [0, 50]}}}, ("bin", "v", 1, 5)),
+        ("transformer", {"normalize": {"w": "log1p"}}, ("normalize", "w", 2, 5)),
+        ("transformer", {"encode": {"c": {"method": "ordinal", "categories": ["a"]}}}, ("encode", "c", 3, 5)),
+        ("transformer", {"encode": {"c": {"method": "onehot", "max_categories": 1}}}, ("encode", "c", 3, 5)),
+        (
+            "transformer",
+            {"encode": {"c": {"method": "binary", "categories": ["a", "b"], "handle_unknown": "other"}}},
+            ("encode", "c", 1, 5),
+        ),
+    ],
+)
+def test_other_losses_are_counted_and_never_a_reason_to_fail(
+    kind: str, config: dict[str, Any], wanted: tuple[str, str, int, int]
+) -> None:
+    data = {"v": [1, 2, 3, 4, 99, None], "w": [-1.0, -5.0, 0.0, 1.0, 2.0, None], "c": ["a", "a", "b", "b", "z", None]}
+    assert losses(kind, data, **config) == [wanted]
+    assert losses("transformer", data, encode={"c": "ordinal"}, bin={"v": {"method": "uniform"}}) == []
+
+
+def test_a_replacement_that_an_enum_lacks_is_refused() -> None:
+    data = pl.DataFrame({"e": pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"]))})
+    assert refused("cleaner", data, replace={"e": {"a": "c"}})[0] == "replace.e"
