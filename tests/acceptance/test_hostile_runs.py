@@ -6,14 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.acceptance import documents
+from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
 from tests.acceptance.served import PASSWORD, Served, children_of, serving
 
-EXTENSION = documents.ROOT / "tests" / "acceptance" / "hostile"
 ENDS = {
     "segv": "SIGSEGV",
     "kill": "SIGKILL",
@@ -40,25 +39,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.login()
         create(served, "healthy", "nothing")
         yield served
-
-
-def create(served: Served, name: str, how: str, **more: Any) -> None:
-    document = {"name": name, "collectors": [{"type": "hostile", "how": how}], **more}
-    served.json("POST", "/pipeline/create", status=201, json=document)
-
-
-def ended(served: Served, run_id: str, seconds: float = 20) -> dict[str, Any]:
-    """The run when its events have come to their end."""
-    with served.http.stream("GET", f"/runs/{run_id}/events", timeout=seconds) as events:
-        kinds = [line for line in events.iter_lines() if line.startswith("event: ")]
-    assert kinds[-1] == "event: end"
-    run: dict[str, Any] = served.json("GET", f"/runs/{run_id}")
-    return run
-
-
-def start(served: Served, name: str) -> str:
-    run_id: str = served.json("POST", f"/pipeline/{name}/execute?wait=0", status=202)["run_id"]
-    return run_id
 
 
 @pytest.mark.parametrize("how", ENDS)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance import documents
+from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
 from tests.acceptance.served import PASSWORD, Served, children_of, serving
-from tests.acceptance.test_hostile_runs import EXTENSION, create, ended, start
 
 
 @pytest.fixture(scope="module")
