@@ -2,10 +2,18 @@
 
 
 def main() -> None:
-    """The command line."""
-    from service.cli.commands import penstock
+    """The command line. Ctrl-C ends it with exit code 130 and no traceback, also while modules are being loaded."""
+    import os
+    import sys
 
-    penstock(prog_name="penstock")
+    try:
+        from service.cli.commands import penstock
+
+        penstock(prog_name="penstock")
+    except KeyboardInterrupt:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(130)  # threads that still work and exit handlers would print tracebacks
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
-from service.files import signing_secret
+from service.files import permissions, signing_secret
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
@@ -30,13 +30,14 @@ from service.kit.settings import Settings
 from service.kit.tokens import Tokens
 from service.model.registry import Registry
 from service.network import egress
-from service.processes import child, preloaded
+from service.processes import forkserver, preloaded
 from service.query.engine import Engine
-from service.query.sources import of_table, quarantine_of, resolver, source_of
+from service.query.integrity import Integrity
+from service.query.sources import Sources
+from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
-from service.sandbox.source import TableSource
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -58,30 +59,21 @@ class Core:
     supervisor: Supervisor
     engine: Engine
     tasks: TaskRunner
-
-    def source(self, name: str) -> TableSource:
-        """The stored table with that name. Raises ``errors.Missing``."""
-        found = self.history.table(name)
-        if found is None:
-            raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
-        return of_table(found)
+    sources: Sources
+    condition: Condition
 
 
 @asynccontextmanager
 async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
     """Open the data directory for this process alone. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
-    layout = Layout(settings.root)
-    try:
-        layout.create()
-    except OSError as error:
-        raise errors.Invalid(
-            f"the data directory cannot be used: {error.strerror}; choose another --data-dir", field="data_dir"
-        ) from error
-    store = await asyncio.to_thread(Store, layout.catalog)
-    try:
-        yield layout, store
-    finally:
-        await asyncio.to_thread(store.close)
+    layout = Layout(settings.root, permissions.group_id(settings.data_group))
+    with permissions.private_umask():
+        layout.open()
+        store = await asyncio.to_thread(Store, layout.catalog)
+        try:
+            yield layout, store
+        finally:
+            await asyncio.to_thread(store.close)
 
 
 def _check(settings: Settings) -> None:
@@ -103,23 +95,40 @@ async def open_core(
     clock = clock or SystemClock()
     _check(settings)
     async with catalog(settings) as (layout, store):
-        await asyncio.to_thread(child.prepare, preloaded.MODULES)
+        await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
-        pipelines, history = Pipelines(store, clock), History(store)
-        resources = JobResources(settings, layout, history, registry, clock, configuration.secrets(environment))
+        pipelines, history, integrity = Pipelines(store, clock), History(store), Integrity(layout)
+        secrets = configuration.secrets(environment)
+        resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
+        sources = Sources(history, integrity)
+        condition = Condition(store, history, layout, integrity)
         engine = Engine(
             layout=layout,
-            resolve=resolver(history),
+            resolve=sources.resolve,
             timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit,
             spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries,
             allow_unconfined=settings.allow_unsandboxed_sql,
         )
+        await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
         try:
-            yield Core(settings, clock, registry, layout, store, pipelines, history, supervisor, engine, tasks)
+            yield Core(
+                settings,
+                clock,
+                registry,
+                layout,
+                store,
+                pipelines,
+                history,
+                supervisor,
+                engine,
+                tasks,
+                sources,
+                condition,
+            )
         finally:
             await supervisor.close()
             await engine.close()
@@ -148,16 +157,13 @@ def application(core: Core, users: Users) -> Litestar:
             supervisor=core.supervisor,
             engine=core.engine,
             tasks=core.tasks,
-            source_of=source_of,
-            quarantine_of=quarantine_of,
+            source_of=core.sources.of_version,
+            quarantine_of=core.sources.of_quarantine,
             sandbox=f"landlock {level}" if level else "none",
-            workers_alive=_workers_alive,
+            workers_alive=forkserver.alive,
+            condition=core.condition.report,
         )
     )
-
-
-async def _workers_alive() -> bool:
-    return await asyncio.to_thread(child.alive)
 
 
 async def serve(

@@ -74,7 +74,7 @@ class Authenticator:
     def _user(self, claims: Claims) -> User:
         """The account behind a token, as it is now."""
         account = self._services.users.account(claims.username)
-        if account is None or account.user.disabled or claims.issued < account.valid_after:
+        if account is None or account.user.disabled or not account.accepts(claims):
             raise errors.Unauthenticated("this login has ended; log in again with POST /api/v1/auth/token")
         if self._services.sessions.is_revoked(claims):
             raise errors.Unauthenticated("this login has ended; log in again with POST /api/v1/auth/token")
@@ -87,6 +87,7 @@ class Authenticator:
         """
         self._per_address.take(address)
         self._per_name.take(f"{address} {username[:256]}")
+        before = self._services.users.account(username)  # a change of the account meanwhile ends this login
         async with self._hashing:
             user = await asyncio.to_thread(self._services.users.log_in, username, password)
         if user is None:
@@ -94,7 +95,8 @@ class Authenticator:
             _log.warning("auth.refused", address=address, known=self._services.users.account(username) is not None)
             raise errors.Unauthenticated("the username or the password is wrong", code="INVALID_CREDENTIALS")
         _log.info("auth.logged_in", username=user.username, address=address)
-        return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username))
+        generation = before.valid_after if before is not None else None
+        return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username, generation))
 
     async def refresh(self, token: str, address: str) -> TokenPair:
         """A new pair for a refresh token, which is used up. Raises ``errors.Unauthenticated``."""
@@ -116,11 +118,10 @@ class Authenticator:
         _log.info("auth.logged_out", username=claims.username)
 
     def _pair(self, refresh: Refresh) -> TokenPair:
-        account = self._services.users.account(refresh.username)
         tokens = self._services.tokens
-        access = tokens.issue(
-            refresh.username, refresh.family, not_before=account.valid_after if account is not None else 0
-        )
+        account = self._services.users.account(refresh.username) if "." not in refresh.family else None
+        not_before = account.valid_after if account is not None else 0  # only for logins of older releases
+        access = tokens.issue(refresh.username, refresh.family, not_before=not_before)
         return TokenPair(access_token=access, refresh_token=refresh.token, expires_in=tokens.seconds)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: the check that a port is free, the URL of an address, and Granian until it is told to stop."""
+"""The HTTP server: the check that a port is free, the URL of an address, and Granian until a signal stops it."""
 
 from __future__ import annotations
 

@@ -129,10 +129,12 @@ class Services:
     supervisor: Runs
     engine: Queries
     tasks: Tasks
-    source_of: Callable[[Version], Any]
-    quarantine_of: Callable[[Version], Any]
+    source_of: Callable[[Version], Awaitable[Any]]
+    quarantine_of: Callable[[Version], Awaitable[Any]]
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]
+    condition: Callable[[], str]
+    """The condition of the stored data: ``ok``, or what is wrong. Blocks."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -50,7 +50,7 @@ class SchemaCache:
         return await self._cache.get(key, lambda: self._compute(version))
 
     async def _compute(self, version: Version) -> bytes:
-        return await self._services.engine.schema(self._services.source_of(version))
+        return await self._services.engine.schema(await self._services.source_of(version))
 
 
 SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.store import Row, Store, Transaction, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
-from service.model.run import Run
+from service.model.run import Run, Status
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
 
@@ -28,35 +29,40 @@ def _encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """A version in the catalog; ``live`` is false if its pipeline was deleted."""
+
+    version: Version
+    live: bool
+
+
 class History:
     """The runs and versions in the catalog. Methods block; the API calls them in threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def healthy(self) -> bool:
+        """Whether the catalog can still be used."""
+        return self._store.healthy
+
     # runs
 
     def add_run(self, pipeline_id: str, run: Run) -> None:
         """Store a queued run."""
-        assert run.queued_at is not None
-        self._store.execute(
-            _RUNS["insert"],
-            {
-                "run_id": run.run_id,
-                "pipeline_id": pipeline_id,
-                "pipeline": run.pipeline,
-                "revision": run.revision,
-                "status": run.status,
-                "queued_at": naive(run.queued_at),
-                "requested_by": run.requested_by,
-                "value": _encoded(run),
-            },
-        )
+        with self._store.transaction() as transaction:
+            _insert_run(transaction, pipeline_id, run)
 
     def update_run(self, run: Run) -> None:
         """Store the present state of a run."""
         with self._store.transaction() as transaction:
             _update_run(transaction, run)
+
+    def status(self, run_id: str) -> Status | None:
+        """The status of a run; None if the catalog does not know the run."""
+        row = self._store.row(_RUNS["find"], {"run_id": run_id})
+        return _run(row).status if row is not None else None
 
     def run(self, run_id: str) -> Run:
         """Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
@@ -117,18 +123,15 @@ class History:
     def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
         """The commit point: store the version and the completed run in one transaction."""
         with self._store.transaction() as transaction:
-            transaction.execute(
-                _VERSIONS["insert"],
-                {
-                    "pipeline_id": pipeline_id,
-                    "version": version.version,
-                    "run_id": version.run_id,
-                    "rows": version.rows,
-                    "bytes": version.bytes,
-                    "created": naive(version.created),
-                    "value": _encoded(version),
-                },
-            )
+            _insert_version(transaction, pipeline_id, version)
+            _update_run(transaction, run)
+
+    def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
+        """Store a version that another catalog committed, and its run unless the run is known."""
+        with self._store.transaction() as transaction:
+            _insert_version(transaction, pipeline_id, version)
+            if transaction.row(_RUNS["find"], {"run_id": run.run_id}) is None:
+                _insert_run(transaction, pipeline_id, run)
             _update_run(transaction, run)
 
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
@@ -178,10 +181,16 @@ class History:
         row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
         return int(row["version"]) if row is not None else None
 
-    def is_committed(self, run_id: str) -> bool:
-        """Whether a run's version was committed."""
-        row = self._store.row(_VERSIONS["committed"], {"run_id": run_id})
-        return bool(row and row["total"])
+    def committed(self) -> list[Committed]:
+        """All committed versions, also of deleted pipelines, by name and number."""
+        return [
+            Committed(version=_version(row), live=bool(row["live"])) for row in self._store.rows(_VERSIONS["committed"])
+        ]
+
+    def is_empty(self) -> bool:
+        """Whether the catalog has never had a pipeline."""
+        row = self._store.row(_VERSIONS["total"])
+        return row is None or not row["total"]
 
     def without_native(self) -> list[tuple[str, Version]]:
         """Newest versions that want a native table and have none, with the id of their pipeline."""
@@ -216,6 +225,38 @@ class History:
 
     def table_names(self) -> list[str]:
         return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]
+
+
+def _insert_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
+    transaction.execute(
+        _VERSIONS["insert"],
+        {
+            "pipeline_id": pipeline_id,
+            "version": version.version,
+            "run_id": version.run_id,
+            "rows": version.rows,
+            "bytes": version.bytes,
+            "created": naive(version.created),
+            "value": _encoded(version),
+        },
+    )
+
+
+def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
+    assert run.queued_at is not None
+    transaction.execute(
+        _RUNS["insert"],
+        {
+            "run_id": run.run_id,
+            "pipeline_id": pipeline_id,
+            "pipeline": run.pipeline,
+            "revision": run.revision,
+            "status": run.status,
+            "queued_at": naive(run.queued_at),
+            "requested_by": run.requested_by,
+            "value": _encoded(run),
+        },
+    )
 
 
 def _update_run(transaction: Transaction, run: Run) -> None:

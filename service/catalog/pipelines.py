@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from service.catalog.store import Row, Store, Transaction, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids
 from service.kit.clock import Clock
 

@@ -11,7 +11,8 @@ from datetime import UTC, timedelta
 
 import msgspec
 
-from service.catalog.store import Store, Transaction, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Store, Transaction, naive
 from service.kit import errors, ids, tokens
 from service.kit.clock import Clock
 
@@ -48,9 +49,10 @@ class Sessions:
         now = naive(clock.now())
         self._revoked = {r["jti"]: r["expires"].replace(tzinfo=UTC) for r in store.rows(_SQL["denied"], {"now": now})}
 
-    def open(self, username: str) -> Refresh:
-        """A new family with its first refresh token."""
-        refresh = Refresh(token=tokens.new_refresh_token(), family=ids.new("fam"), username=username)
+    def open(self, username: str, generation: int | None = None) -> Refresh:
+        """A new family with its first refresh token; ``generation`` is the ``valid_after`` of its account."""
+        family = ids.new("fam") + ("" if generation is None else f".{generation}")
+        refresh = Refresh(token=tokens.new_refresh_token(), family=family, username=username)
         with self._store.transaction() as transaction:
             transaction.execute(_SQL["sweep"], {"now": naive(self._clock.now())})
             self._insert(transaction, refresh)

@@ -9,32 +9,29 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from service.catalog import migrations
+from service.files import disk
 from service.kit import errors
 
-_NAMED = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _HOLDER = re.compile(r"PID (\d+)")
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
 
 
-def load_sql(name: str) -> dict[str, str]:
-    """The named statements of ``sql/<name>.sql``."""
-    text = resources.files("service.catalog").joinpath("sql", f"{name}.sql").read_text()
-    parts = _NAMED.split(text)
-    return {parts[i]: parts[i + 1].strip() for i in range(1, len(parts), 2)}
-
-
 class Store:
-    """The catalog file. With ``path`` None it is in memory, for tests."""
+    """The catalog file. With ``path`` None it is in memory, for tests.
+
+    ``created`` says that the file had no schema yet. Raises ``errors.Conflict`` (DATA_DIR_IN_USE, or CONFLICT if a
+    newer release wrote the file), ``errors.Unavailable``.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -53,8 +50,13 @@ class Store:
             raise _in_use(path, error) from error
         self._writing = threading.Lock()
         self.healthy = True
-        for statement in load_sql("schema").values():
-            self._connection.execute(statement)
+        try:
+            self.created = migrations.migrate(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
+        if path is not None:
+            path.chmod(0o600)
 
     def close(self) -> None:
         """Checkpoint the write-ahead log into the file and close it."""
@@ -76,7 +78,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """A transaction, one writer at a time: its statements are committed together or not at all."""
+        """A transaction, one writer at a time: its statements are committed together or not at all.
+
+        Raises ``errors.Unavailable`` (STORAGE_FULL) if the disk is full.
+        """
         with self._writing:
             cursor = self._connection.cursor()
             try:
@@ -86,12 +91,28 @@ class Store:
             except duckdb.FatalException:
                 self.healthy = False  # the instance is unusable until it is opened again; readiness reports it
                 raise
-            except BaseException:
-                if self.healthy:
+            except BaseException as error:
+                with suppress(duckdb.Error):  # a commit that failed has rolled back already
                     cursor.rollback()
+                if isinstance(error, duckdb.Error) and disk.is_full(error):
+                    raise disk.storage_full() from error
                 raise
             finally:
                 cursor.close()
+
+    def property(self, name: str) -> str | None:
+        """The value of a property of the catalog, or None."""
+        row = self.row("SELECT value FROM properties WHERE name = $name", {"name": name})
+        return str(row["value"]) if row is not None else None
+
+    def set_property(self, name: str, value: str | None) -> None:
+        """Set a property of the catalog; None removes it."""
+        if value is None:
+            self.execute("DELETE FROM properties WHERE name = $name", {"name": name})
+            return
+        self.execute(
+            "INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)", {"name": name, "value": value}
+        )
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
         """Execute and commit one statement."""

@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from service.catalog.store import Store, load_sql, naive
+from service.catalog.statements import load_sql
+from service.catalog.store import Store, naive
 from service.kit import errors, passwords
 from service.kit.clock import Clock
+from service.kit.tokens import Claims
 from service.model.user import RANK, Role, User
 
 _SQL = load_sql("users")
@@ -27,6 +29,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     password_hash: str
     valid_after: int
+
+    def accepts(self, claims: Claims) -> bool:
+        """Whether a token was issued since the last change of the account.
+
+        Its family names the state of the account at the login, so that a clock that was put back does not matter. The
+        time of issue decides for tokens of older releases.
+        """
+        generation = claims.family.rpartition(".")[2] if "." in claims.family else ""
+        return generation == str(self.valid_after) if generation.isdecimal() else claims.issued >= self.valid_after
 
 
 class Users:
@@ -121,7 +132,11 @@ class Users:
             )
             self._keep_an_admin(before.user, user)
             now = self._clock.now()
-            after = Account(user=user, password_hash=kept or before.password_hash, valid_after=int(now.timestamp()) + 1)
+            after = Account(
+                user=user,
+                password_hash=kept or before.password_hash,
+                valid_after=max(int(now.timestamp()), before.valid_after) + 1,
+            )
             with self._store.transaction() as transaction:
                 transaction.execute(
                     _SQL["update"],

@@ -30,6 +30,17 @@ class Commands(click.Group):
         with errors.report(as_json=lambda: bool(ctx.meta.get("json"))):
             return super().invoke(ctx)
 
+    def main(self, *args: Any, **named: Any) -> Any:
+        """As click's, but Ctrl-C is for ``service.__main__``, which ends quietly."""
+        try:
+            code = super().main(*args, **{**named, "standalone_mode": False})
+            raise SystemExit(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            error.show()
+            raise SystemExit(error.exit_code) from None
+        except click.Abort:
+            raise KeyboardInterrupt from None
+
 
 @click.group(
     cls=Commands,
@@ -155,6 +166,19 @@ def probe(source: str, **chosen: Any) -> None:
     from service.cli import probe as probe_command
 
     probe_command.probe(source, **chosen)
+
+
+@penstock.command()
+@options.data_dir()
+@click.option("--deep", is_flag=True, help="Compare every checksum, not only sizes.")
+@click.option("--adopt", is_flag=True, help="Take versions that the catalog does not know back from their manifests.")
+@options.as_json
+def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
+    """Compare the catalog with the stored files. Exit code 1 if data is damaged."""
+    _prefork()
+    from service.cli import verify as verify_command
+
+    verify_command.verify(data_dir=data_dir, deep=deep, adopt=adopt, as_json=as_json)
 
 
 @penstock.group()

@@ -51,7 +51,7 @@ async def _tour(core: Core, address: str) -> None:
         errors.print_error(run.error, as_json=False)
         raise errors.Ended
     execution.print_summary(run, core.layout.root)
-    schema = msgspec.json.decode(await core.engine.schema(core.source(demo_site.NAME)), type=TableSchema)
+    schema = msgspec.json.decode(await core.engine.schema(core.sources.of_name(demo_site.NAME)), type=TableSchema)
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)
     if found is not None:

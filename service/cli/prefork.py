@@ -6,9 +6,9 @@ time, both take little more than one second.
 
 from __future__ import annotations
 
-from service.processes import child, preloaded
+from service.processes import forkserver, preloaded
 
 
 def begin() -> None:
     """Start the forkserver; ``bootstrap.open_core`` then finds it running."""
-    child.prepare(preloaded.MODULES)
+    forkserver.prepare(preloaded.MODULES)

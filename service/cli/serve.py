@@ -22,6 +22,9 @@ def serve(**chosen: Any) -> None:
         if name.startswith(configuration.PREFIX):
             del os.environ[name]  # no child process may find a secret in its environment
     logs.configure(settings.log_format, settings.log_level)
+    wanted = {name.removeprefix(configuration.PREFIX).lower(): value for name, value in environment.items()}
+    for problem in configuration.reduced(wanted | {k: v for k, v in chosen.items() if v is not None}, settings):
+        structlog.get_logger("penstock.server").warning("settings.reduced", setting=problem.field, hint=problem.message)
     for problem in configuration.unknown(environment):
         structlog.get_logger("penstock.server").warning("settings.unknown", setting=problem.field, hint=problem.message)
     asyncio.run(bootstrap.serve(settings, environment, _announce(settings.admin_username)))

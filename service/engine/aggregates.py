@@ -87,7 +87,7 @@ def _count(column: pl.Expr, _: pl.DataType) -> pl.Expr:
 
 
 def count_true(column: pl.Expr) -> pl.Expr:
-    """How many values are true; 0 where there are none."""
+    """The number of true values, 0 without any."""
     return column.cast(pl.Int64).sum()
 
 

@@ -51,7 +51,7 @@ class PolarsFrame:
     ``expensive`` says that reading the source costs more than reading Parquet (CSV, JSON), so that it is read once.
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
-    ``row_bytes`` is about what a row takes in memory, where somebody knows: files of wide rows get small row groups.
+    ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What DuckDB's tree of a query tells: whether it may run, which columns go through as they are, and whether it looks
+"""What DuckDB's tree of a query shows: whether it may run, which columns go through as they are, and whether it looks
 at one row at a time."""
 
 from __future__ import annotations

@@ -6,9 +6,11 @@
     <data>/secret.key                          the signing secret, mode 0600, where none was configured
     <data>/uploads/…                           files that collectors may read
     <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
+    <data>/warehouse/<pipeline>/current        a link to the newest version
     …/v000003/state/<collector>/               what its collectors remember for the next version
     <data>/warehouse/.staging/<run>/           what a run is writing
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
+    <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines of a run
     <data>/spill/…                             scratch folders of query workers
     <data>/pace/…                              when runs may call each host again; emptied at start
@@ -16,20 +18,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.files import disk, permissions
+from service.kit import errors, ids
+
 MANIFEST = "manifest.json"
+UNCOMMITTED = ".uncommitted"
+"""A file in the folder of a version from before the rename until after the commit."""
+_ODD = frozenset("*?[]{}")
+CURRENT = "current"
+"""The link to the newest version, in the folder of a pipeline."""
+TEMPORARY = ".tmp-*"
+"""Files that a form of a version is written to before they get their names."""
 FIT_RECORD = "tape.json"
 STATE = "state"
+STDERR = ".stderr"
+"""What a child wrote to standard error, in its own folder."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The data directory."""
+    """The data directory. ``group`` is the id of a group that may read the warehouse."""
 
     root: Path
+    group: int | None = None
 
     @property
     def catalog(self) -> Path:
@@ -56,6 +72,10 @@ class Layout:
         return self.warehouse / ".deleted"
 
     @property
+    def orphaned_root(self) -> Path:
+        return self.warehouse / ".orphaned"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -79,11 +99,62 @@ class Layout:
     def log(self, run_id: str) -> Path:
         return self.logs / f"{run_id}.ndjson"
 
+    def version_folders(self) -> list[tuple[str, Path]]:
+        """The folders in the folders of pipelines, with the pipeline's name; links are not among them."""
+        return [(above.name, below) for above in children(self.warehouse) for below in children(above)]
+
+    def orphans(self) -> list[Path]:
+        """The folders below ``.orphaned``."""
+        return [below for above in children(self.orphaned_root) for below in children(above)]
+
+    def open(self) -> None:
+        """``create``, for a directory that a user chose. Raises ``errors.Invalid`` if it cannot be a data directory."""
+        odd = sorted({c for c in str(self.root) if c in _ODD or not c.isprintable()})
+        if odd:
+            shown = " ".join(c if c.isprintable() else repr(c) for c in odd)
+            raise errors.Invalid(
+                f"the path of the data directory contains {shown}, which readers take for patterns; choose another "
+                "--data-dir",
+                field="data_dir",
+            )
+        try:
+            self.create()
+        except OSError as error:
+            if disk.is_full(error):
+                raise disk.storage_full() from error
+            raise errors.Invalid(
+                f"the data directory cannot be used: {error.strerror}; choose another --data-dir", field="data_dir"
+            ) from error
+
     def create(self) -> None:
-        """Create the directories that must exist, readable by their owner alone."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Create the directories that must exist, readable by their owner and the group alone.
+
+        The mode of a directory that holds other files than Penstock's is left as it is. Raises ``OSError``,
+        ``errors.Invalid``.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.catalog.exists() or not any(self.root.iterdir()):
+            permissions.restrict(self.root, self.group, shared=0o710)
         for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)
+        permissions.restrict(self.warehouse, self.group, shared=0o750)
+
+    def point_current(self, name: str, number: int) -> None:
+        """Let the link ``current`` in the folder of a pipeline name a version; readers see the old or the new one."""
+        link, target = self.pipeline(name) / CURRENT, self.version(name, number).name
+        if link.is_symlink() and str(link.readlink()) == target:
+            return
+        temporary = link.with_name(f".{CURRENT}-{ids.new('link')}")
+        with contextlib.suppress(OSError):  # a file system without links
+            temporary.symlink_to(target)
+            temporary.replace(link)
+
+
+def children(folder: Path) -> list[Path]:
+    """The folders in ``folder``, by name, without links and hidden ones; empty if it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_symlink() and p.is_dir())
 
 
 def flush(path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.files import disk
 from service.kit import errors, ids
 
 _LONGEST, _DEEPEST = 255, 8
@@ -51,11 +52,14 @@ class Incoming:
         self._hidden = _PARTIAL + ids.new("up")
         self._hash = hashlib.sha256()
         self._size = 0
-        handle = os.open(root / self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            handle = os.open(root / self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _full(error) from error
         self._file = os.fdopen(handle, "wb", buffering=1 << 20)
 
     def write(self, block: bytes) -> None:
-        """Append a block. Raises ``errors.Unavailable`` if the disk is full."""
+        """Append a block. Raises ``errors.Unavailable`` (STORAGE_FULL if the disk is full)."""
         try:
             self._file.write(block)
         except OSError as error:
@@ -72,12 +76,15 @@ class Incoming:
         except OSError as error:
             raise _full(error) from error
         name = self._parts[-1]
-        with _walk(self._root, self._parts[:-1], create=True) as folder:
-            found = _kind(folder, name)
-            if found is not None and not stat.S_ISREG(found):
-                raise _conflict("/".join(self._parts))
-            os.replace(self._root / self._hidden, name, dst_dir_fd=folder)
-            os.fsync(folder)
+        try:
+            with _walk(self._root, self._parts[:-1], create=True) as folder:
+                found = _kind(folder, name)
+                if found is not None and not stat.S_ISREG(found):
+                    raise _conflict("/".join(self._parts))
+                os.replace(self._root / self._hidden, name, dst_dir_fd=folder)
+                os.fsync(folder)
+        except OSError as error:
+            raise _full(error) from error
         done = Uploaded(path="/".join(self._parts), bytes=self._size, sha256=self._hash.hexdigest())
         return done, found is None
 
@@ -168,8 +175,8 @@ def _conflict(path: str) -> errors.Conflict:
 
 
 def _full(error: OSError) -> errors.PenstockError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return errors.Unavailable("the disk of the service is full; nothing was kept", retry_after=60)
+    if disk.is_full(error):
+        return disk.storage_full()
     return errors.Unavailable("the file could not be written; nothing was kept", retry_after=5)
 
 

@@ -24,7 +24,7 @@ _WIDE = (pl.Int128, pl.UInt128)
 
 
 def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda code, message: None) -> Frame:
-    """The frames of all collectors combined as the pipeline says.
+    """The frames of all collectors combined by the setting ``combine``.
 
     Raises ``errors.Permanent`` where a source lacks a column to join on, or no type holds the values of all sources.
     """

@@ -1,7 +1,7 @@
 """Replay: quarantined rows pass through the current configuration again; what passes is added to the newest version.
 
-The rows of each step that rejected some take their own way, from where ``replay_plan`` says. They are few and bad, so
-they do not represent the data: a step that did not change gets the values (means, categories, bin edges) that it
+The rows of each step that rejected some take their own way, from where ``replay_plan`` puts them. They are few and bad,
+so they do not represent the data: a step that did not change gets the values (means, categories, bin edges) that it
 measured for the newest version (``engine.fit_record``); a step that was changed or needs other rows (windows,
 aggregates) cannot be repeated; shares and row counts decide nothing. What is rejected again, or could not be tried,
 stays in quarantine.

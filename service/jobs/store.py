@@ -18,6 +18,7 @@ from service.jobs.job import Job
 from service.jobs.messages import Order, Prepared, Quarantine
 from service.jobs.outcome import CollectorState
 from service.kit import errors
+from service.model import masking
 from service.model.pipeline import Pipeline
 from service.model.registry import tag_of
 from service.model.run import Step
@@ -124,6 +125,9 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
         "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.fit_record,
         "state": prepared.state,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,
+        "quarantine_columns": prepared.quarantine.columns,
+        "replay_of": order.replay.version if order.replay is not None else None,
+        "configuration": masking.masked(order.document),
     }  # fmt: skip
     path = folder / layout.MANIFEST
     path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors
+from service.kit import errors, memory_budget
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
 TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
 """The access token that commands send to a running service."""
 MIB = 1024 * 1024
+_QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
@@ -29,9 +30,22 @@ def _cores() -> int:
 
 
 def _run_memory() -> int:
-    """Three quarters of the machine's memory, divided by the number of concurrent runs."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(512 * MIB, int(total * 0.75) // _cores())
+    return _budget({}).run_bytes
+
+
+def _query_memory() -> int:
+    return _budget({}).query_bytes
+
+
+def _budget(values: Mapping[str, Any]) -> memory_budget.Budget:
+    """The budget of the machine for settings with these values; others have their defaults."""
+    return memory_budget.divide(
+        memory_budget.available(),
+        runs=values.get("max_concurrent_runs") or _cores(),
+        queries=values.get("max_concurrent_queries") or _QUERIES,
+        tasks=_TASKS,
+        given={name: values[name] for name in ("run_memory_limit", "query_memory_limit") if name in values},
+    )
 
 
 def _about(text: str, **bounds: Any) -> msgspec.Meta:
@@ -64,8 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
     query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
-    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=128 * MIB)] = 1024 * MIB
-    max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = 4
+    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=128 * MIB)] = msgspec.field(
+        default_factory=_query_memory
+    )
+    max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
     max_body_bytes: Annotated[int, _about("The largest request body, except uploads.", ge=1024)] = 8 * MIB
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
     file_roots: Annotated[tuple[str, ...], _about("Directories that collectors may read, besides the uploads.")] = ()
@@ -77,9 +93,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("The lowest level that is logged.")] = (
         "info"
     )
+    data_group: Annotated[
+        str | None, _about("A group that may read the warehouse (name or number); only the service's user by default.")
+    ] = None
+    accept_empty_catalog: Annotated[
+        bool, _about("Start with an empty catalog although the warehouse holds versions; they move to .orphaned.")
+    ] = False
+    heartbeat_seconds: Annotated[
+        float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
+    ] = 5
     allow_unsandboxed_sql: Annotated[
         bool, _about("Answer SQL even if the kernel has no Landlock to confine its process.")
     ] = False
+
+    @property
+    def budget(self) -> memory_budget.Budget:
+        """What children may use together: these limits, and those of one-shot tasks."""
+        return _budget({name: getattr(self, name) for name in self.__struct_fields__})
 
     @property
     def root(self) -> Path:
@@ -113,6 +143,11 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
     if problems:
         raise errors.Invalid.of(problems, "settings")
+    budget = _budget(decoded)
+    decoded |= {
+        "max_concurrent_runs": budget.runs, "run_memory_limit": budget.run_bytes,
+        "max_concurrent_queries": budget.queries, "query_memory_limit": budget.query_bytes,
+    }  # fmt: skip
     return Settings(**decoded)
 
 
@@ -123,6 +158,16 @@ def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:
         errors.Problem(v, f"unknown setting{errors.did_you_mean(v, known)}")
         for v in environment
         if v.startswith(PREFIX) and not v.startswith(SECRET_PREFIX) and v not in (*known, TOKEN_VARIABLE)
+    ]
+
+
+def reduced(wanted: Mapping[str, Any], settings: Settings) -> list[errors.Problem]:
+    """Settings (``max_concurrent_runs``, …) that are less than was wanted, because memory is short."""
+    names = ("max_concurrent_runs", "max_concurrent_queries")
+    return [
+        errors.Problem(PREFIX + name.upper(), f"{getattr(settings, name)} instead of {wanted[name]}: memory is short")
+        for name in names
+        if str(wanted.get(name) or "").isdecimal() and int(wanted[name]) > getattr(settings, name)
     ]
 
 

@@ -58,7 +58,7 @@ class Shelf(Generic[T]):
 
 @dataclass
 class Registry:
-    """Every plug-in that this installation knows."""
+    """Every plug-in of this installation."""
 
     collectors: Shelf[Collector] = field(default_factory=lambda: Shelf(Collector))
     processors: Shelf[Processor] = field(default_factory=lambda: Shelf(Processor))

@@ -73,6 +73,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: int | None = None
 
     @property
+    def base_files(self) -> list[File]:
+        """All files of the version without its native file, which can be derived again."""
+        record = [self.fit_record] if self.fit_record is not None else []
+        return [*self.files, *self.quarantine, *record, *self.state]
+
+    @property
     def quarantined(self) -> int:
         """How many rows are in quarantine."""
         return sum(file.rows for file in self.quarantine)

@@ -14,29 +14,22 @@ import multiprocessing
 import os
 import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 
+from service.kit import errors
+from service.processes import forkserver
 from service.processes import limits as rules
 from service.processes.channel import AsyncChannel, Channel
 from service.processes.limits import Limits
+from service.processes.watch import Observed, Watch
+
+_LOST = 255  # what multiprocessing reports if the forkserver is gone
+_GRACE_SECONDS = 5.0
 
 Entry = Callable[[Channel, bytes], None]
-
-_KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_KEPT_PREFIXES = ("PYTHON", "POLARS_")
-_GIVEN_ENVIRONMENT = {
-    "_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own reserves a gigabyte at once, or what of it RLIMIT_DATA leaves
-}
-"""Allocator settings (.decisions/0009). Polars' allocator kept freed addresses, which count against RLIMIT_DATA: a run
-that held 260 MiB was ended at 512. It also returned buffers of 8 MiB at once, and the kernel had to clear new ones."""
-
-# multiprocessing polls all children whenever one starts; two threads that read one sentinel would lose its code.
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -50,48 +43,23 @@ class Exit:
         return self.code == 0
 
     @property
+    def lost(self) -> bool:
+        """Whether the forkserver ended before the child did, so that nobody knows its exit code."""
+        return self.code == _LOST
+
+    @property
     def signal(self) -> signal.Signals | None:
         return signal.Signals(-self.code) if self.code < 0 else None
 
     def __str__(self) -> str:
+        if self.lost:
+            return "lost with its forkserver"
         return self.signal.name if self.signal is not None else f"exit code {self.code}"
-
-
-def prepare(modules: Sequence[str]) -> None:
-    """Start the forkserver with ``modules`` and their imports loaded; once a process, before any child.
-
-    Its environment holds only what Python needs: a child could read the rest in /proc.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(modules))
-    with _LOCK, _clean_environment():
-        forkserver.ensure_running()
-
-
-def alive() -> bool:
-    """Whether the forkserver runs; one that has died is started again, with what it had loaded."""
-    with _LOCK:
-        forkserver.ensure_running()
-    return True
-
-
-@contextlib.contextmanager
-def _clean_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    for name in before:
-        if name not in _KEPT_ENVIRONMENT and not name.startswith(_KEPT_PREFIXES):
-            del os.environ[name]
-    os.environ.update(_GIVEN_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
     """The first function that runs in a child."""
-    _release_forkserver()
+    forkserver.release()
     rules.apply(limits)
     channel = Channel(sock)
     order = channel.receive()
@@ -100,26 +68,12 @@ def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
     channel.close()
 
 
-def _release_forkserver() -> None:
-    """Close the pipes that multiprocessing passes to every child.
-
-    The forkserver lives while any process holds the writing end of its pipe. A child that held it would keep the
-    forkserver, its parent, and so itself alive after the service was killed.
-    """
-    server, tracker = forkserver._forkserver, resource_tracker._resource_tracker
-    for holder, name in ((server, "_forkserver_alive_fd"), (tracker, "_fd")):
-        descriptor = getattr(holder, name, None)
-        if descriptor is not None:
-            os.close(descriptor)
-            setattr(holder, name, None)
-
-
 def _end(process: ForkServerProcess) -> None:
     with contextlib.suppress(ProcessLookupError, OSError):
         process.kill()
 
 
-def _end_forked(process: ForkServerProcess, forking: asyncio.Future[None]) -> None:
+def _end_forked(process: ForkServerProcess, forking: Future[None]) -> None:
     if not forking.cancelled() and forking.exception() is None:
         _end(process)
 
@@ -131,25 +85,29 @@ class Child:
         self._process = process
         self._channel = channel
         self._exit: Exit | None = None
+        self._killed = False
+        self._watch: Watch | None = None
+        self.observed = Observed()
 
     @classmethod
     async def start(cls, entry: Entry, order: bytes | None, limits: Limits) -> Child:
         """Fork a child that applies ``limits`` and then calls ``entry(channel, order)``.
 
-        With ``order`` None the child waits until ``send`` sends the order. A cancelled start leaves no child.
+        With ``order`` None the child waits until ``send`` sends the order. A cancelled start leaves no child. Raises
+        ``errors.Unavailable`` if the forkserver does not answer.
         """
         ours, theirs = socket.socketpair()
         context = multiprocessing.get_context("forkserver")
         process = context.Process(target=_run, args=(theirs, entry, limits), daemon=True)
 
         def fork() -> None:
-            with theirs, _LOCK:
+            with theirs:
                 process.start()
 
-        forking = asyncio.ensure_future(asyncio.to_thread(fork))
+        forking = forkserver.submit(fork)
         child = None
         try:
-            await asyncio.shield(forking)
+            await forkserver.answer(forking)
             child = cls(process, await AsyncChannel.over(ours))
             if order is not None:
                 await child.send(order)
@@ -172,27 +130,48 @@ class Child:
         """The next message, or None if the child has finished or died (then call ``wait``)."""
         return await self._channel.receive()
 
-    async def wait(self, grace: float = 5.0) -> Exit:
+    def watch(self, patience: float) -> None:
+        """Observe the child from now on; end it if it is stopped (SIGSTOP) for ``patience`` seconds."""
+        self._watch = Watch(self.pid, patience, self.kill)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the child was ended because it was stopped."""
+        return self._watch is not None and self._watch.is_stalled
+
+    async def wait(self, grace: float = _GRACE_SECONDS) -> Exit:
         """Wait for the end of the process, by force after ``grace`` seconds; safe to call again."""
         if self._exit is None:
             try:
-                await asyncio.wait_for(self._ended(), grace)
+                async with asyncio.timeout(grace):
+                    await self._ended()
             except TimeoutError:
                 self.kill()
-                await self._ended()
-            code = await asyncio.to_thread(self._code)
-            self._exit = Exit(code if code is not None else 255)
+            self._exit = await self._reaped()
+            if self._watch is not None:
+                self.observed = self._watch.close()
             self._channel.close()
         return self._exit
+
+    async def _reaped(self) -> Exit:
+        """The exit of a process that has ended or was killed; a forkserver that does not report it is replaced."""
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await self._ended()
+                code = await forkserver.call(lambda: self._process.exitcode)
+            except (TimeoutError, errors.Unavailable):
+                forkserver.replace("it does not report the end of a child")
+                continue
+            if code is not None and not (code == _LOST and self._killed):
+                return Exit(code)
+        return Exit(-signal.SIGKILL if self._killed else _LOST)
 
     def kill(self) -> None:
         """Send SIGKILL, which alone stops every query. Safe if the child has ended."""
         if self._exit is None:
+            self._killed = True
             _end(self._process)
-
-    def _code(self) -> int | None:
-        with _LOCK:
-            return self._process.exitcode
 
     async def _ended(self) -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()

@@ -60,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     sandbox: bool = True
+    stderr: str | None = None
+    """A file for what libraries write to standard error before they abort; nothing where None."""
 
 
 def _python_tree() -> tuple[str, ...]:
@@ -88,15 +90,20 @@ def apply(limits: Limits) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     os.environ.clear()
     os.chdir("/")
-    _silence()
+    _silence(limits.stderr)
     if not limits.sandbox:
         return 0
     read = (*SYSTEM_READ, *_python_tree(), *limits.read, *(NETWORK_READ if limits.network else ()))
     return landlock.restrict(read=read, write=("/dev/null", *limits.write), network=limits.network)
 
 
-def _silence() -> None:
+def _silence(stderr: str | None) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
+    if stderr is not None:
+        with contextlib.suppress(OSError):  # a full disk: the child works without it
+            errors = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            os.dup2(errors, 2)
+            os.close(errors)

@@ -6,9 +6,10 @@ import asyncio
 import re
 from typing import Protocol
 
+from service.kit import errors
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
-from service.query.engine import Resolve
+from service.query.integrity import Integrity
 from service.query.messages import Resolved
 from service.sandbox.source import TableSource
 
@@ -26,22 +27,53 @@ class Tables(Protocol):
     def table_names(self) -> list[str]: ...
 
 
-def resolver(tables: Tables) -> Resolve:
-    """The function by which an engine finds the sources of the names in a statement (None: of all tables)."""
+class Sources:
+    """The sources of stored tables and versions. Their files are checked before a worker may open them."""
 
-    def everything() -> Resolved:
-        return Resolved([of_table(t) for t in tables.tables()])
+    def __init__(self, tables: Tables, integrity: Integrity) -> None:
+        self._tables = tables
+        self._integrity = integrity
 
-    def named(names: list[str]) -> Resolved:
-        found = {name: tables.table(name) for name in names}
-        sources = [of_table(table) for table in found.values() if table is not None]
+    async def resolve(self, names: list[str] | None) -> Resolved:
+        """The sources of the names in a statement (None: of all tables, whose files are then not checked).
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        return await (asyncio.to_thread(self._all) if names is None else asyncio.to_thread(self._named, names))
+
+    async def of_version(self, version: Version) -> TableSource:
+        """The source of a version's rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        return source_of(await asyncio.to_thread(self._integrity.checked, version))
+
+    async def of_quarantine(self, version: Version) -> TableSource:
+        """The source of a version's quarantined rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        await asyncio.to_thread(self._integrity.require, version, version.quarantine)
+        return quarantine_of(version)
+
+    def of_name(self, name: str) -> TableSource:
+        """The source of the table with that name. Blocks.
+
+        Raises ``errors.Missing`` (NO_DATA), ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        table = self._tables.table(name)
+        if table is None:
+            raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
+        return self._checked(table)
+
+    def _all(self) -> Resolved:
+        return Resolved([of_table(t) for t in self._tables.tables()])
+
+    def _named(self, names: list[str]) -> Resolved:
+        found = {name: self._tables.table(name) for name in names}
+        sources = [self._checked(table) for table in found.values() if table is not None]
         missing = [name for name, table in found.items() if table is None]
-        return Resolved(sources, missing, tables.table_names() if missing else [])
+        return Resolved(sources, missing, self._tables.table_names() if missing else [])
 
-    async def resolve(names: list[str] | None) -> Resolved:
-        return await (asyncio.to_thread(everything) if names is None else asyncio.to_thread(named, names))
-
-    return resolve
+    def _checked(self, table: Table) -> TableSource:
+        if table.quarantine:
+            self._integrity.require(table.version, table.version.quarantine)
+            return of_table(table)
+        return source_of(self._integrity.checked(table.version), table.name)
 
 
 def source_of(version: Version, table: str | None = None) -> TableSource:

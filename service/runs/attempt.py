@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 
 from service.catalog.pipelines import PipelineRecord
+from service.files import disk
 from service.files.layout import STATE
 from service.jobs import entry, messages
 from service.jobs.messages import Order, Replay
 from service.kit import errors
-from service.model.run import Run
 from service.model.version import Version
 from service.processes.child import Child
 from service.processes.limits import Limits
-from service.runs import job_resources, publication
+from service.runs import cause_of_death, job_resources, publication, recovery
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+
+_STARTS = 3  # how often a child is started before the run gives up
+_LOAD_DELAYS = (0.0, 1.0, 5.0)  # seconds before each attempt to load native forms
 
 
 class Attempt:
@@ -83,18 +86,33 @@ class Attempt:
     async def derive(self) -> None:
         """After the commit: ``load`` the native forms of the new version. A form that fails raises nothing."""
         assert self._version is not None
-        await self.close()
-        try:
-            await self.load(self._version)
-        except OSError as error:
-            self._live.log("error", "native.failed", message=str(error))
+        await self.load(self._version)
 
     async def load(self, version: Version) -> None:
-        """Let a child load the native forms of a version; record each in the catalog."""
-        self._version = version
-        order = self._order = await asyncio.to_thread(self._make_order, version)
-        await self._begin(order)
-        await self._take_loaded()
+        """Let a child load the native forms of a version; record each in the catalog. A lost child is replaced.
+
+        A form that fails raises nothing: it is logged, readers use Parquet, and the next start tries again.
+        """
+        live, history = self._live, self._resources.history
+        for delay in _LOAD_DELAYS:
+            await asyncio.sleep(delay)
+            await self.close()
+            try:
+                order = self._order = await asyncio.to_thread(self._make_order, version)
+                await self._begin(order)
+                finished = await self._take_loaded(order, version)
+            except (errors.PenstockError, OSError) as error:
+                live.log("error", "native.failed", message=str(error))
+                finished = not isinstance(error, errors.Busy)
+            finally:
+                await self.close()
+                folder = self._resources.layout.version(version.pipeline, version.version)
+                await asyncio.to_thread(recovery.sweep_temporary, folder)
+            if finished:
+                break
+        if any(stored.state == "loading" for stored in live.run.storage):
+            live.log("error", "native.missing", message="the next start of the service tries again")
+            live.run = await asyncio.to_thread(publication.note_unloaded, history, live.run)
 
     async def close(self) -> None:
         """End the child if it still runs. Safe to call again."""
@@ -103,7 +121,17 @@ class Attempt:
             await self._child.wait()
 
     async def _begin(self, order: Order) -> None:
-        self._child = await Child.start(entry.run, messages.encode(order), self._limits(order))
+        for left in reversed(range(_STARTS)):
+            try:
+                child = await Child.start(entry.run, messages.encode(order), self._limits(order))
+                break
+            except errors.Unavailable as error:
+                if not left:
+                    raise
+                self._live.log("warning", "worker.not_started", message=error.message)
+                await asyncio.sleep(error.retry_after)
+        self._child = child
+        child.watch(self._resources.settings.heartbeat_seconds)
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child
@@ -124,33 +152,36 @@ class Attempt:
                     live.emit("progress", noted)
                 case messages.LogLine() as line:
                     live.relay(line.fields)
-        raise job_resources.died(await child.wait(), "run", order.grants.memory_bytes)
+        end = await child.wait()
+        live.change(peak_memory_bytes=child.observed.peak_bytes or None)
+        raise cause_of_death.explain(child, end, "run", order.grants)
 
-    async def _take_loaded(self) -> None:
+    async def _take_loaded(self, order: Order, version: Version) -> bool:
+        """Record the forms that the child loads. Returns whether it ended by itself, with or without success."""
         resources, live, child = self._resources, self._live, self._child
         assert child is not None
-        assert self._version is not None
-        assert self._order is not None
-        version, order = self._version, self._order
+        failed = False
         while (data := await child.receive()) is not None:
             match messages.decode(data):
                 case messages.Loaded() as loaded:
                     live.run, version = await asyncio.to_thread(
-                        publication.note_loaded, resources.history, order, live.run, version, loaded
+                        publication.note_loaded, resources.history, resources.layout, order, live.run, version, loaded
                     )
                     live.log("info", "native.loaded", step=loaded.step, rows=loaded.written.rows)
                     keep = next((int(getattr(s, "keep_native", 1)) for s in self._pipeline.storage if s.deferred), 1)
                     await asyncio.to_thread(
                         publication.expire_native, resources.history, resources.layout, self._record.id, keep
                     )
-                case messages.Failed() as failed:
-                    # The version is committed and answers from Parquet; the next start tries again.
-                    live.log("error", "native.failed", message=failed.error.message)
+                case messages.Failed() as failure:
+                    failed = True
+                    error = disk.explained(errors.from_body(failure.error), resources.layout.warehouse)
+                    live.log("error", "native.failed", code=error.error_code, message=error.message)
                 case messages.LogLine() as line:
                     live.relay(line.fields)
-        if any(stored.state == "loading" for stored in live.run.storage):
-            live.log("error", "native.missing", message="the next start of the service tries again")
-            live.run = await asyncio.to_thread(publication.note_unloaded, resources.history, live.run)
+        end = await child.wait()
+        if not end.ok and not failed:
+            live.log("warning", "native.lost", message=f"the process that loads the native table ended ({end})")
+        return end.ok or failed
 
     def _make_order(self, again: Version | None = None) -> Order:
         """The worker's order, with its staging folder created. With ``again``, its forms are derived in its own folder.
@@ -164,7 +195,7 @@ class Attempt:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
             folder = resources.layout.version(again.pipeline, again.version)
-            parts = tuple(str(folder / f.name) for f in again.files)
+            parts = resources.parts(again)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
@@ -193,10 +224,4 @@ class Attempt:
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
             return job_resources.limits(order.grants, read=remembered)
-        return job_resources.limits(order.grants, network=False, write=(order.reload.folder,))
-
-
-def interrupted(run: Run) -> errors.Body:
-    """The error of a run that was going when the service died or was stopped."""
-    message = "the service stopped while the run was going; execute it again"
-    return errors.Transient(message, code="RUN_INTERRUPTED", step=run.step or None).as_body()
+        return job_resources.limits(order.grants, network=False, write=(order.reload.folder,), stderr=None)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord
-from service.files.layout import Layout
+from service.files.layout import STDERR, Layout
 from service.jobs import messages
 from service.jobs.messages import Grants
 from service.kit import errors, placeholders
@@ -20,8 +19,8 @@ from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.version import Version
-from service.processes.child import Exit
 from service.processes.limits import Limits
+from service.query.integrity import Integrity
 from service.steps.collector import Upstream
 from service.steps.storage import File
 
@@ -36,19 +35,27 @@ class JobResources:
     registry: Registry
     clock: Clock
     secrets: Mapping[str, str]
+    integrity: Integrity
 
     def decode(self, record: PipelineRecord) -> Pipeline:
         """The pipeline at the revision of the record."""
         return pipelines.decode(record.document, self.registry)
 
     def grants(
-        self, folder: Path, document: Any = None, stored: Mapping[str, messages.StoredParts] | None = None
+        self,
+        folder: Path,
+        document: Any = None,
+        stored: Mapping[str, messages.StoredParts] | None = None,
+        memory_bytes: int | None = None,
     ) -> Grants:
-        """What a job over ``document`` may use: the secrets that it names and no others, files, hosts, memory."""
+        """What a job over ``document`` may use: the secrets that it names and no others, files, hosts, memory.
+
+        ``memory_bytes`` is that of a run by default.
+        """
         wanted = placeholders.names(str(document))
         return Grants(
             folder=str(folder),
-            memory_bytes=self.settings.run_memory_limit,
+            memory_bytes=memory_bytes or self.settings.run_memory_limit,
             pace=str(self.layout.pace),
             file_roots=(str(self.layout.uploads), *self.settings.file_roots),
             allowed_private_hosts=self.settings.allowed_private_hosts,
@@ -93,7 +100,7 @@ class JobResources:
         )
 
     def parts(self, version: Version) -> tuple[str, ...]:
-        """Paths of the Parquet files of a version."""
+        """Paths of the Parquet files of a version. Blocks; raises ``errors.PenstockError`` (DATA_CORRUPT)."""
         return self._paths(version, version.files)
 
     def quarantine(self, version: Version) -> tuple[str, ...]:
@@ -111,33 +118,32 @@ class JobResources:
         newest = self.history.version(record.id, record.name)
         if not newest.state:
             return None
+        self.integrity.require(newest, newest.state)
         folder = self.layout.version(newest.pipeline, newest.version)
         return messages.Remembered(folder=str(folder), files=newest.state)
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
+        self.integrity.require(version, files)
         folder = self.layout.version(version.pipeline, version.version)
         return tuple(str(folder / file.name) for file in files)
 
 
-def limits(grants: Grants, *, network: bool = True, read: tuple[str, ...] = (), write: tuple[str, ...] = ()) -> Limits:
-    """The bounds of a child that has ``grants``; it may ``read`` and ``write`` these beside its own."""
+def limits(
+    grants: Grants,
+    *,
+    network: bool = True,
+    read: tuple[str, ...] = (),
+    write: tuple[str, ...] = (),
+    stderr: str | None = STDERR,
+) -> Limits:
+    """The limits of a child that has ``grants``; it may also ``read`` and ``write`` the given paths.
+
+    ``stderr`` is the name of the file in its folder that takes its standard error.
+    """
     parts = tuple(part for stored in grants.stored.values() for part in stored.parts)
     shared = (grants.pace,) if network and grants.pace is not None else ()
     return Limits(
         memory_bytes=grants.memory_bytes, open_files=1024, network=network,
         read=(*grants.file_roots, *parts, *read), write=(grants.folder, *shared, *write),
+        stderr=stderr if stderr is None else f"{grants.folder}/{stderr}",
     )  # fmt: skip
-
-
-def died(end: Exit, what: Literal["run", "request"], memory_bytes: int) -> errors.PenstockError:
-    """The error of a job whose child ended without an answer; ``what`` names the kind of job."""
-    if end.signal in (signal.SIGABRT, signal.SIGKILL):
-        return errors.Permanent(
-            f"the {what}'s process was ended ({end}), most likely for want of memory: it may use "
-            f"{memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)",
-            code="RUN_OUT_OF_MEMORY" if what == "run" else "REQUEST_OUT_OF_MEMORY",
-        )
-    return errors.Permanent(
-        f"the {what}'s process ended without an answer ({end}); nothing was stored",
-        code="RUN_CRASHED" if what == "run" else "REQUEST_CRASHED",
-    )

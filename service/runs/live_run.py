@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -115,12 +116,14 @@ class LiveRun:
         line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **bound}
         self.emit("log", line)
         if self._log_path is not None:
-            if self._file is None:
-                self._file = self._log_path.open("a", encoding="utf-8", buffering=1)
-            self._file.write(msgspec.json.encode(line).decode() + "\n")
+            with contextlib.suppress(OSError):  # a run does not fail because its log file cannot be written
+                if self._file is None:
+                    self._file = self._log_path.open("a", encoding="utf-8", buffering=1)
+                self._file.write(msgspec.json.encode(line).decode() + "\n")
 
     def close(self) -> None:
         """Close the log file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None

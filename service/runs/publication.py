@@ -9,12 +9,14 @@ from pathlib import Path
 import msgspec
 
 from service.catalog.history import History
-from service.files.layout import Layout, flush
+from service.files import permissions
+from service.files.layout import UNCOMMITTED, Layout, children, flush
 from service.jobs.messages import Loaded, Order, Prepared
 from service.kit import ids
 from service.model.pipeline import Pipeline
 from service.model.run import Run, Step, StoredForm
 from service.model.version import Version
+from service.runs import recovery
 
 
 def publish(
@@ -33,7 +35,7 @@ def publish(
     anything: the folder is removed.
     """
     folder = layout.version(pipeline.name, order.version)
-    _make_room(layout, pipeline.name, order.version)
+    _make_room(history, layout, pipeline.name, order.version)
     size = sum(f.bytes for f in prepared.files)
     location = str(folder.relative_to(layout.root))
     stored = [StoredForm(type="parquet", location=location, bytes=size)]
@@ -58,13 +60,19 @@ def publish(
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
     carry(order, prepared)
-    Path(order.grants.folder).replace(folder)
+    staging = Path(order.grants.folder)
+    permissions.share(staging, layout.group)
+    (staging / UNCOMMITTED).touch()
+    staging.replace(folder)
     try:
         flush(folder.parent)
         history.publish(order.pipeline_id, completed, version)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
+            shutil.rmtree(folder, ignore_errors=True)
         raise
+    (folder / UNCOMMITTED).unlink(missing_ok=True)
+    layout.point_current(pipeline.name, order.version)
     return completed, version
 
 
@@ -85,8 +93,11 @@ def carry(order: Order, prepared: Prepared) -> None:
             flush(folder)
 
 
-def note_loaded(history: History, order: Order, run: Run, version: Version, loaded: Loaded) -> tuple[Run, Version]:
+def note_loaded(
+    history: History, layout: Layout, order: Order, run: Run, version: Version, loaded: Loaded
+) -> tuple[Run, Version]:
     """Record in the catalog that a deferred form exists, with the version and the run. Blocks."""
+    permissions.share(layout.version(version.pipeline, version.version), layout.group)
     size = sum(f.bytes for f in loaded.written.files)
     stored = [
         msgspec.structs.replace(s, bytes=size, state="ready") if s.type == loaded.written.type else s
@@ -123,11 +134,16 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
         (layout.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
 
 
-def _make_room(layout: Layout, name: str, number: int) -> None:
-    """Move aside the folder that a deleted pipeline of the same name left behind."""
+def _make_room(history: History, layout: Layout, name: str, number: int) -> None:
+    """Move aside what a pipeline of the same name left: a deleted one, or one that the catalog has lost."""
     folder = layout.pipeline(name)
     if number == 1 and folder.exists() and any(folder.iterdir()):
-        layout.deleted_root.mkdir(exist_ok=True)
-        folder.replace(layout.deleted_root / f"{name}-{ids.new('old')}")
-    folder.mkdir(exist_ok=True)
+        if any(c.version.pipeline == name for c in history.committed()):
+            layout.deleted_root.mkdir(mode=0o700, exist_ok=True)
+            folder.replace(layout.deleted_root / f"{name}-{ids.new('old')}")
+        else:
+            for unknown in children(folder):
+                recovery.orphan(layout, name, unknown, "a new pipeline has this name")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    permissions.restrict(folder, layout.group, shared=0o750)
     flush(layout.warehouse)

@@ -1,58 +1,121 @@
-"""Startup recovery after a crash. Safe to repeat."""
+"""Startup recovery after a crash. The catalog decides; nothing that may be data is deleted. Safe to repeat.
+
+Removed is what belongs to a run that the catalog knows and that committed nothing: its staging folder, and the folder
+that a crash left between the rename and the commit. Every other folder that the catalog does not know moves to
+``warehouse/.orphaned``, from where ``penstock verify --adopt`` takes it back.
+"""
 
 from __future__ import annotations
 
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
 
 from service.catalog.history import History
-from service.files.layout import MANIFEST, Layout
-from service.runs import attempt
+from service.files.layout import TEMPORARY, UNCOMMITTED, Layout, children, flush
+from service.model.run import ENDED, Run
+from service.runs import manifest, run_errors
+
+_DISPOSABLE = ("task_", "purged_")  # staging folders that never become a version
+
+_log = structlog.get_logger("penstock.recovery")
 
 
-def repair(history: History, layout: Layout, now: datetime) -> list[str]:
-    """Mark runs that were going as ``interrupted``; remove staging and version folders that no commit names.
+def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bool = False) -> list[str]:
+    """Mark unfinished runs as ``interrupted`` and tidy the data directory. Blocks.
 
-    Answers the ids of the interrupted runs. Native tables that are missing are for the supervisor to load.
+    With ``keep_unknown`` (a lost catalog) every folder in the warehouse stays where it is. Returns the ids of the
+    interrupted runs.
     """
-    interrupted = []
-    for run in history.unfinished():
+    unfinished = history.unfinished()
+    for run in unfinished:
         history.update_run(
-            msgspec.structs.replace(run, status="interrupted", end_time=now, phase=None, error=attempt.interrupted(run))
+            msgspec.structs.replace(
+                run, status="interrupted", end_time=now, phase=None, error=run_errors.interrupted(run)
+            )
         )
-        interrupted.append(run.run_id)
-    log = structlog.get_logger("penstock.repair")
-    for folder in _children(layout.staging_root):
+    if not keep_unknown:
+        _tidy_staging(history, layout)
+        _tidy_versions(history, layout, unfinished)
+    for folder in children(layout.spill):
         shutil.rmtree(folder, ignore_errors=True)
-        log.info("staging.removed", run_id=folder.name)
-    for pipeline in _children(layout.warehouse):
-        if pipeline.name.startswith("."):
-            continue
-        for folder in _children(pipeline):
-            for left in folder.glob(".tmp-*"):
-                left.unlink()
-            if not history.is_committed(_run_of(folder)):
-                shutil.rmtree(folder, ignore_errors=True)
-                log.info("version.removed", pipeline=pipeline.name, folder=folder.name, reason="never committed")
-    for folder in _children(layout.spill):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in layout.pace.glob("*"):  # moments of a clock that may have begun anew
+    for file in layout.pace.glob("*"):  # their moments may come from a clock that has begun anew
         file.unlink(missing_ok=True)
-    return interrupted
+    return [run.run_id for run in unfinished]
 
 
-def _children(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+def sweep_temporary(folder: Path) -> None:
+    """Remove what a killed load of a native form left in the folder of a version."""
+    for left in folder.glob(TEMPORARY):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
-def _run_of(folder: Path) -> str:
-    try:
-        manifest: dict[str, Any] = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return ""
-    return str(manifest.get("run_id", ""))
+def orphan(layout: Layout, name: str, folder: Path, reason: str) -> Path:
+    """Move a folder that the catalog does not know to ``.orphaned/<name>``. Returns its new path."""
+    above = layout.orphaned_root / name
+    above.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target, number = above / folder.name, 1
+    while target.exists():
+        number += 1
+        target = above / f"{folder.name}-{number}"
+    folder.rename(target)
+    flush(above)
+    _log.warning(
+        "folder.orphaned",
+        pipeline=name,
+        folder=folder.name,
+        moved_to=str(target.relative_to(layout.root)),
+        reason=reason,
+    )
+    return target
+
+
+def _tidy_staging(history: History, layout: Layout) -> None:
+    for folder in children(layout.staging_root):
+        status = history.status(folder.name)
+        if status is not None or folder.name.startswith(_DISPOSABLE):
+            shutil.rmtree(folder, ignore_errors=True)
+            _log.info("staging.removed", run_id=folder.name)
+        elif any(folder.iterdir()):
+            orphan(layout, "staging", folder, "the catalog does not know this run")
+        else:
+            folder.rmdir()
+
+
+def _tidy_versions(history: History, layout: Layout, unfinished: list[Run]) -> None:
+    known = {(c.version.pipeline, c.version.version): c for c in history.committed()}  # live ones come last
+    crashed = {run.run_id for run in unfinished}
+    expected = {layout.version(*key): c for key, c in known.items()}
+    for name, folder in layout.version_folders():
+        committed, run_id = expected.get(folder), manifest.run_id(folder)
+        if committed is not None and (committed.live or run_id == committed.version.run_id):
+            sweep_temporary(folder)
+            (folder / UNCOMMITTED).unlink(missing_ok=True)
+        elif _is_uncommitted(history, folder, run_id, crashed):
+            shutil.rmtree(folder, ignore_errors=True)
+            _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
+        elif committed is None:
+            orphan(layout, name, folder, "the catalog does not know this version")
+    newest = {}
+    for folder, committed in expected.items():
+        if committed.live and folder.is_dir():
+            newest[committed.version.pipeline] = committed.version.version
+        elif committed.live:
+            _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
+    for name, number in newest.items():
+        layout.point_current(name, number)
+
+
+def _is_uncommitted(history: History, folder: Path, run_id: str, crashed: set[str]) -> bool:
+    """Whether the folder belongs to a run that the catalog knows and that committed nothing.
+
+    A run that is unfinished in an older copy of the catalog may have committed since; then its folder lacks the mark of
+    an open commit.
+    """
+    if run_id in crashed:
+        return (folder / UNCOMMITTED).exists()
+    status = history.status(run_id) if run_id else None
+    return status is not None and status in ENDED and status != "completed"

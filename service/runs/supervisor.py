@@ -7,20 +7,24 @@ import contextlib
 import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 
 from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.run import Event, Run, Status
 from service.model.version import Version
-from service.runs import recovery, replay_request
-from service.runs.attempt import Attempt, interrupted
+from service.runs import replay_request
+from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.native_loads import NativeLoads
+from service.runs.run_errors import interrupted, running
+from service.runs.run_records import RunRecords
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -35,16 +39,17 @@ class Supervisor:
         self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
         self._active: dict[str, LiveRun] = {}
         self._recent: OrderedDict[str, LiveRun] = OrderedDict()
-        self._loads: set[asyncio.Task[None]] = set()
+        self._loads = NativeLoads(resources, pipelines)
+        self._records = RunRecords(resources.history)
         self._closing = False
 
     # called by the API and the command line
 
     async def start(self) -> None:
-        """Recover from a crash of an earlier process, and load missing native tables."""
-        await asyncio.to_thread(recovery.repair, self.history, self._resources.layout, self._resources.clock.now())
-        for pipeline_id, version in await asyncio.to_thread(self.history.without_native):
-            self._later(self._reload(pipeline_id, version))
+        """Load native tables that are missing."""
+        loop = asyncio.get_running_loop()
+        self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
+        await self._loads.start()
 
     async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
         """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
@@ -72,7 +77,7 @@ class Supervisor:
 
     def _refuse_second(self, record: PipelineRecord) -> None:
         if record.id in self._active:
-            raise _running(record.name, self._active[record.id].run)
+            raise running(record.name, self._active[record.id].run)
 
     async def _queue(
         self,
@@ -151,7 +156,8 @@ class Supervisor:
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING).
         """
-        folder = self._resources.layout.pipeline(name)
+        layout = self._resources.layout
+        folder = layout.pipeline(name)
         try:
             record = await asyncio.to_thread(self.pipelines.get, name)
         except errors.Missing:
@@ -159,12 +165,14 @@ class Supervisor:
                 raise
         else:
             if record.id in self._active:
-                raise _running(name, self._active[record.id].run)
+                raise running(name, self._active[record.id].run)
+            await self._loads.cancel(record.id, name)
             await asyncio.to_thread(self.pipelines.delete, name)
+        self._resources.integrity.forget(name)
         if purge and folder.is_dir():
-            gone = self._resources.layout.staging(
+            gone = layout.staging(
                 ids.new("purged")
-            )  # a rename is at once; what a crash leaves, a start removes
+            )  # a rename is immediate; the next start removes what a crash leaves
             folder.replace(gone)
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
@@ -177,15 +185,12 @@ class Supervisor:
                 self._stop(live, "interrupted")
         for live in going:
             await live.settled.wait()
-        pending = [t for t in self._loads if not t.done()]
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await self._loads.close()
+        await self._records.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""
-        while self._loads:
-            await asyncio.gather(*self._loads, return_exceptions=True)
+        await self._loads.wait()
 
     # one run
 
@@ -197,7 +202,7 @@ class Supervisor:
                 unfinished = await attempt.run()
                 self._release(live)
                 if unfinished:
-                    self._later(self._finish(attempt, live))
+                    self._loads.finish(attempt, live)
                     attempt = None
         except TimeoutError:
             limit = attempt.limit if attempt is not None else 0
@@ -208,6 +213,9 @@ class Supervisor:
         except asyncio.CancelledError:
             await self._stopped(live)
         except Exception as error:
+            if disk.is_full(error):
+                await self._fail(live, disk.storage_full())
+                return
             live.log("error", "run.bug", exception=repr(error))
             await self._fail(live, errors.Permanent(f"the run failed unexpectedly: {type(error).__name__}"))
         finally:
@@ -216,28 +224,10 @@ class Supervisor:
                 live.close()
             await asyncio.to_thread(shutil.rmtree, self._resources.layout.staging(live.run.run_id), True)
 
-    async def _finish(self, attempt: Attempt, live: LiveRun) -> None:
-        try:
-            await attempt.derive()
-        finally:
-            await attempt.close()
-            live.close()
-
-    async def _reload(self, pipeline_id: str, version: Version) -> None:
-        run = await asyncio.to_thread(self.history.run, version.run_id)
-        record = await asyncio.to_thread(self.pipelines.get, version.pipeline, version.revision)
-        live = LiveRun(pipeline_id, run, self._resources.layout.log(run.run_id), self._resources.clock)
-        attempt = Attempt(self._resources, live, record)
-        try:
-            await attempt.load(version)
-        finally:
-            await attempt.close()
-            live.close()
-
     # ends
 
     async def _fail(self, live: LiveRun, error: errors.PenstockError) -> None:
-        body = error.as_body()
+        body = disk.explained(error, self._resources.layout.warehouse).as_body()
         body = msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
         live.log("error", "run.failed", code=body.code, message=body.message)
         await self._end(live, status="failed", error=body)
@@ -251,7 +241,7 @@ class Supervisor:
         ended = msgspec.structs.replace(
             live.run, end_time=self._resources.clock.now(), duration=live.elapsed(), phase=None, **fields
         )
-        await asyncio.to_thread(self.history.update_run, ended)
+        await self._records.write(ended)
         self._release(live)
         live.replace_run(ended)
 
@@ -264,11 +254,6 @@ class Supervisor:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._loads.add(task)
-        task.add_done_callback(self._loads.discard)
-
     def _forget_oldest(self) -> None:
         for run_id, live in self._recent.items():
             if live.run.ended:
@@ -276,7 +261,6 @@ class Supervisor:
                 return
 
 
-def _running(name: str, run: Run) -> errors.Conflict:
-    return errors.Conflict(
-        f"'{name}' is running ({run.run_id}); wait for the run or cancel it", code="PIPELINE_RUNNING", run_id=run.run_id
-    )
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Version], None], version: Version) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
+        loop.call_soon_threadsafe(call, version)

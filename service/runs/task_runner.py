@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
@@ -18,21 +20,27 @@ from service.jobs.tasks.task import Call, Preview, Probing, Task, TaskAnswer, Ta
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
-from service.runs import job_resources
+from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
 _LONG = (Preview, Probing)
 
 
 class TaskRunner:
-    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that ask sources.
+    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that ask sources (what
+    memory allows by default).
 
     A task waits at most ``patience`` seconds for a free slot.
     """
 
-    def __init__(self, resources: JobResources, most: int = 4, most_long: int = 3, *, patience: float = 5.0) -> None:
+    def __init__(
+        self, resources: JobResources, most: int | None = None, most_long: int | None = None, *, patience: float = 5.0
+    ) -> None:
         self.resources = resources
-        self._short, self._long = asyncio.Semaphore(most), asyncio.Semaphore(most_long)
+        budget = resources.settings.budget
+        long = most_long or max(1, budget.tasks * 3 // 7)
+        self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
+        self._memory_bytes = budget.task_bytes
         self._patience = patience
 
     async def ask(
@@ -59,8 +67,8 @@ class TaskRunner:
             ) from None
         folder = self.resources.layout.staging(ids.new("task"))
         try:
-            await asyncio.to_thread(folder.mkdir, 0o700)
-            call = Call(self.resources.grants(folder, document, stored), task)
+            await asyncio.to_thread(self._make, folder)
+            call = Call(self.resources.grants(folder, document, stored, self._memory_bytes), task)
             async with asyncio.timeout(seconds):
                 return await self._answer(call, network=network)
         except TimeoutError:
@@ -68,6 +76,14 @@ class TaskRunner:
         finally:
             slots.release()
             await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(0o700)
+        except OSError as error:
+            if disk.is_full(error):
+                raise disk.storage_full() from error
+            raise
 
     async def ask_about(self, pipeline: Pipeline, task: Task, *, seconds: float, network: bool = False) -> bytes:
         """``ask`` with the secrets that the pipeline names and the stored versions that it reads.
@@ -84,16 +100,17 @@ class TaskRunner:
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)
         child = await Child.start(entry.task, task_messages.encode(call), limits)
+        child.watch(self.resources.settings.heartbeat_seconds)
         try:
             while (data := await child.receive()) is not None:
                 match task_messages.decode(data):
                     case TaskAnswer(content):
                         return content
                     case TaskError(error):
-                        raise errors.from_body(error)
+                        raise disk.explained(errors.from_body(error), self.resources.layout.warehouse)
                     case LogLine() as line:
                         task_messages.log(line)
-            raise job_resources.died(await child.wait(), "request", call.grants.memory_bytes)
+            raise cause_of_death.explain(child, await child.wait(), "request", call.grants)
         finally:
             child.kill()
             await child.wait()

@@ -96,7 +96,7 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
                     raise errors.Permanent(f"the native table has {counted} rows, not {dataset.rows}", step=ctx.step)
                 connection.execute("CHECKPOINT")
             layout.flush(temporary)
-            temporary.chmod(0o444)
+            temporary.chmod(0o400)
             temporary.replace(target)
             layout.flush(folder)
         finally:

@@ -65,7 +65,7 @@ class ParquetStorage(Storage, frozen=True, kw_only=True, tag="parquet"):
         counted = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()  # from the footer
         if counted != rows:
             raise errors.Permanent(f"{rows} rows were written but {counted} are in the file", step=ctx.step)
-        target.chmod(0o444)
+        target.chmod(0o400)
         return Written(type="parquet", files=[describe(target, rows)], rows=rows)
 
     def _level(self) -> int | None:

@@ -51,7 +51,7 @@ class NumberText:
 
 
 def plain(text: pl.Expr, form: NumberText) -> pl.Expr:
-    """The text (trimmed) in plain digits, null where it is not written as ``form`` says."""
+    """The text (trimmed) in plain digits, null where it is not written in this ``form``."""
     if not form:
         return text
     mark = "," if form.decimal_comma else r"\."

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.processes import child, preloaded
+from service.processes import forkserver as server
+from service.processes import preloaded
 from tests.acceptance import warehouse
 from tests.acceptance.foreign import COUNT, NOTE, started
 from tests.acceptance.service import free_port
@@ -17,7 +18,7 @@ from tests.acceptance.warehouse import Warehouse
 
 @pytest.fixture(scope="module")
 def forkserver() -> None:
-    child.prepare(preloaded.MODULES)
+    server.prepare(preloaded.MODULES)
 
 
 @pytest.fixture(scope="module")

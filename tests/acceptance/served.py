@@ -134,7 +134,17 @@ class Served:
 def serving(
     data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service", **environment: str
 ) -> Iterator[Served]:
-    """The service over ``data``, ready; it is killed in the end where it still runs."""
+    """The service over ``data``, ready; it is killed in the end if it still runs."""
+    with listening(data, *flags, path=path, module=module, **environment) as served:
+        assert served.http.get(f"{served.address}/health/ready").json()["status"] == "ready"
+        yield served
+
+
+@contextlib.contextmanager
+def listening(
+    data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service", **environment: str
+) -> Iterator[Served]:
+    """As ``serving``, whether the service is ready or not."""
     first = "PENSTOCK_ADMIN_PASSWORD" not in environment and not data.exists()
     process = subprocess.Popen(
         [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data), *flags],
@@ -145,7 +155,7 @@ def serving(
         served = Served(process, data)
         with served.http:
             served.announced(2 if first else 1)  # the second line shows the password of a first start
-            until_ready(served)
+            until_listening(served)
             yield served
     finally:
         if process.poll() is None:
@@ -153,7 +163,7 @@ def serving(
         process.wait()
 
 
-def until_ready(served: Served) -> None:
+def until_listening(served: Served) -> None:
     """It listens some milliseconds after it says so: connect until it does, without a pause between the tries."""
     where = httpx.URL(served.address)
     deadline = time.monotonic() + PATIENCE
@@ -164,7 +174,6 @@ def until_ready(served: Served) -> None:
         except ConnectionRefusedError:
             assert served.process.poll() is None, f"it ended:\n{served.err.tail}"
             assert time.monotonic() < deadline, f"it does not listen:\n{served.err.tail}"
-    assert served.http.get(f"{served.address}/health/ready").json()["status"] == "ready"
 
 
 def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None:

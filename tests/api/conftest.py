@@ -24,6 +24,7 @@ from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
 from service.model.registry import Registry
+from service.model.version import Version
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.storage import Storage
@@ -88,12 +89,18 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     async def alive() -> bool:
         return True
 
+    async def source_of(version: Version) -> str:
+        return version.run_id
+
+    async def quarantine_of(version: Version) -> str:
+        return f"refused by {version.run_id}"
+
     return Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
         history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
-        source_of=lambda v: v.run_id, quarantine_of=lambda v: f"refused by {v.run_id}",
-        sandbox="landlock 7", workers_alive=alive,
+        source_of=source_of, quarantine_of=quarantine_of,
+        sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
     )  # fmt: skip
 
 

@@ -53,17 +53,20 @@ async def health() -> responses.Health:
     ),
 )
 async def ready(services: ServicesDependency) -> Response[responses.Readiness]:
-    catalog, disk, workers = await asyncio.gather(
+    catalog, disk, workers, data = await asyncio.gather(
         asyncio.to_thread(_catalog, services.store),
         asyncio.to_thread(_disk, services.layout.root),
         services.workers_alive(),
+        asyncio.to_thread(services.condition),
         return_exceptions=True,
     )
     found = {"catalog": catalog, "disk": disk, "workers": workers}
-    for name, result in found.items():
+    for name, result in {**found, "data": data}.items():
         if isinstance(result, BaseException):
             _log.error("readiness.failed", check=name, exc_info=result)
     checks = {name: "ok" if result is True else "failed" for name, result in found.items()}
+    if data != "ok":
+        checks["data"] = data if isinstance(data, str) else "failed"
     good = all(state == "ok" for state in checks.values())
     value = responses.Readiness(
         status="ready" if good else "not ready",

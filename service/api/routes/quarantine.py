@@ -56,7 +56,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     form = streaming.format_of(request, query.format)
     version = await find_version(services, name, query.version)
     answer = await services.engine.data(
-        services.quarantine_of(version),
+        await services.quarantine_of(version),
         limit=query.limit,
         offset=query.offset,
         format=form,

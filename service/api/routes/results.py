@@ -83,7 +83,7 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
 
 async def _rows(services: Services, version: Version, query: DataQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
-        services.source_of(version),
+        await services.source_of(version),
         columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
         filter=query.filter,
         sort=query.sort,

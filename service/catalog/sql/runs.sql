@@ -1,6 +1,7 @@
 -- name: insert
-INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, requested_by, value)
-VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $requested_by, $value)
+INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, requested_by, value, sequence)
+VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $requested_by, $value,
+    (SELECT coalesce(max(sequence), 0) + 1 FROM runs))
 -- name: update
 UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time, version = $version,
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
@@ -9,16 +10,16 @@ WHERE run_id = $run_id
 -- name: find
 SELECT value FROM runs WHERE run_id = $run_id
 -- name: newest
-SELECT value FROM runs WHERE pipeline_id = $pipeline_id ORDER BY queued_at DESC, run_id DESC LIMIT 1
+SELECT value FROM runs WHERE pipeline_id = $pipeline_id ORDER BY sequence DESC LIMIT 1
 -- name: newest_statuses
-SELECT pipeline_id, arg_max(status, run_id) AS status FROM runs GROUP BY pipeline_id
+SELECT pipeline_id, arg_max(status, sequence) AS status FROM runs GROUP BY pipeline_id
 -- name: unfinished
 SELECT value FROM runs WHERE status IN ('queued', 'running')
 -- name: count
 SELECT count(*) AS total FROM runs WHERE pipeline_id = $pipeline_id AND ($status IS NULL OR status = $status)
 -- name: list
 SELECT value FROM runs WHERE pipeline_id = $pipeline_id AND ($status IS NULL OR status = $status)
-ORDER BY queued_at DESC, run_id DESC LIMIT $limit OFFSET $offset
+ORDER BY sequence DESC LIMIT $limit OFFSET $offset
 -- name: statistics
 SELECT
     count(*) AS total_executions,
@@ -38,4 +39,4 @@ SELECT count(*) AS versions, coalesce(sum(bytes), 0)::BIGINT AS bytes_stored
 FROM versions WHERE pipeline_id = $pipeline_id
 -- name: last_error
 SELECT value FROM runs WHERE pipeline_id = $pipeline_id AND status IN ('failed', 'interrupted')
-ORDER BY queued_at DESC, run_id DESC LIMIT 1
+ORDER BY sequence DESC LIMIT 1

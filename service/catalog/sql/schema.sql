@@ -1,5 +1,10 @@
+-- name: properties
+CREATE TABLE properties (
+    name VARCHAR PRIMARY KEY,
+    value VARCHAR NOT NULL
+);
 -- name: pipelines
-CREATE TABLE IF NOT EXISTS pipelines (
+CREATE TABLE pipelines (
     id VARCHAR PRIMARY KEY,
     name VARCHAR NOT NULL,
     table_name VARCHAR NOT NULL,
@@ -9,7 +14,7 @@ CREATE TABLE IF NOT EXISTS pipelines (
     deleted TIMESTAMP
 );
 -- name: revisions
-CREATE TABLE IF NOT EXISTS revisions (
+CREATE TABLE revisions (
     pipeline_id VARCHAR NOT NULL,
     revision INTEGER NOT NULL,
     document JSON NOT NULL,
@@ -18,7 +23,7 @@ CREATE TABLE IF NOT EXISTS revisions (
     PRIMARY KEY (pipeline_id, revision)
 );
 -- name: runs
-CREATE TABLE IF NOT EXISTS runs (
+CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY,
     pipeline_id VARCHAR NOT NULL,
     pipeline VARCHAR NOT NULL,
@@ -32,10 +37,11 @@ CREATE TABLE IF NOT EXISTS runs (
     rows_stored BIGINT,
     peak_memory_bytes BIGINT,
     requested_by VARCHAR,
-    value JSON NOT NULL
+    value JSON NOT NULL,
+    sequence BIGINT
 );
 -- name: versions
-CREATE TABLE IF NOT EXISTS versions (
+CREATE TABLE versions (
     pipeline_id VARCHAR NOT NULL,
     version INTEGER NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -46,7 +52,7 @@ CREATE TABLE IF NOT EXISTS versions (
     PRIMARY KEY (pipeline_id, version)
 );
 -- name: users
-CREATE TABLE IF NOT EXISTS users (
+CREATE TABLE users (
     username VARCHAR PRIMARY KEY,
     role VARCHAR NOT NULL,
     password_hash VARCHAR NOT NULL,
@@ -55,7 +61,7 @@ CREATE TABLE IF NOT EXISTS users (
     tokens_valid_after TIMESTAMP NOT NULL
 );
 -- name: refresh_tokens
-CREATE TABLE IF NOT EXISTS refresh_tokens (
+CREATE TABLE refresh_tokens (
     hash VARCHAR PRIMARY KEY,
     family VARCHAR NOT NULL,
     username VARCHAR NOT NULL,
@@ -65,7 +71,7 @@ CREATE TABLE IF NOT EXISTS refresh_tokens (
     revoked TIMESTAMP
 );
 -- name: revoked_tokens
-CREATE TABLE IF NOT EXISTS revoked_tokens (
+CREATE TABLE revoked_tokens (
     jti VARCHAR PRIMARY KEY,
     expires TIMESTAMP NOT NULL
 );

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import cast, dtypes
+from service.values import cast, dtypes, time_text
 from service.values.cast import TextForm
 from service.values.number_text import NumberText
 
@@ -49,9 +49,9 @@ def suggest(samples: Sequence[str], target: pl.DataType) -> str | None:
 
 def _formats(target: pl.DataType) -> Sequence[str]:
     if isinstance(target, pl.Date):
-        return _DATES
+        return (*_DATES, *time_text.EPOCHS)
     if isinstance(target, pl.Datetime):
-        return [date + clock for date in _DATES for clock in _CLOCKS]
+        return [*(date + clock for date in _DATES for clock in _CLOCKS), *time_text.EPOCHS]
     return _TIMES if isinstance(target, pl.Time) else ()
 
 

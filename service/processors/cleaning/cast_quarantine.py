@@ -37,7 +37,7 @@ def take_out(incoming: Frame, frame: Frame, settings: Mapping[str, types.Cast], 
     bad = pl.any_horizontal([pl.col(mark) for mark in marks.values()])
     marked = frame.rows(lambda lf: lf.with_columns(lost[c].fill_null(value=False).alias(m) for c, m in marks.items()))
     remaining = marked.rows(lambda lf: lf.filter(~bad).drop(list(marks.values())))
-    if ctx.replay:  # the few rows are no sample of the data: nothing is measured
+    if ctx.replay:  # a few rows do not represent the data: nothing is measured
         written = _write(incoming, marked, schema, settings, marks, None, ctx)
         if written:
             _warn(ctx, f"{written} rows", written)

@@ -222,7 +222,7 @@ def outliers(frame: Frame, settings: Mapping[str, Outlier], ctx: ProcessContext)
             changed.append(_counted(column, inside, outside, low, high, "became missing"))
         else:
             inner = (low, high)
-            if dtype.is_integer():  # the whole numbers inside; the nearest outside where there are none inside
+            if dtype.is_integer():  # the whole numbers inside; or else the nearest outside
                 whole = (math.ceil(low), math.floor(high))
                 inner = whole if whole[0] <= whole[1] else (math.floor(low), math.ceil(high))
             below, above = (_bound(b, dtype) for b in inner)

@@ -117,8 +117,9 @@ def _sample(
     connection: duckdb.DuckDBPyConnection, table: str, names: list[str], types: list[DuckDBPyType]
 ) -> list[dict[str, Any]]:
     """The first rows, with long values cut: a value may have as many bytes as memory."""
-    columns = ", ".join(f"{_cut(quoted(n), t)} AS {quoted(n)}" for n, t in zip(names, types, strict=True))
-    rows = _rows(connection, f"SELECT {columns} FROM {table}", _SAMPLE_ROWS)
+    forms = {quoted(name): _cut(quoted(name), type_) for name, type_ in zip(names, types, strict=True)}
+    cut = ", ".join(f"{form} AS {column}" for column, form in forms.items() if form != column)
+    rows = _rows(connection, f"SELECT *{f' REPLACE ({cut})' if cut else ''} FROM {table}", _SAMPLE_ROWS)
     return [{name: _shortened(value) for name, value in row.items()} for row in rows]
 
 

@@ -194,3 +194,20 @@ def test_the_end_of_a_login_outlives_a_restart(sessions: Sessions, store: Store,
     again.end("fam_2")
     assert [r["jti"] for r in store.rows("SELECT jti FROM revoked_tokens")] == ["fam_2"]
     assert not again.is_revoked(claims(refresh.family))
+
+
+def test_a_fresh_login_is_valid_although_the_clock_was_put_back(store: Store) -> None:
+    clock = FixedClock()
+    users, sessions = Users(store, clock), Sessions(store, clock)
+    issuer = tokens.Tokens(["s" * 40], clock)
+    users.add("ann", PASSWORD, "viewer")
+    before = users.account("ann")
+    assert before is not None
+    old = issuer.read(issuer.issue("ann", sessions.open("ann", before.valid_after).family))
+    users.change("ann", role="operator")
+    clock.advance(-3600)
+    account = users.account("ann")
+    assert account is not None
+    fresh = issuer.read(issuer.issue("ann", sessions.open("ann", account.valid_after).family))
+    assert account.accepts(fresh)
+    assert not account.accepts(old)

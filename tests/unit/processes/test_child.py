@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from service.processes import child, landlock
+from service.processes import child, forkserver, landlock
 from service.processes.child import Child, Exit
 from service.processes.limits import Limits
 from tests.acceptance.served import children_of
@@ -24,8 +24,8 @@ LIMITS = Limits(memory_bytes=1 << 30)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forkserver() -> None:
-    child.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
+def prepared() -> None:
+    forkserver.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
 
 
 def run(act: Callable[[], Awaitable[T]]) -> T:

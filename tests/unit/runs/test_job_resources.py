@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.model.version import Column, Version
+from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.steps.storage import File
 from tests.registry import REGISTRY, a_pipeline
@@ -37,10 +39,18 @@ class Moving:
         )  # fmt: skip
 
 
+class Unchecked(Integrity):
+    """The files of these versions do not exist."""
+
+    def require(self, version: Version, files: Iterable[File]) -> None:
+        pass
+
+
 def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str, StoredParts]:
     processors = [{"type": "cleaner"}, {"type": "validator", "config": {"rules": rules}}]
     pipeline = a_pipeline(processors=processors, **({"collectors": list(collectors)} if collectors else {}))
-    resources = JobResources(Settings(), Layout(Path("/data")), cast(History, Moving()), REGISTRY, FixedClock(), {})
+    layout = Layout(Path("/data"))
+    resources = JobResources(Settings(), layout, cast(History, Moving()), REGISTRY, FixedClock(), {}, Unchecked(layout))
     return resources.stored(pipeline)
 
 

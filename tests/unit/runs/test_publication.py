@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.files.layout import Layout
+from service.catalog.history import Committed
+from service.files.layout import Layout, children
 from service.jobs import messages
 from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
 from service.model.run import Run, StoredForm
@@ -45,6 +46,11 @@ class Books:
             raise self.refuses
         self.runs.append(run)
         self.kept.insert(0, version)
+
+    healthy = True
+
+    def committed(self) -> list[Committed]:
+        return [Committed(version=version, live=True) for version in self.kept]
 
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
         return self.kept[offset : offset + limit], len(self.kept)
@@ -85,7 +91,7 @@ def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
     published(layout, Books(), 1)
     with pytest.raises(OSError, match="full"):
         published(layout, Books(OSError("the disk is full")), 2)
-    assert [path.name for path in layout.pipeline("p").iterdir()] == ["v000001"]
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001"]
     assert list(layout.staging_root.iterdir()) == []
 
 
@@ -115,14 +121,16 @@ def test_a_version_lies_beside_the_ones_before(layout: Layout) -> None:
             ("duckdb", "loading", f"warehouse/p/v00000{number}/p.duckdb"),
         ]
         assert version.wants_native
-    assert sorted(path.name for path in layout.pipeline("p").iterdir()) == ["v000001", "v000002"]
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001", "v000002"]
+    assert (layout.pipeline("p") / "current").resolve().name == "v000002"
     assert not layout.deleted_root.exists()
 
 
 def test_what_another_pipeline_of_that_name_left_is_moved_aside(layout: Layout) -> None:
-    published(layout, Books(), 1)
+    books = Books()
+    published(layout, books, 1)
     (layout.version("p", 1) / "old").touch()
-    published(layout, Books(), 1)
+    published(layout, books, 1)
     assert [path.name for path in layout.version("p", 1).iterdir()] == ["part-0.parquet"]
     (aside,) = layout.deleted_root.iterdir()
     assert (aside / "v000001" / "old").exists()

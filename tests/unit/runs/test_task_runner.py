@@ -14,6 +14,7 @@ from service.jobs.tasks.task import Call, Planning, Preview, Task, Validation
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
+from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.task_runner import TaskRunner
 from tests.registry import REGISTRY
@@ -38,7 +39,7 @@ class Hanging(TaskRunner):
 def hanging(tmp_path: Path) -> Hanging:
     layout = Layout(tmp_path)
     layout.staging("x").parent.mkdir(parents=True)
-    resources = JobResources(Settings(), layout, cast(History, None), REGISTRY, FixedClock(), {})
+    resources = JobResources(Settings(), layout, cast(History, None), REGISTRY, FixedClock(), {}, Integrity(layout))
     Hanging.began = asyncio.Semaphore(0)
     return Hanging(resources, most=1, most_long=2, patience=0.01)
 

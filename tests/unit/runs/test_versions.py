@@ -12,7 +12,7 @@ import pytest
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
-from service.files.layout import Layout
+from service.files.layout import Layout, children
 from service.jobs import plugins
 from service.jobs.messages import Grants, Loaded, Order, Prepared, Quarantine
 from service.kit.clock import FixedClock
@@ -70,7 +70,7 @@ class Shop:
         (self.folder(order.version) / "shop.duckdb").write_bytes(b"n" * size)
         written = Written("duckdb", [File("shop.duckdb", size, 1, "")], 1)
         loaded = Loaded(written, "storage[0]", 0.5, peak)
-        return publication.note_loaded(self.history, order, run, version, loaded)
+        return publication.note_loaded(self.history, self.layout, order, run, version, loaded)
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_only_a_first_version_moves_what_a_pipeline_of_its_name_left(shop: Shop)
     (left / "v000009").mkdir(parents=True)
     for number in (1, 2):
         shop.publish(number)
-    assert sorted(f.name for f in left.iterdir()) == ["v000001", "v000002"]
-    (aside,) = shop.layout.deleted_root.iterdir()
-    assert [f.name for f in aside.iterdir()] == ["v000009"]
+    assert [f.name for f in children(left)] == ["v000001", "v000002"]
+    (aside,) = shop.layout.orphans()
+    assert aside == shop.layout.orphaned_root / "shop" / "v000009"
 
 
 @pytest.mark.parametrize(("peak", "most"), [(50, 100), (300, 300)])

@@ -74,6 +74,8 @@ def test_lost_items_of_lists_are_counted() -> None:
         (["12.5"], "int64", "float64"),
         (["31.01.2024"], "date", "format: '%d.%m.%Y'"),
         (["01/31/2024 10:00"], "datetime", "format: '%m/%d/%Y %H:%M'"),
+        (["1717804800000"], "datetime", "format: 'epoch_ms'"),
+        (["20240131"], "date", "format: '%Y%m%d'"),
         (["10h30"], "time", "format: '%Hh%M'"),
         (["ja"], "boolean", "true_values"),
         (["c"], "enum(a,b)", "add the values to the enum"),

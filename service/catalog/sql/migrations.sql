@@ -1,0 +1,9 @@
+-- name: to_1
+CREATE TABLE properties (
+    name VARCHAR PRIMARY KEY,
+    value VARCHAR NOT NULL
+);
+ALTER TABLE runs ADD COLUMN sequence BIGINT;
+UPDATE runs SET sequence = place
+FROM (SELECT run_id, row_number() OVER (ORDER BY queued_at, run_id) AS place FROM runs) ordered
+WHERE ordered.run_id = runs.run_id;

@@ -1,0 +1,81 @@
+"""What a parent observes of a child: its peak memory, whether it is stopped, and whether the kernel killed it.
+
+A child is sampled from outside, because a process that is stopped or killed reports nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECONDS = 0.2
+
+
+@dataclass
+class Observed:
+    """What was seen so far. Sizes are bytes; ``data_bytes`` is what counts against the memory limit of the child."""
+
+    peak_bytes: int = 0
+    data_bytes: int = 0
+    stopped_seconds: float = 0.0
+    oom_kills: int = 0  # of the whole machine and of our cgroup, since the child began
+
+    def sample(self, pid: int) -> bool:
+        """Take a sample; returns whether the child is stopped."""
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except OSError:
+            return False
+        fields = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        self.peak_bytes = max(self.peak_bytes, _kib(fields, "VmHWM"))
+        self.data_bytes = max(self.data_bytes, _kib(fields, "VmData"))
+        return bool(fields.get("State", ["?"])[0] in "Tt")
+
+
+class Watch:
+    """Samples a child until it is closed; calls ``stalled`` if the child was stopped for ``patience`` seconds."""
+
+    def __init__(self, pid: int, patience: float, stalled: Callable[[], None]) -> None:
+        self.observed = Observed()
+        self.is_stalled = False
+        self._pid, self._patience, self._stalled = pid, patience, stalled
+        self._before = oom_kills()
+        self._task = asyncio.create_task(self._observe())
+
+    def close(self) -> Observed:
+        """Stop sampling; returns what was observed."""
+        self._task.cancel()
+        self.observed.oom_kills = oom_kills() - self._before
+        return self.observed
+
+    async def _observe(self) -> None:
+        since: float | None = None
+        while True:
+            if not self.observed.sample(self._pid):
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since >= self._patience:
+                self.observed.stopped_seconds, self.is_stalled = time.monotonic() - since, True
+                self._stalled()
+                return
+            await asyncio.sleep(min(_SECONDS, self._patience / 2))
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory, as far as this process can see."""
+    total = 0
+    for source in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
+        try:
+            lines = Path(source).read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return total
+
+
+def _kib(fields: dict[str, list[str]], name: str) -> int:
+    return int(fields[name][0]) * 1024 if fields.get(name) else 0

@@ -1,0 +1,80 @@
+"""The integrity of versions: their files are compared with the catalog whenever a version is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+
+from service.files.checksums import Checksums
+from service.files.layout import Layout
+from service.kit import errors
+from service.model.version import Version
+from service.steps.storage import File
+
+_log = structlog.get_logger("penstock.integrity")
+
+
+def _nothing(_: Version) -> None:
+    return None
+
+
+class Integrity:
+    """Checks versions, and remembers which were damaged. Methods block; threads may share it.
+
+    ``on_damaged_native`` is called with a version whose native file is damaged, each time that it is opened.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.on_damaged_native: Callable[[Version], None] = _nothing
+        self._layout = layout
+        self._checksums = Checksums()
+        self._damaged: dict[tuple[str, int], Version] = {}
+
+    def checked(self, version: Version) -> Version:
+        """The version, for a reader of its rows; without its native file if that file is damaged.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT) if a Parquet file is damaged.
+        """
+        self.require(version, version.files)
+        if version.native is None:
+            return version
+        fault = self._fault(version, [version.native])
+        if fault is None:
+            return version
+        _log.error("native.damaged", pipeline=version.pipeline, version=version.version, fault=fault, read="parquet")
+        self.on_damaged_native(version)
+        return msgspec.structs.replace(version, native=None)
+
+    def require(self, version: Version, files: Iterable[File]) -> None:
+        """Check some files of a version. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        fault = self._fault(version, files)
+        if fault is None:
+            return
+        self._damaged[version.pipeline, version.version] = version
+        _log.error("version.damaged", pipeline=version.pipeline, version=version.version, fault=fault)
+        raise errors.PenstockError(
+            f"version {version.version} of '{version.pipeline}' is damaged: {fault}; restore the file from a backup, "
+            "or execute the pipeline again",
+            code="DATA_CORRUPT",
+            pipeline=version.pipeline,
+            version=version.version,
+        )
+
+    def damaged(self) -> list[str]:
+        """The versions that were found damaged and still are, as ``orders@3``."""
+        for key, version in list(self._damaged.items()):
+            if self._fault(version, version.base_files) is None:
+                self._damaged.pop(key, None)
+        return [f"{name}@{number}" for name, number in sorted(self._damaged)]
+
+    def forget(self, pipeline: str) -> None:
+        """Forget the damaged versions of a pipeline that was deleted."""
+        for key in [key for key in self._damaged if key[0] == pipeline]:
+            self._damaged.pop(key, None)
+
+    def _fault(self, version: Version, files: Iterable[File]) -> str | None:
+        folder = self._layout.version(version.pipeline, version.version)
+        faults = (self._checksums.fault(folder / file.name, file.bytes, file.sha256) for file in files)
+        return next((fault for fault in faults if fault is not None), None)

@@ -1,0 +1,65 @@
+"""Why a child ended without an answer: what the parent measured, as an error for the user."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Literal
+
+from service.files.layout import STDERR
+from service.jobs.messages import Grants
+from service.kit import errors
+from service.kit.codes import Code
+from service.processes.child import Child, Exit
+
+_OUT_OF_MEMORY = re.compile(rb"memory allocation of|out of memory|bad_alloc|Cannot allocate memory", re.IGNORECASE)
+_TAIL = 64 * 1024
+_NEAR = 0.9  # an abort with more than this share of the limit in use is for want of memory
+
+Job = Literal["run", "request"]
+_CODES: dict[Job, tuple[Code, Code]] = {
+    "run": ("RUN_OUT_OF_MEMORY", "RUN_CRASHED"),
+    "request": ("REQUEST_OUT_OF_MEMORY", "REQUEST_CRASHED"),
+}
+
+
+def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.PenstockError:
+    """The error of a job whose child ended without an answer.
+
+    SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
+    if the child was near its limit. The error has the peak memory that the parent sampled, in bytes.
+    """
+    exhausted, crashed = _CODES[job]
+    seen, limit = child.observed, f"{grants.memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)"
+    peak = f"it held {seen.peak_bytes >> 20} MiB at most" if seen.peak_bytes else "it ended at once"
+    if child.is_stalled:
+        message = (
+            f"the {job}'s process was stopped for {seen.stopped_seconds:.0f} s (SIGSTOP) and was then ended; {peak}"
+        )
+        return errors.Transient(message, code=crashed)
+    if end.lost:
+        message = f"the {job}'s process was lost, because the process that starts workers had to be replaced; try again"
+        return errors.Transient(message, code=crashed)
+    details = {"peak_memory_bytes": seen.peak_bytes or None}
+    if end.signal is signal.SIGKILL and seen.oom_kills:
+        message = f"the kernel ended the {job}'s process for want of memory (SIGKILL): {peak} and may use {limit}"
+        return errors.Permanent(message, code=exhausted, **details)
+    if end.signal is signal.SIGKILL:
+        message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
+        return errors.Transient(message, code=crashed, **details)
+    near = seen.data_bytes >= _NEAR * grants.memory_bytes
+    if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_stderr(grants))):
+        message = f"the {job}'s process ran out of memory (SIGABRT): {peak} and may use {limit}"
+        return errors.Permanent(message, code=exhausted, **details)
+    message = f"the {job}'s process ended without an answer ({end}); nothing was stored; {peak}"
+    return errors.Permanent(message, code=crashed, **details)
+
+
+def _stderr(grants: Grants) -> bytes:
+    try:
+        with Path(grants.folder, STDERR).open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, 2) - _TAIL))
+            return handle.read()
+    except OSError:
+        return b""

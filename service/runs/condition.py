@@ -1,0 +1,60 @@
+"""The condition of the stored data: whether the catalog was lost, and which versions are damaged."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from service.catalog.history import History
+from service.catalog.store import Store
+from service.files.layout import Layout
+from service.query.integrity import Integrity
+from service.runs import recovery
+
+_LOST = "lost"  # a property of a catalog that began empty beside a warehouse with versions
+
+_log = structlog.get_logger("penstock.recovery")
+
+
+class Condition:
+    """Recovers at a start, and reports the condition of the data afterwards. Methods block."""
+
+    def __init__(self, store: Store, history: History, layout: Layout, integrity: Integrity) -> None:
+        self._store = store
+        self._history = history
+        self._layout = layout
+        self._integrity = integrity
+
+    @property
+    def catalog_is_lost(self) -> bool:
+        """Whether the catalog began empty beside a warehouse with versions, and nobody has decided about them yet."""
+        return self._store.property(_LOST) is not None
+
+    def recover(self, now: datetime, *, accept_empty: bool) -> None:
+        """Startup recovery. In a warehouse whose catalog is lost every folder stays, unless ``accept_empty``."""
+        if accept_empty:
+            self.accept()
+        elif self._history.is_empty() and self._layout.version_folders():
+            self._store.set_property(_LOST, "1")
+        lost = self.catalog_is_lost
+        if lost:
+            _log.error(
+                "catalog.missing",
+                folders=len(self._layout.version_folders()),
+                hint="the catalog is empty and the warehouse is not: put the catalog back, take the versions back with "
+                "'penstock verify --adopt', or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1",
+            )
+        recovery.recover(self._history, self._layout, now, keep_unknown=lost)
+
+    def accept(self) -> None:
+        """Accept the catalog as it is; recovery then treats unknown folders as in any other warehouse."""
+        if self.catalog_is_lost:
+            self._store.set_property(_LOST, None)
+
+    def report(self) -> str:
+        """``ok``, or what is wrong with the stored data."""
+        if self.catalog_is_lost:
+            return "the catalog is missing: run 'penstock verify --adopt' or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1"
+        damaged = self._integrity.damaged()
+        return f"damaged: {', '.join(damaged)}" if damaged else "ok"

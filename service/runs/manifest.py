@@ -1,0 +1,72 @@
+"""The manifest of a version: the file in its folder from which a catalog that lost the version can adopt it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.files.layout import MANIFEST
+from service.model.version import Column, Refusal, Source, Version
+from service.steps.storage import File
+from service.values.profile import Profile
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of ``manifest.json``. Fields with defaults are absent in manifests of older releases.
+
+    ``configuration`` is the pipeline's document with masked secrets.
+    """
+
+    format: int
+    pipeline: str
+    version: int
+    run_id: str
+    revision: int
+    created: datetime
+    rows: int
+    files: list[File]
+    columns: list[Column]
+    sources: list[Source] = []
+    fitted: dict[str, Any] = {}
+    profiles: list[Profile] = []
+    quarantine: list[File] = []
+    refusals: list[Refusal] = []
+    quarantine_columns: list[Column] = []
+    fit_record: File | None = msgspec.field(default=None, name="tape")
+    state: list[File] = []
+    replay_of: int | None = None
+    configuration: dict[str, Any] | None = None
+
+    @property
+    def table_name(self) -> str:
+        """The table name in SQL: that of the configuration's storage, else the pipeline's name."""
+        storages = (self.configuration or {}).get("storage")
+        named = [s.get("table") for s in storages if isinstance(s, dict)] if isinstance(storages, list) else []
+        return next((name for name in named if isinstance(name, str)), self.pipeline.replace("-", "_"))
+
+    def as_version(self) -> Version:
+        """The version as the catalog stores it, without native forms."""
+        return Version(
+            pipeline=self.pipeline, version=self.version, run_id=self.run_id, revision=self.revision,
+            table=self.table_name, rows=self.rows, bytes=sum(f.bytes for f in self.files), columns=self.columns,
+            files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
+            quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
+            fit_record=self.fit_record, state=self.state, replay_of=self.replay_of,
+        )  # fmt: skip
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest in the folder; None if there is none that can be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def run_id(folder: Path) -> str:
+    """The id of the run that wrote the folder, as its manifest has it; empty if it cannot be read."""
+    found = read(folder)
+    return found.run_id if found is not None else ""

@@ -1,0 +1,113 @@
+"""Native forms that are being loaded after the commit of their version, one at a time, in tasks of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+
+from service.catalog.pipelines import Pipelines
+from service.kit import errors
+from service.model.version import Version
+from service.runs.attempt import Attempt
+from service.runs.job_resources import JobResources
+from service.runs.live_run import LiveRun
+
+_log = structlog.get_logger("penstock.run")
+
+
+class NativeLoads:
+    """The loads of this process. A load holds as much memory as a run, so that they take turns."""
+
+    def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
+        self._resources = resources
+        self._pipelines = pipelines
+        self._turn = asyncio.Semaphore(1)
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._rebuilding: set[str] = set()
+
+    async def start(self) -> None:
+        """Begin to load the native tables that newest versions want and do not have."""
+        for pipeline_id, version in await asyncio.to_thread(self._resources.history.without_native):
+            self._begin(pipeline_id, self._reload(pipeline_id, version))
+
+    def finish(self, attempt: Attempt, live: LiveRun) -> None:
+        """Begin to load the forms of the version that an attempt has committed; closes both afterwards."""
+        self._begin(live.pipeline_id, self._derive(attempt, live))
+
+    def rebuild(self, version: Version) -> None:
+        """Begin to load the native table of a version again, whose file is damaged. Call it in the event loop."""
+        if version.run_id not in self._rebuilding:
+            self._rebuilding.add(version.run_id)
+            self._begin(version.pipeline, self._rebuild(version))
+
+    async def cancel(self, *keys: str) -> None:
+        """Stop the loads of a pipeline, named by its id or its name, and wait until their children have ended."""
+        await self._stop([task for task, key in self._tasks.items() if key in keys])
+
+    async def wait(self) -> None:
+        """Wait until all loads have ended."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop all loads; the next start begins them again."""
+        await self._stop(list(self._tasks))
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[task] = key
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("native.failed", message=str(error), exception=type(error).__name__)
+
+    async def _derive(self, attempt: Attempt, live: LiveRun) -> None:
+        try:
+            await attempt.close()  # what its child holds would count twice
+            async with self._turn:
+                await attempt.derive()
+        finally:
+            await attempt.close()
+            live.close()
+
+    async def _rebuild(self, version: Version) -> None:
+        try:
+            record = await asyncio.to_thread(self._pipelines.get, version.pipeline)
+            await asyncio.to_thread(self._forget_native, record.id, version)
+            await self._reload(record.id, msgspec.structs.replace(version, native=None, wants_native=True))
+        except errors.Missing:  # it was deleted meanwhile
+            pass
+        finally:
+            self._rebuilding.discard(version.run_id)
+
+    def _forget_native(self, pipeline_id: str, version: Version) -> None:
+        history, native = self._resources.history, version.native
+        assert native is not None
+        run = history.run(version.run_id)
+        storage = [msgspec.structs.replace(s, state="loading") if s.type == "duckdb" else s for s in run.storage]
+        without = msgspec.structs.replace(version, native=None, wants_native=True, bytes=version.bytes - native.bytes)
+        history.note_native(pipeline_id, msgspec.structs.replace(run, storage=storage), without)
+
+    async def _reload(self, pipeline_id: str, version: Version) -> None:
+        async with self._turn:
+            history, layout = self._resources.history, self._resources.layout
+            run = await asyncio.to_thread(history.run, version.run_id)
+            record = await asyncio.to_thread(self._pipelines.get, version.pipeline, version.revision)
+            live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
+            attempt = Attempt(self._resources, live, record)
+            try:
+                await attempt.load(version)
+            finally:
+                await attempt.close()
+                live.close()

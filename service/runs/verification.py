@@ -1,0 +1,192 @@
+"""``penstock verify``: the catalog and the files are compared; versions that the catalog lost can be adopted."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from service.catalog.history import History
+from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.files import permissions
+from service.files.checksums import Checksums
+from service.files.layout import UNCOMMITTED, Layout, flush
+from service.kit import errors
+from service.model.run import Run, StoredForm
+from service.model.version import Version
+from service.runs import manifest, recovery
+from service.runs.condition import Condition
+from service.runs.manifest import Manifest
+from service.steps.storage import File
+
+Kind = Literal["damaged", "unknown", "adopted", "refused"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding. ``folder`` is relative to the data directory.
+
+    ``damaged``: files of a version in the catalog are missing or changed. ``unknown``: a folder that the catalog does
+    not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
+    """
+
+    kind: Kind
+    folder: str
+    message: str
+    pipeline: str | None = None
+    version: int | None = None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """The result: how many versions and files were compared, and the findings."""
+
+    versions: int
+    files: int
+    findings: list[Finding]
+
+    @property
+    def failed(self) -> bool:
+        """Whether data is damaged, or a folder could not be adopted."""
+        return any(f.kind in ("damaged", "refused") for f in self.findings)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Compares the catalog with the files of a data directory. Methods block."""
+
+    history: History
+    pipelines: Pipelines
+    layout: Layout
+    condition: Condition
+
+    def verify(self, *, deep: bool = False, adopt: bool = False) -> Verification:
+        """Compare sizes, with ``deep`` also checksums; with ``adopt`` take unknown versions back first."""
+        findings = self._adopt() if adopt else []
+        found, files, checksums = 0, 0, Checksums()
+        for committed in self.history.committed():
+            version = committed.version
+            folder = self.layout.version(version.pipeline, version.version)
+            if not committed.live and not folder.is_dir():
+                continue  # it was purged
+            found += 1
+            stored = [*version.base_files, *([version.native] if version.native is not None else [])]
+            files += len(stored)
+            findings += [
+                Finding(
+                    kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
+                    version=version.version,
+                )
+                for fault in _faults(folder, stored, checksums, deep=deep)
+            ]  # fmt: skip
+        findings += [self._unknown(folder) for folder in self._unknown_folders()]
+        return Verification(versions=found, files=files, findings=findings)
+
+    def _unknown_folders(self) -> list[Path]:
+        known = {self.layout.version(c.version.pipeline, c.version.version) for c in self.history.committed()}
+        return [*(f for _, f in self.layout.version_folders() if f not in known), *self.layout.orphans()]
+
+    def _unknown(self, folder: Path) -> Finding:
+        found = manifest.read(folder)
+        hint = "'penstock verify --adopt' takes it back" if found is not None else "it has no manifest that can be read"
+        return Finding(
+            kind="unknown", folder=self._relative(folder), message=f"the catalog does not know this folder; {hint}",
+            pipeline=found.pipeline if found is not None else None,
+            version=found.version if found is not None else None,
+        )  # fmt: skip
+
+    # adoption
+
+    def _adopt(self) -> list[Finding]:
+        read = [(folder, manifest.read(folder)) for folder in self._unknown_folders()]
+        candidates = sorted(
+            ((folder, found) for folder, found in read if found is not None),
+            key=lambda c: (c[1].pipeline, c[1].version),
+        )
+        newest = {found.pipeline: found for _, found in candidates}
+        findings = []
+        for folder, found in candidates:
+            try:
+                self._adopt_one(folder, found, newest[found.pipeline])
+                kind: Kind = "adopted"
+                message = f"version {found.version} of '{found.pipeline}' is in the catalog again"
+            except (errors.PenstockError, OSError) as error:
+                kind, message = "refused", str(error)
+            findings.append(
+                Finding(
+                    kind=kind, folder=self._relative(folder), message=message, pipeline=found.pipeline,
+                    version=found.version,
+                )
+            )  # fmt: skip
+        if self.condition.catalog_is_lost:
+            for name, folder in self.layout.version_folders():
+                if folder in self._unknown_folders():
+                    recovery.orphan(self.layout, name, folder, "it could not be adopted")
+            self.condition.accept()
+        return findings
+
+    def _adopt_one(self, folder: Path, found: Manifest, newest: Manifest) -> None:
+        faults = list(_faults(folder, found.as_version().base_files, Checksums(), deep=True))
+        if faults:
+            raise errors.Conflict(f"it is damaged: {faults[0]}")
+        target, version = self.layout.version(found.pipeline, found.version), found.as_version()
+        record = self._record(found, newest)
+        known = self.history.version_of(found.pipeline, found.version)
+        if known is not None and known.run_id != found.run_id:
+            raise errors.Conflict(f"the catalog has another version {found.version} of '{found.pipeline}'")
+        if target != folder and target.exists():
+            raise errors.Conflict(f"{self._relative(target)} exists")
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if target != folder:
+            folder.rename(target)
+            flush(target.parent)
+        (target / UNCOMMITTED).unlink(missing_ok=True)
+        permissions.restrict(target.parent, self.layout.group, shared=0o750)
+        permissions.share(target, self.layout.group)
+        if known is not None:
+            return
+        version = self._with_native(
+            msgspec.structs.replace(version, revision=min(found.revision, record.revision)), target
+        )
+        self.history.adopt(record.id, _run(version, str(target.relative_to(self.layout.root))), version)
+        self.layout.point_current(found.pipeline, self.history.next_version(record.id) - 1)
+
+    def _record(self, found: Manifest, newest: Manifest) -> PipelineRecord:
+        try:
+            return self.pipelines.get(found.pipeline)
+        except errors.Missing:
+            document = newest.configuration or {"name": found.pipeline, "collectors": []}
+            return self.pipelines.create(found.pipeline, newest.table_name, document, None)
+
+    def _with_native(self, version: Version, folder: Path) -> Version:
+        """Native forms are derived again: the manifest, written before them, has no checksum of theirs."""
+        natives = list(folder.glob("*.duckdb"))
+        for native in natives:
+            native.unlink() if native.is_file() else shutil.rmtree(native)
+        return msgspec.structs.replace(version, wants_native=bool(natives))
+
+    def _relative(self, folder: Path) -> str:
+        return str(folder.relative_to(self.layout.root))
+
+
+def _run(version: Version, location: str) -> Run:
+    """The run of an adopted version, as far as the manifest knows it."""
+    return Run(
+        run_id=version.run_id, pipeline=version.pipeline, revision=version.revision, status="completed", progress=100.0,
+        version=version.version, storage_location=location,
+        storage=[StoredForm(type="parquet", location=location, bytes=version.bytes)], rows_stored=version.rows,
+        queued_at=version.created, start_time=version.created, end_time=version.created, duration=0.0,
+        replay_of=version.replay_of,
+    )  # fmt: skip
+
+
+def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: bool) -> Iterable[str]:
+    if not folder.is_dir():
+        yield "the folder is missing"
+        return
+    for file in files:
+        fault = checksums.fault(folder / file.name, file.bytes, file.sha256 if deep else "")
+        if fault is not None:
+            yield fault

@@ -1,0 +1,130 @@
+"""Processes that are stopped, killed or lost from outside: deadlines hold, and the cause that a user reads is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import documents
+from tests.acceptance.served import PASSWORD, Served, children_of, serving
+from tests.acceptance.test_hostile_runs import EXTENSION, create, ended, start
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    settings = {
+        "PENSTOCK_ADMIN_PASSWORD": PASSWORD,
+        "PENSTOCK_RUN_MEMORY_LIMIT": "768MiB",
+        "PENSTOCK_RATE_LIMIT_PER_MINUTE": "100000",
+        "PENSTOCK_HEARTBEAT_SECONDS": "1",
+        "PENSTOCK_SECRET_CANARY": "nobody may see this",
+    }
+    folder = tmp_path_factory.mktemp("stopped")
+    with serving(folder / "data", path=f"{documents.ROOT}:{EXTENSION}", **settings) as served:
+        served.login()
+        create(served, "healthy", "nothing")
+        create(served, "forever", "loop")
+        yield served
+
+
+def forkserver(served: Served) -> int | None:
+    """The process that has the children of the service."""
+    tasks = Path(f"/proc/{served.process.pid}/task").iterdir()
+    below = [int(p) for task in tasks for p in (task / "children").read_text().split()]
+    return next((pid for pid in below if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
+
+
+def stop_forkserver(served: Served) -> None:
+    pid = forkserver(served)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+
+
+def worker(served: Served) -> int:
+    """The process of the run that is going: it loops, so that it uses the most time."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        used = {}
+        for pid in children_of(forkserver(served) or 0):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            used[pid] = int(fields[11])
+        if used and max(used.values()) > 20:
+            return max(used, key=lambda pid: used[pid])
+    raise AssertionError("no run is going")
+
+
+def looping(served: Served) -> tuple[str, int]:
+    run_id = start(served, "forever")
+    return run_id, worker(served)
+
+
+def test_a_worker_that_is_stopped_ends_within_seconds(served: Served) -> None:
+    run_id, pid = looping(served)
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    run = ended(served, run_id)
+    assert time.monotonic() - began < 6
+    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_CRASHED")
+    assert "SIGSTOP" in run["error"]["message"]
+
+
+def test_a_worker_that_a_person_kills_did_not_run_out_of_memory(served: Served) -> None:
+    run_id, pid = looping(served)
+    os.kill(pid, signal.SIGKILL)
+    run = ended(served, run_id)
+    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_CRASHED")
+    assert "from outside (SIGKILL)" in run["error"]["message"]
+    assert run["peak_memory_bytes"] > 1 << 20
+
+
+@pytest.mark.parametrize(("how", "code"), [("abort", "RUN_CRASHED"), ("polars", "RUN_OUT_OF_MEMORY")])
+def test_an_abort_is_want_of_memory_only_where_it_was(served: Served, how: str, code: str) -> None:
+    create(served, how, how)
+    run = ended(served, start(served, how))
+    assert run["error"]["code"] == code, run["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_forkserver_that_does_not_answer_is_replaced(served: Served, number: signal.Signals) -> None:
+    before = forkserver(served)
+    assert before is not None
+    os.kill(before, number)
+    began = time.monotonic()
+    for path in ("/pipeline/healthy/status", "/pipeline", "/pipeline/healthy/runs"):
+        assert served.http.get(path, timeout=5).status_code == 200
+    while True:  # the first answer may come from the worker that waited
+        answer = served.http.post("/query", json={"sql": "SELECT 1 AS one"}, timeout=30)
+        assert answer.status_code in (200, 503), answer.text
+        if answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) > 0
+        elif (after := forkserver(served)) not in (None, before):
+            break
+        assert time.monotonic() - began < 60
+    environment = Path(f"/proc/{after}/environ").read_bytes()
+    assert b"CANARY" not in environment
+    assert b"_RJEM_MALLOC_CONF" in environment
+    assert served.json("POST", "/pipeline/healthy/execute?wait=30")["status"] == "completed"
+
+
+def test_a_run_that_is_lost_with_the_forkserver_ends(served: Served) -> None:
+    run_id, _ = looping(served)
+    stop_forkserver(served)
+    assert served.http.get(f"{served.address}/health/ready", timeout=20).status_code in (200, 503)
+    cancelled: dict[str, Any] = served.json("POST", f"/runs/{run_id}/cancel", status=202)
+    assert ended(served, run_id)["status"] in ("cancelled", "failed"), cancelled
+
+
+def test_a_stopped_service_ends_with_a_stopped_forkserver(served: Served) -> None:
+    """The last test of this file: it ends the service."""
+    stop_forkserver(served)
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ended() == 0

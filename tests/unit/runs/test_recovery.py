@@ -1,0 +1,145 @@
+"""However catalog and folders disagree, a start deletes nothing that may be data, and ``verify`` can take it back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.files.layout import UNCOMMITTED, children
+from tests.unit.runs.disasters import DISASTERS, DOCUMENT, Directory, Opened
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """With two versions of one pipeline."""
+    made = Directory(tmp_path / "data")
+    made.publish(1)
+    made.publish(2)
+    return made
+
+
+def folders(directory: Directory) -> list[str]:
+    return [folder.name for folder in children(directory.layout.pipeline("shop"))]
+
+
+def orphans(directory: Directory) -> list[str]:
+    return [folder.name for folder in directory.layout.orphans()]
+
+
+@pytest.mark.parametrize("disaster", DISASTERS)
+def test_nothing_that_may_be_data_is_deleted(directory: Directory, disaster: str) -> None:
+    DISASTERS[disaster](directory)
+    directory.start()
+    directory.start()
+    assert directory.data() == directory.contents
+
+
+@pytest.mark.parametrize(
+    ("disaster", "stay", "orphaned"),
+    [
+        ("manifest edited", ["v000001", "v000002"], []),
+        ("manifest removed", ["v000001", "v000002"], []),
+        ("folder renamed", ["v000001"], ["v000008"]),
+        ("folder added", ["v000001", "v000002"], ["mine"]),
+        ("folder lost", ["v000002"], []),
+        ("catalog of version 1", ["v000001"], ["v000002"]),
+        ("catalog of the run of version 2", ["v000001"], ["v000002"]),
+        ("catalog deleted", ["v000001", "v000002"], []),
+    ],
+)
+def test_the_catalog_decides(directory: Directory, disaster: str, stay: list[str], orphaned: list[str]) -> None:
+    DISASTERS[disaster](directory)
+    directory.start()
+    assert (folders(directory), orphans(directory)) == (stay, orphaned)
+
+
+@pytest.mark.parametrize(
+    "disaster", ["folder renamed", "catalog of version 1", "catalog of the run of version 2", "catalog deleted"]
+)
+def test_verify_lists_what_is_unknown_and_takes_it_back(directory: Directory, disaster: str) -> None:
+    DISASTERS[disaster](directory)
+    listed = directory.verify()
+    assert {f.kind for f in listed.findings} >= {"unknown"}
+    assert listed.failed is (disaster == "folder renamed")  # there the catalog misses a folder, too
+    adopted = directory.verify(adopt=True)
+    assert not adopted.failed
+    assert [f.kind for f in adopted.findings] == ["adopted"] * len(adopted.findings)
+    assert [v.version for v in directory.versions()] == [1, 2]
+    assert directory.start() == "ok"
+    assert (folders(directory), orphans(directory)) == (["v000001", "v000002"], [])
+    assert not directory.verify().findings
+    with Opened(directory) as opened:
+        assert opened.pipelines.get("shop").document == DOCUMENT
+        assert opened.history.run("run_2").status == "completed"
+
+
+def test_a_lost_catalog_is_said_until_somebody_decides(directory: Directory) -> None:
+    DISASTERS["catalog deleted"](directory)
+    assert "catalog is missing" in directory.start()
+    with Opened(directory) as opened:
+        opened.pipelines.create("other", "other", {}, None)
+    assert "catalog is missing" in directory.start()
+    assert directory.start(accept=True) == "ok"
+    assert orphans(directory) == ["v000001", "v000002"]
+    assert directory.start() == "ok"
+
+
+def test_an_uncommitted_folder_of_a_known_run_is_removed(directory: Directory) -> None:
+    directory.publish(3, commit=False)
+    staging = directory.layout.staging("run_3")
+    staging.mkdir()
+    (staging / "part").touch()
+    directory.start()
+    assert folders(directory) == ["v000001", "v000002"]
+    assert orphans(directory) == []
+    assert not staging.exists()
+
+
+def test_staging_of_an_unknown_run_is_kept(directory: Directory) -> None:
+    staging = directory.layout.staging("run_elsewhere")
+    staging.mkdir()
+    (staging / "part").touch()
+    directory.start()
+    assert orphans(directory) == ["run_elsewhere"]
+
+
+def test_what_an_interrupted_load_left_is_swept(directory: Directory) -> None:
+    folder = directory.layout.version("shop", 2)
+    (folder / ".tmp-native.duckdb").touch()
+    (folder / UNCOMMITTED).touch()
+    directory.start()
+    assert not (folder / ".tmp-native.duckdb").exists()
+    assert not (folder / UNCOMMITTED).exists()
+    assert (directory.layout.pipeline("shop") / "current").resolve() == folder
+
+
+def test_a_damaged_orphan_is_refused(directory: Directory) -> None:
+    DISASTERS["catalog of version 1"](directory)
+    directory.start()
+    (orphan,) = directory.layout.orphans()
+    (orphan / "part-00000.parquet").write_bytes(b"rowz 2")
+    found = directory.verify(adopt=True)
+    assert found.failed
+    assert any(f.kind == "refused" and "another checksum" in f.message for f in found.findings)
+    assert [v.version for v in directory.versions()] == [1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(sorted(DISASTERS)), max_size=4), st.booleans())
+def test_no_sequence_of_disasters_and_starts_deletes_data(sequence: list[str], between: bool) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        directory = Directory(Path(root) / "data")
+        directory.publish(1)
+        directory.publish(2)
+        for disaster in sequence:
+            DISASTERS[disaster](directory)
+            if between:
+                directory.start()
+        directory.start()
+        directory.verify(adopt=True)
+        directory.start()
+        assert directory.data() >= directory.contents
