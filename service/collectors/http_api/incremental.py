@@ -3,7 +3,7 @@
 The cursor is the greatest value of a field among the records so far. The source is asked for records from that value
 on, boundary included, because more records of the same value may exist now. The values determine how cursors compare:
 as numbers (also written as text), as times (ISO 8601, or in ``cursor_format``), or as text. Text that does not sort in
-the order of what it means (``03/01/2024``, ``v9`` and ``v10``) is refused at first sight: its greatest value is not the
+the order of what it means (``03/01/2024``, "v9" and "v10") is refused at first sight: its greatest value is not the
 newest one.
 """
 
