@@ -33,7 +33,6 @@ else:
 class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
     """Rows of one or several CSV files; files with differing columns unite by name."""
 
-    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "csv",
         "file_path": "orders/2026-*.csv",
@@ -56,14 +55,13 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
     def declared(self) -> Declared | None:
         return schema.declared(self.columns or self.column_names, self.schema, text=not self.infer_rows)
 
-    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
-        return inputs.outlook(self.file_path, ctx)
-
     def _collect(self, ctx: CollectContext) -> Frame:
         paths = inputs.resolve(self.file_path, ctx)
-        if ctx.wanted_rows is not None:
-            paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(paths[: head.MOST_FILES])]
-        return self.read(paths, ctx, ctx.collected)
+        if ctx.wanted_rows is None:
+            return self.read(paths, ctx, ctx.collected)
+        originals = paths[: head.MOST_FILES]
+        paths = [self._head(path, ctx.wanted_rows, n, ctx) for n, path in enumerate(originals)]
+        return self.read(paths, ctx, ctx.collected, originals)
 
     def _head(self, path: Path, rows: int, number: int, ctx: CollectContext) -> Path:
         records = self.skip_rows + self.has_header + rows
@@ -77,10 +75,19 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
             raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field="file_path") from None
 
     def read(
-        self, paths: list[Path], ctx: CollectContext, collected: Callable[[int], None] = lambda rows: None
+        self,
+        paths: list[Path],
+        ctx: CollectContext,
+        collected: Callable[[int], None] = lambda rows: None,
+        originals: list[Path] | None = None,
     ) -> Frame:
-        """A scan of ``paths`` instead of ``file_path``; ``collected`` is called with the row count of each file."""
-        reading = CsvReader(self, ctx, max(200, self.infer_rows // len(paths)))
+        """A scan of ``paths`` instead of ``file_path``; ``collected`` is called with the row count of each file.
+
+        ``originals`` are the files that ``paths`` are copies of, if they are.
+        """
+        added = self.path_columns(originals or paths, self.schema, ctx)
+        added = added.for_copies(dict(zip(paths, originals or paths, strict=True)))
+        reading = CsvReader(self, ctx, max(200, self.infer_rows // len(paths)), added)
         sources = []
         for number, path in enumerate(paths):
             source = reading.source(path, number)

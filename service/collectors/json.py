@@ -22,10 +22,10 @@ from service.collectors.records.spool import Spool
 from service.collectors.source_file import head as heads
 from service.collectors.source_file import paths as inputs
 from service.collectors.source_file import utf8
-from service.collectors.source_file.paths import FilePath
+from service.collectors.source_file.file_collector import FileCollector
 from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.collector import Collector, Declared
+from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
 
@@ -40,10 +40,9 @@ MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
-class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
+class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
     """Rows of one or several JSON files: the records of each, nested objects as ``a_b`` columns."""
 
-    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "json",
         "file_path": "exports/orders-*.json",
@@ -51,7 +50,6 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
         "schema": {"created_at": "datetime[UTC]"},
     }
 
-    file_path: FilePath
     format: Annotated[
         Literal["auto", "document", "lines"],
         msgspec.Meta(description="One document, or one object a line; detected from the file by default."),
@@ -75,7 +73,7 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
-        yield from inputs.problems(self.file_path)
+        yield from super().problems()
         if self.records_path is not None and self.format == "lines":
             yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
         if not utf8.is_text_codec(self.encoding):
@@ -85,42 +83,56 @@ class JsonCollector(Collector, frozen=True, kw_only=True, tag="json"):
     def declared(self) -> Declared | None:
         return record_schema.declared(self.columns, self.schema)
 
-    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
-        return inputs.outlook(self.file_path, ctx)
-
     async def collect(self, ctx: CollectContext) -> Frame:
         """Read the files into parts and return a scan of them. Raises ``errors.Permanent`` naming file and line."""
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: CollectContext) -> Frame:
         paths = inputs.resolve(self.file_path, ctx)
-        spool, mixed = Spool(ctx.folder), dict[str, str]()
+        spool, mixed, repeated = Spool(ctx.folder), dict[str, str](), dict[str, str]()
         if ctx.wanted_rows is not None:
             paths = paths[: heads.MOST_FILES]
+        added = self.path_columns(paths, self.schema, ctx)
         for number, path in enumerate(paths):
-            before, found = spool.rows, set[str]()
+            original = path
+            before = spool.rows
             try:
                 codec = codecs.lookup(self.encoding).name
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
                 text = utf8.as_utf8(path, codec, ctx.folder, f"plain-{number:05d}.json")
                 for part in self._parts(text, ctx.wanted_rows):
-                    where, found = f"{path.name} from {part.unit} {part.first}", set[str]()
-                    spool.add(*part.table(self.flatten, found), where)
+                    where, found, again = f"{path.name} from {part.unit} {part.first}", set[str](), set[str]()
+                    rows, parents = part.table(self.flatten, found, again)
+                    added.refuse_clash(original, rows.columns, ctx.step)
+                    spool.add(rows.with_columns(added.values(original, rows.columns)), parents, where)
                     mixed = dict.fromkeys(found, f"differ in kind on {where}") | mixed
+                    repeated = dict.fromkeys(again, where) | repeated
             except (Unusable, utf8.Unreadable) as error:
-                field = "records_path" if "records_path" in str(error) else "file_path"
-                raise errors.Permanent(f"{path.name}: {error}", step=ctx.step, field=field) from None
+                raise self._explained(path, error, ctx) from None
             if spool.rows == before:
                 ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
             ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         ctx.add_evidence({"files": len(paths), "rows": spool.rows})
         ctx.add_blank_columns(record_schema.empty_columns(spool, self.schema))
+        record_schema.warn_of_repeated_keys(repeated, ctx)
         record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
         lf = record_schema.cast_columns(spool.scan(), self.schema, ctx)
         lf = record_schema.select(lf, self.columns, ctx)
         return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
+
+    def _explained(self, path: Path, error: Exception, ctx: CollectContext) -> errors.Permanent:
+        """The error with the setting that is to blame."""
+        text, field, hint = str(error), "file_path", ""
+        if json_records.NOT_UTF8 in text:
+            field, hint = "encoding", "; set encoding to the encoding of the file, such as latin-1"
+        elif json_records.TRAILING in text:
+            field = "records_path" if self.records_path is not None else "format"
+            hint = "; leave out records_path" if self.records_path is not None else "; set format to lines"
+        elif "records_path" in text:
+            field = "records_path"
+        return errors.Permanent(f"{path.name}: {text}{hint}", step=ctx.step, field=field)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
         """A copy of the first lines, or the file itself if it is one document, which must be read as a whole."""
@@ -157,7 +169,7 @@ class _Part:
     first: int
     items: list[bytes]
 
-    def table(self, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    def table(self, flatten: bool, mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
@@ -166,7 +178,7 @@ class _Part:
             if any(not item.lstrip().startswith(b"{") for item in full):
                 raise Unusable("a record is not an object")
             packed = b"\n".join(full) if self.unit == "line" else json_records.lines(full)
-            return json_records.table(packed, flatten=flatten, mixed=mixed)
+            return json_records.table(packed, flatten=flatten, mixed=mixed, repeated=repeated)
         except Unusable:
             for number, item in enumerate(self.items, self.first):
                 if item and not item.isspace():
@@ -178,13 +190,9 @@ def _decode(item: bytes, where: str) -> None:
     shown = item[:60].decode("utf-8", "replace")
     try:
         msgspec.json.decode(item, type=dict[str, Any])
-    except UnicodeDecodeError as error:
-        byte = f"0x{error.object[error.start]:02X}"
-        raise Unusable(
-            f"{where}: the byte {byte} is not UTF-8; set encoding to the encoding of the file; it begins with {shown!r}"
-        ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Unusable(f"{where}: not a JSON object ({error}); it begins with {shown!r}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        cause = json_records.cause(error, item)
+        raise Unusable(f"{where}: not a JSON object ({cause}); it begins with {shown!r}") from None
 
 
 def _records_path(document: Document) -> str | None:

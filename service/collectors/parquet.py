@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
 from service.collectors.records import schema as record_schema
-from service.collectors.records.spool import unite
 from service.collectors.source_file import paths
-from service.collectors.source_file.paths import FilePath
+from service.collectors.source_file.file_collector import FileCollector, PathColumns
 from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.collector import Collector, Declared
+from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import dtypes, type_names
+from service.values import common_type, dtypes, type_names
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy.module("polars")
 
-_MOST_DIGITS = 38
-"""The most digits of a decimal in Polars and DuckDB."""
+_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
+class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
     """Rows of one or several Parquet files; files with differing columns unite by name."""
 
-    local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "parquet",
         "file_path": "exports/*.parquet",
         "columns": ["id", "total"],
     }
 
-    file_path: FilePath
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="Keep these columns, in this order; the others are not read."),
@@ -52,7 +48,7 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
-        yield from paths.problems(self.file_path)
+        yield from super().problems()
         yield from record_schema.repeated("columns", self.columns or ())
         for column, text in self.schema.items():
             try:
@@ -63,29 +59,28 @@ class ParquetCollector(Collector, frozen=True, kw_only=True, tag="parquet"):
     def declared(self) -> Declared | None:
         return record_schema.declared(self.columns, self.schema)
 
-    def outlook(self, ctx: CollectContext) -> dict[str, Any]:
-        return paths.outlook(self.file_path, ctx)
-
     async def collect(self, ctx: CollectContext) -> Frame:
         """A scan of the files. Raises ``errors.Permanent`` naming the file, or the setting to blame."""
         return await asyncio.to_thread(self._collect, ctx)
 
     def _collect(self, ctx: CollectContext) -> Frame:
-        files = [_ParquetFile.read(path, ctx) for path in paths.resolve(self.file_path, ctx)]
+        found = paths.resolve(self.file_path, ctx)
+        added = self.path_columns(found, self.schema, ctx)
+        files = [_ParquetFile.read(path, self.columns, ctx) for path in found]
         for file in files:
-            file.check(self.columns, ctx)
+            added.refuse_clash(file.path, file.schema, ctx.step)
         ctx.collected(sum(f.rows for f in files))
         ctx.add_evidence({"files": len(files), "rows": sum(f.rows for f in files)})
         ctx.progress(1.0, f"{len(files)} files")
-        lf = _scan_all(files, ctx)
-        present = lf.collect_schema().names()
+        present = list(dict.fromkeys([*(name for f in files for name in f.schema), *added.types]))
         record_schema.require_columns(present, self.columns, self.schema, ctx.step)
+        kept = set(self.columns or present)
+        schema = {name: text for name, text in self.schema.items() if name in kept}
+        lf = _scan_all(files, schema, added, ctx)
         if self.columns is not None:
             lf = lf.select(self.columns)
-        kept = set(self.columns or present)
-        lf = record_schema.cast_columns(lf, {name: text for name, text in self.schema.items() if name in kept}, ctx)
-        plain = self.columns is None and not self.schema and all(f.schema == files[0].schema for f in files)
-        return ctx.frame(lf, expensive=False, files=[f.path for f in files] if plain else ())
+        plain = not (self.columns or self.schema or added.types) and all(f.types == files[0].schema for f in files)
+        return ctx.scan_parquet([f.path for f in files]) if plain else ctx.frame(lf, expensive=False)
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
@@ -94,45 +89,96 @@ class _ParquetFile(msgspec.Struct, frozen=True):
     rows: int
 
     @classmethod
-    def read(cls, path: Path, ctx: CollectContext) -> _ParquetFile:
+    def read(cls, path: Path, columns: Sequence[str] | None, ctx: CollectContext) -> _ParquetFile:
         """Read the schema and the row count from the footer; nothing else is read."""
         lf = pl.scan_parquet(path, glob=False)
         try:
-            return cls(path, lf.collect_schema(), int(lf.select(pl.len()).collect().item()))
+            schema, rows = lf.collect_schema(), int(lf.select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, OSError) as error:
             cause = str(error).split("\n\n", 1)[0].replace(str(path), path.name)
             raise errors.Permanent(
                 f"{path.name}: this is not a Parquet file that can be read ({cause})", step=ctx.step, field="file_path"
             ) from None
+        for name, dtype in schema.items():
+            if _digits(dtype) > common_type.DECIMAL_DIGITS and (columns is None or name in columns):
+                raise errors.Permanent(
+                    f"{path.name}: column '{name}' is {dtypes.name_of(dtype)}, which has more than "
+                    f"{common_type.DECIMAL_DIGITS} digits, the most that can be read; name the other columns in "
+                    "'columns', or store it as text",
+                    step=ctx.step, field="columns",
+                )  # fmt: skip
+        return cls(path, schema, rows)
 
-    def check(self, columns: list[str] | None, ctx: CollectContext) -> None:
-        """Raise ``errors.Permanent`` if one of ``columns`` (None: any) has decimals that are too long to read."""
-        wanted = self.schema if columns is None else [name for name in columns if name in self.schema]
-        wide = next((name for name in wanted if _is_too_wide(self.schema[name])), None)
-        if wide is not None:
-            raise errors.Permanent(
-                f"{self.path.name}: the decimals of column '{wide}' have more than {_MOST_DIGITS} digits, the most "
-                "that can be read; name the other columns in 'columns', or store it as text",
-                step=ctx.step, field="file_path",
-            )  # fmt: skip
+    def scan(self) -> pl.LazyFrame:
+        return _seconds(pl.scan_parquet(self.path, glob=False), self.schema)
+
+    @property
+    def types(self) -> dict[str, pl.DataType]:
+        """The types of ``scan``."""
+        return {name: pl.Float64() if isinstance(d, pl.Duration) else d for name, d in self.schema.items()}
 
 
-def _is_too_wide(dtype: Any) -> bool:
-    if isinstance(dtype, pl.Struct):
-        return any(_is_too_wide(field.dtype) for field in dtype.fields)
+def _digits(dtype: Any) -> int:
     if isinstance(dtype, pl.List | pl.Array):
-        return _is_too_wide(dtype.inner)
-    return isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS
+        return _digits(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return max((_digits(f.dtype) for f in dtype.fields), default=0)
+    return (dtype.precision or 0) if isinstance(dtype, pl.Decimal) else 0
 
 
-def _scan_all(files: list[_ParquetFile], ctx: CollectContext) -> pl.LazyFrame:
+def _seconds(lf: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """``lf`` with durations as seconds, as a cast reads them: SQL does not see the unit of a stored duration."""
+    seconds = []
+    for name, dtype in schema.items():
+        if isinstance(dtype, pl.Duration):
+            ticks = pl.col(name).to_physical()
+            per_second = ticks * 0 + _PER_SECOND[dtype.time_unit or "us"]  # by a literal the engine divides inexactly
+            seconds.append((ticks / per_second).alias(name))
+    return lf.with_columns(seconds) if seconds else lf
+
+
+def _scan_all(
+    files: list[_ParquetFile], schema: Mapping[str, str], added: PathColumns, ctx: CollectContext
+) -> pl.LazyFrame:
     first = files[0].schema
-    if all(f.schema == first for f in files):
-        return pl.scan_parquet([f.path for f in files], glob=False)
+    if all(f.schema == first for f in files) and not added.types:
+        lf = _seconds(pl.scan_parquet([f.path for f in files], glob=False), first)
+        return record_schema.cast_columns(lf, schema, ctx)
+    types = _common_types(files, schema, ctx)
+    types |= {name: dtype for name, dtype in added.types.items() if name not in types}
+    return pl.concat([_scan_as(file, types, schema, added, ctx) for file in files])
+
+
+def _scan_as(
+    file: _ParquetFile,
+    types: Mapping[str, pl.DataType],
+    schema: Mapping[str, str],
+    added: PathColumns,
+    ctx: CollectContext,
+) -> pl.LazyFrame:
+    """One file with the columns and types of all."""
+    own = {name: text for name, text in schema.items() if name in file.schema}
+    lf = record_schema.cast_columns(file.scan(), own, ctx)
+    why = f"in {file.path.name}, beside other files"
+    casts = [
+        common_type.exact(name, dtype, types[name], why, (ctx.step, f"schema.{name}"))
+        for name, dtype in file.types.items()
+        if name not in own
+    ]
+    from_path = [e.cast(types[e.meta.output_name()], strict=False) for e in added.values(file.path, file.schema)]
+    missing = [pl.lit(None, dtype=dtype).alias(n) for n, dtype in types.items() if n not in file.schema]
+    return lf.with_columns([*casts, *missing]).with_columns(from_path).select(list(types))
+
+
+def _common_types(files: list[_ParquetFile], schema: Mapping[str, str], ctx: CollectContext) -> dict[str, pl.DataType]:
+    """The types of all columns in which the files are united. Raises ``errors.Permanent`` if there is none."""
     types: dict[str, pl.DataType] = {}
     homes: dict[str, str] = {}
     for file in files:
-        for name, dtype in file.schema.items():
+        for name, dtype in file.types.items():
+            if name in schema:
+                types[name] = dtypes.parse(schema[name])
+                continue
             known = types.get(name)
             types[name] = dtype if known is None else _wider(known, dtype)
             both = (known if known is not None else dtype, dtype)
@@ -144,11 +190,7 @@ def _scan_all(files: list[_ParquetFile], ctx: CollectContext) -> pl.LazyFrame:
                     step=ctx.step, field="file_path",
                 )  # fmt: skip
             homes.setdefault(name, file.path.name)
-    scans = []
-    for file in files:
-        columns = [pl.col(n).cast(t) if n in file.schema else pl.lit(None, dtype=t).alias(n) for n, t in types.items()]
-        scans.append(pl.scan_parquet(file.path, glob=False).select(columns))
-    return pl.concat(scans)
+    return types
 
 
 def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
@@ -158,4 +200,4 @@ def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
         return pl.Datetime("us", zones.pop()) if len(zones) == 1 else pl.String()
     if pl.String in both and any(isinstance(d, pl.Categorical | pl.Enum) for d in both):
         return pl.String()
-    return unite(one, other)
+    return common_type.unite(one, other)

@@ -42,6 +42,13 @@ class Files:
             field=field,
         )
 
+    def excludes(self, name: str) -> bool:
+        """Whether ``name`` is an absolute path that is not below a root; no file is looked up."""
+        path = Path(name)
+        return path.is_absolute() and not any(
+            path.is_relative_to(r) for root in self.roots for r in (root, root.resolve())
+        )
+
     def shown(self, path: Path) -> str:
         """A resolved file as a user would name it: relative to its root."""
         above = next((r.resolve() for r in self.roots if path.is_relative_to(r.resolve())), path.parent)

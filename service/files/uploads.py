@@ -22,7 +22,7 @@ from service.files import disk
 from service.kit import errors, ids
 
 _LONGEST, _DEEPEST = 255, 8
-_EXTRA = frozenset("._ -")
+_EXTRA = frozenset("._ -=")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PARTIAL = ".receiving-"
 
@@ -36,8 +36,8 @@ def segments(path: str) -> list[str]:
         letters = all(c in _EXTRA or unicodedata.category(c)[0] in "LNM" for c in part)
         if not letters or not part or part[0] in ". " or part[-1] in ". " or len(part.encode()) > _LONGEST:
             raise errors.Invalid(
-                f"path: '{part[:60]}' is not allowed as a name: use letters, digits, '.', '_', '-' and spaces, no "
-                f"leading dot, at most {_LONGEST} bytes",
+                f"path: '{part[:60]}' is not allowed as a name: use letters, digits, '.', '_', '-', '=' and spaces, "
+                f"no leading dot, at most {_LONGEST} bytes",
                 field="path",
             )
     return parts

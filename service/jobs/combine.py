@@ -7,6 +7,7 @@ type.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.model.pipeline import Join, Pipeline
 from service.steps.frame import Frame
-from service.values import dtypes
+from service.values import common_type, dtypes
 
 Warn = Callable[[str, str], None]
 _WIDE = (pl.Int128, pl.UInt128)
@@ -34,13 +35,24 @@ def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda co
         return frames[0]
     if isinstance(pipeline.combine, Join):
         return _joined(pipeline.combine, frames, labels)
+    numbers: dict[str, pl.DataType] = {}
     for name, kinds in _kinds(frames, labels).items():
         united = _common_type(name, kinds)
         if united is None:
             raise _type_conflict(name, kinds, "and no type holds both")
         if united == pl.String and any(kind != pl.String for kind in kinds):
             warn("mixed_types", f"column '{name}' is {_types_by_source(kinds)}; it is kept as text")
+        if any(common_type.could_round(kind, united) for kind in kinds):
+            numbers[name] = united
+    frames = [_exactly(frame, numbers, label) for frame, label in zip(frames, labels, strict=True)]
     return frames[0].union(frames[1:])
+
+
+def _exactly(frame: Frame, types: Mapping[str, pl.DataType], label: str) -> Frame:
+    """``frame`` with these columns cast to these types; execution fails at a number that would be rounded."""
+    why, at = f"in {label}, beside other collectors", ("combine", "combine")
+    casts = [common_type.exact(n, frame.schema[n], t, why, at) for n, t in types.items() if n in frame.schema]
+    return frame.rows(lambda lf: lf.with_columns(casts)) if casts else frame
 
 
 def without_columns(what: str) -> errors.Permanent:
@@ -77,6 +89,8 @@ def _common_type(name: str, kinds: Mapping[pl.DataType, str]) -> pl.DataType | N
     """The type that holds all these types; None where no type does."""
     if len(kinds) == 1:
         return next(iter(kinds))
+    if any(kind.is_decimal() for kind in kinds) and all(kind.is_numeric() for kind in kinds):
+        return functools.reduce(common_type.unite, kinds)
     empty = [PolarsFrame(pl.LazyFrame(schema={name: kind}), Path()) for kind in kinds]
     try:
         united = empty[0].union(empty[1:]).schema[name]

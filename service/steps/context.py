@@ -97,22 +97,20 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0,
-        files: Sequence[Path] = (),
-    ) -> Frame:  # fmt: skip
+        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
+    ) -> Frame:
         """A frame over a Polars plan.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
-        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known. ``files``
-        are Parquet files that hold exactly these rows and columns: another engine may read them as they are.
+        may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, files=files)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
-        """A frame over Parquet files, in order."""
+        """A frame over Parquet files, in order, which a query may read as they are."""
         import polars as pl
 
-        return self.frame(pl.scan_parquet(list(paths), glob=False), expensive=False, files=paths)
+        return self.frames(pl.scan_parquet(list(paths), glob=False), self.folder, expensive=False, files=paths)
 
     def progress(self, share: float, message: str = "") -> None:
         """Report how much of this step is done, 0 to 1."""

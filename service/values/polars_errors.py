@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import polars as pl
@@ -52,8 +52,6 @@ _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
 _OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<message>column .*?)(?:", "|"\])', re.DOTALL)
 _PLACED = re.compile(r"\x1eat (?P<step>[^|]*)\|(?P<field>[^|]*)\|(?P<said>.*?)\x1e", re.DOTALL)
-_MISFIT = re.compile(r"conversion from .*? failed in column '(?P<column>.*?)' for .*", re.DOTALL)
-_STRICT = re.compile(r"\b(?:cast|strptime)\s*\(|::", re.IGNORECASE)
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
@@ -99,25 +97,6 @@ def attributed(step: str | None) -> Iterator[None]:
         if translated is error:
             raise
         raise translated from error
-
-
-def misfit(step: str, field: str, sql: str) -> Callable[[pl.exceptions.PolarsError], errors.Permanent | None]:
-    """A function for ``Frame.on_error`` that explains a value that does not fit a cast in ``sql`` at ``field``.
-
-    Such a value fails when the plan is executed, long after the step.
-    """
-
-    def explain(error: pl.exceptions.PolarsError) -> errors.Permanent | None:
-        found = _MISFIT.search(str(error))
-        named = found is not None and re.search(rf"(?<!\w){re.escape(found['column'])}(?!\w)", sql)
-        if found is None or not named or not _STRICT.search(sql):
-            return None
-        explained = (
-            f"{field}: {_first_sentence(found[0])}; TRY_CAST, or a cast in a cleaner, makes such a value missing"
-        )
-        return errors.Permanent(explained, step=step, field=f"config.{field}")
-
-    return explain
 
 
 def _disk(error: OSError, step: str | None) -> errors.StepError:

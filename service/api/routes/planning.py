@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -12,9 +13,12 @@ from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
+from service.collectors.source_file.file_collector import FileCollector
+from service.files.allowed_files import Files
 from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
+from service.kit.errors import Problem
 from service.model import pipeline as model
 from service.model.plan import Plan, Sample
 from service.steps.report import StepWarning
@@ -34,7 +38,17 @@ class PreviewQuery(query_string.NoParameters, frozen=True, kw_only=True):
 async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipeline:
     """The configuration in the body. Raises ``errors.Invalid`` with all problems."""
     document = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
-    return model.decode(document, services.registry)
+    pipeline = model.decode(document, services.registry)
+    readable = Files((services.layout.uploads, *map(Path, services.settings.file_roots)))
+    problems = [
+        Problem(f"collectors[{place}].{problem.field}", problem.message)
+        for place, collector in enumerate(pipeline.collectors)
+        if isinstance(collector, FileCollector)
+        for problem in collector.excluded(readable)
+    ]
+    if problems:
+        raise errors.Invalid.of(problems)
+    return pipeline
 
 
 @post(

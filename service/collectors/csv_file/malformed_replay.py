@@ -6,7 +6,7 @@ A row alone does not tell its columns, so the columns and types are those that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ def _split(
     return typed.filter(fits), bad
 
 
-def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict[str, str] | str:
+def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> Mapping[str, str | None] | str:
     text, dialect = str(origin["_text"]), settings.dialect
     if not dialect.lossy and any(strict_reader.NOT_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
         return f"a byte {strict_reader.NOT_UTF8} and was not stored; read the file again with its encoding"
@@ -102,9 +102,11 @@ def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> dict
     found = strict_reader.fields(text, dialect)
     if isinstance(found, str):
         return found
+    if dialect.pad and len(found) < len(names):
+        found += [""] * (len(names) - len(found))
     if len(found) != len(names):
         return f"{len(found)} field{'s' if len(found) != 1 else ''} where {len(names)} are expected"
-    return dict(zip(names, found, strict=True))
+    return {**shape.from_path.get(str(origin["_file"]), {}), **dict(zip(names, found, strict=True))}
 
 
 def _read_as(name: str, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:

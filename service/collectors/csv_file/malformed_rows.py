@@ -31,6 +31,8 @@ class Shape(msgspec.Struct, frozen=True):
 
     columns: dict[str, list[str]]
     types: dict[str, str]
+    from_path: dict[str, dict[str, str | None]] = {}
+    """The values, as text, of columns that come from the path of a file, by file."""
 
 
 class Rejects:
@@ -84,6 +86,31 @@ class Rejects:
             rows = pl.scan_ndjson(self._path, schema=schema)
             write_quarantine(rows, (self._ctx.beside or self._ctx.folder) / file, shape, self._ctx)
         self._ctx.reject(self._total, file)
+
+
+class Padded:
+    """Counts the rows of a file in which missing fields became null."""
+
+    def __init__(self, ctx: CollectContext, label: str) -> None:
+        self._ctx, self._label = ctx, label
+        self._count = 0
+        self._first: list[dict[str, Any]] = []
+
+    def append(self, record: CsvRecord) -> None:
+        """Count a row that was padded."""
+        self._count += 1
+        if len(self._first) < SHOWN_ROWS:
+            self._first.append({"line": record.line, "missing": record.padded})
+
+    def warn(self) -> None:
+        """Warn of the padded rows, if there are any."""
+        if self._count:
+            line, missing = self._first[0]["line"], self._first[0]["missing"]
+            self._ctx.warn(
+                "padded_rows",
+                f"{self._label}: {self._count} rows have fewer fields than the header; the missing ones are null; "
+                f"line {line} lacks {missing}", file=self._label, count=self._count, first=self._first,
+            )  # fmt: skip
 
 
 def write_quarantine(rows: pl.LazyFrame, target: Path, shape: Shape, ctx: CollectContext) -> None:

@@ -8,6 +8,7 @@ lose something is an error.
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from service.collectors.csv_file import strict_reader, type_inference
-from service.collectors.csv_file.malformed_rows import Rejects, Shape
-from service.collectors.csv_file.settings import LOSSY, CsvSettings
+from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
+from service.collectors.csv_file.settings import LOSSY, CsvSettings, other_separator
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.source_file import utf8
+from service.collectors.source_file.file_collector import PathColumns
 from service.kit import errors, lazy
 from service.steps.context import CollectContext
 from service.values import dtypes, parse
@@ -31,6 +33,7 @@ else:
     pl = lazy.module("polars")
 
 _BATCH = 1_000  # malformed rows written at once
+_COUNTS = re.compile(r"(\d+) fields? where (\d+)")
 
 
 @dataclass
@@ -54,8 +57,11 @@ class CsvFile:
 class CsvReader:
     """Reads the files of one collection."""
 
-    def __init__(self, settings: CsvSettings, ctx: CollectContext, sample_rows: int) -> None:
+    def __init__(
+        self, settings: CsvSettings, ctx: CollectContext, sample_rows: int, added: PathColumns | None = None
+    ) -> None:
         self._settings, self._ctx, self._sample_rows = settings, ctx, sample_rows
+        self._added = added or PathColumns({}, {})
         self._dialect = settings.dialect
         self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")
 
@@ -95,12 +101,25 @@ class CsvReader:
             raise self.error(original, _first_paragraph(error)) from None
         raw = sample.columns
         names = self._column_names(original, raw, found)
+        self._added.refuse_clash(original, names, self._ctx.step)
         sample = sample.rename(dict(zip(raw, names, strict=True)))
+        separator = other_separator(found.sample, self._settings.separator) if len(names) == 1 else None
+        if separator:
+            self._ctx.warn(
+                "separator", f"{original.name} has one column, '{names[0][:60]}'; if {separator!r} separates its "
+                "fields, set separator", file=original.name, separator=separator,
+            )  # fmt: skip
         return CsvFile(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
 
     def _needs_strict_reading(self, path: Path, found: Survey) -> bool:
         """Whether the shape of the file is suspicious, so that the strict reader must decide."""
-        if found.torn or found.stray_cr or found.misleading(self._dialect):
+        if (
+            self._dialect.trailing_delimiter
+            or found.torn
+            or found.misquoted
+            or found.stray_cr
+            or found.misleading(self._dialect)
+        ):
             return True
         try:
             columns = self._scan(found.sample, found, None).collect().columns
@@ -126,12 +145,13 @@ class CsvReader:
 
         Raises ``errors.Permanent`` for the first malformed row under ``on_malformed: fail``.
         """
-        self._rejects.begin(original.name)
+        self._rejects.begin(self._label(original))
         batch: list[strict_reader.CsvRecord] = []
+        padded = Padded(self._ctx, original.name)
 
         def drop(record: strict_reader.CsvRecord) -> None:
-            if self._settings.on_malformed == "fail":
-                raise self._malformed(original, f"line {record.line}: {record.fault}")
+            if self._settings.on_malformed in ("fail", "pad"):
+                raise self._malformed(original, f"line {record.line}: {record.fault}", self._hint(record, found))
             batch.append(record)
             if len(batch) == _BATCH:
                 self._rejects.add(batch)
@@ -139,11 +159,12 @@ class CsvReader:
 
         copy = self._ctx.folder / f"mended-{number:05d}.csv"
         try:
-            changed = strict_reader.mend(path, self._dialect, found.eol, copy, drop)
+            changed = strict_reader.mend(path, self._dialect, found.eol, copy, drop, padded.append)
         except strict_reader.Unmendable as error:
             raise self.error(original, str(error)) from None
         self._rejects.add(batch)
         self._rejects.end()
+        padded.warn()
         if not changed:
             return path, found, self._dialect.skip_lines
         return copy, survey(copy, replace(self._dialect, skip_lines=0, comment=None), self._sample_rows), 0
@@ -158,8 +179,23 @@ class CsvReader:
                 return self._malformed(source.original, wrong)
         return None
 
-    def _malformed(self, original: Path, wrong: str) -> errors.Permanent:
-        hint = "; if quotes are plain text, set quote_char to null" if "quote" in wrong else ""
+    def _hint(self, record: strict_reader.CsvRecord, found: Survey) -> str:
+        """The setting with which a row of too few or too many fields may be read."""
+        counts = _COUNTS.match(record.fault or "")
+        if counts is None:
+            return ""
+        separator = other_separator(found.sample, self._settings.separator)
+        if separator:
+            return f"; if {separator!r} separates the fields, set separator"
+        fields, expected = int(counts[1]), int(counts[2])
+        if fields < expected:
+            return "; if fields at the end may be left out, set on_malformed to pad"
+        if fields == expected + 1 and record.text.rstrip("\r\n").endswith(self._settings.separator):
+            return "; if rows end with a separator, set trailing_delimiter to true"
+        return ""
+
+    def _malformed(self, original: Path, wrong: str, hint: str = "") -> errors.Permanent:
+        hint = "; if quotes are plain text, set quote_char to null" if "quote" in wrong else hint
         return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NOT_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
@@ -208,8 +244,13 @@ class CsvReader:
 
     def finish(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> None:
         """Write the malformed rows to quarantine, with what a replay needs to read them."""
-        names = {name: dtypes.name_of(dtype) for name, dtype in types.items()}
-        self._rejects.close(Shape({s.label: s.names for s in sources}, names))
+        names = {name: dtypes.name_of(dtype) for name, dtype in (self._added.types | types).items()}
+        from_path = {self._label(s.original): self._added.texts.get(s.original, {}) for s in sources}
+        self._rejects.close(Shape({self._label(s.original): s.names for s in sources}, names, from_path))
+
+    def _label(self, original: Path) -> str:
+        """The name of a file in quarantine; the whole path below its root if that holds values."""
+        return self._ctx.files.shown(original) if self._added.types else original.name
 
     def scan_all(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> pl.LazyFrame:
         """A scan of all files one after another: typed columns by name, in order of first appearance."""
@@ -221,14 +262,15 @@ class CsvReader:
         """The type of every column, from the settings or the sample."""
         settings = self._settings
         sample = pl.concat([s.sample for s in sources], how="diagonal")
-        record_schema.require_columns(sample.columns, settings.columns, settings.schema, self._ctx.step)
+        present = [*sample.columns, *self._added.types]
+        record_schema.require_columns(present, settings.columns, settings.schema, self._ctx.step)
         types: dict[str, pl.DataType] = dict.fromkeys(sample.columns, pl.String())
         if settings.infer_rows:
             free = [n for n in sample.columns if n not in settings.schema]
             types |= type_inference.infer(
                 sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
             )
-        return types | {name: dtypes.parse(text) for name, text in settings.schema.items()}
+        return types | {name: dtypes.parse(text) for name, text in settings.schema.items() if name in types}
 
     def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType]) -> pl.LazyFrame:
         settings = self._settings
@@ -247,7 +289,17 @@ class CsvReader:
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
-        return lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
+        lf = lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
+        added = (
+            [
+                value.cast(types.get(name, self._added.types[name]), strict=False)
+                for value in self._added.values(source.original, source.names)
+                if (name := value.meta.output_name())
+            ]
+            if self._added.types
+            else []
+        )
+        return lf.with_columns(added) if added else lf
 
 
 def _first_paragraph(error: Exception) -> str:

@@ -9,11 +9,10 @@ import msgspec
 
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.records import schema as record_schema
-from service.collectors.source_file import paths, utf8
-from service.collectors.source_file.paths import FilePath
+from service.collectors.source_file import utf8
+from service.collectors.source_file.file_collector import FileCollector
 from service.kit import lazy
 from service.kit.errors import Problem
-from service.steps.collector import Collector
 from service.values import type_names
 
 if TYPE_CHECKING:
@@ -26,10 +25,20 @@ Column = Annotated[str, msgspec.Meta(min_length=1)]
 LOSSY = "utf-8-lossy"
 
 
-class CsvSettings(Collector, frozen=True, kw_only=True):
+_SEPARATORS = (";", "\t", "|", ",")
+
+
+def other_separator(sample: bytes, separator: str) -> str | None:
+    """A character that looks more like the separator of the first two lines than ``separator``, or None."""
+    lines = [line.decode("utf-8", "replace") for line in sample[:65_536].split(b"\n")[:2]]
+    alike = [mark for mark in _SEPARATORS if len({line.count(mark) for line in lines}) == 1 and mark != separator]
+    best = max(alike, key=lines[0].count, default=separator)
+    return best if len(lines) == 2 and lines[0].count(best) > lines[0].count(separator) else None
+
+
+class CsvSettings(FileCollector, frozen=True, kw_only=True):
     """The settings shared by everything that reads CSV files."""
 
-    file_path: FilePath
     separator: Annotated[Character, msgspec.Meta(description="Character between fields.")] = ","
     quote_char: Annotated[
         Character | None, msgspec.Meta(description="Character around quoted fields; null: no quotes.")
@@ -66,15 +75,20 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
     try_parse_dates: Annotated[bool, msgspec.Meta(description="Also infer ISO dates and times.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
     on_malformed: Annotated[
-        Literal["fail", "skip", "quarantine"],
+        Literal["fail", "skip", "quarantine", "pad"],
         msgspec.Meta(
             description="A row of the wrong shape, or with bytes that are not UTF-8, fails the run (fail), is left "
-            "out and counted (skip), or is also stored in quarantine (quarantine)."
+            "out and counted (skip), or is also stored in quarantine (quarantine); pad: fields that are missing at the "
+            "end of a row are null, with a counted warning, and every other malformed row fails the run."
         ),
     ] = "fail"
 
+    trailing_delimiter: Annotated[
+        bool, msgspec.Meta(description="Rows end with a separator after their last field, as in 1;2;3; below a;b;c.")
+    ] = False
+
     def problems(self) -> Iterable[Problem]:
-        yield from paths.problems(self.file_path)
+        yield from super().problems()
         if self.separator == self.quote_char:
             yield Problem("quote_char", "is the same as the separator")
         if self.separator in "\r\n":
@@ -101,5 +115,7 @@ class CsvSettings(Collector, frozen=True, kw_only=True):
             comment=self.comment_prefix.encode() if self.comment_prefix else None,
             skip_lines=self.skip_rows,
             has_header=self.has_header,
+            pad=self.on_malformed == "pad",
+            trailing_delimiter=self.trailing_delimiter,
             lossy=self.encoding == LOSSY,
         )

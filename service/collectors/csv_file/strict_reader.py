@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from service.collectors.csv_file.quoting import AFTER_END, Quotes
 from service.collectors.csv_file.survey import MAX_LINE, Dialect
 
 _MOST_LINES = 2_000_000  # of one record, which is held in memory
@@ -25,12 +26,18 @@ _REREAD = 50  # at most this many times the file's size is read again after open
 
 @dataclass(frozen=True)
 class CsvRecord:
-    """One record: the number of its first line (from 1), its text, its number of fields, and its fault, if any."""
+    """One record: the number of its first line (from 1), its text, its number of fields, and its fault, if any.
+
+    The text has ``padded`` separators more, or a trailing separator less (``trimmed``), than the file, if the dialect
+    says so.
+    """
 
     line: int
     text: str
     fields: int
     fault: str | None = None
+    padded: int = 0
+    trimmed: bool = False
 
     @property
     def blank(self) -> bool:
@@ -53,10 +60,18 @@ def first_fault(path: Path, dialect: Dialect, eol: bytes) -> str | None:
     return None
 
 
-def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[[CsvRecord], None]) -> bool:
+def mend(
+    path: Path,
+    dialect: Dialect,
+    eol: bytes,
+    target: Path,
+    drop: Callable[[CsvRecord], None],
+    padded: Callable[[CsvRecord], None] = lambda record: None,
+) -> bool:
     """Copy the valid records to ``target``, without skipped lines, comments and empty lines.
 
-    ``drop`` is called with the others. Returns whether anything except comments was left out or a last line end added.
+    ``drop`` is called with the others, ``padded`` with those that were too short. Returns whether anything except
+    comments was left out, or a line end or separator added.
     Raises ``Unmendable``.
     """
     changed = False
@@ -67,7 +82,9 @@ def mend(path: Path, dialect: Dialect, eol: bytes, target: Path, drop: Callable[
                 drop(record)
             elif not record.blank or record.fields:
                 out.write(record.text if record.text.endswith(end) else record.text + end)
-                if record.text.endswith(end):
+                if record.padded:
+                    padded(record)
+                elif record.text.endswith(end) and not record.trimmed:
                     continue
             changed = True
     return changed
@@ -97,7 +114,7 @@ def fields(text: str, dialect: Dialect) -> list[str] | str:
         return "it is empty"
     except csv.Error as error:
         return _explain(str(error))
-    return reading.stray_quote(text) or ("it is several rows" if more is not None else row)
+    return reading.misquoted(text) or ("it is several rows" if more is not None else row)
 
 
 class _RecordReader:
@@ -112,10 +129,7 @@ class _RecordReader:
         separator, self._quote = dialect.separator.decode(), dialect.quote.decode() if dialect.quote else None
         self._comment = dialect.comment.decode() if dialect.comment else None
         self._separator = separator
-        if self._quote is not None:
-            q, s = re.escape(self._quote), re.escape(separator)
-            one = rf"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{s}]*+)"
-            self._shape = re.compile(rf"{one}(?:{s}{one})*+", re.DOTALL)
+        self._quotes = Quotes(separator, self._quote)
 
     def reader(self) -> Iterator[list[str]]:
         """The fields of each record."""
@@ -138,12 +152,32 @@ class _RecordReader:
                 continue
             text = "".join(line for _, line in self._lines)
             line = self._lines[0][0]
-            fault = self.stray_quote(text) or self._undecodable(text)
+            fault = self.misquoted(text) or self._undecodable(text)
+            padded, trimmed = 0, False
+            if fault is None and row:
+                text, row, trimmed = self._trim(text, row, expected)
+                text, row, padded = self._pad(text, row, expected)
             if fault is None and row and expected and len(row) != expected:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
             if fault is None:
                 expected = expected or len(row)
-            yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault)
+            yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault, padded, trimmed)
+
+    def _trim(self, text: str, row: list[str], expected: int) -> tuple[str, list[str], bool]:
+        """A record without the separator that ends it, if it has one field more than the header."""
+        body = text.rstrip("\r\n")
+        over = len(row) == expected + 1 if expected else len(row) > 1
+        if not self._dialect.trailing_delimiter or not over or row[-1] or not body.endswith(self._separator):
+            return text, row, False
+        return body[:-1] + text[len(body) :], row[:-1], True
+
+    def _pad(self, text: str, row: list[str], expected: int) -> tuple[str, list[str], int]:
+        """A record with as many fields as the header, of which the missing ones are empty."""
+        missing = expected - len(row)
+        if not self._dialect.pad or missing <= 0:
+            return text, row, 0
+        body = text.rstrip("\r\n")
+        return body + self._separator * missing + text[len(body) :], row + [""] * missing, missing
 
     def __iter__(self) -> _RecordReader:
         return self
@@ -176,11 +210,9 @@ class _RecordReader:
             raise Unmendable(f"line {number}: {fault}; too many quotes stay open to go on")
         return CsvRecord(number, line, 0, fault)
 
-    def stray_quote(self, text: str) -> str | None:
+    def misquoted(self, text: str) -> str | None:
         """The fault of a record with a quote where none is allowed, or None."""
-        if self._quote is None or self._quote not in text or self._shape.fullmatch(text.rstrip("\r\n")):
-            return None
-        return "a quote inside a field that is not quoted"
+        return self._quotes.fault(text)
 
     def _undecodable(self, text: str) -> str | None:
         """The fault of a record with bytes that are not text, or None."""
@@ -197,7 +229,7 @@ def _explain(text: str) -> str:
     if "unexpected end" in text or "field larger" in text:
         return "a quoted field begins here and does not end"
     if "expected after" in text:
-        return "text follows the end of a quoted field; a quote inside quotes is written twice"
+        return AFTER_END
     if "new-line character" in text:
         return "a carriage return inside a field that is not quoted; the file mixes line ends"
     return text

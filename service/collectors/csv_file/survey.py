@@ -27,6 +27,8 @@ else:
     pl = lazy.module("polars")
 
 
+from service.collectors.csv_file import quoting
+
 _CHUNK = 1024 * 1024
 _PIECE = 8 * _CHUNK  # a query costs a millisecond, so each counts many bytes
 _BLOCK = 16 * 1024
@@ -40,6 +42,8 @@ MAX_LINE = 512 * 1024 * 1024
 """A longer line is refused: the line ends are wrong, or a quote is open."""
 _BOM = b"\xef\xbb\xbf"
 _NOWHERE = "\x01"
+_GLANCE = 256 * 1024
+_RARE = 4096  # a byte that occurs less often than every so many bytes is rare
 
 
 class Unreadable(Exception):
@@ -55,6 +59,10 @@ class Dialect:
     comment: bytes | None = None
     skip_lines: int = 0
     has_header: bool = True
+    pad: bool = False
+    """Whether missing fields at the end of a row are empty, and the row is not malformed."""
+    trailing_delimiter: bool = False
+    """Whether rows end with a separator, which no field follows."""
     lossy: bool = False
     """Whether bytes that are not UTF-8 become U+FFFD instead of making a row malformed."""
 
@@ -64,14 +72,15 @@ class Survey:
     """What the pass found. ``sample`` is CSV text that begins like the file after ``skip_lines``.
 
     ``lines`` counts line ends outside of quotes (also the header's), ``separators`` the separators outside of quotes;
-    ``last`` is the text after the last line end; ``torn``: a quote seems to stay open at the end; ``stray_cr``: there
-    are CRs without LF.
+    ``last`` is the text after the last line end; ``torn``: a quote seems to stay open at the end; ``misquoted``: a
+    quote may be inside a field (``quoting``); ``stray_cr``: there are CRs without LF.
     """
 
     size: int = 0
     start: int = 0
     lines: int = 0
     torn: bool = False
+    misquoted: bool = False
     separators: int = 0
     zero_at: int | None = None
     stray_cr: bool = False
@@ -218,6 +227,7 @@ class _Counter:
     def __init__(self, found: Survey, dialect: Dialect) -> None:
         self._found, self._dialect = found, dialect
         self._ended_in_cr = False
+        self._before = b""
 
     def count(self, piece: bytes, at: int) -> None:
         found, dialect = self._found, self._dialect
@@ -233,6 +243,9 @@ class _Counter:
             piece = b"".join(piece[end:begin] for end, begin in zip(ends, begins, strict=True))
         if not piece:
             return
+        if dialect.quote is not None and not found.misquoted:
+            before, self._before = self._before, piece[-1:]
+            found.misquoted = quoting.suspicious(piece, dialect.separator, found.eol, dialect.quote, before)
         found.separators += _occurrences(piece, dialect.separator, dialect.quote)
         found.lines += _occurrences(piece, found.eol, dialect.quote)
         found.lines += last and not piece.endswith(found.eol)
@@ -246,7 +259,14 @@ class _Counter:
 
 
 def _occurrences(piece: bytes, what: bytes, quote: bytes | None) -> int:
-    """How often the byte ``what`` occurs in ``piece`` outside of quotes; twice as fast as ``bytes.count``."""
+    """How often the byte ``what`` occurs in ``piece`` outside of quotes.
+
+    Polars' line counter is the fastest, but a thousand times slower than others on lines of megabytes.
+    """
+    if what not in piece:
+        return 0
+    if quoting.byte_series(piece[:_GLANCE]).eq(what[0]).sum() * _RARE < min(len(piece), _GLANCE):
+        return quoting.count_outside(piece, what, quote)
     return _ends(piece, what.decode(), quote) - (not piece.endswith(what))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.records import mixed_types
+from service.collectors.records import duplicate_keys, mixed_types
 from service.kit import lazy
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ WHOLE = "$"
 """The path of the document itself."""
 MAX_DEPTH = 32
 """Records nested deeper are refused: types nested thousands deep crash the engine."""
+TRAILING = "trailing characters"
+NOT_UTF8 = "is not UTF-8"
+_HALF_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_HUGE = re.compile(rb"[:\[,\s](-?\d[\d.]*(?:[eE]\+?\d{3,})|-?\d{300,}[\d.]*)")
 _BRACE = ord("{")
 _SPACE = b" \t\r\n"
 _INDEX = re.compile(r"-?\d{1,9}")
@@ -61,7 +67,7 @@ class Document:
         elif encoding != "utf-8":
             body = body.decode(encoding, "replace").encode()
         if not body.strip(_SPACE):
-            raise Unusable("the answer is empty, not JSON")
+            raise Unusable("the document is empty, not JSON")
         self._top = msgspec.Raw(body)
         self._whole: Any = self._decode(self._top, Any if _first(self._top) not in (b"{", b"[") else None)
 
@@ -72,7 +78,9 @@ class Document:
             return msgspec.json.decode(raw, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
-            raise Unusable(f"the answer is not valid JSON ({error}); it begins with {excerpt!r}") from None
+            raise Unusable(
+                f"the document is not valid JSON ({cause(error, bytes(raw))}); it begins with {excerpt!r}"
+            ) from None
 
     @property
     def is_object(self) -> bool:
@@ -152,7 +160,7 @@ class Document:
         if _first(self._top) == b"[":
             return None
         if _first(self._top) != b"{":
-            raise Unusable(f"the answer is {_kind(self._top)}, neither an array nor an object")
+            raise Unusable(f"the document is {_kind(self._top)}, neither an array nor an object")
         top = self._whole
         found = self.arrays()
         full = [name for name in found if self._decode(top[name], list[msgspec.Raw])]
@@ -162,7 +170,7 @@ class Document:
             return known[0] if known else found[0]
         present = ", ".join(f"{name} ({_kind(raw)})" for name, raw in list(top.items())[:12]) or "nothing"
         what = f"several arrays ({', '.join(found)})" if found else "no array of objects"
-        raise Unusable(f"there is {what} at the top level; set records_path; the answer holds {present}")
+        raise Unusable(f"there is {what} at the top level; set records_path; the document holds {present}")
 
     def arrays(self) -> list[str]:
         """The names at the top level of an object that hold arrays of objects."""
@@ -205,18 +213,46 @@ def lines(records: Sequence[bytes]) -> bytes:
     return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in records)
 
 
-def table(ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None) -> tuple[pl.DataFrame, set[str]]:
+def _has_half_pair(text: bytes) -> bool:
+    return (b"\\ud" in text or b"\\uD" in text) and _HALF_PAIR.search(text) is not None
+
+
+def cause(error: Exception, text: bytes) -> str:
+    """Why ``text`` is not JSON, in words that name the cause."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"the byte 0x{error.object[error.start]:02X} {NOT_UTF8}"
+    half = _HALF_PAIR.search(text)
+    if half is not None:
+        return f"{half[0].decode()} is half of a surrogate pair and not a character"
+    if "out of range" in str(error):
+        number = _HUGE.search(text)
+        return f"the number {number[1][:40].decode() if number else ''} is out of range".replace("  ", " ")
+    if TRAILING in str(error) and text.lstrip(_SPACE).startswith(b"{"):
+        return f"{error}; it may have one object a line"
+    return str(error)
+
+
+def table(
+    ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None, repeated: set[str] | None = None
+) -> tuple[pl.DataFrame, set[str]]:
     """The records as columns, and the names of the objects that flattening replaced.
 
     With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose
-    values differ in kind are added to ``mixed``. Raises ``Unusable``.
+    values differ in kind are added to ``mixed``, the keys that a record repeats to ``repeated``; their last value
+    counts. Raises ``Unusable``.
     """
+    frame: pl.DataFrame | None = None
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
         if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+        again = duplicate_keys.find(ndjson, frame)
+        if again or _has_half_pair(ndjson):  # the parser takes the first value, and no text for half a pair
+            raise mixed_types.MixedTypes
         mixed_types.check(ndjson, frame)
     except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
+        if repeated is not None:
+            repeated |= duplicate_keys.find(ndjson, frame)
         return _by_record(ndjson, flatten, mixed if mixed is not None else set())
     return _flatten(frame) if flatten else (frame, set())
 
@@ -259,7 +295,7 @@ def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFr
         try:
             record = msgspec.json.decode(line)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise Unusable(f"a record is not valid JSON ({error})") from None
+            raise Unusable(f"a record is not valid JSON ({cause(error, line)})") from None
         for name, value in _leaves(record, parents) if flatten else record.items():
             values = columns.setdefault(name, [])
             if len(values) > count:

@@ -4,9 +4,9 @@ Polars silently turns numbers, lists and objects beside text into text, and not 
 whole numbers beside floats into floats, which may lose digits. ``check`` detects both: a decoder that accepts only text
 reads the text columns again, in a fifth of the time that Polars takes to parse the records.
 
-``series`` decides what such values become: a single value beside lists is a list of one; whole numbers beside floats
-become floats if no digit is lost; everything else becomes text, as JSON except for what is text already. Nothing is
-lost and nothing is guessed.
+``series`` decides what such values become: a single value beside lists of single values is a list of one;
+whole numbers beside floats become floats if no digit is lost; everything else becomes text, as JSON except for what
+is text already. Nothing is lost and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
-EXACT = 2**53
-"""Beyond it floats are further apart than whole numbers."""
+from service.values.common_type import EXACT
+
 _LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
 _UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
@@ -90,10 +90,10 @@ def _numbers(dtype: Any) -> bool:
     return isinstance(dtype, pl.List) and dtype.inner == pl.Float64
 
 
-def series(name: str, values: Sequence[Any]) -> tuple[pl.Series, bool]:
-    """The values as a column, and whether they agree."""
+def series(name: str, values: Sequence[Any], *, inside: bool = False) -> tuple[pl.Series, bool]:
+    """The values as a column, and whether they agree. ``inside``: they are the items of lists."""
     kinds = {type(v) for v in values if v is not None}
-    if list in kinds and dict not in kinds:
+    if list in kinds and (kinds == {list} or (not inside and dict not in kinds)):
         found = _lists(name, values, kinds)
         if found is not None:
             return found
@@ -130,11 +130,13 @@ def _numeric(name: str, values: Sequence[Any], kinds: set[type]) -> pl.Series | 
 
 
 def _lists(name: str, values: Sequence[Any], kinds: set[type]) -> tuple[pl.Series, bool] | None:
-    """Lists, and single values as lists of one; None where lists or objects inside would become text."""
+    """Lists, and single values beside lists of single values as lists of one; None for everything else."""
     lists = [v if v is None or isinstance(v, list) else [v] for v in values]
     every = [v for items in lists if items is not None for v in items]
-    inner, agree = series("", every)
     nested = any(isinstance(v, list | dict) for v in every)
+    if nested and kinds != {list}:
+        return None
+    inner, agree = series("", every, inside=True)
     if not agree and nested and inner.dtype == pl.String:
         return None
     each = iter(inner.to_list())

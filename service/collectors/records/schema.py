@@ -80,6 +80,15 @@ def empty_columns(spool: Spool, schema: Mapping[str, str]) -> set[str]:
     return spool.blank - schema.keys()
 
 
+def warn_of_repeated_keys(repeated: Mapping[str, str], ctx: CollectContext) -> None:
+    """Warn of keys that records repeat, each with the place where it was first seen."""
+    if repeated:
+        first = next(iter(repeated.values()))
+        names = ", ".join(f"'{name}'" for name in list(repeated)[:10])
+        message = f"records repeat the key {names} ({first}); the last value is kept"
+        ctx.warn("duplicate_keys", message, keys=list(repeated), where=first)
+
+
 def warn_of_conflicts(
     spool: Spool,
     mixed: Mapping[str, str],

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.collectors.records import mixed_types
 from service.kit import lazy
+from service.values import common_type
 from service.values.json_text import json_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ else:
 _UNPACKED = 3  # rows take about this many times the size of their file in memory
 _NOTHING = ""
 """The column of a part whose records have none."""
-_DECIMAL_DIGITS = 38
 
 
 class Spool:
@@ -39,7 +38,7 @@ class Spool:
         self._parents: set[str] = set()
         self.rows = 0
         self._bytes = 0
-        self._exact: dict[str, bool] = {}
+        self._rounded: dict[str, bool] = {}
 
     def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
         """Write one part. ``parents`` are names that flattening replaced; ``label`` names the part's origin."""
@@ -53,7 +52,7 @@ class Spool:
         path = self._folder / f"spool-{len(self._parts):05d}.parquet"
         self._parts.append((path, frame.schema))
         self._labels.append(label)
-        self._exact.clear()
+        self._rounded.clear()
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
@@ -63,7 +62,7 @@ class Spool:
         schema = pl.read_parquet_schema(path)
         self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
         self._labels.append(label)
-        self._exact.clear()
+        self._rounded.clear()
         self.heights.append(int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()))
         self.rows += self.heights[-1]
         self._bytes += _UNPACKED * path.stat().st_size
@@ -89,9 +88,9 @@ class Spool:
         united: dict[str, pl.DataType] = {}
         for _, schema in self._parts:
             for name, dtype in schema.items():
-                united[name] = unite(united[name], dtype) if name in united else dtype
+                united[name] = common_type.unite(united[name], dtype) if name in united else dtype
         for name, dtype in united.items():
-            if dtype == pl.Float64 and self._has_long_integers(name):
+            if self._would_round(name, dtype):
                 united[name] = pl.String()
         for parent in self._parents & united.keys():
             if united[parent] == pl.Null:  # null here, an object there: the object's columns hold everything
@@ -104,14 +103,17 @@ class Spool:
         valued = {name for _, schema in self._parts for name, dtype in schema.items() if dtype != pl.Null}
         return self.schema.keys() - valued
 
-    def _has_long_integers(self, name: str) -> bool:
-        """Whether a part has whole numbers in that column that a float would round."""
-        if name not in self._exact:
-            ends = (pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
-            paths = [path for path, schema in self._parts if schema.get(name) == pl.Int64]
-            found = (pl.scan_parquet(path, glob=False).select(ends).collect().row(0) for path in paths)
-            self._exact[name] = any(abs(end) > mixed_types.EXACT for part in found for end in part if end is not None)
-        return self._exact[name]
+    def _would_round(self, name: str, dtype: pl.DataType) -> bool:
+        """Whether whole numbers of a part, also inside lists and objects, would lose digits as floats in ``dtype``."""
+        if name not in self._rounded:
+            self._rounded[name] = any(
+                largest is not None and largest >= common_type.EXACT
+                for path, schema in self._parts
+                if name in schema
+                for end in common_type.largest_integer(pl.col(name), schema[name], dtype)
+                for largest in pl.scan_parquet(path, glob=False).select(end).collect().to_series()
+            )
+        return self._rounded[name]
 
     def conflicts(self) -> dict[str, list[tuple[str, pl.DataType]]]:
         """Columns that became text or lists because their parts disagree: by name, each type and its first label."""
@@ -123,7 +125,7 @@ class Spool:
             for label, (_, schema) in zip(self._labels, self._parts, strict=True):
                 if name in schema and schema[name] != pl.Null:
                     first.setdefault(schema[name], label)
-            if len(first) > 1 and any(_disagrees(kind, dtype) for kind in first):
+            if len(first) > 1 and any(common_type.disagrees(kind, dtype) for kind in first):
                 found[name] = [(label, kind) for kind, label in first.items()]
         return found
 
@@ -175,57 +177,6 @@ def _has_empty_struct(dtype: Any) -> bool:
     if isinstance(dtype, pl.Struct):
         return not dtype.fields or any(_has_empty_struct(f.dtype) for f in dtype.fields)
     return isinstance(dtype, pl.List) and _has_empty_struct(dtype.inner)
-
-
-def unite(one: Any, other: Any) -> pl.DataType:
-    """The type that both can become without loss; String if there is no other."""
-    if one == other or other == pl.Null:
-        return one  # type: ignore[no-any-return]
-    if one == pl.Null:
-        return other  # type: ignore[no-any-return]
-    if one.is_integer() and other.is_integer():
-        return pl.Int64()
-    if one.is_decimal() and other.is_decimal():
-        scale = max(one.scale, other.scale)
-        digits = max(one.precision - one.scale, other.precision - other.scale) + scale
-        return pl.Decimal(digits, scale) if digits <= _DECIMAL_DIGITS else pl.Float64()
-    if one.is_numeric() and other.is_numeric():
-        return pl.Float64()
-    if isinstance(one, pl.List) and isinstance(other, pl.List):
-        inner = unite(one.inner, other.inner)
-        nested = any(isinstance(d, pl.List | pl.Struct) for d in (one.inner, other.inner))
-        return pl.String() if nested and inner == pl.String else pl.List(inner)
-    if isinstance(one, pl.List) or isinstance(other, pl.List):
-        return _unite_with_list(one, other) if isinstance(one, pl.List) else _unite_with_list(other, one)
-    if isinstance(one, pl.Struct) and isinstance(other, pl.Struct):
-        fields: dict[str, Any] = {f.name: f.dtype for f in one.fields}
-        for f in other.fields:
-            fields[f.name] = unite(fields[f.name], f.dtype) if f.name in fields else f.dtype
-        if any(_lossy(f.dtype, fields[f.name]) for s in (one, other) for f in s.fields):
-            return pl.String()
-        return pl.Struct(fields)
-    return pl.String()
-
-
-def _unite_with_list(dtype: pl.List, single: Any) -> pl.DataType:
-    """The type of lists beside single values: a list, unless one of them would become text as a whole."""
-    inner = unite(dtype.inner, single)
-    nested = isinstance(single, pl.Struct) or isinstance(dtype.inner, pl.List | pl.Struct)
-    return pl.String() if nested else pl.List(inner)
-
-
-def _disagrees(source: Any, united: Any) -> bool:
-    """Whether values of type ``source`` look different in the column of type ``united``."""
-    if not isinstance(united, pl.List):
-        return source != united  # type: ignore[no-any-return]
-    if not isinstance(source, pl.List):
-        return True
-    return united.inner == pl.String and _disagrees(source.inner, united.inner) and source.inner != pl.Null
-
-
-def _lossy(source: Any, target: Any) -> bool:
-    """Whether a cast inside a struct would turn another type into text, and not as JSON writes it."""
-    return target == pl.String and source not in (pl.String, pl.Null)
 
 
 def _without_null(dtype: Any) -> pl.DataType:

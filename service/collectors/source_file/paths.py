@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.files.allowed_files import Files
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
 
@@ -32,6 +33,15 @@ def problems(file_path: str | list[str]) -> Iterable[Problem]:
     for field, name in _entries(file_path):
         if "://" in name or name.startswith("~") or "\0" in name:
             yield Problem(field, "name a file below the uploads or a configured file root")
+        elif ".." in name.replace("\\", "/").split("/"):
+            yield Problem(field, "'..' leads out of the uploads and file roots; name the file itself")
+
+
+def excluded(file_path: str | list[str], files: Files) -> Iterable[Problem]:
+    """Problems of absolute paths that are not below a root. A placeholder is known only in a run."""
+    for field, name in _entries(file_path):
+        if "${" not in name and files.excludes(name):
+            yield Problem(field, "this path is not below the uploads or a configured file root")
 
 
 def outlook(file_path: str | list[str], ctx: CollectContext) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import gzip
 import json
 import re
-from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,48 +17,10 @@ import pyarrow.lib as pa
 import pytest
 
 from service.collectors import json as json_collector
-from service.collectors.json import JsonCollector
-from service.collectors.parquet import ParquetCollector
-from service.collectors.pipeline import PipelineCollector
-from service.engine.polars_frame import PolarsFrame
-from service.files.allowed_files import Files
 from service.kit import errors
-from service.steps.collector import Collector, Upstream
+from service.steps.collector import Upstream
 from service.steps.context import CollectContext, StoredVersion
-from tests.unit.network.site import context
-
-KINDS: dict[str, type[Collector]] = {"parquet": ParquetCollector, "json": JsonCollector, "pipeline": PipelineCollector}
-
-
-def collector(kind: str, **config: Any) -> Collector:
-    return msgspec.convert({"type": kind, **config}, KINDS[kind])
-
-
-def surroundings(tmp_path: Path, files: Mapping[str, bytes] = {}) -> CollectContext:
-    uploads, staging = tmp_path / "uploads", tmp_path / "staging"
-    uploads.mkdir(exist_ok=True)
-    staging.mkdir(exist_ok=True)
-    for name, body in files.items():
-        (uploads / name).write_bytes(body)
-    return context(staging, files=Files((uploads,)))
-
-
-def rows(ctx: CollectContext, kind: str, **config: Any) -> pl.DataFrame:
-    before = ctx.report().rows
-    chosen = collector(kind, **config)
-    assert list(chosen.problems()) == []
-    frame = asyncio.run(chosen.collect(ctx))
-    assert isinstance(frame, PolarsFrame)
-    found = frame.lazy.collect(engine="streaming")
-    assert ctx.report().rows - before == found.height
-    return found
-
-
-def refusal(ctx: CollectContext, kind: str, **config: Any) -> errors.Permanent:
-    with pytest.raises(errors.Permanent) as caught:
-        rows(ctx, kind, **config)
-    assert caught.value.details["step"] == "collectors[0]"
-    return caught.value
+from tests.unit.collectors.file_source import KINDS, collector, refusal, rows, surroundings
 
 
 def parquet(folder: Path, **files: pl.DataFrame) -> CollectContext:
@@ -148,9 +108,24 @@ def test_json_values_of_two_kinds_are_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "config", "message", "field"),
     [
-        (b'{"a":"x"}\n\n{"a":"\xff"}\n', {}, "x.json: line 3: the byte 0xFF is not UTF-8; set encoding", "file_path"),
-        (b'[{"a":"x"},{"a":"\xe9"}]', {}, "x.json: record 1: the byte 0xE9 is not UTF-8", "file_path"),
-        (b'{"a":1}\n{"a":1e400}\n', {}, "x.json: line 2: not a JSON object (Number out of range", "file_path"),
+        (
+            b'{"a":"x"}\n\n{"a":"\xff"}\n',
+            {},
+            "x.json: line 3: not a JSON object (the byte 0xFF is not UTF-8)",
+            "encoding",
+        ),
+        (
+            b'[{"a":"x"},{"a":"\xe9"}]',
+            {},
+            "x.json: record 1: not a JSON object (the byte 0xE9 is not UTF-8)",
+            "encoding",
+        ),
+        (
+            b'{"a":1}\n{"a":1e400}\n',
+            {},
+            "x.json: line 2: not a JSON object (the number 1e400 is out of range)",
+            "file_path",
+        ),
         (b'{"d":{"items":[{"a":1}]}}', {"records_path": "d.itms"}, "nothing at 'd.itms'", "records_path"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.engine.polars_frame import PolarsFrame
 from service.jobs import combine as combining
 from service.kit import errors
 from service.steps.frame import Frame
+from service.values import polars_errors
 from tests.registry import a_pipeline
 
 
@@ -38,6 +40,7 @@ def of(values: list[Any], dtype: Any = None) -> pl.DataFrame:
     [
         ([of([1], pl.Int8), of([300], pl.Int64)], pl.Int64, [1, 300]),
         ([of([1]), of([2.5])], pl.Float64, [1.0, 2.5]),
+        ([of([Decimal("1.10")]), of([Decimal("2.345")])], pl.Decimal(38, 3), [Decimal("1.100"), Decimal("2.345")]),
         ([of([[1]]), of([[2.5]])], pl.List(pl.Float64), [[1.0], [2.5]]),
         ([of([dt.date(2024, 1, 1)]), of([dt.datetime(2024, 1, 2, 3)])], pl.Datetime("us"),
          [dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2, 3)]),
@@ -69,6 +72,25 @@ def test_what_cannot_be_widened_is_named(sources: list[pl.DataFrame], said: str,
         made(tmp_path, sources)
     assert caught.value.message.startswith(said)
     assert caught.value.details["field"] == "combine"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (of([1, 2**53 + 1]), of([0.5])),
+        (of([[2**53 + 1]]), of([[0.5]])),
+        (of([Decimal(10) ** 37], pl.Decimal(38, 0)), of([Decimal("0.123456789")], pl.Decimal(38, 9))),
+        (of([Decimal("0.12345678901234567890")], pl.Decimal(21, 20)), of([0.5])),
+    ],
+    ids=["int64", "list", "decimal", "decimal beside float"],
+)
+def test_numbers_are_never_rounded(one: pl.DataFrame, other: pl.DataFrame, tmp_path: Path) -> None:
+    for sources in ([one, other], [other, one]):
+        with pytest.raises(pl.exceptions.PolarsError) as caught:
+            made(tmp_path, sources)
+        error = polars_errors.translate(caught.value, None)
+        assert "without loss (in c" in error.message
+        assert (error.details["step"], error.details["field"]) == ("combine", "combine")
 
 
 def keyed(key: Any, dtype: Any = None, **more: Any) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from service.collectors.csv import CsvCollector
 from service.collectors.csv_file import malformed_rows
 from service.steps.context import CollectContext
 from service.steps.report import Rejected
+from tests.unit.collectors import file_source
 from tests.unit.collectors.csv_source import read
 
 BODY = b'id,zip,price\n1,00501,1.5\n2,"x"y,2\n3,4\n4,"5"",8\n5,00502,9\n'
@@ -122,3 +123,21 @@ def test_nothing_is_lost_when_rows_are_tried_again(tmp_path: Path) -> None:
         ("f", "+2"),
         ("b", "1"),
     ]
+
+
+def test_short_rows_become_rows_by_padding(kept: Path, tmp_path: Path) -> None:
+    padding = CsvCollector(file_path="x.csv", on_malformed="pad")
+    rows, refused, _ = again(kept, tmp_path, padding)
+    assert rows.rows() == [(3, "4", None)]
+    assert refused is not None
+    assert refused.height == 2
+
+
+def test_rows_get_the_values_of_their_path_again(tmp_path: Path) -> None:
+    files = {f"year={year}/x.csv": f"id\n1\n{year},0\n".encode() for year in (2023, 2024)}
+    ctx = file_source.surroundings(tmp_path, files)
+    config = {"file_path": "*/x.csv", "hive_partitioning": True, "on_malformed": "quarantine"}
+    assert file_source.rows(ctx, "csv", **config).rows() == [(1, 2023), (1, 2024)]
+    kept = ctx.folder / str(ctx.report().rejected[0].file)
+    rows, _, _ = again(kept, tmp_path, settings(separator=";", decimal_comma=True, schema={"id": "float64"}))
+    assert rows.select("id", "year").sort("year").rows() == [(2023.0, 2023), (2024.0, 2024)]

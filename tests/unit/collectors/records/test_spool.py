@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from service.collectors.records.spool import Spool, unite
+from service.collectors.records.spool import Spool
+from service.values.common_type import unite
 
 
 def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]

@@ -1,0 +1,87 @@
+"""The rule of quotes in CSV, and a fast test that finds text to which the strict reader must apply it.
+
+A field is quoted if it begins with the quote character. Its last quote ends the field: a separator, a line end or
+the end of the file follows; a quote inside it is written twice. Everything else (``"say "hi" now"``, ``"a" "b"``,
+``"a \\"b\\""``) is malformed: a lenient parser would drop the inner quotes. A quote inside a field that does not
+begin with one is plain text if the quotes of its line come in pairs, and malformed otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from service.kit import lazy
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow.lib as pa
+else:
+    pl = lazy.module("polars")
+    pa = lazy.module("pyarrow.lib")
+
+
+AFTER_END = "text follows the end of a quoted field; a quote inside quotes is written twice"
+_CR = 13
+_BLOCK = 1024 * 1024  # bytes that are examined at once; the intermediate results take several times as much
+STRAY = "a quote inside a field that is not quoted"
+
+
+class Quotes:
+    """The rule for one dialect. ``separator`` and ``quote`` are single characters; without ``quote`` all is plain."""
+
+    def __init__(self, separator: str, quote: str | None) -> None:
+        self._quote = quote
+        if quote is not None:
+            q, s = re.escape(quote), re.escape(separator)
+            field = rf"(?:{q}(?:[^{q}]++|{q}{q})*+{q}|[^{q}{s}]*+)"
+            self._regular = re.compile(rf"{field}(?:{s}{field})*+", re.DOTALL)
+
+    def fault(self, record: str) -> str | None:
+        """The fault of a record, of which each field that begins with a quote also ends with one; or None."""
+        text = record.rstrip("\r\n")
+        if self._quote is None or self._quote not in text or self._regular.fullmatch(text):
+            return None
+        one_line = "\n" not in text and "\r" not in text
+        return None if one_line and text.count(self._quote) % 2 == 0 else STRAY
+
+
+def byte_series(text: bytes) -> pl.Series:
+    """The bytes as a series of UInt8, without a copy."""
+    return pl.Series(pa.UInt8Array.from_buffers(pa.uint8(), len(text), [None, pa.py_buffer(text)]))
+
+
+def count_outside(piece: bytes, what: bytes, quote: bytes | None) -> int:
+    """How often the byte ``what`` occurs outside of quotes in ``piece``, which begins outside of quotes."""
+    text = byte_series(piece)
+    if quote is None or quote not in piece:
+        return int((text == what[0]).sum())
+    marks = text.filter((text == what[0]) | (text == quote[0]))
+    quotes = marks == quote[0]
+    return int((~quotes & (quotes.cum_sum() % 2 == 0)).sum())
+
+
+def suspicious(piece: bytes, separator: bytes, eol: bytes, quote: bytes, before: bytes = b"") -> bool:
+    """Whether a quote in ``piece`` neither begins nor ends a field, nor is one of a pair inside a quoted field.
+
+    ``piece`` begins outside of quotes, after the byte ``before`` (by default: at the beginning of a record).
+    Quotes at even places open, those at odd places close, so their neighbours decide.
+    """
+    before = before or eol
+    if before == quote and piece[:1] not in (b"", b"\r", separator, eol, quote):
+        return True
+    if quote not in piece:
+        return False
+    odd = 0
+    for at in range(0, len(piece), _BLOCK):
+        block, following = piece[at : at + _BLOCK], piece[at + _BLOCK : at + _BLOCK + 1] or eol
+        text = byte_series((piece[at - 1 : at] if at else before) + block + following)
+        neighbours = pl.DataFrame({"before": text.slice(0, len(block)), "after": text.slice(2, len(block))})
+        near = neighbours.filter(text.slice(1, len(block)) == quote[0])
+        opens, closes = near["before"].gather_every(2, odd), near["after"].gather_every(2, 1 - odd)
+        begins = (opens == separator[0]) | (opens == eol[0]) | (opens == quote[0])
+        ends = (closes == separator[0]) | (closes == eol[0]) | (closes == quote[0]) | (closes == _CR)
+        if not (begins.all() and ends.all()):
+            return True
+        odd = (odd + near.height) % 2
+    return False

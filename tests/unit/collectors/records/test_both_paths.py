@@ -1,0 +1,97 @@
+"""Records are parsed by columns (fast) or one by one (slow): both give the same table and lose nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from service.collectors.records import json_records
+from service.collectors.records.spool import Spool
+from tests.examples import examples
+
+LONG = 2**53 + 1
+LEAF = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3),
+    st.sampled_from([0.5, 1e20, LONG, -LONG, 2**63, 2**64, "", "x", "1", "null"]),
+)  # fmt: skip
+
+
+def records(least: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Records with objects of at least ``least`` fields inside."""
+    value = st.recursive(
+        LEAF,
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("pq"), inner, min_size=least, max_size=2)
+        ),
+        max_leaves=5,
+    )
+    return st.lists(st.dictionaries(st.sampled_from("ab"), value, max_size=2), min_size=1, max_size=4)
+
+
+def tables(items: list[dict[str, Any]], *, flatten: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    packed = json_records.lines([json.dumps(item).encode() for item in items])
+    return (
+        json_records.table(packed, flatten=flatten)[0],
+        json_records._by_record(packed, flatten, set())[0],
+    )
+
+
+def stored(table: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    spool = Spool(folder)
+    spool.add(table)
+    return spool.scan().collect()
+
+
+def as_written(value: Any) -> Any:
+    """A value of a table as a JSON value: texts that are JSON become what they say, numbers their value."""
+    if isinstance(value, dict):
+        return {k: as_written(v) for k, v in value.items() if as_written(v) is not None}
+    if isinstance(value, list):
+        return [as_written(v) for v in value]
+    if isinstance(value, str):
+        try:
+            return as_written(json.loads(value)) if value else value
+        except ValueError:
+            return value
+    return value
+
+
+def unwrapped(value: Any) -> Any:
+    """The same without lists of one around single values, which such values become beside lists."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list) else value
+
+
+@examples(100)
+@given(items=records(0))
+@example(items=[{"a": [[0, 0]]}, {"a": [[[0, 0]]]}])
+@example(items=[{"a": [0.5]}, {"a": [LONG]}])
+@example(items=[{"a": {"p": LONG}}, {"a": {"p": 0.5}}])
+@example(items=[{"a": {"p": 1}}, {"a": {"p": "x"}}])
+@example(items=[{"a": [{"p": 1}]}, {"a": [{"p": [1]}]}])
+@example(items=[{"a": 2**63}, {"a": 0.5}])
+@example(items=[{"a": True}, {"a": 1}])
+def test_both_paths_keep_every_value(items: list[dict[str, Any]]) -> None:
+    for frame in tables(items, flatten=False):
+        assert frame.height == len(items) or not frame.width
+        for row, item in zip(frame.to_dicts(), items, strict=False):
+            for name, value in item.items():
+                kept, given_value = as_written(row[name]), as_written(value)
+                assert kept == given_value or unwrapped(kept) == unwrapped(given_value)
+
+
+@examples(100)
+@given(items=records(1))
+@example(items=[{"a": [[0, 0]]}, {"a": [[[0, 0]]]}])
+@example(items=[{"a": [1]}, {"a": 1}])
+@example(items=[{"a": [LONG]}, {"a": [0.5]}])
+@example(items=[{"a": {"p": 1}}, {"a": [1]}])
+def test_both_paths_agree(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    fast, slow = (stored(table, tmp_path_factory.mktemp("spool")) for table in tables(items, flatten=False))
+    assert {n: d.base_type() for n, d in fast.schema.items()} == {n: d.base_type() for n, d in slow.schema.items()}
+    assert as_written(fast.to_dicts()) == as_written(slow.to_dicts())
