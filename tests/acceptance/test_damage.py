@@ -175,3 +175,16 @@ def test_a_data_directory_that_reads_as_a_pattern_is_refused(tmp_path: Path, nam
     assert answer.returncode == 2
     assert "data_dir" in answer.stderr
     assert not (tmp_path / name).exists()
+
+
+def test_a_purge_while_the_native_table_loads_is_clean(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        served.login()
+        upload_and_create(served, storage=[{"type": "parquet"}, {"type": "duckdb"}])
+        for _ in range(3):
+            served.json("POST", "/pipeline/cities/execute?wait=30")
+            assert served.http.delete("/pipeline/cities?purge=true").status_code in (200, 204)
+            assert not (served.data / "warehouse" / "cities").exists()
+            upload_and_create(served, storage=[{"type": "parquet"}, {"type": "duckdb"}])
+        lines = served.log()
+    assert not [line for line in lines if line["level"] in ("error", "critical")]

@@ -13,8 +13,10 @@ from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.files import uploads
+from service.kit import errors
 
 _BLOCK = 1 << 20
+_DISCARDED = 1 << 30  # bytes of a body that are read although they cannot be stored
 
 
 @put(
@@ -45,15 +47,30 @@ async def upload(
 
 
 async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int) -> None:
-    """Write the body, a megabyte at a time: a thread per packet would cost more than the writing."""
+    """Write the body, a megabyte at a time: a thread per packet would cost more than the writing.
+
+    If a block cannot be written (the disk is full), some more of the body is read before the error is raised: a client
+    that is cut off while it sends does not see the answer.
+    """
     held: list[bytes] = []
     size = 0
+    failure: errors.Unavailable | None = None
     async for part in request_body.chunks(request, most):
+        if failure is not None:
+            size += len(part)
+            if size > _DISCARDED:
+                break
+            continue
         held.append(part)
         size += len(part)
         if size >= _BLOCK:
-            await asyncio.to_thread(incoming.write, b"".join(held))
+            try:
+                await asyncio.to_thread(incoming.write, b"".join(held))
+            except errors.Unavailable as error:
+                failure = error
             held, size = [], 0
+    if failure is not None:
+        raise failure
     await asyncio.to_thread(incoming.write, b"".join(held))
 
 
