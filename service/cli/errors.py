@@ -52,6 +52,8 @@ def report(as_json: Callable[[], bool]) -> Iterator[None]:
         raise SystemExit(error.entry.exit) from None
     except Ended as ended:
         raise SystemExit(ended.code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except BrokenPipeError:  # `penstock query … | head`
         sys.stderr.close()
         raise SystemExit(141) from None

@@ -238,6 +238,7 @@ class _Collection:
         if spool.rows and not present:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
         ctx.add_blank_columns(record_schema.empty_columns(spool, settings.schema))
+        record_schema.warn_of_repeated_keys(batches.repeated, ctx)
         record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":

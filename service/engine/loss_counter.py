@@ -82,28 +82,35 @@ class LossCounter:
 
     def _count(self, batch: pl.DataFrame) -> pl.DataFrame:
         if self._active:
+            columns = frozenset(batch.columns)
             for name, conversion in self._conversions.items():
-                if name in batch.columns:
+                if name in columns:
                     self._add(name, conversion, batch.get_column(name))
         return batch
 
     def _add(self, name: str, conversion: Conversion, column: pl.Series) -> None:
-        source, value = column.struct.field("source"), column.struct.field("value")
+        fields = column.struct.unnest()  # a tenth of the time of one field after another
+        source, value = fields.get_column("source"), fields.get_column("value")
         missing = source.null_count()
-        flags = column.struct.field("lost") if conversion.lost is not None else None
+        flags = fields.get_column("lost") if conversion.lost is not None else None
         count = value.null_count() - missing if flags is None else int(flags.sum())
-        samples: list[tuple[int, str]] = []
-        if count:
-            mask = value.is_null() & source.is_not_null() if flags is None else flags
-            places = mask.arg_true().head(SAMPLES)
-            rows = column.struct.field("number").gather(places).to_list()
-            samples = [(n + 1, _text(v)) for n, v in zip(rows, source.gather(places).to_list(), strict=True)]
+        samples = self._first(name, fields, flags) if count else []
         with self._lock:
             counts = self._counts.setdefault(name, [0, 0])
             counts[0] += count
             counts[1] += len(column) - missing
             if samples:
                 self._samples[name] = sorted([*self._samples.get(name, []), *samples])[:SAMPLES]
+
+    def _first(self, name: str, fields: pl.DataFrame, flags: pl.Series | None) -> list[tuple[int, str]]:
+        """The first lost values of a batch with their rows; none where enough are known from rows before it."""
+        number, known = fields.get_column("number"), self._samples.get(name, [])
+        if len(known) == SAMPLES and known[-1][0] <= number[0]:
+            return []
+        source, value = fields.get_column("source"), fields.get_column("value")
+        places = (value.is_null() & source.is_not_null() if flags is None else flags).arg_true().head(SAMPLES)
+        rows, texts = number.gather(places).to_list(), source.gather(places).to_list()
+        return [(row + 1, _text(text)) for row, text in zip(rows, texts, strict=True)]
 
 
 def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:

@@ -72,16 +72,14 @@ def suspicious(piece: bytes, separator: bytes, eol: bytes, quote: bytes, before:
         return True
     if quote not in piece:
         return False
-    odd = 0
+    left, right = [], []
     for at in range(0, len(piece), _BLOCK):
         block, following = piece[at : at + _BLOCK], piece[at + _BLOCK : at + _BLOCK + 1] or eol
-        text = byte_series((piece[at - 1 : at] if at else before) + block + following)
-        neighbours = pl.DataFrame({"before": text.slice(0, len(block)), "after": text.slice(2, len(block))})
-        near = neighbours.filter(text.slice(1, len(block)) == quote[0])
-        opens, closes = near["before"].gather_every(2, odd), near["after"].gather_every(2, 1 - odd)
-        begins = (opens == separator[0]) | (opens == eol[0]) | (opens == quote[0])
-        ends = (closes == separator[0]) | (closes == eol[0]) | (closes == quote[0]) | (closes == _CR)
-        if not (begins.all() and ends.all()):
-            return True
-        odd = (odd + near.height) % 2
-    return False
+        text, size = byte_series((piece[at - 1 : at] if at else before) + block + following), len(block)
+        quotes = text.slice(1, size) == quote[0]
+        left.append(text.slice(0, size).filter(quotes))
+        right.append(text.slice(2, size).filter(quotes))
+    opens, closes = pl.concat(left).gather_every(2), pl.concat(right).gather_every(2, 1)
+    begins = (opens == separator[0]) | (opens == eol[0]) | (opens == quote[0])
+    ends = (closes == separator[0]) | (closes == eol[0]) | (closes == quote[0]) | (closes == _CR)
+    return not (begins.all() and ends.all())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from service.collectors.csv_file import strict_reader
+from service.collectors.csv_file import quoting, strict_reader
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.http_api import body_faults
 from service.collectors.http_api.page_body import PageBody
@@ -72,7 +72,7 @@ def _whole(body: bytes, given: CsvFormat) -> bytes:
     fields = header.count(b",") + 1
     if given.assumed and fields == 1:
         _check_separator(bare, header, lines)
-    odd = b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
+    odd = quoting.suspicious(body, b",", eol, b'"') or b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
     if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
         return body
     return _exactly(body, eol, given)

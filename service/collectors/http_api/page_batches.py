@@ -45,7 +45,8 @@ class Batches:
     """Parses pages in batches into ``spool``.
 
     ``added`` are the parent columns for the records of each list, one row per list; ``traced`` adds the parent's key to
-    each record (``PARENT``). ``mixed`` describes the columns whose values differ in type within one batch.
+    each record (``PARENT``). ``mixed`` describes the columns whose values differ in type within one batch,
+    ``repeated`` has the keys that a record repeats, each with a page.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Batches:
         self._pages: list[_Page] = []
         self._bytes = 0
         self.mixed: dict[str, str] = {}
+        self.repeated: dict[str, str] = {}
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
@@ -115,7 +117,10 @@ class Batches:
 
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if self._csv is None:
-            return json_records.table(b"\n".join(p.packed for p in pages), flatten=self._flatten, mixed=mixed)
+            packed, repeated = b"\n".join(p.packed for p in pages), set[str]()
+            table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated)
+            self.repeated |= dict.fromkeys(repeated - self.repeated.keys(), pages[0].label)
+            return table
         frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 

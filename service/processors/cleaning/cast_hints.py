@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
-_MARKS = ((None, False), (",", False), (".", True), (None, True), (" ", True), ("'", False))
+_MARKS = ((None, False), (",", False), (None, True), (".", True), (" ", True), ("'", False))
 _NUMBERS = tuple(
     NumberText(decimal_comma=comma, thousands=thousands, percent=percent, currency=currency)
     for currency, percent, (thousands, comma) in itertools.product((False, True), (False, True), _MARKS)

@@ -44,6 +44,8 @@ def test_every_row_is_read(body: str | bytes, wanted: list[dict[str, Any]], tmp_
         ("a,b\n1,2\n3,4,5\n", "page 1: line 3: 3 fields where 2 are expected"),
         ('a,b\n1,"x\n2,y\n', "page 1: line 2: a quoted field begins here and does not end"),
         ('a,b\n1,x"y\n', "page 1: line 2: a quote inside a field that is not quoted"),
+        ('a,b\n1,"say "hi" now"\n', "page 1: line 2: text follows the end of a quoted field"),
+        ('a,b\n1,"a" "b"\n', "page 1: line 2: text follows the end of a quoted field"),
         ('a,b\n"x"y,2\n', "page 1: line 2: text follows the end of a quoted field"),
         (b"a,b\n1,\xe9\n", "page 1: it is not valid UTF-8 (invalid continuation byte at byte 6, 0xE9)"),
     ],

@@ -77,3 +77,21 @@ def test_values_that_disagree_are_named(
     assert [w.message for w in ctx.report().warnings] == [f"the values of 'v' {message}"]
     _, _, ctx = fetched(one_a_page(values), tmp_path, pagination="page", columns=["id"])
     assert ctx.report().warnings == ()
+
+
+def test_keys_that_a_record_repeats_are_named_with_their_page(tmp_path: Path) -> None:
+    pages = ['[{"id":1,"v":1}]', '[{"id":2,"v":1,"v":2}]', "[]"]
+    frame, _, ctx = fetched(
+        lambda hit: Reply(pages[int(hit.query["page"]) - 1].encode(), headers={"content-type": "application/json"}),
+        tmp_path,
+        pagination="page",
+    )
+    assert frame.rows() == [(1, 1), (2, 2)]
+    (warning,) = [w for w in ctx.report().warnings if w.code == "duplicate_keys"]
+    assert warning.details["keys"] == ["v"]
+    assert "page" in warning.details["where"]
+
+
+def test_long_numbers_inside_lists_are_kept_between_pages(tmp_path: Path) -> None:
+    frame, _, _ = fetched(one_a_page([[2**53 + 1], [0.5]]), tmp_path, pagination="page")
+    assert frame["v"].to_list() in (["[9007199254740993]", "[0.5]"], [["9007199254740993"], ["0.5"]])

@@ -66,7 +66,7 @@ def test_lost_items_of_lists_are_counted() -> None:
     ("samples", "target", "wanted"),
     [
         (["1,299.00", "5"], "float64", "thousands: ','"),
-        (["6,5"], "float64", "decimal_comma: true"),
+        (["6,5"], "float64", "{type: float64, decimal_comma: true}"),
         (["1.299,00"], "decimal(10,2)", "thousands: '.', decimal_comma: true"),
         (["5 %"], "float64", "percent: true"),
         (["€ 5"], "int64", "currency: true"),
