@@ -27,7 +27,7 @@ from service.sandbox import expression_tree, in_process
 from service.sandbox.expression_tree import Node
 from service.values import polars_errors
 
-_CACHED = 512  # one job validates, rehearses and runs the same texts
+_CACHED = 512  # one job validates, dry-runs and runs the same texts
 _TABLE = "input"
 _BATCH = "batch"
 

@@ -2,8 +2,8 @@
 
 It accepts what the API returns in JSON: numbers, decimals as text or number, dates and times in ISO 8601, binary in
 base64, lists and objects. A float may also be "NaN", "Infinity" or "-Infinity", which JSON cannot write as a number; a
-duration is a whole number in the unit of its column (mostly us), as in SQL. A datetime has an offset exactly if its
-column has a time zone. Every record has every column; a missing value is null.
+duration is text such as 25:00:00.5, or a whole number in the unit of its column (mostly us). A datetime has an offset
+exactly if its column has a time zone. Every record has every column; a missing value is null.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _UNITS = {"ms": 3, "us": 6, "ns": 9}
 _PER_SECOND = {3: 1_000, 6: 1_000_000, 9: 1_000_000_000}
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?)?")
 _CLOCK = re.compile(r"(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?")
+_DURATION = re.compile(r"(-?)(\d{1,9}):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EXACT = Context(prec=100)
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -149,7 +150,7 @@ def _reader(dtype: Any) -> Read:
         case pl.Time():
             return _time
         case pl.Duration():
-            return _int(-(2**63), 2**63 - 1)
+            return _duration(_UNITS[dtype.time_unit or "us"])
         case pl.Decimal():
             return _decimal(dtype.precision or 38, dtype.scale)
         case pl.Binary():
@@ -191,6 +192,25 @@ def _int(low: int, high: int) -> Read:
         if not low <= value <= high:
             raise Misfit(f"{value} is out of range; the column holds {low} to {high}")
         return value
+
+    return read
+
+
+def _duration(digits: int) -> Read:
+    """Units of 10**-``digits`` seconds, from such a number or from text as answers show it."""
+    whole = _int(-(2**63), 2**63 - 1)
+
+    def read(value: Any) -> Any:
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return whole(value)
+        sign, hours, minutes, seconds, fraction = match.groups(default="")
+        if fraction[digits:].strip("0"):
+            raise Misfit(f"{_shown(value)} has more than {digits} digits of a second")
+        units = (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * 10**digits + int(
+            fraction.ljust(digits, "0")[:digits]
+        )
+        return whole(-units if sign else units)
 
     return read
 

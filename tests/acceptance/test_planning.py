@@ -165,7 +165,7 @@ def test_a_plan_says_what_a_run_then_stores(served: Served, site: Site) -> None:
     assert (analyzer["row_local"], analyzer["measured"]) == (True, True)
     assert transformer["operations"] == ["per_group", "sort"]
     assert transformer["fitted"] == {"normalize": ["price"], "encode": ["city"]}
-    assert {"name": "day", "type": "Date"} in cleaner["output"]
+    assert {"name": "day", "type": "date"} in cleaner["output"]
     assert str(served.data) not in json.dumps(plan)
     assert "shop/orders.csv" in plan["plan"]
     served.json("POST", "/pipeline/create", status=201, json=planned)

@@ -120,4 +120,4 @@ def log(line: LogLine) -> None:
     """Write a child's log line into the log of this process."""
     fields = {k: v for k, v in line.fields.items() if k not in ("level", "event")}
     level = str(line.fields.get("level", "info"))
-    getattr(structlog.get_logger("penstock.errand"), level)(str(line.fields.get("event", "")), **fields)
+    getattr(structlog.get_logger("penstock.task"), level)(str(line.fields.get("event", "")), **fields)

@@ -42,7 +42,7 @@ def _answer(call: Call, job: Job) -> TaskAnswer | TaskError:
     except MemoryError:
         return TaskError(job.body(memory.exhausted(call.grants.memory_bytes)))
     except BaseException as error:  # a panic inside Polars is not an Exception
-        job.log.error("errand.bug", exc_info=True)
+        job.log.error("task.bug", exc_info=True)
         return TaskError(job.body(polars_errors.translate(error, job.step)))
 
 

@@ -220,7 +220,7 @@ def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: 
 def column_names(column: str, categories: Sequence[Any], taken: Iterable[str] = ()) -> list[str]:
     """The names of the one-hot columns: ``<column>_<category>``, with ``_2``, ``_3`` where SQL sees a name again.
 
-    SQL does not tell ``a_Yes`` from ``a_yes``.
+    SQL does not tell "a_Yes" from "a_yes".
     """
     labels = [f"{column}_{label(category)}" for category in categories]
     seen = {name.lower() for name in taken}

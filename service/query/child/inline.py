@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from service.query.child import encode
+from service.sandbox import logical_types
 from service.sandbox.quoting import literal
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -26,7 +27,8 @@ def rendered(path: Path, before: dict[str, Any], after: dict[str, Any]) -> bytes
     """``{**before, "columns", "data", **after}``; types and values are as in ``GET …/data``."""
     with duckdb.connect(":memory:", config=_CONFIG) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        rows = encode.Rows.of(connection, f"SELECT * FROM read_parquet({literal(str(path))})")  # noqa: S608 - our own
+        star = f"*{logical_types.replaced(pl.read_parquet_schema(path))}"
+        rows = encode.Rows.of(connection, f"SELECT {star} FROM read_parquet({literal(str(path))})")  # noqa: S608 - our own
         records = encode.JsonRecords.read(rows, None, 1 << 40)
         return b"".join(encode.document({**before, "columns": rows.columns}, records, after))
 
