@@ -36,7 +36,8 @@ HEAVY = {
     "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py",
     "engine/test_row_sql.py", "jobs/test_replay.py", "kit/test_passwords.py", "network/test_compression.py",
     "processors/test_awkward_values.py", "processors/test_sql.py", "query/child/test_encode.py",
-    "reports/test_profile.py", "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
+    "reports/test_profile.py", "runs/test_recovery.py",
+    "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
     "test_docstring_names.py",
 }  # fmt: skip
 
