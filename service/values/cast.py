@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, json_text, number_text, parse, time_text
+from service.values import dtypes, json_text, number_text, parse, seconds, time_text
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ else:
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
 
-_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
 _CONTINUATION = "[89ab][0-9a-f]"
@@ -161,7 +160,7 @@ def _cast(
     if target.is_temporal():
         return _to_temporal(column, source, target, formats)
     if isinstance(source, pl.Duration) and target.is_numeric():
-        return _cast(column.to_physical() / _A_SECOND[source.time_unit or "us"], pl.Float64(), target, formats)
+        return _cast(seconds.from_ticks(column.to_physical(), source.time_unit), pl.Float64(), target, formats)
     if isinstance(target, pl.Boolean) and source.is_integer() and (form.true_values or form.false_values):
         return _from_text(column.cast(pl.String), target, (), form)
     if isinstance(target, pl.Boolean) and source.is_numeric():
