@@ -7,7 +7,8 @@ value, so that the result would depend on the order of rows. Therefore every for
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` and 0.99999999999999999999 are bad, and so is ``12.0``
   beyond 2^53 (no digit is lost in silence);
 * numbers with ``decimal_comma``, ``thousands``, ``percent``, ``currency``: see ``number_text``;
-* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale, halves to even;
+* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``, but a number beyond their range is bad (1e400,
+  and 1e39 for float32, from text and from float64); decimals round to their scale, halves to even;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case, or other words by ``true_values``/``false_values``;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``. Years have
@@ -170,6 +171,9 @@ def _cast(
     if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast fails the query at one digit too many
         digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
         return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
+    if isinstance(source, pl.Float64) and isinstance(target, pl.Float32):
+        narrow = column.cast(pl.Float32)
+        return pl.when(narrow.is_finite() | ~column.is_finite()).then(narrow)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
         raise _no_such_cast(source, target)
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
@@ -230,7 +234,8 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str], for
         return time_text.read_datetime(text, target, formats)
     if isinstance(target, pl.Time):
         return time_text.read_time(text, formats)
-    return number_text.plain(text, form.numbers)
+    number = number_text.plain(text, form.numbers)
+    return number_text.real_number(number, target) if target.is_float() else number
 
 
 def _boolean(text: pl.Expr, form: TextForm) -> pl.Expr:
