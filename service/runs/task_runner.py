@@ -16,7 +16,7 @@ from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
-from service.jobs.tasks.task import Call, Preview, Probing, Task, TaskAnswer, TaskError
+from service.jobs.tasks.task import Call, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
@@ -24,6 +24,7 @@ from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
 _LONG = (Preview, Probing)
+_DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
 
 class TaskRunner:
@@ -68,7 +69,8 @@ class TaskRunner:
         folder = self.resources.layout.staging(ids.new("task"))
         try:
             await asyncio.to_thread(self._make, folder)
-            call = Call(self.resources.grants(folder, document, stored, self._memory_bytes), task)
+            reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
+            call = Call(self.resources.grants(folder, document, stored, self._memory_bytes + reserved), task)
             async with asyncio.timeout(seconds):
                 return await self._answer(call, network=network)
         except TimeoutError:
