@@ -160,6 +160,8 @@ def _cast(
         return time_text.write(column, formats[0]) if formats else column.dt.to_string("iso:strict")
     if target.is_temporal():
         return _to_temporal(column, source, target, formats)
+    if isinstance(source, pl.Duration) and (target.is_decimal() or target.is_integer()):
+        return _cast(seconds.exactly(column.to_physical(), source.time_unit), pl.Decimal(38, 9), target)
     if isinstance(source, pl.Duration) and target.is_numeric():
         return _cast(seconds.from_ticks(column.to_physical(), source.time_unit), pl.Float64(), target, formats)
     if isinstance(target, pl.Boolean) and source.is_integer() and (form.true_values or form.false_values):

@@ -210,6 +210,8 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         ([dt.timedelta(seconds=-1.5), None], pl.Duration("ms"), "float64", [-1.5, None]),
         ([dt.timedelta(days=2)], pl.Duration("ns"), "int64", [172_800]),
         ([dt.timedelta(seconds=-60), dt.timedelta(microseconds=7)], pl.Duration("ns"), "float64", [-60.0, 7e-06]),
+        ([dt.timedelta(days=999_999, microseconds=1)], None, "decimal(20,6)", [Decimal("86399913600.000001")]),
+        ([dt.timedelta(seconds=-1.5), dt.timedelta(microseconds=-1)], None, "int64", [-1, 0]),
         ([dt.timedelta(seconds=90)], None, "decimal(5,1)", [Decimal("90.0")]),
         ([1, None], None, "categorical", ["1", None]),
     ],
