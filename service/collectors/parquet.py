@@ -17,14 +17,12 @@ from service.kit.errors import Problem
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import common_type, dtypes, type_names
+from service.values import common_type, dtypes, seconds, type_names
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy.module("polars")
-
-_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
@@ -128,13 +126,10 @@ def _digits(dtype: Any) -> int:
 
 def _seconds(lf: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     """``lf`` with durations as seconds, as a cast reads them: SQL does not see the unit of a stored duration."""
-    seconds = []
-    for name, dtype in schema.items():
-        if isinstance(dtype, pl.Duration):
-            ticks = pl.col(name).to_physical()
-            per_second = ticks * 0 + _PER_SECOND[dtype.time_unit or "us"]  # by a literal the engine divides inexactly
-            seconds.append((ticks / per_second).alias(name))
-    return lf.with_columns(seconds) if seconds else lf
+    durations = {name: dtype for name, dtype in schema.items() if isinstance(dtype, pl.Duration)}
+    return lf.with_columns(
+        seconds.from_ticks(pl.col(name).to_physical(), dtype.time_unit).alias(name) for name, dtype in durations.items()
+    )
 
 
 def _scan_all(

@@ -26,6 +26,7 @@ from service.engine import duplicates as duplicate_rows
 from service.engine import text_patterns
 from service.engine.duplicates import Engine
 from service.steps.metric import Metric
+from service.values.seconds import from_ticks
 
 Answers = dict[Metric, Any]
 
@@ -300,9 +301,8 @@ def seconds(values: pl.Series) -> pl.Series:
     if isinstance(values.dtype, pl.Date):
         return values.to_physical().cast(pl.Float64) * 86_400
     if isinstance(values.dtype, pl.Time):
-        return values.to_physical().cast(pl.Float64) / 1e9
-    unit = {"ms": 1e3, "us": 1e6, "ns": 1e9}[getattr(values.dtype, "time_unit", "us")]
-    return values.to_physical().cast(pl.Float64) / unit
+        return from_ticks(values.to_physical(), "ns")
+    return from_ticks(values.to_physical(), getattr(values.dtype, "time_unit", None))
 
 
 # -- one group_by a column ------------------------------------------------------------------------------------

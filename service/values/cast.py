@@ -7,7 +7,8 @@ value, so that the result would depend on the order of rows. Therefore every for
 * whole numbers: ``12``, ``+12``, ``12.0``, ``1e3``; ``12.5`` and 0.99999999999999999999 are bad, and so is ``12.0``
   beyond 2^53 (no digit is lost in silence);
 * numbers with ``decimal_comma``, ``thousands``, ``percent``, ``currency``: see ``number_text``;
-* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``; decimals round to their scale, halves to even;
+* floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``, but a number beyond their range is bad (1e400,
+  and 1e39 for float32, from text and from float64); decimals round to their scale, halves to even;
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case, or other words by ``true_values``/``false_values``;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``. Years have
@@ -30,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, json_text, number_text, parse, time_text
+from service.values import dtypes, json_text, number_text, parse, seconds, time_text
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ else:
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
 
-_A_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 _PLAIN_VALUE = r'"(?:[^"\\]|\\.)*"|[^"\[\]{},\s]+'
 _PLAIN_ARRAY = rf"^\s*\[\s*(?:(?:{_PLAIN_VALUE})\s*,?\s*)*\]\s*$"
 _CONTINUATION = "[89ab][0-9a-f]"
@@ -160,8 +160,10 @@ def _cast(
         return time_text.write(column, formats[0]) if formats else column.dt.to_string("iso:strict")
     if target.is_temporal():
         return _to_temporal(column, source, target, formats)
+    if isinstance(source, pl.Duration) and (target.is_decimal() or target.is_integer()):
+        return _cast(seconds.exactly(column.to_physical(), source.time_unit), pl.Decimal(38, 9), target)
     if isinstance(source, pl.Duration) and target.is_numeric():
-        return _cast(column.to_physical() / _A_SECOND[source.time_unit or "us"], pl.Float64(), target, formats)
+        return _cast(seconds.from_ticks(column.to_physical(), source.time_unit), pl.Float64(), target, formats)
     if isinstance(target, pl.Boolean) and source.is_integer() and (form.true_values or form.false_values):
         return _from_text(column.cast(pl.String), target, (), form)
     if isinstance(target, pl.Boolean) and source.is_numeric():
@@ -171,6 +173,9 @@ def _cast(
     if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast fails the query at one digit too many
         digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
         return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
+    if isinstance(source, pl.Float64) and isinstance(target, pl.Float32):
+        narrow = column.cast(pl.Float32)
+        return pl.when(narrow.is_finite() | ~column.is_finite()).then(narrow)
     if source.is_temporal() and not isinstance(target, pl.Categorical | pl.Enum):
         raise _no_such_cast(source, target)
     if isinstance(target, pl.Categorical | pl.Enum) and not isinstance(source, pl.Categorical | pl.Enum):
@@ -231,7 +236,8 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str], for
         return time_text.read_datetime(text, target, formats)
     if isinstance(target, pl.Time):
         return time_text.read_time(text, formats)
-    return number_text.plain(text, form.numbers)
+    number = number_text.plain(text, form.numbers)
+    return number_text.real_number(number, target) if target.is_float() else number
 
 
 def _boolean(text: pl.Expr, form: TextForm) -> pl.Expr:

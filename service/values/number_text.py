@@ -97,15 +97,23 @@ def _symbol(currency: bool | tuple[str, ...]) -> str:
 def whole_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     """The text as whole numbers of type ``target``; null where a digit would be lost.
 
-    ``12.0`` and ``1e3`` are whole up to 2^53. A float alone cannot tell: that of 0.99999999999999999999 is 1.
+    ``12.0`` and ``1e3`` are whole up to 2^53. A float alone cannot tell: that of 0.99999999999999999999 is 1, and
+    that of 1e-400 is 0.
     """
     direct = text.cast(target, strict=False)
     other = pl.when(direct.is_null()).then(text)
     number = other.cast(pl.Float64, strict=False)
     digits = other.str.replace(r"[eE].*$", "").str.replace_all(r"[-+.]", "").str.strip_chars("0").str.len_chars()
     whole = other.str.contains(r"^[-+]?[0-9]+\.0*$") | (digits <= _FLOAT_DIGITS)
-    exact = (number == number.round()) & (number.abs() < _EXACT) & whole
+    exact = (number == number.round()) & (number.abs() < _EXACT) & whole & ((number != 0) | (digits == 0))
     return pl.coalesce(direct, pl.when(exact).then(number).cast(pl.Int64, strict=False).cast(target, strict=False))
+
+
+def real_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
+    """The text as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
+    number = text.cast(target, strict=False)
+    beyond = pl.when(number.is_infinite()).then(text).str.contains("[0-9]").fill_null(value=False)
+    return pl.when(~beyond).then(number)
 
 
 def words(texts: Iterable[str]) -> list[str]:

@@ -68,7 +68,7 @@ def read_date(text: pl.Expr, formats: Sequence[str] = ()) -> pl.Expr:
     """The text as a date by the first format that fits; by default ISO 8601, with or without a time."""
     if formats:
         return pl.coalesce([_read(text, form, pl.Date()) for form in formats])
-    usual = dated(text)
+    usual = timed(dated(text))
     return pl.coalesce([t.str.to_date(f, strict=False) for t, f in [*((usual, f) for f in ISO), _zoned(usual)]])
 
 
@@ -236,8 +236,11 @@ def _within_years(value: pl.Expr, target: pl.Datetime) -> pl.Expr:
 
 
 def _from_offset(value: pl.Expr, target: pl.Datetime) -> pl.Expr:
-    there = value.dt.convert_time_zone(target.time_zone or "UTC")
-    return there if target.time_zone else there.dt.replace_time_zone(None)
+    """A moment in UTC as ``target``; null where the offset led beyond the years 1 to 9999."""
+    if target.time_zone:
+        return value.dt.convert_time_zone(target.time_zone)  # ``_within_years`` also knows the year in that zone
+    there = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return pl.when(there.to_physical().is_between(_FIRST, _LAST)).then(there)
 
 
 def _in_zone(value: pl.Expr, zone: str | None, target: pl.Datetime) -> pl.Expr:

@@ -124,10 +124,10 @@ def lost_rows(schema: pl.Schema, settings: Mapping[str, Cast], ctx: ProcessConte
     lost = {}
     for column, setting in settings.items():
         value, source = _value(column, schema[column], setting, ctx), schema[column]
-        known = (
-            value if isinstance(source, pl.Null) else cast.lost(_source(column, source), value, source, setting.target)
-        )
-        lost[column] = pl.lit(value=False) if isinstance(source, pl.Null) else known
+        if isinstance(source, pl.Null):
+            lost[column] = pl.lit(value=False)
+        else:
+            lost[column] = cast.lost(_source(column, source, setting.target), value, source, setting.target)
     return lost
 
 
@@ -137,9 +137,10 @@ def _conversion(
     value, target = _value(column, source, setting, ctx), setting.target
     if isinstance(source, pl.Null) or source == target or setting.on_error == "fail":
         return value
-    lost = cast.lost(_source(column, source), value, source, target) if isinstance(target, pl.List) else None
+    original = _source(column, source, target)
+    lost = cast.lost(original, value, source, target) if isinstance(target, pl.List) else None
     return Conversion(
-        column, value, _source(column, source), column, "cast",
+        column, value, original, column, "cast",
         f"cannot be cast to {dtypes.name_of(target)} and became missing",
         lost=lost, hint=lambda samples: cast_hints.suggest(samples, target), most=most,
     )  # fmt: skip
@@ -161,6 +162,7 @@ def _value(column: str, source: pl.DataType, setting: Cast, ctx: ProcessContext)
         raise columns.setting_error(ctx, f"cast.{column}", str(error)) from error
 
 
-def _source(column: str, source: pl.DataType) -> pl.Expr:
-    """The values that can be lost: NaN is missing already."""
-    return pl.col(column).fill_nan(None) if source.is_float() else pl.col(column)
+def _source(column: str, source: pl.DataType, target: pl.DataType) -> pl.Expr:
+    """The values that can be lost. NaN is missing already, unless the target holds it: nulls are compared in number."""
+    holds_nan = target.is_float() or isinstance(target, pl.String | pl.Categorical)
+    return pl.col(column).fill_nan(None) if source.is_float() and not holds_nan else pl.col(column)

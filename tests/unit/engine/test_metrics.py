@@ -191,6 +191,8 @@ def test_times() -> None:
         {"edges": [1709078400.0, 1709164800.0, 1709251200.0], "counts": [1, 1]}
     ]
     assert ask([dt.timedelta(hours=1)], metric("histogram", 1))[0]["edges"] == [3599.5, 3600.5]
+    minutes = pl.Series([dt.timedelta(minutes=-1), dt.timedelta(0)], dtype=pl.Duration("ns"))
+    assert polars_metrics.seconds(minutes).to_list() == [-60.0, 0.0]
 
 
 def test_infinities_stay_in_the_extremes_and_out_of_the_histogram() -> None:

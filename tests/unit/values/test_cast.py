@@ -18,6 +18,7 @@ from tests.examples import examples
 
 D, DT, T = dt.date, dt.datetime, dt.time
 NAN = float("nan")
+INF = float("inf")
 
 
 def cast(values: list[Any], target: str, formats: Any = (), dtype: Any = None, *, strict: bool = False) -> list[Any]:
@@ -32,10 +33,11 @@ INTEGERS = {
     "12": 12, "+12": 12, " 12 ": 12, "12.0": 12, "12.": 12, "1e3": 1000, "-0": 0, "12.5": None, "1_000": None,
     "0x10": None, "": None, "nan": None, "inf": None, "1,5": None, "9007199254740993": 9007199254740993,
     "9007199254740993.0": None, "9007199254740991.0": 9007199254740991,
-    "9007199254740993.5": None, "99999999999999999999": None, "١٢": None, "abc": None,
+    "9007199254740993.5": None, "1e-400": None, "0e5": 0, "99999999999999999999": None, "١٢": None, "abc": None,
 }  # fmt: skip
 FLOATS = {
     "12": 12.0, " -1.5 ": -1.5, ".5": 0.5, "1e3": 1000.0, "inf": float("inf"), "": None, "1,5": None, "x": None,
+    "1e400": None, "-1e400": None, "1e-400": 0.0, "-Infinity": float("-inf"),
 }  # fmt: skip
 BOOLEANS = {
     "True": True, " yes ": True, "Y": True, "on": True, "1": True, "f": False, "No": False, "OFF": False, "0": False,
@@ -44,7 +46,7 @@ BOOLEANS = {
 DATES = {
     "2024-02-29": D(2024, 2, 29), "2023-02-29": None, " 2024-1-5 ": D(2024, 1, 5), "2024-01-31T10:00": D(2024, 1, 31),
     "2024-01-31 23:30:00.5": D(2024, 1, 31), "2024-01-31T23:30:00+02:00": D(2024, 1, 31), "31.01.2024": None, "": None,
-    "0001-01-01": D(1, 1, 1), "9999-12-31": D(9999, 12, 31),
+    "0001-01-01": D(1, 1, 1), "9999-12-31": D(9999, 12, 31), "2024-02-29T23:59:60": None,
 }  # fmt: skip
 DATETIMES = {
     "2024-02-29": DT(2024, 2, 29),
@@ -58,6 +60,8 @@ DATETIMES = {
     "2024-01-31 23:30-05": DT(2024, 2, 1, 4, 30),
     "2024-01-31T23:30:00 +0200": DT(2024, 1, 31, 21, 30),
     "2024-01-31T24:00:00": None,
+    "9999-12-31T23:00:00-05:00": None,
+    "0001-01-01T00:00:00+05:00": None,
     "x": None,
     "": None,
 }
@@ -174,6 +178,9 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
     [
         ([1.9, -1.9, NAN, 1e30], None, "int64", [1, -1, None, None]),
         ([2**63], pl.UInt64, "int64", [None]),
+        ([1e39, -1e39, INF, 0.5, None], None, "float32", [None, None, INF, 0.5, None]),
+        (["1e39", "-inf", "0.5"], None, "float32", [None, -INF, 0.5]),
+        (['["1e400", 2]'], None, "list(float64)", [[None, 2.0]]),
         ([1, 2, 0, None], None, "boolean", [True, True, False, None]),
         ([0.0, NAN], None, "boolean", [False, None]),
         ([True, None], None, "int8", [1, None]),
@@ -202,6 +209,9 @@ def test_formats(values: list[Any], target: str, formats: list[str], wanted: lis
         (["x", "1"], pl.Categorical, "int64", [None, 1]),
         ([dt.timedelta(seconds=-1.5), None], pl.Duration("ms"), "float64", [-1.5, None]),
         ([dt.timedelta(days=2)], pl.Duration("ns"), "int64", [172_800]),
+        ([dt.timedelta(seconds=-60), dt.timedelta(microseconds=7)], pl.Duration("ns"), "float64", [-60.0, 7e-06]),
+        ([dt.timedelta(days=999_999, microseconds=1)], None, "decimal(20,6)", [Decimal("86399913600.000001")]),
+        ([dt.timedelta(seconds=-1.5), dt.timedelta(microseconds=-1)], None, "int64", [-1, 0]),
         ([dt.timedelta(seconds=90)], None, "decimal(5,1)", [Decimal("90.0")]),
         ([1, None], None, "categorical", ["1", None]),
     ],

@@ -56,6 +56,21 @@ def test_a_value_that_was_missing_is_not_lost() -> None:
     assert (field, "1 of 2 values" in message) == ("cast.a", True)
 
 
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("float32", [("cast", "x", 1, 3)]),
+        ("string", []),
+        ("categorical", []),
+        ("int64", [("cast", "x", 1, 2)]),
+        ("decimal(10,1)", [("cast", "x", 1, 2)]),
+        ("boolean", []),
+    ],
+)
+def test_nan_neither_hides_a_lost_value_nor_counts_as_one(target: str, wanted: list[tuple[str, str, int, int]]) -> None:
+    assert losses("cleaner", {"x": [1e300, float("nan"), 1.5, None]}, cast={"x": target}) == wanted
+
+
 def test_lost_items_of_lists_are_counted() -> None:
     data = {"a": ["[1, 2]", '[1, "x"]', "[3]"]}
     field, message = refused("cleaner", data, cast={"a": "list(int64)"}, max_lost_share=0)
