@@ -18,16 +18,13 @@ from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
 from service.jobs.tasks.task import Call, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
-from service.kit.memory_budget import MIB
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
 _LONG = (Preview, Probing)
-_CODE_RANGE = 512 * MIB
-"""The addresses that V8, which draws the charts of a profile page, reserves for its code and aborts without. They count
-against RLIMIT_DATA, but it uses only a little of them, so they are not part of the memory budget."""
+_DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
 
 class TaskRunner:
@@ -72,8 +69,8 @@ class TaskRunner:
         folder = self.resources.layout.staging(ids.new("task"))
         try:
             await asyncio.to_thread(self._make, folder)
-            memory = self._memory_bytes + (_CODE_RANGE if isinstance(task, ProfilePage) else 0)
-            call = Call(self.resources.grants(folder, document, stored, memory), task)
+            reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
+            call = Call(self.resources.grants(folder, document, stored, self._memory_bytes + reserved), task)
             async with asyncio.timeout(seconds):
                 return await self._answer(call, network=network)
         except TimeoutError:

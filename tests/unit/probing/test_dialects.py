@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from service.probing import dialects
+from service.probing.finding import Probe
 from tests.unit.probing.probes import collected, looked, refused
 
 NAMES = ["id", "place", "price", "day", "note"]
@@ -160,6 +161,12 @@ def test_files_outside_the_roots_are_not_there(tmp_path: Path) -> None:
     for number, name in enumerate((str(tmp_path / "secret.csv"), "link.csv", "*.csv")):
         error = refused(tmp_path / f"probe{number}", tmp_path / "inside", file_path=name)
         assert "no file" in error.message
+
+
+def test_a_path_that_leaves_the_roots_is_refused_before_it_is_looked_for() -> None:
+    problems = list(Probe(file_path="../secret.csv").problems())
+    assert [p.field for p in problems] == ["file_path"]
+    assert "leads out of the uploads and file roots" in problems[0].message
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
