@@ -26,10 +26,10 @@ def data_dir(
 def several(flag: str, name: str, text: str) -> Decorator:
     """A flag that may be repeated; the value is None without the flag."""
 
-    def given(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+    def none_if_absent(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
         return value or None
 
-    return click.option(flag, name, multiple=True, callback=given, help=text)
+    return click.option(flag, name, multiple=True, callback=none_if_absent, help=text)
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:

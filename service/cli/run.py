@@ -65,8 +65,8 @@ def run_file(
     """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run did not complete."""
     document = read(file)
     chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
-    beside = (str(file.absolute().parent), str(Path.cwd()))  # what a relative path at a terminal means
-    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *beside))
+    nearby = (str(file.absolute().parent), str(Path.cwd()))  # what a relative path at a terminal means
+    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *nearby))
 
     async def work(core: Core) -> Run:
         pipeline = pipelines.decode(document, core.registry)

@@ -62,7 +62,7 @@ class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
     }
 
     def declared(self) -> Declared | None:
-        return record_schema.declared(self.kept, self.schema)
+        return record_schema.declared(self.kept_columns, self.schema)
 
     def parent(self) -> Parent | None:
         given = self.for_each
@@ -74,7 +74,7 @@ class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
         return self.endpoint
 
     @property
-    def kept(self) -> list[str] | None:
+    def kept_columns(self) -> list[str] | None:
         """All columns to keep, those of the parent included."""
         if self.columns is None or self.for_each is None:
             return self.columns
@@ -239,13 +239,13 @@ class _Collection:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
         ctx.add_blank_columns(record_schema.empty_columns(spool, settings.schema))
         record_schema.warn_of_repeated_keys(batches.repeated, ctx)
-        record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept, ctx)
+        record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept_columns, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             parts = [spool.part(i) for i in range(len(spool.parts))]
             lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
         lf = record_schema.cast_columns(lf, settings.schema, ctx)
-        lf = record_schema.select(lf, settings.kept, ctx)
+        lf = record_schema.select(lf, settings.kept_columns, ctx)
         return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:

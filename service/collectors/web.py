@@ -23,7 +23,7 @@ from service.collectors.html.robots import Robots
 from service.collectors.html.settings import CONTAINER, MAX_DELAY, WebSettings
 from service.collectors.records.spool import Spool
 from service.kit import errors, lazy
-from service.network import client, request
+from service.network import redirect, request
 from service.network.request import Request, Response
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
@@ -113,16 +113,16 @@ class _Crawl:
     async def _fetch(self, url: str, home: str | None = None) -> Response:
         own = self._ctx.fill_all(self._settings.headers)
         accept, here = "text/html, application/xhtml+xml, */*;q=0.5", url
-        for _ in range(client.MAX_REDIRECTS + 1):
-            asked = Request(
+        for _ in range(redirect.MOST + 1):
+            request_ = Request(
                 here, accept=accept, headers=own, max_bytes=MAX_PAGE_BYTES, home=home or url,
                 interval=await self._crawl_delay(here), follow=False,
             )  # fmt: skip
-            answer = await self._clients.fetch(asked)
-            if answer.status not in client.REDIRECTS:
+            answer = await self._clients.fetch(request_)
+            if answer.status not in redirect.STATUSES:
                 return answer
             here = answer.url
-        raise self._permanent(f"{_short(url)}: more than {client.MAX_REDIRECTS} redirects", "url")
+        raise self._permanent(f"{_short(url)}: more than {redirect.MOST} redirects", "url")
 
     async def _crawl_delay(self, url: str) -> float:
         """The seconds between two requests that robots.txt asks for. Raises ``errors.Permanent`` if it forbids one."""

@@ -20,7 +20,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def of_text(error: Exception) -> str:
-    """Why a text cannot be run, whatever the rows are."""
+    """Why a text cannot run over any rows."""
     return _first(error)
 
 

@@ -157,7 +157,7 @@ def _check_inside(nodes: Collection[Node | None], function: str) -> None:
     for part in expression_tree.walk(list(nodes)):
         inner = str(part.get("function_name", "")).lower()
         if inner in functions.GROUP and not part.get("is_operator"):
-            raise ValueError(f"an aggregate cannot stand inside another one: {inner} in {function}")
+            raise ValueError(f"an aggregate cannot contain another one: {inner} in {function}")
 
 
 def _narrow(text: str, at: Place, series: list[pl.Series]) -> pl.Series:

@@ -171,8 +171,8 @@ class PolarsFrame:
                 beyond = _beyond_years(self._lf, self.schema)
                 if not beyond:
                     raise
-                said = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
-                raise errors.Permanent(f"{said}; filter them before, by year({beyond[0]}) > 0") from error
+                text = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
+                raise errors.Permanent(f"{text}; filter them before, by year({beyond[0]}) > 0") from error
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan into a file and continue from there; ``keep`` leaves a small file on disk."""

@@ -52,7 +52,7 @@ def aggregate(text: str) -> str:
     for node in tree.walk():
         outside = not any(_is_aggregate(above) or isinstance(above, exp.Filter) for above in _above(node))
         if _is_aggregate(node) and any(_is_aggregate(above) for above in _above(node)):
-            raise ValueError("an aggregate cannot stand inside another one")
+            raise ValueError("an aggregate cannot contain another one")
         if isinstance(node, exp.Column) and outside and not node.find_ancestor(exp.Lambda):
             raise ValueError(f"'{node.name}' stands outside of an aggregate, where a group has many values of it")
     return text

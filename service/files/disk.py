@@ -33,7 +33,7 @@ def is_exhausted(folder: Path) -> bool:
     return status.f_bavail * status.f_frsize < _LITTLE
 
 
-def explained(error: errors.PenstockError, folder: Path) -> errors.PenstockError:
+def explain(error: errors.PenstockError, folder: Path) -> errors.PenstockError:
     """STORAGE_FULL for a step or process that failed because the disk of ``folder`` is full, else the error itself."""
     suspect = isinstance(error, errors.StepError) or error.error_code == "INTERNAL_ERROR"
     if suspect and (is_full(error) or is_exhausted(folder)):

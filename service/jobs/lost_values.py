@@ -27,7 +27,13 @@ def warn(frame: Frame, job: Job) -> None:
 
 
 def _warning(loss: LostValues) -> StepWarning:
-    details = {**_kept(loss), "step": loss.step, "setting": loss.setting, "column": loss.column, "rows": loss.rows}
+    details = {
+        **_as_dict(loss),
+        "step": loss.step,
+        "setting": loss.setting,
+        "column": loss.column,
+        "rows": loss.rows,
+    }
     return StepWarning(loss.step, CODE, loss.message, details)
 
 
@@ -35,7 +41,7 @@ def with_losses(fitted: Mapping[str, FittedStep], pipeline: Pipeline, frame: Fra
     """``fitted`` with ``lost_values`` among the parameters of the steps that lost some, by setting and column."""
     losses: dict[str, dict[str, Any]] = {}
     for loss in frame.losses:
-        losses.setdefault(loss.step, {})[f"{loss.setting}.{loss.column}"] = _kept(loss)
+        losses.setdefault(loss.step, {})[f"{loss.setting}.{loss.column}"] = _as_dict(loss)
     added = dict(fitted)
     for index, processor in enumerate(pipeline.processors):
         step = f"processors[{index}]"
@@ -45,5 +51,5 @@ def with_losses(fitted: Mapping[str, FittedStep], pipeline: Pipeline, frame: Fra
     return added
 
 
-def _kept(loss: LostValues) -> dict[str, Any]:
+def _as_dict(loss: LostValues) -> dict[str, Any]:
     return {"count": loss.count, "known": loss.known, "share": loss.share, "samples": loss.samples}

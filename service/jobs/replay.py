@@ -141,7 +141,9 @@ def _read_again(pipeline: Pipeline, job: Job, file: Path, step: str) -> tuple[pl
     """The rows that can be read now from malformed ones, as their collector reads rows, and those still malformed."""
     index = replay_plan.number(step)
     if index >= len(pipeline.collectors) or isinstance(pipeline.combine, Join):
-        raise errors.Permanent("they cannot be tried alone, as sources are joined, or theirs is gone", code=_CANNOT)
+        raise errors.Permanent(
+            "they cannot be tried alone: their sources are joined, or their source no longer exists", code=_CANNOT
+        )
     folder = job.folder / f".collect-{index}"
     folder.mkdir(exist_ok=True)
     ctx = dataclasses.replace(job.collect_context(step), folder=folder, beside=job.folder, source=pipeline.label(index))

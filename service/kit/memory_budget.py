@@ -46,7 +46,7 @@ def available() -> int:
 
 
 def divide(memory: int, *, runs: int, queries: int, tasks: int, given: Mapping[str, int]) -> Budget:
-    """Divide ``memory`` among at most so many children of each kind.
+    """Divide ``memory`` among at most ``runs``, ``queries`` and ``tasks`` children.
 
     ``given`` has limits that an operator has set: ``run_memory_limit``, ``query_memory_limit``. At least one child of
     each kind is left, however small the memory is.

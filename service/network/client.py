@@ -30,13 +30,12 @@ import httpx
 
 import service
 from service.kit import errors, placeholders
-from service.network import compression, egress, error_table
+from service.network import compression, egress, error_table, redirect
 from service.network.pacing import exhausted
 from service.network.policy import ClientContext
 from service.network.request import Hop, Request, Response, fault
 from service.network.retry import STATUSES, Retry, Sleep, retry_after
 
-MAX_REDIRECTS = 3
 LONGEST_PAUSE = 60.0  # one answer pauses all callers of a host at most this long: the limit may be another caller's
 _EXCERPT = 200
 _ERROR_BODY = 64 * 1024
@@ -44,7 +43,6 @@ _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutExcept
 _DELIMITED = frozenset({"content-length", "transfer-encoding"})
 _FORBIDDEN = 403  # together with a time to retry after it means "too many requests" on some hosts
 _BODILESS = frozenset({204, 205})
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BASE_HEADERS = {"user-agent": f"penstock/{service.__version__}", "accept-encoding": "gzip, deflate"}
 
 
@@ -150,30 +148,30 @@ class Client:
         home = Hop.of(request.home or request.url).origin
         method, content, left = request.method, request.content, self._timeout
         interval = max(self._interval, request.interval)
-        for _ in range(MAX_REDIRECTS + 1):
-            at_home = hop.origin == home
-            if content is not None and not at_home:
+        for _ in range(redirect.MOST + 1):
+            at_origin = hop.origin == home
+            if content is not None and not at_origin:
                 raise self._error(errors.Permanent, hop.url, "a redirect to another origin does not get the body")
             host = self._ctx.limiters.of(hop.origin[1])
             await host.enter(interval, self._at_once, self._sleep)
             try:
                 async with asyncio.timeout(left) as deadline:
-                    answer = await self._send(request, method, hop, content, at_home)
+                    answer = await self._send(request, method, hop, content, at_origin)
                 wait = self._pause_seconds(answer)
                 if wait:  # no caller sends another request before the host is ready
                     longest = self._retry.max_delay_seconds
                     await host.pause(min(wait, longest if answer.status < 300 else max(longest, LONGEST_PAUSE)))
             finally:
                 host.leave(self._at_once)
-            if answer.status not in REDIRECTS or "location" not in answer.headers:
+            if not redirect.is_redirect(answer.status, answer.headers):
                 return self._check_status(answer, request, method)
             left = max(0.0, (deadline.when() or 0.0) - asyncio.get_running_loop().time())
             hop = self._target(hop.url, answer.headers["location"])
             if not request.follow:
                 return replace(answer, url=hop.url)
-            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+            if redirect.becomes_get(answer.status, method):
                 method, content = "GET", None
-        raise self._error(errors.Permanent, request.url, f"more than {MAX_REDIRECTS} redirects")
+        raise self._error(errors.Permanent, request.url, f"more than {redirect.MOST} redirects")
 
     @staticmethod
     def _pause_seconds(answer: Response) -> float | None:
@@ -182,18 +180,17 @@ class Client:
         return exhausted(answer.headers) if delay is None else delay
 
     def _target(self, url: str, location: str) -> Hop:
-        target = str(httpx.URL(url).join(location))
-        wrong = fault(target)
-        if wrong is not None:
-            raise self._error(errors.Permanent, url, f"it redirects to a URL that is not allowed: {wrong}")
-        return Hop.of(target)
+        try:
+            return redirect.target(url, location)
+        except redirect.NotAllowed as error:
+            raise self._error(errors.Permanent, url, str(error)) from None
 
-    async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_home: bool) -> Response:
+    async def _send(self, request: Request, method: str, hop: Hop, content: bytes | None, at_origin: bool) -> Response:
         headers = {**_BASE_HEADERS, "accept": request.accept}
         if content is not None:
             headers["content-type"] = request.content_type
         sent = hop
-        if at_home:
+        if at_origin:
             headers |= {name.lower(): value for name, value in request.headers.items()}
             if request.auth_params:
                 sent = Hop.of(hop.url, [p for p in request.auth_params if p[0] not in httpx.QueryParams(hop.query)])
@@ -205,7 +202,7 @@ class Client:
             for raw, value in response.headers:
                 name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
                 named[name] = f"{named[name]}, {text}" if name in named else text
-            body = b"" if response.status in REDIRECTS else await self._body(response, named, request.max_bytes)
+            body = b"" if response.status in redirect.STATUSES else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
         return Response(response.status, named, body, hop.url)

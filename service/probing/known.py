@@ -66,8 +66,8 @@ def _connection(document: Document, body: Mapping[str, Any] | None) -> Iterator[
 
 def _echoed(document: Document) -> Iterator[Clue]:
     """An offset and a limit that the answer repeats: ``{"startAt": 0, "maxResults": 50, …}``."""
-    beside = clues.scalars(document)
-    last = {path.rpartition(".")[2]: value for path, value in beside.items()}
+    values = clues.scalars(document)
+    last = {path.rpartition(".")[2]: value for path, value in values.items()}
     for offset, limit in clues.OFFSETS:
         if isinstance(last.get(offset), int) and isinstance(last.get(limit), int) and last[limit]:
             kind = pagination.Offset(offset_param=offset, limit_param=limit)

@@ -149,14 +149,14 @@ class Trials:
         if not exact:
             ahead = kind.ahead(1, self._size(kind))
             assert ahead is not None
-            second = self._read(await self._asked(ahead), 1)
+            second = self._read(await self._answer_to(ahead), 1)
             if second.packed == first.packed:
                 return None
             if not second.count:
                 self._empty.append(_label(kind))
                 return None
             kind = await self._started(kind) or kind
-            start = self._read(await self._asked(kind.first()), 0)
+            start = self._read(await self._answer_to(kind.first()), 0)
             if _rows(start)[: first.count] != _rows(first)[: start.count] or not start.count:
                 return None
         pages = await self._walked(msgspec.structs.replace(kind, max_pages=2))
@@ -175,7 +175,7 @@ class Trials:
     async def _walked(self, kind: Kind) -> list[FetchedPage]:
         trial = CollectContext("probe", self._ctx.folder, log=self._ctx.log)
         walk = Pages(
-            kind, trial, Evidence(), self._asked, self._read, path=lambda: self._path, posted=self._posted
+            kind, trial, Evidence(), self._answer_to, self._read, path=lambda: self._path, posted=self._posted
         )  # fmt: skip
         return [page async for page in walk.all()]
 
@@ -183,7 +183,7 @@ class Trials:
         """The kind with ``start`` 0 if pages count from 0 (page 1 is then not the first one), else None."""
         if not isinstance(kind, pagination.PageNumber) or kind.start != 1 or self._first is None:
             return None
-        one = self._read(await self._asked(kind.first()), 0)
+        one = self._read(await self._answer_to(kind.first()), 0)
         if one.packed == self._first.packed or kind.size:
             return None
         return msgspec.structs.replace(kind, start=0)
@@ -194,7 +194,7 @@ class Trials:
             return True
         earlier = kind.ahead(1, first.count - 1)
         assert earlier is not None
-        overlap = self._read(await self._asked(earlier), 1)
+        overlap = self._read(await self._answer_to(earlier), 1)
         return overlap.count > 0 and _rows(overlap)[0] == _rows(first)[-1]
 
     def _smaller(self, params: Mapping[str, Any]) -> Iterable[Clue]:
@@ -214,7 +214,7 @@ class Trials:
         given = kind.limit if isinstance(kind, Offset) else None
         return given or self._count
 
-    async def _asked(self, step: Next) -> Response:
+    async def _answer_to(self, step: Next) -> Response:
         key = _key(step)
         if key not in self._answers:
             if len(self._answers) >= MOST_REQUESTS:

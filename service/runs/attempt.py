@@ -174,7 +174,7 @@ class Attempt:
                     )
                 case messages.Failed() as failure:
                     failed = True
-                    error = disk.explained(errors.from_body(failure.error), resources.layout.warehouse)
+                    error = disk.explain(errors.from_body(failure.error), resources.layout.warehouse)
                     live.log("error", "native.failed", code=error.error_code, message=error.message)
                 case messages.LogLine() as line:
                     live.relay(line.fields)

@@ -227,7 +227,7 @@ class Supervisor:
     # ends
 
     async def _fail(self, live: LiveRun, error: errors.PenstockError) -> None:
-        body = disk.explained(error, self._resources.layout.warehouse).as_body()
+        body = disk.explain(error, self._resources.layout.warehouse).as_body()
         body = msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
         live.log("error", "run.failed", code=body.code, message=body.message)
         await self._end(live, status="failed", error=body)

@@ -109,7 +109,7 @@ class TaskRunner:
                     case TaskAnswer(content):
                         return content
                     case TaskError(error):
-                        raise disk.explained(errors.from_body(error), self.resources.layout.warehouse)
+                        raise disk.explain(errors.from_body(error), self.resources.layout.warehouse)
                     case LogLine() as line:
                         task_messages.log(line)
             raise cause_of_death.explain(child, await child.wait(), "request", call.grants)

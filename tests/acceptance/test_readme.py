@@ -75,10 +75,9 @@ def _answers(said: str) -> list[Any]:
 def test_the_tour(programs: Path, tmp_path: Path) -> None:
     assert shutil.which("curl"), "the README's tour needs curl"
     port = str(service.free_port())
-    # Job control, as an interactive shell has it, for `kill %1`; the trap ends the service where a command fails.
+    # Job control, as in an interactive shell, for `kill %1`; the trap ends the service where a command fails.
     script = "set -emuo pipefail\ntrap 'kill %1 2>/dev/null || true' EXIT\n" + "\n".join(TOUR) + "wait\ntrap - EXIT\n"
     script = script.replace("8000", port).replace("penstock serve", f"penstock serve --port {port}")
-    script = script.replace("penstock-data &", "penstock-data >serve.log 2>&1 &")  # its log lines are JSON too
     env = service.clean_environment()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(programs)
@@ -87,6 +86,7 @@ def test_the_tour(programs: Path, tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     answers = _answers(ended.stdout)
+    assert "curl:" not in ended.stderr
     runs = [answer for answer in answers if "storage_location" in answer]
     assert [(run["status"], run["version"], run["rows_stored"]) for run in runs] == [
         ("completed", 1, 5),
@@ -97,3 +97,5 @@ def test_the_tour(programs: Path, tmp_path: Path) -> None:
     # Orders 2 and 4 had no price: the median of the other three was 12.0, their mean is 13.13.
     assert [(row["order_id"], row["before"]) for row in compared] == [(2, 12.0), (4, 12.0)]
     assert [round(row["now"], 2) for row in compared] == [13.13, 13.13]
+    assert '"event"' not in ended.stdout + ended.stderr, "log lines between the answers"
+    assert "4 rows, " in ended.stdout.splitlines()[-1], "the query without a server"

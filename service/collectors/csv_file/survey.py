@@ -43,7 +43,7 @@ MAX_LINE = 512 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _NOWHERE = "\x01"
 _GLANCE = 64 * 1024
-_RARE = 4096  # a byte that occurs less often than every so many bytes is rare
+_RARE = 4096  # a byte that occurs less often than once in this number of bytes is rare
 
 
 class Unreadable(Exception):

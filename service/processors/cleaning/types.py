@@ -92,7 +92,7 @@ def long_form(setting: str | Cast) -> Cast:
 
 
 def problems(field: str, setting: str | Cast) -> Iterable[Problem]:
-    """What is wrong with a setting whatever the data is."""
+    """The fault of a setting that does not depend on the data."""
     try:
         target = type_names.read(setting if isinstance(setting, str) else setting.type)
     except ValueError as error:

@@ -38,7 +38,7 @@ class Aggregate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
     def conflict(self) -> Iterable[tuple[str, str]]:
-        """What is wrong whatever the columns are, as (setting, message)."""
+        """Faults that do not depend on the columns, as (setting, message)."""
         if len(set(self.by)) < len(self.by):
             yield "by", "a column is listed twice"
         for name, text in self.metrics.items():

@@ -50,7 +50,7 @@ def test_what_may_not_stand_in_one(text: str, message: str) -> None:
     [
         ("a + 1", "an aggregate is needed"),
         ("sum(a) + b", "'b' stands outside of an aggregate"),
-        ("sum(max(a))", "cannot stand inside another"),
+        ("sum(max(a))", "cannot contain another"),
         ("row_number() over ()", "no row-local function 'row_number'"),
         ("string_agg(a, ',')", "no row-local function 'string_agg'"),
     ],

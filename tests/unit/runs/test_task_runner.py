@@ -10,13 +10,15 @@ import pytest
 
 from service.catalog.history import History
 from service.files.layout import Layout
-from service.jobs.tasks.task import Call, Planning, Preview, Task, Validation
+from service.jobs.tasks.task import Call, Planning, Preview, ProfilePage, Task, Validation
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.kit.memory_budget import SMALLEST_RUN
 from service.kit.settings import Settings
 from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.task_runner import TaskRunner
+from service.values.profile import ColumnProfile, Correlation, Histogram, Profile
 from tests.registry import REGISTRY
 
 DOCUMENT: dict[str, Any] = {}
@@ -35,13 +37,16 @@ class Hanging(TaskRunner):
         return b"done"
 
 
+def _resources(folder: Path, settings: Settings) -> JobResources:
+    layout = Layout(folder)
+    layout.staging("x").parent.mkdir(parents=True)
+    return JobResources(settings, layout, cast(History, None), REGISTRY, FixedClock(), {}, Integrity(layout))
+
+
 @pytest.fixture
 def hanging(tmp_path: Path) -> Hanging:
-    layout = Layout(tmp_path)
-    layout.staging("x").parent.mkdir(parents=True)
-    resources = JobResources(Settings(), layout, cast(History, None), REGISTRY, FixedClock(), {}, Integrity(layout))
     Hanging.began = asyncio.Semaphore(0)
-    return Hanging(resources, most=1, most_long=2, patience=0.01)
+    return Hanging(_resources(tmp_path, Settings()), most=1, most_long=2, patience=0.01)
 
 
 @pytest.mark.parametrize("task", [Planning(document=DOCUMENT), Validation(document=DOCUMENT)])
@@ -68,3 +73,15 @@ def test_a_slot_is_free_again_after_a_deadline(hanging: Hanging) -> None:
                 await hanging.ask(PREVIEW, seconds=0.001)
 
     asyncio.run(ask())
+
+
+def test_the_smallest_memory_draws_a_profile_page(tmp_path: Path) -> None:
+    """V8, which draws the charts, reserves 512 MiB of addresses; the limit of the child must leave room for them."""
+    column = ColumnProfile(
+        name="price", type="float64", count=1, missing=0, missing_share=0.0, histogram=Histogram([0.0, 1.0], [1])
+    )
+    alone = Correlation(method="pearson", columns=[], matrix=[])
+    table = Profile(row_count=1, column_count=1, duplicate_rows=0, columns=[column], correlation=alone, warnings=[])
+    task = ProfilePage(pipeline="orders", version=1, created="2026-03-01T00:00:00Z", profiles=[table])
+    runner = TaskRunner(_resources(tmp_path, Settings(run_memory_limit=SMALLEST_RUN)))
+    assert b"<svg" in asyncio.run(runner.ask(task, seconds=60))
