@@ -233,7 +233,7 @@ async def delete_pipeline(
             example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0},
             headers={"Location": "The run."},
         ),
-        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED"),
+        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED", "STORAGE_FULL"),
         query=ExecuteQuery,
     ),
 )

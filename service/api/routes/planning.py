@@ -25,7 +25,7 @@ from service.steps.report import StepWarning
 
 SECONDS = 60.0
 CONFIGURATION = RequestBody(pipeline=True, example=examples.PIPELINE, media=(JSON, "application/yaml"))
-_TOO_LONG: tuple[Code, ...] = ("QUERY_TIMEOUT", "OVERLOADED")
+_LIMITS: tuple[Code, ...] = ("QUERY_TIMEOUT", "OVERLOADED", "STORAGE_FULL")
 _warnings = msgspec.json.Decoder(list[StepWarning])
 
 
@@ -64,7 +64,7 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
         "source's declared total) are not applied to a sample, and a run may find wider types than the first rows of "
         "a file suggest. A step that fails is a 400 with `details.step` and `details.field`.",
         ResponseDoc(text="The processed rows.", kind=Sample, example=examples.SAMPLE),
-        errors=_TOO_LONG,
+        errors=_LIMITS,
         query=PreviewQuery,
         body=CONFIGURATION,
     ),
@@ -90,7 +90,7 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
         "if the settings name them, or from the newest version with the same collector. Files are read as far as "
         "their columns need. `problems` lists what is certain to fail in a run.",
         ResponseDoc(text="The plan.", kind=Plan, example=examples.PLAN),
-        errors=_TOO_LONG,
+        errors=_LIMITS,
         body=CONFIGURATION,
     ),
 )
