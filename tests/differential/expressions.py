@@ -37,7 +37,7 @@ PATTERNS = {
         "CAST({bool} AS INTEGER)", "extract(dow from {date})", "quarter({date})", "hour({time})", "isodow({date})",
         "TRY_CAST({text} AS BIGINT)", "ascii({text})", "len({list})", "list_sum({list})", "{list}[1]",
         "list_position({list}, {int})", "hour({clock})",
-        "CAST({dec} AS BIGINT)", "xor({int}, 5)", "bit_count({int})", "list_max({list})",
+        "CAST({dec} AS BIGINT)", "xor({int}, 5)", "bit_count(CAST({int} AS BIGINT))", "list_max({list})",
         "CAST({int} AS UTINYINT)", "CAST({float} AS BIGINT)", "dayofyear({date})", "{int} & 6",
         "gcd({int}, {int})", "minute({time})", "second({time})", "weekofyear({date})", "CAST({int} AS SMALLINT)",
     ],
