@@ -34,8 +34,11 @@ NOT_FAST = re.compile(
 HEAVY = {
     "catalog/test_users.py", "collectors/csv_file/test_extremes.py", "collectors/records/test_spool.py",
     "collectors/test_csv.py", "engine/test_polars_frame.py", "engine/test_row_local.py",
-    "engine/test_row_sql.py", "jobs/test_replay.py", "kit/test_passwords.py", "network/test_compression.py",
-    "processors/test_awkward_values.py", "processors/test_sql.py", "query/child/test_encode.py",
+    "engine/test_row_sql.py", "jobs/test_replay.py", "kit/test_codes.py", "kit/test_passwords.py",
+    "network/test_compression.py", "runs/test_task_runner.py", "runs/test_versions.py",
+    "cli/test_demo_site.py", "network/test_pacing.py", "processors/cleaning/test_types.py",
+    "processors/test_order.py", "processors/test_awkward_values.py", "processors/test_sql.py",
+    "query/child/test_encode.py",
     "reports/test_profile.py", "runs/test_recovery.py",
     "sandbox/test_confinement.py", "storages/test_duckdb.py", "test_constraints.py",
     "test_docstring_names.py",

@@ -341,7 +341,7 @@ def test_labels_for_bins_that_coincide_are_refused() -> None:
             "aggregate.metrics.n",
             "outside of an aggregate",
         ),
-        ({"aggregate": {"by": ["a"], "metrics": {"n": "sum(max(b))"}}}, "aggregate.metrics.n", "inside another one"),
+        ({"aggregate": {"by": ["a"], "metrics": {"n": "sum(max(b))"}}}, "aggregate.metrics.n", "contain another one"),
         ({"aggregate": {"by": ["a"], "metrics": {"a": "sum(b)"}}}, "aggregate.metrics.a", "a column of 'by'"),
         ({"aggregate": {"by": ["a"], "metrics": {"n": "sum(b) over ()"}}}, "aggregate.metrics.n", "a window"),
         ({"split": {"key": "a", "shares": {"x": 0.5}}}, "split.shares", "add up to 0.5, not to 1"),
