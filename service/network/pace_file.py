@@ -3,7 +3,7 @@
 The file is read and written, never mapped: a faulty process can spoil the pace of the others, but not crash them.
 All processes read it under one lock, held for microseconds. Each process writes only its own row and holds a lock on
 one byte while it lives; the kernel releases that lock however the process dies, and its row no longer counts.
-Without a path there is no file and only this process's row.
+Without a path no file is written, and pacing covers this process only.
 
 ::
 
