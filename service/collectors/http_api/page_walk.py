@@ -115,11 +115,19 @@ class Pages:
             await self._drop()
 
     def _after(self, step: Next | End, body: PageBody) -> Next | End:
-        """``step``, unless too many pages in a row were empty."""
+        """``step``, unless too many pages in a row were empty, or one is empty and the source's total was reached."""
         self._empty = 0 if body.count else self._empty + 1
+        rows = self._evidence.rows
+        if isinstance(step, Next) and not body.count and rows and rows == self._total(body):
+            return End("total_reached")
         if isinstance(step, Next) and self._empty >= self._kind.max_empty_pages:
             return End(EMPTY_PAGES)
         return step
+
+    def _total(self, body: PageBody) -> int | None:
+        """The total that the source declares: at the path that is set, else by its name."""
+        declared = self._evidence.declared_total
+        return declared if declared is not None else more_pages.total(body.document, self._path())
 
     def _check_end(self, reason: str) -> None:
         """Keep how the last answer says that there is more, if it does."""
