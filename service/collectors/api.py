@@ -120,7 +120,7 @@ class _Collection:
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
             asked |= settings.text_settings
-            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0)
+            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0).settings
             if settings.for_each is not None:
                 asked["for_each"] = msgspec.structs.replace(settings.for_each, on_missing="fail", keep_parents=False)
             key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
@@ -182,11 +182,10 @@ class _Collection:
         settings, memory = self._settings, self._memory
 
         async def walk(listing: RecordList) -> AsyncGenerator[FetchedPage, None]:
-            evidence, extra = Evidence(stop_reason="sampled"), list[tuple[str, str]]()
+            evidence, since = Evidence(stop_reason="sampled"), None
             if memory is not None and settings.incremental is not None:
-                start = memory.start(listing.key)
-                extra = [(settings.incremental.param, str(start))] if start is not None else []
-            fetch = requests_.fetch(listing, extra)
+                since = settings.incremental.request(memory.start(listing.key))
+            fetch = requests_.fetch(listing, since)
             ahead = (settings.concurrency or 1) if settings.for_each is None else 1
             pages = Pages(
                 self._kind, self._ctx, evidence, fetch, self._read, ahead,

@@ -98,6 +98,9 @@ class EvidenceTotal:
             text = f"the last pages{of} have no records, and the source names more"
         elif "more_pages" in one.extras:
             text = f"the source says that there is more{of}: {one.extras['more_pages']}"
+        elif "no_records_at" in one.extras and not one.rows:
+            code, name = "no_records_key", "records_path"
+            text = f"the first page{of} has nothing at '{one.extras['no_records_at']}', which is read as no records"
         if text:
             self.cut.add(key)
             self._more.append((code, text))

@@ -8,7 +8,7 @@ from email.message import Message
 
 import msgspec
 
-from service.collectors.http_api import answer_errors, body_faults
+from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8 as utf8_text
@@ -21,7 +21,7 @@ LOSSY = "utf-8-lossy"
 class PageBody:
     """The number of records of a page, the records as one object per line (csv: the text), and the JSON document.
 
-    ``keyless``: a later page has nothing at the path of the records, which is read as no records.
+    ``keyless``: the page has nothing at the path of the records, which is read as no records.
     """
 
     count: int
@@ -115,7 +115,12 @@ class JsonPages:
             if document.keys:
                 raise Unusable("the answer is an object, and the pages before are arrays")
             return PageBody(0, b"", document, keyless=True)
-        if page and self._known and self.path is not None and self._array is False and self._is_missing(document):
+        path = self.path if self._known and self._array is not True else None
+        if (
+            path is not None
+            and self._is_missing(document)
+            and (self._array is False or no_records.is_empty(document, path))
+        ):
             return PageBody(0, b"", document, keyless=True)
         where = self.path if self._known else document.path()
         items = document.records(where)

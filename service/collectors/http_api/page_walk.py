@@ -101,6 +101,8 @@ class Pages:
                 evidence.rows += body.count
                 if body.keyless:
                     evidence.count("pages_without_records")
+                    if not number and self._total(body) != 0:
+                        evidence.extras["no_records_at"] = self._path()
                 self._compare(body)
                 self._last = body, answer
                 step = self._after(self._kind.after(self._seen(number, body, answer, following)), body)

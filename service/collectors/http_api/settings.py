@@ -157,9 +157,12 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:
-            yield from self.for_each.problems(self.endpoint, self.params, kind.names.get("path", ()))
+            yield from self.for_each.problems(self.endpoint, self.params, self._placeholders)
         if self.incremental is not None:
-            yield from self.incremental.problems(self.params)
+            given = self.incremental
+            yield from given.problems(self.params, self.method, self.endpoint, self.body)
+            if given.param in kind.names.get(given.location, ()):
+                yield Problem("incremental.param", f"'{given.param}' is also a parameter of the pagination")
         elif self.primary_key is not None:
             yield Problem(
                 "primary_key", "identifies records across runs and needs incremental; within a run, use drop_duplicates"
@@ -185,6 +188,13 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
             yield Problem("concurrency", "pages are known ahead only with the paginations page and offset")
         yield from self._format_problems()
         yield from record_schema.problems(self.schema, self.columns)
+
+    @property
+    def _placeholders(self) -> list[str]:
+        """The placeholders in the endpoint's path that parameters fill."""
+        names = list(pagination.of(self.pagination).names.get("path", ()))
+        since = self.incremental
+        return names if since is None or since.location != "path" else [*names, since.param]
 
     def _format_problems(self) -> Iterable[Problem]:
         """What is wrong with the settings for the text of the answers."""
