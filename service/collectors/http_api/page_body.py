@@ -8,6 +8,7 @@ from email.message import Message
 
 import msgspec
 
+from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
@@ -21,6 +22,7 @@ LOSSY = "utf-8-lossy"
 class PageBody:
     """The number of records of a page, the records as one object per line (csv: the text), and the JSON document.
 
+    ``rejected`` are the malformed rows that are left out, ``padded`` the rows that were too short (csv).
     ``keyless``: the page has nothing at the path of the records, which is read as no records.
     """
 
@@ -28,6 +30,13 @@ class PageBody:
     packed: bytes
     document: Document | None = None
     keyless: bool = False
+    rejected: tuple[CsvRecord, ...] = ()
+    padded: tuple[CsvRecord, ...] = ()
+
+    @property
+    def sent(self) -> int:
+        """The number of records that the source sent, with those that are left out."""
+        return self.count + len(self.rejected)
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
