@@ -40,7 +40,10 @@ class PageBody:
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
-    """``body`` decompressed if its bytes are gzip or Zstandard, whatever the headers say. Raises ``Unusable``."""
+    """``body`` decompressed if its bytes are gzip, bzip2 or Zstandard, whatever the headers say.
+
+    Raises ``Unusable``.
+    """
     packing = utf8_text.compression(body)
     if packing is None:
         return body

@@ -16,14 +16,14 @@ BODIES = {"json": b'[{"a": 1}, {"a": 2}]', "ndjson": b'{"a": 1}\n{"a": 2}\n', "c
 
 
 @pytest.mark.parametrize("kind", BODIES)
-@pytest.mark.parametrize("packing", ["gzip", "zstd", "two members"])
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "two members"])
 def test_a_packed_body_is_known_by_its_bytes(kind: str, packing: str, tmp_path: Path) -> None:
     body = BODIES[kind]
     packed = gzip.compress(body)
     if packing == "two members":
         packed = gzip.compress(body[:5]) + gzip.compress(body[5:])
-    if packing == "zstd":
-        with pa.output_stream(sink := pa.BufferOutputStream(), compression="zstd") as out:
+    if packing in ("zstd", "bz2"):
+        with pa.output_stream(sink := pa.BufferOutputStream(), compression=packing) as out:
             out.write(body)
         packed = sink.getvalue().to_pybytes()
     frame, _, _ = fetched(lambda hit: Reply(packed), tmp_path, response_format=kind)
