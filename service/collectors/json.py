@@ -157,8 +157,9 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         document = Document(path.read_bytes())
         where = self.records_path if self.records_path is not None else _records_path(document)
         records = document.records(where)[:most]
+        around = frozenset(document.repeated_keys(where))
         for at in range(0, len(records), 50_000):
-            yield _Part("record", at, records[at : at + 50_000])
+            yield _Part("record", at, records[at : at + 50_000], around)
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,12 @@ class _Part:
     unit: Literal["line", "record"]
     first: int
     items: list[bytes]
+    around: frozenset[str] = frozenset()
+    """The keys that the objects around the records repeat."""
 
     def table(self, flatten: bool, mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
+        repeated |= self.around
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
             return pl.DataFrame(), set()

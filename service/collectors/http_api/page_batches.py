@@ -69,6 +69,7 @@ class Batches:
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
+        self.repeated |= dict.fromkeys(body.repeated - self.repeated.keys(), f"page {number + 1}")
         if not body.count:
             return
         self._pages.append(_Page(number, body.count, body.packed, listing))

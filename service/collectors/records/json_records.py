@@ -119,6 +119,18 @@ class Document:
             here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
 
+    def repeated_keys(self, path: str | None) -> set[str]:
+        """The keys that the objects around the records at ``path`` repeat; the last value of each counts."""
+        found, here, rest = set[str](), self._top, path or ""
+        while rest and path != WHOLE and _first(here) == b"{":
+            values: dict[str, msgspec.Raw] = self._whole if here is self._top else self._decode(here, None)
+            found |= duplicate_keys.of_object(bytes(here), values)
+            ends = [i for i, c in enumerate(rest + ".") if c == "." and rest[:i] in values]
+            if not ends:
+                break
+            here, rest = values[rest[: ends[-1]]], rest[ends[-1] + 1 :]
+        return found
+
     def names(self, path: str) -> list[str] | None:
         """The names beside the missing last name of ``path``; [] if ``path`` exists, None if its parent does not."""
         above = self.at(path.rpartition(".")[0]) if "." in path else self._top

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.lib as pa
 import pytest
 
 from tests.unit.network.site import Hit, Reply, serving
