@@ -98,11 +98,10 @@ class Batches:
                 try:
                     self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
-                    field = error.field if isinstance(error, Misfit) else "endpoint"
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
-                    raise errors.Permanent(
-                        f"{page.label}: {cause or error}", step=self._ctx.step, field=field
-                    ) from None
+                    text = cause or str(error)
+                    field = error.field if isinstance(error, Misfit) else body_faults.setting(text) or "endpoint"
+                    raise errors.Permanent(f"{page.label}: {text}", step=self._ctx.step, field=field) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
         """How the values of a column differ in type, with the pages."""

@@ -30,6 +30,8 @@ MAX_DEPTH = 32
 """Records nested deeper are refused: types nested thousands deep crash the engine."""
 TRAILING = "trailing characters"
 NOT_UTF8 = "is not UTF-8"
+HALF = "half of a surrogate pair"
+INVALID = "is not valid JSON"
 _HALF_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -235,7 +237,7 @@ def cause(error: Exception, text: bytes) -> str:
         return f"the byte 0x{error.object[error.start]:02X} {NOT_UTF8}"
     half = _HALF_PAIR.search(text)
     if half is not None:
-        return f"{half[0].decode()} is half of a surrogate pair and not a character"
+        return f"{half[0].decode()} is {HALF} and not a character"
     if "out of range" in str(error):
         number = _HUGE.search(text)
         return f"the number {number[1][:40].decode() if number else ''} is out of range".replace("  ", " ")
