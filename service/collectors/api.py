@@ -21,7 +21,7 @@ from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.fetching import completeness
 from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import Evidence
-from service.collectors.http_api import csv_body, incremental, page_body, pagination
+from service.collectors.http_api import body_faults, csv_body, incremental, page_body, pagination
 from service.collectors.http_api import for_each as children
 from service.collectors.http_api.authentication import Session
 from service.collectors.http_api.csv_body import CsvFormat
@@ -229,6 +229,7 @@ class _Collection:
             kind, declared = self._settings.response_format, answer.headers.get("content-type", "")
             hint = f" (content type {declared})" if declared and kind not in declared else ""
             field = "records_path" if kind == "json" else "response_format"
+            field = body_faults.setting(str(error)) or field
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 
     def _on_answer_error(self, error: str, page: int) -> None:

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
+from service.collectors.csv_file.settings import LOSSY
+from service.collectors.html import markup_kind
+from service.collectors.http_api import body_faults
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Document, Unusable
@@ -60,7 +63,13 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             description="Path of the records in a document, e.g. 'data.items'; by default found at the top level."
         ),
     ] = None
-    encoding: Annotated[str, msgspec.Meta(description="Text encoding: utf-8 or any Python codec.")] = "utf-8"
+    encoding: Annotated[
+        str,
+        msgspec.Meta(
+            description="Text encoding: utf-8, utf-8-lossy (invalid bytes and lone surrogates become U+FFFD) or any "
+            "Python codec."
+        ),
+    ] = "utf-8"
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
@@ -76,8 +85,8 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         yield from super().problems()
         if self.records_path is not None and self.format == "lines":
             yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
-        if not utf8.is_text_codec(self.encoding):
-            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8 or a Python codec")
+        if self.encoding != LOSSY and not utf8.is_text_codec(self.encoding):
+            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
         yield from record_schema.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
@@ -97,10 +106,12 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             original = path
             before = spool.rows
             try:
-                codec = codecs.lookup(self.encoding).name
+                codec = "utf-8" if self.encoding == LOSSY else codecs.lookup(self.encoding).name
                 if ctx.wanted_rows is not None:
                     path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
                 text = utf8.as_utf8(path, codec, ctx.folder, f"plain-{number:05d}.json")
+                if self.encoding == LOSSY:
+                    text = _lossy(text, ctx.folder / f"lossy-{number:05d}.json")
                 for part in self._parts(text, ctx.wanted_rows):
                     where, found, again = f"{path.name} from {part.unit} {part.first}", set[str](), set[str]()
                     rows, parents = part.table(self.flatten, found, again)
@@ -127,11 +138,16 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         text, field, hint = str(error), "file_path", ""
         if json_records.NOT_UTF8 in text:
             field, hint = "encoding", "; set encoding to the encoding of the file, such as latin-1"
+        elif json_records.HALF in text:
+            field, hint = "encoding", "; set encoding to utf-8-lossy to read it as U+FFFD"
         elif json_records.TRAILING in text:
             field = "records_path" if self.records_path is not None else "format"
             hint = "; leave out records_path" if self.records_path is not None else "; set format to lines"
         elif "records_path" in text:
             field = "records_path"
+        what = _markup(path) if json_records.INVALID in text else None
+        if what is not None:
+            text = f"the file is {what}, not JSON"
         return errors.Permanent(f"{path.name}: {text}{hint}", step=ctx.step, field=field)
 
     def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
@@ -157,8 +173,9 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         document = Document(path.read_bytes())
         where = self.records_path if self.records_path is not None else _records_path(document)
         records = document.records(where)[:most]
+        around = frozenset(document.repeated_keys(where))
         for at in range(0, len(records), 50_000):
-            yield _Part("record", at, records[at : at + 50_000])
+            yield _Part("record", at, records[at : at + 50_000], around)
 
 
 @dataclass(frozen=True)
@@ -168,9 +185,12 @@ class _Part:
     unit: Literal["line", "record"]
     first: int
     items: list[bytes]
+    around: frozenset[str] = frozenset()
+    """The keys that the objects around the records repeat."""
 
     def table(self, flatten: bool, mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
+        repeated |= self.around
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
             return pl.DataFrame(), set()
@@ -184,6 +204,24 @@ class _Part:
                 if item and not item.isspace():
                     _decode(item, f"{self.unit} {number}")
             raise
+
+
+def _lossy(path: Path, target: Path) -> Path:
+    """A copy in which bytes that are not UTF-8, and lone surrogates, are U+FFFD; cut at line ends, as nothing spans
+    them."""
+    with path.open("rb") as file, target.open("wb") as out:
+        rest = b""
+        while chunk := file.read(BATCH_BYTES):
+            whole, end, rest = (rest + chunk).rpartition(b"\n")
+            out.write(body_faults.without_lone_surrogates((whole + end).decode("utf-8", "replace").encode()))
+        out.write(body_faults.without_lone_surrogates(rest.decode("utf-8", "replace").encode()))
+    return target
+
+
+def _markup(path: Path) -> str | None:
+    """What a file of markup is, in words."""
+    with path.open("rb") as file:
+        return markup_kind.describe(file.read(65_536))
 
 
 def _decode(item: bytes, where: str) -> None:

@@ -48,7 +48,8 @@ _SILENT = frozenset({
     "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
 })  # fmt: skip
 """Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
-_HIDES = re.compile(rb"hidden|display\s*:\s*none|collapse|<dialog", re.IGNORECASE)
+_HIDES = re.compile(rb"hidden|display|visibility|<dialog", re.IGNORECASE)
+_COMMENT = re.compile(r"/\*.*?(\*/|$)", re.DOTALL)
 _HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
     "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
@@ -184,11 +185,12 @@ class Page:
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
         return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
 
-    def shown(self, nodes: list[LexborNode]) -> list[LexborNode]:
-        """``nodes`` without those that are hidden themselves; ``left_out`` counts these."""
+    def shown(self, nodes: list[LexborNode], inside: LexborNode | None = None) -> list[LexborNode]:
+        """``nodes`` without those that are hidden, themselves or by an element around them that is ``inside`` this one
+        (a row group of a table); ``left_out`` counts these."""
         if not self.hidden:
             return nodes
-        found = [node for node in nodes if node.mem_id not in self.hidden]
+        found = [node for node in nodes if not self._is_hidden(node, node.parent if inside is None else inside)]
         self.left_out += len(nodes) - len(found)
         return found
 
@@ -247,10 +249,10 @@ class Page:
             return nodes
         return [node for node in nodes if not self._is_hidden(node)] or nodes
 
-    def _is_hidden(self, node: LexborNode) -> bool:
-        """Whether the page hides the element or one around it."""
+    def _is_hidden(self, node: LexborNode, until: LexborNode | None = None) -> bool:
+        """Whether the page hides the element or one around it, ``until`` the one that does not count."""
         here: LexborNode | None = node
-        while here is not None:
+        while here is not None and (until is None or here.mem_id != until.mem_id):
             if here.mem_id in self.hidden:
                 return True
             here = here.parent
@@ -273,7 +275,7 @@ def _hides(node: LexborNode) -> bool:
 def _style(node: LexborNode) -> dict[str, str]:
     """The declarations of an element's ``style``."""
     style: dict[str, str] = {}
-    for declaration in (node.attributes.get("style") or "").lower().split(";"):
+    for declaration in _COMMENT.sub(" ", node.attributes.get("style") or "").lower().split(";"):
         name, _, value = declaration.partition(":")
         style[name.strip()] = value.replace("!important", "").strip()
     return style

@@ -69,6 +69,7 @@ class Batches:
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
+        self.repeated |= dict.fromkeys(body.repeated - self.repeated.keys(), f"page {number + 1}")
         if not body.count:
             return
         self._pages.append(_Page(number, body.count, body.packed, listing))
@@ -97,11 +98,10 @@ class Batches:
                 try:
                     self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
-                    field = error.field if isinstance(error, Misfit) else "endpoint"
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
-                    raise errors.Permanent(
-                        f"{page.label}: {cause or error}", step=self._ctx.step, field=field
-                    ) from None
+                    text = cause or str(error)
+                    field = error.field if isinstance(error, Misfit) else body_faults.setting(text) or "endpoint"
+                    raise errors.Permanent(f"{page.label}: {text}", step=self._ctx.step, field=field) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
         """How the values of a column differ in type, with the pages."""

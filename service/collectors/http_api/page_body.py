@@ -22,8 +22,9 @@ LOSSY = "utf-8-lossy"
 class PageBody:
     """The number of records of a page, the records as one object per line (csv: the text), and the JSON document.
 
-    ``rejected`` are the malformed rows that are left out, ``padded`` the rows that were too short (csv).
-    ``keyless``: the page has nothing at the path of the records, which is read as no records.
+    ``keyless``: the page has nothing at the path of the records, which is read as no records. ``rejected`` are the
+    malformed rows that are left out, ``padded`` the rows that were too short (csv). ``repeated`` are the keys that the
+    objects around the records repeat.
     """
 
     count: int
@@ -32,6 +33,7 @@ class PageBody:
     keyless: bool = False
     rejected: tuple[CsvRecord, ...] = ()
     padded: tuple[CsvRecord, ...] = ()
+    repeated: frozenset[str] = frozenset()
 
     @property
     def sent(self) -> int:
@@ -40,7 +42,10 @@ class PageBody:
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
-    """``body`` decompressed if its bytes are gzip or Zstandard, whatever the headers say. Raises ``Unusable``."""
+    """``body`` decompressed if its bytes are gzip, bzip2 or Zstandard, whatever the headers say.
+
+    Raises ``Unusable``.
+    """
     packing = utf8_text.compression(body)
     if packing is None:
         return body
@@ -136,7 +141,8 @@ class JsonPages:
         self.path, self._known = where, self._known or bool(items)  # of several empty arrays any could be the right one
         if self._array is None and (items or page == 0):
             self._array = where is None
-        return PageBody(len(items), json_records.lines(items), document)
+        repeated = frozenset(document.repeated_keys(where))
+        return PageBody(len(items), json_records.lines(items), document, repeated=repeated)
 
     def _is_missing(self, document: Document) -> bool:
         """Whether nothing is at the path of the records, as on the last pages of some sources."""

@@ -30,6 +30,8 @@ MAX_DEPTH = 32
 """Records nested deeper are refused: types nested thousands deep crash the engine."""
 TRAILING = "trailing characters"
 NOT_UTF8 = "is not UTF-8"
+HALF = "half of a surrogate pair"
+INVALID = "is not valid JSON"
 _HALF_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -118,6 +120,18 @@ class Document:
                 return None
             here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
+
+    def repeated_keys(self, path: str | None) -> set[str]:
+        """The keys that the objects around the records at ``path`` repeat; the last value of each counts."""
+        found, here, rest = set[str](), self._top, path or ""
+        while rest and path != WHOLE and _first(here) == b"{":
+            values: dict[str, msgspec.Raw] = self._whole if here is self._top else self._decode(here, None)
+            found |= duplicate_keys.of_object(bytes(here), values)
+            ends = [i for i, c in enumerate(rest + ".") if c == "." and rest[:i] in values]
+            if not ends:
+                break
+            here, rest = values[rest[: ends[-1]]], rest[ends[-1] + 1 :]
+        return found
 
     def names(self, path: str) -> list[str] | None:
         """The names beside the missing last name of ``path``; [] if ``path`` exists, None if its parent does not."""
@@ -223,7 +237,7 @@ def cause(error: Exception, text: bytes) -> str:
         return f"the byte 0x{error.object[error.start]:02X} {NOT_UTF8}"
     half = _HALF_PAIR.search(text)
     if half is not None:
-        return f"{half[0].decode()} is half of a surrogate pair and not a character"
+        return f"{half[0].decode()} is {HALF} and not a character"
     if "out of range" in str(error):
         number = _HUGE.search(text)
         return f"the number {number[1][:40].decode() if number else ''} is out of range".replace("  ", " ")
