@@ -60,9 +60,14 @@ class LossCounter:
                 raise errors.Permanent(
                     f"{loss.message}. This is more than max_lost_share ({conversion.most:g}) allows; mend the "
                     "setting or the values, or set max_lost_share: 1 to accept missing values",
-                    step=self._step, field=f"config.{loss.setting}.{loss.column}", column=loss.column,
+                    step=self._step, field=self._field(loss), column=loss.column,
                     count=loss.count, share=loss.share, samples=loss.samples,
                 )  # fmt: skip
+
+    def _field(self, loss: LostValues) -> str:
+        """The setting that lost too much, relative to the step; only processors have theirs under config."""
+        config = "config." if self._step.startswith("processors") else ""
+        return f"{config}{loss.setting}.{loss.column}"
 
     def _lost(self, conversion: Conversion) -> LostValues:
         count, known = self._counts[conversion.name]
