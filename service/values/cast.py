@@ -18,6 +18,7 @@ value, so that the result would depend on the order of rows. Therefore every for
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * durations to numbers: seconds, as everywhere in the API;
+* whole numbers to floats: one that the float cannot hold exactly is a bad value (2^53 + 1);
 * floats to whole numbers are cut towards zero; NaN and values out of range are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
 * bytes are read as UTF-8 text; other bytes are a bad value;
@@ -31,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, json_text, number_text, parse, seconds, time_text
+from service.values import common_type, dtypes, json_text, number_text, parse, seconds, time_text
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -173,6 +174,9 @@ def _cast(
     if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast fails the query at one digit too many
         digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
         return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
+    if source.is_integer() and target.is_float() and common_type.could_round(source, target):
+        real = column.cast(target)
+        return pl.when(real.cast(source, strict=False) == column).then(real)
     if isinstance(source, pl.Float64) and isinstance(target, pl.Float32):
         narrow = column.cast(pl.Float32)
         return pl.when(narrow.is_finite() | ~column.is_finite()).then(narrow)

@@ -91,6 +91,28 @@ def test_a_failed_cast_goes_to_quarantine_as_it_came_and_is_mended(served: Serve
     assert [r["amount"] for r in rows] == [1299.0, 12.5, 2100.5, 7.0, 8.0, 9.0]
 
 
+def test_a_collector_says_what_its_schema_loses(served: Served) -> None:
+    source = {"type": "csv", "file_path": "prices.csv", "schema": {"price": "float64"}, "on_error": "null"}
+    document = {"name": "typed", "collectors": [source]}
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", "/pipeline/typed/execute?wait=60")
+    assert run["status"] == "completed", run
+    for answer in (run, *(served.json("POST", f"/pipeline/{r}", json=document) for r in ("preview", "plan"))):
+        (warning,) = lost(answer["warnings"])
+        details = warning["details"]
+        assert (warning["step"], details["setting"], details["column"]) == ("collectors[0]", "schema", "price")
+        assert (details["count"], details["known"], details["samples"]) == (2, 6, ["1,299.00", "2,100.50"])
+    (kept,) = served.json("GET", "/pipeline/typed/versions/1")["sources"]
+    assert kept["evidence"]["lost_values"]["schema.price"]["count"] == 2
+    bounded = {"name": "typed", "collectors": [{**source, "max_lost_share": 0.3}]}
+    served.json("PUT", "/pipeline/typed/config", json=bounded)
+    error = served.json("POST", "/pipeline/typed/execute?wait=60")["error"]
+    assert error["details"]["field"] == "collectors[0].schema.price"
+    assert "2 of 6" in error["message"]
+    (warning,) = lost(served.json("POST", "/pipeline/plan", json=bounded)["warnings"])
+    assert warning["details"]["count"] == 2
+
+
 RULES = {
     "rules": [{"column": "price", "check": "not_null"}, {"column": "price", "check": "in_range", "min": 0}],
     "on_fail": "quarantine",
