@@ -122,6 +122,8 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             hint = "; leave out records_path" if self.records_path is not None else "; set format to lines"
         elif "records_path" in text:
             field = "records_path"
+        elif "is out of range)" in text:
+            hint = "; to keep such a number as text, give its column the type string under schema"
         return errors.Permanent(f"{path.name}: {text}{hint}", step=ctx.step, field=field)
 
     def head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:

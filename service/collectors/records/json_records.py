@@ -230,7 +230,7 @@ def cause(error: Exception, text: bytes) -> str:
     if half is not None:
         return f"{half[0].decode()} is half of a surrogate pair and not a character"
     if "out of range" in str(error):
-        return f"{_out_of_range(text)}; give its column the type string under schema to keep it as text"
+        return _out_of_range(text)
     if TRAILING in str(error) and text.lstrip(_SPACE).startswith(b"{"):
         return f"{error}; it may have one object a line"
     return str(error)
