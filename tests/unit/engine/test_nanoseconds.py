@@ -91,11 +91,11 @@ def test_a_query_keeps_or_refuses_them(tmp_path: Path, file: bool) -> None:
     odd = query("SELECT ts, max(ts) OVER () AS m FROM input", tmp_path, column("ts", ODD), file=file)
     assert odd.select(pl.all().to_physical()).row(0) == (ODD, ODD)
     for kind in ("tz", "t", "d"):
-        with pytest.raises(ValueError, match=f"column '{kind}': .* has nanoseconds"):
+        with pytest.raises(ValueError, match=rf"column '{kind}': .* has nanoseconds"):
             query("SELECT * FROM input", tmp_path, column(kind, ODD), file=file)
     for text in ("SELECT ts + INTERVAL 1 DAY AS x FROM input", "SELECT avg(ts) AS x FROM input",
                  "WITH a AS (SELECT ts AS u FROM input) SELECT u - INTERVAL 1 DAY AS x FROM a"):  # fmt: skip
-        with pytest.raises(ValueError, match="column 'ts': .* has nanoseconds"):
+        with pytest.raises(ValueError, match=r"column 'ts': .* has nanoseconds"):
             query(text, tmp_path, column("ts", ODD), file=file)
 
 
