@@ -13,6 +13,7 @@ value, so that the result would depend on the order of rows. Therefore every for
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``. Years have
   four digits and are from 1 to 9999; see ``time_text``;
+* datetimes count in microseconds: further digits are cut (``cut`` tells where);
 * an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its
   zone. A text without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
@@ -121,6 +122,17 @@ def lost(column: pl.Expr, value: pl.Expr, source: pl.DataType, target: pl.DataTy
         items = _json_array_items(column) if of_text else column
         bad |= _missing_count(value, target) > _missing_count(items, pl.List(pl.String) if of_text else source)
     return bad
+
+
+def cut(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str] = ()) -> pl.Expr | None:
+    """Whether a cast keeps the value of a row only to the microsecond; None where it cannot come to that."""
+    if not isinstance(target, pl.Datetime) or target.time_unit == "ns" or (formats and formats[0] in time_text.EPOCHS):
+        return None
+    if isinstance(source, pl.Datetime):
+        return column.to_physical() % 1000 != 0 if source.time_unit == "ns" else None
+    if isinstance(source, pl.Categorical | pl.Enum):
+        column, source = column.cast(pl.String), pl.String()
+    return time_text.beyond_microseconds(column, formats) if isinstance(source, pl.String) else None
 
 
 def _escaped(text: str) -> str:

@@ -40,6 +40,8 @@ _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
 _WITH_SECONDS = ("%S", "%T", "%X", "%r", "%c")
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds of the years 1 to 9999
 _YEAR_1000, _DAY, _MINUTE = -30_610_224_000_000_000, 86_400_000_000, 60_000_000  # microseconds
+_BEYOND = r"\.[0-9]{6}[0-9]*[1-9]"
+_TO_MICROSECONDS = len("2024-01-31T10:00:00.123456")
 _PART = re.compile(r"%[-_0]?[.:#]*\d?[A-Za-z+%]|\s+|[^%]|%")
 _NUMBERS = {
     "Y": _YEAR, "m": r"\d\d?", "d": r"\d\d?", "H": r"\d\d?", "I": r"\d\d?", "M": r"\d\d?", "S": r"[0-5]?\d",
@@ -131,6 +133,16 @@ def local_time(value: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.E
 def midnight(value: pl.Expr, target: pl.Datetime) -> pl.Expr:
     """A date as the beginning of its day in the target's zone."""
     return _in_zone(value.cast(pl.Datetime("us")), None, target)
+
+
+def beyond_microseconds(text: pl.Expr, formats: Sequence[str] = ()) -> pl.Expr:
+    """Whether a text has digits beyond the microseconds of a datetime; zeros do not count."""
+    if not formats:  # shorter texts have no such digits, and most are shorter
+        return pl.when(text.str.len_bytes() > _TO_MICROSECONDS).then(text).str.contains(_BEYOND)
+    dotted = [_fraction(text, form)[0] for form in formats if "f" in form]
+    return pl.any_horizontal(
+        [one.str.contains(_BEYOND).fill_null(value=False) for one in dotted] or [pl.lit(value=False)]
+    )
 
 
 def write(value: pl.Expr, form: str) -> pl.Expr:

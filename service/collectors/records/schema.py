@@ -198,6 +198,8 @@ def _counted(name: str, source: pl.DataType, target: pl.DataType, misfits: Misfi
         return value
     if source.is_float() and target.is_integer():
         value = pl.when(column == column.floor()).then(value)
+    if (cut := casting.cut(column, source, target)) is not None:
+        value = pl.when(~cut.fill_null(value=False)).then(value)
     return misfit(name, value, column, target, misfits, lost)
 
 
@@ -223,6 +225,9 @@ def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.
         raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
     if source.is_float() and target.is_integer():
         cast = parse.refuse(column != column.floor(), message, cast, at).alias(name)
+    if (cut := casting.cut(column, source, target)) is not None:
+        hint = pl.lit(", which counts in microseconds; a cleaner's cast cuts the digits beyond, and counts it")
+        cast = parse.refuse(cut, pl.concat_str(message, hint), cast, at).alias(name)
     return cast
 
 

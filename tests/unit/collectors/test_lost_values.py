@@ -116,3 +116,29 @@ def test_values_of_an_api(values: list[Any], dtype: str, kept: list[Any], tmp_pa
     shown = column.cast(pl.String) if dtype == "date" else column
     assert shown.to_list() == kept
     assert [loss.count for loss in frame.losses] == [1]
+
+
+NANO = "2024-01-01T00:00:00.123456789"
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_digits_beyond_microseconds_do_not_fit_a_datetime(tmp_path: Path, kind: str) -> None:
+    times = [NANO, NANO[:-3] + "000", "2024-01-01"]
+    bodies = {
+        "csv": ("t\n" + "\n".join(times)).encode(),
+        "json": "\n".join(f'{{"t":"{t}"}}' for t in times).encode(),
+        "parquet": parquet(tmp_path, t=times),
+    }
+    ctx = surroundings(tmp_path, {"a": bodies[kind]})
+    settings: dict[str, Any] = {"file_path": "a", "schema": {"t": "datetime"}}
+    with pytest.raises((errors.Permanent, pl.exceptions.PolarsError), match="123456789"):
+        counted(ctx, kind, **settings)
+    found, losses = counted(ctx, kind, on_error="null", **settings)
+    assert found["t"].is_null().to_list() == [True, False, False]
+    assert [loss.samples for loss in losses] == [[NANO]]
+
+
+def test_a_column_with_such_digits_is_not_taken_for_datetimes(tmp_path: Path) -> None:
+    ctx = surroundings(tmp_path, {"a.csv": f"t,u\n{NANO},2024-01-01T00:00:00.123456\n".encode()})
+    found, _ = counted(ctx, "csv", file_path="a.csv", try_parse_dates=True)
+    assert found.schema == {"t": pl.String, "u": pl.Datetime("us")}
