@@ -119,13 +119,18 @@ RULES = {
 }
 
 
-def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(served: Served) -> None:
-    document = pipeline("commas", "commas.csv", ("cleaner", {"cast": {"price": "float64"}}), ("validator", RULES))
+@pytest.mark.parametrize("between", [[], [("analyzer", {})]])
+def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(
+    served: Served, between: list[tuple[str, dict[str, Any]]]
+) -> None:
+    name = f"commas-{len(between)}"
+    cast = ("cleaner", {"cast": {"price": "float64"}})
+    document = pipeline(name, "commas.csv", cast, *between, ("validator", RULES))
     served.json("POST", "/pipeline/create", status=201, json=document)
-    run = served.json("POST", "/pipeline/commas/execute?wait=60")
+    run = served.json("POST", f"/pipeline/{name}/execute?wait=60")
     assert (run["status"], run["rows_stored"], run["rows_rejected"]) == ("completed", 2, 2), run
-    assert served.json("GET", "/pipeline/commas/schema")["columns"][1]["type"] == "DOUBLE"
-    quarantine = {r["id"]: r for r in served.json("GET", "/pipeline/commas/quarantine")["data"]}
+    assert served.json("GET", f"/pipeline/{name}/schema")["columns"][1]["type"] == "DOUBLE"
+    quarantine = {r["id"]: r for r in served.json("GET", f"/pipeline/{name}/quarantine")["data"]}
     assert (quarantine[1]["price"], quarantine[3]["price"]) == ("6,5", "-4.0")
     assert quarantine[1]["_rules"][0]["value"] == "6,5"
     assert set(quarantine[1]) == {"_rules", "_step", "_source", "_file", "_line", "_row", "_text", "id", "price"}
@@ -134,12 +139,12 @@ def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(served: Ser
     mended = {"replace": replace, "cast": {"price": "float64"}}
     served.json(
         "PUT",
-        "/pipeline/commas/config",
-        json=pipeline("commas", "commas.csv", ("cleaner", mended), ("validator", RULES)),
+        f"/pipeline/{name}/config",
+        json=pipeline(name, "commas.csv", ("cleaner", mended), *between, ("validator", RULES)),
     )
-    replayed = served.json("POST", "/pipeline/commas/quarantine/replay?wait=60")
+    replayed = served.json("POST", f"/pipeline/{name}/quarantine/replay?wait=60")
     assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 4, 0), replayed
-    rows = served.json("GET", "/pipeline/commas/data?sort=id")["data"]
+    rows = served.json("GET", f"/pipeline/{name}/data?sort=id")["data"]
     assert [r["price"] for r in rows] == [6.5, 12.5, 4.0, 7.0]
 
 
