@@ -37,6 +37,7 @@ _YEAR = r"(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])"
 _ISO_YEAR = f"^{_YEAR}-"
 _ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
+_WITH_SHORT_YEAR = ("%y", "%D", "%x")
 _WITH_SECONDS = ("%S", "%T", "%X", "%r", "%c")
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds of the years 1 to 9999
 _YEAR_1000, _DAY, _MINUTE = -30_610_224_000_000_000, 86_400_000_000, 60_000_000  # microseconds
@@ -178,7 +179,7 @@ def _each_batch(text: pl.Expr, read: Callable[..., pl.Series], form: str, result
 
 
 def _dates(text: pl.Series, form: str) -> pl.Series:
-    date = text.str.to_date(form, strict=False)
+    date = _century(text.str.to_date(form, strict=False), form)
     return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
 
 
@@ -190,7 +191,7 @@ def _times(text: pl.Series, form: str) -> pl.Series:
 
 
 def _moments(text: pl.Series, form: str) -> pl.Series:
-    value = text.str.to_datetime(form, strict=False, time_unit="us")
+    value = _century(text.str.to_datetime(form, strict=False, time_unit="us"), form)
     if _has_offset(form):
         value = value.dt.convert_time_zone("UTC")
     moment = value.to_physical()
@@ -198,6 +199,14 @@ def _moments(text: pl.Series, form: str) -> pl.Series:
     if any(mark in form for mark in _WITH_SECONDS):
         doubtful |= moment % _MINUTE < 1_000_000
     return _checked(value, doubtful, text, form)
+
+
+def _century(value: pl.Series, form: str) -> pl.Series:
+    """``value``; the year 69 of two digits is 1969, as in POSIX, Python and DuckDB, and not 2069."""
+    if not any(mark in form for mark in _WITH_SHORT_YEAR):
+        return value
+    late = (value.dt.year() >= 2069).fill_null(value=False)
+    return value.dt.offset_by("-100y").zip_with(late, value) if late.any() else value
 
 
 def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str) -> pl.Series:
