@@ -10,7 +10,7 @@ import codecs
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urldefrag, urljoin
 
@@ -168,6 +168,7 @@ class Page:
     """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it.
 
     ``hidden`` are the elements that it hides, ``left_out`` counts the rows among them that were not read.
+    ``unmatched`` are the values of the newest ``column`` in which its pattern was not found.
     """
 
     tree: LexborHTMLParser
@@ -175,6 +176,7 @@ class Page:
     torn: str | None = None
     hidden: frozenset[int] = frozenset()
     left_out: int = 0
+    unmatched: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, answer: Response, *, hides: bool = True) -> Page:
@@ -214,6 +216,7 @@ class Page:
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
         """One value per container: text with collapsed spaces, or the attribute; None if missing."""
+        self.unmatched = []
         if field.many:
             nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
             return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
@@ -231,7 +234,10 @@ class Page:
         if field.pattern is None:
             return value
         match = re.search(field.pattern, value)
-        return match[1 if match.re.groups else 0] if match else None
+        if match is None:
+            self.unmatched += [value] if value else []
+            return None
+        return match[1 if match.re.groups else 0]
 
     def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
         if not selector:
