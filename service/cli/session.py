@@ -25,9 +25,25 @@ def settings(**chosen: Any) -> Settings:
 
 
 def existing(*, data_dir: str | None) -> Settings:
-    """The settings of a command that reads a data directory. Raises ``errors.Missing`` if it is not there."""
-    found = settings(data_dir=data_dir)
+    """The settings of a command that reads a data directory with a catalog. Raises ``errors.Missing``."""
+    found = present(data_dir=data_dir)
     if not Layout(found.root).catalog.exists():
+        raise errors.Missing(
+            f"the catalog of {found.root} is missing; put it back, or take the versions back with "
+            "'penstock verify --adopt'",
+            field="data_dir",
+        )
+    return found
+
+
+def present(*, data_dir: str | None) -> Settings:
+    """The settings of a command over a data directory whose catalog may be lost.
+
+    Raises ``errors.Missing`` if there is no data directory.
+    """
+    found = settings(data_dir=data_dir)
+    layout = Layout(found.root)
+    if not layout.catalog.exists() and not layout.warehouse.exists():
         raise errors.Missing(
             f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir"
         )
