@@ -22,6 +22,10 @@ _CODES: dict[Job, tuple[Code, Code]] = {
     "run": ("RUN_OUT_OF_MEMORY", "RUN_CRASHED"),
     "request": ("REQUEST_OUT_OF_MEMORY", "REQUEST_CRASHED"),
 }
+_LIMITS: dict[Job, str] = {
+    "run": "PENSTOCK_RUN_MEMORY_LIMIT",
+    "request": "a share of the memory of the machine, never more than PENSTOCK_RUN_MEMORY_LIMIT; ask for fewer rows",
+}
 
 
 def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.PenstockError:
@@ -31,7 +35,7 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.Penstoc
     if the child was near its limit. The error has the peak memory that the parent sampled, in bytes.
     """
     exhausted, crashed = _CODES[job]
-    seen, limit = child.observed, f"{grants.memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)"
+    seen, limit = child.observed, f"{grants.memory_bytes >> 20} MiB ({_LIMITS[job]})"
     peak = f"it held {seen.peak_bytes >> 20} MiB at most" if seen.peak_bytes else "it ended at once"
     if child.is_stalled:
         message = (
