@@ -24,30 +24,23 @@ def settings(**chosen: Any) -> Settings:
     return configuration.load(os.environ, **chosen)
 
 
-def existing(*, data_dir: str | None) -> Settings:
-    """The settings of a command that reads a data directory with a catalog. Raises ``errors.Missing``."""
-    found = present(data_dir=data_dir)
-    if not Layout(found.root).catalog.exists():
+def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings:
+    """The settings of a command that reads a data directory.
+
+    Raises ``errors.Missing`` if it is not there, or if it has no catalog. ``without_catalog`` accepts a directory that
+    has only versions: from these a lost catalog can be made again.
+    """
+    found = settings(data_dir=data_dir)
+    layout = Layout(found.root)
+    if layout.catalog.exists() or (without_catalog and layout.warehouse.exists()):
+        return found
+    if layout.warehouse.exists():
         raise errors.Missing(
             f"the catalog of {found.root} is missing; put it back, or take the versions back with "
             "'penstock verify --adopt'",
             field="data_dir",
         )
-    return found
-
-
-def present(*, data_dir: str | None) -> Settings:
-    """The settings of a command over a data directory whose catalog may be lost.
-
-    Raises ``errors.Missing`` if there is no data directory.
-    """
-    found = settings(data_dir=data_dir)
-    layout = Layout(found.root)
-    if not layout.catalog.exists() and not layout.warehouse.exists():
-        raise errors.Missing(
-            f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir"
-        )
-    return found
+    raise errors.Missing(f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir")
 
 
 def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
