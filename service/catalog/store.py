@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from service.files import disk
 from service.kit import errors
 
 _HOLDER = re.compile(r"PID (\d+)")
+_CLOSING_SECONDS = 5.0
 _PATHS = re.compile(r'"(/[^"]*)"')
 _LOCKED = re.compile(r"Could not set lock|Conflicting lock", re.IGNORECASE)
 _CORRUPT = re.compile(
@@ -68,9 +70,19 @@ class Store:
             path.chmod(0o600)
 
     def close(self) -> None:
-        """Checkpoint the write-ahead log into the file and close it."""
+        """Checkpoint the write-ahead log into the file and close it, when calls of other threads have ended.
+
+        A thread outlives the task that waited for it, if Ctrl-C cancels that.
+        """
+        deadline = time.monotonic() + _CLOSING_SECONDS
         with self._writing:
-            self._connection.close()
+            while True:
+                try:
+                    return self._connection.close()
+                except duckdb.ResourceInUseException:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """All rows of a SELECT as dicts."""

@@ -97,3 +97,23 @@ def test_a_schema_version_that_no_release_writes_is_refused(path: Path) -> None:
     store.close()
     with pytest.raises(errors.Conflict, match="no release"):
         Store(path)
+
+
+class Busy:
+    """A connection that another thread uses for a moment."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def close(self) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise duckdb.ResourceInUseException("connection is busy with another call")
+
+
+def test_closing_waits_for_calls_of_other_threads(path: Path) -> None:
+    store, busy = Store(path), Busy()
+    store.close()
+    store._connection = busy  # type: ignore[assignment]
+    store.close()
+    assert busy.tries == 3
