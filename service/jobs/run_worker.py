@@ -34,7 +34,7 @@ def work(channel: Channel, order: bytes) -> None:
     except errors.PenstockError as error:
         worker.fail(error)
     except MemoryError:
-        worker.fail(memory.exhausted(worker.order.grants.memory_bytes))
+        worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
     except BaseException as error:  # a panic inside Polars is not an Exception
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
