@@ -28,6 +28,7 @@ from service.collectors.source_file import utf8
 from service.collectors.source_file.file_collector import FileCollector, PathColumns
 from service.kit import errors, lazy
 from service.kit.errors import Problem
+from service.kit.excerpts import excerpt
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
@@ -261,12 +262,11 @@ def _markup(path: Path) -> str | None:
 
 
 def _decode(item: bytes, where: str) -> None:
-    shown = item[:60].decode("utf-8", "replace")
     try:
         msgspec.json.decode(item, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         cause = json_records.cause(error, item)
-        raise Unusable(f"{where}: not a JSON object ({cause}); it begins with {shown!r}") from None
+        raise Unusable(f"{where}: not a JSON object ({cause}); it begins with {excerpt(item, 60)!r}") from None
 
 
 def _records_path(document: Document) -> str | None:

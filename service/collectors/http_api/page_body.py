@@ -13,6 +13,7 @@ from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8 as utf8_text
+from service.kit.excerpts import excerpt
 from service.network import compression
 
 LOSSY = "utf-8-lossy"
@@ -155,7 +156,7 @@ def ndjson(body: bytes, on_error: Callable[[str, int], None], page: int) -> Page
     for number, line in enumerate(lines, 1):
         if line and not line.startswith(b"{"):
             wrong = body_faults.cause(body, "ndjson")
-            begins = f"line {number} is not an object; it begins with {line[:40].decode('utf-8', 'replace')!r}"
+            begins = f"line {number} is not an object; it begins with {excerpt(line, 40)!r}"
             raise Unusable(f"{begins}; {wrong}" if wrong else begins)
         try:
             if line:

@@ -17,6 +17,7 @@ import msgspec
 
 from service.collectors.records import duplicate_keys, mixed_types, number_texts
 from service.kit import lazy
+from service.kit.excerpts import excerpt
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,9 +80,9 @@ class Document:
         try:
             return msgspec.json.decode(raw, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
+            whole = bytes(raw)
             raise Unusable(
-                f"the document is not valid JSON ({cause(error, bytes(raw))}); it begins with {excerpt!r}"
+                f"the document is not valid JSON ({cause(error, whole)}); it begins with {excerpt(whole, 60)!r}"
             ) from None
 
     @property
