@@ -27,6 +27,7 @@ from service.api.routes import (
     runs,
     serving,
     sql,
+    version_diffs,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -39,6 +40,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
+    *version_diffs.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,
     *serving.HANDLERS,

@@ -78,7 +78,7 @@ class Comparison:
     def _drain(self, rest: dict[SideName, pl.DataFrame | None], ended: set[SideName]) -> None:
         """After the end of one version, no row of the other one can wait for it if none of the first waits."""
         (done,) = ended
-        other = cast("SideName", "a" if done == "b" else "b")
+        other: SideName = "a" if done == "b" else "b"
         left, rows = rest[done], rest[other]
         if rows is not None and (left is None or not left.height):
             self._unmatched.add(other, rows)

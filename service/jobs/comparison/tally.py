@@ -40,7 +40,7 @@ class RowSample:
         if not self._limit or not len(places):
             return
         numbers = rows[self._by].gather(places)
-        if self._rows is not None and self._rows.height >= self._limit and numbers.min() > self._rows[self._by][-1]:  # type: ignore[operator]
+        if self._rows is not None and self._rows.height >= self._limit and numbers.min() > self._rows[self._by][-1]:
             return
         found = rows[places.gather(numbers.arg_sort().head(self._limit))]
         both = found if self._rows is None else pl.concat([self._rows, found])
@@ -89,7 +89,7 @@ class Tally:
         for name, count in zip(flags.columns, counts, strict=True):
             self.changed[int(name)] += count
         differing = flags.select(pl.any_horizontal(pl.all())).to_series()
-        self.changed_rows += differing.sum()
+        self.changed_rows += int(differing.sum())
         self.samples.add(rows, differing)
 
     def equal(self, rows: pl.DataFrame) -> pl.Series:
@@ -98,7 +98,7 @@ class Tally:
         if not flags.width:
             return pl.repeat(False, rows.height, eager=True)
         equal = ~flags.select(pl.any_horizontal(pl.all())).to_series()
-        self.paired += equal.sum()
+        self.paired += int(equal.sum())
         return equal
 
     def leave(self, side: SideName, rows: pl.DataFrame) -> None:

@@ -8,6 +8,7 @@ the same bucket, and one bucket of both versions fits into memory.
 from __future__ import annotations
 
 import io
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ class Unmatched:
         if len(ends) == 1:
             return self._empty[side]
         with path.open("rb") as file:
-            frames = [pl.read_ipc_stream(file.read(end - start)) for start, end in zip(ends, ends[1:], strict=False)]
+            frames = [pl.read_ipc_stream(file.read(end - start)) for start, end in itertools.pairwise(ends)]
         path.unlink()
         return pl.concat(frames).rechunk()
 

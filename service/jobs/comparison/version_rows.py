@@ -39,7 +39,7 @@ def scan(parts: Sequence[str], schema: pl.Schema) -> pl.LazyFrame:
 def row_bytes(lf: pl.LazyFrame) -> int:
     """The size of a row in memory, from the first rows."""
     sample = lf.head(_SAMPLE).collect(engine="streaming")
-    return max(sample.estimated_size() // max(sample.height, 1), 1)
+    return max(int(sample.estimated_size()) // max(sample.height, 1), 1)
 
 
 def batch_rows(row_size: int, memory_bytes: int) -> int:

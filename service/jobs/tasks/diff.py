@@ -146,7 +146,7 @@ class _Compared:
 
     def _json(self, rows: pl.DataFrame) -> list[msgspec.Raw]:
         """The rows in the form in which ``GET …/data`` answers them."""
-        rows = rows.head(max(1, _SAMPLE_BYTES * rows.height // max(rows.estimated_size(), _SAMPLE_BYTES)))
+        rows = rows.head(max(1, _SAMPLE_BYTES * rows.height // max(int(rows.estimated_size()), _SAMPLE_BYTES)))
         path = Path(self._folder / "sample.parquet")
         rows.write_parquet(path, compression="uncompressed", statistics=False)
         found = msgspec.json.decode(inline.rendered(path, {}, {}), type=_Rendered)
