@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
+from pyarrow import parquet
 
 _LEAST_ROWS, _MOST_ROWS = 1_000, 262_144
-_HELD = 24
-"""How many batches the engine and the comparison hold at once, of both versions, decoded and in flight."""
+_HELD = 12
+"""How many batches the comparison holds at once, of both versions, with copies."""
 _SAMPLE = 1_000
 
 
@@ -20,38 +23,68 @@ def schema_of(parts: Sequence[str]) -> pl.Schema:
     return pl.concat([pl.LazyFrame(schema=s) for s in schemas], how="diagonal_relaxed").collect_schema()
 
 
-def scan(parts: Sequence[str], schema: pl.Schema) -> pl.LazyFrame:
-    """The rows of some parts of a version with these columns; a column that a part lacks is null there."""
-    if not parts:
-        return pl.LazyFrame(schema=schema)
-    own = [pl.read_parquet_schema(part) for part in parts]
-    if all(columns == schema for columns in own):
-        return pl.scan_parquet(list(parts), glob=False, hive_partitioning=False)
-    return pl.concat(
-        pl.scan_parquet(part, glob=False, hive_partitioning=False).select(
-            pl.col(name).cast(dtype) if name in columns else pl.lit(None, dtype).alias(name)
-            for name, dtype in schema.items()
+# pyarrow ships no types.
+_metadata: Any = parquet.read_metadata
+
+
+@dataclass(frozen=True)
+class VersionRows:
+    """The rows of some parts of a version with the columns of ``schema``; a column that a part lacks is null there."""
+
+    parts: Sequence[str]
+    schema: pl.Schema
+
+    @property
+    def lazy(self) -> pl.LazyFrame:
+        """All rows as one lazy table."""
+        scans = [self._scan(part) for part in self.parts]
+        return pl.concat(scans) if scans else pl.LazyFrame(schema=self.schema)
+
+    def count(self) -> int:
+        """How many rows there are, from the footers."""
+        return sum(_metadata(part).num_rows for part in self.parts)
+
+    def row_bytes(self) -> int:
+        """The size of a row in memory, from the first rows."""
+        sample = self.lazy.head(_SAMPLE).collect(engine="in-memory")
+        return max(int(sample.estimated_size()) // max(sample.height, 1), 1)
+
+    def batches(self, columns: Sequence[pl.Expr], rows: int, number: str) -> Iterator[pl.DataFrame]:
+        """The columns in batches of at most ``rows`` rows, with the numbers of the rows as column ``number``.
+
+        A batch is a row group or a slice of it. The streaming engine would read several row groups ahead, of both
+        versions, which takes hundreds of megabytes.
+        """
+        at = 0
+        for part in self.parts:
+            lf = self._scan(part)
+            for offset, height in _slices(part, rows):
+                batch = lf.slice(offset, height).collect(engine="in-memory").select(columns)
+                yield batch.with_columns(pl.int_range(at, at + height, dtype=pl.Int64).alias(number))
+                at += height
+
+    def _scan(self, part: str) -> pl.LazyFrame:
+        own = pl.read_parquet_schema(part)
+        lf = pl.scan_parquet(part, glob=False, hive_partitioning=False)
+        if own == self.schema:
+            return lf
+        return lf.select(
+            pl.col(name).cast(dtype) if name in own else pl.lit(None, dtype).alias(name)
+            for name, dtype in self.schema.items()
         )
-        for part, columns in zip(parts, own, strict=True)
-    )
 
 
-def row_bytes(lf: pl.LazyFrame) -> int:
-    """The size of a row in memory, from the first rows."""
-    sample = lf.head(_SAMPLE).collect(engine="streaming")
-    return max(int(sample.estimated_size()) // max(sample.height, 1), 1)
+def _slices(part: str, rows: int) -> Iterator[tuple[int, int]]:
+    """Offsets and heights of the batches in a part."""
+    metadata = _metadata(part)
+    start = 0
+    for group in range(metadata.num_row_groups):
+        height = metadata.row_group(group).num_rows
+        for offset in range(0, height, rows):
+            yield start + offset, min(rows, height - offset)
+        start += height
 
 
-def batch_rows(row_size: int, memory_bytes: int) -> int:
+def batch_rows(row_bytes: int, memory_bytes: int) -> int:
     """How many rows of that size a batch may have."""
-    return max(_LEAST_ROWS, min(_MOST_ROWS, memory_bytes // (_HELD * row_size)))
-
-
-def batches(lf: pl.LazyFrame, columns: Sequence[pl.Expr], rows: int, number: str) -> Iterator[pl.DataFrame]:
-    """The columns in batches of at most about ``rows`` rows, with the numbers of the rows as column ``number``."""
-    at = 0
-    # The columns are selected from each batch: selected in the plan, they make the engine hold three times as much.
-    for batch in lf.collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
-        if batch.height:
-            yield batch.select(columns).with_columns(pl.int_range(at, at + batch.height, dtype=pl.Int64).alias(number))
-            at += batch.height
+    return max(_LEAST_ROWS, min(_MOST_ROWS, memory_bytes // (_HELD * row_bytes)))

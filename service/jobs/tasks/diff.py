@@ -14,6 +14,7 @@ from service.jobs.comparison.comparison import Comparison
 from service.jobs.comparison.pairs import ROW, ColumnPair, Pairs, SideName
 from service.jobs.comparison.tally import Tally
 from service.jobs.comparison.unmatched import Unmatched
+from service.jobs.comparison.version_rows import VersionRows
 from service.jobs.job import Job
 from service.jobs.tasks.task import Comparing
 from service.model.version_diff import BeforeAfter, ColumnDiff, RowCounts
@@ -22,7 +23,9 @@ from service.values import drift, dtypes
 
 _SAMPLE_BYTES = 16 << 20
 """Of one kind of sample, about. Longer rows leave room for fewer."""
-_BUCKET_SHARE = 6
+_BUCKET_SHARE = 12
+_BASE_BYTES, _LEAST_BYTES = 200 << 20, 48 << 20
+"""What the process holds before it reads anything, and what is left at least for batches."""
 
 
 def diff(task: Comparing, job: Job) -> bytes:
@@ -41,7 +44,7 @@ class _Compared:
     def __init__(self, task: Comparing, job: Job) -> None:
         self._task = task
         self._folder = job.folder
-        self._memory = job.grants.memory_bytes
+        self._memory = max(job.grants.memory_bytes - _BASE_BYTES, _LEAST_BYTES)
         self._schemas: dict[SideName, pl.Schema] = {
             "b": version_rows.schema_of((*task.before.parts, *task.shared)),
             "a": version_rows.schema_of((*task.after.parts, *task.shared)),
@@ -51,50 +54,46 @@ class _Compared:
 
     def run(self) -> None:
         """Read both versions once."""
-        own = {side: self._scan(side, part) for side, part in self._parts().items()}
-        counts = {side: int(lf.select(pl.len()).collect().item()) for side, lf in own.items()}
-        row_bytes = max(version_rows.row_bytes(lf) for lf in own.values())
+        own = {side: VersionRows(parts, self._schemas[side]) for side, parts in self._parts().items()}
+        row_bytes = max(rows.row_bytes() for rows in own.values())
         batch = version_rows.batch_rows(row_bytes, self._memory)
-        total = sum(counts.values()) * row_bytes
+        total = sum(rows.count() for rows in own.values()) * row_bytes
         bucket = max(self._memory // _BUCKET_SHARE, 1 << 20)
         unmatched = Unmatched(self._folder, self._pairs.matching_columns, total_bytes=total, bucket_bytes=bucket)
         compared = Comparison(self._pairs, self._tally, unmatched, batch)
         sides: dict[SideName, Iterator[pl.DataFrame]] = {
-            side: version_rows.batches(lf, self._pairs.read(side), batch, ROW[side]) for side, lf in own.items()
+            side: rows.batches(self._pairs.read(side), batch, ROW[side]) for side, rows in own.items()
         }
         try:
             compared.run(sides)
         except comparison.Repeated:
             compared.ascending = dict.fromkeys(ROW, False)
-            self._reject_repeated(own, counts, compared)
+            self._reject_repeated(own, compared)
             raise
         if not self._task.unique:
-            self._reject_repeated(own, counts, compared)
+            self._reject_repeated(own, compared)
         self._read_shared(batch)
 
     def _parts(self) -> dict[SideName, tuple[str, ...]]:
         return {"b": self._task.before.parts, "a": self._task.after.parts}
 
-    def _scan(self, side: SideName, parts: tuple[str, ...]) -> pl.LazyFrame:
-        return version_rows.scan(parts, self._schemas[side])
-
-    def _reject_repeated(
-        self, own: dict[SideName, pl.LazyFrame], counts: dict[SideName, int], compared: Comparison
-    ) -> None:
+    def _reject_repeated(self, own: dict[SideName, VersionRows], compared: Comparison) -> None:
         versions = {"b": self._task.before.version, "a": self._task.after.version}
-        for side, lf in own.items():
+        for side, rows in own.items():
             if self._task.key and not compared.ascending[side]:
-                comparison.reject_repeated(lf, self._pairs, side, versions[side], counts[side], self._memory // 4)
+                comparison.reject_repeated(
+                    rows.lazy, self._pairs, side, versions[side], rows.count(), self._memory // 4
+                )
 
     def _read_shared(self, batch: int) -> None:
         """Measure the parts that both versions have; their rows are the same."""
         if not self._task.shared:
             return
         for side in ROW:
-            lf = self._scan(side, self._task.shared)
-            for rows in version_rows.batches(lf, self._pairs.read_columns(side), batch, ROW[side]):
-                self._tally.read(side, rows)
-                self._tally.paired += rows.height if side == "a" else 0
+            rows = VersionRows(self._task.shared, self._schemas[side])
+            for shared in rows.batches(self._pairs.read_columns(side), batch, ROW[side]):
+                self._tally.read(side, shared)
+                self._tally.paired += shared.height if side == "a" else 0
 
     def answer(self) -> dict[str, Any]:
         """The fields of the ``VersionDiff``."""
