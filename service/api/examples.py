@@ -32,6 +32,22 @@ DIFF: dict[str, Any] = {
         "changed": [{"key": {"order_id": 7}, "before": {**_DIFF_ROW, "price": 12.0}, "after": _DIFF_ROW}],
     },
 }  # fmt: skip
+LINEAGE: dict[str, Any] = {
+    "pipeline": "orders", "revision": 1, "version": 3, "depth": 2,
+    "nodes": [
+        {"id": "pipeline:orders", "kind": "pipeline", "name": "orders", "type": "pipeline", "exists": True},
+        {"id": "source:orders.csv", "kind": "source", "name": "orders.csv", "type": "csv", "exists": None},
+    ],
+    "edges": [
+        {"from": "source:orders.csv", "to": "pipeline:orders", "kind": "reads", "step": "collectors[0]",
+         "version": None},
+    ],
+    "columns": [
+        {"name": "total", "type": "float64",
+         "origins": [{"collector": "collectors[0]", "columns": ["price", "quantity"]}]}
+    ],
+    "why": None,
+}  # fmt: skip
 SAVED = {"message": "pipeline 'orders' created", "name": "orders", "revision": 1}
 STORED = [{"type": "parquet", "location": "warehouse/orders/v000003", "bytes": 18234, "state": "ready"}]
 RUN: dict[str, Any] = {

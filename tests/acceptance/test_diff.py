@@ -88,6 +88,19 @@ def test_an_etag_names_the_question(served: Served) -> None:
     assert served.http.get("/pipeline/shops/versions/2/diff?limit=1", headers=same).status_code == 200
 
 
+def test_the_lineage_names_sources_and_the_columns_that_are_read(served: Served) -> None:
+    found = served.json("GET", "/pipeline/shops/lineage")
+    assert (found["pipeline"], found["version"], found["why"]) == ("shops", 2, None)
+    assert [(n["kind"], n["name"]) for n in found["nodes"]] == [("pipeline", "shops"), ("source", "shops.csv")]
+    assert [(e["from"], e["to"], e["kind"]) for e in found["edges"]] == [
+        ("source:shops.csv", "pipeline:shops", "reads")
+    ]
+    assert [(c["name"], c["origins"]) for c in found["columns"]] == [
+        (name, [{"collector": "collectors[0]", "columns": [name]}]) for name in ("id", "city", "price", "note")
+    ]
+    assert served.json("GET", "/pipeline/shops/lineage?depth=21", status=400)["error"]["details"]["field"] == "depth"
+
+
 def test_the_command_line(served: Served) -> None:
     token = served.http.headers["authorization"].removeprefix("Bearer ")
     words = ["diff", "shops", "--url", served.address]

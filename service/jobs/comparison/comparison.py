@@ -99,7 +99,7 @@ class Comparison:
             if rows.height - end > self._most_waiting:
                 end = rows.height
             missed = ~pl.repeat(False, end, eager=True).scatter(found, True)
-            self._unmatched.add(name, rows.head(end).filter(missed))
+            self._unmatched.add(name, rows.head(end), missed)
             waiting[name] = rows.slice(end)
         return waiting
 
@@ -111,8 +111,8 @@ class Comparison:
             return
         equal = self._tally.equal(rows)
         if not equal.all():
-            self._unmatched.add("b", before.filter(~equal))
-            self._unmatched.add("a", after.filter(~equal))
+            self._unmatched.add("b", before, ~equal)
+            self._unmatched.add("a", after, ~equal)
 
     def _match(self, before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
         """Pair the rows that match; answers their places in the two frames."""

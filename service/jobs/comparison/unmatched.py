@@ -19,6 +19,7 @@ from service.jobs.comparison.pairs import ROW, SideName
 
 _BUCKET = "bucket"
 _MOST_BUCKETS = 256
+_SLICE_ROWS = 65_536
 
 
 class Unmatched:
@@ -34,12 +35,17 @@ class Unmatched:
         self._ends: dict[tuple[SideName, int], list[int]] = defaultdict(lambda: [0])
         self._empty: dict[SideName, pl.DataFrame] = {}
 
-    def add(self, side: SideName, rows: pl.DataFrame) -> None:
-        """Keep rows of one version."""
+    def add(self, side: SideName, rows: pl.DataFrame, wanted: pl.Series | None = None) -> None:
+        """Keep these rows of one version, or those of them that are ``wanted``; a slice at a time, to copy little."""
         self._empty.setdefault(side, rows.clear())
+        for offset in range(0, rows.height, _SLICE_ROWS):
+            part = rows.slice(offset, _SLICE_ROWS)
+            self._add(side, part if wanted is None else part.filter(wanted.slice(offset, _SLICE_ROWS)))
+
+    def _add(self, side: SideName, rows: pl.DataFrame) -> None:
         if not rows.height:
             return
-        if self._buckets > 1 and rows.estimated_size() > self._bucket_bytes // 8:
+        if self._buckets > 1 and rows.estimated_size() > self._bucket_bytes // 16:
             self._write(side, rows)
             return
         self._held[side].append(_encoded(rows))

@@ -10,7 +10,7 @@ import polars as pl
 from pyarrow import parquet
 
 _LEAST_ROWS, _MOST_ROWS = 1_000, 262_144
-_HELD = 12
+_HELD = 16
 """How many batches the comparison holds at once, of both versions, with copies."""
 _SAMPLE = 1_000
 
@@ -80,8 +80,9 @@ def _slices(part: str, rows: int) -> Iterator[tuple[int, int]]:
     start = 0
     for group in range(metadata.num_row_groups):
         height = metadata.row_group(group).num_rows
-        for offset in range(0, height, rows):
-            yield start + offset, min(rows, height - offset)
+        even = -(-height // max(1, -(-height // rows)))
+        for offset in range(0, height, even or 1):
+            yield start + offset, min(even, height - offset)
         start += height
 
 

@@ -24,8 +24,8 @@ from service.values import drift, dtypes
 _SAMPLE_BYTES = 16 << 20
 """Of one kind of sample, about. Longer rows leave room for fewer."""
 _BUCKET_SHARE = 12
-_BASE_BYTES, _LEAST_BYTES = 200 << 20, 48 << 20
-"""What the process holds before it reads anything, and what is left at least for batches."""
+_BASE_BYTES, _LEAST_BYTES = 320 << 20, 48 << 20
+"""What the process holds before it reads anything and what allocators keep, and what is left at least for batches."""
 
 
 def diff(task: Comparing, job: Job) -> bytes:

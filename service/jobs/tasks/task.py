@@ -105,7 +105,17 @@ class Comparing(msgspec.Struct, frozen=True, kw_only=True, tag="comparing"):
         return (*self.before.parts, *self.after.parts, *self.shared)
 
 
-Task = ProfilePage | Preview | Planning | Validation | Probing | Application | Comparing
+class Tracing(msgspec.Struct, frozen=True, kw_only=True, tag="tracing"):
+    """Trace the columns that ``document`` makes to those of its sources; the answer is ``TracedColumns`` as JSON.
+
+    ``sources`` are the columns of each collector, with types by the names that configurations use.
+    """
+
+    document: dict[str, Any]
+    sources: list[list[Column]]
+
+
+Task = ProfilePage | Preview | Planning | Validation | Probing | Application | Comparing | Tracing
 
 
 class Call(msgspec.Struct, frozen=True):
