@@ -52,9 +52,6 @@ class _EveryRow(pl.LazyFrame):
     def drop_nulls(self, *_: Any, **__: Any) -> Self:
         return self
 
-    def drop_nans(self, *_: Any, **__: Any) -> Self:
-        return self
-
     def unique(self, *_: Any, **__: Any) -> Self:
         return self
 

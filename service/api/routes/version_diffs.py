@@ -41,7 +41,7 @@ class DiffQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "shows the first rows of each kind. Rows are matched by `key`, by default the storage's `primary_key` "
         "or `key`; without one, equal rows are paired, each as often as both versions have it. Null equals null, NaN "
         "equals NaN, -0.0 equals 0.0. A column of two types is compared by value if no digit can get lost; a column of "
-        "one version is no change of a row. Several rows with one key: 409, with their number.",
+        "one version does not change a row. Several rows with one key: 409, with their number.",
         ResponseDoc(text="The differences.", kind=VersionDiff, example=examples.DIFF, headers=etags.RESPONSE_HEADERS),
         etags.NOT_MODIFIED,
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "CONFLICT", "DATA_CORRUPT", "QUERY_TIMEOUT",
