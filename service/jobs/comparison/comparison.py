@@ -50,17 +50,16 @@ class Comparison:
         while len(ended) < 2:
             behind = self._behind(rest, ended)
             for side in behind:
-                batch = next(batches[side], None)
-                if batch is None:
+                more = self._with_next(side, rest[side], batches[side])
+                if more is None:
                     ended.add(side)
-                    continue
-                self._tally.read(side, batch)
-                self._check_order(side, batch)
-                left = rest[side]
-                rest[side] = batch if left is None or not left.height else pl.concat([left, batch]).rechunk()
+                else:
+                    rest[side] = more
+                del more
             before, after = rest["b"], rest["a"]
             if before is not None and after is not None and before.height and after.height:
                 rest = self._align(before, after)
+            del before, after  # the next batches need their memory
             if len(ended) == 1:
                 self._drain(rest, ended)
         for side, rows in rest.items():
@@ -68,12 +67,22 @@ class Comparison:
                 self._unmatched.add(side, rows)
         self._finish()
 
-    @staticmethod
-    def _behind(rest: dict[SideName, pl.DataFrame | None], ended: set[SideName]) -> list[SideName]:
-        """The versions of which more rows are needed: the one with fewer rows that wait, or both."""
+    def _with_next(
+        self, side: SideName, waiting: pl.DataFrame | None, batches: Iterator[pl.DataFrame]
+    ) -> pl.DataFrame | None:
+        """The rows that wait and the next batch of a version; None at its end."""
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        self._tally.read(side, batch)
+        self._check_order(side, batch)
+        return batch if waiting is None or not waiting.height else pl.concat([waiting, batch]).rechunk()
+
+    def _behind(self, rest: dict[SideName, pl.DataFrame | None], ended: set[SideName]) -> list[SideName]:
+        """The versions of which more rows are needed: those with few rows that wait, else the one with the fewest."""
         waiting = {side: 0 if (rows := rest[side]) is None else rows.height for side in ROW if side not in ended}
-        least = min(waiting.values())
-        return [side for side, count in waiting.items() if count == least or not count]
+        few = [side for side, count in waiting.items() if count < self._most_waiting // 2]
+        return few or [min(waiting, key=lambda side: waiting[side])]
 
     def _drain(self, rest: dict[SideName, pl.DataFrame | None], ended: set[SideName]) -> None:
         """After the end of one version, no row of the other one can wait for it if none of the first waits."""
