@@ -18,6 +18,7 @@ from service.api.routes import (
     docs,
     files,
     health,
+    lineage,
     pipelines,
     planning,
     probing,
@@ -27,6 +28,7 @@ from service.api.routes import (
     runs,
     serving,
     sql,
+    version_diffs,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -39,6 +41,8 @@ _API: Sequence[ControllerRouterHandler] = [
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
+    *version_diffs.HANDLERS,
+    *lineage.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,
     *serving.HANDLERS,

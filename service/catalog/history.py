@@ -165,6 +165,16 @@ class History:
             f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
         )
 
+    def version_before(self, pipeline_id: str, version: Version) -> Version:
+        """The newest version that is older than ``version``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
+        if row is None:
+            raise errors.Missing(
+                f"the pipeline '{version.pipeline}' has no version before {version.version}; name one with against",
+                code="VERSION_NOT_FOUND", field="against",
+            )  # fmt: skip
+        return _version(row)
+
     def version_of(self, name: str, number: int | None = None) -> Version | None:
         """A version (the newest by default) of the pipeline with that name, or None."""
         row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})

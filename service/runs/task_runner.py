@@ -1,7 +1,7 @@
 """The runner of one-shot tasks: each task is answered by a child, with a deadline that SIGKILL enforces.
 
-Tasks that wait for sources (previews, probes) have separate slots: however many of them hang on a slow server, plans,
-validations and applies still find a free slot.
+Tasks that wait for sources (previews, probes) or read whole versions (comparisons) have separate slots: however many of
+them hang on a slow server, plans, validations and applies still find a free slot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
-from service.jobs.tasks.task import Call, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
+from service.jobs.tasks.task import Call, Comparing, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.model.version import Version
@@ -24,12 +24,12 @@ from service.processes.child import Child
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
-_LONG = (Preview, Probing)
+_LONG = (Preview, Probing, Comparing)
 _DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
 
 class TaskRunner:
-    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that ask sources (what
+    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that take long (what
     memory allows by default).
 
     A task waits at most ``patience`` seconds for a free slot.

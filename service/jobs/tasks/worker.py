@@ -5,10 +5,11 @@ from __future__ import annotations
 from service.jobs import child_log, memory
 from service.jobs.job import Job
 from service.jobs.messages import LogLine
-from service.jobs.tasks import apply, plan, preview, probe, profile_page
+from service.jobs.tasks import apply, diff, lineage, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
     Call,
+    Comparing,
     Planning,
     Preview,
     Probing,
@@ -16,6 +17,7 @@ from service.jobs.tasks.task import (
     Task,
     TaskAnswer,
     TaskError,
+    Tracing,
     Validation,
     decode_call,
     encode,
@@ -61,3 +63,7 @@ def answer(task: Task, job: Job) -> bytes:
             return probe.probe(task, job)
         case Application():
             return apply.apply(task, job)
+        case Tracing():
+            return lineage.trace(task, job)
+        case Comparing():
+            return diff.diff(task, job)
