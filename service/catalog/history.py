@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,10 @@ from service.model.version import Version
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
+
+
+Alongside = Callable[[Transaction, Run], None]
+"""A write that is committed together with a new run."""
 
 
 def _run(row: Row) -> Run:
@@ -49,10 +54,12 @@ class History:
 
     # runs
 
-    def add_run(self, pipeline_id: str, run: Run) -> None:
-        """Store a queued run."""
+    def add_run(self, pipeline_id: str, run: Run, alongside: Sequence[Alongside] = ()) -> None:
+        """Store a queued run, and what belongs to it, in one transaction. Raises what ``alongside`` raises."""
         with self._store.transaction() as transaction:
             _insert_run(transaction, pipeline_id, run)
+            for write in alongside:
+                write(transaction, run)
 
     def update_run(self, run: Run) -> None:
         """Store the present state of a run."""
