@@ -49,6 +49,19 @@ STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
     **{key: RUN[key] for key in ("rows_collected", "rows_stored", "start_time", "end_time", "duration")},
     "name": "orders",
+    "next_run": "2026-01-02T06:00:00Z",
+    "trigger_state": {"committed": ["customers"], "awaited": ["products"]},
+}
+SCHEDULE = {
+    "name": "orders",
+    "cron": "0 6 * * *",
+    "timezone": "UTC",
+    "misfire": "run_once",
+    "enabled": True,
+    "paused": False,
+    "last_fire": AT,
+    "last_run_id": RUN_ID,
+    "next_fire": "2026-01-02T06:00:00Z",
 }
 LINE = {
     "name": "orders",
