@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
@@ -61,6 +62,7 @@ class Core:
     history: History
     schedules: Schedules
     trigger_inputs: TriggerInputs
+    deliveries: Deliveries
     supervisor: Supervisor
     engine: Engine
     tasks: TaskRunner
@@ -122,7 +124,7 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store), supervisor, engine, tasks, sources, condition,
+                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -148,6 +150,7 @@ def application(core: Core, users: Users) -> Litestar:
             history=core.history,
             schedules=core.schedules,
             trigger_inputs=core.trigger_inputs,
+            deliveries=core.deliveries,
             users=users,
             sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
             tokens=tokens,
@@ -191,6 +194,6 @@ async def serve(
             _log.info("server.stopping")
             await core.supervisor.close()
 
-        async with automatic(core.supervisor, core.pipelines, core.schedules, core.trigger_inputs, core.clock):
+        async with automatic(core):
             await server.listen(app, settings.host, port, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

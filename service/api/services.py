@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
@@ -127,6 +128,7 @@ class Services:
     history: History
     schedules: Schedules
     trigger_inputs: TriggerInputs
+    deliveries: Deliveries
     users: Users
     sessions: Sessions
     tokens: Tokens

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from service.catalog import deliveries
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
@@ -64,6 +65,7 @@ class History:
     def update_run(self, run: Run) -> None:
         """Store the present state of a run."""
         with self._store.transaction() as transaction:
+            deliveries.note_end(transaction, run)
             _update_run(transaction, run)
 
     def status(self, run_id: str) -> Status | None:
@@ -131,6 +133,7 @@ class History:
         """The commit point: store the version and the completed run in one transaction."""
         with self._store.transaction() as transaction:
             _insert_version(transaction, pipeline_id, version)
+            deliveries.note_end(transaction, run)
             _update_run(transaction, run)
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:

@@ -1,4 +1,4 @@
-"""Routes of schedules: list, pause and resume them."""
+"""Routes of what happens by itself: schedules are listed, paused and resumed; messages to hooks are listed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
+from service.model.hook import Delivery
 from service.model.schedule import ScheduleState
 
 _PAUSED = {**examples.SCHEDULE, "paused": True, "next_fire": None}
@@ -73,6 +74,28 @@ async def resume_schedule(
     return await _change(request, services, name, services.schedules.resume)
 
 
+@get(
+    "/pipeline/{name:str}/notifications",
+    **route(
+        "viewer",
+        "Pipelines",
+        "List messages to hooks",
+        "Lists the messages about ended runs that `notify` asks for, newest first: whether the hook has accepted each, "
+        "how often it was tried, the error of the last try, and when it is tried again.",
+        ResponseDoc(text="A page.", kind=list[Delivery], example=examples.page(examples.DELIVERY)),
+        errors=("PIPELINE_NOT_FOUND",),
+        query=PageRequest,
+    ),
+)
+async def list_notifications(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str]
+) -> dict[str, Any]:
+    page = query_string.read(request, PageRequest)
+    record = await find_pipeline(services, name)
+    found, total = await asyncio.to_thread(services.deliveries.of, record.id, limit=page.limit, offset=page.offset)
+    return query_string.page_of(found, total, page)
+
+
 async def _change(
     request: TypedRequest, services: Services, name: str, change: Callable[[str], ScheduleState]
 ) -> responses.ScheduleView:
@@ -83,4 +106,4 @@ async def _change(
     return responses.schedule(state, services.clock.now())
 
 
-HANDLERS = [list_schedules, pause_schedule, resume_schedule]
+HANDLERS = [list_schedules, pause_schedule, resume_schedule, list_notifications]

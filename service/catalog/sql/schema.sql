@@ -97,3 +97,18 @@ CREATE TABLE trigger_inputs (
     version INTEGER NOT NULL,
     PRIMARY KEY (pipeline_id, upstream_id)
 );
+-- name: deliveries
+CREATE TABLE deliveries (
+    id VARCHAR PRIMARY KEY,
+    pipeline_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    hook INTEGER NOT NULL,
+    event VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    tries INTEGER NOT NULL,
+    next_try TIMESTAMP,
+    error VARCHAR
+);
