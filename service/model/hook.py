@@ -1,4 +1,4 @@
-"""A hook: a URL that is told when a run of a pipeline ends (``notify`` in a configuration), and its deliveries."""
+"""A hook: a URL that gets a message when a run ends (``notify`` in a configuration), and its deliveries."""
 
 from __future__ import annotations
 
