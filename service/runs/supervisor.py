@@ -7,12 +7,15 @@ import contextlib
 import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from service.catalog import trigger_inputs
+from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.catalog.store import Transaction
 from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
@@ -30,7 +33,7 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 
 
 class Supervisor:
-    """The runs of this process."""
+    """The runs of this process. ``on_freed`` are called when a run has ended and its pipeline may run again."""
 
     def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
@@ -42,6 +45,7 @@ class Supervisor:
         self._loads = NativeLoads(resources, pipelines)
         self._records = RunRecords(resources.history)
         self._closing = False
+        self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
 
@@ -51,12 +55,25 @@ class Supervisor:
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run:
         """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
 
-        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
+        ``alongside`` is committed with the run. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING),
+        ``errors.Unavailable``, and what ``alongside`` raises.
         """
-        return await self._queue(await self._idle(name), requested_by, full_refresh=full_refresh)
+        record = await self._idle(name)
+        return await self._queue(record, requested_by, full_refresh=full_refresh, alongside=alongside)
+
+    def is_active(self, pipeline_id: str) -> bool:
+        """Whether a run of the pipeline is waiting or in progress."""
+        return pipeline_id in self._active
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
@@ -86,6 +103,7 @@ class Supervisor:
         replay: Replay | None = None,
         *,
         full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
     ) -> Run:
         self._refuse_second(record)
         if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
@@ -100,7 +118,8 @@ class Supervisor:
         while len(self._recent) > _REMEMBERED:
             self._forget_oldest()
         try:
-            await asyncio.to_thread(self.history.add_run, record.id, run)
+            seen = functools.partial(_note_upstreams, record)
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[run.run_id]
             raise
@@ -282,12 +301,18 @@ class Supervisor:
     def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
+            for freed in self.on_freed:
+                freed()
 
     def _forget_oldest(self) -> None:
         for run_id, live in self._recent.items():
             if live.run.ended:
                 del self._recent[run_id]
                 return
+
+
+def _note_upstreams(record: PipelineRecord, transaction: Transaction, run: Run) -> None:
+    trigger_inputs.note_run(transaction, record.id, record.document, run)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Version], None], version: Version) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from service.jobs import child_log, memory
 from service.jobs.job import Job
 from service.jobs.messages import LogLine
-from service.jobs.tasks import apply, diff, lineage, plan, preview, probe, profile_page
+from service.jobs.tasks import apply, diff, lineage, notify, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
     Call,
     Comparing,
+    Notification,
     Planning,
     Preview,
     Probing,
@@ -67,3 +68,5 @@ def answer(task: Task, job: Job) -> bytes:
             return lineage.trace(task, job)
         case Comparing():
             return diff.diff(task, job)
+        case Notification():
+            return notify.send(task, job)
