@@ -9,6 +9,7 @@ from pathlib import Path
 
 _BLOCK = 4 << 20
 _MOST = 100_000  # files that are remembered
+_Stamp = tuple[int, int, int, int]
 
 
 def sha256(path: Path) -> str:
@@ -24,13 +25,13 @@ def sha256(path: Path) -> str:
 class Checksums:
     """Compares files with their recorded sizes and checksums.
 
-    The size is compared at each call. The checksum is computed again only if the file's inode, size or time of
-    modification changed, so that a check of a known file costs one ``stat``. Threads may share it.
+    The size is compared at each call. The checksum is computed once for an inode, its size and time of modification, so
+    that a check of a known file, or of a link to it in another version, costs one ``stat``. Threads may share it.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
-        self._hashing: dict[str, threading.Lock] = {}
+        self._known: dict[_Stamp, str] = {}
+        self._hashing: dict[_Stamp, threading.Lock] = {}
 
     def fault(self, path: Path, size: int, checksum: str) -> str | None:
         """What is wrong with the file, or None. An empty ``checksum`` compares the size alone."""
@@ -40,24 +41,23 @@ class Checksums:
                 return f"{path.name} has {status.st_size} bytes instead of {size}"
             if not checksum:
                 return None
-            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+            stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if self._checksum(str(path), stamp) != checksum:
                 return f"{path.name} has another checksum than when it was written"
         except OSError as error:
             return f"{path.name} cannot be read ({error.strerror})"
         return None
 
-    def _checksum(self, path: str, stamp: tuple[int, int, int]) -> str:
-        known = self._known.get(path)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        with self._hashing.setdefault(path, threading.Lock()):
-            known = self._known.get(path)
-            if known is not None and known[0] == stamp:
-                return known[1]
+    def _checksum(self, path: str, stamp: _Stamp) -> str:
+        known = self._known.get(stamp)
+        if known is not None:
+            return known
+        with self._hashing.setdefault(stamp, threading.Lock()):
+            known = self._known.get(stamp)
+            if known is not None:
+                return known
             if len(self._known) >= _MOST:
                 self._known.clear()
                 self._hashing.clear()
-            found = sha256(Path(path))
-            self._known[path] = (stamp, found)
+            found = self._known[stamp] = sha256(Path(path))
             return found

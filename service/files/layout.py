@@ -36,6 +36,8 @@ TEMPORARY = ".tmp-*"
 """Files that a form of a version is written to before they get their names."""
 FIT_RECORD = "tape.json"
 STATE = "state"
+RUN_STATE = "state-of-runs"
+"""The folder, in that of a version, with the state of runs that left the version unchanged: a folder for each."""
 STDERR = ".stderr"
 """What a child wrote to standard error, in its own folder."""
 

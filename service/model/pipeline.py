@@ -9,11 +9,12 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, masking
+from service.model import collector_tree, masking, storage_modes
 from service.model.registry import Registry, Shelf
 from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
 from service.steps.storage import Storage
+from service.steps.version_mode import VersionMode
 
 Name = Annotated[
     str,
@@ -71,6 +72,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         """The table name of the newest version in SQL."""
         named = (getattr(s, "table", None) for s in self.storage)
         return next((t for t in named if isinstance(t, str)), self.default_table)
+
+    @property
+    def mode(self) -> VersionMode:
+        """How the rows of a run become the next version."""
+        return storage_modes.mode_of(self.storage, self.document)
 
     @property
     def data(self) -> list[int]:
@@ -239,5 +245,6 @@ def _together(
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
             yield Problem(f"storage[{index}].type", f"a second storage of type '{kind}'")
+    yield from storage_modes.problems(storage, document)
     if "storage" in document and document["storage"] == []:
         yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

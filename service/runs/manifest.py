@@ -11,6 +11,7 @@ import msgspec
 from service.files.layout import MANIFEST
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
+from service.steps.version_mode import Layout
 from service.values.profile import Profile
 
 
@@ -29,6 +30,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     files: list[File]
     columns: list[Column]
+    layout: Layout = Layout()
     sources: list[Source] = []
     fitted: dict[str, Any] = {}
     profiles: list[Profile] = []
@@ -55,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
             fit_record=self.fit_record, state=self.state, replay_of=self.replay_of,
+            layout=self.layout,
         )  # fmt: skip
 
 

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
+from service.steps.version_mode import File, Layout, Mode, OnDelete, PartitionUnit
 
-
-class File(msgspec.Struct, frozen=True):
-    """One file of a version: its name inside the version's folder, size in bytes, rows, sha256 in hex."""
-
-    name: str
-    bytes: int
-    rows: int
-    sha256: str
+__all__ = ["Columns", "Dataset", "File", "Storage", "VersionedStorage", "Written"]
+Columns = Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)]
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing."""
+    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing.
+
+    ``links`` are the files that were not written because the version before has them, by name, each with its path;
+    publishing links them. ``run_rows`` are the rows of this run (None: all). ``layout`` is how the parts are arranged.
+    """
 
     type: str
     files: list[File]
     rows: int
+    links: dict[str, str] = {}
+    run_rows: int | None = None
+    layout: Layout = Layout()
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order."""
+    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order.
+
+    ``key`` are the columns that name a row by the pipeline's ``mode``; ``unique`` says that they are known to.
+    ``earlier`` is a form of this storage that holds the rows of the first ``earlier_parts`` parts.
+    """
 
     pipeline: str
     version: int
     parts: list[Path]
     rows: int
+    key: list[str] = []
+    unique: bool = False
+    earlier: Path | None = None
+    earlier_parts: int = 0
 
 
 class Storage(
@@ -70,3 +80,35 @@ class Storage(
         Must be safe to repeat: it writes under a temporary name, flushes and renames.
         """
         return None
+
+
+class VersionedStorage(Storage, frozen=True, kw_only=True):
+    """Base of the storages whose settings say how a run's rows become the next version.
+
+    The settings may stand in any storage of a pipeline and hold for all of them (``model.pipeline``).
+    """
+
+    mode: Annotated[
+        Mode,
+        msgspec.Meta(
+            description="replace: the rows of the run are the version. append: they follow the rows of the version "
+            "before. merge: rows with a known key take the place of the earlier ones, others follow."
+        ),
+    ] = "replace"
+    key: Annotated[str | Columns | None, msgspec.Meta(description="Columns that identify a row; merge needs them.")] = (
+        None
+    )
+    full: Annotated[bool, msgspec.Meta(description="merge: each run has all rows, not only changed ones.")] = False
+    on_delete: Annotated[
+        OnDelete, msgspec.Meta(description="merge with full: whether rows whose key the run does not have are removed.")
+    ] = "keep"
+    partition_by: Annotated[
+        Columns | Annotated[dict[str, PartitionUnit], msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(
+            description="Columns whose values name folders, or {column: year, month or day}; rows are in their order.",
+            examples=[["country"], {"created": "month"}],
+        ),
+    ] = None
+    cluster_by: Annotated[
+        str | Columns | None, msgspec.Meta(description="Columns by which rows are sorted, inside a partition.")
+    ] = None
