@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from service.kit import errors, lazy
 from service.steps.context import Context
-from service.storages.parts.part import CHUNK, MARK
+from service.storages.parts import sizes
+from service.storages.parts.part import MARK
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,8 +21,6 @@ else:
 
 INDEX = f"{MARK}index"
 PLACE = f"{MARK}place"
-_HELD = 500_000
-"""Rows of the batch that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,12 @@ class Batch:
     rows: int
 
     def chunks(self, wanted: pl.Series | None = None) -> Iterator[pl.DataFrame]:
-        """The rows in order, or those for which ``wanted`` (a mask) is true; up to ``CHUNK`` at once."""
-        for offset in range(0, self.rows, CHUNK):
-            mask = wanted.slice(offset, CHUNK) if wanted is not None else None
+        """The rows in order, or those for which ``wanted`` (a mask) is true; up to ``sizes.CHUNK`` at once."""
+        for offset in range(0, self.rows, sizes.CHUNK):
+            mask = wanted.slice(offset, sizes.CHUNK) if wanted is not None else None
             if mask is not None and not mask.any():
                 continue
-            chunk = self.lf.slice(offset, CHUNK).collect()
+            chunk = self.lf.slice(offset, sizes.CHUNK).collect()
             yield chunk if mask is None else chunk.filter(mask)
 
     def keys(self, key: Sequence[str]) -> pl.DataFrame:
@@ -83,9 +82,9 @@ class Lookup:
         self._folder = folder
         counts = dict(matched.group_by(PLACE).len().iter_rows())
         self._starts: list[int] = []
-        held = _HELD
+        held = sizes.HELD
         for place in sorted(counts):
-            if held + counts[place] > _HELD:
+            if held + counts[place] > sizes.HELD:
                 self._starts.append(place)
                 held = 0
             held += counts[place]
@@ -111,11 +110,11 @@ class Lookup:
     def _split(self, batch: Batch, matched: pl.DataFrame) -> None:
         self._folder.mkdir()
         edges = pl.Series(self._starts, dtype=pl.UInt32)
-        for number, offset in enumerate(range(0, batch.rows, CHUNK)):
-            wanted = matched.filter(pl.col(INDEX).is_between(offset, offset + CHUNK, closed="left"))
+        for number, offset in enumerate(range(0, batch.rows, sizes.CHUNK)):
+            wanted = matched.filter(pl.col(INDEX).is_between(offset, offset + sizes.CHUNK, closed="left"))
             if not wanted.height:
                 continue
-            chunk = batch.lf.slice(offset, CHUNK).collect().with_row_index(INDEX, offset)
+            chunk = batch.lf.slice(offset, sizes.CHUNK).collect().with_row_index(INDEX, offset)
             rows = chunk.join(wanted, on=INDEX, how="inner", maintain_order="left").drop(INDEX)
             buckets = edges.search_sorted(rows[PLACE], side="right") - 1
             for bucket in buckets.unique():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from service.kit import lazy
 from service.steps.version_mode import VersionMode
-from service.storages.parts import row_numbers
+from service.storages.parts import row_numbers, sizes
 from service.storages.parts.part import Part, PartWriter
 
 if TYPE_CHECKING:
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
-MOST_SMALL: Final = 64
-
 
 def compacted(parts: Sequence[Part], mode: VersionMode, writer: PartWriter, target: int) -> list[Part]:
-    """The parts; if more than ``MOST_SMALL`` are small, neighbours of one partition become parts of ``target`` rows."""
+    """The parts; if too many are small, neighbours of one partition become parts of about ``target`` rows."""
     groups = _groups(parts, target)
-    if sum(len(group) for group in groups if len(group) > 1) <= MOST_SMALL:
+    if sum(len(group) for group in groups if len(group) > 1) <= sizes.MOST_SMALL:
         return list(parts)
     return [_merged(group, mode, writer) if len(group) > 1 else group[0] for group in groups]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from service.kit import errors, lazy
 from service.steps.version_mode import VersionMode
-from service.storages.parts import partitions, row_numbers
+from service.storages.parts import partitions, row_numbers, sizes
 from service.storages.parts.batch import INDEX, PLACE, Batch, Lookup
-from service.storages.parts.part import CHUNK, MARK, NUMBER, Part, PartWriter
+from service.storages.parts.part import MARK, NUMBER, Part, PartWriter
 
 if TYPE_CHECKING:
     import polars as pl
@@ -111,7 +111,7 @@ def _update(part: Part, rows: pl.DataFrame, mode: VersionMode, writer: PartWrite
 
 
 def _chunk_rows(part: Part) -> int:
-    return part.rows if part.rows <= 2 * CHUNK else CHUNK // 2
+    return part.rows if part.rows <= 2 * sizes.CHUNK else sizes.CHUNK // 2
 
 
 def _updated(before: pl.DataFrame, rows: pl.DataFrame, mode: VersionMode) -> tuple[pl.DataFrame, pl.DataFrame | None]:

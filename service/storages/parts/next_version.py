@@ -15,10 +15,10 @@ from service.steps.context import Context, StorageContext
 from service.steps.frame import Frame
 from service.steps.storage import Written
 from service.steps.version_mode import BaseVersion, File, Layout
-from service.storages.parts import compaction, merging, partitions, schema_change
+from service.storages.parts import compaction, merging, partitions, schema_change, sizes
 from service.storages.parts.batch import Batch, deduplicated
 from service.storages.parts.inserting import Inserter, order_of
-from service.storages.parts.part import CHUNK, Part, PartWriter, check_names, rows_of_a_part
+from service.storages.parts.part import Part, PartWriter, check_names
 from service.storages.parts.rearranging import numbered, rearranged
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class NextVersion:
         """The parts with the rows of ``chunks`` and those that ``moved`` in their places."""
         mode = self._mode
         total = sum(p.rows for p in parts) + added + (moved.height if moved is not None else 0)
-        target = rows_of_a_part(mode, total)
+        target = sizes.of_a_part(mode, total)
         inserter = Inserter(parts, mode, self._writer, target, next_row)
         if mode.cluster_by:
             chunks = self._sorted(chunks, moved)
@@ -133,8 +133,8 @@ class NextVersion:
         )
         shutil.rmtree(folder)
         rows = int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
-        for offset in range(0, rows, CHUNK):
-            yield pl.scan_parquet(target, glob=False).slice(offset, CHUNK).collect()
+        for offset in range(0, rows, sizes.CHUNK):
+            yield pl.scan_parquet(target, glob=False).slice(offset, sizes.CHUNK).collect()
 
     def _appended(self, frame: Frame, before: pl.Schema | None) -> list[Part]:
         """The rows of the run as one part, in one execution; none if there are no rows beside others."""
@@ -153,7 +153,7 @@ class NextVersion:
     def _compacted(self, parts: list[Part], mode: str) -> list[Part]:
         if mode == "replace":
             return parts
-        target = rows_of_a_part(self._mode, sum(p.rows for p in parts))
+        target = sizes.of_a_part(self._mode, sum(p.rows for p in parts))
         return compaction.compacted(parts, self._mode, self._writer, target)
 
     def _schema_before(self) -> pl.Schema | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.kit import errors, lazy
-from service.steps.version_mode import File, VersionMode
-from service.storages.parts import row_numbers
+from service.steps.version_mode import File
+from service.storages.parts import row_numbers, sizes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,10 +24,6 @@ Key = tuple[str | None, ...]
 MARK = "\x1f"
 """What the names of columns begin with that are not stored."""
 NUMBER = f"{MARK}number"
-CHUNK = 262_144
-"""Rows that are read at once."""
-_MERGED = 10_000, 100_000
-_LARGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,21 +36,12 @@ class Part:
     file: File | None = None
     number: int | None = None
 
-    def chunks(self, rows: int = CHUNK) -> Iterator[pl.DataFrame]:
+    def chunks(self, rows: int | None = None) -> Iterator[pl.DataFrame]:
         """The rows, up to ``rows`` at once."""
+        rows = rows or sizes.CHUNK
         scan = pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
         for offset in range(0, self.rows, rows):
             yield scan.slice(offset, rows).collect()
-
-
-def rows_of_a_part(mode: VersionMode, rows: int) -> int:
-    """How many rows a new part gets, in a version of ``rows`` rows.
-
-    A merge rewrites the parts with changed keys, so that these are small: a hundredth of the version.
-    """
-    if mode.mode != "merge":
-        return _LARGEST
-    return max(min(max(rows // 100, _MERGED[0]), _MERGED[1]), rows // 500)
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class PartWriter:
     ) -> Part:
         """Execute a plan into a part."""
         target = self.path()
-        options = self.options() | {"row_group_size": self.row_group_size or CHUNK}
+        options = self.options() | {"row_group_size": self.row_group_size or sizes.CHUNK}
         lf.sink_parquet(target, metadata=metadata, engine="streaming", **options)
         counted = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()  # from the footer
         return Part(target, int(counted), key, number=number)

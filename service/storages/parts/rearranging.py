@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from service.kit import lazy
 from service.steps.version_mode import BaseVersion, Layout, VersionMode
-from service.storages.parts import row_numbers, schema_change
+from service.storages.parts import row_numbers, schema_change, sizes
 from service.storages.parts.inserting import Inserter, order_of
-from service.storages.parts.part import CHUNK, NUMBER, Part, PartWriter, rows_of_a_part
+from service.storages.parts.part import NUMBER, Part, PartWriter
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,8 +51,8 @@ def rearranged(
         scan = pl.scan_parquet(sorted(path.iterdir()), glob=False)
         target = folder / "rearranged.parquet"
         scan.sort(order_of(mode.cluster_by, schema), nulls_last=True).sink_parquet(target, compression="lz4")
-        chunks = Part(target, rows).chunks(CHUNK)
-    inserter = Inserter([], mode, writer, rows_of_a_part(mode, rows), 0)
+        chunks = Part(target, rows).chunks(sizes.CHUNK)
+    inserter = Inserter([], mode, writer, sizes.of_a_part(mode, rows), 0)
     for chunk in chunks:
         inserter.add(chunk)
     return inserter.finish(schema), rows if mode.arranged else 0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from service.storages.parts import batch, compaction, part
+from service.storages.parts import sizes
 from tests.examples import examples
 from tests.unit.jobs.versions import Versions
 
@@ -24,7 +25,9 @@ _cities = st.sampled_from(["Ulm", "a/b=c %", "", "__HIVE_DEFAULT_PARTITION__", "
 _days = st.sampled_from([date(2024, 1, 31), date(2024, 2, 1), date(2023, 2, 1), None])
 _rows = st.tuples(st.integers(0, 25), _cities, _days, st.sampled_from([0.5, 1.5, None]))
 _batches = st.lists(st.lists(_rows, max_size=30), min_size=1, max_size=5)
-_partitions = st.sampled_from([None, ["city"], {"day": "month"}, ["id"], {"city": None, "day": "year"}, ["city", "day"]])
+_partitions = st.sampled_from(
+    [None, ["city"], {"day": "month"}, ["id"], {"city": None, "day": "year"}, ["city", "day"]]
+)
 _clusters = st.sampled_from([None, "value", ["day", "value"]])
 
 
@@ -93,12 +96,21 @@ def _values(partition: Any) -> list[Any]:
     return list(partition.values()) if isinstance(partition, dict) else []
 
 
-@examples(150, suppress=[HealthCheck.too_slow])
+@contextmanager
+def small_parts(size: int) -> Iterator[None]:
+    """Parts of a few rows, so that a few rows are many parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, rows in {"SMALLEST": size, "LARGEST_MERGED": size, "LARGEST": size, "CHUNK": 7, "HELD": 5}.items():
+            patch.setattr(sizes, name, rows)
+        patch.setattr(sizes, "MOST_SMALL", 3)
+        yield
+
+
+@examples(40, suppress=[HealthCheck.too_slow])
 @given(_settings(), _batches, st.integers(2, 9))
 def test_a_version_has_the_rows_of_the_model(settings: dict[str, Any], batches: list[list[Row]], size: int) -> None:
     model = Model(settings)
-    sizes = mock.patch.multiple(part, _MERGED=(size, size), _LARGEST=size), mock.patch.object(part, "CHUNK", 7)
-    with tempfile.TemporaryDirectory() as folder, sizes[0], sizes[1]:
+    with tempfile.TemporaryDirectory() as folder, small_parts(size):
         versions = Versions(Path(folder), **settings)
         for rows in batches:
             before = versions.rows().rows() if versions.number else None
