@@ -27,8 +27,8 @@ from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
 from service.steps.report import StepReport, StepWarning
-from service.steps.version_mode import BaseVersion, VersionMode
 from service.values import polars_errors
+from service.values.version_mode import BaseVersion, VersionMode
 
 # The share of the whole at which each phase begins and ends, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}

@@ -12,8 +12,8 @@ from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
 from service.steps.storage import File, Written
-from service.steps.version_mode import BaseVersion, Layout
 from service.values.profile import Profile
+from service.values.version_mode import BaseVersion, Layout
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

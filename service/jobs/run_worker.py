@@ -37,8 +37,8 @@ from service.model.registry import tag_of
 from service.model.version import Column
 from service.processes.channel import Channel
 from service.steps.storage import Dataset, Written
-from service.steps.version_mode import BaseVersion
 from service.values import polars_errors
+from service.values.version_mode import BaseVersion
 
 
 def work(channel: Channel, order: bytes) -> None:

@@ -26,8 +26,8 @@ from service.model.version import Column, Refusal
 from service.steps.frame import Frame
 from service.steps.report import Rejected
 from service.steps.storage import Dataset, File, Written
-from service.steps.version_mode import BaseVersion
 from service.storages import parquet
+from service.values.version_mode import BaseVersion
 
 
 def store(pipeline: Pipeline, frame: Frame, job: Job, base: BaseVersion | None = None) -> Written:

@@ -14,7 +14,7 @@ from service.model.registry import Registry, Shelf
 from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
 from service.steps.storage import Storage
-from service.steps.version_mode import VersionMode
+from service.values.version_mode import VersionMode
 
 Name = Annotated[
     str,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from service.kit.errors import Problem
-from service.steps.storage import Storage, VersionedStorage
-from service.steps.version_mode import VersionMode
+from service.steps.storage import Storage
+from service.storages.versioned_storage import VersionedStorage
+from service.values.version_mode import VersionMode
 
 FIELDS: Final = ("mode", "key", "full", "on_delete", "partition_by", "cluster_by")
 

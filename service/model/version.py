@@ -8,9 +8,9 @@ import msgspec
 
 from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
-from service.steps.version_mode import Layout
 from service.values import polars_names
 from service.values.profile import Profile
+from service.values.version_mode import Layout
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from service.query.integrity import Integrity
 from service.runs import unchanged
 from service.steps.collector import Upstream
 from service.steps.storage import File
-from service.steps.version_mode import BaseVersion, Mode
+from service.values.version_mode import BaseVersion, Mode
 
 
 @dataclass(frozen=True)

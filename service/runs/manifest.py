@@ -11,8 +11,8 @@ import msgspec
 from service.files.layout import MANIFEST
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
-from service.steps.version_mode import Layout
 from service.values.profile import Profile
+from service.values.version_mode import Layout
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

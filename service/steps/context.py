@@ -19,8 +19,8 @@ from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
 from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
-from service.steps.version_mode import BaseVersion, VersionMode
 from service.values.profile import Profile
+from service.values.version_mode import BaseVersion, VersionMode
 
 if TYPE_CHECKING:
     import polars as pl

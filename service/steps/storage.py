@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.version_mode import File, Layout, Mode, OnDelete, PartitionUnit
+from service.values.version_mode import File, Layout
 
-__all__ = ["Columns", "Dataset", "File", "Storage", "VersionedStorage", "Written"]
-Columns = Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)]
+__all__ = ["Dataset", "File", "Storage", "Written"]
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -80,35 +79,3 @@ class Storage(
         Must be safe to repeat: it writes under a temporary name, flushes and renames.
         """
         return None
-
-
-class VersionedStorage(Storage, frozen=True, kw_only=True):
-    """Base of the storages whose settings say how a run's rows become the next version.
-
-    The settings may stand in any storage of a pipeline and hold for all of them (``model.pipeline``).
-    """
-
-    mode: Annotated[
-        Mode,
-        msgspec.Meta(
-            description="replace: the rows of the run are the version. append: they follow the rows of the version "
-            "before. merge: rows with a known key take the place of the earlier ones, others follow."
-        ),
-    ] = "replace"
-    key: Annotated[str | Columns | None, msgspec.Meta(description="Columns that identify a row; merge needs them.")] = (
-        None
-    )
-    full: Annotated[bool, msgspec.Meta(description="merge: each run has all rows, not only changed ones.")] = False
-    on_delete: Annotated[
-        OnDelete, msgspec.Meta(description="merge with full: whether rows whose key the run does not have are removed.")
-    ] = "keep"
-    partition_by: Annotated[
-        Columns | Annotated[dict[str, PartitionUnit], msgspec.Meta(min_length=1)] | None,
-        msgspec.Meta(
-            description="Columns whose values name folders, or {column: year, month or day}; rows are in their order.",
-            examples=[["country"], {"created": "month"}],
-        ),
-    ] = None
-    cluster_by: Annotated[
-        str | Columns | None, msgspec.Meta(description="Columns by which rows are sorted, inside a partition.")
-    ] = None

@@ -17,8 +17,9 @@ from service.files import layout
 from service.kit import errors, ids, lazy
 from service.kit.errors import Problem
 from service.steps.context import Context
-from service.steps.storage import Columns, Dataset, VersionedStorage, Written
+from service.steps.storage import Dataset, Written
 from service.storages import parquet
+from service.storages.versioned_storage import Columns, VersionedStorage
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,10 +12,11 @@ from service.files import checksums
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.steps.storage import VersionedStorage, Written
-from service.steps.version_mode import File
+from service.steps.storage import Written
 from service.storages.parts.next_version import NextVersion
 from service.storages.parts.part import PartWriter
+from service.storages.versioned_storage import VersionedStorage
+from service.values.version_mode import File
 
 _LEVELS = {"zstd": (1, 22)}
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.steps.version_mode import VersionMode
 from service.storages.parts import row_numbers, sizes
 from service.storages.parts.part import Part, PartWriter
+from service.values.version_mode import VersionMode
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.steps.version_mode import VersionMode
 from service.storages.parts import partitions, row_numbers
 from service.storages.parts.part import MARK, NUMBER, Key, Part, PartWriter
+from service.values.version_mode import VersionMode
 
 if TYPE_CHECKING:
     import polars as pl

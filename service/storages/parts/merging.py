@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.kit import errors, lazy
-from service.steps.version_mode import VersionMode
 from service.storages.parts import partitions, row_numbers, sizes
 from service.storages.parts.batch import INDEX, PLACE, Batch, Lookup
 from service.storages.parts.part import MARK, NUMBER, Part, PartWriter
+from service.values.version_mode import VersionMode
 
 if TYPE_CHECKING:
     import polars as pl

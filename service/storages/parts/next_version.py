@@ -14,12 +14,12 @@ from service.kit import errors, lazy
 from service.steps.context import Context, StorageContext
 from service.steps.frame import Frame
 from service.steps.storage import Written
-from service.steps.version_mode import BaseVersion, File, Layout
 from service.storages.parts import compaction, merging, partitions, schema_change, sizes
 from service.storages.parts.batch import Batch, deduplicated
 from service.storages.parts.inserting import Inserter, order_of
 from service.storages.parts.part import Part, PartWriter, check_names
 from service.storages.parts.rearranging import numbered, rearranged
+from service.values.version_mode import BaseVersion, File, Layout
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.kit import errors, lazy
-from service.steps.version_mode import File
 from service.storages.parts import row_numbers, sizes
+from service.values.version_mode import File
 
 if TYPE_CHECKING:
     import polars as pl

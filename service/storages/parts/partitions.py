@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from service.kit import errors, lazy
-from service.steps.version_mode import PartitionUnit
 from service.storages.parts.part import MARK, Key
 from service.values import dtypes
+from service.values.version_mode import PartitionUnit
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.steps.version_mode import BaseVersion, Layout, VersionMode
 from service.storages.parts import row_numbers, schema_change, sizes
 from service.storages.parts.inserting import Inserter, order_of
 from service.storages.parts.part import NUMBER, Part, PartWriter
+from service.values.version_mode import BaseVersion, Layout, VersionMode
 
 if TYPE_CHECKING:
     import polars as pl

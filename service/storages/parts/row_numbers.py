@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def encode(numbers: pl.Series) -> dict[str, str]:
     """The metadata of a file whose rows have these numbers."""
     steps = numbers.cast(pl.Int64).diff().fill_null(0) if len(numbers) else numbers.cast(pl.Int64)
     first = int(numbers[0]) if len(numbers) else 0
-    packed = base64.b85encode(zlib.compress(steps.to_numpy().astype("<i8").tobytes(), 6)).decode()
+    packed = base64.b85encode(zlib.compress(array("q", steps.to_list()).tobytes(), 6)).decode()
     return {_KEY: f"{first}:{packed}"}
 
 
@@ -34,7 +35,5 @@ def read(path: Path) -> pl.Series:
     first, _, packed = pl.read_parquet_metadata(path).get(_KEY, "").partition(":")
     if not packed:
         raise errors.PenstockError(f"{path.name} has no row numbers", code="DATA_CORRUPT")
-    import numpy as np
-
-    steps = np.frombuffer(zlib.decompress(base64.b85decode(packed)), dtype="<i8")
+    steps = array("q", zlib.decompress(base64.b85decode(packed)))
     return pl.Series(steps, dtype=pl.Int64).cum_sum() + int(first)

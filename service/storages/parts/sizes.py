@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.steps.version_mode import VersionMode
+from service.values.version_mode import VersionMode
 
 CHUNK = 262_144
 """Read at once; also the size of row groups."""

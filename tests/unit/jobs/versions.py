@@ -16,7 +16,7 @@ from service.jobs.messages import Base, Failed, Grants, Order, Prepared
 from service.jobs.run_worker import work
 from service.processes.channel import Channel
 from service.runs import publication
-from service.steps.version_mode import BaseVersion
+from service.values.version_mode import BaseVersion
 
 
 class _Heard(Channel):
