@@ -11,41 +11,9 @@ import msgspec
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.values.version_mode import File, Layout
+from service.values.version_mode import Dataset, File, Written
 
 __all__ = ["Dataset", "File", "Storage", "Written"]
-
-
-class Written(msgspec.Struct, frozen=True):
-    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing.
-
-    ``links`` are the files that were not written because the version before has them, by name, each with its path;
-    publishing links them. ``run_rows`` are the rows of this run (None: all). ``layout`` is how the parts are arranged.
-    """
-
-    type: str
-    files: list[File]
-    rows: int
-    links: dict[str, str] = {}
-    run_rows: int | None = None
-    layout: Layout = Layout()
-
-
-class Dataset(msgspec.Struct, frozen=True):
-    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order.
-
-    ``key`` are the columns that name a row by the pipeline's ``mode``; ``unique`` says that they are known to.
-    ``earlier`` is a form of this storage that holds the rows of the first ``earlier_parts`` parts.
-    """
-
-    pipeline: str
-    version: int
-    parts: list[Path]
-    rows: int
-    key: list[str] = []
-    unique: bool = False
-    earlier: Path | None = None
-    earlier_parts: int = 0
 
 
 class Storage(

@@ -1,4 +1,4 @@
-"""The mode of a pipeline: how the rows of a run become the next version, and how its parts are arranged."""
+"""The mode of a pipeline: how the rows of a run become the next version; and what storages get and give for it."""
 
 from __future__ import annotations
 
@@ -63,3 +63,35 @@ class BaseVersion(msgspec.Struct, frozen=True, kw_only=True):
     def path(self, file: File) -> Path:
         """The path of one of its files."""
         return Path(self.folder) / file.name
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing.
+
+    ``links`` are the files that were not written because the version before has them, by name, each with its path;
+    publishing links them. ``run_rows`` are the rows of this run (None: all). ``layout`` is how the parts are arranged.
+    """
+
+    type: str
+    files: list[File]
+    rows: int
+    links: dict[str, str] = {}
+    run_rows: int | None = None
+    layout: Layout = Layout()
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order.
+
+    ``key`` are the columns that name a row by the pipeline's ``mode``; ``unique`` says that they are known to.
+    ``earlier`` is a form of this storage that holds the rows of the first ``earlier_parts`` parts.
+    """
+
+    pipeline: str
+    version: int
+    parts: list[Path]
+    rows: int
+    key: list[str] = []
+    unique: bool = False
+    earlier: Path | None = None
+    earlier_parts: int = 0
