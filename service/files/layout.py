@@ -42,6 +42,8 @@ PROBE = ".probe"
 """How the names of files begin that a check of the disk writes and removes."""
 FIT_RECORD = "tape.json"
 STATE = "state"
+RUN_STATE = "state-of-runs"
+"""The folder, in that of a version, with the state of runs that left the version unchanged: a folder for each."""
 STDERR = ".stderr"
 """What a child wrote to standard error, in its own folder."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -61,16 +61,21 @@ def _unobserved(_: int, __: Frame, ___: ProcessReport) -> None:
 
 
 def process(
-    pipeline: Pipeline, start: Processed, job: Job, observe: Observer = _unobserved
+    pipeline: Pipeline,
+    start: Processed,
+    job: Job,
+    observe: Observer = _unobserved,
+    without: Collection[int] = (),
 ) -> tuple[Processed, FitRecord]:
     """The frame after the last processor with all findings, and the record of what the processors measured.
 
-    Raises what a processor raises (``errors.StepError``).
+    The processors at the places ``without`` are left out. Raises what a processor raises (``errors.StepError``).
     """
     recorder = Recorder(start.frame.schema)
     processed = start
     for index in range(len(pipeline.processors)):
-        processed = apply(pipeline, index, processed, job, recorder, observe=observe)
+        if index not in without:
+            processed = apply(pipeline, index, processed, job, recorder, observe=observe)
     return processed, recorder.fit_record()
 
 

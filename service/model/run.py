@@ -47,7 +47,8 @@ class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it runs.
 
-    ``replay_of`` is the version whose quarantined rows the run retries; null for every other run.
+    ``replay_of`` is the version whose quarantined rows the run retries; null for every other run. ``unchanged``
+    says that rows and columns equal those of the newest version, so that ``version`` is that one and none was added.
     """
 
     run_id: str
@@ -74,6 +75,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     requested_by: str | None = None
     queued_at: datetime | None = None
     replay_of: int | None = None
+    unchanged: bool = False
 
     @property
     def ended(self) -> bool:

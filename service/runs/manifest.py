@@ -14,6 +14,7 @@ from service.model.pipeline import Name
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
 from service.values.profile import Profile
+from service.values.version_mode import Layout
 
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -33,6 +34,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     files: list[File]
     columns: list[Column]
+    layout: Layout = Layout()
     sources: list[Source] = []
     fitted: dict[str, Any] = {}
     profiles: list[Profile] = []
@@ -60,6 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
             fit_record=self.fit_record, state=self.state, replay_of=self.replay_of,
+            layout=self.layout,
         )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def publish(
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
         replay_of=order.replay.version if order.replay is not None else None, fit_record=prepared.fit_record,
-        state=prepared.state,
+        state=prepared.state, layout=prepared.layout,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
@@ -77,18 +77,20 @@ def publish(
 
 
 def carry(order: Order, prepared: Prepared) -> None:
-    """Carry unchanged state files of collectors over: hard links to the same files, copies where links do not work."""
+    """Carry unchanged parts and state files of collectors over: hard links, or copies where links do not work."""
     staging = Path(order.grants.folder)
-    for name in prepared.stays:
-        assert order.remembered is not None
-        source, target = Path(order.remembered.folder) / name, staging / name
+    wanted = {name: Path(path) for name, path in prepared.links.items()}
+    if order.remembered is not None:
+        wanted |= {name: Path(order.remembered.folder) / name for name in prepared.stays}
+    for name, source in wanted.items():
+        target = staging / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             target.hardlink_to(source)
         except OSError:  # a file system without hard links
             shutil.copyfile(source, target)
             flush(target)
-    for folder in sorted({above for name in prepared.stays for above in (staging / name).parents if above != staging}):
+    for folder in sorted({above for name in wanted for above in (staging / name).parents}):
         if folder.is_relative_to(staging):
             flush(folder)
 
