@@ -24,6 +24,7 @@ from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
+from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
 from service.kit import errors
@@ -42,6 +43,7 @@ from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
+from service.runs.version_upkeep import VersionUpkeep
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -68,6 +70,8 @@ class Core:
     tasks: TaskRunner
     sources: Sources
     condition: Condition
+    marks: VersionMarks
+    upkeep: VersionUpkeep
 
 
 @asynccontextmanager
@@ -119,12 +123,16 @@ async def open_core(
             max_concurrent=settings.max_concurrent_queries,
             allow_unconfined=settings.allow_unsandboxed_sql,
         )
+        marks = VersionMarks(store)
+        readers = (supervisor.reads, engine.reads, tasks.reads)
+        upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                marks, upkeep,
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -162,6 +170,8 @@ def application(core: Core, users: Users) -> Litestar:
             sandbox=f"landlock {level}" if level else "none",
             workers_alive=forkserver.alive,
             condition=core.condition.report,
+            marks=core.marks,
+            upkeep=core.upkeep,
         )
     )
 

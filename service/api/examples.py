@@ -218,6 +218,8 @@ VERSION: dict[str, Any] = {
     "created": THEN,
     "rows_quarantined": 10,
     "replay_of": None,
+    "pinned": False,
+    "tags": [],
 }
 PROFILES: dict[str, Any] = {
     "pipeline": "orders",

@@ -44,6 +44,7 @@ _PARAMETERS = {
     "name": ("The pipeline's name.", "orders"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
+    "tag": ("The tag.", "stable"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),

@@ -12,7 +12,7 @@ from service.model.run import Run, Step
 from service.model.schedule import ScheduleState
 from service.model.table import Table
 from service.model.trigger import TriggerState
-from service.model.version import Column, SchemaChange, Source, Version, changes, named_types
+from service.model.version import Column, Marks, SchemaChange, Source, Version, changes, named_types
 from service.steps.report import FittedStep, StepWarning
 from service.values.profile import Profile
 
@@ -139,7 +139,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays."""
+    """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays.
+
+    A version that is ``pinned`` or has ``tags`` is not deleted.
+    """
 
     pipeline: str
     version: int
@@ -153,6 +156,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     rows_quarantined: int
     replay_of: int | None
+    pinned: bool = False
+    tags: list[str] = []
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,8 +312,9 @@ def line(value: PipelineSummary, state: str) -> PipelineLine:
     )
 
 
-def version(value: Version, before: Version | None) -> VersionView:
+def version(value: Version, before: Version | None, marks: Marks | None = None) -> VersionView:
     """A version, compared with the one before."""
+    marks = marks or Marks()
     return VersionView(
         pipeline=value.pipeline,
         version=value.version,
@@ -322,6 +328,8 @@ def version(value: Version, before: Version | None) -> VersionView:
         created=value.created,
         rows_quarantined=value.quarantined,
         replay_of=value.replay_of,
+        pinned=marks.pinned,
+        tags=marks.tags,
     )
 
 

@@ -87,6 +87,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.rows for file in self.quarantine)
 
 
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """What users marked a version with: neither a pinned version nor one with tags is deleted."""
+
+    pinned: bool = False
+    tags: list[str] = []
+
+
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):
     """How a column differs from the version before. ``change`` is added, removed or retyped."""
 

@@ -27,6 +27,7 @@ class LiveRun:
         self.run = run
         self.task: asyncio.Task[None] | None = None
         self.committing = False
+        self.reads: tuple[str, ...] = ()  # paths in the versions that it reads
         self.stopped_as: Status | None = None
         self.settled = asyncio.Event()  # set when the run has ended
         self._clock = clock

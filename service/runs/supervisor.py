@@ -8,6 +8,7 @@ import functools
 import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,6 +75,11 @@ class Supervisor:
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
         return pipeline_id in self._active
+
+    def reads(self, folder: Path) -> bool:
+        """Whether a run in progress reads the version in ``folder``, or its native form is being loaded."""
+        paths = (Path(path) for live in self._active.values() for path in live.reads)
+        return self._loads.is_loading(folder) or any(path.is_relative_to(folder) for path in paths)
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
