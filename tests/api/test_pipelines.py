@@ -85,8 +85,8 @@ def test_wrong_parameters_are_named(client: Client) -> None:
         assert (answer.status_code, error(answer)["code"]) == (400, "VALIDATION_ERROR"), query
         assert error(answer)["details"]["field"] == field, query  # type: ignore[index]
     said = error(client.get(f"{P}/orders/data?version=New"))["message"]
-    assert said.startswith("version: expected a version number from 1, or a tag")
-    assert said.endswith("got 'New'")
+    assert str(said).startswith("version: expected a version number from 1, or a tag")
+    assert str(said).endswith("got 'New'")
 
 
 def test_config_is_masked_and_has_revisions(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_start_finishes_a_deletion(directory: Directory, monkeypatch: pytest.M
     if broken == "before the rename":
         monkeypatch.setattr(version_upkeep, "remove_folder", lambda *_: None)
     else:
-        monkeypatch.setattr(version_upkeep.shutil, "rmtree", lambda *_, **__: None)
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     delete(directory, 1)
     left = folders(directory), [f.name[:7] for f in children(directory.layout.staging_root)]
     assert left == ((["v000001", "v000002"], []) if broken == "before the rename" else (["v000002"], ["purged_"]))
