@@ -22,7 +22,7 @@ from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
-from service.model.run import Event, Run
+from service.model.run import Event, Run, Status
 from service.model.user import User
 from service.model.version import Version
 
@@ -38,7 +38,13 @@ class Runs(Protocol):
 
     async def run(self, run_id: str) -> Run: ...
 
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]: ...
+
     async def newest(self, pipeline_id: str) -> Run | None: ...
+
+    def newest_statuses(self) -> dict[str, str]: ...
 
     async def cancel(self, run_id: str) -> Run: ...
 
@@ -110,6 +116,8 @@ class Tasks(Protocol):
     async def ask_about(self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False) -> bytes: ...
 
     async def stored(self, pipeline: Pipeline) -> Any: ...
+
+    async def fit_record(self, version: Version) -> str | None: ...
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,36 @@ class Supervisor:
     async def newest(self, pipeline_id: str) -> Run | None:
         """The present state of the newest run of a pipeline."""
         live = self._active.get(pipeline_id)
-        return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        if live is not None:
+            return live.view()
+        run = await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        return self._records.unwritten.get(run.run_id, run) if run is not None else None
+
+    def newest_statuses(self) -> dict[str, str]:
+        """The present status of the newest run of each pipeline, by pipeline id. Blocks."""
+        unwritten = self._records.unwritten
+        newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
+        ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
+        return self.history.newest_statuses() | ended
+
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]:
+        """Runs in their present state, newest first, and how many there are in all.
+
+        The catalog may lack the present status of a run: that of one that is going, and an end that could not be
+        written yet. Such runs are few, and are filtered here.
+        """
+        present = {live.run.run_id: live.view() for live in self._active.values() if live.pipeline_id == pipeline_id}
+        present |= self._records.unwritten
+        if status is None or not present:
+            found, total = await asyncio.to_thread(
+                self.history.runs, pipeline_id, limit=limit, offset=offset, status=status
+            )
+            return [present.get(run.run_id, run) for run in found], total
+        every, _ = await asyncio.to_thread(self.history.runs, pipeline_id, limit=1 << 31, offset=0)
+        chosen = [run for run in (present.get(run.run_id, run) for run in every) if run.status == status]
+        return chosen[offset : offset + limit], len(chosen)
 
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
@@ -183,8 +212,8 @@ class Supervisor:
         for live in going:
             if not live.committing:
                 self._stop(live, "interrupted")
-        for live in going:
-            await live.settled.wait()
+        tasks = [live.task for live in self._recent.values() if live.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._loads.close()
         await self._records.close()
 
@@ -241,9 +270,9 @@ class Supervisor:
         ended = msgspec.structs.replace(
             live.run, end_time=self._resources.clock.now(), duration=live.elapsed(), phase=None, **fields
         )
-        await self._records.write(ended)
         self._release(live)
-        live.replace_run(ended)
+        live.replace_run(ended)  # whether or not the catalog can be written
+        await self._records.write(ended)
 
     def _stop(self, live: LiveRun, status: Status) -> None:
         live.stopped_as = status

@@ -19,6 +19,7 @@ from service.jobs.tasks import task as task_messages
 from service.jobs.tasks.task import Call, Comparing, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
+from service.model.version import Version
 from service.processes.child import Child
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
@@ -98,6 +99,13 @@ class TaskRunner:
     async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.StoredParts]:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
         return await asyncio.to_thread(self.resources.stored, pipeline)
+
+    async def fit_record(self, version: Version) -> str | None:
+        """The path of the fit record of a version; None if a release without them made it.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        return await asyncio.to_thread(self.resources.fit_record, version)
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)

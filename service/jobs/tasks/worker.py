@@ -42,7 +42,7 @@ def _answer(call: Call, job: Job) -> TaskAnswer | TaskError:
     except errors.PenstockError as error:
         return TaskError(job.body(error))
     except MemoryError:
-        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes)))
+        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes, "request")))
     except BaseException as error:  # a panic inside Polars is not an Exception
         job.log.error("task.bug", exc_info=True)
         return TaskError(job.body(polars_errors.translate(error, job.step)))
