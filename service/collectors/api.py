@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from service.collectors.csv_file import type_inference
+from service.collectors.csv_file import malformed_replay, type_inference
+from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.fetching import completeness
 from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import Evidence
+from service.collectors.http_api import csv_body, incremental, page_body, pagination
 from service.collectors.http_api import for_each as children
-from service.collectors.http_api import incremental, page_body, pagination
 from service.collectors.http_api.authentication import Session
 from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.for_each import RecordList
@@ -39,6 +41,10 @@ from service.network.request import Response
 from service.steps.collector import Declared, Parent
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+from service.values import dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _ACCEPT = {
     "json": "application/json, */*;q=0.5",
@@ -72,6 +78,10 @@ class ApiCollector(ApiSettings, frozen=True, kw_only=True, tag="api"):
 
     def address(self) -> str | None:
         return self.endpoint
+
+    def again(self, kept: Path, ctx: CollectContext) -> pl.LazyFrame | None:
+        """The quarantined malformed rows of CSV that the current settings can read; see ``malformed_replay``."""
+        return malformed_replay.read(kept, self, ctx) if self.response_format == "csv" else None
 
     @property
     def kept_columns(self) -> list[str] | None:
@@ -116,11 +126,16 @@ class _Collection:
         )  # fmt: skip
         self._pages = self._rows = 0
         self._sum = completeness.EvidenceTotal(ctx, settings.completeness)
+        self._label = placeholders.mask(settings.endpoint.split("?", 1)[0], list(ctx.secrets.values()))
+        self._rejects = Rejects(ctx, keep=settings.on_malformed == "quarantine")
+        self._rejects.begin(self._label)
+        self._padded = Padded(ctx, self._label)
+        self._columns: dict[str, list[str]] = {}
         self._memory: Accumulation | None = None
         if settings.incremental is not None:
             asked = {name: getattr(settings, name) for name in _DEPENDS}
             asked |= settings.text_settings
-            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0)
+            asked["incremental"] = msgspec.structs.replace(settings.incremental, lookback=0.0).settings
             if settings.for_each is not None:
                 asked["for_each"] = msgspec.structs.replace(settings.for_each, on_missing="fail", keep_parents=False)
             key = incremental.keys(settings.incremental.primary_key, settings.primary_key)
@@ -153,6 +168,7 @@ class _Collection:
             async with aclosing(children.in_order(listings, at_once, walk)) as every:
                 async for listing, page in every:
                     await batches.keep(listing, page.number, page.body)
+                    self._keep_malformed(listing, page)
                     self._notice(listing, page, len(listings))
                     if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
                         break
@@ -182,11 +198,10 @@ class _Collection:
         settings, memory = self._settings, self._memory
 
         async def walk(listing: RecordList) -> AsyncGenerator[FetchedPage, None]:
-            evidence, extra = Evidence(stop_reason="sampled"), list[tuple[str, str]]()
+            evidence, since = Evidence(stop_reason="sampled"), None
             if memory is not None and settings.incremental is not None:
-                start = memory.start(listing.key)
-                extra = [(settings.incremental.param, str(start))] if start is not None else []
-            fetch = requests_.fetch(listing, extra)
+                since = settings.incremental.request(memory.start(listing.key))
+            fetch = requests_.fetch(listing, since)
             ahead = (settings.concurrency or 1) if settings.for_each is None else 1
             pages = Pages(
                 self._kind, self._ctx, evidence, fetch, self._read, ahead,
@@ -223,6 +238,15 @@ class _Collection:
             raise self._permanent(f"page {page + 1}: the answer reports an error: {text}", field="answer_errors")
         self._answer_errors.append(text)
 
+    def _keep_malformed(self, listing: RecordList, page: FetchedPage) -> None:
+        """Count the rows of a page of CSV that were left out or padded."""
+        body, part = page.body, f"page {page.number + 1}{f' of {listing.label}' if listing.label else ''}"
+        if body.rejected:
+            self._rejects.add(body.rejected, part)
+            self._columns[part] = csv_body.table(body.packed, self._settings.csv or CsvFormat()).columns
+        for record in body.padded:
+            self._padded.append(record, part)
+
     def _notice(self, listing: RecordList, page: FetchedPage, lists: int) -> None:
         self._pages, self._rows = self._pages + 1, self._rows + page.body.count
         self._ctx.collected(page.body.count)
@@ -245,6 +269,11 @@ class _Collection:
             parts = [spool.part(i) for i in range(len(spool.parts))]
             lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
         lf = record_schema.cast_columns(lf, settings.schema, ctx)
+        if self._columns:
+            types = {name: dtypes.name_of(dtype) for name, dtype in lf.collect_schema().items()}
+            self._rejects.end()
+            self._rejects.close(Shape(self._columns, types))
+        self._padded.warn()
         lf = record_schema.select(lf, settings.kept_columns, ctx)
         return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
 

@@ -37,7 +37,7 @@ PAGE_PARAMS = (
 OFFSETS = (
     ("offset", "limit"), ("skip", "limit"), ("_start", "_limit"), ("$skip", "$top"), ("start", "rows"),
     ("start", "limit"), ("skip", "take"), ("from", "size"), ("startIndex", "count"), ("startAt", "maxResults"),
-    ("_offset", "_limit"), ("$offset", "$limit"),
+    ("_offset", "_limit"), ("resultOffset", "resultRecordCount"), ("$offset", "$limit"),
 )  # fmt: skip
 SIZE_PARAMS = (
     "per_page", "page_size", "pageSize", "limit", "size", "_limit", "page[size]", "perPage", "perpage", "pagesize",
@@ -51,6 +51,8 @@ _CURSOR_PARAMS = {
     "offset": ("offset",),
     "nextpage": ("page",),
     "scrollid": ("scroll_id",),
+    "nexttoken": ("pagination_token", "next_token", "nextToken", "page_token"),
+    "lastevaluatedkey": ("ExclusiveStartKey", "exclusiveStartKey", "lastEvaluatedKey", "LastEvaluatedKey"),
 }
 
 
@@ -135,14 +137,18 @@ def named(beside: Mapping[str, Any], links: Mapping[str, str]) -> Iterable[Clue]
         if path in addresses or not _CURSOR.search(path) or (isinstance(value, str) and _is_address(value)):
             continue
         last = path.rpartition(".")[2]
-        plain = re.sub(r"[^a-z]", "", last.lower())
         inside = [name for a in addresses.values() for name, v in parse_qsl(urlsplit(a).query) if v == str(value)]
-        bare = re.sub(r"^next_?", "", last, flags=re.IGNORECASE)
-        lowered = bare[:1].lower() + bare[1:]
-        params = [*inside, *_CURSOR_PARAMS.get(plain, ()), *([lowered] if lowered else []), last, "cursor"]
-        for param in list(dict.fromkeys(params))[:6]:
+        for param in cursor_params(last, inside):
             kind = pagination.Cursor(cursor_path=path, cursor_param=param)
             yield Clue(kind, f"'{path}' holds a token, sent as '{param}'", exact=True)
+
+
+def cursor_params(name: str, first: Iterable[str] = ()) -> list[str]:
+    """The likeliest parameters for a cursor of this name, after those of ``first``."""
+    bare = re.sub(r"^next_?", "", name, flags=re.IGNORECASE)
+    lowered = bare[:1].lower() + bare[1:]
+    known = _CURSOR_PARAMS.get(re.sub(r"[^a-z]", "", name.lower()), ())
+    return list(dict.fromkeys([*first, *known, *([lowered] if lowered else []), name, "cursor"]))[:6]
 
 
 def shown(params: Mapping[str, Any]) -> Iterable[Clue]:

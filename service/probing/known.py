@@ -43,6 +43,10 @@ def named(
             yield Clue(
                 kind, f"a flag says that there is more; the id of the last record is sent as '{name}'", exact=True
             )
+    key = more_pages.key(document) if body is not None else None
+    for name in clues.cursor_params(key) if key is not None else ():
+        kind = pagination.Cursor(cursor_path=str(key), cursor_param=name, location="body")
+        yield Clue(kind, f"'{key}' is the key of the next page, sent as '{name}'", exact=True)
     yield from _echoed(document)
 
 
@@ -65,13 +69,18 @@ def _connection(document: Document, body: Mapping[str, Any] | None) -> Iterator[
 
 
 def _echoed(document: Document) -> Iterator[Clue]:
-    """An offset and a limit that the answer repeats: ``{"startAt": 0, "maxResults": 50, …}``."""
+    """An offset that the answer repeats, with a limit or alone: ``{"startAt": 0, "maxResults": 50, …}``; it counts from
+    the value that the first page has. And the flag of a server that has offsets of its own."""
     values = clues.scalars(document)
     last = {path.rpartition(".")[2]: value for path, value in values.items()}
-    for offset, limit in clues.OFFSETS:
-        if isinstance(last.get(offset), int) and isinstance(last.get(limit), int) and last[limit]:
-            kind = pagination.Offset(offset_param=offset, limit_param=limit)
-            yield Clue(kind, f"the answer has '{offset}' and '{limit}'")
+    both = [(o, n) for o, n in clues.OFFSETS if last.get(o) in (0, 1) and last.get(n)]
+    alone = [(o, n) for o, n in clues.OFFSETS if last.get(o) in (0, 1) and not last.get(n)]
+    for offset, limit in (*both, *alone):
+        kind = pagination.Offset(offset_param=offset, start=last[offset], limit_param=limit)
+        yield Clue(kind, f"the answer has '{offset}'" + (f" and '{limit}'" if last.get(limit) else ""))
+    if "exceededTransferLimit" in document.keys:
+        kind = pagination.Offset(offset_param="resultOffset", limit_param="resultRecordCount")
+        yield Clue(kind, "the answer is ArcGIS's")
 
 
 def placed(found: Iterable[Clue], *, posted: bool) -> Iterator[Clue]:

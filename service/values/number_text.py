@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -100,20 +101,36 @@ def whole_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     ``12.0`` and ``1e3`` are whole up to 2^53. A float alone cannot tell: that of 0.99999999999999999999 is 1, and
     that of 1e-400 is 0.
     """
+    return text.map_batches(functools.partial(_whole_numbers, target=target), return_dtype=target, is_elementwise=True)
+
+
+def _whole_numbers(text: pl.Series, target: pl.DataType) -> pl.Series:
     direct = text.cast(target, strict=False)
-    other = pl.when(direct.is_null()).then(text)
+    rows = (direct.is_null() & text.is_not_null()).arg_true()
+    if rows.is_empty():
+        return direct
+    other = text.gather(rows)
     number = other.cast(pl.Float64, strict=False)
     digits = other.str.replace(r"[eE].*$", "").str.replace_all(r"[-+.]", "").str.strip_chars("0").str.len_chars()
     whole = other.str.contains(r"^[-+]?[0-9]+\.0*$") | (digits <= _FLOAT_DIGITS)
     exact = (number == number.round()) & (number.abs() < _EXACT) & whole & ((number != 0) | (digits == 0))
-    return pl.coalesce(direct, pl.when(exact).then(number).cast(pl.Int64, strict=False).cast(target, strict=False))
+    found = exact.fill_null(value=False)
+    values = number.filter(found).cast(pl.Int64).cast(target, strict=False)
+    return direct.scatter(rows.filter(found), values)
 
 
 def real_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     """The text as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
+    return text.map_batches(functools.partial(_real_numbers, target=target), return_dtype=target, is_elementwise=True)
+
+
+def _real_numbers(text: pl.Series, target: pl.DataType) -> pl.Series:
     number = text.cast(target, strict=False)
-    beyond = pl.when(number.is_infinite()).then(text).str.contains("[0-9]").fill_null(value=False)
-    return pl.when(~beyond).then(number)
+    rows = number.is_infinite().arg_true()
+    if rows.is_empty():
+        return number
+    beyond = rows.filter(text.gather(rows).str.contains("[0-9]"))
+    return number if beyond.is_empty() else number.scatter(beyond, None)
 
 
 def words(texts: Iterable[str]) -> list[str]:

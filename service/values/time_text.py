@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
@@ -144,31 +144,61 @@ def write(value: pl.Expr, form: str) -> pl.Expr:
 def _read(text: pl.Expr, form: str, target: pl.DataType) -> pl.Expr:
     text, form = _fraction(text, form)
     if isinstance(target, pl.Date):
-        date = text.str.to_date(form, strict=False)
-        return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
-    timed = any(mark in form for mark in _WITH_SECONDS)
+        return _each_batch(text, _dates, form, pl.Date())
     if isinstance(target, pl.Time):
-        time = text.str.to_time(form, strict=False)
-        return _checked(time, time.to_physical() % (_MINUTE * 1_000) < 1_000_000_000, text, form) if timed else time
+        return _each_batch(text, _times, form, pl.Time())
     assert isinstance(target, pl.Datetime)
+    if _has_offset(form):
+        return _from_offset(_each_batch(text, _moments, form, pl.Datetime("us", "UTC")), target)
+    return _in_zone(_each_batch(text, _moments, form, pl.Datetime("us")), None, target)
+
+
+def _has_offset(form: str) -> bool:
+    return any(mark in form for mark in _WITH_OFFSET)
+
+
+def _each_batch(text: pl.Expr, read: Callable[..., pl.Series], form: str, result: pl.DataType) -> pl.Expr:
+    """``read`` as an expression. As a plan of its own it would read each text three times.
+
+    (Polars does not share the common parts of an expression in which a function has a null argument.)
+    """
+    return text.map_batches(functools.partial(read, form=form), return_dtype=result, is_elementwise=True)
+
+
+def _dates(text: pl.Series, form: str) -> pl.Series:
+    date = text.str.to_date(form, strict=False)
+    return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
+
+
+def _times(text: pl.Series, form: str) -> pl.Series:
+    time = text.str.to_time(form, strict=False)
+    if not any(mark in form for mark in _WITH_SECONDS):
+        return time
+    return _checked(time, time.to_physical() % (_MINUTE * 1_000) < 1_000_000_000, text, form)
+
+
+def _moments(text: pl.Series, form: str) -> pl.Series:
     value = text.str.to_datetime(form, strict=False, time_unit="us")
+    if _has_offset(form):
+        value = value.dt.convert_time_zone("UTC")
     moment = value.to_physical()
     doubtful = ~moment.is_between(_YEAR_1000, _LAST)
-    value = _checked(value, doubtful | (moment % _MINUTE < 1_000_000) if timed else doubtful, text, form)
-    if any(mark in form for mark in _WITH_OFFSET):
-        return _from_offset(value, target)
-    return _in_zone(value, None, target)
+    if any(mark in form for mark in _WITH_SECONDS):
+        doubtful |= moment % _MINUTE < 1_000_000
+    return _checked(value, doubtful, text, form)
 
 
-def _checked(value: pl.Expr, doubtful: pl.Expr, text: pl.Expr, form: str) -> pl.Expr:
+def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str) -> pl.Series:
     """``value``, null where it is doubtful and its text does not have the digits of ``form``.
 
     Only the few doubtful texts are compared with the regular expression of the format: years below 1000 or above 9999,
     and seconds of 0, which chrono makes of 60, too.
     """
-    suspect = pl.when(doubtful).then(text)
-    fits = suspect.str.contains(f"^{_pattern(_PART.findall(form))}$").fill_null(value=True)
-    return pl.when(fits).then(value)
+    rows = doubtful.arg_true()
+    if rows.is_empty():
+        return value
+    wrong = rows.filter(~text.gather(rows).str.contains(f"^{_pattern(_PART.findall(form))}$"))
+    return value if wrong.is_empty() else value.scatter(wrong, None)
 
 
 def _zoned(text: pl.Expr) -> tuple[pl.Expr, str]:

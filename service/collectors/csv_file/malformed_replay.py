@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from service.collectors.csv_file import malformed_rows, strict_reader, type_inference
 from service.collectors.csv_file.malformed_rows import Shape
-from service.collectors.csv_file.settings import CsvSettings
+from service.collectors.csv_file.survey import Dialect
 from service.files import quarantine
 from service.kit import lazy
 from service.steps.context import CollectContext
@@ -29,7 +29,29 @@ _BATCH = 20_000
 _COLUMNS = ("_rules", "_file", "_line", "_text")
 
 
-def read(kept: Path, settings: CsvSettings, ctx: CollectContext) -> pl.LazyFrame:
+class RowSettings(Protocol):
+    """The settings that decide how a row is read."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def schema(self) -> dict[str, str]: ...
+
+    @property
+    def columns(self) -> list[str] | None: ...
+
+    @property
+    def column_names(self) -> list[str] | None: ...
+
+    @property
+    def null_values(self) -> list[str]: ...
+
+    @property
+    def decimal_comma(self) -> bool: ...
+
+
+def read(kept: Path, settings: RowSettings, ctx: CollectContext) -> pl.LazyFrame:
     """The rows of a quarantine file that ``settings`` can read; the others are rejected again."""
     shape = malformed_rows.shape_of(kept)
     types = {name: dtypes.parse(text) for name, text in {**shape.types, **settings.schema}.items()}
@@ -62,7 +84,7 @@ def _batches(kept: Path) -> Iterator[pl.DataFrame]:
 
 
 def _split(
-    batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: CsvSettings
+    batch: pl.DataFrame, shape: Shape, types: dict[str, pl.DataType], settings: RowSettings
 ) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
     """The typed rows of a batch that can be read, and the quarantine records of the others."""
     missing = {"", *settings.null_values}
@@ -92,7 +114,7 @@ def _split(
     return typed.filter(fits), bad
 
 
-def _fields(origin: dict[str, Any], shape: Shape, settings: CsvSettings) -> Mapping[str, str | None] | str:
+def _fields(origin: dict[str, Any], shape: Shape, settings: RowSettings) -> Mapping[str, str | None] | str:
     text, dialect = str(origin["_text"]), settings.dialect
     if not dialect.lossy and any(strict_reader.NOT_UTF8 in str(rule["message"]) for rule in origin["_rules"]):
         return f"a byte {strict_reader.NOT_UTF8} and was not stored; read the file again with its encoding"

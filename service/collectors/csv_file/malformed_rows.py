@@ -6,6 +6,7 @@ the quarantine file holds what a replay needs (``Shape``): the columns of each f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,15 +50,16 @@ class Rejects:
         """Start the file ``label``: the next records are from it."""
         self._label, self._first, self._count = label, [], 0
 
-    def add(self, records: list[CsvRecord]) -> None:
-        """Add malformed records."""
+    def add(self, records: Sequence[CsvRecord], part: str = "") -> None:
+        """Add malformed records, of one ``part`` of the source if lines are counted in each."""
         rows = []
         for record in records:
             text = record.text.strip("\r\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             if len(self._first) < SHOWN_ROWS:
-                self._first.append({"line": record.line, "reason": record.fault, "text": text[:_SHOWN_TEXT]})
+                where = {"part": part} if part else {}
+                self._first.append(where | {"line": record.line, "reason": record.fault, "text": text[:_SHOWN_TEXT]})
             reason = {"rule": quarantine.MALFORMED, "column": None, "value": None, "message": record.fault}
-            rows.append({"_rules": [reason], "_file": self._label, "_line": record.line, "_text": text})
+            rows.append({"_rules": [reason], "_file": part or self._label, "_line": record.line, "_text": text})
         self._count += len(rows)
         if self._keep and rows:
             with self._path.open("ab") as out:
@@ -69,10 +71,11 @@ class Rejects:
             return
         self._total += self._count
         first = self._first[0]
+        place = f"{first['part']}, line {first['line']}" if "part" in first else f"line {first['line']}"
         where = f"are kept in {quarantine.file_of(self._ctx.step)}" if self._keep else "were left out"
         self._ctx.warn(
             "malformed_rows",
-            f"{self._label}: {self._count} malformed rows {where}; line {first['line']}: {first['reason']}",
+            f"{self._label}: {self._count} malformed rows {where}; {place}: {first['reason']}",
             file=self._label, count=self._count, first=self._first,
         )  # fmt: skip
 
@@ -96,20 +99,22 @@ class Padded:
         self._count = 0
         self._first: list[dict[str, Any]] = []
 
-    def append(self, record: CsvRecord) -> None:
-        """Count a row that was padded."""
+    def append(self, record: CsvRecord, part: str = "") -> None:
+        """Count a row that was padded, in a ``part`` of the source if lines are counted in each."""
         self._count += 1
         if len(self._first) < SHOWN_ROWS:
-            self._first.append({"line": record.line, "missing": record.padded})
+            where = {"part": part} if part else {}
+            self._first.append(where | {"line": record.line, "missing": record.padded})
 
     def warn(self) -> None:
         """Warn of the padded rows, if there are any."""
         if self._count:
             line, missing = self._first[0]["line"], self._first[0]["missing"]
+            place = f"{self._first[0]['part']}, line {line}" if "part" in self._first[0] else f"line {line}"
             self._ctx.warn(
                 "padded_rows",
                 f"{self._label}: {self._count} rows have fewer fields than the header; the missing ones are null; "
-                f"line {line} lacks {missing}", file=self._label, count=self._count, first=self._first,
+                f"{place} lacks {missing}", file=self._label, count=self._count, first=self._first,
             )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ lose something is an error.
 from __future__ import annotations
 
 import codecs
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,6 @@ else:
     pl = lazy.module("polars")
 
 _BATCH = 1_000  # malformed rows written at once
-_COUNTS = re.compile(r"(\d+) fields? where (\d+)")
 
 
 @dataclass
@@ -150,7 +148,7 @@ class CsvReader:
         padded = Padded(self._ctx, original.name)
 
         def drop(record: strict_reader.CsvRecord) -> None:
-            if self._settings.on_malformed in ("fail", "pad"):
+            if self._settings.on_malformed in ("fail", "pad") or record.header:
                 raise self._malformed(original, f"line {record.line}: {record.fault}", self._hint(record, found))
             batch.append(record)
             if len(batch) == _BATCH:
@@ -181,21 +179,13 @@ class CsvReader:
 
     def _hint(self, record: strict_reader.CsvRecord, found: Survey) -> str:
         """The setting with which a row of too few or too many fields may be read."""
-        counts = _COUNTS.match(record.fault or "")
-        if counts is None:
-            return ""
-        separator = other_separator(found.sample, self._settings.separator)
-        if separator:
-            return f"; if {separator!r} separates the fields, set separator"
-        fields, expected = int(counts[1]), int(counts[2])
-        if fields < expected:
-            return "; if fields at the end may be left out, set on_malformed to pad"
-        if fields == expected + 1 and record.text.rstrip("\r\n").endswith(self._settings.separator):
-            return "; if rows end with a separator, set trailing_delimiter to true"
-        return ""
+        hint = strict_reader.setting_for(record, self._settings.separator)
+        separator = other_separator(found.sample, self._settings.separator) if " where " in str(record.fault) else None
+        return f"; if {separator!r} separates the fields, set separator" if separator else hint
 
     def _malformed(self, original: Path, wrong: str, hint: str = "") -> errors.Permanent:
-        hint = "; if quotes are plain text, set quote_char to null" if "quote" in wrong else hint
+        if "quote" in wrong and not hint:
+            hint = "; if quotes are plain text, set quote_char to null"
         return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NOT_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:

@@ -22,6 +22,7 @@ else:
 
 Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
+OnMalformed = Literal["fail", "skip", "quarantine", "pad"]
 LOSSY = "utf-8-lossy"
 
 
@@ -75,7 +76,7 @@ class CsvSettings(FileCollector, frozen=True, kw_only=True):
     try_parse_dates: Annotated[bool, msgspec.Meta(description="Also infer ISO dates and times.")] = False
     decimal_comma: Annotated[bool, msgspec.Meta(description="Decimals are written 1,5.")] = False
     on_malformed: Annotated[
-        Literal["fail", "skip", "quarantine", "pad"],
+        OnMalformed,
         msgspec.Meta(
             description="A row of the wrong shape, or with bytes that are not UTF-8, fails the run (fail), is left "
             "out and counted (skip), or is also stored in quarantine (quarantine); pad: fields that are missing at the "

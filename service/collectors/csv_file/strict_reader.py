@@ -21,6 +21,7 @@ from service.collectors.csv_file.survey import MAX_LINE, Dialect
 _MOST_LINES = 2_000_000  # of one record, which is held in memory
 NOT_UTF8 = "is not UTF-8"
 _UNDECODED = re.compile("[\udc80-\udcff]")  # how ``surrogateescape`` represents an invalid byte
+_COUNTS = re.compile(r"(\d+) fields? where (\d+)")
 _REREAD = 50  # at most this many times the file's size is read again after open quotes
 
 
@@ -38,11 +39,28 @@ class CsvRecord:
     fault: str | None = None
     padded: int = 0
     trimmed: bool = False
+    header: bool = False
+    """Whether it comes where the header is expected; a malformed header is not a row to leave out."""
 
     @property
     def blank(self) -> bool:
         """Whether it is an empty line, which is not a row in a file of several columns."""
         return not self.text.strip("\r\n")
+
+
+def setting_for(record: CsvRecord, separator: str) -> str:
+    """The setting with which a malformed row may be read, as a part of a message, or ''."""
+    if "quote" in (record.fault or ""):
+        return "; if quotes are plain text, set quote_char to null"
+    counts = _COUNTS.match(record.fault or "")
+    if counts is None:
+        return ""
+    fields, expected = int(counts[1]), int(counts[2])
+    if fields < expected:
+        return "; if fields at the end may be left out, set on_malformed to pad"
+    if fields == expected + 1 and record.text.rstrip("\r\n").endswith(separator):
+        return "; if rows end with a separator, set trailing_delimiter to true"
+    return ""
 
 
 class Unmendable(Exception):
@@ -148,7 +166,7 @@ class _RecordReader:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield self._unclosed(_explain(str(error)))
+                yield self._unclosed(_explain(str(error)), header=not expected and self._dialect.has_header)
                 continue
             text = "".join(line for _, line in self._lines)
             line = self._lines[0][0]
@@ -159,9 +177,10 @@ class _RecordReader:
                 text, row, padded = self._pad(text, row, expected)
             if fault is None and row and expected and len(row) != expected:
                 fault = f"{len(row)} field{'s' if len(row) != 1 else ''} where {expected} are expected"
+            header = not expected and self._dialect.has_header
             if fault is None:
                 expected = expected or len(row)
-            yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault, padded, trimmed)
+            yield CsvRecord(line, text, len(row) if expected != 1 else 1, fault, padded, trimmed, header)
 
     def _trim(self, text: str, row: list[str], expected: int) -> tuple[str, list[str], bool]:
         """A record without the separator that ends it, if it has one field more than the header."""
@@ -201,14 +220,14 @@ class _RecordReader:
                     raise Unmendable(f"line {self._lines[0][0]}: {text}")
                 return line
 
-    def _unclosed(self, fault: str) -> CsvRecord:
+    def _unclosed(self, fault: str, *, header: bool) -> CsvRecord:
         """The first line of an unreadable record is at fault; its other lines are read again."""
         (number, line), *others = self._lines
         self._returned.extendleft(reversed(others))
         self._reread += sum(len(text) for _, text in others)
         if self._reread > _REREAD * self._size:
             raise Unmendable(f"line {number}: {fault}; too many quotes stay open to go on")
-        return CsvRecord(number, line, 0, fault)
+        return CsvRecord(number, line, 0, fault, header=header)
 
     def misquoted(self, text: str) -> str | None:
         """The fault of a record with a quote where none is allowed, or None."""

@@ -45,9 +45,14 @@ class Evidence:
         extras: dict[str, Any] = found.pop("extras")
         return found | extras
 
-    def count(self, name: str) -> None:
-        """Add one to a count of ``extras``."""
-        self.extras[name] = self.extras.get(name, 0) + 1
+    @property
+    def sent(self) -> int:
+        """The number of records that the source sent, with malformed ones that are left out."""
+        return self.rows + int(self.extras.get("malformed_rows", 0))
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a count of ``extras``."""
+        self.extras[name] = self.extras.get(name, 0) + number
 
 
 class EvidenceTotal:
@@ -77,16 +82,16 @@ class EvidenceTotal:
             self.cut.add(key)
         self._add_doubts(one, key, label)
         if one.declared_total is None:
-            self._undeclared += one.rows
+            self._undeclared += one.sent
             return
         whole.declared_total = (whole.declared_total or 0) + one.declared_total
-        if one.declared_total == one.rows or one.stop_reason in ("max_pages", "sampled", FAILED):
+        if one.declared_total == one.sent or one.stop_reason in ("max_pages", "sampled", FAILED):
             return
-        self._differing.append((label, one.declared_total, one.rows))
-        if one.rows < one.declared_total:
+        self._differing.append((label, one.declared_total, one.sent))
+        if one.sent < one.declared_total:
             self.cut.add(key)
             if self._strict:
-                text = f"{self._text(label, one.declared_total, one.rows, one.stop_reason)}; completeness is strict"
+                text = f"{self._text(label, one.declared_total, one.sent, one.stop_reason)}; completeness is strict"
                 raise errors.Permanent(text, step=self._ctx.step, field="completeness")
 
     def _add_doubts(self, one: Evidence, key: str, label: str) -> None:
@@ -98,6 +103,9 @@ class EvidenceTotal:
             text = f"the last pages{of} have no records, and the source names more"
         elif "more_pages" in one.extras:
             text = f"the source says that there is more{of}: {one.extras['more_pages']}"
+        elif "no_records_at" in one.extras and not one.rows:
+            code, name = "no_records_key", "records_path"
+            text = f"the first page{of} has nothing at '{one.extras['no_records_at']}', which is read as no records"
         if text:
             self.cut.add(key)
             self._more.append((code, text))

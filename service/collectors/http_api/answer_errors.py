@@ -23,6 +23,7 @@ _BAD = frozenset({"error", "fail", "failure", "err"})
 _GOOD = frozenset({"0", "00000", "200", "ok", "none", "null", "no error", "noerror", "success", "false", "no"})
 _WORDS = ("message", "msg", "detail", "title", "reason", "description", "error_description", "error_message",
           "faultstring", "text", "info", "error", "code", "type", "status")  # fmt: skip
+_SAYS = frozenset({"message", "msg", "detail", "reason", "title"}) | _ERRORS
 _ENVELOPE = _ERRORS | _FLAGS | _CODES | _SUCCESS | frozenset(
     {"status", "stat", "message", "msg", "code", "type", "title", "detail", "reason", "requestid", "traceid",
      "timestamp", "path", "instance", "documentationurl", "warning", "needed", "provided", "extensions", "data"}
@@ -60,6 +61,13 @@ def reported(document: Document, path: str | None) -> str | None:
             words = _first_words(document, [n for n in found if n != name])
             return _cut(f"{name} is {msgspec.json.encode(value).decode()}{f': {words}' if words else ''}")
     return None
+
+
+def is_message(document: Document) -> bool:
+    """Whether an answer consists of nothing but the parts of an error, some of them words."""
+    names = {name: _plain(name) for name in document.keys}
+    words = any(plain in _SAYS and isinstance(document.at_json(n), str) for n, plain in names.items())
+    return words and set(names.values()) <= _ENVELOPE
 
 
 def _is_error(document: Document, name: str, plain: str) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.collectors.csv_file import quoting, strict_reader
+from service.collectors.csv_file.settings import OnMalformed
+from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.http_api import body_faults
 from service.collectors.http_api.page_body import PageBody
@@ -31,7 +33,8 @@ _SEPARATORS = (b";", b"\t", b"|")
 @dataclass(frozen=True)
 class CsvFormat:
     """How the pages are written: the dialect, the texts that mean missing, the names of the columns instead of the
-    header's, and the columns whose numbers have a decimal comma. ``assumed``: the separator is a default."""
+    header's, and the columns whose numbers have a decimal comma. ``assumed``: the separator is a default.
+    ``on_malformed``: what becomes of rows of the wrong shape."""
 
     dialect: Dialect = field(default_factory=Dialect)
     null_values: tuple[str, ...] = ()
@@ -39,6 +42,12 @@ class CsvFormat:
     decimal_comma: bool = False
     schema: Mapping[str, str] = field(default_factory=dict)
     assumed: bool = True
+    on_malformed: OnMalformed = "fail"
+
+    @property
+    def lenient(self) -> bool:
+        """Whether malformed rows are left out."""
+        return self.on_malformed in ("skip", "quarantine")
 
     @property
     def plain(self) -> bool:
@@ -53,28 +62,46 @@ def read(body: bytes, given: CsvFormat, content_type: str = "") -> PageBody:
     if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
         shown = body.lstrip()[:60].decode("utf-8", "replace")
         raise Unusable(f"this is not CSV; it begins with {shown!r}")
-    body = _whole(body.removeprefix(codecs.BOM_UTF8), given)
+    text = _whole(body.removeprefix(codecs.BOM_UTF8), given)
     try:
-        rows = table(body, given).height
+        rows = table(text.body, given).height
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        _exactly(body, b"\n", given)
-        raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
-    return PageBody(rows, body)
+        again = _exactly(text.body, b"\n", given)
+        if text.rejected or not again.rejected:
+            raise Unusable(f"this is not CSV that can be read ({str(error).splitlines()[0]})") from None
+        text, rows = again, table(again.body, given).height
+    return PageBody(rows, text.body, rejected=tuple(text.rejected), padded=tuple(text.padded))
 
 
-def _whole(body: bytes, given: CsvFormat) -> bytes:
-    """The text with LF line ends and without empty lines. Raises ``Unusable`` for rows that are short, long or torn."""
+@dataclass(frozen=True)
+class _Text:
+    """The text of a page that a lenient parser reads exactly, and the rows that were left out or padded."""
+
+    body: bytes
+    rejected: list[CsvRecord] = field(default_factory=list)
+    padded: list[CsvRecord] = field(default_factory=list)
+
+
+def _whole(body: bytes, given: CsvFormat) -> _Text:
+    """The text with LF line ends and without empty lines. Raises ``Unusable`` for rows that are short, long or torn,
+    unless they are left out."""
     eol = b"\n" if b"\n" in body or b"\r" not in body else b"\r"
     if not given.plain:
         return _exactly(body, eol, given)
-    bare = _FIELD.sub(b"", body).replace(b"\r\n", b"\n").strip(b"\n")
+    every = _FIELD.sub(b"", body).replace(b"\r\n", b"\n")
+    bare = every.strip(b"\n")
     lines, header = bare.count(b"\n") + 1, bare.partition(b"\n")[0]
     fields = header.count(b",") + 1
     if given.assumed and fields == 1:
         _check_separator(bare, header, lines)
-    odd = quoting.suspicious(body, b",", eol, b'"') or b'"' in bare or b"\r" in bare or (fields > 1 and b"\n\n" in bare)
+    odd = (
+        quoting.suspicious(body, b",", eol, b'"')
+        or b'"' in bare
+        or b"\r" in bare
+        or (fields > 1 and (b"\n\n" in every or every.startswith(b"\n")))
+    )
     if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
-        return body
+        return _Text(body)
     return _exactly(body, eol, given)
 
 
@@ -90,33 +117,38 @@ def _check_separator(bare: bytes, header: bytes, lines: int) -> None:
             )
 
 
-def _exactly(body: bytes, eol: bytes, given: CsvFormat) -> bytes:
+def _exactly(body: bytes, eol: bytes, given: CsvFormat) -> _Text:
     """The same, read record by record."""
     kept: list[str] = []
+    rejected, padded = list[CsvRecord](), list[CsvRecord]()
     try:
-        text = body.decode()
+        text = body.decode("utf-8", "surrogateescape" if given.lenient else "strict")
     except UnicodeDecodeError:
         raise Unusable(str(body_faults.cause(body, "csv"))) from None
     try:
         for record in strict_reader.records_of(text, given.dialect, eol):
             if record.fault is not None:
-                raise Unusable(f"line {record.line}: {record.fault}{_hint(body, given)}")
-            if record.fields:
+                if not given.lenient or record.header:
+                    raise Unusable(f"line {record.line}: {record.fault}{_hint(record, body, given)}")
+                rejected.append(record)
+            elif record.fields:
                 kept.append(record.text.rstrip("\r\n"))
+                if record.padded:
+                    padded.append(record)
     except strict_reader.Unmendable as error:
         raise Unusable(str(error)) from None
-    return "\n".join(kept).encode()
+    return _Text("\n".join(kept).encode(), rejected, padded)
 
 
-def _hint(body: bytes, given: CsvFormat) -> str:
-    """Another separator that every row seems to have."""
+def _hint(record: CsvRecord, body: bytes, given: CsvFormat) -> str:
+    """Another separator that every row seems to have, or another setting that reads the row."""
     lines = [line for line in body.splitlines()[:50] if line.strip()]
     for separator in _SEPARATORS if given.assumed else ():
         counts = {line.count(separator) for line in lines}
         if len(counts) == 1 and counts != {0}:
             shown = separator.decode().replace("\t", "\\t")
             return f"; the rows seem to be separated by '{shown}' (separator)"
-    return ""
+    return strict_reader.setting_for(record, given.dialect.separator.decode())
 
 
 def table(body: bytes, given: CsvFormat) -> pl.DataFrame:

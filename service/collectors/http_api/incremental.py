@@ -15,10 +15,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from service.collectors.http_api import pagination
+from service.collectors.http_api.pagination import Location, Next
 from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
@@ -55,7 +57,19 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cursor_field: Annotated[
         str, msgspec.Meta(min_length=1, description="The field that grows, e.g. 'updated_at' or 'meta.updated_at'.")
     ]
-    param: Annotated[str, msgspec.Meta(min_length=1, description="Query parameter that takes the cursor.")]
+    param: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1, description="Parameter that takes the cursor; in the body a path, 'a.b' or 'filters.0.value'."
+        ),
+    ]
+    location: Annotated[
+        Location,
+        msgspec.Meta(
+            description="Where param is sent: in the query, in the JSON body, as a header or in place of {param} in "
+            "the endpoint's path."
+        ),
+    ] = msgspec.field(default="query", name="in")
     initial: Annotated[
         Cursor | None, msgspec.Meta(description="Cursor of the first run; by default it fetches all records.")
     ] = None
@@ -71,9 +85,11 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     primary_key: PrimaryKey = None
 
-    def problems(self, params: Iterable[str]) -> Iterable[Problem]:
-        """What is wrong with the settings."""
-        if self.param in params:
+    def problems(self, params: Iterable[str], method: str, endpoint: str, body: Any) -> Iterable[Problem]:
+        """What is wrong with the settings, for a request like this."""
+        names: dict[Location, list[str]] = {self.location: [self.param]}
+        yield from pagination.location_problems("incremental.in", names, method, endpoint, body)
+        if self.location == "query" and self.param in params:
             yield Problem("incremental.param", f"'{self.param}' is also in params; the cursor would replace it")
         if isinstance(self.initial, str) and self.initial == "":
             yield Problem("incremental.initial", "is empty; omit it to start with all records")
@@ -81,6 +97,18 @@ class Incremental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             yield Problem(
                 "incremental.cursor_format", f"'{self.cursor_format}' is not a strptime format of a date or time"
             )
+
+    def request(self, start: Cursor | None) -> Next:
+        """The parameters of a request from ``start`` on."""
+        return pagination.placed([(self.location, self.param, start)])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As a configuration, without a location that is the default (states of earlier releases do not have it)."""
+        given: dict[str, Any] = msgspec.to_builtins(self)
+        if self.location == "query":
+            del given["in"]
+        return given
 
     def column(self, names: Iterable[str], ctx: CollectContext) -> str:
         """The column of the cursor after flattening. Raises ``errors.Permanent`` if no record has it."""

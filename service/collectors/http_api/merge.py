@@ -12,13 +12,12 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.http_api import incremental
+from service.collectors.http_api import cursor_times, incremental
 from service.collectors.http_api.for_each import PARENT
 from service.collectors.http_api.incremental import Cursor, Incremental, Order
 from service.collectors.records.spool import Spool
@@ -35,7 +34,6 @@ _ROW, _AT, _START, _HASH, _TIMES = (f"_penstock_{name}" for name in ("row", "at"
 _MOST_PARTS = 32
 _SMALL = 1024 * 1024  # bytes; parts smaller than this are merged if there are too many
 _EARLIER = "earlier versions"
-_TIMED = ("time", "format")
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -85,16 +83,13 @@ class Accumulation:
             return None
         order = self._order_of([cursor])
         at = incremental.comparable(pl.lit(str(cursor)), order, self._settings.cursor_format)
-        return cursor if order not in _TIMED or pl.select(at <= self._latest).item() else None
+        middle = float(cursor) if order in cursor_times.NUMBERS else None
+        latest = cursor_times.latest(self._settings.cursor_field, order, middle, self._ctx.now)
+        return cursor if latest is None or pl.select(at <= latest).item() else None
 
     def _order_of(self, cursors: list[Cursor]) -> Order:
         nothing = pl.LazyFrame(schema={_AT: pl.String})
         return incremental.order_of(nothing, _AT, cursors, self._ctx, self._settings.cursor_format)
-
-    @property
-    def _latest(self) -> datetime:
-        """A time after it is in the future, whatever the clocks of the source and of this machine say."""
-        return self._ctx.now + timedelta(days=1)
 
     def finish(self, spool: Spool, cut: Collection[str]) -> Spool:
         """All records after the merge; also writes the state.
@@ -182,8 +177,7 @@ class Accumulation:
     ) -> dict[str, Cursor]:
         """The cursor after the new records, by list. That of a cut list stays, unless its records ascend."""
         seen = fresh.select(PARENT, _ROW, pl.col(column), at.alias(_AT))
-        if order in _TIMED:
-            seen = self._until_now(seen, column)
+        seen = self._until_now(seen, column, order)
         tops = seen.group_by(PARENT).agg(pl.col(_AT).max(), pl.col(_AT).null_count().alias(_TIMES))
         found = tops.collect(engine="streaming")
         missing = int(found[_TIMES].sum())
@@ -209,9 +203,15 @@ class Accumulation:
             )
         return reached
 
-    def _until_now(self, seen: pl.LazyFrame, column: str) -> pl.LazyFrame:
+    def _until_now(self, seen: pl.LazyFrame, column: str, order: Order) -> pl.LazyFrame:
         """``seen`` without records in the future, which must not move the cursor past what comes until then."""
-        future = pl.col(_AT) > self._latest
+        middle = None
+        if order in cursor_times.NUMBERS:
+            middle = seen.select(pl.col(_AT).median()).collect(engine="streaming").item()
+        latest = cursor_times.latest(column, order, middle, self._ctx.now)
+        if latest is None:
+            return seen
+        future = pl.col(_AT) > latest
         ahead = seen.filter(future).select(pl.len(), pl.col(column).last()).collect(engine="streaming").row(0)
         if ahead[0]:
             self._ctx.warn(

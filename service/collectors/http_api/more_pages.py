@@ -26,14 +26,15 @@ _NEXT = re.compile(
     r"(pagination|paging|page|meta|page_?info|response_?metadata)\.(cursor|marker))$",
     re.IGNORECASE,
 )
-_TOTAL = frozenset({"total", "totalcount", "totalresults", "totalrecords", "totalitems", "totalelements", "totalrows",
-                    "totalhits", "totalsize", "totalentries", "totalnumber", "totalobjects", "totalmatches",
-                    "totalfound", "count", "numfound", "numberoffound", "numberofresults", "found",
-                    "nhits", "recordcount", "resultcount", "recordstotal", "recordsfiltered", "itemcount", "itemstotal",
-                    "odatacount", "resultscount", "matches", "numrecords", "numresults", "numberofrecords",
-                    "numbermatched", "availablecount"})  # fmt: skip
-_PAGES = frozenset({"totalpages", "pagecount", "lastpage", "pagestotal", "numpages", "pages", "numberofpages",
-                    "pagetotal", "maxpage"})  # fmt: skip
+_THINGS = "result|record|item|element|row|hit|entr(?:y|ie)|object|matche?|match|document|doc|feature|value|found|size"
+_TOTAL = re.compile(
+    rf"(odata)?(total|count|totalcount|totalnumber|found|matches|availablecount|numbermatched)"
+    rf"|(total|num|nb|n|numberof|totalnumberof|totalcountof)({_THINGS})s?(count)?"
+    rf"|({_THINGS})s?(count|total|totalcount|filtered)"
+)
+_PAGES = re.compile(r"(total|num|nb|n|numberof|totalnumberof)pages?(count)?|pages?(count|total)?|lastpage|maxpage")
+_KEYS = frozenset({"lastevaluatedkey", "exclusivestartkey", "nextkey", "nextstartkey", "continuationkey"})
+"""Names of objects that are the key of the next page."""
 
 
 def sign(document: Document | None, path: str | None, collected: int, look: Look = "all") -> str | None:
@@ -50,14 +51,14 @@ def sign(document: Document | None, path: str | None, collected: int, look: Look
         if (plain in _MORE and _is_true(value)) or (plain in _LAST and value is False):
             return f"'{name}' is {str(value).lower()}"
     if look == "all" and not any(_plain(n) in _MORE | _LAST and isinstance(v, bool) for n, v in signs):
-        named = next((n for n, value in signs if _names_next(n, value)), None) or _linked(document)
+        named = next((n for n, value in signs if _names_next(n, value)), None) or _linked(document) or key(document)
         if named is not None:
             return f"'{named}' names a next page"
     for name, value in signs if look != "flags" else ():
         number = _whole_number(value)
         if number is not None and _is_total(name) and number > collected:
             return f"'{name}' is {number}, and {collected} records came"
-        if number is not None and look == "all" and collected and _plain(name) in _PAGES and number > 1:
+        if number is not None and look == "all" and collected and _PAGES.fullmatch(_plain(name)) and number > 1:
             return f"'{name}' is {number}, and one page was read"
     return None
 
@@ -85,6 +86,11 @@ def _linked(document: Document) -> str | None:
             if isinstance(link, dict) and "next" in (link.get("rel"), link.get("relation")):
                 return name
     return None
+
+
+def key(document: Document) -> str | None:
+    """The name of an object at the top level that is the key of the next page, ``{"LastEvaluatedKey": {…}}``."""
+    return next((n for n in document.keys if _plain(n) in _KEYS and isinstance(document.at_json(n), dict)), None)
 
 
 def total(document: Document | None, path: str | None) -> int | None:
@@ -121,7 +127,7 @@ def _plain(path: str) -> str:
 
 
 def _is_total(path: str) -> bool:
-    return _plain(path) in _TOTAL or path.lower().endswith("total.value")
+    return bool(_TOTAL.fullmatch(_plain(path))) or path.lower().endswith("total.value")
 
 
 def _is_true(value: Any) -> bool:

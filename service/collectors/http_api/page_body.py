@@ -8,7 +8,8 @@ from email.message import Message
 
 import msgspec
 
-from service.collectors.http_api import answer_errors, body_faults
+from service.collectors.csv_file.strict_reader import CsvRecord
+from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8 as utf8_text
@@ -21,13 +22,21 @@ LOSSY = "utf-8-lossy"
 class PageBody:
     """The number of records of a page, the records as one object per line (csv: the text), and the JSON document.
 
-    ``keyless``: a later page has nothing at the path of the records, which is read as no records.
+    ``rejected`` are the malformed rows that are left out, ``padded`` the rows that were too short (csv).
+    ``keyless``: the page has nothing at the path of the records, which is read as no records.
     """
 
     count: int
     packed: bytes
     document: Document | None = None
     keyless: bool = False
+    rejected: tuple[CsvRecord, ...] = ()
+    padded: tuple[CsvRecord, ...] = ()
+
+    @property
+    def sent(self) -> int:
+        """The number of records that the source sent, with those that are left out."""
+        return self.count + len(self.rejected)
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
@@ -115,7 +124,12 @@ class JsonPages:
             if document.keys:
                 raise Unusable("the answer is an object, and the pages before are arrays")
             return PageBody(0, b"", document, keyless=True)
-        if page and self._known and self.path is not None and self._array is False and self._is_missing(document):
+        path = self.path if self._known and self._array is not True else None
+        if (
+            path is not None
+            and self._is_missing(document)
+            and (self._array is False or no_records.is_empty(document, path))
+        ):
             return PageBody(0, b"", document, keyless=True)
         where = self.path if self._known else document.path()
         items = document.records(where)

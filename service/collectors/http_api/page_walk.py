@@ -95,12 +95,16 @@ class Pages:
                     )
                     step = End("repeated_page")
                     break
-                stride = stride or body.count
-                self._guess = self._guess and body.count >= stride  # after a short page, fetch no further pages ahead
+                stride = stride or body.sent
+                self._guess = self._guess and body.sent >= stride  # after a short page, fetch no further pages ahead
                 evidence.pages += 1
                 evidence.rows += body.count
+                if body.rejected:
+                    evidence.count("malformed_rows", len(body.rejected))
                 if body.keyless:
                     evidence.count("pages_without_records")
+                    if not number and self._total(body) != 0:
+                        evidence.extras["no_records_at"] = self._path()
                 self._compare(body)
                 self._last = body, answer
                 step = self._after(self._kind.after(self._seen(number, body, answer, following)), body)
@@ -115,11 +119,19 @@ class Pages:
             await self._drop()
 
     def _after(self, step: Next | End, body: PageBody) -> Next | End:
-        """``step``, unless too many pages in a row were empty."""
-        self._empty = 0 if body.count else self._empty + 1
+        """``step``, unless too many pages in a row were empty, or one is empty and the source's total was reached."""
+        self._empty = 0 if body.sent else self._empty + 1
+        rows = self._evidence.sent
+        if isinstance(step, Next) and not body.sent and rows and rows == self._total(body):
+            return End("total_reached")
         if isinstance(step, Next) and self._empty >= self._kind.max_empty_pages:
             return End(EMPTY_PAGES)
         return step
+
+    def _total(self, body: PageBody) -> int | None:
+        """The total that the source declares: at the path that is set, else by its name."""
+        declared = self._evidence.declared_total
+        return declared if declared is not None else more_pages.total(body.document, self._path())
 
     def _check_end(self, reason: str) -> None:
         """Keep how the last answer says that there is more, if it does."""
@@ -162,13 +174,13 @@ class Pages:
         if not (number and evidence.rows and self._kind.open_ended and status in _PAST_THE_END):
             return False
         total = evidence.declared_total
-        if total is not None and evidence.rows < total:
+        if total is not None and evidence.sent < total:
             return False
         document = self._last[0].document if self._last is not None else None
         if status in _UNCLEAR:
             if more_pages.sign(document, self._path(), evidence.rows, "totals") is not None:
                 return False  # it refuses to send more, as sources do beyond some number of records
-            if total is None and self._last is not None and self._last[0].count >= stride:
+            if total is None and self._last is not None and self._last[0].sent >= stride:
                 self._ctx.warn_once(
                     "ended_by_error", f"page {number + 1} was refused, which is read as the end: {error.message}",
                     status=status,
@@ -205,7 +217,7 @@ class Pages:
         links = answer.links
         last = not _PAGING.isdisjoint(links) and "next" not in links
         more, stopped = self._flags(number, body.document)
-        return PageInfo(number, body.count, evidence.rows, evidence.declared_total, following, last, more, stopped)
+        return PageInfo(number, body.sent, evidence.sent, evidence.declared_total, following, last, more, stopped)
 
     def _declare_total(self, number: int, body: PageBody, answer: Response) -> None:
         kind, evidence = self._kind, self._evidence

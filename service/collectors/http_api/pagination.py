@@ -143,16 +143,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             for setting in self.location.keys() - self.parameters.keys():
                 known = ", ".join(self.parameters) or "none"
                 yield Problem(f"pagination.in.{setting}", f"not a parameter of this pagination (there are: {known})")
-        names = self.names
-        if names.get("body") and method != "POST":
-            yield Problem("pagination.in", "parameters in the body need method POST")
-        if names.get("body") and isinstance(body, list):
-            yield Problem("pagination.in", "parameters in the body need a body that is an object")
-        for name in names.get("path", ()):
-            if name not in PLACEHOLDER.findall(endpoint.split("?", 1)[0]):
-                yield Problem("pagination.in", f"the path of the endpoint has no {{{name}}} for the parameter")
-        for problem in headers.problems(dict.fromkeys(names.get("header", ()), "")):
-            yield Problem("pagination.in", f"'{problem.field.partition('.')[2]}': {problem.message}")
+        yield from location_problems("pagination.in", self.names, method, endpoint, body)
 
     def _location_of(self, setting: str) -> Location:
         if isinstance(self.location, dict):
@@ -161,12 +152,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def _request(self, values: Mapping[str, Any]) -> Next:
         """The request with these values, by setting; None is not sent."""
-        placed: dict[Location, dict[str, Any]] = {"query": {}, "body": {}, "header": {}, "path": {}}
-        for setting, name in self.parameters.items():
-            where, value = self._location_of(setting), values.get(setting)
-            if value is not None or where == "path":
-                placed[where][name] = value if where == "body" or value is None else str(value)
-        return Next(placed["query"], None, placed["body"], placed["header"], placed["path"])
+        return placed((self._location_of(s), name, values.get(s)) for s, name in self.parameters.items())
 
     def _ended(self, seen: PageInfo) -> End | None:
         """The end that the flags of the answer declare."""
@@ -310,6 +296,30 @@ class LinkHeader(_Following, frozen=True, kw_only=True, tag="link_header"):
 Kind = Single | PageNumber | Offset | Cursor | NextUrl | LinkHeader
 Short = Literal["none", "page", "offset", "link_header"]
 _BY_NAME: dict[str, Kind] = {"none": Single(), "page": PageNumber(), "offset": Offset(), "link_header": LinkHeader()}
+
+
+def placed(parameters: Iterable[tuple[Location, str, Any]]) -> Next:
+    """A request with these parameters: where each is sent, its name and its value; None is not sent."""
+    found: dict[Location, dict[str, Any]] = {"query": {}, "body": {}, "header": {}, "path": {}}
+    for where, name, value in parameters:
+        if value is not None or where == "path":
+            found[where][name] = value if where == "body" or value is None else str(value)
+    return Next(found["query"], None, found["body"], found["header"], found["path"])
+
+
+def location_problems(
+    field: str, names: Mapping[Location, Iterable[str]], method: str, endpoint: str, body: Any
+) -> Iterable[Problem]:
+    """What is wrong with the locations of parameters, for a request like this; ``field`` is the setting to blame."""
+    if names.get("body") and method != "POST":
+        yield Problem(field, "parameters in the body need method POST")
+    if names.get("body") and isinstance(body, list):
+        yield Problem(field, "parameters in the body need a body that is an object")
+    for name in names.get("path", ()):
+        if name not in PLACEHOLDER.findall(endpoint.split("?", 1)[0]):
+            yield Problem(field, f"the path of the endpoint has no {{{name}}} for the parameter")
+    for problem in headers.problems(dict.fromkeys(names.get("header", ()), "")):
+        yield Problem(field, f"'{problem.field.partition('.')[2]}': {problem.message}")
 
 
 def of(setting: Kind | Short) -> Kind:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import gzip
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from service.collectors.http_api.for_each import RecordList
 from service.collectors.http_api.pagination import Next
 from service.kit import errors
 from service.network.request import Request, Response
+
+_INDEX = re.compile(r"-?\d{1,9}")
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,13 @@ class Requests:
     def _content(self) -> bytes | None:
         return content(self.body, compressed=self.compressed)
 
-    def fetch(
-        self, listing: RecordList, extra: Sequence[tuple[str, str]] = ()
-    ) -> Callable[[Next], Awaitable[Response]]:
-        """A function that fetches the pages of a record list; ``extra`` are parameters beside the list's."""
-        common = (*_pairs(listing.params), *extra)
+    def fetch(self, listing: RecordList, beside: Next | None = None) -> Callable[[Next], Awaitable[Response]]:
+        """A function that fetches the pages of a record list; ``beside`` are parameters of each request."""
+        extra = beside or Next({})
+        common = (*_pairs(listing.params), *extra.params.items())
 
-        async def page(step: Next) -> Response:
+        async def page(asked: Next) -> Response:
+            step = _merged(extra, asked)
             auth = await self.session.parts()
             try:
                 return await self.clients.fetch(self._request(listing, step, common, auth))
@@ -72,6 +75,16 @@ class Requests:
         )
 
 
+def _merged(beside: Next, step: Next) -> Next:
+    """``step`` with the parameters ``beside`` it that are not in the query."""
+    if not (beside.body or beside.headers or beside.path):
+        return step
+    return replace(
+        step, body={**beside.body, **step.body}, headers={**beside.headers, **step.headers},
+        path={**beside.path, **step.path},
+    )  # fmt: skip
+
+
 def content(body: Any, *, compressed: bool) -> bytes | None:
     """The body of a request as JSON, optionally compressed with gzip; None without a body."""
     if body is None:
@@ -81,11 +94,23 @@ def content(body: Any, *, compressed: bool) -> bytes | None:
 
 
 def with_parameters(body: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """``body`` (an object or None) with the parameters at their paths, ``a.b``; what is in the way is replaced."""
+    """``body`` (an object or None) with the parameters at their paths, ``a.b`` or ``a.0.b``; what is in the way is
+    replaced."""
     found = dict(body) if isinstance(body, dict) else {}
     for path, value in parameters.items():
-        name, _, rest = path.partition(".")
-        found[name] = value if not rest else with_parameters(found.get(name), {rest: value})
+        found = _with(found, path, value)
+    return found
+
+
+def _with(here: Any, path: str, value: Any) -> Any:
+    """``here`` with ``value`` at ``path``; an index replaces an item that is there."""
+    name, _, rest = path.partition(".")
+    if isinstance(here, list) and _INDEX.fullmatch(name) and -len(here) <= int(name) < len(here):
+        items = list(here)
+        items[int(name)] = _with(items[int(name)], rest, value) if rest else value
+        return items
+    found = dict(here) if isinstance(here, dict) else {}
+    found[name] = _with(found.get(name), rest, value) if rest else value
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
-from service.collectors.csv_file.settings import Character, Column
+from service.collectors.csv_file.settings import Character, Column, OnMalformed
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.fetching import headers
 from service.collectors.fetching.completeness import Completeness
@@ -29,7 +29,7 @@ from service.steps.collector import Collector
 Scalar = str | int | float | bool
 _CSV_SETTINGS = (
     "separator", "quote_char", "has_header", "column_names", "skip_rows", "comment_prefix", "null_values",
-    "decimal_comma",
+    "decimal_comma", "on_malformed", "trailing_delimiter",
 )  # fmt: skip
 
 
@@ -116,6 +116,17 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
     ] = None
     null_values: Annotated[list[str], msgspec.Meta(description="csv: texts that mean missing.")] = []
     decimal_comma: Annotated[bool, msgspec.Meta(description="csv: decimals are written 1,5.")] = False
+    on_malformed: Annotated[
+        OnMalformed,
+        msgspec.Meta(
+            description="csv: a row of the wrong shape, or with bytes that are not UTF-8, fails the run (fail), is "
+            "left out and counted (skip), or is also stored in quarantine (quarantine); pad: fields that are missing "
+            "at the end of a row are null, with a counted warning."
+        ),
+    ] = "fail"
+    trailing_delimiter: Annotated[
+        bool, msgspec.Meta(description="csv: rows end with a separator after their last field.")
+    ] = False
     answer_errors: Annotated[
         Literal["fail", "warn"],
         msgspec.Meta(
@@ -157,9 +168,12 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
             if wrong is not None:
                 yield Problem("endpoint", wrong)
         if self.for_each is not None:
-            yield from self.for_each.problems(self.endpoint, self.params, kind.names.get("path", ()))
+            yield from self.for_each.problems(self.endpoint, self.params, self._placeholders)
         if self.incremental is not None:
-            yield from self.incremental.problems(self.params)
+            given = self.incremental
+            yield from given.problems(self.params, self.method, self.endpoint, self.body)
+            if given.param in kind.names.get(given.location, ()):
+                yield Problem("incremental.param", f"'{given.param}' is also a parameter of the pagination")
         elif self.primary_key is not None:
             yield Problem(
                 "primary_key", "identifies records across runs and needs incremental; within a run, use drop_duplicates"
@@ -186,6 +200,13 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
         yield from self._format_problems()
         yield from record_schema.problems(self.schema, self.columns)
 
+    @property
+    def _placeholders(self) -> list[str]:
+        """The placeholders in the endpoint's path that parameters fill."""
+        names = list(pagination.of(self.pagination).names.get("path", ()))
+        since = self.incremental
+        return names if since is None or since.location != "path" else [*names, since.param]
+
     def _format_problems(self) -> Iterable[Problem]:
         """What is wrong with the settings for the text of the answers."""
         if self.encoding is not None and self.encoding != LOSSY and not utf8.is_text_codec(self.encoding):
@@ -199,6 +220,8 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
             yield Problem("quote_char", "is also the separator")
         if separator in "\r\n":
             yield Problem("separator", "a line end cannot separate fields")
+        if self.on_malformed == "quarantine" and (self.for_each is not None or self.incremental is not None):
+            yield Problem("on_malformed", "quarantine works without for_each and incremental; use skip")
         if self.decimal_comma and separator == ",":
             yield Problem("decimal_comma", "needs another separator than ','")
 
@@ -214,14 +237,20 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
         """How pages of CSV are written; None for other formats."""
         if self.response_format != "csv":
             return None
-        dialect = Dialect(
+        return CsvFormat(
+            self.dialect, tuple(self.null_values), tuple(self.column_names or ()), self.decimal_comma, self.schema,
+            assumed=self.separator is None, on_malformed=self.on_malformed,
+        )  # fmt: skip
+
+    @property
+    def dialect(self) -> Dialect:
+        """How pages of CSV are written, for the strict reader."""
+        return Dialect(
             separator=(self.separator or ",").encode(),
             quote=self.quote_char.encode() if self.quote_char else None,
             comment=self.comment_prefix.encode() if self.comment_prefix else None,
             skip_lines=self.skip_rows,
             has_header=self.has_header,
+            pad=self.on_malformed == "pad",
+            trailing_delimiter=self.trailing_delimiter,
         )
-        return CsvFormat(
-            dialect, tuple(self.null_values), tuple(self.column_names or ()), self.decimal_comma, self.schema,
-            assumed=self.separator is None,
-        )  # fmt: skip

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.collectors.known_sources import COUNT, KNOWN
+from tests.unit.collectors.more_sources import MORE
 from tests.unit.network.site import serving
 from tests.unit.probing.probes import collected, looked
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [*KNOWN, *MORE])
 def test_the_proposal_collects_everything(name: str, tmp_path: Path) -> None:
-    known = KNOWN[name]
+    known = {**KNOWN, **MORE}[name]
     with serving(known.answers()) as site:
         found = looked(tmp_path / "probe", url=f"{site.address}/v1/things", **known.request)
         assert found.pagination is not None

@@ -123,4 +123,4 @@ def test_a_cursor_format_orders_what_does_not_sort(
 @pytest.mark.parametrize("cursor_format", ["yyyy-mm-dd", "%Q", "%"])
 def test_a_format_that_is_none_is_refused(cursor_format: str) -> None:
     settings = Incremental(cursor_field="at", param="since", cursor_format=cursor_format)
-    assert [p.field for p in settings.problems({})] == ["incremental.cursor_format"]
+    assert [p.field for p in settings.problems({}, "GET", "http://x.example/", None)] == ["incremental.cursor_format"]

@@ -9,11 +9,12 @@ import pytest
 
 from tests.unit.collectors.api_source import fetched
 from tests.unit.collectors.known_sources import COUNT, KNOWN
+from tests.unit.collectors.more_sources import MORE
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [*KNOWN, *MORE])
 def test_every_record_comes_once(name: str, tmp_path: Path) -> None:
-    known = KNOWN[name]
+    known = {**KNOWN, **MORE}[name]
     config = {**known.request, **known.config, "completeness": "strict"}
     frame, _, ctx = fetched(known.answers(), tmp_path, **config)
     report = ctx.report()
@@ -22,9 +23,9 @@ def test_every_record_comes_once(name: str, tmp_path: Path) -> None:
     assert report.evidence["declared_total"] == (COUNT if known.total else None)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", [*KNOWN, *MORE])
 def test_one_page_of_it_is_not_taken_for_everything(name: str, tmp_path: Path) -> None:
-    known = KNOWN[name]
+    known = {**KNOWN, **MORE}[name]
     config: dict[str, Any] = {**known.request, **known.config, "pagination": "none"}
     _, _, ctx = fetched(known.answers(), tmp_path, **config)
     silent = name in ("socrata", "wordpress")  # a bare array, and a header that only a setting explains
