@@ -34,7 +34,8 @@ def write(act: Act) -> Callable[[Transaction], int]:
 @given(st.lists(st.tuples(st.sampled_from(["stored", "refused", "broken"]), st.integers(0, 3)), max_size=12))
 def test_a_group_is_as_one_after_the_other(acts: list[Act]) -> None:
     """Equal numbers break the primary key, which the catalog itself refuses."""
-    store, expected = Store(None), []
+    store = Store(None)
+    expected: list[bool] = []
     for kind, number in acts:
         expected.append(
             kind == "stored" and number not in [n for (_, n), ok in zip(acts, expected, strict=False) if ok]

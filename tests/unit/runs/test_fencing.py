@@ -10,6 +10,7 @@ import pytest
 
 from service.catalog.history import History
 from service.catalog.store import Store
+from service.files import layout
 from service.files.layout import Layout, children
 from service.jobs.messages import Grants, Order
 from service.kit import errors
@@ -75,13 +76,11 @@ def test_an_attempt_whose_token_was_taken_over_stores_nothing(shop: Shop) -> Non
 
 
 def test_a_takeover_between_the_rename_and_the_commit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    flush = publication.flush
-
     def taken_over(path: Path) -> None:
         if path == shop.layout.pipeline("p"):
             shop.change("retrying")
             shop.history.begin_attempt(msgspec.structs.replace(shop.run, status="running"))
-        flush(path)
+        layout.flush(path)
 
     monkeypatch.setattr(publication, "flush", taken_over)
     with pytest.raises(lifecycle.Superseded):
