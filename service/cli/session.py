@@ -24,10 +24,15 @@ def settings(**chosen: Any) -> Settings:
     return configuration.load(os.environ, **chosen)
 
 
-def existing(*, data_dir: str | None) -> Settings:
-    """The settings of a command that reads a data directory. Raises ``errors.Missing`` if it is not there."""
+def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings:
+    """The settings of a command that reads a data directory.
+
+    Raises ``errors.Missing`` if it is not there, or if it has no catalog. ``without_catalog`` accepts a directory that
+    has only versions: from these a lost catalog can be made again.
+    """
     found = settings(data_dir=data_dir)
-    if not Layout(found.root).catalog.exists():
+    layout = Layout(found.root)
+    if not (layout.catalog.exists() or (without_catalog and layout.warehouse.exists())):
         raise errors.Missing(
             f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir"
         )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from service.collectors.records import schema as record_schema
-from service.collectors.source_file import paths
+from service.collectors.source_file import parquet_types, paths
 from service.collectors.source_file.file_collector import FileCollector, PathColumns
 from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import common_type, dtypes, seconds, type_names
+from service.values import common_type, dtypes, type_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,14 +84,24 @@ class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
 class _ParquetFile(msgspec.Struct, frozen=True):
     path: Path
     schema: pl.Schema
+    texts: Mapping[str, str]
     rows: int
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[str] | None, ctx: CollectContext) -> _ParquetFile:
         """Read the schema and the row count from the footer; nothing else is read."""
+        parquet_types.accept_every_zone()
         lf = pl.scan_parquet(path, glob=False)
         try:
             schema, rows = lf.collect_schema(), int(lf.select(pl.len()).collect().item())
+        except pl.exceptions.PanicException:
+            if not (names := parquet_types.intervals(path)):
+                raise
+            raise errors.Permanent(
+                f"{path.name}: column '{names[0]}' is an INTERVAL of months, days and milliseconds, which cannot be "
+                "read; write the file without it, or with a number of seconds or a text instead",
+                step=ctx.step, field="file_path",
+            ) from None  # fmt: skip
         except (pl.exceptions.PolarsError, OSError) as error:
             cause = str(error).split("\n\n", 1)[0].replace(str(path), path.name)
             raise errors.Permanent(
@@ -105,15 +115,15 @@ class _ParquetFile(msgspec.Struct, frozen=True):
                     "'columns', or store it as text",
                     step=ctx.step, field="columns",
                 )  # fmt: skip
-        return cls(path, schema, rows)
+        return cls(path, schema, parquet_types.texts(path, schema), rows)
 
     def scan(self) -> pl.LazyFrame:
-        return _seconds(pl.scan_parquet(self.path, glob=False), self.schema)
+        return parquet_types.readable(pl.scan_parquet(self.path, glob=False), self.schema, self.texts)
 
     @property
     def types(self) -> dict[str, pl.DataType]:
         """The types of ``scan``."""
-        return {name: pl.Float64() if isinstance(d, pl.Duration) else d for name, d in self.schema.items()}
+        return parquet_types.types(self.schema, self.texts)
 
 
 def _digits(dtype: Any) -> int:
@@ -124,20 +134,13 @@ def _digits(dtype: Any) -> int:
     return (dtype.precision or 0) if isinstance(dtype, pl.Decimal) else 0
 
 
-def _seconds(lf: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
-    """``lf`` with durations as seconds, as a cast reads them: SQL does not see the unit of a stored duration."""
-    durations = {name: dtype for name, dtype in schema.items() if isinstance(dtype, pl.Duration)}
-    return lf.with_columns(
-        seconds.from_ticks(pl.col(name).to_physical(), dtype.time_unit).alias(name) for name, dtype in durations.items()
-    )
-
-
 def _scan_all(
     files: list[_ParquetFile], schema: Mapping[str, str], added: PathColumns, ctx: CollectContext
 ) -> pl.LazyFrame:
-    first = files[0].schema
-    if all(f.schema == first for f in files) and not added.types:
-        lf = _seconds(pl.scan_parquet([f.path for f in files], glob=False), first)
+    first = files[0]
+    if all((f.schema, f.texts) == (first.schema, first.texts) for f in files) and not added.types:
+        lf = pl.scan_parquet([f.path for f in files], glob=False)
+        lf = parquet_types.readable(lf, first.schema, first.texts)
         return record_schema.cast_columns(lf, schema, ctx)
     types = _common_types(files, schema, ctx)
     types |= {name: dtype for name, dtype in added.types.items() if name not in types}

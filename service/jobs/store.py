@@ -34,7 +34,7 @@ def store(pipeline: Pipeline, frame: Frame, job: Job) -> Written:
 
     Raises ``errors.Permanent`` for columns that cannot be stored, and what the storage raises.
     """
-    reject_case_duplicates(frame.schema.names())
+    reject_names(frame.schema.names())
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, base = bases[0] if bases else (0, parquet.ParquetStorage())
     tag = tag_of(type(base))
@@ -135,13 +135,20 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     layout.flush(folder)
 
 
-def reject_case_duplicates(names: list[str]) -> None:
-    """Refuse columns that differ only in case, which SQL does not distinguish, and a table without columns.
+def reject_names(names: list[str]) -> None:
+    """Refuse names that SQL cannot tell apart (they differ only in case), names with a NUL, where DuckDB's JSON ends
+    them, and a table without columns.
 
     Raises ``errors.Permanent``.
     """
     seen: dict[str, str] = {}
     for name in names:
+        if "\0" in name:
+            shown = name.replace("\0", "␀")
+            raise errors.Permanent(
+                f"the column '{shown}' has a NUL in its name, which no answer can hold; rename it (normalize_names in "
+                "a cleaner)"
+            )
         twin = seen.setdefault(name.lower(), name)
         if twin != name:
             raise errors.Permanent(

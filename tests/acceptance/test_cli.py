@@ -165,7 +165,8 @@ def test_errors_are_text_for_people(stored: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("query", "SELECT 1"), ("list",), ("log", "people"), ("user", "list"), ("user", "remove", "ann")]
+    "words",
+    [("query", "SELECT 1"), ("list",), ("log", "people"), ("verify",), ("user", "list"), ("user", "remove", "ann")],
 )
 def test_a_mistyped_data_directory_is_not_created(terminal: Terminal, words: tuple[str, ...]) -> None:
     (terminal.folder / "there").mkdir()

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import etags, examples, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -137,19 +137,19 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
             text="The configuration.",
             kind=dict[str, Any],
             example=examples.PIPELINE,
-            headers={"ETag": "The revision, for If-Match."},
+            headers={"ETag": "The revision, for If-Match and If-None-Match."},
         ),
+        etags.NOT_MODIFIED,
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
         query=ConfigQuery,
+        headers=etags.REQUEST_HEADERS,
     ),
 )
-async def read_config(
-    request: TypedRequest, services: ServicesDependency, name: FromPath[str]
-) -> Response[dict[str, Any]]:
+async def read_config(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
     wanted = query_string.read(request, ConfigQuery).revision
     record = await find_pipeline(services, name, wanted)
-    headers = {"etag": f'"{record.revision}"', "cache-control": "private, no-cache"}
-    return Response(masking.masked(record.document), headers=headers)
+    headers = etags.headers(f'"{record.revision}"')
+    return etags.not_modified(request, headers) or Response(masking.masked(record.document), headers=headers)
 
 
 @put(

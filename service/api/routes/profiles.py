@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from service.api import examples, query_string, responses, streaming
+from service.api import etags, examples, query_string, responses, streaming
 from service.api.path_lookup import find_version
 from service.api.query_string import Number, about
 from service.api.route_docs import JSON, ResponseDoc, route
@@ -44,21 +44,33 @@ class ProfileQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "Read the profile",
         "Answers the profiles that the analyzers of a version made, each of the data at its place in the order. As "
         "HTML it is one page with charts that loads nothing else: to read, to print, to send.",
-        ResponseDoc(text="The profiles.", kind=responses.Profiles, example=examples.PROFILES, media=(JSON, _HTML)),
+        ResponseDoc(
+            text="The profiles.",
+            kind=responses.Profiles,
+            example=examples.PROFILES,
+            media=(JSON, _HTML),
+            headers=etags.RESPONSE_HEADERS,
+        ),
+        etags.NOT_MODIFIED,
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=ProfileQuery,
+        headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_profile(
     request: TypedRequest, services: ServicesDependency, pages: PagesDependency, name: FromPath[str]
-) -> responses.Profiles | Response[Any]:
+) -> Response[Any]:
     query = query_string.read(request, ProfileQuery)
     form = streaming.format_of(request, query.format, _FORMATS)
     version = await find_version(services, name, query.version)
+    headers = {**etags.headers(etags.of(version, "profile", form)), "vary": "Accept"}
+    if (unchanged := etags.not_modified(request, headers)) is not None:
+        return unchanged
     if form == "json":
-        return responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
+        profiles = responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
+        return Response(profiles, headers=headers)
     page = await pages.get(version.run_id, lambda: _render(services, version))
-    return Response(page, media_type=_HTML, headers={"content-security-policy": _POLICY, "vary": "Accept"})
+    return Response(page, media_type=_HTML, headers={**headers, "content-security-policy": _POLICY})
 
 
 async def _render(services: Services, version: Version) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, streaming
+from service.api import etags, examples, query_string, request_body, streaming
 from service.api.path_lookup import find_version, valid_name
 from service.api.query_string import EscapeFormulas, Format, Number, Offset, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -43,18 +43,30 @@ class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "these names has one more underscore, and a column with different types at different steps is text. `rules` "
         "counts the rows of each rule. For a version without quarantined rows the list is empty. In SQL the same rows "
         'are the table `<table>__quarantine`, and `"<table>__quarantine@3"` for version 3.',
-        ResponseDoc(text="The rows.", kind=QuarantinePage, example=examples.QUARANTINE, media=MEDIA_TYPES),
+        ResponseDoc(
+            text="The rows.",
+            kind=QuarantinePage,
+            example=examples.QUARANTINE,
+            media=MEDIA_TYPES,
+            headers=etags.RESPONSE_HEADERS,
+        ),
+        etags.NOT_MODIFIED,
         errors=(
             "PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE",
             "OVERLOADED",
         ),
         query=QuarantineQuery,
+        headers=etags.REQUEST_HEADERS,
     ),
 )  # fmt: skip
 async def read_quarantine(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
     query = query_string.read(request, QuarantineQuery)
     form = streaming.format_of(request, query.format)
     version = await find_version(services, name, query.version)
+    tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
+    headers = {**etags.headers(tag), "vary": "Accept"}
+    if (unchanged := etags.not_modified(request, headers)) is not None:
+        return unchanged
     answer = await services.engine.data(
         await services.quarantine_of(version),
         limit=query.limit,
@@ -63,7 +75,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
         escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
     )
-    return streaming.respond(answer, f"{name}-v{version.version}-quarantine", form, {"vary": "Accept"})
+    return streaming.respond(answer, f"{name}-v{version.version}-quarantine", form, headers)
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

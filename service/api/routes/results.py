@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 
-from service.api import examples, query_string, responses, streaming
+from service.api import etags, examples, query_string, responses, streaming
 from service.api.path_lookup import find_pipeline, find_version, version_number
 from service.api.query_string import EscapeFormulas, Format, Number, Offset, PageRequest, about
 from service.api.repeatable import is_repeatable
@@ -59,10 +58,10 @@ class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
             media=MEDIA_TYPES,
             headers={"ETag": "The version and the query; absent if `filter` depends on time or chance."},
         ),
-        ResponseDoc(status=304, text="The answer has the ETag that If-None-Match names."),
+        etags.NOT_MODIFIED,
         errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=DataQuery,
-        headers={"If-None-Match": "The ETag of an earlier answer: answers 304 if nothing changed."},
+        headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
@@ -71,12 +70,11 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     version = await find_version(services, name, query.version)
     headers = {"cache-control": "private, no-cache", "vary": "Accept"}
     if is_repeatable(query.filter):
-        headers["etag"] = tag = _tag(version, query, form)
-        match = _matches(request.headers.get("if-none-match"), tag)
-        if match == "any":  # such a request need not have been answered before, so it may be invalid
+        headers |= etags.headers(etags.of(version, "data", msgspec.structs.replace(query, version=None, format=form)))
+        if etags.match(request, headers["etag"]) == "any":  # the request may be new, so it may be invalid
             await _rows(services, version, msgspec.structs.replace(query, limit=0), "json")
-        if match is not None:
-            return Response(None, status_code=304, headers=headers)
+        if (unchanged := etags.not_modified(request, headers)) is not None:
+            return unchanged
     answer = await _rows(services, version, query, form)
     return streaming.respond(answer, f"{name}-v{version.version}", form, headers)
 
@@ -94,19 +92,6 @@ async def _rows(services: Services, version: Version, query: DataQuery, form: st
     )
 
 
-def _tag(version: Version, query: DataQuery, form: str) -> str:
-    question = msgspec.json.encode([version.run_id, msgspec.structs.replace(query, version=None, format=form)])
-    return f'"v{version.version}-{hashlib.sha256(question).hexdigest()[:16]}"'
-
-
-def _matches(if_none_match: str | None, tag: str) -> Literal["this", "any"] | None:
-    """Whether If-None-Match names this tag, or any (``*``)."""
-    tags = [t.strip().removeprefix("W/") for t in (if_none_match or "").split(",")]
-    if tag in tags:
-        return "this"
-    return "any" if "*" in tags else None
-
-
 @get(
     "/pipeline/{name:str}/schema",
     **route(
@@ -115,16 +100,21 @@ def _matches(if_none_match: str | None, tag: str) -> Literal["this", "any"] | No
         "Read the schema",
         "Answers the columns with their types and statistics, five rows, and where the version is stored; from "
         "DuckDB's introspection.",
-        ResponseDoc(text="The schema.", kind=TableSchema, example=examples.SCHEMA),
+        ResponseDoc(text="The schema.", kind=TableSchema, example=examples.SCHEMA, headers=etags.RESPONSE_HEADERS),
+        etags.NOT_MODIFIED,
         errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
         query=VersionQuery,
+        headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_schema(
     request: TypedRequest, services: ServicesDependency, schemas: SchemaCacheDependency, name: FromPath[str]
-) -> Response[bytes]:
+) -> Response[Any]:
     version = await find_version(services, name, query_string.read(request, VersionQuery).version)
-    return Response(await schemas.get(version), media_type="application/json")
+    headers = etags.headers(etags.of(version, "schema", version.native))  # the native form appears later
+    if (unchanged := etags.not_modified(request, headers)) is not None:
+        return unchanged
+    return Response(await schemas.get(version), media_type="application/json", headers=headers)
 
 
 @get(
@@ -157,17 +147,22 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
         "Results",
         "Read a version",
         "Answers one version, with the differences of its columns from the version before.",
-        ResponseDoc(text="The version.", kind=responses.VersionView, example=examples.VERSION),
+        ResponseDoc(
+            text="The version.", kind=responses.VersionView, example=examples.VERSION, headers=etags.RESPONSE_HEADERS
+        ),
+        etags.NOT_MODIFIED,
         errors=_NONE,
+        headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_version(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
-) -> responses.VersionView:
+) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
     version = await find_version(services, name, version_number(number, name))
     before = await find_version(services, name, version.version - 1) if version.version > 1 else None
-    return responses.version(version, before)
+    headers = etags.headers(etags.of(version, "version", before and before.run_id))
+    return etags.not_modified(request, headers) or Response(responses.version(version, before), headers=headers)
 
 
 HANDLERS = [read_data, read_schema, list_versions, read_version]

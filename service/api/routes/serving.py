@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import etags, examples, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, find_version, version_number
 from service.api.query_string import Number, about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
@@ -44,16 +44,22 @@ class _RawApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         "Read fitted parameters",
         "Answers the parameters that the steps of a version fitted to its data (means, scales, categories, bin edges, "
         "fill values), by step: what a model server needs to process a row as it was processed here.",
-        ResponseDoc(text="The parameters.", kind=responses.Fitted, example=examples.FITTED),
+        ResponseDoc(
+            text="The parameters.", kind=responses.Fitted, example=examples.FITTED, headers=etags.RESPONSE_HEADERS
+        ),
+        etags.NOT_MODIFIED,
         errors=_NONE,
+        headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_fitted(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
-) -> responses.Fitted:
+) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
     version = await find_version(services, name, version_number(number, name))
-    return responses.Fitted(pipeline=name, version=version.version, revision=version.revision, fitted=version.fitted)
+    headers = etags.headers(etags.of(version, "fitted"))
+    fitted = responses.Fitted(pipeline=name, version=version.version, revision=version.revision, fitted=version.fitted)
+    return etags.not_modified(request, headers) or Response(fitted, headers=headers)
 
 
 @post(

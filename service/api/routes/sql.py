@@ -10,7 +10,7 @@ import structlog
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses, streaming
+from service.api import etags, examples, query_string, request_body, responses, streaming
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
@@ -94,11 +94,15 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> di
         "SQL",
         "Read a table's columns",
         "Answers one table that SQL can read; `orders@3` is version 3 of `orders`.",
-        ResponseDoc(text="The table.", kind=responses.TableView, example=examples.TABLE),
+        ResponseDoc(
+            text="The table.", kind=responses.TableView, example=examples.TABLE, headers=etags.RESPONSE_HEADERS
+        ),
+        etags.NOT_MODIFIED,
         errors=("NOT_FOUND",),
+        headers=etags.REQUEST_HEADERS,
     ),
 )
-async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> responses.TableView:
+async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
     if found is None:
@@ -106,7 +110,8 @@ async def read_table(request: TypedRequest, services: ServicesDependency, table:
         raise errors.Missing(
             f"there is no table '{table[:100]}'{errors.did_you_mean(table[:100], names)}", field="table"
         )
-    return responses.table(found)
+    headers = etags.headers(etags.of(found.version, "table", found.name))
+    return etags.not_modified(request, headers) or Response(responses.table(found), headers=headers)
 
 
 HANDLERS = [ask, list_tables, read_table]

@@ -46,7 +46,7 @@ def preview(task: Preview, job: Job) -> bytes:
     processed, _ = process.process(pipeline, start, job, observe)
     frame = processed.frame
     job.step = "storage"
-    store.reject_case_duplicates(frame.schema.names())
+    store.reject_names(frame.schema.names())
     if not isinstance(frame, PolarsFrame):
         raise errors.Permanent("the rows of this engine cannot be shown", step=job.step)
     with job.translated(job.step):
