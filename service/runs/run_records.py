@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from service.catalog.history import History
+from service.model import lifecycle
 from service.model.run import Run
 
 _PATIENCE = 5.0  # seconds that the end of a run waits for its write
@@ -20,13 +21,17 @@ class RunRecords:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._unwritten: dict[str, Run] = {}
+        self._unwritten: dict[str, tuple[Run, int | None]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def write(self, run: Run) -> None:
-        """Write the end of a run. Never raises, and returns after a few seconds at the latest."""
-        if not await self._try(run):
-            self._unwritten[run.run_id] = run
+    async def write(self, run: Run, fence: int | None = None) -> None:
+        """Write the end of a run whose token is ``fence``.
+
+        Never raises, and returns after a few seconds at the latest. An end that the catalog refuses (the run has ended
+        otherwise, or belongs to another attempt) is not written.
+        """
+        if not await self._try(run, fence):
+            self._unwritten[run.run_id] = run, fence
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._repeat())
 
@@ -35,8 +40,8 @@ class RunRecords:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for run in list(self._unwritten.values()):
-            if not await self._try(run):
+        for run, fence in list(self._unwritten.values()):
+            if not await self._try(run, fence):
                 break
 
     async def _repeat(self) -> None:
@@ -44,13 +49,15 @@ class RunRecords:
         while self._unwritten:
             await asyncio.sleep(_DELAYS[min(tries, len(_DELAYS) - 1)])
             tries += 1
-            for run in list(self._unwritten.values()):
-                if not await self._try(run):
+            for run, fence in list(self._unwritten.values()):
+                if not await self._try(run, fence):
                     break
 
-    async def _try(self, run: Run) -> bool:
+    async def _try(self, run: Run, fence: int | None) -> bool:
         try:
-            await asyncio.wait_for(asyncio.to_thread(self._history.update_run, run), _PATIENCE)
+            await asyncio.wait_for(asyncio.to_thread(self._history.change_run, run, fence), _PATIENCE)
+        except (lifecycle.IllegalTransition, lifecycle.Superseded) as error:
+            _log.warning("run.end_refused", run_id=run.run_id, status=run.status, reason=error.message)
         except Exception as error:
             _log.error("run.not_written", run_id=run.run_id, status=run.status, reason=str(error))
             return False

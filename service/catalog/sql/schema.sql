@@ -38,7 +38,8 @@ CREATE TABLE runs (
     peak_memory_bytes BIGINT,
     requested_by VARCHAR,
     value JSON NOT NULL,
-    sequence BIGINT
+    sequence BIGINT,
+    fence BIGINT DEFAULT 0
 );
 -- name: versions
 CREATE TABLE versions (
@@ -74,6 +75,18 @@ CREATE TABLE refresh_tokens (
 CREATE TABLE revoked_tokens (
     jti VARCHAR PRIMARY KEY,
     expires TIMESTAMP NOT NULL
+);
+-- name: idempotency_keys
+CREATE TABLE idempotency_keys (
+    caller VARCHAR NOT NULL,
+    key VARCHAR NOT NULL,
+    fingerprint VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    resource VARCHAR,
+    status INTEGER,
+    headers VARCHAR,
+    body BLOB,
+    PRIMARY KEY (caller, key)
 );
 -- name: schedules
 CREATE TABLE schedules (
