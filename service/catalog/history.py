@@ -45,10 +45,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """The runs and versions in the catalog. Methods block; the API calls them in threads."""
+    """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    def __init__(self, store: Store) -> None:
+    ``on_published`` is called after a version was published.
+    """
+
+    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self.on_published = on_published
 
     @property
     def healthy(self) -> bool:
@@ -166,6 +170,7 @@ class History:
             _insert_version(transaction, pipeline_id, version)
 
         self._store.write(work)
+        self.on_published()
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version that another catalog committed, and its run unless the run is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 
 from service.catalog.history import Alongside, History
@@ -22,6 +23,7 @@ class Queue:
         self.on_freed: list[Callable[[], None]] = []
         self.active: dict[str, Run] = {}
         self.runs: list[Run] = []
+        self._numbers = itertools.count()
 
     def is_active(self, pipeline_id: str) -> bool:
         return pipeline_id in self.active
@@ -31,7 +33,7 @@ class Queue:
     ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         run = Run(
-            run_id=f"run_{len(self.runs)}", pipeline=name, revision=record.revision, status="queued",
+            run_id=f"run_{next(self._numbers)}", pipeline=name, revision=record.revision, status="queued",
             requested_by=requested_by, queued_at=self._clock.now(),
         )  # fmt: skip
         if record.id in self.active:
