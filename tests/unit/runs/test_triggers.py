@@ -59,8 +59,11 @@ class Town:
     async def until(self, *names: str) -> None:
         """Wait until these pipelines, and no others, have a run that was triggered and has not ended."""
         async with asyncio.timeout(30):
-            while sorted(r.pipeline for r in self.queue.active.values() if r.requested_by == "trigger") != list(names):
+            while self._waiting() != list(names):  # noqa: ASYNC110 - a test may watch
                 await asyncio.sleep(0)
+
+    def _waiting(self) -> list[str]:
+        return sorted(run.pipeline for run in self.queue.active.values() if run.requested_by == "trigger")
 
     @property
     def triggered(self) -> list[str]:
