@@ -25,6 +25,7 @@ from service.api.routes import (
     quarantine,
     results,
     runs,
+    schedules,
     serving,
     sql,
 )
@@ -43,6 +44,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *profiles.HANDLERS,
     *serving.HANDLERS,
     *runs.HANDLERS,
+    *schedules.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,

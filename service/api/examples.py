@@ -53,6 +53,30 @@ STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
     **{key: RUN[key] for key in ("rows_collected", "rows_stored", "start_time", "end_time", "duration")},
     "name": "orders",
+    "next_run": "2026-01-02T06:00:00Z",
+    "trigger_state": {"committed": ["customers"], "awaited": ["products"]},
+}
+SCHEDULE = {
+    "name": "orders",
+    "cron": "0 6 * * *",
+    "timezone": "UTC",
+    "misfire": "run_once",
+    "enabled": True,
+    "paused": False,
+    "last_fire": AT,
+    "last_run_id": RUN_ID,
+    "next_fire": "2026-01-02T06:00:00Z",
+}
+DELIVERY = {
+    "id": "evt_019b7a3c5e00a1b2c3d4e5f6",
+    "event": "failed",
+    "run_id": RUN_ID,
+    "url": "https://example.org/hooks/penstock",
+    "state": "waiting",
+    "tries": 2,
+    "created": THEN,
+    "next_try": "2026-01-01T06:00:40Z",
+    "error": "https://example.org/hooks/penstock: POST answered 503 Service Unavailable",
 }
 LINE = {
     "name": "orders",

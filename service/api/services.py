@@ -11,10 +11,13 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
+from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.files.layout import Layout
 from service.kit.clock import Clock
@@ -123,6 +126,9 @@ class Services:
     store: Store
     pipelines: Pipelines
     history: History
+    schedules: Schedules
+    trigger_inputs: TriggerInputs
+    deliveries: Deliveries
     users: Users
     sessions: Sessions
     tokens: Tokens

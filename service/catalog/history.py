@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from service.catalog import deliveries
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
@@ -17,6 +19,10 @@ from service.model.version import Version
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
+
+
+Alongside = Callable[[Transaction, Run], None]
+"""A write that is committed together with a new run."""
 
 
 def _run(row: Row) -> Run:
@@ -51,9 +57,18 @@ class History:
 
     # runs
 
-    def add_run(self, pipeline_id: str, run: Run) -> None:
-        """Store a run that is queued, or whose first attempt begins at once (with the fencing token 1)."""
-        self._store.write(lambda transaction: _insert_run(transaction, pipeline_id, run))
+    def add_run(self, pipeline_id: str, run: Run, alongside: Sequence[Alongside] = ()) -> None:
+        """Store a run that is queued, or whose first attempt begins at once (with the fencing token 1).
+
+        What belongs to it is stored in the same transaction. Raises what ``alongside`` raises.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _insert_run(transaction, pipeline_id, run)
+            for write in alongside:
+                write(transaction, run)
+
+        self._store.write(work)
 
     def begin_attempt(self, run: Run) -> int:
         """Store a run whose next attempt begins now. Returns the fencing token of the attempt.
@@ -297,6 +312,7 @@ def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
 
 
 def _change_run(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
+    deliveries.note_end(transaction, run)
     found = _write_run(transaction, run, lifecycle.predecessors(run.status), fence, begun=begun)
     if found is not None:
         return found

@@ -182,6 +182,46 @@ def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None
 
 
 @penstock.group()
+def schedule() -> None:
+    """Schedules of pipelines: of a data directory, or of a running service (--url)."""
+
+
+@schedule.command("list")
+@options.data_dir()
+@options.url
+@options.as_json
+def list_schedules(**chosen: Any) -> None:
+    """List the pipelines that have a schedule, with the last and the next time that fires."""
+    from service.cli import schedule as schedules
+
+    schedules.show(**chosen)
+
+
+@schedule.command("pause")
+@click.argument("pipeline")
+@options.data_dir()
+@options.url
+@options.as_json
+def pause_schedule(pipeline: str, **chosen: Any) -> None:
+    """Stop the schedule of PIPELINE until it is resumed."""
+    from service.cli import schedule as schedules
+
+    schedules.pause(pipeline, **chosen)
+
+
+@schedule.command("resume")
+@click.argument("pipeline")
+@options.data_dir()
+@options.url
+@options.as_json
+def resume_schedule(pipeline: str, **chosen: Any) -> None:
+    """Let a paused schedule of PIPELINE fire again, from now on."""
+    from service.cli import schedule as schedules
+
+    schedules.resume(pipeline, **chosen)
+
+
+@penstock.group()
 def user() -> None:
     """Accounts, without the server (which must not be running on the same data directory)."""
 

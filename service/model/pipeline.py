@@ -9,8 +9,11 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, masking
+from service.model import collector_tree, hook, masking, schedule
+from service.model.hook import Hook
 from service.model.registry import Registry, Shelf
+from service.model.schedule import Schedule
+from service.model.trigger import Trigger
 from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
 from service.steps.storage import Storage
@@ -24,7 +27,11 @@ Name = Annotated[
     ),
 ]
 DEFAULT_STORAGE = [{"type": "parquet"}, {"type": "duckdb"}]
-_KEYS = ("name", "description", "collectors", "combine", "processors", "storage", "execution")
+_KEYS = (
+    "name", "description", "collectors", "combine", "processors", "storage", "execution", "schedule", "trigger",
+    "notify",
+)  # fmt: skip
+_MOST_HOOKS = 20
 
 
 class Concat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="concat"):
@@ -74,6 +81,9 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     processors: list[Processor]
     storage: list[Storage]
     execution: Execution
+    schedule: Schedule | None
+    trigger: Trigger | None
+    notify: list[Hook]
     document: dict[str, Any]
 
     @property
@@ -127,6 +137,13 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     description = _part(str | None, document, "description", problems)
     combine = _part(Concat | Join, document, "combine", problems, default=Concat())
     execution = _part(Execution, document, "execution", problems, default=Execution())
+    scheduled = _part(Schedule | None, document, "schedule", problems)
+    problems.extend(schedule.problems(document.get("schedule")))
+    trigger = _part(Trigger | None, document, "trigger", problems)
+    notify = _part(
+        Annotated[list[Hook], msgspec.Meta(max_length=_MOST_HOOKS)], document, "notify", problems, default=[]
+    )
+    problems.extend(hook.problems(document.get("notify")))
     collectors = _plugins(document, "collectors", registry.collectors, problems, nested=False)
     processors = _plugins(document, "processors", registry.processors, problems, nested=True)
     storage = _plugins(document, "storage", registry.storages, problems, nested=False)
@@ -144,6 +161,9 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         processors=processors,
         storage=storage,
         execution=execution,
+        schedule=scheduled,
+        trigger=trigger,
+        notify=notify,
         document=dict(document),
     )
 
@@ -254,5 +274,12 @@ def _together(
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
             yield Problem(f"storage[{index}].type", f"a second storage of type '{kind}'")
+    trigger = document.get("trigger")
+    after = trigger.get("after") if isinstance(trigger, Mapping) else None
+    for index, upstream in enumerate(after if isinstance(after, list) else []):
+        if upstream == document.get("name"):
+            yield Problem(f"trigger.after[{index}]", f"a cycle: '{upstream}' would run after itself")
+        if upstream in after[:index]:  # type: ignore[index]
+            yield Problem(f"trigger.after[{index}]", f"names '{upstream}' twice")
     if "storage" in document and document["storage"] == []:
         yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

@@ -202,7 +202,8 @@ class Client:
             for raw, value in response.headers:
                 name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
                 named[name] = f"{named[name]}, {text}" if name in named else text
-            body = b"" if response.status in redirect.STATUSES else await self._body(response, named, request.max_bytes)
+            unread = response.status in redirect.STATUSES or (request.ignore_body and 200 <= response.status < 300)
+            body = b"" if unread else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
         return Response(response.status, named, body, hop.url)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
+from service.catalog import trigger_inputs
+from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing
+from service.catalog.store import Transaction
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.run import Event, Run
@@ -26,7 +30,7 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 
 
 class Supervisor:
-    """The runs of this process."""
+    """The runs of this process. ``on_freed`` are called when a run has ended and its pipeline may run again."""
 
     def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
@@ -37,6 +41,7 @@ class Supervisor:
         self._loads = NativeLoads(resources, pipelines)
         self._driver = RunDriver(resources, pipelines, self._loads, self._release)
         self._closing = False
+        self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
 
@@ -63,12 +68,25 @@ class Supervisor:
             live.emit("status", msgspec.to_builtins(run))
             self._driver.start(live, record)
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run:
         """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
 
-        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
+        ``alongside`` is committed with the run. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING),
+        ``errors.Unavailable``, and what ``alongside`` raises.
         """
-        return await self._queue(await self._idle(name), requested_by, full_refresh=full_refresh)
+        record = await self._idle(name)
+        return await self._queue(record, requested_by, full_refresh=full_refresh, alongside=alongside)
+
+    def is_active(self, pipeline_id: str) -> bool:
+        """Whether a run of the pipeline is waiting or in progress."""
+        return pipeline_id in self._active
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
@@ -98,6 +116,7 @@ class Supervisor:
         replay: Replay | None = None,
         *,
         full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
     ) -> Run:
         self._refuse_second(record)
         if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
@@ -111,13 +130,16 @@ class Supervisor:
         live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
         self._active[record.id] = self._recent[run.run_id] = live
         self._forget_oldest()
-        await asyncio.shield(asyncio.create_task(self._begin(live, record, replay)))
+        await asyncio.shield(asyncio.create_task(self._begin(live, record, replay, alongside)))
         return live.view()
 
-    async def _begin(self, live: LiveRun, record: PipelineRecord, replay: Replay | None) -> None:
+    async def _begin(
+        self, live: LiveRun, record: PipelineRecord, replay: Replay | None, alongside: Sequence[Alongside]
+    ) -> None:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
-            await asyncio.to_thread(self.history.add_run, record.id, await self._driver.first_state(live))
+            run, seen = await self._driver.first_state(live), functools.partial(_note_upstreams, record)
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[live.run.run_id]
             self._driver.abandon(live)
@@ -212,12 +234,18 @@ class Supervisor:
     def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
+            for freed in self.on_freed:
+                freed()
 
     def _forget_oldest(self) -> None:
         """Forget ended runs, oldest first, beyond those whose events can be replayed."""
         surplus = len(self._recent) - len(self._active) - _REMEMBERED
         for run_id in [i for i, live in self._recent.items() if live.run.ended][: max(0, surplus)]:
             del self._recent[run_id]
+
+
+def _note_upstreams(record: PipelineRecord, transaction: Transaction, run: Run) -> None:
+    trigger_inputs.note_run(transaction, record.id, record.document, run)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Version], None], version: Version) -> None:

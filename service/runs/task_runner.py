@@ -1,7 +1,7 @@
 """The runner of one-shot tasks: each task is answered by a child, with a deadline that SIGKILL enforces.
 
 Tasks that wait for sources (previews, probes) have separate slots: however many of them hang on a slow server, plans,
-validations and applies still find a free slot.
+validations and applies still find a free slot. Messages to hooks have one slot for themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
-from service.jobs.tasks.task import Call, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
+from service.jobs.tasks.task import (
+    Call,
+    Notification,
+    Preview,
+    Probing,
+    ProfilePage,
+    Task,
+    TaskAnswer,
+    TaskError,
+)
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.processes.child import Child
@@ -41,6 +50,7 @@ class TaskRunner:
         budget = resources.settings.budget
         long = most_long or max(1, budget.tasks * 3 // 7)
         self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
+        self._sending = asyncio.Semaphore(1)
         self._memory_bytes = budget.task_bytes
         self._patience = patience
 
@@ -59,6 +69,8 @@ class TaskRunner:
         running, and ``errors.Permanent`` if the child died.
         """
         slots = self._long if isinstance(task, _LONG) else self._short
+        if isinstance(task, Notification):
+            slots = self._sending
         try:
             async with asyncio.timeout(self._patience):
                 await slots.acquire()

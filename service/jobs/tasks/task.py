@@ -77,7 +77,23 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
     records: bytes
 
 
-Task = ProfilePage | Preview | Planning | Validation | Probing | Application
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to a hook. ``secret`` signs ``body``; ``at`` is the Unix time of the signature, in seconds."""
+
+    id: str
+    url: str
+    secret: str | None
+    body: str
+    at: int
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True, tag="notification"):
+    """Send messages to hooks; the answer is ``{id: error}`` as JSON, with null for those that were accepted."""
+
+    messages: list[Message]
+
+
+Task = ProfilePage | Preview | Planning | Validation | Probing | Application | Notification
 
 
 class Call(msgspec.Struct, frozen=True):

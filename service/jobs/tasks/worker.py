@@ -5,10 +5,11 @@ from __future__ import annotations
 from service.jobs import child_log, memory
 from service.jobs.job import Job
 from service.jobs.messages import LogLine
-from service.jobs.tasks import apply, plan, preview, probe, profile_page
+from service.jobs.tasks import apply, notify, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
     Call,
+    Notification,
     Planning,
     Preview,
     Probing,
@@ -61,3 +62,5 @@ def answer(task: Task, job: Job) -> bytes:
             return probe.probe(task, job)
         case Application():
             return apply.apply(task, job)
+        case Notification():
+            return notify.send(task, job)
