@@ -10,16 +10,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
 from litestar import Response
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service.api import request_body
 from service.api.services import Services, TypedRequest
+from service.catalog.history import Alongside
 from service.catalog.idempotency import Answer, Claim, IdempotencyKeys
+from service.catalog.store import Transaction
 from service.kit import errors
+from service.model.run import Run
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -38,7 +43,7 @@ class _Exchange:
         self._receive = receive
         self._body: bytes | None = None
 
-    async def receive(self) -> Message:
+    async def receive(self) -> Any:
         if self._body is None:
             return await self._receive()
         body, self._body = self._body, None
@@ -57,19 +62,19 @@ class _Turn:
 
 
 class Idempotency:
-    """An ASGI application around the routes."""
+    """An ASGI application around the routes. ``secret`` keys the fingerprints of requests."""
 
     def __init__(self, app: ASGIApp, services: Services, secret: bytes) -> None:
         self.services = services
         self.keys = IdempotencyKeys(services.store, services.clock)
         self._app = app
-        self._secret = hmac.digest(secret, b"penstock idempotency keys", "sha256")
+        self._secret = secret
         self._turns: dict[tuple[str, str], _Turn] = {}
         self._swept = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = next((value for name, value in scope["headers"] if name == HEADER.lower().encode()), None)
-        if header is None or scope["type"] != "http" or scope["method"] != "POST":
+        if header is None or scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(self, receive)
@@ -173,18 +178,37 @@ async def claim(request: TypedRequest) -> Response[bytes] | None:
     key = _valid(request.headers.getall(HEADER.lower()))
     body = await request_body.read(request, exchange.app.services.settings.max_body_bytes)
     exchange.rewind(body)
-    found = await exchange.app.enter(request.scope, key, body)  # type: ignore[arg-type]
+    found = await exchange.app.enter(request.scope, key, body)
     if isinstance(found, Claim):
         exchange.claim = found
         return None
-    headers = {name: value for name, value in found.headers if name.lower() != "content-length"}
-    return Response(found.body, status_code=found.status, headers={**headers, REPLAYED.lower(): "true"})
+    headers = {name.lower(): value for name, value in found.headers}
+    headers.pop("content-length", None)
+    media_type = headers.pop("content-type", None)
+    again = {**headers, REPLAYED.lower(): "true"}
+    return Response(found.body, status_code=found.status, headers=again, media_type=media_type)
 
 
 def claimed(request: TypedRequest) -> Claim | None:
     """The claim of a request that has a key."""
     exchange: _Exchange | None = request.scope.get(_STATE)  # type: ignore[assignment]
     return exchange.claim if exchange is not None else None
+
+
+async def claimed_run(
+    request: TypedRequest, services: Services, queue: Callable[[Sequence[Alongside]], Awaitable[Run]]
+) -> Run:
+    """The run that ``queue`` starts, or that an earlier try of the request has started."""
+    mine = claimed(request)
+    if mine is None:
+        return await queue(())
+    if mine.resource is not None:
+        return await services.supervisor.run(mine.resource)
+
+    def note(transaction: Transaction, run: Run) -> None:
+        mine.note(transaction, run.run_id)
+
+    return await queue((note,))
 
 
 def _valid(given: list[str]) -> str:

@@ -88,7 +88,9 @@ class Supervisor:
         """Whether a run of the pipeline is waiting or in progress."""
         return pipeline_id in self._active
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
         Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
@@ -96,7 +98,7 @@ class Supervisor:
         """
         record = await self._idle(name)
         replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
-        return await self._queue(record, requested_by, replay)
+        return await self._queue(record, requested_by, replay, alongside=alongside)
 
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
