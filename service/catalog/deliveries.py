@@ -112,8 +112,9 @@ def note_end(transaction: Transaction, run: Run) -> None:
 
 def _body(identity: str, run: Run, ended: datetime) -> str:
     shown = msgspec.to_builtins(run)
-    if shown["error"] is not None:
-        del shown["error"]["kind"]  # a name of ours
+    for part in (shown, *shown["attempts"]):
+        if part["error"] is not None:
+            del part["error"]["kind"]  # a name of ours
     event = {"event": run.status, "id": identity, "time": clock.rfc3339(ended), "run": shown}
     return msgspec.json.encode(event).decode()
 

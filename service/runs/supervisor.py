@@ -89,7 +89,9 @@ class Supervisor:
         """Whether a run of the pipeline is waiting or in progress."""
         return pipeline_id in self._active
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
         Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
@@ -97,7 +99,7 @@ class Supervisor:
         """
         record = await self._idle(name)
         replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
-        return await self._queue(record, requested_by, replay)
+        return await self._queue(record, requested_by, replay, alongside=alongside)
 
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
@@ -138,10 +140,9 @@ class Supervisor:
         self, live: LiveRun, record: PipelineRecord, replay: Replay | None, alongside: Sequence[Alongside]
     ) -> None:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
-        seen = functools.partial(_note_upstreams, record)
         try:
-            state = await self._driver.first_state(live)
-            await asyncio.to_thread(self.history.add_run, record.id, state, [*alongside, seen])
+            run, seen = await self._driver.first_state(live), functools.partial(_note_upstreams, record)
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[live.run.run_id]
             self._driver.abandon(live)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from service.api.examples import PROFILES
-from service.catalog.history import History
+from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
 from service.kit import errors
 from service.kit.clock import Clock
@@ -36,7 +36,14 @@ class Supervisor:
     purged: list[str] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
@@ -45,7 +52,7 @@ class Supervisor:
             run_id=f"run_{self.history.next_version(record.id)}{len(self.going)}{record.id}", pipeline=name,
             revision=record.revision, status="running", requested_by=requested_by, queued_at=now,
         )  # fmt: skip
-        self.history.add_run(record.id, run)
+        self.history.add_run(record.id, run, alongside)
         if self.holding:
             self.going[record.id] = run = msgspec.structs.replace(run, status="running", progress=10.0)
             return run
@@ -64,11 +71,15 @@ class Supervisor:
         ))  # fmt: skip
         return run
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         found = await asyncio.to_thread(self.history.version, record.id, name, version)
         self.replayed.append((name, requested_by, found.version))
-        run = msgspec.structs.replace(await self.execute(name, requested_by), replay_of=found.version)
+        run = msgspec.structs.replace(
+            await self.execute(name, requested_by, alongside=alongside), replay_of=found.version
+        )
         await asyncio.to_thread(self.history.amend_run, run)
         return run
 
