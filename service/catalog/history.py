@@ -195,7 +195,7 @@ class History:
 
         self._store.write(work)
 
-    def note_state(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
         """Store the end of a run that changed only the state of a version's collectors. Raises as ``publish``."""
 
         def work(transaction: Transaction) -> None:
