@@ -19,6 +19,7 @@ from service.api.routes import (
     docs,
     files,
     health,
+    lineage,
     pipelines,
     planning,
     probing,
@@ -29,6 +30,7 @@ from service.api.routes import (
     schedules,
     serving,
     sql,
+    version_diffs,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -41,6 +43,8 @@ _API: Sequence[ControllerRouterHandler] = [
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
+    *version_diffs.HANDLERS,
+    *lineage.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,
     *serving.HANDLERS,

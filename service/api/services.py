@@ -23,6 +23,7 @@ from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
+from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.run import Event, Run
@@ -50,7 +51,13 @@ class Runs(Protocol):
 
     async def run(self, run_id: str) -> Run: ...
 
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]: ...
+
     async def newest(self, pipeline_id: str) -> Run | None: ...
+
+    def newest_statuses(self) -> dict[str, str]: ...
 
     async def cancel(self, run_id: str) -> Run: ...
 
@@ -122,6 +129,8 @@ class Tasks(Protocol):
     async def ask_about(self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False) -> bytes: ...
 
     async def stored(self, pipeline: Pipeline) -> Any: ...
+
+    async def fit_record(self, version: Version) -> str | None: ...
 
 
 @dataclass(frozen=True)

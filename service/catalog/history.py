@@ -181,19 +181,23 @@ class History:
 
         self._store.write(work)
 
+    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+        """Store a run that completed without a version of its own, and the collectors' state in ``version``.
+
+        Raises as ``publish``.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _change_run(transaction, run, fence)
+            _update_version(transaction, pipeline_id, version)
+
+        self._store.write(work)
+
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version whose native file changed; readers use it from now on."""
 
         def work(transaction: Transaction) -> None:
-            transaction.execute(
-                _VERSIONS["update"],
-                {
-                    "pipeline_id": pipeline_id,
-                    "version": version.version,
-                    "bytes": version.bytes,
-                    "value": _encoded(version),
-                },
-            )
+            _update_version(transaction, pipeline_id, version)
             _amend_run(transaction, run)
 
         self._store.write(work)
@@ -214,6 +218,16 @@ class History:
         raise errors.Missing(
             f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
         )
+
+    def version_before(self, pipeline_id: str, version: Version) -> Version:
+        """The newest version that is older than ``version``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
+        if row is None:
+            raise errors.Missing(
+                f"the pipeline '{version.pipeline}' has no version before {version.version}; name one with against",
+                code="VERSION_NOT_FOUND", field="against",
+            )  # fmt: skip
+        return _version(row)
 
     def version_of(self, name: str, number: int | None = None) -> Version | None:
         """A version (the newest by default) of the pipeline with that name, or None."""
@@ -290,6 +304,11 @@ def _insert_version(transaction: Transaction, pipeline_id: str, version: Version
             "value": _encoded(version),
         },
     )
+
+
+def _update_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
+    values = {"pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes}
+    transaction.execute(_VERSIONS["update"], values | {"value": _encoded(version)})
 
 
 def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:

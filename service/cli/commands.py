@@ -157,6 +157,23 @@ def print_log(run: str, **chosen: Any) -> None:
 
 
 @penstock.command()
+@click.argument("pipeline")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--against", type=click.IntRange(1), help="The version to compare with.  [default: the one before]")
+@click.option("--key", help="The columns that identify a row, as a,b.  [default: the primary key]")
+@click.option("--limit", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of each kind to show.")
+@options.data_dir()
+@options.url
+@options.as_json
+def diff(pipeline: str, version: int | None, **chosen: Any) -> None:
+    """Show what differs between VERSION of PIPELINE (the newest by default) and the version before."""
+    _prefork()
+    from service.cli import diff as shown
+
+    shown.show(pipeline, version, **chosen)
+
+
+@penstock.command()
 @click.argument("source", metavar="FILE|URL")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host that may be called; repeatable.")
 @options.as_json

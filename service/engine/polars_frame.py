@@ -32,6 +32,9 @@ _SMALL_ROWS = 50_000
 _WIDE_ROW = 256
 _GROUP_BYTES = 16 * 1024 * 1024
 """A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
+_GROUP_ROWS = 262_144
+"""The default of Polars, but exact: the sizes that it chooses by itself depend on how the rows arrive, so that equal
+rows would not make equal files."""
 _WIDE = 250
 """Columns."""
 _numbers = itertools.count(1)
@@ -122,6 +125,11 @@ class PolarsFrame:
         frame = self._next(counter.apply(self._lf, expressions, only=only), expensive=True)
         frame._counters = (*frame._counters, counter)
         return frame
+
+    @property
+    def counts_losses(self) -> bool:
+        """Whether lost values are counted on the way to these rows."""
+        return bool(self._counters)
 
     @property
     def losses(self) -> Sequence[LostValues]:
@@ -291,7 +299,7 @@ class PolarsFrame:
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
                 compression_level=compression_level,
-                row_group_size=row_group_size or self._group_rows,
+                row_group_size=row_group_size or self._group_rows or _GROUP_ROWS,
                 engine="streaming",
             )
             return _count(target)

@@ -25,9 +25,10 @@ from service.kit import errors, placeholders
 from service.model.run import Phase
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.context import CollectContext, Context, ProcessContext, State, StoredVersion
+from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
 from service.steps.report import StepReport, StepWarning
 from service.values import polars_errors
+from service.values.version_mode import BaseVersion, VersionMode
 
 # The share of the whole at which each phase begins and ends, in percent.
 _ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
@@ -76,9 +77,18 @@ class Job:
         """The job's own folder."""
         return Path(self.grants.folder)
 
-    def context(self, step: str, share: tuple[int, int] = (0, 1), folder: Path | None = None) -> Context:
+    def context(
+        self,
+        step: str,
+        share: tuple[int, int] = (0, 1),
+        folder: Path | None = None,
+        *,
+        mode: VersionMode | None = None,
+        base: BaseVersion | None = None,
+    ) -> StorageContext:
         """What the storage ``step`` gets. ``share`` is its place and the number of steps of its phase."""
-        return Context(step, **self._common(share) | ({"folder": folder} if folder is not None else {}))
+        common = self._common(share) | ({"folder": folder} if folder is not None else {})
+        return StorageContext(step, **common, mode=mode or VersionMode(), base=base)
 
     def collect_context(self, step: str, share: tuple[int, int] = (0, 1)) -> CollectContext:
         """What the collector ``step`` gets, except what depends on the pipeline."""

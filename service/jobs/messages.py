@@ -13,6 +13,7 @@ from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
 from service.steps.storage import File, Written
 from service.values.profile import Profile
+from service.values.version_mode import BaseVersion, Layout
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,20 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     reload: Reload | None = None
     replay: Replay | None = None
     remembered: Remembered | None = None
+    base: Base | None = None
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest version of the pipeline, which a run may continue, or equal.
+
+    ``table`` is its name in SQL, ``native`` says whether it has a native form.
+    """
+
+    version: BaseVersion
+    columns: list[Column]
+    table: str
+    native: bool
+    quarantine: list[File] = []
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +130,16 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The version is in the staging folder, flushed and counted; the worker is done.
 
     ``state`` are the files of collectors' state; those that ``stays`` names are still with the version before.
+    ``links`` are the files that are linked from where they are, by name. ``unchanged`` is the number of the newest
+    version if the run made the same one.
     """
 
     rows: int
     rows_collected: int
     files: list[File]
+    links: dict[str, str] = {}
+    layout: Layout = Layout()
+    unchanged: int | None = None
     quarantine: Quarantine
     fit_record: File
     state: list[File]

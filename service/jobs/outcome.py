@@ -26,7 +26,8 @@ class CollectorState:
 class Outcome:
     """The frame to store, and what the version keeps beside it.
 
-    ``processed_rows`` is how many rows went into the first processor (None: unknown).
+    ``processed_rows`` is how many rows went into the first processor (None: unknown). ``postponed`` are the places of
+    the analyzers that see the stored rows (``whole_profile``).
     """
 
     frame: Frame
@@ -37,3 +38,4 @@ class Outcome:
     profiles: tuple[Profile, ...] = ()
     states: tuple[CollectorState, ...] = ()
     processed_rows: int | None = None
+    postponed: frozenset[int] = frozenset()

@@ -7,11 +7,25 @@ another child derives the deferred forms (native tables): the memory of both wou
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
-from service.jobs import child_log, collect, lost_values, memory, messages, plugins, process, replay, store
+import polars as pl
+
+from service.jobs import (
+    child_log,
+    collect,
+    lost_values,
+    memory,
+    messages,
+    plugins,
+    process,
+    replay,
+    store,
+    whole_profile,
+)
 from service.jobs.job import Job
 from service.jobs.messages import Order
 from service.jobs.outcome import CollectorState, Outcome
@@ -22,8 +36,9 @@ from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
 from service.model.version import Column
 from service.processes.channel import Channel
-from service.steps.storage import Dataset
+from service.steps.storage import Dataset, Written
 from service.values import polars_errors
+from service.values.version_mode import BaseVersion
 
 
 def work(channel: Channel, order: bytes) -> None:
@@ -34,7 +49,7 @@ def work(channel: Channel, order: bytes) -> None:
     except errors.PenstockError as error:
         worker.fail(error)
     except MemoryError:
-        worker.fail(memory.exhausted(worker.order.grants.memory_bytes))
+        worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
     except BaseException as error:  # a panic inside Polars is not an Exception
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
@@ -55,13 +70,15 @@ class RunWorker:
         pipeline = pipelines.decode(self.order.document, plugins.registry())
         if self.order.reload is not None:
             reload = self.order.reload
-            dataset = Dataset(pipeline.name, self.order.version, [Path(p) for p in reload.parts], reload.rows)
+            dataset = _dataset(pipeline, self.order, [Path(p) for p in reload.parts], reload.rows)
             self._load(pipeline, dataset, Path(reload.folder))
             return
         if self.order.replay is not None:
             outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
-            outcome = _collect_and_process(pipeline, self.job)
+            continues = self._base(pipeline) is not None
+            postponed = whole_profile.postponed(pipeline, continues=continues)
+            outcome = _collect_and_process(pipeline, self.job, postponed)
         prepared = self._prepare(pipeline, outcome)
         store.write_manifest(self.order, prepared)
         self._send(self.job.hidden(prepared))
@@ -69,24 +86,59 @@ class RunWorker:
     def _prepare(self, pipeline: Pipeline, outcome: Outcome) -> messages.Prepared:
         """Write all files of the version, and check that every storage can go on from them."""
         job, order = self.job, self.order
-        columns = [Column(name, str(dtype)) for name, dtype in outcome.frame.schema.items()]
-        written = store.store(pipeline, outcome.frame, job)
+        written = store.store(pipeline, outcome.frame, job, self._base(pipeline))
         lost_values.warn(outcome.frame, job)
+        stored = written.run_rows if written.run_rows is not None else written.rows
         if order.replay is None:
-            job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows, written.rows)
-        parts = [job.folder / f.name for f in written.files]
-        store.check(pipeline, Dataset(pipeline.name, order.version, parts, written.rows), job)
+            job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows, stored)
+        parts = [Path(written.links.get(f.name) or job.folder / f.name) for f in written.files]
+        schema = pl.read_parquet_schema(parts[0])
+        columns = [Column(name, str(dtype)) for name, dtype in schema.items()]
+        quarantine = store.quarantine_of(outcome.rejected, job.folder)
+        unchanged = self._unchanged(pipeline, written, columns, quarantine)
+        if unchanged is None:
+            store.check(pipeline, _dataset(pipeline, order, parts, written.rows), job)
+            if outcome.postponed:
+                profiles, record = whole_profile.profiles_of(
+                    pipeline, outcome.postponed, parts, outcome.fit_record, job
+                )
+                outcome = dataclasses.replace(outcome, profiles=(*outcome.profiles, *profiles), fit_record=record)
         state, stays = store.write_state(outcome.states, order)
         return messages.Prepared(
-            rows=written.rows, rows_collected=job.rows_collected, files=written.files, columns=columns,
-            quarantine=store.quarantine_of(outcome.rejected, job.folder),
+            rows=written.rows, rows_collected=job.rows_collected, files=written.files, links=written.links,
+            layout=written.layout, unchanged=unchanged, columns=columns, quarantine=quarantine,
             fit_record=store.write_fit_record(outcome.fit_record, job.folder), state=state, stays=stays,
-            rows_rejected=sum(r.rows for r in outcome.rejected), sources=outcome.sources,
+            rows_rejected=sum(r.rows for r in outcome.rejected),
+            sources=lost_values.in_sources(outcome.sources, outcome.frame),
             steps=list(job.journal.steps), warnings=job.journal.warnings, profiles=list(outcome.profiles),
             fitted=lost_values.with_losses(outcome.fitted, pipeline, outcome.frame),
             deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],
             peak_memory_bytes=memory.peak(),
         )  # fmt: skip
+
+    def _base(self, pipeline: Pipeline) -> BaseVersion | None:
+        """The version that this run continues. A replay has all rows of the newest version in its frame."""
+        if self.order.base is None or self.order.replay is not None or pipeline.mode.mode == "replace":
+            return None
+        return self.order.base.version
+
+    def _unchanged(
+        self, pipeline: Pipeline, written: Written, columns: list[Column], quarantine: messages.Quarantine
+    ) -> int | None:
+        """The number of the newest version if this run made the same files; equal rows make equal files.
+
+        A run that has other rows in quarantine is a change: they would be lost.
+        """
+        base = self.order.base
+        if base is None or self.order.replay is not None or base.columns != columns:
+            return None
+        if base.table != pipeline.table or base.native != any(s.deferred for s in pipeline.storage):
+            return None
+        known = {f.sha256 for f in base.quarantine}
+        if any(f.sha256 not in known for f in quarantine.files) or written.layout != base.version.layout:
+            return None
+        same = [(f.name, f.sha256) for f in written.files] == [(f.name, f.sha256) for f in base.version.files]
+        return base.version.version if same else None
 
     def fail(self, error: errors.PenstockError) -> None:
         """Send the reason why the run ends, and how far it came, without any secret."""
@@ -114,10 +166,15 @@ class RunWorker:
         self._channel.send(messages.encode(message))
 
 
-def _collect_and_process(pipeline: Pipeline, job: Job) -> Outcome:
+def _dataset(pipeline: Pipeline, order: Order, parts: list[Path], rows: int) -> Dataset:
+    mode = pipeline.mode
+    return Dataset(pipeline.name, order.version, parts, rows, key=mode.key, unique=mode.mode == "merge")
+
+
+def _collect_and_process(pipeline: Pipeline, job: Job, postponed: frozenset[int]) -> Outcome:
     collection = asyncio.run(collect.collect(pipeline, job))
     start = Processed(collection.frame, collection.rows, collection.rejected)
-    processed, fit_record = process.process(pipeline, start, job)
+    processed, fit_record = process.process(pipeline, start, job, without=postponed)
     joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
     states = tuple(
         CollectorState(one.source.id, one.state, one.report.kept_state)
@@ -126,6 +183,6 @@ def _collect_and_process(pipeline: Pipeline, job: Job) -> Outcome:
     )
     return Outcome(
         processed.frame, [one.source for one in collection.collected], fit_record, rejected=processed.rejected,
-        fitted=processed.fitted, profiles=processed.profiles, states=states,
+        fitted=processed.fitted, profiles=processed.profiles, states=states, postponed=postponed,
         processed_rows=None if joined else sum(collection.rows.values()),
     )  # fmt: skip

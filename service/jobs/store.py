@@ -27,22 +27,23 @@ from service.steps.frame import Frame
 from service.steps.report import Rejected
 from service.steps.storage import Dataset, File, Written
 from service.storages import parquet
+from service.values.version_mode import BaseVersion
 
 
-def store(pipeline: Pipeline, frame: Frame, job: Job) -> Written:
-    """Write the base form of the version.
+def store(pipeline: Pipeline, frame: Frame, job: Job, base: BaseVersion | None = None) -> Written:
+    """Write the base form of the version, which continues ``base``, if there is one.
 
     Raises ``errors.Permanent`` for columns that cannot be stored, and what the storage raises.
     """
     reject_names(frame.schema.names())
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
-    index, base = bases[0] if bases else (0, parquet.ParquetStorage())
-    tag = tag_of(type(base))
-    ctx = job.context(f"storage[{index}]", share=(0, 2))
+    index, storage = bases[0] if bases else (0, parquet.ParquetStorage())
+    tag = tag_of(type(storage))
+    ctx = job.context(f"storage[{index}]", share=(0, 2), mode=pipeline.mode, base=base)
     job.enter("storing", ctx.step)
     began = time.perf_counter()
     with job.running(ctx):
-        written = base.write(frame, ctx.folder, ctx)
+        written = storage.write(frame, ctx.folder, ctx)
     if written is None:
         raise errors.Permanent(f"the storage '{tag}' wrote nothing", step=ctx.step)
     job.journal.add(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=written.rows))
@@ -121,7 +122,7 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     manifest = {
         "format": 1, "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
-        "rows": prepared.rows, "files": prepared.files, "columns": prepared.columns,
+        "rows": prepared.rows, "files": prepared.files, "layout": prepared.layout, "columns": prepared.columns,
         "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.fit_record,
         "state": prepared.state,
         "sources": prepared.sources, "fitted": prepared.fitted, "profiles": prepared.profiles,

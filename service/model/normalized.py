@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from service.model import storage_modes
 from service.model.pipeline import Pipeline
 
 
 def resolved(pipeline: Pipeline) -> dict[str, Any]:
     """The equivalent configuration that leaves nothing out; a valid request body."""
+    shared = {n: _written(v) for n, v in storage_modes.shared(pipeline.storage, pipeline.document).items()}
     return {
         "name": pipeline.name,
         "description": pipeline.description,
@@ -22,7 +24,7 @@ def resolved(pipeline: Pipeline) -> dict[str, Any]:
         ],
         **({"combine": _written(pipeline.combine)} if len(pipeline.collectors) > 1 else {}),
         "processors": [_processor(p.spelled_out()) for p in pipeline.processors],
-        "storage": [_storage(s, pipeline.default_table) for s in pipeline.storage],
+        "storage": [_storage(s, pipeline.default_table, shared) for s in pipeline.storage],
         "execution": _written(pipeline.execution),
         **({"schedule": _written(pipeline.schedule)} if pipeline.schedule is not None else {}),
         **({"trigger": _written(pipeline.trigger)} if pipeline.trigger is not None else {}),
@@ -35,8 +37,9 @@ def _processor(value: Any) -> dict[str, Any]:
     return {"type": written.pop("type"), "config": written}
 
 
-def _storage(value: Any, table: str) -> dict[str, Any]:
+def _storage(value: Any, table: str, shared: dict[str, Any]) -> dict[str, Any]:
     written: dict[str, Any] = _written(value)
+    written |= {name: setting for name, setting in shared.items() if name in written}
     return written | {"table": table} if written.get("table", "") is None else written
 
 

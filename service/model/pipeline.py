@@ -9,7 +9,7 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, hook, masking, schedule
+from service.model import collector_tree, hook, masking, schedule, storage_modes
 from service.model.hook import Hook
 from service.model.registry import Registry, Shelf
 from service.model.schedule import Schedule
@@ -17,6 +17,7 @@ from service.model.trigger import Trigger
 from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
 from service.steps.storage import Storage
+from service.values.version_mode import VersionMode
 
 Name = Annotated[
     str,
@@ -96,6 +97,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         """The table name of the newest version in SQL."""
         named = (getattr(s, "table", None) for s in self.storage)
         return next((t for t in named if isinstance(t, str)), self.default_table)
+
+    @property
+    def mode(self) -> VersionMode:
+        """How the rows of a run become the next version."""
+        return storage_modes.mode_of(self.storage, self.document)
 
     @property
     def data(self) -> list[int]:
@@ -281,5 +287,6 @@ def _together(
             yield Problem(f"trigger.after[{index}]", f"a cycle: '{upstream}' would run after itself")
         if upstream in after[:index]:  # type: ignore[index]
             yield Problem(f"trigger.after[{index}]", f"names '{upstream}' twice")
+    yield from storage_modes.problems(storage, document)
     if "storage" in document and document["storage"] == []:
         yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

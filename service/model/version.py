@@ -10,6 +10,7 @@ from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
 from service.values import polars_names
 from service.values.profile import Profile
+from service.values.version_mode import Layout
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -47,7 +48,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
     rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
     were replayed to make this one. ``fit_record`` is the file with which the steps can be applied to other rows;
-    versions of older releases have none. ``state`` are the files of its collectors' incremental state.
+    versions of older releases have none. ``state`` are the files of its collectors' incremental state. ``layout``
+    is how the parts are arranged.
     """
 
     pipeline: str
@@ -61,6 +63,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     files: list[File]
     sources: list[Source]
     created: datetime
+    layout: Layout = Layout()
     native: File | None = None
     wants_native: bool = False
     profiles: list[Profile] = []

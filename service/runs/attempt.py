@@ -17,7 +17,15 @@ from service.kit import errors
 from service.model.version import Version
 from service.processes.child import Child
 from service.processes.limits import Limits
-from service.runs import attempt_records, cause_of_death, job_resources, publication, recovery, replay_request
+from service.runs import (
+    attempt_records,
+    cause_of_death,
+    job_resources,
+    publication,
+    recovery,
+    replay_request,
+    unchanged,
+)
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 
@@ -73,6 +81,14 @@ class Attempt:
         async with asyncio.timeout(self.limit):
             prepared = await self._listen(order)
         live.committing = True
+        if prepared.unchanged is not None:
+            completed, version = await asyncio.to_thread(
+                unchanged.commit, history, self._resources.layout, order, prepared, live.run,
+                self._resources.clock.now(), live.elapsed(), live.fence,
+            )  # fmt: skip
+            live.log("info", "run.unchanged", version=version.version, rows=version.rows)
+            live.replace_run(completed)
+            return False
         completed, version = await asyncio.to_thread(
             publication.publish, history, self._resources.layout, self._pipeline, order, prepared, live.run,
             self._resources.clock.now(), live.elapsed(), live.fence,
@@ -216,14 +232,15 @@ class Attempt:
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
-        remembered = None
+        remembered = base = None
         if again is None and not run.full_refresh:
             remembered = resources.remembered(record)
+            base = resources.base(record, self._pipeline.mode.mode)
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else resources.history.next_version(record.id),
             created=resources.clock.now(), reload=reload, replay=self._replay,
-            remembered=remembered,
+            remembered=remembered, base=base,
             grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip
 
@@ -239,5 +256,7 @@ class Attempt:
             return job_resources.limits(order.grants, network=False, read=files)
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
-            return job_resources.limits(order.grants, read=remembered)
+            continues = order.base is not None and self._pipeline.mode.mode != "replace"
+            base = (order.base.version.folder,) if order.base is not None and continues else ()
+            return job_resources.limits(order.grants, read=(*remembered, *base))
         return job_resources.limits(order.grants, network=False, write=(order.reload.folder,), stderr=None)

@@ -78,6 +78,11 @@ class RunDriver:
         live.log("error", f"run.{status}", code=body.code, message=body.message)
         await self._end(live, status, body)
 
+    @property
+    def unwritten(self) -> dict[str, Run]:
+        """The runs whose end the catalog does not have yet, by id."""
+        return self._records.unwritten
+
     async def close(self) -> None:
         """Write the ends of runs that could not be written yet."""
         await self._records.close()
@@ -201,10 +206,10 @@ class RunDriver:
             live.run, status=status, end_time=now, duration=live.elapsed(), phase=None, retry_at=None,
             attempts=attempt_records.closed(live.run, now, error), error=error,
         )  # fmt: skip
-        await self._records.write(ended, live.fence)
         self._release(live)
-        live.replace_run(ended)
+        live.replace_run(ended)  # whether or not the catalog can be written
         live.close()
+        await self._records.write(ended, live.fence)
 
     def _suspend(self, live: LiveRun) -> None:
         self._release(live)

@@ -21,8 +21,10 @@ from service.model.registry import Registry
 from service.model.version import Version
 from service.processes.limits import Limits
 from service.query.integrity import Integrity
+from service.runs import unchanged
 from service.steps.collector import Upstream
 from service.steps.storage import File
+from service.values.version_mode import BaseVersion, Mode
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,30 @@ class JobResources:
             return None
         self.integrity.require(newest, newest.state)
         folder = self.layout.version(newest.pipeline, newest.version)
-        return messages.Remembered(folder=str(folder), files=newest.state)
+        place, files = unchanged.remembered_in(folder, newest.state)
+        return messages.Remembered(folder=str(place), files=files)
+
+    def base(self, record: PipelineRecord, mode: Mode) -> messages.Base | None:
+        """The newest version of a pipeline, which the next run continues or equals, if there is one. Blocks.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT) if it is damaged and would be continued.
+        """
+        if self.history.next_version(record.id) == 1:
+            return None
+        newest = self.history.version(record.id, record.name)
+        if mode != "replace":
+            self.integrity.require(newest, newest.files)
+        folder = self.layout.version(newest.pipeline, newest.version)
+        version = BaseVersion(
+            version=newest.version, folder=str(folder), files=newest.files, layout=newest.layout
+        )  # fmt: skip
+        return messages.Base(
+            version=version,
+            columns=newest.columns,
+            quarantine=newest.quarantine,
+            table=newest.table,
+            native=newest.native is not None or newest.wants_native,
+        )
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         self.integrity.require(version, files)

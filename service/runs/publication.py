@@ -52,7 +52,7 @@ def publish(
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
         replay_of=order.replay.version if order.replay is not None else None, fit_record=prepared.fit_record,
-        state=prepared.state,
+        state=prepared.state, layout=prepared.layout,
     )  # fmt: skip
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
@@ -79,18 +79,20 @@ def publish(
 
 
 def carry(order: Order, prepared: Prepared) -> None:
-    """Carry unchanged state files of collectors over: hard links to the same files, copies where links do not work."""
+    """Carry unchanged parts and state files of collectors over: hard links, or copies where links do not work."""
     staging = Path(order.grants.folder)
-    for name in prepared.stays:
-        assert order.remembered is not None
-        source, target = Path(order.remembered.folder) / name, staging / name
+    wanted = {name: Path(path) for name, path in prepared.links.items()}
+    if order.remembered is not None:
+        wanted |= {name: Path(order.remembered.folder) / name for name in prepared.stays}
+    for name, source in wanted.items():
+        target = staging / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             target.hardlink_to(source)
         except OSError:  # a file system without hard links
             shutil.copyfile(source, target)
             flush(target)
-    for folder in sorted({above for name in prepared.stays for above in (staging / name).parents if above != staging}):
+    for folder in sorted({above for name in wanted for above in (staging / name).parents}):
         if folder.is_relative_to(staging):
             flush(folder)
 
@@ -137,7 +139,7 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
 
 
 def _make_room(history: History, layout: Layout, name: str, number: int) -> None:
-    """Move aside what a pipeline of the same name left: a deleted one, or one that the catalog has lost."""
+    """Move aside what has the place of the version: of a deleted pipeline, one that the catalog lost, or a copy."""
     folder = layout.pipeline(name)
     if number == 1 and folder.exists() and any(folder.iterdir()):
         if any(c.version.pipeline == name for c in history.committed()):
@@ -146,6 +148,9 @@ def _make_room(history: History, layout: Layout, name: str, number: int) -> None
         else:
             for unknown in children(folder):
                 recovery.orphan(layout, name, unknown, "a new pipeline has this name")
+    place = layout.version(name, number)
+    if place.is_symlink() or place.exists():
+        recovery.orphan(layout, name, place, "the catalog does not know this version")
     folder.mkdir(mode=0o700, exist_ok=True)
     permissions.restrict(folder, layout.group, shared=0o750)
     flush(layout.warehouse)

@@ -24,16 +24,20 @@ class RunRecords:
         self._unwritten: dict[str, tuple[Run, int | None]] = {}
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def unwritten(self) -> dict[str, Run]:
+        """The runs whose end the catalog does not have yet, by id."""
+        return {run_id: run for run_id, (run, _) in self._unwritten.items()}
+
     async def write(self, run: Run, fence: int | None = None) -> None:
         """Write the end of a run whose token is ``fence``.
 
         Never raises, and returns after a few seconds at the latest. An end that the catalog refuses (the run has ended
         otherwise, or belongs to another attempt) is not written.
         """
-        if not await self._try(run, fence):
-            self._unwritten[run.run_id] = run, fence
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._repeat())
+        self._unwritten[run.run_id] = run, fence
+        if not await self._try(run, fence) and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._repeat())
 
     async def close(self) -> None:
         """Try to write what is left a last time; the next start marks those runs as interrupted otherwise."""

@@ -17,6 +17,7 @@ from service.catalog.pipelines import PipelineRecord, Pipelines, missing
 from service.catalog.store import Transaction
 from service.jobs.messages import Replay
 from service.kit import errors, ids
+from service.model.lifecycle import Status
 from service.model.run import Event, Run
 from service.model.version import Version
 from service.runs import replay_request
@@ -165,7 +166,36 @@ class Supervisor:
     async def newest(self, pipeline_id: str) -> Run | None:
         """The present state of the newest run of a pipeline."""
         live = self._active.get(pipeline_id)
-        return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        if live is not None:
+            return live.view()
+        run = await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        return self._driver.unwritten.get(run.run_id, run) if run is not None else None
+
+    def newest_statuses(self) -> dict[str, str]:
+        """The present status of the newest run of each pipeline, by pipeline id. Blocks."""
+        unwritten = self._driver.unwritten
+        newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
+        ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
+        return self.history.newest_statuses() | ended
+
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]:
+        """Runs in their present state, newest first, and how many there are in all.
+
+        The catalog may lack the present status of a run: that of one that is going, and an end that could not be
+        written yet. Such runs are few, and are filtered here.
+        """
+        present = {live.run.run_id: live.view() for live in self._active.values() if live.pipeline_id == pipeline_id}
+        present |= self._driver.unwritten
+        if status is None or not present:
+            found, total = await asyncio.to_thread(
+                self.history.runs, pipeline_id, limit=limit, offset=offset, status=status
+            )
+            return [present.get(run.run_id, run) for run in found], total
+        every, _ = await asyncio.to_thread(self.history.runs, pipeline_id, limit=1 << 31, offset=0)
+        chosen = [run for run in (present.get(run.run_id, run) for run in every) if run.status == status]
+        return chosen[offset : offset + limit], len(chosen)
 
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
@@ -226,6 +256,8 @@ class Supervisor:
                 self._driver.stop(live, "closing")
         for live in going:
             await live.settled.wait()
+        tasks = [live.task for live in self._recent.values() if live.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._loads.close()
         await self._driver.close()
 

@@ -153,7 +153,11 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: 
     if not source.parts:
         raise errors.PenstockError(f"version {source.version} of '{source.pipeline}' has no files")
     parts = ", ".join(literal(relative(p, warehouse)) for p in source.parts)
-    return _restored(Relation(f"read_parquet([{parts}])", ("file_index", "file_row_number")), source, warehouse)
+    return _restored(
+        Relation(f"read_parquet([{parts}], hive_partitioning = false)", ("file_index", "file_row_number")),
+        source,
+        warehouse,
+    )
 
 
 def _restored(plain: Relation, source: TableSource, warehouse: str) -> Relation:

@@ -5,7 +5,7 @@
 
 from service.kit.errors import Permanent, Problem, Transient
 from service.steps.collector import Collector, Declared, Id, Parent, Upstream
-from service.steps.context import CollectContext, Context, ProcessContext, State, StoredVersion
+from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Kind, Metric, Values
 from service.steps.processor import Processor
@@ -17,6 +17,6 @@ __all__ = [
     "CollectContext", "CollectReport", "Collector", "ColumnProfile", "Context", "Correlation", "Dataset",
     "Declared", "Evidence", "Explain", "File", "Frame", "Histogram", "Id", "JoinHow", "Keep", "Kind", "Metric",
     "Parent", "Permanent", "Problem", "ProcessContext", "ProcessReport", "Processor", "Profile", "ProfileWarning",
-    "Rejected", "RowLocal", "Split", "State", "StepReport", "StepWarning", "Storage", "StoredVersion", "TopValue",
-    "Transient", "Upstream", "Values", "Written",
+    "Rejected", "RowLocal", "Split", "State", "StepReport", "StepWarning", "Storage", "StorageContext", "StoredVersion",
+    "TopValue", "Transient", "Upstream", "Values", "Written",
 ]  # fmt: skip

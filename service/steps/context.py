@@ -20,6 +20,7 @@ from service.network.policy import Network
 from service.steps.frame import Explain, Frame, FrameFactory
 from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
 from service.values.profile import Profile
+from service.values.version_mode import BaseVersion, VersionMode
 
 if TYPE_CHECKING:
     import polars as pl
@@ -261,3 +262,11 @@ class ProcessContext(Context):
             splits=tuple(found.splits), dynamic_columns=tuple(found.dynamic_columns),
             rows_in=found.row_counts[0], rows_out=found.row_counts[1],
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StorageContext(Context):
+    """What a storage gets: also the mode of the pipeline, and the version that this run continues, if it does."""
+
+    mode: VersionMode = field(default_factory=VersionMode)
+    base: BaseVersion | None = None

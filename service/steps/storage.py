@@ -11,32 +11,9 @@ import msgspec
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
+from service.values.version_mode import Dataset, File, Written
 
-
-class File(msgspec.Struct, frozen=True):
-    """One file of a version: its name inside the version's folder, size in bytes, rows, sha256 in hex."""
-
-    name: str
-    bytes: int
-    rows: int
-    sha256: str
-
-
-class Written(msgspec.Struct, frozen=True):
-    """What a storage wrote. ``files`` are on disk and flushed; their rows were counted after writing."""
-
-    type: str
-    files: list[File]
-    rows: int
-
-
-class Dataset(msgspec.Struct, frozen=True):
-    """A dataset as a deferred storage gets it: the Parquet parts of the version, in order."""
-
-    pipeline: str
-    version: int
-    parts: list[Path]
-    rows: int
+__all__ = ["Dataset", "File", "Storage", "Written"]
 
 
 class Storage(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import duckdb
 import msgspec
@@ -17,15 +17,15 @@ from service.files import layout
 from service.kit import errors, ids, lazy
 from service.kit.errors import Problem
 from service.steps.context import Context
-from service.steps.storage import Dataset, Storage, Written
+from service.steps.storage import Dataset, Written
 from service.storages import parquet
+from service.storages.versioned_storage import Columns, VersionedStorage
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy.module("polars")
 
-Columns = Annotated[list[str], msgspec.Meta(min_length=1)]
 _UNCERTAIN_TYPES = ("128", "Float16", "Null")
 """Parts of the names of Polars types that DuckDB may not read from Parquet: it is tried before the commit."""
 _LOAD_MEMORY = 256 * 1024 * 1024
@@ -33,7 +33,7 @@ _LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
 
 
-class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
+class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
     """A native DuckDB file with one table. Its rows keep the stored order."""
 
     deferred: ClassVar[bool] = True
@@ -42,7 +42,6 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
     }  # fmt: skip
 
     table: _TABLE | None = None
-    mode: Annotated[Literal["replace"], msgspec.Meta(description="Each version is the whole data.")] = "replace"
     primary_key: Annotated[
         str | Columns | None, msgspec.Meta(description="Columns that name a row: unique and never null.")
     ] = None
@@ -51,10 +50,10 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
         int, msgspec.Meta(ge=0, description="How many of the newest versions keep their native file.")
     ] = 1
 
-    @property
-    def key(self) -> list[str]:
-        """The columns of the primary key; empty without a key."""
-        return [self.primary_key] if isinstance(self.primary_key, str) else list(self.primary_key or ())
+    def primary(self, dataset: Dataset) -> list[str]:
+        """The columns of the primary key, by default the pipeline's ``key``; empty without a key."""
+        own = [self.primary_key] if isinstance(self.primary_key, str) else list(self.primary_key or ())
+        return own or dataset.key
 
     def problems(self) -> Iterable[Problem]:
         if self.table is not None and self.table.lower().endswith("__quarantine"):
@@ -63,20 +62,22 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
     def check(self, dataset: Dataset, ctx: Context) -> None:
         schema = pl.read_parquet_schema(dataset.parts[0])
         names = {name.lower() for name in schema}
-        wanted = [("primary_key", c) for c in self.key]
+        key = self.primary(dataset)
+        wanted = [("primary_key", c) for c in key]
         wanted += [(f"indexes[{i}]", c) for i, columns in enumerate(self.indexes) for c in columns]
         for field, column in wanted:
             if column.lower() not in names:
                 hint = errors.did_you_mean(column, schema)
                 raise errors.Permanent(f"no column '{column}' to index{hint}", step=ctx.step, field=field)
         uncertain = any(word in str(dtype) for dtype in schema.values() for word in _UNCERTAIN_TYPES)
-        if not (self.key or uncertain):
+        unknown = bool(key) and not (dataset.unique and key == dataset.key)
+        if not (unknown or uncertain):
             return  # a connection costs 25 ms, which a small run would notice
         with _connect(None, ctx) as connection:
             source = _source(dataset)
             connection.execute(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608
-            if self.key:
-                _check_key(connection, source, self.key, ctx)
+            if unknown:
+                _check_key(connection, source, key, ctx)
 
     def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written:
         table = self.table or dataset.pipeline.replace("-", "_")
@@ -85,8 +86,8 @@ class DuckDBStorage(Storage, frozen=True, kw_only=True, tag="duckdb"):
         try:
             with _connect(temporary, ctx) as connection:
                 _copy(connection, _source(dataset), _quoted(table), ctx)
-                if self.key:
-                    columns = ", ".join(map(_quoted, self.key))
+                if key := self.primary(dataset):
+                    columns = ", ".join(map(_quoted, key))
                     connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
                 for number, index in enumerate(self.indexes):
                     columns = ", ".join(map(_quoted, index))
@@ -154,7 +155,7 @@ def _quoted(name: str) -> str:
 
 def _source(dataset: Dataset) -> str:
     files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in dataset.parts)
-    return f"read_parquet([{files}])"
+    return f"read_parquet([{files}], hive_partitioning = false)"
 
 
 def _check_key(connection: duckdb.DuckDBPyConnection, source: str, key: list[str], ctx: Context) -> None:

@@ -123,7 +123,7 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
 
     def ask() -> dict[str, Any]:
         found, total = services.pipelines.list(limit=page.limit, offset=page.offset, q=page.q)
-        states = services.history.newest_statuses()
+        states = services.supervisor.newest_statuses()
         return query_string.page_of([responses.line(p, states.get(p.id, "idle")) for p in found], total, page)
 
     return await asyncio.to_thread(ask)

@@ -1,0 +1,110 @@
+"""Runs that made the rows of the newest version again: they add no version, and leave the state of their collectors.
+
+The state of collectors lies in the folder of the version, which never changes otherwise. The new state gets a folder
+of its own there; the catalog's commit decides which one holds, and the manifest follows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from service.catalog.history import History
+from service.files import permissions
+from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
+from service.jobs.messages import Order, Prepared
+from service.kit import ids
+from service.model.run import Run
+from service.model.version import Version
+from service.runs import attempt_records, publication
+from service.steps.storage import File
+
+
+def commit(
+    history: History,
+    layout: Layout,
+    order: Order,
+    prepared: Prepared,
+    run: Run,
+    ended: datetime,
+    duration: float,
+    fence: int | None = None,
+) -> tuple[Run, Version]:
+    """Complete the run with the newest version as it is, and keep its collectors' state. Blocks.
+
+    Returns the completed run and the version. When it raises, the earlier state holds.
+    """
+    assert prepared.unchanged is not None
+    version = history.version(order.pipeline_id, str(order.document["name"]), prepared.unchanged)
+    made = history.run(version.run_id)
+    completed = msgspec.structs.replace(
+        run, status="completed", phase=None, step=None, progress=100.0, version=version.version, unchanged=True,
+        storage_location=made.storage_location, storage=made.storage, rows_collected=prepared.rows_collected,
+        rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
+        warnings=prepared.warnings, end_time=ended, duration=duration,
+        peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
+    )  # fmt: skip
+    folder = layout.version(version.pipeline, version.version)
+    before = version.state
+    if {(f.name, f.sha256) for f in _plain(before)} == {(f.name, f.sha256) for f in prepared.state}:
+        history.change_run(completed, fence)
+        return completed, version
+    place = f"{RUN_STATE}/{order.run_id}"
+    publication.carry(order, msgspec.structs.replace(prepared, links={}))
+    staged = Path(order.grants.folder) / STATE
+    target = folder / place / STATE
+    permissions.restrict(folder, layout.group, shared=0o750)
+    target.parent.mkdir(parents=True)
+    if staged.is_dir():
+        staged.replace(target)
+    permissions.share(folder / RUN_STATE, layout.group)
+    for above in (target.parent, target.parent.parent, folder):
+        flush(above)
+    state = [msgspec.structs.replace(f, name=f"{place}/{f.name}") for f in prepared.state]
+    version = msgspec.structs.replace(version, state=state)
+    try:
+        history.note_unchanged(order.pipeline_id, completed, version, fence)
+    except BaseException:
+        if history.healthy:
+            shutil.rmtree(target.parent, ignore_errors=True)
+        raise
+    _rewrite_manifest(folder, layout, state)
+    _remove(folder, before)
+    return completed, version
+
+
+def remembered_in(folder: Path, state: list[File]) -> tuple[Path, list[File]]:
+    """The folder that holds ``STATE`` of a version in ``folder``, and its files with names from there."""
+    if not state or not state[0].name.startswith(f"{RUN_STATE}/"):
+        return folder, state
+    place = "/".join(state[0].name.split("/")[:2])
+    return folder / place, _plain(state)
+
+
+def _plain(state: list[File]) -> list[File]:
+    """The files with their names from ``STATE`` on."""
+    return [
+        msgspec.structs.replace(f, name=f.name.split("/", 2)[2]) if f.name.startswith(f"{RUN_STATE}/") else f
+        for f in state
+    ]
+
+
+def _rewrite_manifest(folder: Path, layout: Layout, state: list[File]) -> None:
+    """Let the manifest name the new state; until then it names the earlier one, which is still there."""
+    content = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    temporary = folder / f".tmp-{ids.new('manifest')}"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode({**content, "state": state}), indent=2))
+    flush(temporary)
+    temporary.replace(folder / MANIFEST)
+    permissions.share(folder, layout.group)
+    flush(folder)
+
+
+def _remove(folder: Path, before: list[File]) -> None:
+    """Remove the earlier state."""
+    if before:
+        place, _ = remembered_in(folder, before)
+        shutil.rmtree(place / STATE if place == folder else place, ignore_errors=True)

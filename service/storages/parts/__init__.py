@@ -1,0 +1,1 @@
+"""Parts of a version: what a run changes is written, everything else is taken from the version before as it is."""
