@@ -177,8 +177,7 @@ async def serve(
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
         app = await asyncio.to_thread(application, core, users)
-        await core.engine.warm()
-        await core.supervisor.resume()
+        await asyncio.gather(core.engine.warm(), core.supervisor.resume())
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)

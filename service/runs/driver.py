@@ -210,6 +210,7 @@ class RunDriver:
         live.replace_run(ended)  # whether or not the catalog can be written
         await self._records.write(ended, live.fence)
         live.close()
+        await self._records.write(ended, live.fence)
 
     def _suspend(self, live: LiveRun) -> None:
         self._release(live)

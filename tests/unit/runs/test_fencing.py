@@ -20,7 +20,7 @@ from service.model.run import Run
 from service.runs import publication
 from service.steps.storage import File
 from tests.registry import a_pipeline
-from tests.unit.runs.test_publication import prepared
+from tests.unit.runs.preparing import prepared
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,25 +12,16 @@ import pytest
 from service.catalog.history import Committed
 from service.files.layout import Layout, children
 from service.jobs import messages
-from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
+from service.jobs.messages import Grants, Order, Remembered
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
 from tests.registry import a_pipeline
+from tests.unit.runs.preparing import prepared
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PIPELINE = a_pipeline()
-
-
-def prepared(file: File, **more: Any) -> Prepared:
-    given: dict[str, Any] = {
-        "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
-        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "fit_record": file, "state": [], "stays": [],
-        "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
-        "peak_memory_bytes": 0,
-    }  # fmt: skip
-    return Prepared(**{**given, **more})
 
 
 class Books:
