@@ -207,15 +207,6 @@ class History:
 
         self._store.write(work)
 
-    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
-        """Store the end of a run that changed only the state of a version's collectors. Raises as ``publish``."""
-
-        def work(transaction: Transaction) -> None:
-            _change_run(transaction, run, fence)
-            _update_version(transaction, pipeline_id, version)
-
-        self._store.write(work)
-
     def version(self, pipeline_id: str, name: str, number: int | None = None) -> Version:
         """A version, the newest by default.
 

@@ -208,7 +208,6 @@ class RunDriver:
         )  # fmt: skip
         self._release(live)
         live.replace_run(ended)  # whether or not the catalog can be written
-        await self._records.write(ended, live.fence)
         live.close()
         await self._records.write(ended, live.fence)
 
