@@ -44,6 +44,7 @@ RUN: dict[str, Any] = {
     "requested_by": "ann",
     "queued_at": AT,
     "replay_of": None,
+    "unchanged": False,
 }
 STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},

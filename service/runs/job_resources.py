@@ -128,13 +128,18 @@ class JobResources:
     def base(self, record: PipelineRecord, mode: Mode) -> messages.Base | None:
         """The newest version of a pipeline, which the next run continues or equals, if there is one. Blocks.
 
-        Raises ``errors.PenstockError`` (DATA_CORRUPT) if it is damaged and would be continued.
+        A damaged version is replaced by the next run, and never continued: that raises ``errors.PenstockError``
+        (DATA_CORRUPT).
         """
         if self.history.next_version(record.id) == 1:
             return None
         newest = self.history.version(record.id, record.name)
-        if mode != "replace":
-            self.integrity.require(newest, newest.files)
+        try:
+            self.integrity.require(newest, newest.base_files)
+        except errors.PenstockError:
+            if mode == "replace":
+                return None
+            raise
         folder = self.layout.version(newest.pipeline, newest.version)
         version = BaseVersion(
             version=newest.version, folder=str(folder), files=newest.files, layout=newest.layout
