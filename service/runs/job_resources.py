@@ -152,6 +152,25 @@ class JobResources:
             native=newest.native is not None or newest.wants_native,
         )
 
+    def native_before(self, record: PipelineRecord, version: Version) -> tuple[str, int] | None:
+        """The native file of the version before, if ``version`` only adds parts to that, and the number of its parts.
+
+        Blocks. Other changes would change the order of the rows in the file: then it is built again, which costs less
+        than to delete and insert most rows.
+        """
+        if version.version == 1:
+            return None
+        try:
+            before = self.integrity.checked(self.history.version(record.id, record.name, version.version - 1))
+        except errors.PenstockError:
+            return None
+        same = before.revision == version.revision and before.table == version.table and before.rows > 0
+        kept = [f.sha256 for f in version.files[: len(before.files)]] == [f.sha256 for f in before.files]
+        if before.native is None or not (same and kept):
+            return None
+        folder = self.layout.version(before.pipeline, before.version)
+        return str(folder / before.native.name), len(before.files)
+
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         self.integrity.require(version, files)
         folder = self.layout.version(version.pipeline, version.version)

@@ -17,7 +17,7 @@ from service.files import permissions
 from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
 from service.jobs.messages import Order, Prepared
 from service.kit import ids
-from service.model.run import Run, Step
+from service.model.run import Run
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
@@ -36,7 +36,7 @@ def commit(
     completed = msgspec.structs.replace(
         run, status="completed", phase=None, step=None, progress=100.0, version=version.version, unchanged=True,
         storage_location=made.storage_location, storage=made.storage, rows_collected=prepared.rows_collected,
-        rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=_with_evidence(prepared),
+        rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
         warnings=prepared.warnings, end_time=ended, duration=duration,
         peak_memory_bytes=prepared.peak_memory_bytes,
     )  # fmt: skip
@@ -75,15 +75,6 @@ def remembered_in(folder: Path, state: list[File]) -> tuple[Path, list[File]]:
         return folder, state
     place = "/".join(state[0].name.split("/")[:2])
     return folder / place, _plain(state)
-
-
-def _with_evidence(prepared: Prepared) -> list[Step]:
-    """The steps; the collectors' with their evidence, which a version would have."""
-    collected = (source.evidence for source in prepared.sources)
-    return [
-        msgspec.structs.replace(step, evidence=next(collected, None)) if step.step.startswith("collectors") else step
-        for step in prepared.steps
-    ]
 
 
 def _plain(state: list[File]) -> list[File]:
