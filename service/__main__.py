@@ -4,6 +4,7 @@
 def main() -> None:
     """The command line. Ctrl-C ends it with exit code 130 and no traceback, also while modules are being loaded."""
     import os
+    import signal
     import sys
 
     try:
@@ -14,6 +15,8 @@ def main() -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(130)  # threads that still work and exit handlers would print tracebacks
+    finally:  # the command has ended, and the interpreter waits for its threads
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
 if __name__ == "__main__":

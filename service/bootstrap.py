@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
+from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
@@ -34,6 +37,7 @@ from service.processes import forkserver, preloaded
 from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
+from service.runs.automatic import automatic
 from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
@@ -56,6 +60,9 @@ class Core:
     store: Store
     pipelines: Pipelines
     history: History
+    schedules: Schedules
+    trigger_inputs: TriggerInputs
+    deliveries: Deliveries
     supervisor: Supervisor
     engine: Engine
     tasks: TaskRunner
@@ -116,19 +123,9 @@ async def open_core(
         await supervisor.start()
         try:
             yield Core(
-                settings,
-                clock,
-                registry,
-                layout,
-                store,
-                pipelines,
-                history,
-                supervisor,
-                engine,
-                tasks,
-                sources,
-                condition,
-            )
+                settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
+                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+            )  # fmt: skip
         finally:
             await supervisor.close()
             await engine.close()
@@ -151,6 +148,9 @@ def application(core: Core, users: Users) -> Litestar:
             store=core.store,
             pipelines=core.pipelines,
             history=core.history,
+            schedules=core.schedules,
+            trigger_inputs=core.trigger_inputs,
+            deliveries=core.deliveries,
             users=users,
             sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
             tokens=tokens,
@@ -167,8 +167,9 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], announce: Callable[[str, str | None], None]
-) -> None:
+    settings: Settings, environment: Mapping[str, str], announce: Callable[[str, str | None], None],
+    clock: Clock | None = None,
+) -> None:  # fmt: skip
     """Run the REST service until SIGTERM or SIGINT.
 
     ``announce`` gets the URL and, if no account was an admin, the generated password of the account that is one now.
@@ -176,7 +177,7 @@ async def serve(
     from service.api import server
 
     port = server.free_port(settings.host, settings.port)
-    async with open_core(settings, environment) as core:
+    async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
         app = await asyncio.to_thread(application, core, users)
@@ -193,5 +194,6 @@ async def serve(
             _log.info("server.stopping")
             await core.supervisor.close()
 
-        await server.listen(app, settings.host, port, stopping=stopping, started=started, drain=drain)
+        async with automatic(core):
+            await server.listen(app, settings.host, port, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

@@ -18,6 +18,7 @@ from service.api.routes import (
     docs,
     files,
     health,
+    lineage,
     pipelines,
     planning,
     probing,
@@ -25,8 +26,10 @@ from service.api.routes import (
     quarantine,
     results,
     runs,
+    schedules,
     serving,
     sql,
+    version_diffs,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -39,10 +42,13 @@ _API: Sequence[ControllerRouterHandler] = [
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
+    *version_diffs.HANDLERS,
+    *lineage.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,
     *serving.HANDLERS,
     *runs.HANDLERS,
+    *schedules.HANDLERS,
     *sql.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,

@@ -17,6 +17,37 @@ PIPELINE: dict[str, Any] = {
     ],
     "storage": [{"type": "parquet"}, {"type": "duckdb"}],
 }
+_DIFF_ROW = {"order_id": 7, "price": 12.5}
+DIFF: dict[str, Any] = {
+    "pipeline": "orders", "version": 3, "against": 2, "key": ["order_id"],
+    "rows": {"before": 980, "after": 990, "added": 12, "removed": 2, "changed": 1, "unchanged": 977},
+    "columns": [
+        {
+            "name": "price", "change": None, "type": "float64", "changed": 1,
+            "missing_share": {"before": 0.01, "after": 0.02}, "mean": {"before": 20.1, "after": 20.3}, "psi": 0.004,
+        },
+    ],
+    "samples": {
+        "added": [{"order_id": 981, "price": 9.9}], "removed": [],
+        "changed": [{"key": {"order_id": 7}, "before": {**_DIFF_ROW, "price": 12.0}, "after": _DIFF_ROW}],
+    },
+}  # fmt: skip
+LINEAGE: dict[str, Any] = {
+    "pipeline": "orders", "revision": 1, "version": 3, "depth": 2,
+    "nodes": [
+        {"id": "pipeline:orders", "kind": "pipeline", "name": "orders", "type": "pipeline", "exists": True},
+        {"id": "source:orders.csv", "kind": "source", "name": "orders.csv", "type": "csv", "exists": None},
+    ],
+    "edges": [
+        {"from": "source:orders.csv", "to": "pipeline:orders", "kind": "reads", "step": "collectors[0]",
+         "version": None},
+    ],
+    "columns": [
+        {"name": "total", "type": "float64",
+         "origins": [{"collector": "collectors[0]", "columns": ["price", "quantity"]}]}
+    ],
+    "why": None,
+}  # fmt: skip
 SAVED = {"message": "pipeline 'orders' created", "name": "orders", "revision": 1}
 STORED = [{"type": "parquet", "location": "warehouse/orders/v000003", "bytes": 18234, "state": "ready"}]
 RUN: dict[str, Any] = {
@@ -50,6 +81,30 @@ STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
     **{key: RUN[key] for key in ("rows_collected", "rows_stored", "start_time", "end_time", "duration")},
     "name": "orders",
+    "next_run": "2026-01-02T06:00:00Z",
+    "trigger_state": {"committed": ["customers"], "awaited": ["products"]},
+}
+SCHEDULE = {
+    "name": "orders",
+    "cron": "0 6 * * *",
+    "timezone": "UTC",
+    "misfire": "run_once",
+    "enabled": True,
+    "paused": False,
+    "last_fire": AT,
+    "last_run_id": RUN_ID,
+    "next_fire": "2026-01-02T06:00:00Z",
+}
+DELIVERY = {
+    "id": "evt_019b7a3c5e00a1b2c3d4e5f6",
+    "event": "failed",
+    "run_id": RUN_ID,
+    "url": "https://example.org/hooks/penstock",
+    "state": "waiting",
+    "tries": 2,
+    "created": THEN,
+    "next_try": "2026-01-01T06:00:40Z",
+    "error": "https://example.org/hooks/penstock: POST answered 503 Service Unavailable",
 }
 LINE = {
     "name": "orders",

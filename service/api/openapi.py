@@ -23,9 +23,13 @@ from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.kit.codes import CODES, Code
 from service.model import pipeline as model
+from service.model.hook import Hook
 from service.model.registry import Registry, Shelf, tag_of
+from service.model.schedule import Schedule
+from service.model.trigger import Trigger
 
 _REF = "#/components/schemas/{name}"
+_SETTINGS = (model.Execution, Schedule, Trigger, Hook)
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
     "Pipelines": "Configurations, their runs and statistics.",
@@ -270,7 +274,7 @@ def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
 def configurable(registry: Registry) -> list[Any]:
     """The types that a pipeline configuration consists of."""
     shelves: tuple[Shelf[Any], ...] = (registry.collectors, registry.processors, registry.storages)
-    return [model.Execution, model.Concat, model.Join, *(k for shelf in shelves for k in shelf.kinds.values())]
+    return [*_SETTINGS, model.Concat, model.Join, *(k for shelf in shelves for k in shelf.kinds.values())]
 
 
 def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
@@ -306,6 +310,9 @@ def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
             "processors": _several("Processor"),
             "storage": _several("Storage", minItems=1, default=model.DEFAULT_STORAGE),
             "execution": schemas.of(model.Execution),
+            "schedule": schemas.of(Schedule),
+            "trigger": schemas.of(Trigger),
+            "notify": {"type": "array", "items": schemas.of(Hook)},
         },
         "examples": [examples.PIPELINE],
     }

@@ -9,7 +9,9 @@ import msgspec
 
 from service.catalog.pipelines import PipelineSummary
 from service.model.run import Run, Step
+from service.model.schedule import ScheduleState
 from service.model.table import Table
+from service.model.trigger import TriggerState
 from service.model.version import Column, SchemaChange, Source, Version, changes, named_types
 from service.steps.report import FittedStep, StepWarning
 from service.values.profile import Profile
@@ -51,7 +53,11 @@ class Validated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a pipeline's newest run; ``idle`` before the first."""
+    """The state of a pipeline's newest run; ``idle`` before the first.
+
+    ``next_run`` is when its schedule fires next: null without a schedule, while it is paused or not enabled.
+    ``trigger_state`` is null without a trigger.
+    """
 
     name: str
     status: str = "idle"
@@ -66,6 +72,25 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     start_time: datetime | None = None
     end_time: datetime | None = None
     duration: float | None = None
+    next_run: datetime | None = None
+    trigger_state: TriggerState | None = None
+
+
+class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
+    """The schedule of a pipeline. ``next_fire`` is null while it is paused or not enabled.
+
+    ``last_fire`` is the scheduled time that fired last, and ``last_run_id`` its run.
+    """
+
+    name: str
+    cron: str
+    timezone: str
+    misfire: str
+    enabled: bool
+    paused: bool
+    last_fire: datetime | None
+    last_run_id: str | None
+    next_fire: datetime | None
 
 
 class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,10 +241,27 @@ def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "error": {k: v for k, v in error.items() if k != "kind"}}
 
 
-def status(name: str, newest: Run | None) -> Status:
-    """The state of a pipeline's newest run."""
+def schedule(state: ScheduleState, now: datetime) -> ScheduleView:
+    """The schedule of a pipeline."""
+    return ScheduleView(
+        name=state.name,
+        cron=state.schedule.cron,
+        timezone=state.schedule.timezone,
+        misfire=state.schedule.misfire,
+        enabled=state.schedule.enabled,
+        paused=state.paused,
+        last_fire=state.last_fire,
+        last_run_id=state.last_run_id,
+        next_fire=state.next_fire(now),
+    )
+
+
+def status(
+    name: str, newest: Run | None, next_run: datetime | None = None, trigger_state: TriggerState | None = None
+) -> Status:
+    """The state of a pipeline's newest run, and what starts the next one."""
     if newest is None:
-        return Status(name=name)
+        return Status(name=name, next_run=next_run, trigger_state=trigger_state)
     return Status(
         name=name,
         status=newest.status,
@@ -234,6 +276,8 @@ def status(name: str, newest: Run | None) -> Status:
         start_time=newest.start_time,
         end_time=newest.end_time,
         duration=newest.duration,
+        next_run=next_run,
+        trigger_state=trigger_state,
     )
 
 

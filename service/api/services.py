@@ -11,10 +11,13 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
+from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.files.layout import Layout
 from service.kit.clock import Clock
@@ -22,7 +25,7 @@ from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
-from service.model.run import Event, Run
+from service.model.run import Event, Run, Status
 from service.model.user import User
 from service.model.version import Version
 
@@ -38,7 +41,13 @@ class Runs(Protocol):
 
     async def run(self, run_id: str) -> Run: ...
 
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]: ...
+
     async def newest(self, pipeline_id: str) -> Run | None: ...
+
+    def newest_statuses(self) -> dict[str, str]: ...
 
     async def cancel(self, run_id: str) -> Run: ...
 
@@ -111,6 +120,8 @@ class Tasks(Protocol):
 
     async def stored(self, pipeline: Pipeline) -> Any: ...
 
+    async def fit_record(self, version: Version) -> str | None: ...
+
 
 @dataclass(frozen=True)
 class Services:
@@ -123,6 +134,9 @@ class Services:
     store: Store
     pipelines: Pipelines
     history: History
+    schedules: Schedules
+    trigger_inputs: TriggerInputs
+    deliveries: Deliveries
     users: Users
     sessions: Sessions
     tokens: Tokens

@@ -15,6 +15,7 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
+from service.api import disconnects
 from service.api.services import EngineAnswer, TypedRequest
 from service.kit import errors
 from service.model.formats import FORMATS, Format
@@ -94,7 +95,7 @@ class _RelayingResponse(ASGIResponse):
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnects.disconnected(receive))
         try:
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
@@ -111,8 +112,3 @@ class _RelayingResponse(ASGIResponse):
         async for part in self._source:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

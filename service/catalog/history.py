@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from service.catalog import deliveries
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
@@ -15,6 +17,10 @@ from service.model.version import Version
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
+
+
+Alongside = Callable[[Transaction, Run], None]
+"""A write that is committed together with a new run."""
 
 
 def _run(row: Row) -> Run:
@@ -49,14 +55,17 @@ class History:
 
     # runs
 
-    def add_run(self, pipeline_id: str, run: Run) -> None:
-        """Store a queued run."""
+    def add_run(self, pipeline_id: str, run: Run, alongside: Sequence[Alongside] = ()) -> None:
+        """Store a queued run, and what belongs to it, in one transaction. Raises what ``alongside`` raises."""
         with self._store.transaction() as transaction:
             _insert_run(transaction, pipeline_id, run)
+            for write in alongside:
+                write(transaction, run)
 
     def update_run(self, run: Run) -> None:
         """Store the present state of a run."""
         with self._store.transaction() as transaction:
+            deliveries.note_end(transaction, run)
             _update_run(transaction, run)
 
     def status(self, run_id: str) -> Status | None:
@@ -124,6 +133,7 @@ class History:
         """The commit point: store the version and the completed run in one transaction."""
         with self._store.transaction() as transaction:
             _insert_version(transaction, pipeline_id, version)
+            deliveries.note_end(transaction, run)
             _update_run(transaction, run)
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
@@ -164,6 +174,16 @@ class History:
         raise errors.Missing(
             f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
         )
+
+    def version_before(self, pipeline_id: str, version: Version) -> Version:
+        """The newest version that is older than ``version``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
+        if row is None:
+            raise errors.Missing(
+                f"the pipeline '{version.pipeline}' has no version before {version.version}; name one with against",
+                code="VERSION_NOT_FOUND", field="against",
+            )  # fmt: skip
+        return _version(row)
 
     def version_of(self, name: str, number: int | None = None) -> Version | None:
         """A version (the newest by default) of the pipeline with that name, or None."""

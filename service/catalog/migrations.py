@@ -12,14 +12,14 @@ import structlog
 from service.catalog.statements import load_sql
 from service.kit import errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> bool:
     """Create or migrate the schema. Returns whether it was created.
 
-    Raises ``errors.Conflict`` if a newer release wrote the catalog; the file is then left as it is.
+    Raises ``errors.Conflict`` if a newer release or another program wrote the catalog; the file is then left as it is.
     """
     before = _version(connection)
     if before is not None and before > SCHEMA_VERSION:
@@ -55,7 +55,13 @@ def _version(connection: duckdb.DuckDBPyConnection) -> int | None:
     tables = {
         row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
     }
-    if "properties" in tables:
-        row = connection.execute("SELECT value FROM properties WHERE name = 'schema_version'").fetchone()
-        return int(row[0]) if row is not None else 0
-    return 0 if tables else None
+    if tables and not {"pipelines", "runs", "versions"} <= tables:
+        raise errors.Conflict(
+            "the catalog is a DuckDB file of another program; choose another --data-dir, or put the catalog back"
+        )
+    if "properties" not in tables:
+        return 0 if tables else None
+    row = connection.execute("SELECT value FROM properties WHERE name = 'schema_version'").fetchone()
+    if row is None or not str(row[0]).isdecimal():
+        raise errors.Conflict("the catalog has a schema version that no release writes; put a backup of it back")
+    return int(row[0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from service.catalog import schedules, trigger_inputs
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids
@@ -46,16 +47,21 @@ def _utc(moment: datetime) -> datetime:
 
 
 class Pipelines:
-    """The pipelines in the catalog. Methods block; the API calls them in threads."""
+    """The pipelines in the catalog. Methods block; the API calls them in threads.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    ``on_change`` is called after a pipeline was created, changed or deleted.
+    """
+
+    def __init__(self, store: Store, clock: Clock, on_change: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._clock = clock
+        self.on_change = on_change
 
     def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> PipelineRecord:
         """Store a new pipeline as revision 1.
 
-        Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN).
+        Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN), ``errors.Invalid`` if its trigger names unknown
+        pipelines or makes a cycle.
         """
         with self._store.transaction() as transaction:
             if transaction.row(_SQL["current"], {"name": name}) is not None:
@@ -71,6 +77,8 @@ class Pipelines:
                 {"id": identity, "name": name, "table_name": table, "created": now, "created_by": by},
             )
             _insert_revision(transaction, identity, 1, document, now, by)
+            self._configure(transaction, identity, name, document)
+        self.on_change()
         return self.get(name)
 
     def update(
@@ -79,7 +87,7 @@ class Pipelines:
         """Store a new revision; earlier ones are kept.
 
         Raises ``errors.Missing``, ``errors.Stale`` if ``if_match`` is not the current revision,
-        ``errors.Conflict`` (TABLE_NAME_TAKEN).
+        ``errors.Conflict`` (TABLE_NAME_TAKEN), ``errors.Invalid`` as ``create``.
         """
         with self._store.transaction() as transaction:
             row = _current(transaction, name)
@@ -93,6 +101,8 @@ class Pipelines:
             revision, now = row["revision"] + 1, naive(self._clock.now())
             transaction.execute(_SQL["update"], {"id": row["id"], "revision": revision, "table_name": table})
             _insert_revision(transaction, row["id"], revision, document, now, by)
+            self._configure(transaction, row["id"], name, document)
+        self.on_change()
         return self.get(name)
 
     def get(self, name: str, revision: int | None = None) -> PipelineRecord:
@@ -113,11 +123,20 @@ class Pipelines:
         )
 
     def delete(self, name: str) -> str:
-        """Delete the pipeline and return its id. Its versions stay on disk. Raises ``errors.Missing``."""
+        """Delete the pipeline and return its id. Its versions stay on disk.
+
+        Raises ``errors.Missing``, ``errors.Conflict`` if other pipelines run after it.
+        """
         with self._store.transaction() as transaction:
             row = _current(transaction, name)
+            trigger_inputs.refuse_delete(transaction, name)
             transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
+        self.on_change()
         return str(row["id"])
+
+    def _configure(self, transaction: Transaction, identity: str, name: str, document: Mapping[str, Any]) -> None:
+        trigger_inputs.configure(transaction, identity, name, document)
+        schedules.configure(transaction, identity, document, self._clock.now())
 
     def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[PipelineSummary], int]:
         """Pipelines whose name contains ``q``, by name; and their total number."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,14 @@ from service.files import disk
 from service.kit import errors
 
 _HOLDER = re.compile(r"PID (\d+)")
+_CLOSING_SECONDS = 5.0
+_PATHS = re.compile(r'"(/[^"]*)"')
+_LOCKED = re.compile(r"Could not set lock|Conflicting lock", re.IGNORECASE)
+_CORRUPT = re.compile(
+    r"Corrupt|checksum|not a valid DuckDB|Extension .* not found|Could not read (enough bytes )?from file"
+    r"|deserializ|WAL replay",
+    re.IGNORECASE,
+)
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
@@ -30,7 +39,8 @@ class Store:
     """The catalog file. With ``path`` None it is in memory, for tests.
 
     ``created`` says that the file had no schema yet. Raises ``errors.Conflict`` (DATA_DIR_IN_USE, or CONFLICT if a
-    newer release wrote the file), ``errors.Unavailable``.
+    newer release wrote the file), ``errors.Unavailable``, and ``errors.PenstockError`` (DATA_CORRUPT) if the file is
+    damaged; reads and transactions raise that, too.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -46,12 +56,13 @@ class Store:
                     "python_enable_replacements": False,
                 },
             )
-        except duckdb.IOException as error:
-            raise _in_use(path, error) from error
+        except duckdb.Error as error:
+            raise _not_opened(path, error) from error
         self._writing = threading.Lock()
         self.healthy = True
         try:
-            self.created = migrations.migrate(self._connection)
+            with self._watched():
+                self.created = migrations.migrate(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -59,15 +70,26 @@ class Store:
             path.chmod(0o600)
 
     def close(self) -> None:
-        """Checkpoint the write-ahead log into the file and close it."""
+        """Checkpoint the write-ahead log into the file and close it, when calls of other threads have ended.
+
+        A thread outlives the task that waited for it, if Ctrl-C cancels that.
+        """
+        deadline = time.monotonic() + _CLOSING_SECONDS
         with self._writing:
-            self._connection.close()
+            while True:
+                try:
+                    return self._connection.close()
+                except duckdb.ResourceInUseException:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """All rows of a SELECT as dicts."""
         cursor = self._connection.cursor()
         try:
-            return _fetch(cursor.execute(sql, parameters))
+            with self._watched():
+                return _fetch(cursor.execute(sql, parameters))
         finally:
             cursor.close()
 
@@ -82,14 +104,13 @@ class Store:
 
         Raises ``errors.Unavailable`` (STORAGE_FULL) if the disk is full.
         """
-        with self._writing:
+        with self._writing, self._watched():
             cursor = self._connection.cursor()
             try:
                 cursor.begin()
                 yield Transaction(cursor)
                 cursor.commit()
             except duckdb.FatalException:
-                self.healthy = False  # the instance is unusable until it is opened again; readiness reports it
                 raise
             except BaseException as error:
                 with suppress(duckdb.Error):  # a commit that failed has rolled back already
@@ -99,6 +120,24 @@ class Store:
                 raise
             finally:
                 cursor.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Notice that the file is damaged or the instance unusable until it is opened again; readiness reports it."""
+        try:
+            yield
+        except duckdb.Error as error:
+            corrupt = _CORRUPT.search(str(error)) is not None
+            if corrupt or isinstance(error, duckdb.FatalException):
+                self.healthy = False
+            if corrupt:
+                raise _damaged(self._path, error) from error
+            raise
+
+    def check(self) -> None:
+        """Read every value of every table. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        for table in self.rows("SELECT table_name AS name FROM duckdb_tables() WHERE NOT internal"):
+            self.rows(f'SELECT bit_xor(hash(COLUMNS(*))) FROM "{table["name"]}"')  # noqa: S608 - a name of our schema
 
     def property(self, name: str) -> str | None:
         """The value of a property of the catalog, or None."""
@@ -142,16 +181,36 @@ def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _in_use(path: Path | None, error: Exception) -> errors.PenstockError:
-    if "lock" not in str(error).lower():
-        return errors.Unavailable(f"the catalog cannot be opened: {type(error).__name__}; is its disk writable?")
-    holder = _HOLDER.search(str(error))
+def _not_opened(path: Path | None, error: duckdb.Error) -> errors.PenstockError:
+    text = str(error)
+    if disk.is_full(error):
+        return disk.storage_full()
+    if _CORRUPT.search(text):
+        return _damaged(path, error)
+    if not _LOCKED.search(text):
+        return errors.Unavailable(f"the catalog cannot be opened ({_reason(error)}); is its disk writable?")
+    holder = _HOLDER.search(text)
     who = f" (process {holder[1]})" if holder else ""
     return errors.Conflict(
         f"the data directory {path.parent if path else ''} is in use by another penstock{who}; stop it first, "
         "choose another --data-dir, or ask the running service over HTTP",
         code="DATA_DIR_IN_USE",
     )
+
+
+def _damaged(path: Path | None, error: duckdb.Error) -> errors.PenstockError:
+    name = path.name if path is not None else "file"
+    return errors.PenstockError(
+        f"the catalog {name} is damaged ({_reason(error)}); no data was touched. Put a backup of it back, or move "
+        f"{name} and {name}.wal to another folder and take the versions back with 'penstock verify --adopt'",
+        code="DATA_CORRUPT",
+    )
+
+
+def _reason(error: duckdb.Error) -> str:
+    """The first line of an error of DuckDB without the paths of this machine."""
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return _PATHS.sub(lambda found: f"'{Path(found[1]).name}'", line)
 
 
 def naive(moment: datetime) -> datetime:

@@ -73,7 +73,7 @@ class Users:
         """Create the account of an admin if no enabled account is one.
 
         Returns the generated password; None if one was given or an admin exists. Raises ``errors.Conflict``
-        (USER_EXISTS) if the name is that of an account with another role.
+        (USER_EXISTS) if the name is that of an account with another role, ``errors.Invalid`` naming the setting.
         """
         if any(account.user.may("admin") for account in self._accounts.values()):
             return None
@@ -84,7 +84,12 @@ class Users:
                 code="USER_EXISTS", field="PENSTOCK_ADMIN_USERNAME",
             )  # fmt: skip
         chosen = password if password is not None else passwords.generated()
-        self.add(username, chosen, "admin")
+        try:
+            self.add(username, chosen, "admin")
+        except errors.Invalid as error:  # the settings are what the operator can mend
+            field = str(error.details["field"])
+            setting, text = f"PENSTOCK_ADMIN_{field.upper()}", error.message.removeprefix(f"{field}: ")
+            raise errors.Invalid(f"{setting}: {text}", field=setting) from None
         return None if password is not None else chosen
 
     def add(self, username: str, password: str, role: Role) -> User:

@@ -157,6 +157,23 @@ def print_log(run: str, **chosen: Any) -> None:
 
 
 @penstock.command()
+@click.argument("pipeline")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--against", type=click.IntRange(1), help="The version to compare with.  [default: the one before]")
+@click.option("--key", help="The columns that identify a row, as a,b.  [default: the primary key]")
+@click.option("--limit", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of each kind to show.")
+@options.data_dir()
+@options.url
+@options.as_json
+def diff(pipeline: str, version: int | None, **chosen: Any) -> None:
+    """Show what differs between VERSION of PIPELINE (the newest by default) and the version before."""
+    _prefork()
+    from service.cli import diff as shown
+
+    shown.show(pipeline, version, **chosen)
+
+
+@penstock.command()
 @click.argument("source", metavar="FILE|URL")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host that may be called; repeatable.")
 @options.as_json
@@ -179,6 +196,46 @@ def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None
     from service.cli import verify as verify_command
 
     verify_command.verify(data_dir=data_dir, deep=deep, adopt=adopt, as_json=as_json)
+
+
+@penstock.group()
+def schedule() -> None:
+    """Schedules of pipelines: of a data directory, or of a running service (--url)."""
+
+
+@schedule.command("list")
+@options.data_dir()
+@options.url
+@options.as_json
+def list_schedules(**chosen: Any) -> None:
+    """List the pipelines that have a schedule, with the last and the next time that fires."""
+    from service.cli import schedule as schedules
+
+    schedules.show(**chosen)
+
+
+@schedule.command("pause")
+@click.argument("pipeline")
+@options.data_dir()
+@options.url
+@options.as_json
+def pause_schedule(pipeline: str, **chosen: Any) -> None:
+    """Stop the schedule of PIPELINE until it is resumed."""
+    from service.cli import schedule as schedules
+
+    schedules.pause(pipeline, **chosen)
+
+
+@schedule.command("resume")
+@click.argument("pipeline")
+@options.data_dir()
+@options.url
+@options.as_json
+def resume_schedule(pipeline: str, **chosen: Any) -> None:
+    """Let a paused schedule of PIPELINE fire again, from now on."""
+    from service.cli import schedule as schedules
+
+    schedules.resume(pipeline, **chosen)
 
 
 @penstock.group()

@@ -32,11 +32,15 @@ def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings
     """
     found = settings(data_dir=data_dir)
     layout = Layout(found.root)
-    if not (layout.catalog.exists() or (without_catalog and layout.warehouse.exists())):
+    if layout.catalog.exists() or (without_catalog and layout.warehouse.exists()):
+        return found
+    if layout.warehouse.exists():
         raise errors.Missing(
-            f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir"
+            f"the catalog of {found.root} is missing; put it back, or take the versions back with "
+            "'penstock verify --adopt'",
+            field="data_dir",
         )
-    return found
+    raise errors.Missing(f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir")
 
 
 def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:

@@ -16,11 +16,11 @@ from service.runs.verification import Verification, Verifier
 def verify(*, data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
     """Verify a data directory that no service uses. Exit code 1 if data is damaged or could not be adopted.
 
-    Raises ``errors.Missing`` if the data directory is not there.
+    Raises ``errors.Missing`` if the data directory is not there, ``errors.PenstockError`` if its catalog is damaged.
     """
 
     async def work(core: Core) -> Verification:
-        verifier = Verifier(core.history, core.pipelines, core.layout, core.condition)
+        verifier = Verifier(core.store, core.history, core.pipelines, core.layout, core.condition)
         return await asyncio.to_thread(lambda: verifier.verify(deep=deep, adopt=adopt))
 
     result = session.with_core(session.existing(data_dir=data_dir, without_catalog=True), work)

@@ -21,7 +21,7 @@ from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.fetching import completeness
 from service.collectors.fetching.client_pool import Clients
 from service.collectors.fetching.completeness import Evidence
-from service.collectors.http_api import csv_body, incremental, page_body, pagination
+from service.collectors.http_api import body_faults, csv_body, incremental, page_body, pagination
 from service.collectors.http_api import for_each as children
 from service.collectors.http_api.authentication import Session
 from service.collectors.http_api.csv_body import CsvFormat
@@ -150,7 +150,7 @@ class _Collection:
         spool = memory.spool() if memory is not None else Spool(ctx.folder)
         batches = Batches(
             spool, ctx, csv=settings.csv, flatten=settings.flatten, added=added,
-            traced=memory is not None, schema=settings.schema,
+            traced=memory is not None, schema=settings.schema, misfits=settings.misfits(ctx),
         )  # fmt: skip
         clients = Clients(
             ctx, limit=settings.concurrency, timeout_seconds=settings.timeout_seconds, retry=settings.retry,
@@ -229,6 +229,7 @@ class _Collection:
             kind, declared = self._settings.response_format, answer.headers.get("content-type", "")
             hint = f" (content type {declared})" if declared and kind not in declared else ""
             field = "records_path" if kind == "json" else "response_format"
+            field = body_faults.setting(str(error)) or field
             raise self._permanent(f"page {page + 1}: {error}{hint}", field=field) from None
 
     def _on_answer_error(self, error: str, page: int) -> None:
@@ -268,14 +269,14 @@ class _Collection:
         if settings.response_format == "csv":
             parts = [spool.part(i) for i in range(len(spool.parts))]
             lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
-        lf = record_schema.cast_columns(lf, settings.schema, ctx)
+        frame = ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
+        frame = record_schema.cast_columns(frame, settings.schema, ctx, settings.misfits(ctx))
         if self._columns:
-            types = {name: dtypes.name_of(dtype) for name, dtype in lf.collect_schema().items()}
+            types = {name: dtypes.name_of(dtype) for name, dtype in frame.schema.items()}
             self._rejects.end()
             self._rejects.close(Shape(self._columns, types))
         self._padded.warn()
-        lf = record_schema.select(lf, settings.kept_columns, ctx)
-        return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
+        return frame.rows(lambda lf: record_schema.select(lf, settings.kept_columns, ctx))
 
     def _permanent(self, text: str, field: str = "endpoint") -> errors.Permanent:
         shown = self._settings.endpoint.split("?", 1)[0]

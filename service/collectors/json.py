@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
 
 import msgspec
 
+from service.collectors.csv_file.settings import LOSSY
+from service.collectors.html import markup_kind
+from service.collectors.http_api import body_faults
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Document, Unusable
@@ -22,9 +25,10 @@ from service.collectors.records.spool import Spool
 from service.collectors.source_file import head as heads
 from service.collectors.source_file import paths as inputs
 from service.collectors.source_file import utf8
-from service.collectors.source_file.file_collector import FileCollector
+from service.collectors.source_file.file_collector import FileCollector, PathColumns
 from service.kit import errors, lazy
 from service.kit.errors import Problem
+from service.kit.excerpts import excerpt
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
@@ -60,7 +64,13 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             description="Path of the records in a document, e.g. 'data.items'; by default found at the top level."
         ),
     ] = None
-    encoding: Annotated[str, msgspec.Meta(description="Text encoding: utf-8 or any Python codec.")] = "utf-8"
+    encoding: Annotated[
+        str,
+        msgspec.Meta(
+            description="Text encoding: utf-8, utf-8-lossy (invalid bytes and lone surrogates become U+FFFD) or any "
+            "Python codec."
+        ),
+    ] = "utf-8"
     flatten: Annotated[bool, msgspec.Meta(description="Nested objects become a_b columns; lists stay lists.")] = True
     columns: Annotated[
         Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1)] | None,
@@ -69,15 +79,19 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         ),
     ] = None
     schema: Annotated[
-        dict[str, str], msgspec.Meta(description="Types of columns (after flattening): name to type.")
+        dict[str, str],
+        msgspec.Meta(
+            description="Types of columns (after flattening): name to type. A text column has numbers as they are "
+            "written, lists and objects as JSON. A value that does not fit: see on_error."
+        ),
     ] = {}
 
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()
         if self.records_path is not None and self.format == "lines":
             yield Problem("records_path", "each line is a record by itself; leave it out, or set format to document")
-        if not utf8.is_text_codec(self.encoding):
-            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8 or a Python codec")
+        if self.encoding != LOSSY and not utf8.is_text_codec(self.encoding):
+            yield Problem("encoding", f"unknown encoding '{self.encoding}'; utf-8, utf-8-lossy or a Python codec")
         yield from record_schema.problems(self.schema, self.columns)
 
     def declared(self) -> Declared | None:
@@ -89,52 +103,45 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
 
     def _collect(self, ctx: CollectContext) -> Frame:
         paths = inputs.resolve(self.file_path, ctx)
-        spool, mixed, repeated = Spool(ctx.folder), dict[str, str](), dict[str, str]()
         if ctx.wanted_rows is not None:
             paths = paths[: heads.MOST_FILES]
-        added = self.path_columns(paths, self.schema, ctx)
-        for number, path in enumerate(paths):
-            original = path
-            before = spool.rows
-            try:
-                codec = codecs.lookup(self.encoding).name
-                if ctx.wanted_rows is not None:
-                    path = self._head(path, ctx.wanted_rows, ctx.folder / f"head-{number:05d}", codec)
-                text = utf8.as_utf8(path, codec, ctx.folder, f"plain-{number:05d}.json")
-                for part in self._parts(text, ctx.wanted_rows):
-                    where, found, again = f"{path.name} from {part.unit} {part.first}", set[str](), set[str]()
-                    rows, parents = part.table(self.flatten, found, again)
-                    added.refuse_clash(original, rows.columns, ctx.step)
-                    spool.add(rows.with_columns(added.values(original, rows.columns)), parents, where)
-                    mixed = dict.fromkeys(found, f"differ in kind on {where}") | mixed
-                    repeated = dict.fromkeys(again, where) | repeated
-            except (Unusable, utf8.Unreadable) as error:
-                raise self._explained(path, error, ctx) from None
-            if spool.rows == before:
-                ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
-            ctx.collected(spool.rows - before)
-            ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
+        reader = _Reader(self, ctx, self.path_columns(paths, self.schema, ctx))
+        texts = record_schema.text_columns(self.schema)
+        spool = reader.read(paths, ctx.folder, texts)
         ctx.add_evidence({"files": len(paths), "rows": spool.rows})
         ctx.add_blank_columns(record_schema.empty_columns(spool, self.schema))
-        record_schema.warn_of_repeated_keys(repeated, ctx)
-        record_schema.warn_of_conflicts(spool, mixed, self.schema, self.columns, ctx)
-        lf = record_schema.cast_columns(spool.scan(), self.schema, ctx)
-        lf = record_schema.select(lf, self.columns, ctx)
-        return ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
+        record_schema.warn_of_repeated_keys(reader.repeated, ctx)
+        record_schema.warn_of_conflicts(spool, reader.mixed, self.schema, self.columns, ctx)
+        if changed := spool.rewritten - texts:  # text follows numbers: they stay as they are written
+            for part in spool.parts:
+                part.unlink()
+            again = ctx.folder / "again"
+            again.mkdir()
+            spool = reader.read(paths, again, texts | changed)
+        frame = ctx.frame(spool.scan(), expensive=False, row_bytes=spool.row_bytes)
+        frame = record_schema.cast_columns(frame, self.schema, ctx, self.misfits(ctx))
+        return frame.rows(lambda lf: record_schema.select(lf, self.columns, ctx))
 
-    def _explained(self, path: Path, error: Exception, ctx: CollectContext) -> errors.Permanent:
+    def explained(self, path: Path, error: Exception, ctx: CollectContext) -> errors.Permanent:
         """The error with the setting that is to blame."""
         text, field, hint = str(error), "file_path", ""
         if json_records.NOT_UTF8 in text:
             field, hint = "encoding", "; set encoding to the encoding of the file, such as latin-1"
+        elif json_records.HALF in text:
+            field, hint = "encoding", "; set encoding to utf-8-lossy to read it as U+FFFD"
         elif json_records.TRAILING in text:
             field = "records_path" if self.records_path is not None else "format"
             hint = "; leave out records_path" if self.records_path is not None else "; set format to lines"
         elif "records_path" in text:
             field = "records_path"
+        elif "is out of range)" in text:
+            hint = "; to keep such a number as text, give its column the type string under schema"
+        what = _markup(path) if json_records.INVALID in text else None
+        if what is not None:
+            text = f"the file is {what}, not JSON"
         return errors.Permanent(f"{path.name}: {text}{hint}", step=ctx.step, field=field)
 
-    def _head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
+    def head(self, path: Path, rows: int, folder: Path, codec: str) -> Path:
         """A copy of the first lines, or the file itself if it is one document, which must be read as a whole."""
         if self.format == "document" or self.records_path is not None:
             return path
@@ -143,7 +150,7 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
-    def _parts(self, path: Path, most: int | None) -> Iterator[_Part]:
+    def parts(self, path: Path, most: int | None) -> Iterator[_Part]:
         """The records of a file, in batches."""
         with path.open("rb") as file:
             if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
@@ -157,8 +164,53 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         document = Document(path.read_bytes())
         where = self.records_path if self.records_path is not None else _records_path(document)
         records = document.records(where)[:most]
+        around = frozenset(document.repeated_keys(where))
         for at in range(0, len(records), 50_000):
-            yield _Part("record", at, records[at : at + 50_000])
+            yield _Part("record", at, records[at : at + 50_000], around)
+
+
+class _Reader:
+    """Reads the records of files into parts, once or again. ``mixed`` and ``repeated`` are found on the way."""
+
+    def __init__(self, settings: JsonCollector, ctx: CollectContext, added: PathColumns) -> None:
+        self.mixed: dict[str, str] = {}
+        self.repeated: dict[str, str] = {}
+        self._settings, self._ctx, self._added = settings, ctx, added
+        self._reported = False
+
+    def read(self, paths: Sequence[Path], folder: Path, texts: Collection[str]) -> Spool:
+        """All records as parts in ``folder``; see ``json_records.table`` for ``texts``. Only the first call reports."""
+        ctx, spool = self._ctx, Spool(folder)
+        for number, path in enumerate(paths):
+            before = spool.rows
+            self._read_file(path, number, folder, texts, spool)
+            if self._reported:
+                continue
+            if spool.rows == before:
+                ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
+            ctx.collected(spool.rows - before)
+            ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
+        self._reported = True
+        return spool
+
+    def _read_file(self, original: Path, number: int, folder: Path, texts: Collection[str], spool: Spool) -> None:
+        settings, wanted, path = self._settings, self._ctx.wanted_rows, original
+        try:
+            codec = "utf-8" if settings.encoding == LOSSY else codecs.lookup(settings.encoding).name
+            if wanted is not None:
+                path = settings.head(path, wanted, folder / f"head-{number:05d}", codec)
+            text = utf8.as_utf8(path, codec, folder, f"plain-{number:05d}.json")
+            if settings.encoding == LOSSY:
+                text = _lossy(text, folder / f"lossy-{number:05d}.json")
+            for part in settings.parts(text, wanted):
+                where, found, again = f"{path.name} from {part.unit} {part.first}", set[str](), set[str]()
+                rows, parents = part.table(settings.flatten, found, again, texts)
+                self._added.refuse_clash(original, rows.columns, self._ctx.step)
+                spool.add(rows.with_columns(self._added.values(original, rows.columns)), parents, where)
+                self.mixed = dict.fromkeys(found, f"differ in kind on {where}") | self.mixed
+                self.repeated = dict.fromkeys(again, where) | self.repeated
+        except (Unusable, utf8.Unreadable) as error:
+            raise settings.explained(path, error, self._ctx) from None
 
 
 @dataclass(frozen=True)
@@ -168,9 +220,14 @@ class _Part:
     unit: Literal["line", "record"]
     first: int
     items: list[bytes]
+    around: frozenset[str] = frozenset()
+    """The keys that the objects around the records repeat."""
 
-    def table(self, flatten: bool, mixed: set[str], repeated: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    def table(
+        self, flatten: bool, mixed: set[str], repeated: set[str], texts: Collection[str]
+    ) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
+        repeated |= self.around
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
             return pl.DataFrame(), set()
@@ -178,7 +235,7 @@ class _Part:
             if any(not item.lstrip().startswith(b"{") for item in full):
                 raise Unusable("a record is not an object")
             packed = b"\n".join(full) if self.unit == "line" else json_records.lines(full)
-            return json_records.table(packed, flatten=flatten, mixed=mixed, repeated=repeated)
+            return json_records.table(packed, flatten=flatten, mixed=mixed, repeated=repeated, texts=texts)
         except Unusable:
             for number, item in enumerate(self.items, self.first):
                 if item and not item.isspace():
@@ -186,13 +243,30 @@ class _Part:
             raise
 
 
+def _lossy(path: Path, target: Path) -> Path:
+    """A copy in which bytes that are not UTF-8, and lone surrogates, are U+FFFD; cut at line ends, as nothing spans
+    them."""
+    with path.open("rb") as file, target.open("wb") as out:
+        rest = b""
+        while chunk := file.read(BATCH_BYTES):
+            whole, end, rest = (rest + chunk).rpartition(b"\n")
+            out.write(body_faults.without_lone_surrogates((whole + end).decode("utf-8", "replace").encode()))
+        out.write(body_faults.without_lone_surrogates(rest.decode("utf-8", "replace").encode()))
+    return target
+
+
+def _markup(path: Path) -> str | None:
+    """What a file of markup is, in words."""
+    with path.open("rb") as file:
+        return markup_kind.describe(file.read(65_536))
+
+
 def _decode(item: bytes, where: str) -> None:
-    shown = item[:60].decode("utf-8", "replace")
     try:
         msgspec.json.decode(item, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         cause = json_records.cause(error, item)
-        raise Unusable(f"{where}: not a JSON object ({cause}); it begins with {shown!r}") from None
+        raise Unusable(f"{where}: not a JSON object ({cause}); it begins with {excerpt(item, 60)!r}") from None
 
 
 def _records_path(document: Document) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from service.collectors.records import schema as record_schema
+from service.collectors.records.misfits import Misfits
 from service.collectors.source_file import parquet_types, paths
 from service.collectors.source_file.file_collector import FileCollector, PathColumns
 from service.kit import errors, lazy
@@ -17,12 +18,17 @@ from service.kit.errors import Problem
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
-from service.values import common_type, dtypes, type_names
+from service.values import cast, common_type, dtypes, type_names
+from service.values.losses import plain_values
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy.module("polars")
+
+
+_ORIGINAL = "\x01original "
+"""Begins the names of the columns with values before a cast; no file has such columns."""
 
 
 class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
@@ -41,7 +47,8 @@ class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
     schema: Annotated[
         dict[str, str],
         msgspec.Meta(
-            description="Cast columns to these types; a value that does not fit, or would lose a fraction, fails."
+            description="Cast columns to these types; a value that does not fit, or would lose a fraction, fails (see "
+            "on_error)."
         ),
     ] = {}
 
@@ -74,11 +81,12 @@ class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
         record_schema.require_columns(present, self.columns, self.schema, ctx.step)
         kept = set(self.columns or present)
         schema = {name: text for name, text in self.schema.items() if name in kept}
-        lf = _scan_all(files, schema, added, ctx)
-        if self.columns is not None:
-            lf = lf.select(self.columns)
         plain = not (self.columns or self.schema or added.types) and all(f.types == files[0].schema for f in files)
-        return ctx.scan_parquet([f.path for f in files]) if plain else ctx.frame(lf, expensive=False)
+        if plain:
+            return ctx.scan_parquet([f.path for f in files])
+        frame = _all_rows(files, schema, added, ctx, self.misfits(ctx))
+        selected = self.columns
+        return frame if selected is None else frame.rows(lambda lf: lf.select(selected))
 
 
 class _ParquetFile(msgspec.Struct, frozen=True):
@@ -134,29 +142,42 @@ def _digits(dtype: Any) -> int:
     return (dtype.precision or 0) if isinstance(dtype, pl.Decimal) else 0
 
 
-def _scan_all(
-    files: list[_ParquetFile], schema: Mapping[str, str], added: PathColumns, ctx: CollectContext
-) -> pl.LazyFrame:
+def _all_rows(
+    files: list[_ParquetFile], schema: Mapping[str, str], added: PathColumns, ctx: CollectContext, misfits: Misfits
+) -> Frame:
     first = files[0]
     if all((f.schema, f.texts) == (first.schema, first.texts) for f in files) and not added.types:
         lf = pl.scan_parquet([f.path for f in files], glob=False)
         lf = parquet_types.readable(lf, first.schema, first.texts)
-        return record_schema.cast_columns(lf, schema, ctx)
+        return record_schema.cast_columns(ctx.frame(lf, expensive=False), schema, ctx, misfits)
     types = _common_types(files, schema, ctx)
     types |= {name: dtype for name, dtype in added.types.items() if name not in types}
-    return pl.concat([_scan_as(file, types, schema, added, ctx) for file in files])
+    counted = [name for name in schema if misfits.become_null and any(name in f.schema for f in files)]
+    originals = {name: f"{_ORIGINAL}{place}" for place, name in enumerate(counted)}
+    lf = pl.concat([_scan_as(file, types, schema, originals, added, ctx) for file in files])
+    frame = ctx.frame(lf, expensive=False)
+    if not originals:
+        return frame
+    made = [
+        record_schema.misfit(name, pl.col(name), pl.col(text), types[name], misfits) for name, text in originals.items()
+    ]
+    return frame.convert(ctx.step, made).rows(lambda lf: lf.drop(list(originals.values())))
 
 
 def _scan_as(
     file: _ParquetFile,
     types: Mapping[str, pl.DataType],
     schema: Mapping[str, str],
+    originals: Mapping[str, str],
     added: PathColumns,
     ctx: CollectContext,
 ) -> pl.LazyFrame:
-    """One file with the columns and types of all."""
+    """One file with the columns and types of all, and with the texts of ``originals``, columns with misfits."""
     own = {name: text for name, text in schema.items() if name in file.schema}
-    lf = record_schema.cast_columns(file.scan(), own, ctx)
+    try:
+        made = record_schema.casts_of(file.types, own, ctx, Misfits(become_null=bool(originals)))
+    except record_schema.Misfit as error:
+        raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
     why = f"in {file.path.name}, beside other files"
     casts = [
         common_type.exact(name, dtype, types[name], why, (ctx.step, f"schema.{name}"))
@@ -165,7 +186,16 @@ def _scan_as(
     ]
     from_path = [e.cast(types[e.meta.output_name()], strict=False) for e in added.values(file.path, file.schema)]
     missing = [pl.lit(None, dtype=dtype).alias(n) for n, dtype in types.items() if n not in file.schema]
-    return lf.with_columns([*casts, *missing]).with_columns(from_path).select(list(types))
+    texts = [
+        (cast.error_text(pl.col(n), file.types[n]) if n in own else pl.lit(None, dtype=pl.String)).alias(text)
+        for n, text in originals.items()
+    ]
+    known = [
+        pl.when(pl.col(n).is_not_null()).then(pl.col(text)).alias(text) for n, text in originals.items() if n in own
+    ]
+    lf = file.scan().with_columns(texts).with_columns(known)
+    lf = lf.with_columns([*plain_values(made), *casts, *missing]).with_columns(from_path)
+    return lf.select([*types, *originals.values()])
 
 
 def _common_types(files: list[_ParquetFile], schema: Mapping[str, str], ctx: CollectContext) -> dict[str, pl.DataType]:

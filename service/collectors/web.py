@@ -19,6 +19,7 @@ from service.collectors.html import markup_kind, tables
 from service.collectors.html import page as markup
 from service.collectors.html.crawl_history import CrawlHistory
 from service.collectors.html.page import Field, Page, Value
+from service.collectors.html.pattern_losses import Unmatched
 from service.collectors.html.robots import Robots
 from service.collectors.html.settings import CONTAINER, MAX_DELAY, WebSettings
 from service.collectors.records.spool import Spool
@@ -76,6 +77,9 @@ class _Crawl:
         self._spool = Spool(ctx.folder)
         self._rows: dict[str, list[Value]] = {name: [] for name in self._fields}
         self._matched = dict.fromkeys(self._fields, False)
+        self._unmatched = {
+            name: Unmatched() for name, field in self._fields.items() if field.pattern and not field.many
+        }
         self._pending = 0
         self._evidence = Evidence(stop_reason="all_pages")
         self._next: str | None = None
@@ -108,6 +112,7 @@ class _Crawl:
             self._clients.count(evidence)
             ctx.add_evidence(evidence.summary)
         self._check_matches()
+        self._check_patterns()
         return ctx.frame(self._scan(), expensive=False, row_bytes=self._spool.row_bytes)
 
     async def _fetch(self, url: str, home: str | None = None) -> Response:
@@ -243,6 +248,8 @@ class _Crawl:
                 raise self._permanent(
                     f"{_short(url)}: row {missing + 1} has no '{name}' ('{field.text}')", f"css_selectors.{name}"
                 )
+            if name in self._unmatched:
+                self._unmatched[name].add(page.unmatched, sum(v is not None for v in values))
             self._matched[name] = self._matched[name] or any(v is not None and v != [] for v in values)
             self._rows[name].extend(values)
         self._pending += len(containers)
@@ -258,6 +265,22 @@ class _Crawl:
 
     def _scan(self) -> pl.LazyFrame:
         return self._spool.scan() if self._evidence.rows else pl.LazyFrame(schema=self._schema)
+
+    def _check_patterns(self) -> None:
+        """Warn of values in which a pattern was not found. Raises ``errors.Permanent`` if they are too many."""
+        most = self._settings.max_lost_share
+        for name, lost in self._unmatched.items():
+            if not lost.count:
+                continue
+            field, pattern = f"css_selectors.{name}", self._fields[name].pattern
+            text = f"{field}: {lost.shown} do not contain the pattern '{pattern}' and became missing"
+            details = {"setting": "css_selectors", "column": name, **lost.details}
+            if lost.share > most and not self._ctx.partial:
+                raise errors.Permanent(
+                    f"{text}. This is more than max_lost_share ({most:g}) allows; mend the pattern, or set "
+                    "max_lost_share: 1 to accept missing values", step=self._ctx.step, field=field, **details,
+                )  # fmt: skip
+            self._ctx.warn("values_lost", text, **details)
 
     def _check_matches(self) -> None:
         """Report selectors that matched nothing: a page whose markup changed looks like an empty one."""

@@ -19,6 +19,11 @@ Kind = Literal["integer", "float", "decimal", "boolean", "text", "time", "clock"
 _NUMBERS: frozenset[Kind] = frozenset({"integer", "float", "decimal"})
 _ORDERED: frozenset[Kind] = frozenset({*_NUMBERS, "boolean", "text", "time", "clock", "duration"})
 _EVERY: frozenset[Kind] = frozenset({*_ORDERED, "other"})
+_INSTEAD: dict[Kind, str] = {
+    "boolean": "write {}(CAST(x AS INTEGER))", "decimal": "write {}(CAST(x AS DOUBLE))",
+    "text": "write {}(CAST(x AS DOUBLE)) if the texts are numbers",
+}  # fmt: skip
+"""What to write for values that an aggregate does not take; of other kinds, a ``sql`` step takes more."""
 _SMALL = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
@@ -71,7 +76,8 @@ def find(name: str, dtype: pl.DataType) -> Aggregate:
     for row in TABLE[name]:
         if kind in row.kinds:
             return row
-    raise ValueError(f"{name} of {dtypes.name_of(dtype)} values is not supported; cast them, such as CAST(x AS DOUBLE)")
+    instead = _INSTEAD.get(kind, "use a sql step: SELECT key, {}(x) AS y FROM input GROUP BY key").format(name)
+    raise ValueError(f"{name} of {dtypes.name_of(dtype)} values is not supported here; {instead}")
 
 
 def _present(column: pl.Expr, made: pl.Expr) -> pl.Expr:

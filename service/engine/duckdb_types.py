@@ -2,7 +2,7 @@
 
 Whole numbers of fewer than 64 bits are read as BIGINT, so that they count in 64 bits; as they are only where a function
 takes no BIGINT. Durations are handed over as
-microseconds and read as INTERVAL. Of a result, HUGEINT becomes BIGINT (an error where it does not fit), INTERVAL a
+whole ticks and read as INTERVAL. Of a result, HUGEINT becomes BIGINT (an error where it does not fit), INTERVAL a
 duration, and what no column can hold its text.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
-from service.sandbox.quoting import quoted
+from service.sandbox.quoting import literal, quoted
 from service.values import dtypes
 
 _SMALL = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
@@ -36,13 +36,13 @@ _PLAIN: dict[str, pl.DataType] = {
     "blob": pl.Binary(),
     "timestamp": pl.Datetime("us"),
     "timestamp_ns": pl.Datetime("ns"),
+    "time_ns": pl.Time(),
 }
 _CHANGED: dict[str, tuple[str, pl.DataType]] = {
     "hugeint": ("BIGINT", pl.Int64()),
     "uhugeint": ("BIGINT", pl.Int64()),
     "timestamp_s": ("TIMESTAMP", pl.Datetime("us")),
     "timestamp_ms": ("TIMESTAMP", pl.Datetime("us")),
-    "time_ns": ("TIME", pl.Time()),
     "uuid": ("VARCHAR", pl.String()),
     "bit": ("VARCHAR", pl.String()),
     "enum": ("VARCHAR", pl.String()),
@@ -78,27 +78,51 @@ def handed_over(name: str, dtype: pl.DataType) -> pl.Expr:
     """The column in its ``physical`` type."""
     column = pl.col(name)
     if isinstance(dtype, pl.Duration):
-        return column.dt.total_microseconds()
+        return column.to_physical()
     wanted = physical(dtype)
     return column if wanted == dtype else column.cast(wanted)
 
 
-def reading(source: str, name: str, dtype: pl.DataType, *, wide: bool = True) -> str:
+def reading(source: str, name: str, dtype: pl.DataType, *, wide: bool = True, guarded: bool = False) -> str:
     """The SQL that reads the column ``source``, which was handed over, as the column ``name``.
 
-    ``wide`` makes whole numbers BIGINT.
+    ``wide`` makes whole numbers BIGINT. A value with nanoseconds is an error where its type has none in SQL, and in a
+    ``guarded`` column.
     """
     column = quoted(source)
     match dtype:
         case pl.Duration():
-            column = f"to_microseconds({column})"
+            column = _duration(column, name, dtype)
         case pl.Time():
-            column = f"CAST({column} AS TIME)"
+            column = _without_nanoseconds(column, name, f"nanosecond({column})", f"CAST({column} AS TIME)", "string")
+        case pl.Datetime() if dtype.time_unit == "ns" and dtype.time_zone:
+            kept, other = f"CAST({column} AS TIMESTAMPTZ)", f"datetime[{dtype.time_zone}], which cuts them, or string"
+            column = _without_nanoseconds(column, name, f"epoch_ns({column})", kept, other)
+        case pl.Datetime() if dtype.time_unit == "ns" and guarded:
+            other = "datetime, which cuts them, or write make_timestamp_ns(epoch_ns(x) + nanoseconds)"
+            column = _without_nanoseconds(column, name, f"epoch_ns({column})", column, other)
         case pl.Datetime() if dtype.time_unit == "ms" and not dtype.time_zone:
             column = f"CAST({column} AS TIMESTAMP)"
         case _ if wide and isinstance(dtype, _SMALL):
             column = f"CAST({column} AS BIGINT)"
     return f"{column} AS {quoted(name)}"
+
+
+def _duration(ticks: str, name: str, dtype: pl.Duration) -> str:
+    """Whole ticks as INTERVAL."""
+    if dtype.time_unit == "ms":
+        return f"to_microseconds({ticks} * 1000)"
+    if dtype.time_unit == "us":
+        return f"to_microseconds({ticks})"
+    return _without_nanoseconds(ticks, name, ticks, f"to_microseconds({ticks} // 1000)", "decimal(38,9), as seconds")
+
+
+def _without_nanoseconds(column: str, name: str, nanoseconds: str, kept: str, other: str) -> str:
+    """``kept``; an error for a value that it would change. ``other`` is what a cleaner's cast may make of it before."""
+    begin = literal(f"column '{name}': ")
+    end = literal(f" has nanoseconds, and SQL counts in microseconds here; cast it before, to {other}")
+    message = f"{begin} || CAST({column} AS VARCHAR) || {end}"
+    return f"CASE WHEN {nanoseconds} % 1000 <> 0 THEN error({message}) ELSE {kept} END"
 
 
 def restorable(made: pl.DataType, source: pl.DataType) -> bool:
@@ -118,7 +142,7 @@ def _same(kind: DuckDBPyType, dtype: pl.DataType) -> bool:
         case pl.Time():
             return kind.id in ("time", "time_ns")
         case pl.Datetime() if dtype.time_zone:
-            return kind.id == "timestamp with time zone"
+            return kind.id == ("timestamptz_ns" if dtype.time_unit == "ns" else "timestamp with time zone")
         case pl.Datetime():
             return kind.id in ("timestamp_ns",) if dtype.time_unit == "ns" else kind.id in ("timestamp", "timestamp_ms")
         case pl.Null():
@@ -170,6 +194,8 @@ def result_type(kind: DuckDBPyType, zone: str = "UTC") -> tuple[str | None, pl.D
         return _CHANGED[name]
     if name == "timestamp with time zone":
         return None, pl.Datetime("us", zone)
+    if name == "timestamptz_ns":
+        return None, pl.Datetime("ns", zone)
     if name in ("decimal", "list", "array", "struct", "map"):
         return _composed(name, dict(kind.children), zone)
     raise ValueError(f"a column cannot hold a value of DuckDB's type {kind}; cast it, such as CAST(… AS VARCHAR)")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from service.kit import errors
-from service.values.losses import SAMPLES, SHOWN, Conversion, LostValues
+from service.values.losses import CUT, SAMPLES, SHOWN, Conversion, LostValues
+
+_WAS_CUT = "have digits beyond microseconds, which were cut"
 
 
 class LossCounter:
@@ -53,25 +56,35 @@ class LossCounter:
         if not self._active:
             return
         self._active, self._done = False, True
-        found = [(c, self._lost(c)) for name, c in self._conversions.items() if self._counts.get(name, [0])[0]]
-        self.losses = tuple(loss for _, loss in found)
+        every = self._conversions.values()
+        found = [(c, self._lost(c, c.name)) for c in every if self._counts.get(c.name, [0])[0]]
+        cut = [
+            replace(c, setting=f"{c.setting}.{CUT}", outcome=_WAS_CUT, hint=None) for c in every if c.cut is not None
+        ]
+        cuts = [self._lost(c, _cut_of(c.name)) for c in cut if self._counts.get(_cut_of(c.name), [0])[0]]
+        self.losses = (*(loss for _, loss in found), *cuts)
         for conversion, loss in found:
             if conversion.most is not None and loss.share > conversion.most:
                 raise errors.Permanent(
                     f"{loss.message}. This is more than max_lost_share ({conversion.most:g}) allows; mend the "
                     "setting or the values, or set max_lost_share: 1 to accept missing values",
-                    step=self._step, field=f"config.{loss.setting}.{loss.column}", column=loss.column,
+                    step=self._step, field=self._field(loss), column=loss.column,
                     count=loss.count, share=loss.share, samples=loss.samples,
                 )  # fmt: skip
 
-    def _lost(self, conversion: Conversion) -> LostValues:
-        count, known = self._counts[conversion.name]
-        samples = sorted(self._samples.get(conversion.name, []))[:SAMPLES]
+    def _field(self, loss: LostValues) -> str:
+        """The setting that lost too much, relative to the step; only processors have theirs under config."""
+        config = "config." if self._step.startswith("processors") else ""
+        return f"{config}{loss.setting}.{loss.column}"
+
+    def _lost(self, conversion: Conversion, key: str) -> LostValues:
+        count, known = self._counts[key]
+        samples = sorted(self._samples.get(key, []))[:SAMPLES]
         shown = ", ".join(f"'{text}' (row {row})" for row, text in samples)
         values = "value" if known == 1 else "values"
+        place = f"{conversion.setting.removesuffix(f'.{CUT}')}.{conversion.column}"
         message = (
-            f"{conversion.setting}.{conversion.column}: {count} of {known} {values} ({count / max(known, 1):.1%}) "
-            f"{conversion.outcome}, first {shown}"
+            f"{place}: {count} of {known} {values} ({count / max(known, 1):.1%}) {conversion.outcome}, first {shown}"
         )
         texts = [text for _, text in samples]
         hint = conversion.hint(texts) if conversion.hint is not None else None
@@ -94,13 +107,19 @@ class LossCounter:
         missing = source.null_count()
         flags = fields.get_column("lost") if conversion.lost is not None else None
         count = value.null_count() - missing if flags is None else int(flags.sum())
-        samples = self._first(name, fields, flags) if count else []
+        self._add_count(name, count, len(column) - missing, fields, flags)
+        if conversion.cut is not None:
+            cut = fields.get_column("cut")
+            self._add_count(_cut_of(name), int(cut.sum()), len(column) - missing, fields, cut)
+
+    def _add_count(self, key: str, count: int, known: int, fields: pl.DataFrame, flags: pl.Series | None) -> None:
+        samples = self._first(key, fields, flags) if count else []
         with self._lock:
-            counts = self._counts.setdefault(name, [0, 0])
+            counts = self._counts.setdefault(key, [0, 0])
             counts[0] += count
-            counts[1] += len(column) - missing
+            counts[1] += known
             if samples:
-                self._samples[name] = sorted([*self._samples.get(name, []), *samples])[:SAMPLES]
+                self._samples[key] = sorted([*self._samples.get(key, []), *samples])[:SAMPLES]
 
     def _first(self, name: str, fields: pl.DataFrame, flags: pl.Series | None) -> list[tuple[int, str]]:
         """The first lost values of a batch with their rows; none where enough are known from rows before it."""
@@ -117,7 +136,13 @@ def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
     fields = [conversion.value.alias("value"), conversion.source.alias("source"), number.alias("number")]
     if conversion.lost is not None:
         fields.append(conversion.lost.fill_null(value=False).alias("lost"))
+    if conversion.cut is not None:
+        fields.append((conversion.cut & conversion.value.is_not_null()).fill_null(value=False).alias("cut"))
     return pl.struct(fields).alias(conversion.name)
+
+
+def _cut_of(name: str) -> str:
+    return f"{name} {CUT}"
 
 
 def _text(value: object) -> str:

@@ -127,6 +127,11 @@ class PolarsFrame:
         return frame
 
     @property
+    def counts_losses(self) -> bool:
+        """Whether lost values are counted on the way to these rows."""
+        return bool(self._counters)
+
+    @property
     def losses(self) -> Sequence[LostValues]:
         return [loss for counter in self._counters for loss in counter.losses]
 

@@ -21,7 +21,7 @@ import duckdb
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
-from service.engine import duckdb_messages, duckdb_types, row_sql
+from service.engine import duckdb_messages, duckdb_types, nanoseconds, row_sql
 from service.engine.query_tree import Local, check, check_renamed, kept, local_tree
 from service.expressions import scalar, select
 from service.kit import errors
@@ -37,7 +37,8 @@ _KNOWN = re.compile(r"Candidate bindings?: (.*)", re.DOTALL)
 class Query:
     """A query that may be run: its text, the columns that it reads, and those of its result.
 
-    ``results`` say how each column is taken over from DuckDB; ``schema`` are the types in the end.
+    ``results`` say how each column is taken over from DuckDB; ``schema`` are the types in the end. ``guarded`` are
+    the columns that may not hold nanoseconds.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Query:
     schema: pl.Schema
     zone: str
     wide: bool
+    guarded: frozenset[str] = frozenset()
 
     @property
     def select(self) -> str:
@@ -101,7 +103,7 @@ def _described(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> Query
     for name, source in through.items():
         if duckdb_types.restorable(made[name], schema[source]):
             made[name] = schema[source]
-    return Query(accepted.select, schema, results, pl.Schema(made), zone, wide)
+    return Query(accepted.select, schema, results, pl.Schema(made), zone, wide, nanoseconds.guarded(tree, schema))
 
 
 def _bound(
@@ -144,7 +146,7 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
             if stored.columns != query.input.names() or not duckdb_types.same(stored.types, handed):
                 raise NotReadable
             columns = ", ".join(f"c{place}" for place in range(len(query.input)))
-            _view(connection, query.input, f"{source} AS batch({columns})", wide=query.wide)
+            _view(connection, query.input, f"{source} AS batch({columns})", wide=query.wide, guarded=query.guarded)
             options = "FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE 122880"
             connection.execute(f"COPY (\n{query.select}\n) TO {literal(str(target))} ({options})")
     finally:
@@ -157,7 +159,7 @@ def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:
     """Run the query over a few rows in memory. Raises ``ValueError`` for what fails at a row."""
     cursor = row_sql.connection(query.zone).cursor()
     handed = rows.select(handed_over(query.input)).rename({name: f"c{place}" for place, name in enumerate(query.input)})
-    _view(cursor, query.input, handed, wide=query.wide)
+    _view(cursor, query.input, handed, wide=query.wide, guarded=query.guarded)
     with _translated(query):
         found = cast(pl.DataFrame, pl.from_arrow(cursor.sql(query.select).to_arrow_table()))
     return query.typed(found.lazy()).collect()
@@ -178,11 +180,21 @@ def _empty(schema: pl.Schema) -> pl.DataFrame:
     return pl.DataFrame(schema={f"c{place}": duckdb_types.physical(t) for place, t in enumerate(schema.values())})
 
 
-def _view(connection: duckdb.DuckDBPyConnection, schema: pl.Schema, source: pl.DataFrame | str, *, wide: bool) -> None:
+def _view(
+    connection: duckdb.DuckDBPyConnection,
+    schema: pl.Schema,
+    source: pl.DataFrame | str,
+    *,
+    wide: bool,
+    guarded: frozenset[str] = frozenset(),
+) -> None:
     """Let ``input`` be the columns of ``schema``, which are c0, c1 … in the source."""
     if not isinstance(source, str):
         connection.register("batch", row_sql.Batch(source))
-    read = ", ".join(duckdb_types.reading(f"c{place}", n, t, wide=wide) for place, (n, t) in enumerate(schema.items()))
+    read = ", ".join(
+        duckdb_types.reading(f"c{place}", n, t, wide=wide, guarded=n in guarded)
+        for place, (n, t) in enumerate(schema.items())
+    )
     table = source if isinstance(source, str) else "batch"
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {select.TABLE} AS SELECT {read} FROM {table}")  # noqa: S608
 

@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
-from service.engine import duckdb_messages, duckdb_types
+from service.engine import duckdb_messages, duckdb_types, nanoseconds
 from service.expressions import functions, scalar, tokens
 from service.kit import errors
 from service.sandbox import expression_tree, in_process
@@ -109,7 +109,9 @@ class RowSql:
         except duckdb.Error as error:
             raise failure(self.text, error, at) from None
         value = found.to_series().cast(self.dtype)
-        return pl.lit(value).first() if self.dtype.is_nested() else pl.lit(value.item(), dtype=self.dtype)
+        in_nanoseconds = isinstance(self.dtype, pl.Time) or self.dtype == pl.Datetime("ns")  # which Python has not
+        plain = not self.dtype.is_nested() and not in_nanoseconds
+        return pl.lit(value.item(), dtype=self.dtype) if plain else pl.lit(value).first()
 
 
 def _evaluate(compiled: RowSql, at: Place | None, series: Sequence[pl.Series]) -> pl.Series:
@@ -187,8 +189,9 @@ def _bound(
     cursor: duckdb.DuckDBPyConnection, node: Node, types: Mapping[str, pl.DataType], batch: pl.DataFrame, *, wide: bool
 ) -> tuple[str, DuckDBPyType]:
     """The SELECT that evaluates a tree as the column ``x``, and the type of that."""
+    guarded = nanoseconds.guarded(node, types)
     read = ", ".join(
-        duckdb_types.reading(column, name, dtype, wide=wide)
+        duckdb_types.reading(column, name, dtype, wide=wide, guarded=name in guarded)
         for column, (name, dtype) in zip(batch.columns, types.items(), strict=True)
     )
     source = f" FROM (SELECT {read} FROM {_BATCH}) AS {_TABLE}" if types else ""  # noqa: S608

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from pathlib import Path
 
 _BLOCK = 4 << 20
 _MOST = 100_000  # files that are remembered
-_Stamp = tuple[int, int, int, int]
+
+_Inode = tuple[int, int]  # device and number
+_Stamp = tuple[int, int]  # size in bytes and time of modification in ns
 
 
 def sha256(path: Path) -> str:
@@ -25,39 +28,41 @@ def sha256(path: Path) -> str:
 class Checksums:
     """Compares files with their recorded sizes and checksums.
 
-    The size is compared at each call. The checksum is computed once for an inode, its size and time of modification, so
-    that a check of a known file, or of a link to it in another version, costs one ``stat``. Threads may share it.
+    The size is compared at each call. The checksum is computed again only if the size or the time of modification of
+    the inode changed, so that a check of a known file costs one ``stat``, also under another name (a hard link in a
+    later version). A file that was replaced by a link, a folder or a pipe is damaged. Threads may share it.
     """
 
     def __init__(self) -> None:
-        self._known: dict[_Stamp, str] = {}
-        self._hashing: dict[_Stamp, threading.Lock] = {}
+        self._known: dict[_Inode, tuple[_Stamp, str]] = {}
+        self._hashing: dict[_Inode, threading.Lock] = {}
 
     def fault(self, path: Path, size: int, checksum: str) -> str | None:
         """What is wrong with the file, or None. An empty ``checksum`` compares the size alone."""
         try:
-            status = path.stat()
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                return f"{path.name} is not a regular file"
             if status.st_size != size:
                 return f"{path.name} has {status.st_size} bytes instead of {size}"
-            if not checksum:
-                return None
-            stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if self._checksum(str(path), stamp) != checksum:
+            if checksum and self._checksum(path, status) != checksum:
                 return f"{path.name} has another checksum than when it was written"
         except OSError as error:
             return f"{path.name} cannot be read ({error.strerror})"
         return None
 
-    def _checksum(self, path: str, stamp: _Stamp) -> str:
-        known = self._known.get(stamp)
-        if known is not None:
-            return known
-        with self._hashing.setdefault(stamp, threading.Lock()):
-            known = self._known.get(stamp)
-            if known is not None:
-                return known
+    def _checksum(self, path: Path, status: os.stat_result) -> str:
+        inode, stamp = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)
+        known = self._known.get(inode)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        with self._hashing.setdefault(inode, threading.Lock()):
+            known = self._known.get(inode)
+            if known is not None and known[0] == stamp:
+                return known[1]
             if len(self._known) >= _MOST:
                 self._known.clear()
                 self._hashing.clear()
-            found = self._known[stamp] = sha256(Path(path))
+            found = sha256(path)
+            self._known[inode] = (stamp, found)
             return found

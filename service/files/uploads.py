@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from service.files import disk
+from service.files.layout import RECEIVING
 from service.kit import errors, ids
 
 _LONGEST, _DEEPEST = 255, 8
 _EXTRA = frozenset("._ -=")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PARTIAL = ".receiving-"
 
 
 def segments(path: str) -> list[str]:
@@ -49,7 +49,7 @@ class Incoming:
     def __init__(self, root: Path, path: str) -> None:
         self._parts = segments(path)
         self._root = root
-        self._hidden = _PARTIAL + ids.new("up")
+        self._hidden = RECEIVING + ids.new("up")
         self._hash = hashlib.sha256()
         self._size = 0
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from service.engine.fit_record import Recorder
@@ -24,19 +25,19 @@ def warnings(pipeline: Pipeline, sources: Sequence[Frame], grants: Grants) -> li
     """The warnings of lost values in the first rows of ``sources``; none where a step cannot process them alone."""
     last = max((i for i, p in enumerate(pipeline.processors) if not p.read_only), default=-1)
     frames = [s for s in sources if isinstance(s, PolarsFrame)]
-    if last < 0 or len(frames) < len(sources):
+    if len(frames) < len(sources) or (last < 0 and not any(frame.counts_losses for frame in frames)):
         return []
     job = Job(grants, child_log.logger(lambda _: None), wanted_rows=ROWS)
-    try:
-        with job.translated("plan"):
-            heads = [PolarsFrame(frame.lazy.head(ROWS), job.folder) for frame in frames]
-            processed = Processed(combine.combined(pipeline, heads))
-            recorder = Recorder(processed.frame.schema)
-            for index in range(last + 1):
-                if not pipeline.processors[index].read_only:
-                    processed = process.apply(pipeline, index, processed, job, recorder)
-            processed.frame.measure([Metric("", "rows")])
-            lost_values.warn(processed.frame, job)
-    except errors.StepError:
-        pass  # a few rows prove nothing: what is certain to fail, the dry run finds
+    heads = [frame.rows(lambda lf: lf.head(ROWS)) for frame in frames]
+    # a few rows prove nothing: what is certain to fail, the dry run finds
+    with contextlib.suppress(errors.StepError), job.translated("plan"):
+        processed = Processed(combine.combined(pipeline, heads))
+        recorder = Recorder(processed.frame.schema)
+        for index in range(last + 1):
+            if not pipeline.processors[index].read_only:
+                processed = process.apply(pipeline, index, processed, job, recorder)
+        processed.frame.measure([Metric("", "rows")])
+        lost_values.warn(processed.frame, job)
+    for frame in heads:  # more than a collector may lose
+        lost_values.warn(frame, job)
     return [warning for warning in job.journal.warnings if warning.code == lost_values.CODE]

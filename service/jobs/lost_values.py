@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from service.jobs.job import Job
 from service.model.pipeline import Pipeline
 from service.model.registry import tag_of
+from service.model.version import Source
 from service.steps.frame import Frame
 from service.steps.report import FittedStep, StepReport, StepWarning
 from service.values.losses import LostValues
@@ -49,6 +52,20 @@ def with_losses(fitted: Mapping[str, FittedStep], pipeline: Pipeline, frame: Fra
             before = added.get(step, FittedStep(tag_of(type(processor)), {}))
             added[step] = FittedStep(before.type, {**before.parameters, "lost_values": losses[step]})
     return added
+
+
+def in_sources(sources: Sequence[Source], frame: Frame) -> list[Source]:
+    """``sources`` with ``lost_values`` in the evidence of the collectors that lost some, by setting and column."""
+    losses: dict[str, dict[str, Any]] = {}
+    for loss in frame.losses:
+        losses.setdefault(loss.step, {})[f"{loss.setting}.{loss.column}"] = _as_dict(loss)
+    steps = [(f"collectors[{index}]", source) for index, source in enumerate(sources)]
+    return [
+        msgspec.structs.replace(source, evidence={**source.evidence, "lost_values": losses[step]})
+        if step in losses
+        else source
+        for step, source in steps
+    ]
 
 
 def _as_dict(loss: LostValues) -> dict[str, Any]:

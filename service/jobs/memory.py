@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from service.kit import errors
+from service.kit.codes import Code
+
+Job = Literal["run", "request"]
+"""A run, or a one-shot task that answers a request."""
+OUT_OF_MEMORY: dict[Job, Code] = {"run": "RUN_OUT_OF_MEMORY", "request": "REQUEST_OUT_OF_MEMORY"}
+_SETTINGS: dict[Job, str] = {
+    "run": "PENSTOCK_RUN_MEMORY_LIMIT",
+    "request": "a share of the memory of the machine, never more than PENSTOCK_RUN_MEMORY_LIMIT; ask for fewer rows",
+}
 
 
 def peak() -> int:
@@ -15,6 +25,13 @@ def peak() -> int:
     return 0
 
 
-def exhausted(limit: int) -> errors.Permanent:
+def exhausted(limit: int, job: Job) -> errors.Permanent:
     """The error of a child that reached its limit (bytes)."""
-    return errors.Permanent(f"out of memory; a run may use {limit >> 20} MiB")
+    return errors.Permanent(
+        f"the {job} ran out of memory: it may use {limit_text(limit, job)}", code=OUT_OF_MEMORY[job]
+    )
+
+
+def limit_text(limit: int, job: Job) -> str:
+    """A limit (bytes), and what sets it or what to do."""
+    return f"{limit >> 20} MiB ({_SETTINGS[job]})"

@@ -22,8 +22,10 @@ from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
 from service.model.run import Step
 from service.steps.frame import Frame
+from service.steps.metric import Metric
 from service.steps.processor import Processor
 from service.steps.report import FittedStep, ProcessReport, Rejected, Split
+from service.values.losses import ORIGINALS
 from service.values.profile import Profile
 
 
@@ -98,17 +100,19 @@ def apply(
         source=pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None,
         sources=() if replay else _sources(pipeline, index, before.rows),
         rejected_before=before.rejected, splits=before.splits,
-        keep_originals=not job.dry and any(p.shows_originals for p in pipeline.processors[index + 1 : index + 2]),
+        keep_originals=not job.dry and _originals_are_shown(pipeline.processors[index + 1 :]),
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
-    recording, staged = RecordingFrame(before.frame, step_recorder), _staged(before.frame)
+    staged = _staged(before.frame)
     began = time.perf_counter()
     with job.running(ctx):
+        passed_by = processor.read_only and not processor.shows_originals and ORIGINALS in before.frame.schema
+        recording = RecordingFrame(_without_originals(before.frame) if passed_by else before.frame, step_recorder)
         result = processor.apply(recording, ctx)
         report = ctx.report()
         step_recorder.unchanged = result is recording and not report.splits
-        given, frame = recording.frame, bare(result)
+        given, frame = recording.frame, before.frame if passed_by and result is recording else bare(result)
         observe(index, frame, report)
     lost_values.warn(frame, job)
     job.journal.add(
@@ -120,6 +124,17 @@ def apply(
     ctx.progress(1.0)
     job.log.info("processor.finished", step=step, type=tag)
     return before.after(step, tag, frame, report)
+
+
+def _originals_are_shown(following: Sequence[Processor]) -> bool:
+    """Whether the next step that is not read-only shows values as they were before this one lost them."""
+    return next((p.shows_originals for p in following if p.shows_originals or not p.read_only), False)
+
+
+def _without_originals(frame: Frame) -> Frame:
+    """The columns of the data. The rows are staged first, so that they are not computed twice."""
+    frame.measure([Metric("", "rows")])
+    return frame.rows(lambda lf: lf.drop(ORIGINALS))
 
 
 def _sources(pipeline: Pipeline, index: int, rows: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

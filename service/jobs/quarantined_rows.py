@@ -76,6 +76,6 @@ class QuarantinedRows(PolarsFrame):
     def _refuse(self) -> NoReturn:
         raise errors.Permanent(
             "this step was changed or computes from all rows of the data, and a replay has only those in quarantine; "
-            "execute the pipeline again to have them all",
+            "execute the pipeline, which processes all rows with the changed step, or undo the change and replay again",
             code="NEEDS_ALL_ROWS",
         )

@@ -50,7 +50,7 @@ def work(channel: Channel, order: bytes) -> None:
     except errors.PenstockError as error:
         worker.fail(error)
     except MemoryError:
-        worker.fail(memory.exhausted(worker.order.grants.memory_bytes))
+        worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
     except BaseException as error:  # a panic inside Polars is not an Exception
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
@@ -113,7 +113,8 @@ class RunWorker:
             rows=written.rows, rows_collected=job.rows_collected, files=written.files, links=written.links,
             layout=written.layout, unchanged=unchanged, columns=columns, quarantine=quarantine,
             fit_record=store.write_fit_record(outcome.fit_record, job.folder), state=state, stays=stays,
-            rows_rejected=sum(r.rows for r in outcome.rejected), sources=outcome.sources,
+            rows_rejected=sum(r.rows for r in outcome.rejected),
+            sources=lost_values.in_sources(outcome.sources, outcome.frame),
             steps=list(job.journal.steps), warnings=job.journal.warnings, profiles=list(outcome.profiles),
             fitted=lost_values.with_losses(outcome.fitted, pipeline, outcome.frame),
             deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],

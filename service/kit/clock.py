@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -18,6 +19,10 @@ class Clock(Protocol):
         """Seconds that never decrease, for durations."""
         ...
 
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return when the present time is ``moment`` or later, if nobody sets the clock meanwhile."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -28,13 +33,17 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    async def sleep_until(self, moment: datetime) -> None:
+        await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))
+
 
 class FixedClock:
-    """A clock for tests: its time changes only with ``advance``."""
+    """A clock for tests: its time changes only with ``advance`` and ``set``."""
 
     def __init__(self, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._at = at
         self._elapsed = 0.0
+        self._sleepers: dict[asyncio.Event, float] = {}
 
     def now(self) -> datetime:
         return self._at
@@ -43,10 +52,30 @@ class FixedClock:
         return self._elapsed
 
     def advance(self, seconds: float) -> None:
-        from datetime import timedelta
-
+        """Let time pass."""
         self._at += timedelta(seconds=seconds)
         self._elapsed += seconds
+        for sleeper in self._sleepers:
+            sleeper.set()
+
+    def set(self, at: datetime) -> None:
+        """Set the clock, as an operator does: no time passes."""
+        self._at = at
+
+    async def sleep_until(self, moment: datetime) -> None:
+        until = self._elapsed + (moment - self._at).total_seconds()
+        while self._elapsed < until:
+            moved = asyncio.Event()
+            self._sleepers[moved] = until
+            try:
+                await moved.wait()
+            finally:
+                del self._sleepers[moved]
+
+    @property
+    def sleeps(self) -> float | None:
+        """The seconds until the first sleeper wakes; None if nobody sleeps."""
+        return min(self._sleepers.values(), default=self._elapsed) - self._elapsed if self._sleepers else None
 
 
 def rfc3339(moment: datetime) -> str:

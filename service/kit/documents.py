@@ -48,8 +48,13 @@ def from_yaml(text: bytes) -> Any:
     except RecursionError:
         raise _too_deep("VALIDATION_ERROR") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise errors.Invalid(f"the text is not YAML: {' '.join(str(error).split())}") from None
+        raise errors.Invalid(f"the text is not YAML: {_cause(error)}") from None
     return _checked(value, "VALIDATION_ERROR")
+
+
+def _cause(error: Exception) -> str:
+    """What PyYAML says, in one line, without the name that it gives to the text."""
+    return " ".join(str(error).replace(' in "<byte string>",', " at").replace(' in "<unicode string>",', " at").split())
 
 
 def _check_events(events: Iterable[Any]) -> None:
@@ -71,7 +76,17 @@ def _loader() -> Any:
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which is part of the wheels, is ten times faster
 
     class Loader(base):  # type: ignore[misc, valid-type]
-        """The safe loader without dates."""
+        """The safe loader without dates; a key that is written twice is an error."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen and isinstance(key, yaml.ScalarNode):
+                    place = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
+                    raise yaml.YAMLError(f"the key '{key.value}' is written twice in one mapping ({place})")
+                if isinstance(key, yaml.ScalarNode):
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 MIB = 1024 * 1024
@@ -20,6 +20,7 @@ _LARGEST_TASK = 1024 * MIB
 _SERVICE_SHARE = 0.1  # of the memory, for the service itself, its forkserver and the page cache
 _QUERY_SHARE, _TASK_SHARE = 0.25, 0.2  # of the rest
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 class Budget(NamedTuple):
@@ -41,8 +42,24 @@ class Budget(NamedTuple):
 def available() -> int:
     """The memory of the machine or the limit of the cgroup, whichever is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [_limit(_CGROUP / name) for name in ("memory.max", "memory/memory.limit_in_bytes")]
+    limits = [_limit(file) for file in _limit_files()]
     return min([machine, *(limit for limit in limits if limit is not None)])
+
+
+def _limit_files() -> list[Path]:
+    """The files with the limits of the cgroup of this process and of those above it, up to the root that it sees."""
+    try:
+        lines = [line.split(":", 2) for line in _OWN_CGROUPS.read_text().splitlines()]
+    except OSError:
+        lines = []
+    found = [_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"]
+    for _, controllers, path in lines:
+        base, name = (_CGROUP / "memory", "memory.limit_in_bytes") if controllers else (_CGROUP, "memory.max")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        place = PurePosixPath(path.lstrip("/"))
+        found += [base / above / name for above in (place, *place.parents) if ".." not in above.parts]
+    return found
 
 
 def divide(memory: int, *, runs: int, queries: int, tasks: int, given: Mapping[str, int]) -> Budget:

@@ -7,6 +7,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -15,6 +16,10 @@ from service.kit import errors
 PATTERN = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 MASK = "***"
 _SHORTEST = 4
+_END = re.compile(r"\s*(?:…|\.\.\.|$)")
+"""Where an excerpt ends."""
+_CUT = re.compile(rf"(?:(?:%[0-9A-Fa-f]{{2}}){{0,3}}(?:%[0-9A-Fa-f]?)?|\\(?:u[0-9A-Fa-f]{{0,3}})?){_END.pattern}")
+"""The same after what is left of an escape that is cut, too."""
 
 
 def names(text: str) -> set[str]:
@@ -52,18 +57,62 @@ def mask(text: str, values: Iterable[str]) -> str:
     """``text`` without any of the secret values, however they are written.
 
     A value is also found in other case (the name system lower-cases hosts), percent-encoded, with JSON escapes, and
-    inside base64, as ``Basic`` authentication has it. Values of fewer than 4 letters are not masked.
+    inside base64, as ``Basic`` authentication has it. At the end of the text and before ``…`` the first letters of a
+    value are enough: an excerpt may cut it in two. Fewer than 4 letters are not masked.
     """
     lower = text.lower()
     readings = [lower, *([unquote(lower).lower(), unquote_plus(lower).lower()] if "%" in text or "+" in text else [])]
-    found = [
-        value
-        for value in sorted({v for v in values if len(v) >= _SHORTEST}, key=len, reverse=True)
-        if any(value.lower() in reading for reading in readings) or any(form in lower for form in _encoded(value))
-    ]
-    for value in found:  # the longest first, so that no tail of one is left
-        text = _pattern(value).sub(MASK, text)
+    longest_first = sorted({v for v in values if len(v) >= _SHORTEST}, key=len, reverse=True)  # leaves no tail of one
+    for value in longest_first:
+        if any(value.lower() in reading for reading in readings) or any(form in lower for form in _encoded(value)):
+            text = _pattern(value).sub(MASK, text)
+    for value in longest_first:
+        begins = value[:_SHORTEST].lower()
+        if any(begins in reading for reading in readings) or any(f[:_SHORTEST] in lower for f in _encoded(value)):
+            for spelling in _spellings(value):
+                text = spelling.without(text)
     return text
+
+
+@dataclass(frozen=True)
+class _Spelling:
+    """How a secret may be spelled: where it may begin, and its letters, each as the patterns of its forms."""
+
+    begin: re.Pattern[str]
+    letters: tuple[tuple[re.Pattern[str], ...], ...]
+
+    @classmethod
+    def of(cls, letters: Iterable[list[str]], flags: re.RegexFlag) -> _Spelling:
+        forms = [*letters]
+        begin = "".join(f"(?:{'|'.join(letter)})" for letter in forms[:_SHORTEST])
+        compiled = tuple(tuple(re.compile(form, flags) for form in letter) for letter in forms)
+        return cls(re.compile(f"(?={begin})", flags), compiled)
+
+    def is_cut(self, text: str, start: int) -> bool:
+        """Whether an excerpt ends inside of the secret that begins at ``start``."""
+        reached = {start}
+        for number, forms in enumerate(self.letters):
+            if number >= _SHORTEST and any(_CUT.match(text, place) for place in reached):
+                return True
+            found = [form.match(text, place) for place in reached for form in forms]
+            reached = {match.end() for match in found if match is not None}
+        return False
+
+    def without(self, text: str) -> str:
+        """``text`` with the mask where an excerpt ends inside of the secret."""
+        shown, after = [], 0
+        for found in self.begin.finditer(text):
+            if found.start() >= after and self.is_cut(text, found.start()):
+                shown += [text[after : found.start()], MASK]
+                after = _END.search(text, found.start()).start()  # type: ignore[union-attr]
+        return "".join([*shown, text[after:]])
+
+
+@functools.lru_cache(maxsize=256)
+def _spellings(value: str) -> tuple[_Spelling, ...]:
+    """The spellings of a value: its letters in any form, and its base64 forms."""
+    encoded = (_Spelling.of([[re.escape(letter)] for letter in form], re.NOFLAG) for form in _base64_forms(value))
+    return (_Spelling.of(map(_forms_of_letter, value), re.IGNORECASE), *encoded)
 
 
 @functools.lru_cache(maxsize=256)
@@ -76,12 +125,13 @@ def _encoded(value: str) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=256)
 def _pattern(value: str) -> re.Pattern[str]:
     """What finds any form of a value. It is slow on long texts, so that only texts with the value are searched."""
-    forms = ["".join(map(_forms_of_letter, value)), *map(re.escape, _base64_forms(value))]
+    letters = "".join(f"(?:{'|'.join(_forms_of_letter(letter))})" for letter in value)
+    forms = [letters, *map(re.escape, _base64_forms(value))]
     return re.compile("|".join(forms), re.IGNORECASE)
 
 
-def _forms_of_letter(letter: str) -> str:
-    """A pattern for one letter: itself, percent-encoded (a space also as ``+``), or as JSON escapes it."""
+def _forms_of_letter(letter: str) -> list[str]:
+    """Patterns for one letter: itself, percent-encoded (a space also as ``+``), or as JSON escapes it."""
     encoded = letter.encode("utf-8", "surrogatepass")
     forms = [re.escape(letter), "".join(f"%{byte:02X}" for byte in encoded)]
     if letter == " ":
@@ -90,7 +140,7 @@ def _forms_of_letter(letter: str) -> str:
         forms += [re.escape(json.dumps(letter)[1:-1]), rf"\\u{ord(letter) & 0xFFFF:04x}"]
     elif not letter.isascii():
         forms.append(re.escape(json.dumps(letter)[1:-1]))
-    return f"(?:{'|'.join(dict.fromkeys(forms))})"
+    return list(dict.fromkeys(forms))
 
 
 def _base64_forms(value: str) -> Iterable[str]:

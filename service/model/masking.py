@@ -1,8 +1,8 @@
 """Masking of secrets in configurations: literal passwords and tokens are masked, ``${NAME}`` stays as written.
 
-Secrets may be anywhere in collectors and storages. In processors only direct settings can be secrets: below them are
-names of columns, and a column may be called ``token``. In headers, parameters, logins, bodies and URL queries, ``key``
-is a secret too.
+Secrets may be anywhere in collectors, storages and hooks. In processors only direct settings can be secrets: below them
+are names of columns, and a column may be called ``token``. In headers, parameters, logins, bodies and URL queries,
+``key`` is a secret too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def settings(value: Any) -> Any:
 
 def _document(document: Mapping[str, Any], note: Note) -> dict[str, Any]:
     shown = dict(document)
-    for part in ("collectors", "processors", "storage"):
+    for part in ("collectors", "processors", "storage", "notify"):
         items = shown.get(part)
         if isinstance(items, list):
             way = _step if part == "processors" else _plugin

@@ -26,6 +26,9 @@ def resolved(pipeline: Pipeline) -> dict[str, Any]:
         "processors": [_processor(p.spelled_out()) for p in pipeline.processors],
         "storage": [_storage(s, pipeline.default_table, shared) for s in pipeline.storage],
         "execution": _written(pipeline.execution),
+        **({"schedule": _written(pipeline.schedule)} if pipeline.schedule is not None else {}),
+        **({"trigger": _written(pipeline.trigger)} if pipeline.trigger is not None else {}),
+        **({"notify": _written(pipeline.notify)} if pipeline.notify else {}),
     }
 
 

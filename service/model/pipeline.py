@@ -9,8 +9,11 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, masking, storage_modes
+from service.model import collector_tree, hook, masking, schedule, storage_modes
+from service.model.hook import Hook
 from service.model.registry import Registry, Shelf
+from service.model.schedule import Schedule
+from service.model.trigger import Trigger
 from service.steps.collector import Collector, Declared
 from service.steps.processor import Processor
 from service.steps.storage import Storage
@@ -25,7 +28,11 @@ Name = Annotated[
     ),
 ]
 DEFAULT_STORAGE = [{"type": "parquet"}, {"type": "duckdb"}]
-_KEYS = ("name", "description", "collectors", "combine", "processors", "storage", "execution")
+_KEYS = (
+    "name", "description", "collectors", "combine", "processors", "storage", "execution", "schedule", "trigger",
+    "notify",
+)  # fmt: skip
+_MOST_HOOKS = 20
 
 
 class Concat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="how", tag="concat"):
@@ -60,6 +67,9 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     processors: list[Processor]
     storage: list[Storage]
     execution: Execution
+    schedule: Schedule | None
+    trigger: Trigger | None
+    notify: list[Hook]
     document: dict[str, Any]
 
     @property
@@ -118,6 +128,13 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     description = _part(str | None, document, "description", problems)
     combine = _part(Concat | Join, document, "combine", problems, default=Concat())
     execution = _part(Execution, document, "execution", problems, default=Execution())
+    scheduled = _part(Schedule | None, document, "schedule", problems)
+    problems.extend(schedule.problems(document.get("schedule")))
+    trigger = _part(Trigger | None, document, "trigger", problems)
+    notify = _part(
+        Annotated[list[Hook], msgspec.Meta(max_length=_MOST_HOOKS)], document, "notify", problems, default=[]
+    )
+    problems.extend(hook.problems(document.get("notify")))
     collectors = _plugins(document, "collectors", registry.collectors, problems, nested=False)
     processors = _plugins(document, "processors", registry.processors, problems, nested=True)
     storage = _plugins(document, "storage", registry.storages, problems, nested=False)
@@ -135,6 +152,9 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         processors=processors,
         storage=storage,
         execution=execution,
+        schedule=scheduled,
+        trigger=trigger,
+        notify=notify,
         document=dict(document),
     )
 
@@ -245,6 +265,13 @@ def _together(
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
             yield Problem(f"storage[{index}].type", f"a second storage of type '{kind}'")
+    trigger = document.get("trigger")
+    after = trigger.get("after") if isinstance(trigger, Mapping) else None
+    for index, upstream in enumerate(after if isinstance(after, list) else []):
+        if upstream == document.get("name"):
+            yield Problem(f"trigger.after[{index}]", f"a cycle: '{upstream}' would run after itself")
+        if upstream in after[:index]:  # type: ignore[index]
+            yield Problem(f"trigger.after[{index}]", f"names '{upstream}' twice")
     yield from storage_modes.problems(storage, document)
     for index, collector in enumerate(collectors):
         if getattr(collector, "incremental", None) is not None:

@@ -30,6 +30,7 @@ import httpx
 
 import service
 from service.kit import errors, placeholders
+from service.kit.excerpts import excerpt
 from service.network import compression, egress, error_table, redirect
 from service.network.pacing import exhausted
 from service.network.policy import ClientContext
@@ -202,7 +203,8 @@ class Client:
             for raw, value in response.headers:
                 name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
                 named[name] = f"{named[name]}, {text}" if name in named else text
-            body = b"" if response.status in redirect.STATUSES else await self._body(response, named, request.max_bytes)
+            unread = response.status in redirect.STATUSES or (request.ignore_body and 200 <= response.status < 300)
+            body = b"" if unread else await self._body(response, named, request.max_bytes)
         finally:
             await response.aclose()
         return Response(response.status, named, body, hop.url)
@@ -229,9 +231,10 @@ class Client:
                 raise self._error(errors.Transient, answer.url, "the answer ended too early")
             return answer
         message = f"{method} answered {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip()
-        excerpt = " ".join(answer.body.decode("utf-8", "replace").split())[:_EXCERPT]
-        if excerpt:
-            message = f"{message}: {placeholders.mask(excerpt, _echoed(request))}"
+        said = " ".join(answer.body.decode("utf-8", "replace").split())
+        if said:  # masked as a whole, so that no secret is cut in two
+            said = placeholders.mask(said, [*self._ctx.secrets.values(), *_echoed(request)])
+            message = f"{message}: {excerpt(said, _EXCERPT)}"
         wait = self._pause_seconds(answer)
         busy = answer.status in STATUSES or (answer.status == _FORBIDDEN and wait is not None)
         if answer.status in (401, _FORBIDDEN) and not busy:

@@ -114,9 +114,12 @@ async def bounded(chunks: AsyncIterator[bytes], encoding: str, limit: int) -> by
 
 
 def unpacked(body: bytes, packing: str, limit: int) -> bytes:
-    """A body decompressed whose own bytes are ``gzip`` or ``zstd``. Raises ``TooMuch`` and ``BrokenEncoding``."""
+    """A body decompressed whose own bytes are ``gzip``, ``zstd`` or ``bz2``.
+
+    Raises ``TooMuch`` and ``BrokenEncoding``.
+    """
     found = bytearray()
-    for piece in _inflated(body) if packing == "gzip" else _zstd(body):
+    for piece in _inflated(body) if packing == "gzip" else _others(body, packing):
         found += piece
         if len(found) > limit:
             raise TooMuch(f"the decompressed answer is larger than {limit} bytes")
@@ -134,11 +137,11 @@ def _inflated(body: bytes) -> Iterator[bytes]:
     inflater.finish()
 
 
-def _zstd(body: bytes) -> Iterator[bytes]:
-    import pyarrow.lib as pa  # only for sources that send zstd: the API process loads no pyarrow
+def _others(body: bytes, packing: str) -> Iterator[bytes]:
+    import pyarrow.lib as pa  # only for sources that send these: the API process loads no pyarrow
 
     try:
-        with pa.input_stream(pa.py_buffer(body), compression="zstd") as stream:
+        with pa.input_stream(pa.py_buffer(body), compression=packing) as stream:
             while piece := stream.read(_PIECE):
                 yield piece
     except (OSError, pa.ArrowException) as error:

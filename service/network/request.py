@@ -102,7 +102,8 @@ class Request:
 
     ``interval`` is the number of seconds between two requests that the host of ``url`` asks for; it counts if it is
     more than the client's. ``whole`` tells whether a body without a declared length is complete. Without ``follow`` a
-    redirect is returned as the response, and its ``url`` is the target.
+    redirect is returned as the response, and its ``url`` is the target. With ``ignore_body`` the body of a successful
+    answer is not read.
     """
 
     url: str
@@ -118,6 +119,7 @@ class Request:
     interval: float = 0.0
     whole: Callable[[bytes], bool] | None = None
     follow: bool = True
+    ignore_body: bool = False
 
 
 @dataclass(frozen=True)

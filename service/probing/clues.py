@@ -21,7 +21,7 @@ from service.collectors.records.json_records import WELL_KNOWN, WHOLE, Document,
 _DEPTH = 4
 _SCALARS = 500
 
-_NEXT = re.compile(r"(^|\.)(@odata\.|odata\.)?(next|more)[_-]?(page|results|records)?[_-]?(ur[li]|link|href|path)?"
+_NEXT = re.compile(r"(^|\.)_*(@odata\.|odata\.)?(next|more)[_-]?(page|results|records)?[_-]?(ur[li]|link|href|path)?"
                    r"(\.(href|ur[li]|link))?$", re.IGNORECASE)  # fmt: skip
 _CURSOR = re.compile(
     r"(cursor|token|continuation|continue|bookmark|marker|scroll_?id|after|start_?key|^next|\.next|next_?(page|id)"

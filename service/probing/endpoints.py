@@ -13,11 +13,13 @@ from urllib.parse import parse_qsl, urldefrag, urlsplit, urlunsplit
 
 import msgspec
 
+from service.collectors.api import ApiCollector
 from service.collectors.html import page as markup
 from service.collectors.html import robots, tables
 from service.collectors.html.page import Field, Page
 from service.collectors.http_api import answer_errors, page_body, requests
 from service.collectors.http_api.authentication import ApiKey, Auth, Bearer, Session
+from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.page_reader import PageReader
 from service.collectors.http_api.pagination import Next
@@ -80,13 +82,14 @@ class _UrlProbe:
         self._path: str | None = None
         self._format: sources.SourceFormat = "json"
         self._reader: PageReader | None = None
+        self._form: ApiCollector | None = None
         self._delay = 0.0  # seconds between two requests that robots.txt asks for
 
     async def run(self) -> ProbedSource:
         answer = await self._fetch(Next({}))
         content_type = answer.headers.get("content-type", "").lower()
         try:
-            self._format = sources.kind(answer.body, content_type)
+            self._format = sources.kind(page_body.unpacked(answer.body, MAX_BYTES), content_type)
             if self._format == "html":
                 return await self._page(answer)
             return await self._api(answer, content_type)
@@ -124,9 +127,14 @@ class _UrlProbe:
         found = ProbedSource(self._format)
         if self._format == "parquet":
             raise Unusable("this is a Parquet file; upload it (PUT /api/v1/files/<path>) and read it by its file_path")
-        if self._format == "csv":
-            self._check_csv(answer.body, content_type)
         collector: dict[str, Any] = {"type": "api", "endpoint": self._endpoint}
+        if self._format != "json":
+            collector["response_format"] = self._format
+        if self._format == "csv":
+            collector |= self._dialect(page_body.unpacked(answer.body, MAX_BYTES), content_type, found)
+            self._form = msgspec.convert(collector, ApiCollector)
+            collector |= self._leniency(answer, found)
+        self._form = msgspec.convert(collector, ApiCollector)
         if self._target.method == "POST":
             collector |= {"method": "POST", **({} if self._target.body is None else {"body": self._target.body})}
         if self._format == "json":
@@ -152,7 +160,6 @@ class _UrlProbe:
             ("params", params), ("headers", dict(self._headers)),
             ("auth", msgspec.to_builtins(self._auth) if self._auth is not None else None),
             ("records_path", self._path), ("pagination", kind if len(kind) > 1 or verdict.verified else None),
-            ("response_format", self._format if self._format != "json" else None),
         ):  # fmt: skip
             if value:
                 collector[name] = value
@@ -176,23 +183,34 @@ class _UrlProbe:
     def _read(self, answer: Response, page: int) -> PageBody:
         if self._reader is None:
             assert self._format in ("json", "ndjson", "csv")
-            self._reader = PageReader(self._format, self._path, MAX_BYTES, self._on_error)
+            form = self._form
+            self._reader = PageReader(
+                self._format, self._path, MAX_BYTES, self._on_error, form.encoding if form is not None else None,
+                (form.csv if form is not None else None) or CsvFormat(),
+            )  # fmt: skip
         try:
             return self._reader.read(answer, page)
         except Unusable as error:
             raise errors.Permanent(f"page {page + 1}: {error}", step=STEP, field="url") from None
 
-    def _check_csv(self, body: bytes, content_type: str) -> None:
-        """Raise ``Unusable`` for a body that the api collector cannot read as CSV."""
+    def _leniency(self, answer: Response, found: ProbedSource) -> dict[str, Any]:
+        """The setting that reads a page with malformed rows, if it has any."""
+        try:
+            self._read(answer, 0)
+        except errors.Permanent as error:
+            found.notes.append(f"{error.message}; so on_malformed: quarantine is set")
+            return {"on_malformed": "quarantine"}
+        finally:
+            self._reader = None
+        return {}
+
+    def _dialect(self, body: bytes, content_type: str, found: ProbedSource) -> dict[str, Any]:
+        """The settings for a body of CSV. Raises ``Unusable`` for other text."""
         guess = dialects.guess(body[: sources.HEAD_BYTES], whole=len(body) <= sources.HEAD_BYTES)
         if not guess.even and "csv" not in content_type:
             raise Unusable("this is neither JSON nor CSV nor HTML")
-        if guess.settings:
-            settings = ", ".join(f"{name}: {value!r}" for name, value in guess.settings.items())
-            raise Unusable(
-                f"this is CSV in a dialect that only the csv collector reads ({settings}); upload it "
-                "(PUT /api/v1/files/<path>) and probe it by its file_path"
-            )
+        found.notes += guess.notes
+        return guess.settings
 
     # a page
 

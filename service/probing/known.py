@@ -19,7 +19,6 @@ from service.probing.clues import Clue
 
 _AFTER = re.compile(r"\bafter\s*:\s*\$(\w+)")
 _LAST_ID = ("starting_after", "after", "last_id", "since_id", "after_id")
-_TOTAL_HEADER = re.compile(r"(x-)?([a-z]+-)?total(-?(count|items|results|records|hits|elements))?", re.IGNORECASE)
 
 
 def named(
@@ -104,6 +103,6 @@ def flagged(kind: Kind, document: Document | None, path: str | None) -> Kind:
 def total_header(answer: Response, at_least: int) -> str | None:
     """A header of the answer with the total number of records."""
     for name, value in answer.headers.items():
-        if _TOTAL_HEADER.fullmatch(name) and value.isascii() and value.isdigit() and int(value) >= at_least:
+        if more_pages.is_total_header(name) and value.isascii() and value.isdigit() and int(value) >= at_least:
             return name
     return None

@@ -128,7 +128,9 @@ def _file(path: Path, file_path: str, ctx: CollectContext) -> ProbedSource:
             collector["records_path"] = found.records_path
         mention(found, others)
     if format in ("csv", "ndjson"):
-        found.head = ctx.folder / "head" / path.name.removesuffix(".gz").removesuffix(".zst")  # errors show this name
+        found.head = (
+            ctx.folder / "head" / path.name.removesuffix(".gz").removesuffix(".zst").removesuffix(".bz2")
+        )  # errors show this name
         found.head.parent.mkdir()
         found.head.write_bytes(head if whole else _cut(head))
         found.trial = {"file_path": str(found.head)}

@@ -2,7 +2,8 @@
 
 A worker answers one query and ends. One spare worker is kept ready (connected, waiting), so that a point query does
 not wait for a start. A deadline ends a worker with SIGKILL, since nothing else stops a query that is being planned.
-A worker that dies without a message reached its memory limit or crashed; both are errors of the query.
+A worker that dies without a message reached its memory limit or crashed, which are errors of the query, or was killed
+from outside, which is not.
 """
 
 from __future__ import annotations
@@ -266,14 +267,16 @@ class Engine:
         """The next message. Raises the error that the worker reports, or that of its death."""
         message = await worker.receive()
         if message is None:
-            raise self._died(await worker.child.wait())
+            raise self._died(worker, await worker.child.wait())
         if message[0] == messages.FAILED:
             raise errors.from_body(msgspec.msgpack.decode(message[1], type=errors.Body))
         return message
 
-    def _died(self, end: Exit) -> errors.PenstockError:
+    def _died(self, worker: PooledWorker, end: Exit) -> errors.PenstockError:
         if end.ok:
             return errors.PenstockError("a query worker ended before its answer was complete")
+        if end.lost or (end.signal is signal.SIGKILL and not worker.was_out_of_memory()):
+            return errors.Unavailable("the query's process was killed from outside; try again", retry_after=1.0)
         if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
             return too_large(self._memory)
         return errors.Invalid(

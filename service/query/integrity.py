@@ -52,8 +52,7 @@ class Integrity:
         fault = self._fault(version, files)
         if fault is None:
             return
-        self._damaged[version.pipeline, version.version] = version
-        _log.error("version.damaged", pipeline=version.pipeline, version=version.version, fault=fault)
+        self._note(version, fault)
         raise errors.PenstockError(
             f"version {version.version} of '{version.pipeline}' is damaged: {fault}; restore the file from a backup, "
             "or execute the pipeline again",
@@ -61,6 +60,18 @@ class Integrity:
             pipeline=version.pipeline,
             version=version.version,
         )
+
+    def compare_sizes(self, version: Version) -> None:
+        """Compare the sizes of the files of a version; remember it as damaged if one is missing or differs."""
+        folder = self._layout.version(version.pipeline, version.version)
+        faults = (self._checksums.fault(folder / file.name, file.bytes, "") for file in version.base_files)
+        fault = next((fault for fault in faults if fault is not None), None)
+        if fault is not None:
+            self._note(version, fault)
+
+    def _note(self, version: Version, fault: str) -> None:
+        self._damaged[version.pipeline, version.version] = version
+        _log.error("version.damaged", pipeline=version.pipeline, version=version.version, fault=fault)
 
     def damaged(self) -> list[str]:
         """The versions that were found damaged and still are, as ``orders@3``."""

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from service.files.layout import Layout
+from service.files.layout import SCRATCH, Layout
 from service.kit import errors
+from service.processes import watch
 from service.processes.child import Child
 from service.processes.limits import Limits
 from service.query import entry
@@ -29,9 +30,14 @@ _START_SECONDS = 10.0
 class PooledWorker:
     """A child that is connected and waits for its query, and its private scratch folder."""
 
-    def __init__(self, child: Child, spill: Path) -> None:
+    def __init__(self, child: Child, spill: Path, oom_kills: int) -> None:
         self.child = child
         self.spill = spill
+        self._oom_kills = oom_kills  # when it was started
+
+    def was_out_of_memory(self) -> bool:
+        """Whether the kernel killed a process for want of memory since the start of this one."""
+        return watch.oom_kills() > self._oom_kills
 
     async def receive(self) -> tuple[bytes, bytes] | None:
         """Kind and payload of the next message; None when the worker has ended."""
@@ -133,7 +139,7 @@ class Pool:
             self._retire(await spare)
 
     async def _start(self) -> PooledWorker:
-        spill, order = await asyncio.to_thread(self._prepared)
+        spill, order, oom_kills = await asyncio.to_thread(self._prepared)
         limits = Limits(
             memory_bytes=self._memory,
             file_bytes=self._spill,
@@ -146,7 +152,7 @@ class Pool:
         except BaseException:
             self._task(self._remove(spill))
             raise
-        worker = PooledWorker(child, spill)
+        worker = PooledWorker(child, spill, oom_kills)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 if await worker.receive() is None:
@@ -159,12 +165,13 @@ class Pool:
             raise
         return worker
 
-    def _prepared(self) -> tuple[Path, source.WorkerSetup]:
-        """The private folder (mode 0700) and the setup of a new worker."""
-        spill = Path(tempfile.mkdtemp(prefix="query-", dir=self._layout.spill)).resolve()
+    def _prepared(self) -> tuple[Path, source.WorkerSetup, int]:
+        """The private folder (mode 0700) and the setup of a new worker, and the OOM kills before it."""
+        spill = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self._layout.spill)).resolve()
         warehouse = self._layout.warehouse.resolve()
         threads = min(os.cpu_count() or 2, 4)
-        return spill, source.WorkerSetup(str(warehouse), str(spill), self._memory, self._spill, threads)
+        setup = source.WorkerSetup(str(warehouse), str(spill), self._memory, self._spill, threads)
+        return spill, setup, watch.oom_kills()
 
     def _refill(self) -> None:
         if self._spare is None and not self._closed:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
-from typing import Literal
 
 from service.files.layout import STDERR
+from service.jobs import memory
+from service.jobs.memory import Job
 from service.jobs.messages import Grants
 from service.kit import errors
 from service.kit.codes import Code
@@ -17,11 +18,7 @@ _OUT_OF_MEMORY = re.compile(rb"memory allocation of|out of memory|bad_alloc|Cann
 _TAIL = 64 * 1024
 _NEAR = 0.9  # an abort with more than this share of the limit in use is for want of memory
 
-Job = Literal["run", "request"]
-_CODES: dict[Job, tuple[Code, Code]] = {
-    "run": ("RUN_OUT_OF_MEMORY", "RUN_CRASHED"),
-    "request": ("REQUEST_OUT_OF_MEMORY", "REQUEST_CRASHED"),
-}
+_CRASHED: dict[Job, Code] = {"run": "RUN_CRASHED", "request": "REQUEST_CRASHED"}
 
 
 def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.PenstockError:
@@ -30,8 +27,8 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.Penstoc
     SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
     if the child was near its limit. The error has the peak memory that the parent sampled, in bytes.
     """
-    exhausted, crashed = _CODES[job]
-    seen, limit = child.observed, f"{grants.memory_bytes >> 20} MiB (PENSTOCK_RUN_MEMORY_LIMIT)"
+    exhausted, crashed = memory.OUT_OF_MEMORY[job], _CRASHED[job]
+    seen, limit = child.observed, memory.limit_text(grants.memory_bytes, job)
     peak = f"it held {seen.peak_bytes >> 20} MiB at most" if seen.peak_bytes else "it ended at once"
     if child.is_stalled:
         message = (

@@ -32,7 +32,10 @@ class Condition:
         return self._store.property(_LOST) is not None
 
     def recover(self, now: datetime, *, accept_empty: bool) -> None:
-        """Startup recovery. In a warehouse whose catalog is lost every folder stays, unless ``accept_empty``."""
+        """Startup recovery. In a warehouse whose catalog is lost every folder stays, unless ``accept_empty``.
+
+        Newest versions that lack files are known as damaged from then on.
+        """
         if accept_empty:
             self.accept()
         elif self._history.is_empty() and self._layout.version_folders():
@@ -46,6 +49,9 @@ class Condition:
                 "'penstock verify --adopt', or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1",
             )
         recovery.recover(self._history, self._layout, now, keep_unknown=lost)
+        for table in self._history.tables():
+            if not table.quarantine:
+                self._integrity.compare_sizes(table.version)
 
     def accept(self) -> None:
         """Accept the catalog as it is; recovery then treats unknown folders as in any other warehouse."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
 import msgspec
 
 from service.files.layout import MANIFEST
+from service.model.pipeline import Name
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
 from service.values.profile import Profile
 from service.values.version_mode import Layout
+
+_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +26,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format: int
-    pipeline: str
-    version: int
+    pipeline: Name
+    version: Annotated[int, msgspec.Meta(ge=1)]
     run_id: str
     revision: int
     created: datetime
@@ -47,7 +51,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The table name in SQL: that of the configuration's storage, else the pipeline's name."""
         storages = (self.configuration or {}).get("storage")
         named = [s.get("table") for s in storages if isinstance(s, dict)] if isinstance(storages, list) else []
-        return next((name for name in named if isinstance(name, str)), self.pipeline.replace("-", "_"))
+        usable = (name for name in named if isinstance(name, str) and _TABLE.fullmatch(name))
+        return next(usable, self.pipeline.replace("-", "_"))
 
     def as_version(self) -> Version:
         """The version as the catalog stores it, without native forms."""
@@ -62,11 +67,27 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> Manifest | None:
-    """The manifest in the folder; None if there is none that can be read."""
+    """The manifest in the folder; None if there is none that can be read, or if it names files outside the folder."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    inside = all(_is_inside(file.name) for file in found.as_version().base_files)
+    return found if inside else None
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def describes(found: Manifest | None, version: Version) -> bool:
+    """Whether a manifest is that of the version."""
+    return (
+        found is not None
+        and (found.pipeline, found.version, found.run_id) == (version.pipeline, version.version, version.run_id)
+        and found.files == version.files
+    )
 
 
 def run_id(folder: Path) -> str:

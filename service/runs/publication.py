@@ -137,7 +137,7 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
 
 
 def _make_room(history: History, layout: Layout, name: str, number: int) -> None:
-    """Move aside what a pipeline of the same name left: a deleted one, or one that the catalog has lost."""
+    """Move aside what has the place of the version: of a deleted pipeline, one that the catalog lost, or a copy."""
     folder = layout.pipeline(name)
     if number == 1 and folder.exists() and any(folder.iterdir()):
         if any(c.version.pipeline == name for c in history.committed()):
@@ -146,6 +146,9 @@ def _make_room(history: History, layout: Layout, name: str, number: int) -> None
         else:
             for unknown in children(folder):
                 recovery.orphan(layout, name, unknown, "a new pipeline has this name")
+    place = layout.version(name, number)
+    if place.is_symlink() or place.exists():
+        recovery.orphan(layout, name, place, "the catalog does not know this version")
     folder.mkdir(mode=0o700, exist_ok=True)
     permissions.restrict(folder, layout.group, shared=0o750)
     flush(layout.warehouse)

@@ -1,8 +1,8 @@
 """Startup recovery after a crash. The catalog decides; nothing that may be data is deleted. Safe to repeat.
 
 Removed is what belongs to a run that the catalog knows and that committed nothing: its staging folder, and the folder
-that a crash left between the rename and the commit. Every other folder that the catalog does not know moves to
-``warehouse/.orphaned``, from where ``penstock verify --adopt`` takes it back.
+that a crash left between the rename and the commit, which has the mark of an open commit. Every other folder that the
+catalog does not know moves to ``warehouse/.orphaned``, from where ``penstock verify --adopt`` takes it back.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from service.catalog.history import History
-from service.files.layout import TEMPORARY, UNCOMMITTED, Layout, children, flush
-from service.model.run import ENDED, Run
+from service.files.layout import PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
+from service.model.run import ENDED
 from service.runs import manifest, run_errors
 
 _DISPOSABLE = ("task_", "purged_")  # staging folders that never become a version
@@ -39,11 +39,14 @@ def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bo
         )
     if not keep_unknown:
         _tidy_staging(history, layout)
-        _tidy_versions(history, layout, unfinished)
-    for folder in children(layout.spill):
+        _tidy_versions(history, layout)
+    for folder in layout.spill.glob(SCRATCH + "*"):
         shutil.rmtree(folder, ignore_errors=True)
     for file in layout.pace.glob("*"):  # their moments may come from a clock that has begun anew
-        file.unlink(missing_ok=True)
+        if file.is_file():
+            file.unlink(missing_ok=True)
+    for left in (*layout.uploads.glob(RECEIVING + "*"), *layout.root.glob(PROBE + "*")):
+        left.unlink(missing_ok=True)
     return [run.run_id for run in unfinished]
 
 
@@ -85,16 +88,15 @@ def _tidy_staging(history: History, layout: Layout) -> None:
             folder.rmdir()
 
 
-def _tidy_versions(history: History, layout: Layout, unfinished: list[Run]) -> None:
+def _tidy_versions(history: History, layout: Layout) -> None:
     known = {(c.version.pipeline, c.version.version): c for c in history.committed()}  # live ones come last
-    crashed = {run.run_id for run in unfinished}
     expected = {layout.version(*key): c for key, c in known.items()}
     for name, folder in layout.version_folders():
         committed, run_id = expected.get(folder), manifest.run_id(folder)
         if committed is not None and (committed.live or run_id == committed.version.run_id):
             sweep_temporary(folder)
             (folder / UNCOMMITTED).unlink(missing_ok=True)
-        elif _is_uncommitted(history, folder, run_id, crashed):
+        elif _is_uncommitted(history, folder, run_id):
             shutil.rmtree(folder, ignore_errors=True)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
         elif committed is None:
@@ -109,13 +111,13 @@ def _tidy_versions(history: History, layout: Layout, unfinished: list[Run]) -> N
         layout.point_current(name, number)
 
 
-def _is_uncommitted(history: History, folder: Path, run_id: str, crashed: set[str]) -> bool:
-    """Whether the folder belongs to a run that the catalog knows and that committed nothing.
+def _is_uncommitted(history: History, folder: Path, run_id: str) -> bool:
+    """Whether the folder has the mark of an open commit, of a run that the catalog knows and that committed nothing.
 
-    A run that is unfinished in an older copy of the catalog may have committed since; then its folder lacks the mark of
-    an open commit.
+    An older copy of the catalog may know a run as unfinished that committed since: its folder lacks the mark, also at
+    later starts, when the run is ``interrupted``.
     """
-    if run_id in crashed:
-        return (folder / UNCOMMITTED).exists()
-    status = history.status(run_id) if run_id else None
-    return status is not None and status in ENDED and status != "completed"
+    if not run_id or not (folder / UNCOMMITTED).exists():
+        return False
+    status = history.status(run_id)
+    return status in ENDED and status != "completed"

@@ -23,12 +23,16 @@ class RunRecords:
         self._unwritten: dict[str, Run] = {}
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def unwritten(self) -> dict[str, Run]:
+        """The runs whose end the catalog does not have yet, by id."""
+        return dict(self._unwritten)
+
     async def write(self, run: Run) -> None:
         """Write the end of a run. Never raises, and returns after a few seconds at the latest."""
-        if not await self._try(run):
-            self._unwritten[run.run_id] = run
-            if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._repeat())
+        self._unwritten[run.run_id] = run
+        if not await self._try(run) and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._repeat())
 
     async def close(self) -> None:
         """Try to write what is left a last time; the next start marks those runs as interrupted otherwise."""

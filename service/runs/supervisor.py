@@ -7,12 +7,15 @@ import contextlib
 import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from service.catalog import trigger_inputs
+from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.catalog.store import Transaction
 from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
@@ -30,7 +33,7 @@ _REMEMBERED = 200  # ended runs whose events can still be replayed
 
 
 class Supervisor:
-    """The runs of this process."""
+    """The runs of this process. ``on_freed`` are called when a run has ended and its pipeline may run again."""
 
     def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
         self.pipelines = pipelines
@@ -42,6 +45,7 @@ class Supervisor:
         self._loads = NativeLoads(resources, pipelines)
         self._records = RunRecords(resources.history)
         self._closing = False
+        self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
 
@@ -51,12 +55,25 @@ class Supervisor:
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run:
         """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
 
-        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable``.
+        ``alongside`` is committed with the run. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING),
+        ``errors.Unavailable``, and what ``alongside`` raises.
         """
-        return await self._queue(await self._idle(name), requested_by, full_refresh=full_refresh)
+        record = await self._idle(name)
+        return await self._queue(record, requested_by, full_refresh=full_refresh, alongside=alongside)
+
+    def is_active(self, pipeline_id: str) -> bool:
+        """Whether a run of the pipeline is waiting or in progress."""
+        return pipeline_id in self._active
 
     async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
@@ -86,6 +103,7 @@ class Supervisor:
         replay: Replay | None = None,
         *,
         full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
     ) -> Run:
         self._refuse_second(record)
         if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
@@ -100,7 +118,8 @@ class Supervisor:
         while len(self._recent) > _REMEMBERED:
             self._forget_oldest()
         try:
-            await asyncio.to_thread(self.history.add_run, record.id, run)
+            seen = functools.partial(_note_upstreams, record)
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[run.run_id]
             raise
@@ -125,7 +144,36 @@ class Supervisor:
     async def newest(self, pipeline_id: str) -> Run | None:
         """The present state of the newest run of a pipeline."""
         live = self._active.get(pipeline_id)
-        return live.view() if live is not None else await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        if live is not None:
+            return live.view()
+        run = await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        return self._records.unwritten.get(run.run_id, run) if run is not None else None
+
+    def newest_statuses(self) -> dict[str, str]:
+        """The present status of the newest run of each pipeline, by pipeline id. Blocks."""
+        unwritten = self._records.unwritten
+        newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
+        ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
+        return self.history.newest_statuses() | ended
+
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]:
+        """Runs in their present state, newest first, and how many there are in all.
+
+        The catalog may lack the present status of a run: that of one that is going, and an end that could not be
+        written yet. Such runs are few, and are filtered here.
+        """
+        present = {live.run.run_id: live.view() for live in self._active.values() if live.pipeline_id == pipeline_id}
+        present |= self._records.unwritten
+        if status is None or not present:
+            found, total = await asyncio.to_thread(
+                self.history.runs, pipeline_id, limit=limit, offset=offset, status=status
+            )
+            return [present.get(run.run_id, run) for run in found], total
+        every, _ = await asyncio.to_thread(self.history.runs, pipeline_id, limit=1 << 31, offset=0)
+        chosen = [run for run in (present.get(run.run_id, run) for run in every) if run.status == status]
+        return chosen[offset : offset + limit], len(chosen)
 
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
@@ -183,8 +231,8 @@ class Supervisor:
         for live in going:
             if not live.committing:
                 self._stop(live, "interrupted")
-        for live in going:
-            await live.settled.wait()
+        tasks = [live.task for live in self._recent.values() if live.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._loads.close()
         await self._records.close()
 
@@ -241,9 +289,9 @@ class Supervisor:
         ended = msgspec.structs.replace(
             live.run, end_time=self._resources.clock.now(), duration=live.elapsed(), phase=None, **fields
         )
-        await self._records.write(ended)
         self._release(live)
-        live.replace_run(ended)
+        live.replace_run(ended)  # whether or not the catalog can be written
+        await self._records.write(ended)
 
     def _stop(self, live: LiveRun, status: Status) -> None:
         live.stopped_as = status
@@ -253,12 +301,18 @@ class Supervisor:
     def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
+            for freed in self.on_freed:
+                freed()
 
     def _forget_oldest(self) -> None:
         for run_id, live in self._recent.items():
             if live.run.ended:
                 del self._recent[run_id]
                 return
+
+
+def _note_upstreams(record: PipelineRecord, transaction: Transaction, run: Run) -> None:
+    trigger_inputs.note_run(transaction, record.id, record.document, run)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[Version], None], version: Version) -> None:

@@ -1,7 +1,8 @@
 """The runner of one-shot tasks: each task is answered by a child, with a deadline that SIGKILL enforces.
 
-Tasks that wait for sources (previews, probes) have separate slots: however many of them hang on a slow server, plans,
-validations and applies still find a free slot.
+Tasks that wait for sources (previews, probes) or read whole versions (comparisons) have separate slots: however many of
+them hang on a slow server, plans, validations and applies still find a free slot.
+Messages to hooks have one slot for themselves.
 """
 
 from __future__ import annotations
@@ -16,19 +17,30 @@ from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
-from service.jobs.tasks.task import Call, Preview, Probing, ProfilePage, Task, TaskAnswer, TaskError
+from service.jobs.tasks.task import (
+    Call,
+    Comparing,
+    Notification,
+    Preview,
+    Probing,
+    ProfilePage,
+    Task,
+    TaskAnswer,
+    TaskError,
+)
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
+from service.model.version import Version
 from service.processes.child import Child
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
-_LONG = (Preview, Probing)
+_LONG = (Preview, Probing, Comparing)
 _DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
 
 class TaskRunner:
-    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that ask sources (what
+    """The tasks of this process: at most ``most`` at a time without network, and ``most_long`` that take long (what
     memory allows by default).
 
     A task waits at most ``patience`` seconds for a free slot.
@@ -41,6 +53,7 @@ class TaskRunner:
         budget = resources.settings.budget
         long = most_long or max(1, budget.tasks * 3 // 7)
         self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
+        self._sending = asyncio.Semaphore(1)
         self._memory_bytes = budget.task_bytes
         self._patience = patience
 
@@ -59,6 +72,8 @@ class TaskRunner:
         running, and ``errors.Permanent`` if the child died.
         """
         slots = self._long if isinstance(task, _LONG) else self._short
+        if isinstance(task, Notification):
+            slots = self._sending
         try:
             async with asyncio.timeout(self._patience):
                 await slots.acquire()
@@ -98,6 +113,13 @@ class TaskRunner:
     async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.StoredParts]:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
         return await asyncio.to_thread(self.resources.stored, pipeline)
+
+    async def fit_record(self, version: Version) -> str | None:
+        """The path of the fit record of a version; None if a release without them made it.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        return await asyncio.to_thread(self.resources.fit_record, version)
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)

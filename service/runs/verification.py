@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import msgspec
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.catalog.store import Store
 from service.files import permissions
 from service.files.checksums import Checksums
-from service.files.layout import UNCOMMITTED, Layout, flush
+from service.files.layout import MANIFEST, UNCOMMITTED, Layout, flush
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
@@ -57,13 +57,18 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 class Verifier:
     """Compares the catalog with the files of a data directory. Methods block."""
 
+    store: Store
     history: History
     pipelines: Pipelines
     layout: Layout
     condition: Condition
 
     def verify(self, *, deep: bool = False, adopt: bool = False) -> Verification:
-        """Compare sizes, with ``deep`` also checksums; with ``adopt`` take unknown versions back first."""
+        """Compare sizes, with ``deep`` also checksums; with ``adopt`` take unknown versions back first.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT) if the catalog is damaged.
+        """
+        self.store.check()
         findings = self._adopt() if adopt else []
         found, files, checksums = 0, 0, Checksums()
         for committed in self.history.committed():
@@ -79,7 +84,7 @@ class Verifier:
                     kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
                     version=version.version,
                 )
-                for fault in _faults(folder, stored, checksums, deep=deep)
+                for fault in (*_faults(folder, stored, checksums, deep=deep), *_manifest_faults(folder, version))
             ]  # fmt: skip
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
         return Verification(versions=found, files=files, findings=findings)
@@ -132,12 +137,13 @@ class Verifier:
         if faults:
             raise errors.Conflict(f"it is damaged: {faults[0]}")
         target, version = self.layout.version(found.pipeline, found.version), found.as_version()
-        record = self._record(found, newest)
         known = self.history.version_of(found.pipeline, found.version)
         if known is not None and known.run_id != found.run_id:
             raise errors.Conflict(f"the catalog has another version {found.version} of '{found.pipeline}'")
         if target != folder and target.exists():
-            raise errors.Conflict(f"{self._relative(target)} exists")
+            same = manifest.run_id(target) == found.run_id
+            raise errors.Conflict(f"{self._relative(target)} {'is the same version' if same else 'exists'}")
+        record = self._record(found, newest)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if target != folder:
             folder.rename(target)
@@ -162,10 +168,11 @@ class Verifier:
 
     def _with_native(self, version: Version, folder: Path) -> Version:
         """Native forms are derived again: the manifest, written before them, has no checksum of theirs."""
-        natives = list(folder.glob("*.duckdb"))
-        for native in natives:
-            native.unlink() if native.is_file() else shutil.rmtree(native)
-        return msgspec.structs.replace(version, wants_native=bool(natives))
+        native = folder / f"{version.table}.duckdb"
+        wanted = native.is_file()
+        if wanted:
+            native.unlink()
+        return msgspec.structs.replace(version, wants_native=wanted)
 
     def _relative(self, folder: Path) -> str:
         return str(folder.relative_to(self.layout.root))
@@ -190,3 +197,8 @@ def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: 
         fault = checksums.fault(folder / file.name, file.bytes, file.sha256 if deep else "")
         if fault is not None:
             yield fault
+
+
+def _manifest_faults(folder: Path, version: Version) -> Iterable[str]:
+    if folder.is_dir() and not manifest.describes(manifest.read(folder), version):
+        yield f"{MANIFEST} is not that of this version; the catalog has what it said, and readers do not use it"

@@ -13,11 +13,13 @@ value, so that the result would depend on the order of rows. Therefore every for
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``. Years have
   four digits and are from 1 to 9999; see ``time_text``;
+* datetimes count in microseconds: further digits are cut (``cut`` tells where);
 * an offset (``Z``, ``+02:00``, ``+02``) is followed: a ``datetime`` becomes UTC, a ``datetime[tz]`` is shown in its
   zone. A text without one is local time in that zone (of two the earlier; a time that the clocks skipped is bad);
 * ``format``: one or several ``strptime`` formats, tried in order instead of ISO; ``epoch``, ``epoch_ms`` and
   ``epoch_us`` read numbers (or digits) since 1970;
 * durations to numbers: seconds, as everywhere in the API;
+* whole numbers to floats: one that the float cannot hold exactly is a bad value (2^53 + 1);
 * floats to whole numbers are cut towards zero; NaN and values out of range are bad values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
 * bytes are read as UTF-8 text; other bytes are a bad value;
@@ -31,7 +33,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, json_text, number_text, parse, seconds, time_text
+from service.values import common_type, dtypes, json_text, number_text, parse, seconds, time_text
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -122,6 +124,17 @@ def lost(column: pl.Expr, value: pl.Expr, source: pl.DataType, target: pl.DataTy
     return bad
 
 
+def cut(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str] = ()) -> pl.Expr | None:
+    """Whether a cast keeps the value of a row only to the microsecond; None where it cannot come to that."""
+    if not isinstance(target, pl.Datetime) or target.time_unit == "ns" or (formats and formats[0] in time_text.EPOCHS):
+        return None
+    if isinstance(source, pl.Datetime):
+        return column.to_physical() % 1000 != 0 if source.time_unit == "ns" else None
+    if isinstance(source, pl.Categorical | pl.Enum):
+        column, source = column.cast(pl.String), pl.String()
+    return time_text.beyond_microseconds(column, formats) if isinstance(source, pl.String) else None
+
+
 def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
@@ -173,6 +186,9 @@ def _cast(
     if source.is_float() and isinstance(target, pl.Decimal):  # Polars' own cast fails the query at one digit too many
         digits = (column.cast(pl.Float64) * 10.0**target.scale).round().abs()
         return pl.when(digits < 10.0 ** (target.precision or 38)).then(column)
+    if source.is_integer() and target.is_float() and common_type.could_round(source, target):
+        real = column.cast(target)
+        return pl.when(real.cast(source, strict=False) == column).then(real)
     if isinstance(source, pl.Float64) and isinstance(target, pl.Float32):
         narrow = column.cast(pl.Float32)
         return pl.when(narrow.is_finite() | ~column.is_finite()).then(narrow)

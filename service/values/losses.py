@@ -25,6 +25,9 @@ SAMPLES = 3
 SHOWN = 80
 """Characters of a value that is shown."""
 
+CUT = "microseconds"
+"""Follows the setting of a loss that is only the digits beyond microseconds."""
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -32,7 +35,8 @@ class Conversion:
 
     A value is lost where ``source`` is not null and ``value`` is, or where ``lost`` is true. ``outcome`` ends the
     sentence "3 of 9 values …"; ``hint`` may suggest a better setting from samples of lost values. ``most`` is the share
-    of lost values that fails the run if it is exceeded.
+    of lost values that fails the run if it is exceeded. Where ``cut`` is true the value stays, but only to the
+    microsecond; that is counted apart (``CUT``) and is not a reason to fail.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Conversion:
     lost: pl.Expr | None = None
     hint: Callable[[list[str]], str | None] | None = None
     most: float | None = None
+    cut: pl.Expr | None = None
 
 
 def plain_values(expressions: Sequence[pl.Expr | Conversion]) -> list[pl.Expr]:

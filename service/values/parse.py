@@ -2,7 +2,7 @@
 
 Polars expressions can only fail by a strict cast, so the error message is the text of such a cast (``refuse``). Dates
 are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes UTC
-if the target has none.
+if the target has none. Digits beyond microseconds do not fit a datetime.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def _spellings(words: Sequence[str]) -> list[str]:
 
 def _datetime(text: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
     unit, zone, text = dtype.time_unit, dtype.time_zone, time_text.timed(time_text.dated(text))
+    text = pl.when(~time_text.beyond_microseconds(text).fill_null(value=False)).then(text)
     naive = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in NAIVE)
     zoned = pl.coalesce(text.str.to_datetime(f, time_unit=unit, strict=False) for f in ZONED)
     if zone is None:

@@ -89,9 +89,14 @@ def placed(message: str, at: tuple[str, str] | None) -> pl.exceptions.ComputeErr
 
 @contextmanager
 def attributed(step: str | None) -> Iterator[None]:
-    """Errors of Polars and the disk inside become errors of ``step``; step errors without a step get it."""
+    """Errors of Polars and the disk inside become errors of ``step``; step errors without a step get it.
+
+    A ``MemoryError`` passes: whoever started the job knows its limit.
+    """
     try:
         yield
+    except MemoryError:
+        raise
     except _CAUGHT as error:
         translated = translate(error, step)
         if translated is error:

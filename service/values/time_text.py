@@ -37,9 +37,12 @@ _YEAR = r"(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])"
 _ISO_YEAR = f"^{_YEAR}-"
 _ISO_OFFSET = r":\d\d.*(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)$"
 _WITH_OFFSET = ("%z", "%:z", "%#z", "%::z", "%+")
+_WITH_SHORT_YEAR = ("%y", "%D", "%x")
 _WITH_SECONDS = ("%S", "%T", "%X", "%r", "%c")
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds of the years 1 to 9999
 _YEAR_1000, _DAY, _MINUTE = -30_610_224_000_000_000, 86_400_000_000, 60_000_000  # microseconds
+_BEYOND = r"\.[0-9]{6}[0-9]*[1-9]"
+_TO_MICROSECONDS = len("2024-01-31T10:00:00.123456")
 _PART = re.compile(r"%[-_0]?[.:#]*\d?[A-Za-z+%]|\s+|[^%]|%")
 _NUMBERS = {
     "Y": _YEAR, "m": r"\d\d?", "d": r"\d\d?", "H": r"\d\d?", "I": r"\d\d?", "M": r"\d\d?", "S": r"[0-5]?\d",
@@ -133,6 +136,16 @@ def midnight(value: pl.Expr, target: pl.Datetime) -> pl.Expr:
     return _in_zone(value.cast(pl.Datetime("us")), None, target)
 
 
+def beyond_microseconds(text: pl.Expr, formats: Sequence[str] = ()) -> pl.Expr:
+    """Whether a text has digits beyond the microseconds of a datetime; zeros do not count."""
+    if not formats:  # shorter texts have no such digits, and most are shorter
+        return pl.when(text.str.len_bytes() > _TO_MICROSECONDS).then(text).str.contains(_BEYOND)
+    dotted = [_fraction(text, form)[0] for form in formats if "f" in form]
+    return pl.any_horizontal(
+        [one.str.contains(_BEYOND).fill_null(value=False) for one in dotted] or [pl.lit(value=False)]
+    )
+
+
 def write(value: pl.Expr, form: str) -> pl.Expr:
     """A date or time as text by a format; ``%f`` has six digits."""
     return value.dt.strftime(re.sub(r"(%%)|%f", lambda m: m[1] or "%6f", form))
@@ -166,7 +179,7 @@ def _each_batch(text: pl.Expr, read: Callable[..., pl.Series], form: str, result
 
 
 def _dates(text: pl.Series, form: str) -> pl.Series:
-    date = text.str.to_date(form, strict=False)
+    date = _century(text.str.to_date(form, strict=False), form)
     return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
 
 
@@ -178,7 +191,7 @@ def _times(text: pl.Series, form: str) -> pl.Series:
 
 
 def _moments(text: pl.Series, form: str) -> pl.Series:
-    value = text.str.to_datetime(form, strict=False, time_unit="us")
+    value = _century(text.str.to_datetime(form, strict=False, time_unit="us"), form)
     if _has_offset(form):
         value = value.dt.convert_time_zone("UTC")
     moment = value.to_physical()
@@ -186,6 +199,14 @@ def _moments(text: pl.Series, form: str) -> pl.Series:
     if any(mark in form for mark in _WITH_SECONDS):
         doubtful |= moment % _MINUTE < 1_000_000
     return _checked(value, doubtful, text, form)
+
+
+def _century(value: pl.Series, form: str) -> pl.Series:
+    """``value``; the year 69 of two digits is 1969, as in POSIX, Python and DuckDB, and not 2069."""
+    if not any(mark in form for mark in _WITH_SHORT_YEAR):
+        return value
+    late = (value.dt.year() >= 2069).fill_null(value=False)
+    return value.dt.offset_by("-100y").zip_with(late, value) if late.any() else value
 
 
 def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str) -> pl.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,39 @@ def test_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
     found = penstock(served.data, "verify", "--deep")
     assert found.returncode == 1
     assert "damaged: warehouse/cities/v000001: part-00000.parquet" in found.stdout
+
+
+def test_a_damaged_fit_record_is_never_applied(tmp_path: Path) -> None:
+    """Nor is it a reason to refuse the rows, or the names of the tables."""
+    with serving(tmp_path / "data", **ADMIN) as served:
+        folder = filled(served, "parquet")
+        apply = {"records": [{"id": 7, "city": "Oslo"}]}
+        assert served.json("POST", "/pipeline/cities/apply", json=apply)["data"] == [{"id": 7, "city": "Oslo"}]
+        flip(folder / "tape.json")
+        error = served.json("POST", "/pipeline/cities/apply", json=apply, status=500)["error"]
+        assert (error["code"], error["details"]["version"]) == ("DATA_CORRUPT", 1)
+        assert served.json("POST", "/query", json=COUNT)["data"] == [{"n": 3, "first": "Bern"}]
+        assert served.json("POST", "/query", json={"sql": "SHOW TABLES"})["data"] == [{"name": "cities"}]
+
+
+def test_a_folder_in_the_place_of_the_next_version_is_moved_aside(tmp_path: Path) -> None:
+    """A person copied a version while the service ran; nothing of it is deleted, and the next run has its place."""
+    with serving(tmp_path / "data", **ADMIN) as served:
+        folder = filled(served, "parquet")
+        shutil.copytree(folder, folder.with_name("v000002"))
+        (folder.with_name("v000002") / "mine.txt").write_text("mine")
+        assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 2
+        aside = served.data / "warehouse" / ".orphaned" / "cities" / "v000002"
+        assert (aside / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command", [["verify"], ["verify", "--adopt"], ["list"], ["log", "cities"], ["query", "SELECT 1"]]
+)
+def test_commands_make_no_data_directory(tmp_path: Path, command: list[str]) -> None:
+    answer = penstock(tmp_path / "typo", *command)
+    assert (answer.returncode, "there is no data directory" in answer.stderr) == (3, True), answer.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> N
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [("segv", "REQUEST_CRASHED"), ("memory", "VALIDATION_ERROR"), ("bug", "VALIDATION_ERROR")],
+    [("segv", "REQUEST_CRASHED"), ("memory", "REQUEST_OUT_OF_MEMORY"), ("bug", "VALIDATION_ERROR")],
 )
 def test_a_preview_that_dies_leaves_nothing(served: Served, how: str, code: str) -> None:
     document = {"name": "look", "collectors": [{"type": "hostile", "how": how}]}

@@ -42,3 +42,32 @@ def test_an_interrupt_while_helpers_load_is_quiet(tmp_path: Path, command: list[
     os.killpg(process.pid, signal.SIGINT)
     _, shown = process.communicate(timeout=PATIENCE)
     assert (process.returncode, "Traceback" in shown) == (130, False), shown
+
+
+ENDED = """
+import sys, threading
+from service.__main__ import main
+
+def late():
+    threading.main_thread().join()
+    print("ended", flush=True)
+    sys.stdin.read()
+
+threading.Thread(target=late).start()
+sys.argv = ["penstock", "--version"]
+main()
+"""
+
+
+def test_an_interrupt_after_the_command_ended_is_quiet() -> None:
+    """The interpreter then waits for threads, such as one that a cancelled task has left."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDED], env=service.clean_environment(PYTHONPATH=str(documents.ROOT)), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while process.stdout.readline() != "ended\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, shown) == (130, "")

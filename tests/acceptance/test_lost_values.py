@@ -91,19 +91,46 @@ def test_a_failed_cast_goes_to_quarantine_as_it_came_and_is_mended(served: Serve
     assert [r["amount"] for r in rows] == [1299.0, 12.5, 2100.5, 7.0, 8.0, 9.0]
 
 
+def test_a_collector_says_what_its_schema_loses(served: Served) -> None:
+    source = {"type": "csv", "file_path": "prices.csv", "schema": {"price": "float64"}, "on_error": "null"}
+    document = {"name": "typed", "collectors": [source]}
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", "/pipeline/typed/execute?wait=60")
+    assert run["status"] == "completed", run
+    for answer in (run, *(served.json("POST", f"/pipeline/{r}", json=document) for r in ("preview", "plan"))):
+        (warning,) = lost(answer["warnings"])
+        details = warning["details"]
+        assert (warning["step"], details["setting"], details["column"]) == ("collectors[0]", "schema", "price")
+        assert (details["count"], details["known"], details["samples"]) == (2, 6, ["1,299.00", "2,100.50"])
+    (kept,) = served.json("GET", "/pipeline/typed/versions/1")["sources"]
+    assert kept["evidence"]["lost_values"]["schema.price"]["count"] == 2
+    bounded = {"name": "typed", "collectors": [{**source, "max_lost_share": 0.3}]}
+    served.json("PUT", "/pipeline/typed/config", json=bounded)
+    error = served.json("POST", "/pipeline/typed/execute?wait=60")["error"]
+    assert error["details"]["field"] == "collectors[0].schema.price"
+    assert "2 of 6" in error["message"]
+    (warning,) = lost(served.json("POST", "/pipeline/plan", json=bounded)["warnings"])
+    assert warning["details"]["count"] == 2
+
+
 RULES = {
     "rules": [{"column": "price", "check": "not_null"}, {"column": "price", "check": "in_range", "min": 0}],
     "on_fail": "quarantine",
 }
 
 
-def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(served: Served) -> None:
-    document = pipeline("commas", "commas.csv", ("cleaner", {"cast": {"price": "float64"}}), ("validator", RULES))
+@pytest.mark.parametrize("between", [[], [("analyzer", {})]])
+def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(
+    served: Served, between: list[tuple[str, dict[str, Any]]]
+) -> None:
+    name = f"commas-{len(between)}"
+    cast = ("cleaner", {"cast": {"price": "float64"}})
+    document = pipeline(name, "commas.csv", cast, *between, ("validator", RULES))
     served.json("POST", "/pipeline/create", status=201, json=document)
-    run = served.json("POST", "/pipeline/commas/execute?wait=60")
+    run = served.json("POST", f"/pipeline/{name}/execute?wait=60")
     assert (run["status"], run["rows_stored"], run["rows_rejected"]) == ("completed", 2, 2), run
-    assert served.json("GET", "/pipeline/commas/schema")["columns"][1]["type"] == "DOUBLE"
-    quarantine = {r["id"]: r for r in served.json("GET", "/pipeline/commas/quarantine")["data"]}
+    assert served.json("GET", f"/pipeline/{name}/schema")["columns"][1]["type"] == "DOUBLE"
+    quarantine = {r["id"]: r for r in served.json("GET", f"/pipeline/{name}/quarantine")["data"]}
     assert (quarantine[1]["price"], quarantine[3]["price"]) == ("6,5", "-4.0")
     assert quarantine[1]["_rules"][0]["value"] == "6,5"
     assert set(quarantine[1]) == {"_rules", "_step", "_source", "_file", "_line", "_row", "_text", "id", "price"}
@@ -112,12 +139,12 @@ def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(served: Ser
     mended = {"replace": replace, "cast": {"price": "float64"}}
     served.json(
         "PUT",
-        "/pipeline/commas/config",
-        json=pipeline("commas", "commas.csv", ("cleaner", mended), ("validator", RULES)),
+        f"/pipeline/{name}/config",
+        json=pipeline(name, "commas.csv", ("cleaner", mended), *between, ("validator", RULES)),
     )
-    replayed = served.json("POST", "/pipeline/commas/quarantine/replay?wait=60")
+    replayed = served.json("POST", f"/pipeline/{name}/quarantine/replay?wait=60")
     assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 4, 0), replayed
-    rows = served.json("GET", "/pipeline/commas/data?sort=id")["data"]
+    rows = served.json("GET", f"/pipeline/{name}/data?sort=id")["data"]
     assert [r["price"] for r in rows] == [6.5, 12.5, 4.0, 7.0]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,17 @@ def forkserver(served: Served) -> int | None:
     """The process that has the children of the service."""
     tasks = Path(f"/proc/{served.process.pid}/task").iterdir()
     below = [int(p) for task in tasks for p in (task / "children").read_text().split()]
-    return next((pid for pid in below if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
+    for pid in below:
+        with contextlib.suppress(OSError):  # it has ended
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    return None
 
 
 def stop_forkserver(served: Served) -> None:
-    pid = forkserver(served)
-    assert pid is not None
+    deadline = time.monotonic() + 20
+    while (pid := forkserver(served)) is None:  # an earlier test ended it, and the next one is about to start
+        assert time.monotonic() < deadline
     os.kill(pid, signal.SIGSTOP)
 
 
@@ -91,6 +98,31 @@ def test_an_abort_is_want_of_memory_only_where_it_was(served: Served, how: str, 
     create(served, how, how)
     run = ended(served, start(served, how))
     assert run["error"]["code"] == code, run["error"]
+
+
+def test_a_query_worker_that_a_person_kills_did_not_run_out_of_memory(served: Served) -> None:
+    slow = {"sql": "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range + b.range = -1"}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(served.http.post, "/query", json=slow, timeout=60)
+        os.kill(worker(served), signal.SIGKILL)
+        answer = asked.result()
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert "killed from outside" in answer.json()["error"]["message"]
+    assert served.json("POST", "/query", json={"sql": "SELECT 1 AS one"})["data"] == [{"one": 1}]
+
+
+@pytest.mark.parametrize("how", ["memory", "polars"])
+def test_a_run_and_a_request_without_memory_name_their_own_limits(served: Served, how: str) -> None:
+    """Real allocations until RLIMIT_DATA refuses one, in Python and in Rust."""
+    document = {"name": f"greedy-{how}", "collectors": [{"type": "hostile", "how": how}]}
+    refused = served.http.post("/pipeline/preview", json=document, timeout=60)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "REQUEST_OUT_OF_MEMORY"), refused.text
+    assert "memory of the machine" in refused.json()["error"]["message"]
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    error = ended(served, start(served, f"greedy-{how}"))["error"]
+    assert error["code"] == "RUN_OUT_OF_MEMORY", error
+    assert "768 MiB" in error["message"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

@@ -13,10 +13,13 @@ from litestar.testing import TestClient
 
 from service.api.app import create_app
 from service.api.services import Services
+from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
+from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.files.layout import Layout
 from service.kit import ids
@@ -97,7 +100,9 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
 
     return Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
-        history=history, users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
+        history=history, schedules=Schedules(store, clock), trigger_inputs=TriggerInputs(store),
+        deliveries=Deliveries(store, clock),
+        users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",

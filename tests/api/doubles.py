@@ -14,7 +14,7 @@ from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.kit import errors
 from service.kit.clock import Clock
-from service.model.run import Event, Run
+from service.model.run import Event, Run, Status
 from service.model.version import Column, Source, Version
 from service.steps.report import FittedStep
 from service.steps.storage import File
@@ -80,6 +80,17 @@ class Supervisor:
 
     async def newest(self, pipeline_id: str) -> Run | None:
         return self.going.get(pipeline_id) or await asyncio.to_thread(self.history.newest_run, pipeline_id)
+
+    async def runs(
+        self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
+    ) -> tuple[list[Run], int]:
+        found, total = await asyncio.to_thread(
+            self.history.runs, pipeline_id, limit=limit, offset=offset, status=status
+        )
+        return [await self.run(run.run_id) for run in found], total
+
+    def newest_statuses(self) -> dict[str, str]:
+        return self.history.newest_statuses()
 
     async def cancel(self, run_id: str) -> Run:
         run = await self.run(run_id)
@@ -187,3 +198,7 @@ class Tasks:
 
     async def stored(self, pipeline: Any) -> dict[int, Any]:
         return {}
+
+    async def fit_record(self, version: Version) -> str | None:
+        name = version.fit_record.name if version.fit_record is not None else None
+        return name and f"warehouse/{version.pipeline}/v{version.version:06d}/{name}"

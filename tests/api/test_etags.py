@@ -15,11 +15,22 @@ from tests.api.route_list import routes
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders"
 
-OF_A_VERSION = ["data", "schema", "profile", "profile?format=html", "versions/2", "versions/2/fitted", "quarantine"]
+OF_A_VERSION = [
+    "data",
+    "schema",
+    "profile",
+    "profile?format=html",
+    "versions/2",
+    "versions/2/diff",
+    "versions/2/fitted",
+    "quarantine",
+]
 READS = [*(f"{P}/{part}" for part in [*OF_A_VERSION, "config"]), "/api/v1/tables/orders"]
 CHANGING = {  # what is read at these paths changes without a new version or revision
-    "/api/v1/pipeline", "/api/v1/pipeline/{name}/runs", "/api/v1/pipeline/{name}/stats",
-    "/api/v1/pipeline/{name}/status", "/api/v1/pipeline/{name}/versions", "/api/v1/tables",
+    "/api/v1/pipeline", "/api/v1/pipeline/{name}/lineage", "/api/v1/pipeline/{name}/runs",
+    "/api/v1/pipeline/{name}/stats", "/api/v1/pipeline/{name}/status", "/api/v1/pipeline/{name}/versions",
+    "/api/v1/pipeline/{name}/notifications",
+    "/api/v1/tables",
 }  # fmt: skip
 
 

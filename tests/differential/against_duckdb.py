@@ -46,7 +46,7 @@ def compared(wanted: list[Row] | str, found: list[Row] | str, *, ordered: bool) 
     if isinstance(wanted, str):
         return "both refuse" if isinstance(found, str) else f"DuckDB fails ({wanted}), we answer {found[:3]}"
     if isinstance(found, str):
-        refused = found.startswith("refused: ") or "is not supported; cast them" in found
+        refused = found.startswith("refused: ") or "is not supported here; " in found
         return "refused" if refused else f"we fail: {found}"
     if same_rows(wanted, found, ordered=ordered):
         return "same"

@@ -140,7 +140,19 @@ def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in project["dependencies"]}
     imported = {DISTRIBUTIONS.get(name, name).lower() for name in _imported("service") - {"service"}}
-    # served from its installed files, never imported
-    assert imported | {"swagger-ui-py"} == declared
+    # one is served from its installed files, the other one read by zoneinfo; neither is imported
+    assert imported | {"swagger-ui-py", "tzdata"} == declared
     pinned = {line.partition("==")[0].lower() for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines()}
     assert {name.replace("_", "-") for name in declared} <= {name.replace("_", "-") for name in pinned}
+
+
+def test_documents_name_modules_that_exist() -> None:
+    rooms = {path.name for path in (ROOT / "service").iterdir() if path.is_dir()}
+    documents = [*(ROOT / ".decisions").glob("*.md"), *(ROOT / "service" / "docs").glob("*.md"), ROOT / "README.md"]
+    missing = []
+    for document in documents:
+        for room, module in re.findall(r"`(?:service\.)?([a-z]+)\.([a-z_]+)(?:\.\w+)*`", document.read_text()):
+            path = ROOT / "service" / room / module
+            if room in rooms and not (path.is_dir() or path.with_suffix(".py").is_file()):
+                missing.append(f"{document.name}: {room}.{module}")
+    assert missing == []

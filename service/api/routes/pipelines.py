@@ -15,6 +15,7 @@ from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.routes import planning
 from service.api.services import Services, ServicesDependency, TypedRequest
+from service.catalog.pipelines import PipelineRecord
 from service.kit import errors
 from service.model import masking
 from service.model.run import Run
@@ -119,7 +120,7 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
 
     def ask() -> dict[str, Any]:
         found, total = services.pipelines.list(limit=page.limit, offset=page.offset, q=page.q)
-        states = services.history.newest_statuses()
+        states = services.supervisor.newest_statuses()
         return query_string.page_of([responses.line(p, states.get(p.id, "idle")) for p in found], total, page)
 
     return await asyncio.to_thread(ask)
@@ -194,11 +195,12 @@ async def change_config(
         "operator",
         "Pipelines",
         "Delete a pipeline",
-        "Its stored versions stay on disk unless `purge=true`, which needs the role admin.",
+        "Its stored versions stay on disk unless `purge=true`, which needs the role admin. A pipeline after which "
+        "others run (`trigger`) is not deleted: 409.",
         ResponseDoc(
             text="The pipeline was deleted.", kind=responses.Message, example={"message": "pipeline 'orders' deleted"}
         ),
-        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING"),
+        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "CONFLICT"),
         query=DeleteQuery,
     ),
 )
@@ -259,7 +261,8 @@ async def respond_to_run(services: Services, run: Run, wait: float) -> Response[
         "Pipelines",
         "Read the status",
         "The state of the newest run; `idle` with progress 0 before the first one. Progress never decreases within an "
-        "attempt.",
+        "attempt. `next_run` is when the schedule fires next; `trigger_state` names the upstream pipelines that have "
+        "committed a version since the last run, and those that are awaited.",
         ResponseDoc(text="The status.", kind=responses.Status, example=examples.STATUS),
         errors=("PIPELINE_NOT_FOUND",),
     ),
@@ -267,7 +270,15 @@ async def respond_to_run(services: Services, run: Run, wait: float) -> Response[
 async def read_status(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Status:
     query_string.read(request, query_string.NoParameters)
     record = await find_pipeline(services, name)
-    return responses.status(name, await services.supervisor.newest(record.id))
+    newest = await services.supervisor.newest(record.id)
+    return await asyncio.to_thread(_status, services, record, newest)
+
+
+def _status(services: Services, record: PipelineRecord, newest: Run | None) -> responses.Status:
+    scheduled = services.schedules.find(record.name) if "schedule" in record.document else None
+    triggered = services.trigger_inputs.state(record.name) if "trigger" in record.document else None
+    next_run = scheduled.next_fire(services.clock.now()) if scheduled is not None else None
+    return responses.status(record.name, newest, next_run, triggered)
 
 
 @get(

@@ -36,7 +36,10 @@ class PreviewQuery(query_string.NoParameters, frozen=True, kw_only=True):
 
 
 async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipeline:
-    """The configuration in the body. Raises ``errors.Invalid`` with all problems."""
+    """The configuration in the body. Raises ``errors.Invalid`` with all problems.
+
+    Its trigger may name pipelines of the catalog only, and makes no cycle with theirs.
+    """
     document = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
     pipeline = model.decode(document, services.registry)
     readable = Files((services.layout.uploads, *map(Path, services.settings.file_roots)))
@@ -48,6 +51,8 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
     ]
     if problems:
         raise errors.Invalid.of(problems)
+    if pipeline.trigger is not None:
+        await asyncio.to_thread(services.trigger_inputs.check, pipeline.name, pipeline.document)
     return pipeline
 
 

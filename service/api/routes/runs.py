@@ -47,11 +47,8 @@ class RunsQuery(PageRequest, frozen=True, kw_only=True):
 async def list_runs(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
     page = query_string.read(request, RunsQuery)
     record = await find_pipeline(services, name)
-    found, total = await asyncio.to_thread(
-        services.history.runs, record.id, limit=page.limit, offset=page.offset, status=page.status
-    )
-    live = [r if r.ended else await services.supervisor.run(r.run_id) for r in found]
-    return query_string.page_of([responses.run(r) for r in live], total, page)
+    found, total = await services.supervisor.runs(record.id, limit=page.limit, offset=page.offset, status=page.status)
+    return query_string.page_of([responses.run(r) for r in found], total, page)
 
 
 @get(

@@ -84,17 +84,17 @@ async def apply(request: TypedRequest, services: ServicesDependency, name: FromP
     named = query_string.read(request, query_string.ByVersion).version
     body = _read(await request_body.json(request, services.settings.max_body_bytes))
     version = await find_version(services, name, query_string.one_version(named, body.version))
-    if version.fit_record is None:
+    fit_record = await services.tasks.fit_record(version)
+    if fit_record is None:
         message = (
             f"version {version.version} was made by a release that could not apply versions; execute the pipeline again"
         )
         raise errors.Missing(message, code="NO_DATA", field="version")
     record = await find_pipeline(services, name, version.revision)
-    fit_record = services.layout.version(version.pipeline, version.version) / version.fit_record.name
     task = Application(
-        document=record.document, version=version.version, fit_record=str(fit_record), records=bytes(body.records)
+        document=record.document, version=version.version, fit_record=fit_record, records=bytes(body.records)
     )
-    readable = {"fit_record": StoredParts(pipeline=name, version=version.version, parts=(str(fit_record),), rows=0)}
+    readable = {"fit_record": StoredParts(pipeline=name, version=version.version, parts=(fit_record,), rows=0)}
     content = await services.tasks.ask(
         task, seconds=_SECONDS, document=record.document.get("processors"), stored=readable
     )

@@ -7,3 +7,37 @@ ALTER TABLE runs ADD COLUMN sequence BIGINT;
 UPDATE runs SET sequence = place
 FROM (SELECT run_id, row_number() OVER (ORDER BY queued_at, run_id) AS place FROM runs) ordered
 WHERE ordered.run_id = runs.run_id;
+-- name: to_2
+CREATE TABLE schedules (
+    pipeline_id VARCHAR PRIMARY KEY,
+    times VARCHAR NOT NULL,
+    handled TIMESTAMP NOT NULL,
+    paused BOOLEAN NOT NULL
+);
+CREATE TABLE schedule_fires (
+    pipeline_id VARCHAR NOT NULL,
+    due TIMESTAMP NOT NULL,
+    since TIMESTAMP NOT NULL,
+    run_id VARCHAR,
+    PRIMARY KEY (pipeline_id, due)
+);
+CREATE TABLE trigger_inputs (
+    pipeline_id VARCHAR NOT NULL,
+    upstream_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, upstream_id)
+);
+CREATE TABLE deliveries (
+    id VARCHAR PRIMARY KEY,
+    pipeline_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    hook INTEGER NOT NULL,
+    event VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    tries INTEGER NOT NULL,
+    next_try TIMESTAMP,
+    error VARCHAR
+);

@@ -75,3 +75,40 @@ CREATE TABLE revoked_tokens (
     jti VARCHAR PRIMARY KEY,
     expires TIMESTAMP NOT NULL
 );
+-- name: schedules
+CREATE TABLE schedules (
+    pipeline_id VARCHAR PRIMARY KEY,
+    times VARCHAR NOT NULL,
+    handled TIMESTAMP NOT NULL,
+    paused BOOLEAN NOT NULL
+);
+-- name: schedule_fires
+CREATE TABLE schedule_fires (
+    pipeline_id VARCHAR NOT NULL,
+    due TIMESTAMP NOT NULL,
+    since TIMESTAMP NOT NULL,
+    run_id VARCHAR,
+    PRIMARY KEY (pipeline_id, due)
+);
+-- name: trigger_inputs
+CREATE TABLE trigger_inputs (
+    pipeline_id VARCHAR NOT NULL,
+    upstream_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, upstream_id)
+);
+-- name: deliveries
+CREATE TABLE deliveries (
+    id VARCHAR PRIMARY KEY,
+    pipeline_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    revision INTEGER NOT NULL,
+    hook INTEGER NOT NULL,
+    event VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    tries INTEGER NOT NULL,
+    next_try TIMESTAMP,
+    error VARCHAR
+);

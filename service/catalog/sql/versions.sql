@@ -8,6 +8,9 @@ SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $p
 -- name: find
 SELECT value FROM versions WHERE pipeline_id = $pipeline_id
     AND version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = $pipeline_id))
+-- name: before
+SELECT value FROM versions WHERE pipeline_id = $pipeline_id AND version < $version
+ORDER BY version DESC LIMIT 1
 -- name: count
 SELECT count(*) AS total FROM versions WHERE pipeline_id = $pipeline_id
 -- name: list

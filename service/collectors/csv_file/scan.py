@@ -20,11 +20,13 @@ from service.collectors.csv_file.settings import LOSSY, CsvSettings, other_separ
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
+from service.collectors.records.misfits import Misfits
 from service.collectors.source_file import utf8
 from service.collectors.source_file.file_collector import PathColumns
 from service.kit import errors, lazy
 from service.steps.context import CollectContext
 from service.values import dtypes, parse
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -242,9 +244,14 @@ class CsvReader:
         """The name of a file in quarantine; the whole path below its root if that holds values."""
         return self._ctx.files.shown(original) if self._added.types else original.name
 
-    def scan_all(self, sources: list[CsvFile], types: dict[str, pl.DataType]) -> pl.LazyFrame:
-        """A scan of all files one after another: typed columns by name, in order of first appearance."""
-        scans = [self._scan_typed(source, types) for source in sources]
+    def scan_all(self, sources: list[CsvFile], types: dict[str, pl.DataType], misfits: Misfits) -> pl.LazyFrame:
+        """A scan of all files one after another: typed columns by name, in order of first appearance.
+
+        Columns under ``schema`` whose ``misfits`` become null are text, for ``conversions``.
+        """
+        if misfits.become_null:
+            types = types | {name: pl.String() for name in self._settings.schema if name in types}
+        scans = [self._scan_typed(source, types, counted=misfits.become_null) for source in sources]
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 
@@ -262,16 +269,28 @@ class CsvReader:
             )
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items() if name in types}
 
-    def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType]) -> pl.LazyFrame:
+    def conversions(self, types: dict[str, pl.DataType], misfits: Misfits) -> list[Conversion]:
+        """The casts of the text columns under ``schema`` whose ``misfits`` become null. An empty text is missing."""
+        settings = self._settings
+        kept = [n for n in settings.schema if n in types and (settings.columns is None or n in settings.columns)]
+        made = []
+        for name in kept if misfits.become_null else ():
+            value = parse.tolerantly(pl.col(name), types[name], decimal_comma=settings.decimal_comma)
+            source = pl.when(pl.col(name) != "").then(pl.col(name))
+            if types[name] != pl.String:
+                made.append(record_schema.misfit(name, value, source, types[name], misfits))
+        return made
+
+    def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType], *, counted: bool) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
         casts: list[pl.Expr] = []
         for name in kept:
             why, comma, at = f"in {source.label}: ", settings.decimal_comma, (self._ctx.step, f"schema.{name}")
-            if name in settings.schema:
+            if name in settings.schema and not counted:
                 why += f"schema.{name} says {settings.schema[name]}"
                 casts.append(parse.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
-            elif types[name] != pl.String:
+            elif name not in settings.schema and types[name] != pl.String:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
                 casts.append(type_inference.cast_checked(name, types[name], why=why, decimal_comma=comma, at=at))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())

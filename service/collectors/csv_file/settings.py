@@ -68,7 +68,10 @@ class CsvSettings(FileCollector, frozen=True, kw_only=True):
         Annotated[list[Column], msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(description="Keep these columns, in this order."),
     ] = None
-    schema: Annotated[dict[str, str], msgspec.Meta(description="Types of columns; the others are inferred.")] = {}
+    schema: Annotated[
+        dict[str, str],
+        msgspec.Meta(description="Types of columns; the others are inferred. A value that does not fit: see on_error."),
+    ] = {}
     infer_rows: Annotated[
         int,
         msgspec.Meta(ge=0, description="About how many rows of the file types are inferred from; 0: all text."),

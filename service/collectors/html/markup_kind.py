@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import msgspec
@@ -26,7 +27,7 @@ _KNOWN = {
 
 def xml(body: bytes, content_type: str = "") -> str | None:
     """The kind of XML that ``body`` is, in words; None for HTML (XHTML included) and for what is not markup."""
-    head = body[:65536]
+    head = _utf8(body[:65536])
     prolog = _PROLOG.match(head)
     rest = head[prolog.end() :] if prolog is not None else head
     root = _ROOT.match(rest)
@@ -47,6 +48,12 @@ def xml(body: bytes, content_type: str = "") -> str | None:
     if (declared and _XHTML not in tag) or typed or (foreign and plain != "svg"):
         return f"XML with the root element <{name}>"
     return None
+
+
+def _utf8(head: bytes) -> bytes:
+    """The beginning of a body in UTF-8 if it has the mark of another width."""
+    codec = utf8.bom_encoding(head)
+    return head if codec is None else codecs.getincrementaldecoder(codec)("replace").decode(head).encode()
 
 
 def binary(body: bytes) -> str | None:

@@ -10,7 +10,7 @@ import codecs
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urldefrag, urljoin
 
@@ -48,7 +48,8 @@ _SILENT = frozenset({
     "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
 })  # fmt: skip
 """Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
-_HIDES = re.compile(rb"hidden|display\s*:\s*none|collapse|<dialog", re.IGNORECASE)
+_HIDES = re.compile(rb"hidden|display|visibility|<dialog", re.IGNORECASE)
+_COMMENT = re.compile(r"/\*.*?(\*/|$)", re.DOTALL)
 _HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
     "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
@@ -167,6 +168,7 @@ class Page:
     """One parsed page. ``base`` is the base URL of links, ``torn`` the encoding if some bytes were invalid in it.
 
     ``hidden`` are the elements that it hides, ``left_out`` counts the rows among them that were not read.
+    ``unmatched`` are the values of the newest ``column`` in which its pattern was not found.
     """
 
     tree: LexborHTMLParser
@@ -174,6 +176,7 @@ class Page:
     torn: str | None = None
     hidden: frozenset[int] = frozenset()
     left_out: int = 0
+    unmatched: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, answer: Response, *, hides: bool = True) -> Page:
@@ -184,11 +187,12 @@ class Page:
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
         return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
 
-    def shown(self, nodes: list[LexborNode]) -> list[LexborNode]:
-        """``nodes`` without those that are hidden themselves; ``left_out`` counts these."""
+    def shown(self, nodes: list[LexborNode], inside: LexborNode | None = None) -> list[LexborNode]:
+        """``nodes`` without those that are hidden, themselves or by an element around them that is ``inside`` this one
+        (a row group of a table); ``left_out`` counts these."""
         if not self.hidden:
             return nodes
-        found = [node for node in nodes if node.mem_id not in self.hidden]
+        found = [node for node in nodes if not self._is_hidden(node, node.parent if inside is None else inside)]
         self.left_out += len(nodes) - len(found)
         return found
 
@@ -212,6 +216,7 @@ class Page:
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
         """One value per container: text with collapsed spaces, or the attribute; None if missing."""
+        self.unmatched = []
         if field.many:
             nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
             return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
@@ -229,7 +234,10 @@ class Page:
         if field.pattern is None:
             return value
         match = re.search(field.pattern, value)
-        return match[1 if match.re.groups else 0] if match else None
+        if match is None:
+            self.unmatched += [value] if value else []
+            return None
+        return match[1 if match.re.groups else 0]
 
     def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
         if not selector:
@@ -247,10 +255,10 @@ class Page:
             return nodes
         return [node for node in nodes if not self._is_hidden(node)] or nodes
 
-    def _is_hidden(self, node: LexborNode) -> bool:
-        """Whether the page hides the element or one around it."""
+    def _is_hidden(self, node: LexborNode, until: LexborNode | None = None) -> bool:
+        """Whether the page hides the element or one around it, ``until`` the one that does not count."""
         here: LexborNode | None = node
-        while here is not None:
+        while here is not None and (until is None or here.mem_id != until.mem_id):
             if here.mem_id in self.hidden:
                 return True
             here = here.parent
@@ -273,7 +281,7 @@ def _hides(node: LexborNode) -> bool:
 def _style(node: LexborNode) -> dict[str, str]:
     """The declarations of an element's ``style``."""
     style: dict[str, str] = {}
-    for declaration in (node.attributes.get("style") or "").lower().split(";"):
+    for declaration in _COMMENT.sub(" ", node.attributes.get("style") or "").lower().split(";"):
         name, _, value = declaration.partition(":")
         style[name.strip()] = value.replace("!important", "").strip()
     return style

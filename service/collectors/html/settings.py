@@ -81,6 +81,15 @@ class WebSettings(Collector, frozen=True, kw_only=True):
         ),
     ] = False
     absolute_urls: Annotated[bool, msgspec.Meta(description="href and src become absolute URLs.")] = True
+    max_lost_share: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=1,
+            description="The run fails if a greater share of the values of a column lacks its pattern and becomes "
+            "missing (counted as values_lost); 1 accepts all.",
+        ),
+    ] = 0.5
 
     @property
     def pages(self) -> list[str]:

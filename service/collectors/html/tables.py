@@ -24,7 +24,7 @@ def read(table: LexborNode, page: Page) -> tuple[list[str], list[Cells]]:
     ``th``; several header rows are joined. Hidden rows and cells are left out, as a browser does. Every row has a cell
     for each name, None if the table has no such cell.
     """
-    rows = page.shown([row for row in table.css("tr") if _nearest(row, "table") == table.mem_id])
+    rows = page.shown([row for row in table.css("tr") if _nearest(row, "table") == table.mem_id], inside=table)
     in_head = [_nearest(row, "thead", until="table") is not None for row in rows]
     body = [
         r for r, head in zip(rows, in_head, strict=True) if not head and _nearest(r, "tfoot", until="table") is None

@@ -13,16 +13,18 @@ from service.collectors.records.json_records import WHOLE, Document, Unusable
 
 _SHOWN = 300
 _ERRORS = frozenset({"error", "errors", "exception", "fault", "faults", "errormessage", "errormsg", "errordescription",
-                     "errormessages", "errordetail", "errordetails"})  # fmt: skip
-_FLAGS = frozenset({"iserror", "haserror", "haserrors", "failed"})
+                     "errormessages", "errordetail", "errordetails", "failures"})  # fmt: skip
+_FLAGS = frozenset({"iserror", "haserror", "haserrors", "failed", "timedout"})
+_RETURNED = frozenset({"code", "retcode", "returncode", "ret", "resultcode", "statuscode", "rc"})
+_NOTHING = re.compile(r"\b(no|not|empty|zero|nothing|success\w*|ok)\b", re.IGNORECASE)
 _CODES = frozenset({"errorcode", "errcode", "errno"})
 _SUCCESS = frozenset({"ok", "success", "successful", "succeeded", "issuccess", "issuccessful", "response"})
 _STATUS = frozenset({"status", "stat", "state", "result"})
 _HTTP = frozenset({"status", "statuscode", "httpstatus", "code"})
 _BAD = frozenset({"error", "fail", "failure", "err"})
 _GOOD = frozenset({"0", "00000", "200", "ok", "none", "null", "no error", "noerror", "success", "false", "no"})
-_WORDS = ("message", "msg", "detail", "title", "reason", "description", "error_description", "error_message",
-          "faultstring", "text", "info", "error", "code", "type", "status")  # fmt: skip
+_WORDS = ("message", "msg", "errmsg", "errormsg", "detail", "title", "reason", "description", "error_description",
+          "error_message", "faultstring", "text", "info", "error", "code", "type", "status")  # fmt: skip
 _SAYS = frozenset({"message", "msg", "detail", "reason", "title"}) | _ERRORS
 _ENVELOPE = _ERRORS | _FLAGS | _CODES | _SUCCESS | frozenset(
     {"status", "stat", "message", "msg", "code", "type", "title", "detail", "reason", "requestid", "traceid",
@@ -48,7 +50,12 @@ def reported(document: Document, path: str | None) -> str | None:
             value = document.at_json(name)
             beside = _first_words(document, [n for n in found if n != name])
             own = "" if plain in _FLAGS or value is True else _words(value)
-            return _cut(own if own and plain not in _CODES else f"{name} {own} {beside}".strip())
+            if own and plain not in _CODES:
+                return _cut(own)
+            return _cut(" ".join(filter(None, (name, own))) + (f": {beside}" if beside else ""))
+    shards = document.at_json("_shards") if "_shards" in found else None
+    if isinstance(shards, dict) and shards.get("failed"):
+        return _cut(f"_shards.failed is {shards['failed']}: {_words(shards.get('failures'))}".rstrip(": "))
     for name, plain in found.items():
         value = document.at_json(name) if plain in _SUCCESS | _STATUS | _HTTP else None
         failed = plain in _SUCCESS and (value is False or (isinstance(value, str) and value.lower() == "false"))
@@ -60,11 +67,43 @@ def reported(document: Document, path: str | None) -> str | None:
         if failed:
             words = _first_words(document, [n for n in found if n != name])
             return _cut(f"{name} is {msgspec.json.encode(value).decode()}{f': {words}' if words else ''}")
+    return _returned(document, found, path)
+
+
+def _returned(document: Document, found: dict[str, str], path: str | None) -> str | None:
+    """The error of a code other than zero with words and without records: ``{"code": 40001, "msg": …}``."""
+    for name, plain in found.items():
+        value = document.at_json(name) if plain in _RETURNED else None
+        number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+        if type(number) is not int or number in (0, 1, 200) or 200 <= number < 300:
+            continue
+        words = _first_words(document, [n for n in found if n != name])
+        if words and words != str(value) and not _NOTHING.search(words) and not _has_records(document, path):
+            return _cut(f"{name} is {_json(value)}: {words}")
     return None
 
 
+def is_anywhere(value: Any, depth: int = 3) -> bool:
+    """Whether a part of an answer reports an error, at any of the first levels: ``{"meta": {"code": 400, …}}``."""
+    if not isinstance(value, dict):
+        return False
+    for name, item in value.items():
+        plain = _plain(name)
+        failed = plain in _SUCCESS and item is False
+        if failed or (plain in _HTTP and type(item) is int and 400 <= item < 600):
+            return True
+        if plain in _ERRORS | _FLAGS | _CODES and _any_error(item) and not (plain in _FLAGS and item is not True):
+            return True
+        if depth > 1 and is_anywhere(item, depth - 1):
+            return True
+    return False
+
+
 def is_message(document: Document) -> bool:
-    """Whether an answer consists of nothing but the parts of an error, some of them words."""
+    """Whether an answer consists of nothing but the parts of an error, some of them words, or of one or two texts."""
+    values = [document.at_json(name) for name in document.keys[:3]]
+    if 0 < len(values) < 3 and all(isinstance(v, str) for v in values) and any(" " in str(v).strip() for v in values):
+        return True
     names = {name: _plain(name) for name in document.keys}
     words = any(plain in _SAYS and isinstance(document.at_json(n), str) for n, plain in names.items())
     return words and set(names.values()) <= _ENVELOPE

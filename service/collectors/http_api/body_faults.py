@@ -16,6 +16,7 @@ _SURROGATE = re.compile(
 )
 _LARGE = re.compile(rb"[\s:,\[](-?\d[\d.]*[eE]\+?\d{3,})(?=\s*[,}\]])")
 _WORDS = re.compile(rb"[\s:,\[](NaN|-?Infinity|None|True|False|undefined)(?=\s*[,}\]])")
+_NAMED = re.compile(r"\b(?:set|check) (encoding|response_format|separator|records_path)\b")
 _SHOWN = 60
 
 
@@ -32,7 +33,8 @@ def cause(body: bytes, response_format: str = "json", error: str = "") -> str | 
     start = body.lstrip()
     if response_format == "json" and start.startswith(b"{") and _is_lines(start):
         return "the answer has one JSON object per line; set response_format to ndjson"
-    if response_format == "ndjson" and start[:1] in b"{[" and not _is_lines(start):
+    first = start.partition(b"\n")[0].strip()
+    if response_format == "ndjson" and (start[:1] == b"[" or (first[:1] == b"{" and not first.endswith(b"}"))):
         return "the answer is one JSON document, not one object per line; set response_format to json"
     found = _SURROGATE.search(body)
     if found is not None:
@@ -50,6 +52,12 @@ def cause(body: bytes, response_format: str = "json", error: str = "") -> str | 
     if found is not None:
         return f"{found[1].decode()} at byte {found.start(1)} is not JSON; the source must write null or text"
     return None
+
+
+def setting(text: str) -> str | None:
+    """The setting that the text of a cause says to set, or None."""
+    found = _NAMED.search(text)
+    return found[1] if found is not None else None
 
 
 def without_lone_surrogates(body: bytes) -> bytes:

@@ -18,6 +18,7 @@ from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import column_names
 from service.collectors.records.json_records import Unusable
 from service.kit import lazy
+from service.kit.excerpts import excerpt
 from service.values import dtypes
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def read(body: bytes, given: CsvFormat, content_type: str = "") -> PageBody:
     if not body.strip():
         return PageBody(0, b"")
     if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
-        shown = body.lstrip()[:60].decode("utf-8", "replace")
-        raise Unusable(f"this is not CSV; it begins with {shown!r}")
+        raise Unusable(f"this is not CSV; it begins with {excerpt(body.lstrip(), 60)!r}")
     text = _whole(body.removeprefix(codecs.BOM_UTF8), given)
     try:
         rows = table(text.body, given).height
@@ -112,7 +112,7 @@ def _check_separator(bare: bytes, header: bytes, lines: int) -> None:
         if number and (lines == 1 or bare.count(separator) >= number * lines):
             shown = separator.decode().replace("\t", "\\t")
             raise Unusable(
-                f"its one column is '{header[:60].decode('utf-8', 'replace')}', and each row has '{shown}' too; set "
+                f"its one column is '{excerpt(header, 60)}', and each row has '{shown}' too; set "
                 f"separator to '{shown}' (or to ',' if it is one column)"
             )
 

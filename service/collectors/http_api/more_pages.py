@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from service.collectors.records.json_records import WHOLE, Document
@@ -15,24 +15,26 @@ _MORE = frozenset({"hasmore", "hasnext", "hasnextpage", "more", "moreavailable",
                    "hasmorerecords", "hasmoreitems", "hasmoreresults", "hasadditionalresults", "truncated",
                    "istruncated", "exceededtransferlimit", "morepages", "hasmorepages", "hasnextpages",
                    "resultsarelimited", "responseistruncated", "morerecordsavailable", "moredata", "hasmoredata",
-                   "incomplete", "partial"})  # fmt: skip
+                   "incomplete", "partial", "incompleteresults", "partialresults"})  # fmt: skip
 _LAST = frozenset({"islast", "islastpage", "last", "lastpage", "done", "complete", "iscomplete", "finished",
                    "endofrecords", "endoflist", "endofresults", "isend", "end"})  # fmt: skip
 _NEXT = re.compile(
-    r"(^|\.)(@?odata\.)?(next|more)[_-]?(page|results|records|cursor|offset|start|token|marker|id|key|link|href|url|uri)?"
+    r"(^|\.)_*(@?odata\.)?(next|more)[_-]?(page|results|records|cursor|offset|start|token|marker|id|key|link|href|url|uri)?"
     r"[_-]?(token|ur[li]|link|href|path|cursor|id|marker|key|number)?(\.(href|ur[li]|link|after|cursor|token|page))?$"
     r"|(^|\.)(continuation[_-]?token|continuation|continue|scroll[_-]?id|last[_-]?evaluated[_-]?key|"
     r"paging\.cursors\.after|pagination[_-]?token|cursors?\.(next|after)|"
-    r"(pagination|paging|page|meta|page_?info|response_?metadata)\.(cursor|marker))$",
+    r"((pagination|paging|page|meta|page_?info|response_?metadata)\.)?(cursor|marker)|continue\.\w+)$",
     re.IGNORECASE,
 )
 _THINGS = "result|record|item|element|row|hit|entr(?:y|ie)|object|matche?|match|document|doc|feature|value|found|size"
 _TOTAL = re.compile(
-    rf"(odata)?(total|count|totalcount|totalnumber|found|matches|availablecount|numbermatched)"
+    rf"(odata)?(total|count|totalcount|totalnumber|found|hits|matches|availablecount|numbermatched)"
     rf"|(total|num|nb|n|numberof|totalnumberof|totalcountof)({_THINGS})s?(count)?"
     rf"|({_THINGS})s?(count|total|totalcount|filtered)"
 )
 _PAGES = re.compile(r"(total|num|nb|n|numberof|totalnumberof)pages?(count)?|pages?(count|total)?|lastpage|maxpage")
+_TOTAL_HEADER = re.compile(r"(x-)?([a-z]+-)?total(-?(count|items|results|records|hits|elements))?", re.IGNORECASE)
+_HEADER_TOTAL = re.compile(r"(?:.*/)?\s*(\d{1,15})")
 _KEYS = frozenset({"lastevaluatedkey", "exclusivestartkey", "nextkey", "nextstartkey", "continuationkey"})
 """Names of objects that are the key of the next page."""
 
@@ -61,6 +63,20 @@ def sign(document: Document | None, path: str | None, collected: int, look: Look
         if number is not None and look == "all" and collected and _PAGES.fullmatch(_plain(name)) and number > 1:
             return f"'{name}' is {number}, and one page was read"
     return None
+
+
+def header_sign(headers: Mapping[str, str], collected: int) -> str | None:
+    """How the headers of an answer say that there is more, in words; None if they do not."""
+    for name, value in headers.items():
+        number = _HEADER_TOTAL.fullmatch(value.strip()) if is_total_header(name) else None
+        if number is not None and int(number[1]) > collected and not value.lower().startswith("bytes"):
+            return f"the header '{name}' is '{value.strip()}', and {collected} records came"
+    return None
+
+
+def is_total_header(name: str) -> bool:
+    """Whether a header may hold the total number of records, by its name."""
+    return name.lower() == "content-range" or _TOTAL_HEADER.fullmatch(name) is not None
 
 
 def flags(document: Document, path: str | None) -> tuple[str | None, str | None]:
@@ -127,6 +143,8 @@ def _plain(path: str) -> str:
 
 
 def _is_total(path: str) -> bool:
+    if path.startswith("_shards."):
+        return False
     return bool(_TOTAL.fullmatch(_plain(path))) or path.lower().endswith("total.value")
 
 

@@ -18,7 +18,9 @@ def is_empty(document: Document, path: str) -> bool:
     another sign of more, or if it consists of nothing but words, as an error does.
     """
     value = document.value
-    if not isinstance(value, dict) or _has_records(value, _DEPTH) or answer_errors.is_message(document):
+    if not isinstance(value, dict) or _has_records(value, _DEPTH):
+        return False
+    if answer_errors.is_message(document) or answer_errors.is_anywhere(value):
         return False
     here, rest = value, path
     while rest:  # the first name on the way that is missing

@@ -14,6 +14,7 @@ from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
+from service.collectors.records.misfits import Misfits
 from service.collectors.records.schema import Misfit
 from service.collectors.records.spool import Spool
 from service.kit import errors, lazy
@@ -59,9 +60,12 @@ class Batches:
         added: pl.DataFrame | None,
         traced: bool,
         schema: Mapping[str, str],
+        misfits: Misfits,
     ) -> None:
         self._spool, self._ctx, self._csv, self._flatten = spool, ctx, csv, flatten
         self._added, self._traced, self._schema = added, traced, schema
+        self._strict = not misfits.become_null
+        self._texts = record_schema.text_columns(schema)
         self._pages: list[_Page] = []
         self._bytes = 0
         self.mixed: dict[str, str] = {}
@@ -69,6 +73,7 @@ class Batches:
 
     async def keep(self, listing: RecordList, number: int, body: PageBody) -> None:
         """Add a page. Raises ``errors.Permanent`` if its records do not form a table."""
+        self.repeated |= dict.fromkeys(body.repeated - self.repeated.keys(), f"page {number + 1}")
         if not body.count:
             return
         self._pages.append(_Page(number, body.count, body.packed, listing))
@@ -97,11 +102,10 @@ class Batches:
                 try:
                     self._add(*self._table([page], set()), [page], page.label)
                 except Unusable as error:
-                    field = error.field if isinstance(error, Misfit) else "endpoint"
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
-                    raise errors.Permanent(
-                        f"{page.label}: {cause or error}", step=self._ctx.step, field=field
-                    ) from None
+                    text = cause or str(error)
+                    field = error.field if isinstance(error, Misfit) else body_faults.setting(text) or "endpoint"
+                    raise errors.Permanent(f"{page.label}: {text}", step=self._ctx.step, field=field) from None
 
     def _how(self, pages: list[_Page], name: str) -> str:
         """How the values of a column differ in type, with the pages."""
@@ -118,14 +122,15 @@ class Batches:
     def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
         if self._csv is None:
             packed, repeated = b"\n".join(p.packed for p in pages), set[str]()
-            table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated)
+            table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated, texts=self._texts)
             self.repeated |= dict.fromkeys(repeated - self.repeated.keys(), pages[0].label)
             return table
         frames = [csv_body.table(p.packed, self._csv) for p in pages]
         return pl.concat(frames, how="diagonal"), set()
 
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
-        record_schema.check(frame, self._schema)
+        if self._strict:
+            record_schema.check(frame, self._schema)
         if self._added is None and not self._traced:
             self._spool.add(frame, parents, where)
             return

@@ -13,6 +13,7 @@ from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
 from service.collectors.records.json_records import Document, Unusable
 from service.collectors.source_file import utf8 as utf8_text
+from service.kit.excerpts import excerpt
 from service.network import compression
 
 LOSSY = "utf-8-lossy"
@@ -22,8 +23,9 @@ LOSSY = "utf-8-lossy"
 class PageBody:
     """The number of records of a page, the records as one object per line (csv: the text), and the JSON document.
 
-    ``rejected`` are the malformed rows that are left out, ``padded`` the rows that were too short (csv).
-    ``keyless``: the page has nothing at the path of the records, which is read as no records.
+    ``keyless``: the page has nothing at the path of the records, which is read as no records. ``rejected`` are the
+    malformed rows that are left out, ``padded`` the rows that were too short (csv). ``repeated`` are the keys that the
+    objects around the records repeat.
     """
 
     count: int
@@ -32,6 +34,7 @@ class PageBody:
     keyless: bool = False
     rejected: tuple[CsvRecord, ...] = ()
     padded: tuple[CsvRecord, ...] = ()
+    repeated: frozenset[str] = frozenset()
 
     @property
     def sent(self) -> int:
@@ -40,7 +43,10 @@ class PageBody:
 
 
 def unpacked(body: bytes, limit: int) -> bytes:
-    """``body`` decompressed if its bytes are gzip or Zstandard, whatever the headers say. Raises ``Unusable``."""
+    """``body`` decompressed if its bytes are gzip, bzip2 or Zstandard, whatever the headers say.
+
+    Raises ``Unusable``.
+    """
     packing = utf8_text.compression(body)
     if packing is None:
         return body
@@ -136,7 +142,8 @@ class JsonPages:
         self.path, self._known = where, self._known or bool(items)  # of several empty arrays any could be the right one
         if self._array is None and (items or page == 0):
             self._array = where is None
-        return PageBody(len(items), json_records.lines(items), document)
+        repeated = frozenset(document.repeated_keys(where))
+        return PageBody(len(items), json_records.lines(items), document, repeated=repeated)
 
     def _is_missing(self, document: Document) -> bool:
         """Whether nothing is at the path of the records, as on the last pages of some sources."""
@@ -149,7 +156,7 @@ def ndjson(body: bytes, on_error: Callable[[str, int], None], page: int) -> Page
     for number, line in enumerate(lines, 1):
         if line and not line.startswith(b"{"):
             wrong = body_faults.cause(body, "ndjson")
-            begins = f"line {number} is not an object; it begins with {line[:40].decode('utf-8', 'replace')!r}"
+            begins = f"line {number} is not an object; it begins with {excerpt(line, 40)!r}"
             raise Unusable(f"{begins}; {wrong}" if wrong else begins)
         try:
             if line:

@@ -19,7 +19,7 @@ from service.collectors.fetching.completeness import EMPTY_PAGES, Evidence
 from service.collectors.http_api import more_pages, pagination
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.pagination import End, Kind, Next, PageInfo
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.json_records import WHOLE, Document, Unusable
 from service.kit import errors
 from service.network.request import Response
 from service.steps.context import CollectContext
@@ -148,6 +148,8 @@ class Pages:
         found = more_pages.sign(body.document, self._path(), self._evidence.rows, look)
         if found is None and look == "all" and "next" in answer.links:
             found = "the header Link names a next page (try link_header)"
+        if found is None and look == "all" and (body.document is None or self._path() != WHOLE):
+            found = more_pages.header_sign(answer.headers, self._evidence.sent)
         if found is not None:
             self._evidence.extras["more_pages"] = found
 

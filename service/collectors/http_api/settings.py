@@ -20,11 +20,11 @@ from service.collectors.http_api.incremental import Incremental, PrimaryKey
 from service.collectors.http_api.page_body import LOSSY
 from service.collectors.http_api.pagination import Kind, Short
 from service.collectors.records import schema as record_schema
+from service.collectors.records.misfits import TypedCollector
 from service.collectors.source_file import utf8
 from service.kit.errors import Problem
 from service.network import request
 from service.network.retry import Retry
-from service.steps.collector import Collector
 
 Scalar = str | int | float | bool
 _CSV_SETTINGS = (
@@ -33,7 +33,7 @@ _CSV_SETTINGS = (
 )  # fmt: skip
 
 
-class ApiSettings(Collector, frozen=True, kw_only=True):
+class ApiSettings(TypedCollector, frozen=True, kw_only=True):
     """What is requested, how its pages are found and how they are read."""
 
     endpoint: Annotated[
@@ -154,7 +154,7 @@ class ApiSettings(Collector, frozen=True, kw_only=True):
         dict[str, str],
         msgspec.Meta(
             description="Types of columns (after flattening): name to type. A value that does not fit fails and "
-            "names its page; a single value becomes a list of one if the type is a list."
+            "names its page (see on_error); a single value becomes a list of one if the type is a list."
         ),
     ] = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +24,7 @@ else:
 _END = b'":'
 _NULLS = (b'":null', b'": null')
 _SPACED = re.compile(rb'"[ \t\r]+:')
+_KEY = re.compile(rb'\s*[,{]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _QUOTE = b"\\u0022"
 
 
@@ -96,3 +97,15 @@ def _repeated(line: bytes) -> set[str]:
     except (ValueError, RecursionError):
         return set()
     return repeated
+
+
+def of_object(text: bytes, values: Mapping[str, msgspec.Raw]) -> set[str]:
+    """The keys that one object repeats, by comparing its text with its ``values``, of which the last one of each key is
+    left; what is inside the values does not count unless they are repeated."""
+    place = 0
+    for name, raw in values.items():
+        key, value = _KEY.match(text, place), bytes(raw).strip()
+        if key is None or msgspec.json.decode(key[1], type=str) != name or not text.startswith(value, key.end()):
+            return set(_repeated(text))
+        place = key.end() + len(value)
+    return set() if text[place:].strip() in (b"}", b"{}") else set(_repeated(text))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.records import duplicate_keys, mixed_types
+from service.collectors.records import duplicate_keys, mixed_types, number_texts
 from service.kit import lazy
+from service.kit.excerpts import excerpt
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +31,8 @@ MAX_DEPTH = 32
 """Records nested deeper are refused: types nested thousands deep crash the engine."""
 TRAILING = "trailing characters"
 NOT_UTF8 = "is not UTF-8"
+HALF = "half of a surrogate pair"
+INVALID = "is not valid JSON"
 _HALF_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -77,9 +80,9 @@ class Document:
         try:
             return msgspec.json.decode(raw, type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            excerpt = bytes(memoryview(raw)[:60]).decode("utf-8", "replace")
+            whole = bytes(raw)
             raise Unusable(
-                f"the document is not valid JSON ({cause(error, bytes(raw))}); it begins with {excerpt!r}"
+                f"the document is not valid JSON ({cause(error, whole)}); it begins with {excerpt(whole, 60)!r}"
             ) from None
 
     @property
@@ -118,6 +121,18 @@ class Document:
                 return None
             here, rest = names[rest[: ends[-1]]], rest[ends[-1] + 1 :]
         return here
+
+    def repeated_keys(self, path: str | None) -> set[str]:
+        """The keys that the objects around the records at ``path`` repeat; the last value of each counts."""
+        found, here, rest = set[str](), self._top, path or ""
+        while rest and path != WHOLE and _first(here) == b"{":
+            values: dict[str, msgspec.Raw] = self._whole if here is self._top else self._decode(here, None)
+            found |= duplicate_keys.of_object(bytes(here), values)
+            ends = [i for i, c in enumerate(rest + ".") if c == "." and rest[:i] in values]
+            if not ends:
+                break
+            here, rest = values[rest[: ends[-1]]], rest[ends[-1] + 1 :]
+        return found
 
     def names(self, path: str) -> list[str] | None:
         """The names beside the missing last name of ``path``; [] if ``path`` exists, None if its parent does not."""
@@ -213,6 +228,11 @@ def lines(records: Sequence[bytes]) -> bytes:
     return b"\n".join(msgspec.json.format(r, indent=-1) if b"\n" in r or b"\r" in r else r for r in records)
 
 
+def _out_of_range(text: bytes) -> str:
+    number = _HUGE.search(text)
+    return f"the number {number[1][:40].decode() if number else ''} is out of range".replace("  ", " ")
+
+
 def _has_half_pair(text: bytes) -> bool:
     return (b"\\ud" in text or b"\\uD" in text) and _HALF_PAIR.search(text) is not None
 
@@ -223,23 +243,28 @@ def cause(error: Exception, text: bytes) -> str:
         return f"the byte 0x{error.object[error.start]:02X} {NOT_UTF8}"
     half = _HALF_PAIR.search(text)
     if half is not None:
-        return f"{half[0].decode()} is half of a surrogate pair and not a character"
+        return f"{half[0].decode()} is {HALF} and not a character"
     if "out of range" in str(error):
-        number = _HUGE.search(text)
-        return f"the number {number[1][:40].decode() if number else ''} is out of range".replace("  ", " ")
+        return _out_of_range(text)
     if TRAILING in str(error) and text.lstrip(_SPACE).startswith(b"{"):
         return f"{error}; it may have one object a line"
     return str(error)
 
 
 def table(
-    ndjson: bytes, *, flatten: bool, mixed: set[str] | None = None, repeated: set[str] | None = None
+    ndjson: bytes,
+    *,
+    flatten: bool,
+    mixed: set[str] | None = None,
+    repeated: set[str] | None = None,
+    texts: Collection[str] = (),
 ) -> tuple[pl.DataFrame, set[str]]:
-    """The records as columns, and the names of the objects that flattening replaced.
+    """The records of ``ndjson`` as columns, and the names that flattening replaced.
 
     With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose
     values differ in kind are added to ``mixed``, the keys that a record repeats to ``repeated``; their last value
-    counts. Raises ``Unusable``.
+    counts. The columns ``texts`` become text: numbers as they are written, lists and objects as JSON. Raises
+    ``Unusable``.
     """
     frame: pl.DataFrame | None = None
     try:
@@ -250,11 +275,14 @@ def table(
         if again or _has_half_pair(ndjson):  # the parser takes the first value, and no text for half a pair
             raise mixed_types.MixedTypes
         mixed_types.check(ndjson, frame)
+        flat, parents = _flatten(frame, texts) if flatten else (frame, set[str]())
+        if texts and number_texts.would_change(flat, texts, ndjson):
+            raise mixed_types.MixedTypes
     except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
         if repeated is not None:
             repeated |= duplicate_keys.find(ndjson, frame)
-        return _by_record(ndjson, flatten, mixed if mixed is not None else set())
-    return _flatten(frame) if flatten else (frame, set())
+        return _by_record(ndjson, flatten, mixed if mixed is not None else set(), texts)
+    return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), parents
 
 
 def _depth(dtype: Any) -> int:
@@ -271,9 +299,9 @@ def _inner(dtype: Any) -> list[Any]:
     return [dtype.inner] if isinstance(dtype, pl.List) else []
 
 
-def _flatten(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame, set[str]]:
     parents: set[str] = set()
-    while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct)]:
+    while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct) and n not in texts]:
         parents.update(nested)
         try:
             frame = frame.unnest(nested, separator="_")
@@ -286,17 +314,57 @@ def _name_clash(detail: str) -> str:
     return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
 
 
-def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
-    """The slow path, for columns whose values differ in kind."""
-    columns: dict[str, list[Any]] = {}
+def _by_record(
+    ndjson: bytes, flatten: bool, mixed: set[str], texts: Collection[str] = ()
+) -> tuple[pl.DataFrame, set[str]]:
+    """The slow path, for columns whose values differ in kind or must stay as they are written."""
     parents: set[str] = set()
-    count = 0
-    for line in ndjson.split(b"\n"):
+    records = ndjson.split(b"\n")
+    values = _columns(map(_decode, records), flatten, parents, texts)
+    made = {name: mixed_types.series(name, column) for name, column in values.items()}
+    mixed.update(name for name, (_, agree) in made.items() if not agree)
+    columns = {name: column for name, (column, _) in made.items()}
+    exact: dict[str, pl.DataType] = {
+        name: pl.String() if name in texts else column.dtype
+        for name, (column, agree) in made.items()
+        if name in texts or (not agree and number_texts.is_text(column.dtype))
+    }
+    huge = next(
+        (n for n, column in values.items() if n not in exact and any(map(number_texts.is_infinite, column))), ""
+    )
+    if huge:
+        raise Unusable(f"{_out_of_range(ndjson)}; give '{huge}' the type string under schema to keep it as text")
+    if exact:
         try:
-            record = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise Unusable(f"a record is not valid JSON ({cause(error, line)})") from None
-        for name, value in _leaves(record, parents) if flatten else record.items():
+            written = _columns(map(number_texts.decode, records), flatten, parents, texts)
+        except RecursionError:
+            raise Unusable(f"the records are nested more than {MAX_DEPTH} deep") from None
+        for name, dtype in exact.items():
+            columns[name] = pl.Series(name, [number_texts.as_text(v, dtype) for v in written[name]], dtype=dtype)
+    frame = pl.DataFrame(columns)
+    if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
+        raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
+    return frame, parents
+
+
+def _decode(record: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(record)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        try:
+            return number_texts.tolerant.decode(record)  # type: ignore[no-any-return]
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise Unusable(f"a record is not valid JSON ({cause(error, record)})") from None
+
+
+def _columns(
+    records: Iterable[dict[str, Any]], flatten: bool, parents: set[str], texts: Collection[str]
+) -> dict[str, list[Any]]:
+    """The values of each column, in the order of the records."""
+    columns: dict[str, list[Any]] = {}
+    count = 0
+    for record in records:
+        for name, value in _leaves(record, parents, texts) if flatten else record.items():
             values = columns.setdefault(name, [])
             if len(values) > count:
                 raise Unusable(_name_clash(name))
@@ -305,18 +373,15 @@ def _by_record(ndjson: bytes, flatten: bool, mixed: set[str]) -> tuple[pl.DataFr
         count += 1
     for values in columns.values():
         values.extend([None] * (count - len(values)))
-    columns_made = {name: mixed_types.series(name, values) for name, values in columns.items()}
-    frame = pl.DataFrame({name: series for name, (series, _) in columns_made.items()})
-    mixed.update(name for name, (_, agree) in columns_made.items() if not agree)
-    if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
-        raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
-    return frame, parents
+    return columns
 
 
-def _leaves(record: dict[str, Any], parents: set[str], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _leaves(
+    record: dict[str, Any], parents: set[str], texts: Collection[str], prefix: str = ""
+) -> Iterable[tuple[str, Any]]:
     for name, value in record.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and prefix + name not in texts:
             parents.add(prefix + name)
-            yield from _leaves(value, parents, f"{prefix}{name}_")
+            yield from _leaves(value, parents, texts, f"{prefix}{name}_")
         else:
             yield prefix + name, value

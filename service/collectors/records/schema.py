@@ -7,13 +7,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from service.collectors.records.json_records import Unusable
+from service.collectors.records.misfits import Misfits
 from service.collectors.records.spool import Spool
 from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Declared
 from service.steps.context import CollectContext
+from service.steps.frame import Frame
 from service.values import cast as casting
-from service.values import dtypes, parse, type_names
+from service.values import common_type, dtypes, parse, type_names
+from service.values.losses import Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
     polars_errors = lazy.module("service.values.polars_errors")
+
+_FLOAT_DIGITS = 15
+"""Decimal digits that a float holds, whatever they are."""
 
 
 def problems(schema: Mapping[str, str], kept: Sequence[str] | None = None) -> Iterable[Problem]:
@@ -75,6 +81,18 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: CollectContext) ->
     return _with_nulls(lf, present, missing).select(kept)
 
 
+def text_columns(schema: Mapping[str, str]) -> frozenset[str]:
+    """The columns whose values must be read as they are written: a float would lose digits that their types hold."""
+    types = {name: dtypes.parse(text) for name, text in schema.items()}
+    return frozenset(name for name, dtype in types.items() if _holds_digits(dtype))
+
+
+def _holds_digits(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.Decimal):
+        return (dtype.precision or common_type.DECIMAL_DIGITS) > _FLOAT_DIGITS
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+
+
 def empty_columns(spool: Spool, schema: Mapping[str, str]) -> set[str]:
     """The columns without any value and without a type in ``schema``."""
     return spool.blank - schema.keys()
@@ -125,26 +143,72 @@ def check(part: pl.DataFrame, schema: Mapping[str, str]) -> None:
         raise Misfit(found.message, str(found.details.get("field") or "schema")) from None
 
 
-def cast_columns(lf: pl.LazyFrame, schema: Mapping[str, str], ctx: CollectContext) -> pl.LazyFrame:
-    """``lf`` with the columns of ``schema`` cast to their types; columns that no record has are null, with a warning.
+def cast_columns(frame: Frame, schema: Mapping[str, str], ctx: CollectContext, misfits: Misfits) -> Frame:
+    """``frame`` with the columns of ``schema`` cast to their types.
+
+    Columns that no record has are null, with a warning.
 
     Raises ``errors.Permanent`` if a column has no cast to its type.
     """
-    present = lf.collect_schema()
+    present = frame.schema
     for column in schema:
         if column not in present:
-            ctx.warn("missing_column", f"no record has '{column}', which the schema names; it is null", column=column)
+            message = f"no record has '{column}', which the schema names; it is null"
+            inside = [name for name in present if name.startswith(f"{column}_")]
+            if inside:
+                message += f"; if it is an object, its fields are the columns {', '.join(inside[:5])}"
+            ctx.warn("missing_column", message, column=column)
     try:
-        casts = _casts(present, schema, ctx.step)
+        casts = casts_of(present, schema, ctx, misfits)
     except Misfit as error:
         raise errors.Permanent(str(error), step=ctx.step, field=error.field) from None
     missing = {name: dtypes.parse(text) for name, text in schema.items() if name not in present}
-    return _with_nulls(lf.with_columns(casts), present, missing)
+    typed = frame.convert(ctx.step, casts) if casts else frame
+    return typed.rows(lambda lf: _with_nulls(lf, present, missing)) if missing or not len(present) else typed
+
+
+def casts_of(
+    present: Mapping[str, pl.DataType], schema: Mapping[str, str], ctx: CollectContext, misfits: Misfits
+) -> list[pl.Expr | Conversion]:
+    """The casts of the columns that are ``present``; counted where ``misfits`` become null. Raises ``Misfit``."""
+    if not misfits.become_null:
+        return [*_casts(present, schema, ctx.step)]
+    wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
+    return [_counted(n, present[n], dtype, misfits) for n, dtype in wanted.items() if present[n] != dtype]
 
 
 def _casts(present: Mapping[str, pl.DataType], schema: Mapping[str, str], step: str) -> list[pl.Expr]:
     wanted = {name: dtypes.parse(text) for name, text in schema.items() if name in present}
     return [_cast(name, present[name], dtype, step) for name, dtype in wanted.items() if present[name] != dtype]
+
+
+def _counted(name: str, source: pl.DataType, target: pl.DataType, misfits: Misfits) -> pl.Expr | Conversion:
+    """The column cast to ``target``, null where a value would change. Raises ``Misfit``."""
+    column = pl.col(name)
+    lost = None
+    try:
+        if isinstance(target, pl.List) and not isinstance(source, pl.List | pl.Null):
+            value = _as_list(name, source, target)
+        else:
+            value = casting.cast(name, source, target)
+            lost = casting.lost(column, value, source, target) if isinstance(target, pl.List) else None
+    except ValueError as error:
+        raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
+    if isinstance(source, pl.Null):
+        return value
+    if source.is_float() and target.is_integer():
+        value = pl.when(column == column.floor()).then(value)
+    if (cut := casting.cut(column, source, target)) is not None:
+        value = pl.when(~cut.fill_null(value=False)).then(value)
+    return misfit(name, value, column, target, misfits, lost)
+
+
+def misfit(
+    name: str, value: pl.Expr, source: pl.Expr, target: pl.DataType, misfits: Misfits, lost: pl.Expr | None = None
+) -> Conversion:
+    """A column whose values do not all fit its type ``target``: ``value`` is null for those that do not."""
+    outcome = f"did not fit {dtypes.name_of(target)} and became missing"
+    return Conversion(name, value, source, name, "schema", outcome, lost=lost, most=misfits.most)
 
 
 def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.Expr:
@@ -161,11 +225,14 @@ def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.
         raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
     if source.is_float() and target.is_integer():
         cast = parse.refuse(column != column.floor(), message, cast, at).alias(name)
+    if (cut := casting.cut(column, source, target)) is not None:
+        hint = pl.lit(", which counts in microseconds; a cleaner's cast cuts the digits beyond, and counts it")
+        cast = parse.refuse(cut, pl.concat_str(message, hint), cast, at).alias(name)
     return cast
 
 
 def _as_list(name: str, source: pl.DataType, target: pl.List) -> pl.Expr:
-    """Single values as lists of one; a text may be a JSON array, which it kept_as beside other values."""
+    """Single values as lists of one; a text may be a JSON array, which it keeps beside other values."""
     one = casting.cast(name, source, pl.Series(dtype=target.inner).dtype)
     alone = pl.when(one.is_not_null()).then(pl.concat_list(one))
     return pl.coalesce(casting.cast(name, source, target), alone) if isinstance(source, pl.String) else alone

@@ -129,6 +129,16 @@ class Spool:
                 found[name] = [(label, kind) for kind, label in first.items()]
         return found
 
+    @property
+    def rewritten(self) -> set[str]:
+        """The columns that become text although some parts hold numbers, lists or objects, which are written anew."""
+        parts = [schema for _, schema in self._parts]
+        return {
+            name
+            for name, dtype in self.schema.items()
+            if _is_text(dtype) and any(not _is_text(s[name]) and s[name] != pl.Null for s in parts if name in s)
+        }
+
     def scan(self, first: int = 0, last: int | None = None) -> pl.LazyFrame:
         """All rows, or those of some parts, in the order in which they were added, with the columns of all parts.
 
@@ -177,6 +187,10 @@ def _has_empty_struct(dtype: Any) -> bool:
     if isinstance(dtype, pl.Struct):
         return not dtype.fields or any(_has_empty_struct(f.dtype) for f in dtype.fields)
     return isinstance(dtype, pl.List) and _has_empty_struct(dtype.inner)
+
+
+def _is_text(dtype: Any) -> bool:
+    return _is_text(dtype.inner) if isinstance(dtype, pl.List) else dtype == pl.String
 
 
 def _without_null(dtype: Any) -> pl.DataType:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from service.collectors.csv_file import type_inference
+from service.collectors.records.misfits import TypedCollector
 from service.collectors.source_file import paths
 from service.collectors.source_file.paths import FilePath
 from service.files.allowed_files import Files
 from service.kit import errors, lazy
 from service.kit.errors import Problem
-from service.steps.collector import Collector
 from service.steps.context import CollectContext
 from service.values import dtypes, parse
 
@@ -31,7 +31,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 _FOLDER = re.compile(r"([^=]+)=(.*)")
 
 
-class FileCollector(Collector, frozen=True, kw_only=True):
+class FileCollector(TypedCollector, frozen=True, kw_only=True):
     """Base of the collectors that read files below the uploads and the file roots."""
 
     local: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """A source file as plain UTF-8: decompressed and transcoded in a stream, unless it is plain UTF-8 already.
 
-The content decides, not the name: gzip and Zstandard are recognized by their magic numbers, UTF-16 and UTF-32 by
-their byte order marks. The copy is in the collector's folder and is removed with it.
+The content decides, not the name: gzip, bzip2 and Zstandard are recognized by their magic numbers, UTF-16 and UTF-32
+by their byte order marks. The copy is in the collector's folder and is removed with it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ _CHUNK = 1024 * 1024
 MAX_RATIO = 200
 RATIO_FROM = 256 * _CHUNK
 """The ratio is checked only above this many decompressed bytes."""
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    **{b"BZh%d1AY&" % level: "bz2" for level in range(1, 10)},
+}
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet",
-    b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
     b"PAR1": "a Parquet file",
     b"\xd0\xcf\x11\xe0": "an Excel file",

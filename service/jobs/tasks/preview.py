@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from service.engine.polars_frame import PolarsFrame
-from service.jobs import collect, dry_run, plugins, process, store
+from service.jobs import collect, dry_run, lost_values, plugins, process, store
 from service.jobs.collect import Collected
 from service.jobs.job import Job
 from service.jobs.process import Processed
@@ -38,6 +38,7 @@ def preview(task: Preview, job: Job) -> bytes:
     sources = [one.source for one in collection.collected]
     plan = _plan(pipeline, collection.collected, job)
     counts = [_count(collection.frame)]
+    lost_values.warn(collection.frame, job)
 
     def observe(_: int, frame: Frame, __: ProcessReport) -> None:
         counts.append(_count(frame))

@@ -77,7 +77,61 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
     records: bytes
 
 
-Task = ProfilePage | Preview | Planning | Validation | Probing | Application
+class ComparedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to compare: its number, its profiles, and the paths of the parts that only it has."""
+
+    version: int
+    parts: tuple[str, ...]
+    profiles: list[Profile] = []
+
+
+class Comparing(msgspec.Struct, frozen=True, kw_only=True, tag="comparing"):
+    """Compare two versions; the answer is a ``VersionDiff`` as JSON with at most ``limit`` rows of each kind.
+
+    ``shared`` are the paths of the parts that both versions have. ``unique``: no two rows of a version have one key.
+    """
+
+    pipeline: str
+    before: ComparedVersion
+    after: ComparedVersion
+    shared: tuple[str, ...]
+    key: tuple[str, ...]
+    unique: bool
+    limit: int
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files that are read."""
+        return (*self.before.parts, *self.after.parts, *self.shared)
+
+
+class Tracing(msgspec.Struct, frozen=True, kw_only=True, tag="tracing"):
+    """Trace the columns that ``document`` makes to those of its sources; the answer is ``TracedColumns`` as JSON.
+
+    ``sources`` are the columns of each collector, with types by the names that configurations use.
+    """
+
+    document: dict[str, Any]
+    sources: list[list[Column]]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to a hook. ``secret`` signs ``body``; ``at`` is the Unix time of the signature, in seconds."""
+
+    id: str
+    url: str
+    secret: str | None
+    body: str
+    at: int
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True, tag="notification"):
+    """Send messages to hooks; the answer is ``{id: error}`` as JSON, with null for those that were accepted."""
+
+    messages: list[Message]
+
+
+Task = ProfilePage | Preview | Planning | Validation | Probing | Application | Comparing | Tracing | Notification
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from service.jobs import child_log, memory
 from service.jobs.job import Job
 from service.jobs.messages import LogLine
-from service.jobs.tasks import apply, plan, preview, probe, profile_page
+from service.jobs.tasks import apply, diff, lineage, notify, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
     Call,
+    Comparing,
+    Notification,
     Planning,
     Preview,
     Probing,
@@ -16,6 +18,7 @@ from service.jobs.tasks.task import (
     Task,
     TaskAnswer,
     TaskError,
+    Tracing,
     Validation,
     decode_call,
     encode,
@@ -40,7 +43,7 @@ def _answer(call: Call, job: Job) -> TaskAnswer | TaskError:
     except errors.PenstockError as error:
         return TaskError(job.body(error))
     except MemoryError:
-        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes)))
+        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes, "request")))
     except BaseException as error:  # a panic inside Polars is not an Exception
         job.log.error("task.bug", exc_info=True)
         return TaskError(job.body(polars_errors.translate(error, job.step)))
@@ -61,3 +64,9 @@ def answer(task: Task, job: Job) -> bytes:
             return probe.probe(task, job)
         case Application():
             return apply.apply(task, job)
+        case Tracing():
+            return lineage.trace(task, job)
+        case Comparing():
+            return diff.diff(task, job)
+        case Notification():
+            return notify.send(task, job)

@@ -26,13 +26,18 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", "T%H:%M:%S")
 _TIMES = ("%H%M", "%H%M%S", "%I:%M %p", "%I:%M:%S %p", "%Hh%M")
 
 
-def suggest(samples: Sequence[str], target: pl.DataType) -> str | None:
-    """A setting that reads all these texts as ``target``, as the end of "mend it: …", or None."""
+def suggest(samples: Sequence[str], target: pl.DataType, *, of_text: bool = True) -> str | None:
+    """A setting that reads all these texts as ``target``, as the end of "mend it: …", or None.
+
+    ``of_text``: the column holds texts; settings for texts do not help values of other types.
+    """
     texts, name = list(samples), dtypes.name_of(target)
     if not texts:
         return None
     if target.is_integer() and _reads(texts, pl.Float64()):
         return "write float64, as some values are not whole numbers or do not fit"
+    if not of_text:
+        return None
     if target.is_numeric():
         for form in _NUMBERS:
             if form and not (form.percent and target.is_integer()) and _reads(texts, target, form=form):

@@ -135,14 +135,16 @@ def _conversion(
     column: str, source: pl.DataType, setting: Cast, most: float | None, ctx: ProcessContext
 ) -> pl.Expr | Conversion:
     value, target = _value(column, source, setting, ctx), setting.target
-    if isinstance(source, pl.Null) or source == target or setting.on_error == "fail":
+    cut = cast.cut(pl.col(column), source, target, setting.formats)
+    if isinstance(source, pl.Null) or source == target or (setting.on_error == "fail" and cut is None):
         return value
     original = _source(column, source, target)
     lost = cast.lost(original, value, source, target) if isinstance(target, pl.List) else None
     return Conversion(
         column, value, original, column, "cast",
         f"cannot be cast to {dtypes.name_of(target)} and became missing",
-        lost=lost, hint=lambda samples: cast_hints.suggest(samples, target), most=most,
+        lost=lost, hint=lambda samples: cast_hints.suggest(samples, target, of_text=not source.is_numeric()), most=most,
+        cut=cut,
     )  # fmt: skip
 
 

@@ -211,3 +211,14 @@ def test_a_fresh_login_is_valid_although_the_clock_was_put_back(store: Store) ->
     fresh = issuer.read(issuer.issue("ann", sessions.open("ann", account.valid_after).family))
     assert account.accepts(fresh)
     assert not account.accepts(old)
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "setting"),
+    [("admin", "short", "PENSTOCK_ADMIN_PASSWORD"), ("no spaces", "a long pass phrase", "PENSTOCK_ADMIN_USERNAME")],
+)
+def test_the_first_account_blames_the_setting(users: Users, username: str, password: str, setting: str) -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        users.ensure_admin(username, password)
+    assert caught.value.message.startswith(f"{setting}: ")
+    assert caught.value.details["field"] == setting

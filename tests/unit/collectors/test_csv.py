@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import re
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
         ("gzip, two members", gzip.compress(b"a,b\n1,x\n") + gzip.compress(b"2,y\n"), {}, [(1, "x"), (2, "y")]),
         ("zstd", pa.compress(b"a,b\n1,x\n", codec="zstd", asbytes=True), {}, [(1, "x")]),
         ("gzip of UTF-16", gzip.compress("a,b\n1,ö\n".encode("utf-16")), {}, [(1, "ö")]),
+        ("bzip2", bz2.compress(b"a,b\n1,x\n"), {}, [(1, "x")]),
+        ("torn bzip2", bz2.compress(b"a,b\n1,x\n" * 999)[:-20], {}, REFUSED),
         ("torn gzip", gzip.compress(b"a,b\n1,x\n" * 999)[:-20], {}, REFUSED),
         ("zip", b"PK\x03\x04....", {}, REFUSED),
         ("Parquet", b"PAR1....", {}, REFUSED),

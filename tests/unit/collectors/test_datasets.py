@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import dataclasses
 import gzip
 import json
@@ -192,6 +193,7 @@ LINES = b'{"id": 1, "a": {"b": "x"}}\n\n{"id": 2.5, "t": [1]}\r\n{"id": 3}'
         (LINES, {"format": "lines"}),
         (b"\xef\xbb\xbf" + LINES + b"\n", {}),
         (gzip.compress(LINES), {}),
+        (bz2.compress(LINES), {}),
         (pa.compress(LINES, codec="zstd", asbytes=True), {}),
         (LINES.decode().encode("utf-16"), {}),
         (LINES.decode().encode("utf-16-le"), {"encoding": "utf-16-le"}),

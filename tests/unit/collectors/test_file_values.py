@@ -157,12 +157,14 @@ def test_durations_are_seconds(unit: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "config", "message", "field"),
     [
-        (b'[{"a":"\\ud83d"}]', {}, "\\ud83d is half of a surrogate pair", "file_path"),
+        (b'[{"a":"\\ud83d"}]', {}, "\\ud83d is half of a surrogate pair", "encoding"),
+        (b"<!doctype html><p>Log in", {}, "x.json: the file is an HTML page, not JSON", "file_path"),
+        (b"<?xml version='1.0'?><rss/>", {}, "the file is an RSS feed (XML), not JSON", "file_path"),
         (
             b'{"a":"\\ud83d"}\n{"a":"x"}\n',
             {"format": "lines"},
             "line 1: not a JSON object (\\ud83d is half of a surrogate pair",
-            "file_path",
+            "encoding",
         ),
         (b'[{"a":1e400}]', {}, "the number 1e400 is out of range", "file_path"),
         ('[{"a":"é"}]'.encode("latin-1"), {}, "0xE9 is not UTF-8)", "encoding"),
@@ -178,6 +180,15 @@ def test_json_errors_name_cause_and_setting(
     assert isinstance(error, errors.Permanent)
     assert message in error.message
     assert error.details["field"] == field
+
+
+@pytest.mark.parametrize("unit", ["document", "lines"])
+def test_what_is_not_text_can_be_read(unit: str, tmp_path: Path) -> None:
+    record = b'{"a": "x\\ud83d", "b": "\\ud83d\\ude00", "c": "\\\\ud83d", "d": "\xe9"}'
+    body = b"[" + record + b"]" if unit == "document" else record + b"\n" + record
+    ctx = file_source.surroundings(tmp_path, {"x.json": body})
+    rows = file_source.rows(ctx, "json", file_path="x.json", format=unit, encoding="utf-8-lossy")
+    assert rows.row(-1) == ("x\ufffd", "\U0001f600", "\\ud83d", "\ufffd")
 
 
 @pytest.mark.parametrize("lines", ['{"v":1,"v":2}', '{"v":1,"v":2}\n{"v":[1]}', '{"w":{"v":1,"v":2}}\n{"x":1}'])

@@ -235,8 +235,22 @@ def test_many_patterns_and_attributes(tmp_path: Path) -> None:
 
 def test_a_pattern_that_finds_nothing_is_named_beside_its_selector(tmp_path: Path) -> None:
     fields = {"container": "p", "n": {"selector": "b", "pattern": "[0-9]+"}}
-    _, _, ctx = crawl({"/1": "<p><b>x</b></p>"}, tmp_path, css_selectors=fields)
+    _, _, ctx = crawl({"/1": "<p><b>x</b></p>"}, tmp_path, css_selectors=fields, max_lost_share=1)
     assert "'b' (n) with the pattern '[0-9]+' matches nothing" in ctx.report().warnings[0].message
+
+
+def test_values_without_the_pattern_are_counted_and_bounded(tmp_path: Path) -> None:
+    pages = {"/1": "<p><b>1 EUR</b></p><p><b>free</b></p><p><b></b></p><p></p>", "/2": "<p><b>3</b></p><p><b>4</b></p>"}
+    fields = {"container": "p", "n": {"selector": "b", "pattern": "[0-9]+"}}
+    found, _, ctx = crawl(pages, tmp_path, start=list(pages), css_selectors=fields)
+    assert found["n"].to_list() == ["1", None, None, None, "3", "4"]
+    (lost,) = [w for w in ctx.report().warnings if w.code == "values_lost"]
+    assert lost.details == {
+        "setting": "css_selectors", "column": "n", "count": 1, "known": 4, "share": 0.25, "samples": ["free"]
+    }  # fmt: skip
+    error = refusal(pages, tmp_path, start=list(pages), css_selectors=fields, max_lost_share=0.2)
+    assert "1 of 4 values (25.0%, first 'free')" in error.message
+    assert error.details["field"] == "css_selectors.n"
 
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:

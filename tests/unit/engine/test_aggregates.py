@@ -125,3 +125,19 @@ def test_what_does_not_fit_is_refused(text: str, message: str, tmp_path: Path) -
     frame = pl.DataFrame({"g": ["a"], "v": [1], "t": ["x"]})
     with pytest.raises(errors.Permanent, match=message):
         ours(frame, text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "instead"),
+    [
+        ("median", pl.Decimal(10, 2), "write median(CAST(x AS DOUBLE))"),
+        ("avg", pl.String(), "write avg(CAST(x AS DOUBLE)) if the texts are numbers"),
+        ("stddev", pl.Boolean(), "write stddev(CAST(x AS INTEGER))"),
+        ("min", pl.List(pl.Int64()), "use a sql step: SELECT key, min(x) AS y FROM input GROUP BY key"),
+        ("sum", pl.Duration(), "use a sql step"),
+    ],
+)
+def test_a_refusal_says_what_to_write(name: str, dtype: pl.DataType, instead: str) -> None:
+    with pytest.raises(ValueError, match="is not supported here") as error:
+        aggregates.find(name, dtype)
+    assert instead in str(error.value)

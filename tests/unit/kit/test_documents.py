@@ -68,3 +68,18 @@ def test_longer_numbers_are_refused_before_anything_is_done_with_them(number: in
         with pytest.raises(errors.Invalid, match="64 bits") as raised:
             read(f'{{"a": [{number}]}}'.encode())
         assert raised.value.error_code == code
+
+
+def test_a_key_that_yaml_has_twice_is_refused_with_its_place() -> None:
+    for text in (b"a: 1\na: 2\n", b"x:\n  - {b: 1}\na: {c: 1, a: 2, 'a': 3}\n"):
+        with pytest.raises(
+            errors.Invalid, match=r"the key 'a' is written twice in one mapping \(line \d, column \d+\)"
+        ):
+            documents.from_yaml(text)
+    assert documents.from_yaml(b"a: {a: {a: 1}}\nb: {a: 1}\n") == {"a": {"a": {"a": 1}}, "b": {"a": 1}}
+
+
+def test_an_error_in_yaml_has_no_made_up_file_name() -> None:
+    with pytest.raises(errors.Invalid, match="line 2, column 1") as caught:
+        documents.from_yaml(b"name: [\n")
+    assert "string>" not in caught.value.message

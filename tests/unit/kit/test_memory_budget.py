@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +41,28 @@ def test_eight_runs_do_not_fit_into_two_gigabytes() -> None:
 
 def test_the_memory_is_that_of_the_machine_or_less() -> None:
     assert 0 < memory_budget.available() <= 1 << 50
+
+
+@pytest.mark.parametrize(
+    ("own", "file"),
+    [
+        ("0::/system.slice/penstock.service", "system.slice/memory.max"),
+        ("0::/system.slice/penstock.service", "system.slice/penstock.service/memory.max"),
+        ("4:cpu,memory:/docker/abc\n1:cpu:/x\n0::/", "memory/docker/abc/memory.limit_in_bytes"),
+        ("0::/../../elsewhere", "memory.max"),
+    ],
+)
+def test_the_limit_of_every_cgroup_above_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, file: str
+) -> None:
+    """A service of systemd, or a process below the root of its container, has a limit that is not at the root."""
+    monkeypatch.setattr(memory_budget, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory_budget, "_OWN_CGROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(own)
+    before = memory_budget.available()
+    limit = tmp_path / "cgroup" / file
+    limit.parent.mkdir(parents=True)
+    limit.write_text("max\n")
+    assert memory_budget.available() == before
+    limit.write_text(f"{GIB}\n")
+    assert memory_budget.available() == GIB

@@ -41,6 +41,28 @@ def test_no_base64_of_a_secret_is_left(secret: str, before: bytes, after: bytes)
         assert all(len(part) <= len(text) - len(secret.encode()) for part in left)
 
 
+@given(SECRETS, AROUND, st.integers(4, 29), st.sampled_from(["", "%", "%2"]), st.sampled_from(["…", "...", "", "…'"]))
+def test_an_excerpt_shows_no_beginning_of_a_secret(secret: str, before: str, most: int, torn: str, end: str) -> None:
+    beginning = secret[: min(most, len(secret) - 1)]
+    for form in (beginning, quote(beginning, safe="") + torn, quote_plus(beginning) + torn):
+        masked = placeholders.mask(f"{before}>{form}{end}", [secret])
+        assert form not in masked
+        assert placeholders.MASK in masked
+
+
+@pytest.mark.parametrize("cut", range(9, 30))
+def test_an_excerpt_shows_no_beginning_of_encoded_secrets(cut: int) -> None:
+    header = "Basic " + base64.b64encode(b"u:correct horse battery").decode()
+    assert "Y29ycmVj" not in placeholders.mask(header[: 6 + cut] + "…", ["correct horse battery"])
+    url = "k=" + quote("Zq9/Secret+Value", safe="")
+    assert "Zq9" not in placeholders.mask(url[:cut], ["Zq9/Secret+Value"])
+
+
+def test_words_that_are_not_cut_stay() -> None:
+    text = "production is a word; the product… and produced."
+    assert placeholders.mask(text, ["production-key"]) == "production is a word; the ***… and produced."
+
+
 def test_hosts_are_lower_case() -> None:
     assert placeholders.mask("cannot resolve acme-tenant.invalid", ["Acme-Tenant"]) == "cannot resolve ***.invalid"
     header = "Basic " + base64.b64encode(b"user:correct horse").decode()

@@ -225,7 +225,7 @@ def test_lines_and_csv(tmp_path: Path) -> None:
     ("body", "said"),
     [
         (b'{"a": 1, "rows": [[1, 2], [3, 4]]}', "'rows' are arrays"), (b'"text"', "neither JSON nor CSV"),
-        (b"id;v\n1;2\n3;4\n5;6\n", "only the csv collector reads (separator: ';')"), (b"hello", "neither JSON"),
+        (b"hello", "neither JSON"),
         (b"PAR1....", "Parquet file; upload it"), (b"<rss></rss>", "XML"), (b"", "it is empty"),
         (b"\x89PNG\r\n\x1a\n\0\0", "not text"), (b"[1, 2]", "not an object"), (b'{"a": ', "not valid JSON"),
     ],

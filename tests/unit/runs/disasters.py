@@ -98,7 +98,7 @@ class Directory:
         """``penstock verify --deep``, after the start that comes before it."""
         with Opened(self) as opened:
             opened.condition.recover(CLOCK.now(), accept_empty=False)
-            verifier = Verifier(opened.history, opened.pipelines, self.layout, opened.condition)
+            verifier = Verifier(opened.store, opened.history, opened.pipelines, self.layout, opened.condition)
             return verifier.verify(deep=True, adopt=adopt)
 
     def versions(self) -> list[Version]:
@@ -111,15 +111,15 @@ class Opened:
     """The catalog of a directory while it is open."""
 
     def __init__(self, directory: Directory) -> None:
-        self._store = Store(directory.catalog)
-        self.history, self.pipelines = History(self._store), Pipelines(self._store, CLOCK)
-        self.condition = Condition(self._store, self.history, directory.layout, Integrity(directory.layout))
+        self.store = Store(directory.catalog)
+        self.history, self.pipelines = History(self.store), Pipelines(self.store, CLOCK)
+        self.condition = Condition(self.store, self.history, directory.layout, Integrity(directory.layout))
 
     def __enter__(self) -> Opened:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._store.close()
+        self.store.close()
 
 
 def _edit_manifest(directory: Directory) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.files.layout import UNCOMMITTED, children
+from service.files.layout import MANIFEST, UNCOMMITTED, children
 from tests.unit.runs.disasters import DISASTERS, DOCUMENT, Directory, Opened
 
 
@@ -97,6 +98,69 @@ def test_an_uncommitted_folder_of_a_known_run_is_removed(directory: Directory) -
     assert folders(directory) == ["v000001", "v000002"]
     assert orphans(directory) == []
     assert not staging.exists()
+
+
+def test_a_start_that_dies_leaves_nothing_to_delete_for_the_next(directory: Directory) -> None:
+    """An older catalog has the run of version 2 as running; a first start ends it and dies before it tidies."""
+    DISASTERS["catalog of the run of version 2"](directory)
+    with Opened(directory) as opened:
+        for run in opened.history.unfinished():
+            opened.history.update_run(msgspec.structs.replace(run, status="interrupted"))
+    directory.start()
+    assert orphans(directory) == ["v000002"]
+    assert directory.data() == directory.contents
+
+
+def test_files_of_other_programs_stay(directory: Directory) -> None:
+    """A start empties folders of its own; a data directory may have been one of somebody else."""
+    layout = directory.layout
+    foreign = [layout.spill / "mine" / "rows", layout.pace / "mine" / "rows", layout.uploads / "rows.csv"]
+    left = [layout.spill / "query-x" / "rows", layout.uploads / ".receiving-up_1", layout.root / ".probe_1"]
+    for file in (*foreign, *left):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    directory.start()
+    assert [file.exists() for file in foreign] == [True] * 3
+    assert [file.exists() for file in left] == [False] * 3
+
+
+def test_newest_versions_that_lack_files_are_reported_at_the_start(directory: Directory) -> None:
+    DISASTERS["folder renamed"](directory)
+    assert directory.start() == "damaged: shop@2"
+    assert not directory.verify(adopt=True).failed
+    assert directory.start() == "ok"
+
+
+@pytest.mark.parametrize("disaster", ["manifest edited", "manifest removed"])
+def test_verify_compares_manifests(directory: Directory, disaster: str) -> None:
+    DISASTERS[disaster](directory)
+    (found,) = directory.verify().findings
+    assert (found.kind, found.version, found.message[:13]) == ("damaged", 2, "manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pipeline", "../../elsewhere"),
+        ("version", -1),
+        ("files", [["../../secret", 1, 1, "00"]]),
+        ("files", [["/x", 1, 1, ""]]),
+    ],
+)
+def test_a_foreign_manifest_leads_nowhere_else(directory: Directory, field: str, value: object) -> None:
+    """``--adopt`` never moves or reads what lies outside the warehouse."""
+    DISASTERS["catalog of version 1"](directory)
+    directory.start()
+    (orphan,) = directory.layout.orphans()
+    path = orphan / MANIFEST
+    content = msgspec.json.decode(path.read_bytes())
+    fields = dict(zip(("name", "bytes", "rows", "sha256"), value[0], strict=True)) if isinstance(value, list) else None
+    path.write_bytes(msgspec.json.encode({**content, field: [fields] if fields else value}))
+    before = sorted(directory.layout.root.parent.iterdir())
+    found = directory.verify(adopt=True)
+    assert [f.kind for f in found.findings] == ["unknown"]
+    assert orphan.is_dir()
+    assert sorted(directory.layout.root.parent.iterdir()) == before
 
 
 def test_staging_of_an_unknown_run_is_kept(directory: Directory) -> None:

@@ -135,3 +135,12 @@ def test_a_zone_does_not_lead_out_of_the_years(zone: str, beyond: list[str], ins
     *nothing, known = cast([*beyond, inside], f"datetime[{zone}]")
     assert nothing == [None, None]
     assert known.replace(tzinfo=None) == DT.fromisoformat(inside)
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%y", "%y%m%d", "%D", "%d %b %y"])
+@pytest.mark.parametrize("target", ["date", "datetime"])
+def test_years_of_two_digits_are_those_of_python(form: str, target: str) -> None:
+    days = [D(1969 + number, 3, 1) for number in range(100)]
+    texts = [day.strftime(form) for day in days]
+    assert [value if target == "date" else value.date() for value in cast(texts, target, [form])] == days
+    assert [DT.strptime(text, form.replace("%D", "%m/%d/%y")).date() for text in texts] == days

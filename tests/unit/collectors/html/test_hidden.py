@@ -25,6 +25,9 @@ CELL = {"container": "tr", "v": "td"}
         ("<span hidden>7001</span>12,345", "12,345"),
         ('<b hidden="until-found">7001</b>12,345', "12,345"),
         ('<i style="visibility: hidden">7001</i>12,345', "12,345"),
+        ('<b style="display:none/* x */">7001</b>12', "12"),
+        ('<b style="/* x */display:none">7001</b>12', "12"),
+        ('<b style="display:&#110;one">7001</b>12', "12"),
         ("<noscript>enable scripts</noscript>12", "12"),
         ("<svg><title>Arrow</title><desc>An arrow</desc><path d=''/></svg>12", "12"),
         ("<template><b>new</b></template>12", "12"),
@@ -61,6 +64,13 @@ def test_hidden_rows_are_counted(config: dict[str, Any], tmp_path: Path) -> None
     assert (warning.code, warning.details) == ("hidden_rows", {"rows": 2})
 
 
+def test_a_hidden_group_of_rows_is_left_out(tmp_path: Path) -> None:
+    html = "<div hidden><table><tr><th>v</th></tr><tbody hidden><tr><td>1</td></tr></tbody><tbody><tr><td>2</td></tr>"
+    rows, ctx = scraped({"/": html}, tmp_path, {}, table="table")
+    assert rows == [{"v": "2"}]  # a table inside a hidden element was chosen, as one of a tab that is not open
+    assert [w.details for w in ctx.report().warnings] == [{"rows": 1}]
+
+
 def test_hidden_cells_do_not_shift_the_columns(tmp_path: Path) -> None:
     html = (
         "<table><tr><th>a</th><th hidden>key</th><th>b</th></tr><tr><td>1</td>"
@@ -91,11 +101,14 @@ RSS = "<?xml version='1.0'?><!-- x --><rss version='2.0'><channel><item><link>ht
         ("<catalog><book/></catalog>", "application/xml; charset=utf-8", "XML with the root element <catalog>"),
         ("<?xml version='1.0'?>\n<catalog><book/></catalog>", "text/html", "XML with the root element <catalog>"),
         ('<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/"/>', "text/html", "a SOAP envelope (XML)"),
+        (RSS.encode("utf-16"), "text/xml", "an RSS feed (XML)"),
         ('{"items": [1]}', "application/json", "JSON (read it with the api collector)"),
         ("%PDF-1.7", "text/html", "a PDF"),
     ],
 )
-def test_what_is_not_html_is_refused_with_its_kind(body: str, content_type: str, said: str, tmp_path: Path) -> None:
+def test_what_is_not_html_is_refused_with_its_kind(
+    body: str | bytes, content_type: str, said: str, tmp_path: Path
+) -> None:
     with serving(lambda hit: page(body, content_type)) as site:
         settings = collector(url=site.address, css_selectors={"container": "item", "l": "link"}, respect_robots=False)
         with pytest.raises(errors.Permanent) as caught:

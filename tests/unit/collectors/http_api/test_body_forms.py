@@ -16,14 +16,14 @@ BODIES = {"json": b'[{"a": 1}, {"a": 2}]', "ndjson": b'{"a": 1}\n{"a": 2}\n', "c
 
 
 @pytest.mark.parametrize("kind", BODIES)
-@pytest.mark.parametrize("packing", ["gzip", "zstd", "two members"])
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "two members"])
 def test_a_packed_body_is_known_by_its_bytes(kind: str, packing: str, tmp_path: Path) -> None:
     body = BODIES[kind]
     packed = gzip.compress(body)
     if packing == "two members":
         packed = gzip.compress(body[:5]) + gzip.compress(body[5:])
-    if packing == "zstd":
-        with pa.output_stream(sink := pa.BufferOutputStream(), compression="zstd") as out:
+    if packing in ("zstd", "bz2"):
+        with pa.output_stream(sink := pa.BufferOutputStream(), compression=packing) as out:
             out.write(body)
         packed = sink.getvalue().to_pybytes()
     frame, _, _ = fetched(lambda hit: Reply(packed), tmp_path, response_format=kind)
@@ -105,9 +105,18 @@ def _always(reply: Reply) -> Any:
 def test_a_body_that_cannot_be_read_names_cause_and_setting(
     kind: str, body: bytes, cause: str, setting: str, tmp_path: Path
 ) -> None:
-    message = failure(lambda hit: Reply(body), tmp_path, response_format=kind).message
-    assert cause in message
-    assert setting.lower() in message.lower()
+    error = failure(lambda hit: Reply(body), tmp_path, response_format=kind)
+    assert cause in error.message
+    assert setting.lower() in error.message.lower()
+    if setting.partition(" ")[0] in ("encoding", "response_format", "separator"):
+        assert error.details["field"] == setting.partition(" ")[0]
+
+
+def test_a_torn_line_is_not_taken_for_a_document(tmp_path: Path) -> None:
+    answer = Reply(b'{"a": 1}\n{"a": 2')
+    error = failure(lambda hit: answer, tmp_path, response_format="ndjson", retry={"max_attempts": 1})
+    assert "line 2 is not valid JSON" in error.message
+    assert "set response_format" not in error.message
 
 
 def test_a_lone_surrogate_can_be_read(tmp_path: Path) -> None:

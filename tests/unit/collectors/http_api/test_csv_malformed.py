@@ -72,11 +72,13 @@ def test_an_api_s_csv_is_read_as_a_file(body: bytes, way: str, trailing: bool, t
         same(body, tmp_path, on_malformed=way, trailing_delimiter=trailing)
 
 
-@given(st.lists(st.text('a1,"\n', max_size=9), min_size=1, max_size=6).map("\n".join), st.sampled_from(WAYS))
+@given(
+    st.lists(st.text('a1,"\n', max_size=9), min_size=1, max_size=6).map("\n".join), st.sampled_from(WAYS), st.booleans()
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_csv_is_read_as_a_file(tmp_path: Path, text: str, way: str) -> None:
+def test_any_csv_is_read_as_a_file(tmp_path: Path, text: str, way: str, header: bool) -> None:
     body = b"x,y\n" + text.encode() + b"\n"
-    same(body, tmp_path / str(len(list(tmp_path.iterdir()))), on_malformed=way)
+    same(body, tmp_path / str(len(list(tmp_path.iterdir()))), on_malformed=way, has_header=header)
 
 
 def paged(hit: Hit) -> Reply:

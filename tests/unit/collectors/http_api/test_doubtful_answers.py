@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.kit import errors
+from tests.unit.collectors import file_source
 from tests.unit.collectors.api_source import failure, fetched
 from tests.unit.network.site import Hit, Reply
 
@@ -34,6 +35,13 @@ ROWS = [{"id": 1}, {"id": 2}]
         ({"isError": True, "message": "broken", "items": ROWS}, "broken"),
         ({"errorCode": 17, "errorMessage": "no rights", "items": []}, "no rights"),
         ({"items": ROWS, "errors": {"items": ["is too large"]}}, "is too large"),
+        ({"code": 40001, "msg": "bad token", "data": []}, "code is 40001: bad token"),
+        ({"code": "1101", "message": "quota", "data": None}, 'code is "1101": quota'),
+        ({"errcode": 40001, "errmsg": "invalid credential"}, "errcode 40001: invalid credential"),
+        ({"error": True, "message": "broken"}, "error: broken"),
+        ({"timed_out": True, "_shards": {"failed": 0}, "items": ROWS}, "timed_out"),
+        ({"_shards": {"total": 5, "failed": 1, "failures": [{"reason": "lost"}]}, "items": ROWS}, "failed is 1: lost"),
+        ({"items": ROWS, "failures": [{"message": "shard 3"}]}, "shard 3"),
     ],
 )
 def test_an_error_in_an_answer_fails_the_run_with_its_words(body: Any, words: str, tmp_path: Path) -> None:
@@ -49,6 +57,8 @@ def test_an_error_in_an_answer_fails_the_run_with_its_words(body: Any, words: st
     [
         {"error": []}, {"error": None}, {"error": ""}, {"error": False}, {"errors": {}}, {"errorCode": 0},
         {"ok": True}, {"status": "ok"}, {"status": 200}, {"status": "failed"}, {"error": {"code": 0, "message": ""}},
+        {"code": 0, "msg": "success"}, {"code": 20000, "msg": "success"}, {"code": 7, "msg": "from cache"},
+        {"_shards": {"total": 5, "failed": 0}, "timed_out": False}, {"failures": []},
         {"success": True}, {"message": "2 found"}, {"errors": []}, {"error": "0"},
     ],
 )  # fmt: skip
@@ -85,6 +95,42 @@ def test_partial_answers_are_kept_and_counted_if_they_are_wanted(tmp_path: Path)
     assert "*** is slow" in warning.message
 
 
+@pytest.mark.parametrize("words", ["no data", "Nothing found", "empty result", "OK"])
+def test_a_code_for_no_records_is_not_an_error(words: str, tmp_path: Path) -> None:
+    frame, _, _ = fetched(lambda hit: Reply.json({"code": 404001, "msg": words, "data": []}), tmp_path)
+    assert frame.height == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "more"),
+    [({"X-Total-Count": "9"}, True), ({"Content-Range": "items 0-1/9"}, True), ({"X-WP-Total": "9"}, True),
+     ({"X-Total-Count": "2"}, False), ({"Content-Range": "bytes 0-17/18"}, False), ({"X-Total-Time": "9"}, False)],
+)  # fmt: skip
+def test_a_total_in_a_header_is_not_overlooked(headers: dict[str, str], more: bool, tmp_path: Path) -> None:
+    _, _, ctx = fetched(lambda hit: Reply.json(ROWS, **{k.replace("-", "_"): v for k, v in headers.items()}), tmp_path)
+    assert [w.code for w in ctx.report().warnings] == ["more_pages"] * more
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "key"),
+    [
+        (b'{"items": [{"id": 1}], "items": [{"id": 2}, {"id": 3}]}', None, "items"),
+        (b'{"a": 1, "data": {"items": [{"id": 1}] , "items" : [{"id": 2}, {"id": 3}]}}', "data.items", "items"),
+        (b'{"data": {"x": 1}, "n": "\\"}", "data": {"items": [{"id": 2}, {"id": 3}]}}', "data.items", "data"),
+        (b'{ "a": 1, "a": 2, "items": [{"id": 2}, {"id": 3, "a": 4}] }', "items", "a"),
+    ],
+)
+def test_keys_that_are_repeated_around_the_records(body: bytes, path: str | None, key: str, tmp_path: Path) -> None:
+    """One rule as inside of records: the last value is kept, with a warning."""
+    frame, _, ctx = fetched(lambda hit: Reply(body), tmp_path, records_path=path)
+    assert frame["id"].to_list() == [2, 3]
+    assert [(w.code, f"'{key}'" in w.message) for w in ctx.report().warnings] == [("duplicate_keys", True)]
+    (tmp_path / "file").mkdir()
+    ctx = file_source.surroundings(tmp_path / "file", {"a.json": body})
+    assert file_source.rows(ctx, "json", file_path="a.json", records_path=path)["id"].to_list() == [2, 3]
+    assert [(w.code, f"'{key}'" in w.message) for w in ctx.report().warnings] == [("duplicate_keys", True)]
+
+
 def test_an_error_on_one_line_of_ndjson(tmp_path: Path) -> None:
     error = failure(lambda hit: Reply(b'{"error": "quota"}\n'), tmp_path, response_format="ndjson")
     assert "the answer reports an error: quota" in error.message
@@ -99,7 +145,9 @@ def test_an_error_on_one_line_of_ndjson(tmp_path: Path) -> None:
         {"response_metadata": {"next_cursor": "dXNlcg=="}}, {"links": {"next": "/x?page=2"}}, {"total": 9},
         {"meta": {"total_count": 9}}, {"hits": {"total": {"value": 9}}}, {"total_pages": 5}, {"offset": "itrX/rec"},
         {"_links": {"next": {"href": "/x"}}}, {"link": [{"relation": "next", "url": "/x"}]},
-        {"exceededTransferLimit": True}, {"totalElements": "9"},
+        {"exceededTransferLimit": True}, {"totalElements": "9"}, {"incomplete_results": True}, {"cursor": "abc"},
+        {"continue": {"apcontinue": "x"}}, {"d": {"__next": "/x"}}, {"LastEvaluatedKey": {"id": {"N": "1"}}},
+        {"nbHits": 9}, {"nbPages": 3}, {"numberOfItems": 9}, {"rowCount": 9},
     ],
 )  # fmt: skip
 def test_more_pages_that_the_answer_names_are_not_overlooked(more: dict[str, Any], tmp_path: Path) -> None:

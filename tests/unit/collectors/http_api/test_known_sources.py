@@ -28,7 +28,7 @@ def test_one_page_of_it_is_not_taken_for_everything(name: str, tmp_path: Path) -
     known = {**KNOWN, **MORE}[name]
     config: dict[str, Any] = {**known.request, **known.config, "pagination": "none"}
     _, _, ctx = fetched(known.answers(), tmp_path, **config)
-    silent = name in ("socrata", "wordpress")  # a bare array, and a header that only a setting explains
+    silent = name == "socrata"  # a bare array
     assert [w.code for w in ctx.report().warnings] == ([] if silent else ["more_pages"])
 
 

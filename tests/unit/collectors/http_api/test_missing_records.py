@@ -46,7 +46,9 @@ def test_a_source_that_leaves_the_path_out_has_no_records(path: str, body: Any, 
         ("items", {"kind": "list", "total": 9}),  # a total says that there are some
         ("items", {"kind": "list", "has_more": True}),
         ("items", {"message": "API rate limit exceeded", "documentation_url": "https://x.example"}),  # an error
-        ("items", {"code": 1234, "message": "boom", "data": None}),
+        ("items", {"Note": "Our call frequency is 5 calls a minute"}),
+        ("response.venues", {"meta": {"code": 400, "errorDetail": "no client id"}, "response": {}}),
+        ("items", {"result": {"error": {"text": "denied"}}}),
     ],
 )
 def test_a_path_that_is_wrong_is_an_error(path: str, body: Any, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def one_a_page(values: list[Any]) -> Answers:
         ([1, [2, 3], None], "list(int64)", [[1], [2, 3], None]),
         (["a", ["b"], []], "list(string)", [["a"], ["b"], []]),
         ([1, "b", ["c"], [2]], "list(string)", [["1"], ["b"], ["c"], ["2"]]),
-        ([[1], 2], "string", ["[1]", "[2]"]),
+        ([[1], 2], "string", ["[1]", "2"]),
         ([1, "x", True], "string", ["1", "x", "true"]),
         ([True, "no"], "boolean", [True, False]),
         ([2**53 + 1, 0.5], "string", ["9007199254740993", "0.5"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import polars as pl
@@ -71,6 +72,42 @@ def test_nan_neither_hides_a_lost_value_nor_counts_as_one(target: str, wanted: l
     assert losses("cleaner", {"x": [1e300, float("nan"), 1.5, None]}, cast={"x": target}) == wanted
 
 
+NANOSECONDS = ["2024-01-01T00:00:00.123456789Z", "2024-01-01 00:00:00.123456000", "2024-01-01", None]
+
+
+@pytest.mark.parametrize("on_error", ["null", "fail"])
+def test_digits_beyond_microseconds_are_cut_and_counted(on_error: str) -> None:
+    config = {"cast": {"t": {"type": "datetime", "on_error": on_error}}, "max_lost_share": 0}
+    made = apply("cleaner", {"t": NANOSECONDS}, **config)
+    whole = dt.datetime(2024, 1, 1, 0, 0, 0, 123456)
+    assert made.columns == {"t": [whole, whole, dt.datetime(2024, 1, 1), None]}
+    assert losses("cleaner", {"t": NANOSECONDS}, **config) == [("cast.microseconds", "t", 1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [("%d.%m.%Y %H:%M:%S.%f", "01.02.2024 10:00:00.1234567"), ("%Y%m%d%H%M%S%f", "202402011000001234567")],
+)
+def test_they_are_counted_by_a_format(form: str, text: str) -> None:
+    cast = {"t": {"type": "datetime", "format": form}}
+    data = {"t": [text, text[:-1]]}
+    assert losses("cleaner", data, cast=cast) == [("cast.microseconds", "t", 1, 2)]
+
+
+def test_nanoseconds_of_a_moment_are_cut_and_counted() -> None:
+    data = pl.DataFrame({"t": pl.Series([1_000_000_001, 1_000_001_000, None]).cast(pl.Datetime("ns"))})
+    assert losses("cleaner", data, cast={"t": "datetime"}) == [("cast.microseconds", "t", 1, 2)]
+    assert losses("cleaner", data, cast={"t": "date"}) == []
+
+
+def test_a_whole_number_that_a_float_cannot_hold_is_lost() -> None:
+    data = {"a": [2**53, 2**53 + 1, 2**63 - 1, -(2**53) - 1, 2**60, None]}
+    config = {"cast": {"a": "float64"}, "max_lost_share": 1}
+    assert apply("cleaner", data, **config).columns == {"a": [2.0**53, None, None, None, 2.0**60, None]}
+    assert losses("cleaner", data, **config) == [("cast", "a", 3, 5)]
+    assert "null_values" not in refused("cleaner", data, cast={"a": "float64"})[1]
+
+
 def test_lost_items_of_lists_are_counted() -> None:
     data = {"a": ["[1, 2]", '[1, "x"]', "[3]"]}
     field, message = refused("cleaner", data, cast={"a": "list(int64)"}, max_lost_share=0)
@@ -103,7 +140,7 @@ def test_what_to_write_instead(samples: list[str], target: str, wanted: str) -> 
     assert wanted in suggestion
 
 
-def losses(kind: str, data: dict[str, Any], **config: Any) -> list[tuple[str, str, int, int]]:
+def losses(kind: str, data: pl.DataFrame | dict[str, Any], **config: Any) -> list[tuple[str, str, int, int]]:
     done = apply(kind, data, **config)
     return [(loss.setting, loss.column, loss.count, loss.known) for loss in done.losses]
 

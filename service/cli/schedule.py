@@ -1,0 +1,86 @@
+"""``penstock schedule …``: list, pause and resume schedules, in the catalog or at a running service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from service.api import responses
+from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
+from service.catalog.store import Store
+from service.cli import output, session
+from service.kit.clock import SystemClock
+from service.model.schedule import ScheduleState
+
+_COLUMNS = ["name", "cron", "timezone", "misfire", "enabled", "paused", "last_fire", "next_fire"]
+
+
+def show(*, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Print the pipelines that have a schedule, by name. Raises ``errors.Missing``."""
+    if url is not None:
+        from service.cli import remote
+
+        with remote.connected(url) as connection:
+            found = remote.items(connection, "schedules")
+    else:
+        found = _with_schedules(data_dir, lambda _, schedules: schedules.all())
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        output.show(_COLUMNS, found)
+
+
+def pause(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Pause the schedule of a pipeline. Raises ``errors.Missing``."""
+    _print(_change(name, "pause", lambda schedules: schedules.pause(name), data_dir, url), as_json=as_json)
+
+
+def resume(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Resume the schedule of a pipeline. Raises ``errors.Missing``."""
+    _print(_change(name, "resume", lambda schedules: schedules.resume(name), data_dir, url), as_json=as_json)
+
+
+def _change(
+    name: str, verb: str, change: Callable[[Schedules], ScheduleState], data_dir: str | None, url: str | None
+) -> dict[str, Any]:
+    if url is not None:
+        from service.cli import remote
+
+        with remote.connected(url) as connection:
+            answer = b"".join(connection.stream("POST", f"pipeline/{name}/schedule/{verb}"))
+            return dict(json.loads(answer))
+
+    def work(pipelines: Pipelines, schedules: Schedules) -> list[ScheduleState]:
+        pipelines.get(name)
+        return [change(schedules)]
+
+    return _with_schedules(data_dir, work)[0]
+
+
+def _with_schedules(
+    data_dir: str | None, work: Callable[[Pipelines, Schedules], list[ScheduleState]]
+) -> list[dict[str, Any]]:
+    """The schedules that ``work`` returns, as the API shows them."""
+    clock = SystemClock()
+
+    def inside(store: Store) -> list[ScheduleState]:
+        return work(Pipelines(store, clock), Schedules(store, clock))
+
+    states = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: inside(store))
+    shown: list[dict[str, Any]] = msgspec.to_builtins([responses.schedule(state, clock.now()) for state in states])
+    return shown
+
+
+def _print(schedule: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(schedule).decode())
+    elif schedule["paused"]:
+        click.echo(f"paused the schedule of '{schedule['name']}' ({schedule['cron']})")
+    else:
+        following = schedule["next_fire"] or "never: it is not enabled"
+        click.echo(f"resumed the schedule of '{schedule['name']}' ({schedule['cron']}); next run: {following}")

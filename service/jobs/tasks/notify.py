@@ -1,0 +1,52 @@
+"""Notify: the task that sends messages to hooks, through the guarded client and with the egress rules of collectors."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from service.jobs.job import Job
+from service.jobs.tasks.task import Message, Notification
+from service.kit import errors, placeholders
+from service.model.hook import SIGNATURE_HEADER, sign
+from service.network.client import Client
+from service.network.request import Request
+from service.network.retry import Retry
+
+STEP = "notify"
+_SECONDS = 10.0  # for one request, its answer included
+_PATIENCE = 15.0  # for one message, with the wait for the turn of its host
+
+
+def send(task: Notification, job: Job) -> bytes:
+    """The error of each message by its id, null for those that were accepted, as JSON."""
+    return msgspec.json.encode(job.hidden(asyncio.run(_send_all(task, job))))
+
+
+async def _send_all(task: Notification, job: Job) -> dict[str, str | None]:
+    found = await asyncio.gather(*(_send(message, job) for message in task.messages))
+    return {message.id: error for message, error in zip(task.messages, found, strict=True)}
+
+
+async def _send(message: Message, job: Job) -> str | None:
+    ctx, body = job.collect_context(STEP), message.body.encode()
+    try:
+        known = job.grants.secrets
+        headers = {}
+        if message.secret is not None:
+            headers[SIGNATURE_HEADER] = sign(placeholders.fill(message.secret, known, STEP), body, message.at)
+        request = Request(
+            url=placeholders.fill(message.url, known, STEP), method="POST", content=body, headers=headers,
+            ignore_body=True,
+        )  # fmt: skip
+        async with (
+            asyncio.timeout(_PATIENCE),
+            Client(ctx, timeout_seconds=_SECONDS, retry=Retry(max_attempts=1), field="url") as client,
+        ):
+            await client.fetch(request)
+    except errors.PenstockError as error:
+        return error.message
+    except TimeoutError:
+        return f"no answer within {_PATIENCE:g} s"
+    return None

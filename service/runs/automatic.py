@@ -1,0 +1,66 @@
+"""Work that starts by itself while the service serves: schedules, triggers, messages to hooks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from service.catalog.deliveries import Deliveries
+from service.catalog.pipelines import Pipelines
+from service.catalog.schedules import Schedules
+from service.catalog.trigger_inputs import TriggerInputs
+from service.kit.clock import Clock
+from service.runs.notifications import Notifications
+from service.runs.scheduler import Scheduler
+from service.runs.supervisor import Supervisor
+from service.runs.task_runner import TaskRunner
+from service.runs.triggers import Triggers
+
+
+class Core(Protocol):
+    """The part of the service that works by itself."""
+
+    @property
+    def supervisor(self) -> Supervisor: ...
+
+    @property
+    def tasks(self) -> TaskRunner: ...
+
+    @property
+    def pipelines(self) -> Pipelines: ...
+
+    @property
+    def schedules(self) -> Schedules: ...
+
+    @property
+    def trigger_inputs(self) -> TriggerInputs: ...
+
+    @property
+    def deliveries(self) -> Deliveries: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+@asynccontextmanager
+async def automatic(core: Core) -> AsyncIterator[None]:
+    """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
+    scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
+    triggers = Triggers(core.supervisor, core.trigger_inputs)
+    notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
+
+    def changed() -> None:
+        scheduler.reload()
+        triggers.check()
+
+    core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload
+    await scheduler.start()
+    await triggers.start()
+    await notifications.start()
+    try:
+        yield
+    finally:
+        await notifications.close()
+        await triggers.close()
+        await scheduler.close()

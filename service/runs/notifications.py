@@ -1,0 +1,109 @@
+"""Notifications: messages about ended runs, sent to hooks by a child until each is accepted, for at most a day.
+
+The service reads messages from the catalog and writes there what became of them; it opens no connection and sees no
+answer. One child at a time sends a batch, side by side, so that no hook holds up a run or a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from service.catalog.deliveries import Deliveries, Outcome, Pending
+from service.jobs.tasks.task import Message, Notification
+from service.kit import errors
+from service.kit.clock import Clock
+from service.runs.supervisor import Supervisor
+from service.runs.task_runner import TaskRunner
+
+_PATIENCE = timedelta(hours=24)
+_FIRST_DELAY, _LONGEST_DELAY = 10.0, 3600.0  # seconds between two tries, doubled after each
+_BATCH = 20
+_BATCH_SECONDS = 30.0
+_LONGEST_SLEEP = timedelta(seconds=60)
+_log = structlog.get_logger("penstock.notify")
+
+
+class Notifications:
+    """The messages of this process. Its methods belong to the event loop."""
+
+    def __init__(self, supervisor: Supervisor, tasks: TaskRunner, deliveries: Deliveries, clock: Clock) -> None:
+        self._supervisor, self._tasks, self._deliveries, self._clock = supervisor, tasks, deliveries, clock
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to send, first what an earlier process left."""
+        self._supervisor.on_freed.append(self._woken.set)
+        await asyncio.to_thread(self._deliveries.sweep)
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; the next start sends what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            wake = self._clock.now() + _LONGEST_SLEEP
+            try:
+                while batch := await asyncio.to_thread(self._deliveries.due, _BATCH):
+                    await self._send(batch)
+                next_try = await asyncio.to_thread(self._deliveries.next_try)
+                wake = min(wake, next_try) if next_try is not None else wake
+            except Exception as error:  # the catalog cannot be read or written now
+                _log.error("notify.stopped", reason=str(error), exception=type(error).__name__)
+            await self._rest(wake)
+
+    async def _rest(self, until: datetime) -> None:
+        waits = [asyncio.create_task(self._wait()), asyncio.create_task(self._clock.sleep_until(until))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _wait(self) -> None:
+        await self._woken.wait()
+
+    async def _send(self, batch: list[Pending]) -> None:
+        at = int(self._clock.now().timestamp())
+        messages = [Message(id=p.id, url=p.hook.url, secret=p.hook.secret, body=p.body, at=at) for p in batch]
+        named = [[p.hook.url, p.hook.secret] for p in batch]  # their placeholders are the secrets that the child gets
+        try:
+            answer = await self._tasks.ask(
+                Notification(messages=messages), seconds=_BATCH_SECONDS, document=named, network=True
+            )
+            found = msgspec.json.decode(answer, type=dict[str, str | None])
+        except errors.PenstockError as error:
+            found = dict.fromkeys((p.id for p in batch), error.message)
+        outcomes = [outcome(pending, found[pending.id], self._clock.now()) for pending in batch]
+        await asyncio.to_thread(self._deliveries.record, outcomes)
+        for pending, ended in zip(batch, outcomes, strict=True):
+            _note(pending, ended)
+
+
+def outcome(pending: Pending, error: str | None, now: datetime) -> Outcome:
+    """What becomes of a message after a try: it is tried again with growing pauses, until 24 hours have passed."""
+    tries, end = pending.tries + 1, pending.created + _PATIENCE
+    if error is None or now >= end:
+        return Outcome(id=pending.id, tries=tries, next_try=None, error=error)
+    pause = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(pending.tries, 20))
+    pause *= random.uniform(0.75, 1.0)  # noqa: S311 - it spreads load, it is not for security
+    return Outcome(id=pending.id, tries=tries, next_try=min(now + timedelta(seconds=pause), end), error=error)
+
+
+def _note(pending: Pending, ended: Outcome) -> None:
+    fields = {"run_id": pending.run_id, "delivery": pending.id, "notified": pending.event, "tries": ended.tries}
+    if ended.state == "delivered":
+        _log.info("notify.delivered", **fields)
+    elif ended.state == "waiting":
+        _log.warning("notify.not_delivered", **fields, next_try=str(ended.next_try), reason=ended.error)
+    else:
+        _log.error("notify.given_up", **fields, reason=ended.error)

@@ -1,0 +1,73 @@
+"""What a stored file may not have become, and how often its bytes are read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.files import checksums
+from service.files.checksums import Checksums
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "not a regular file": _link,
+    "is not a regular file": _folder,
+    "rows.parquet is not a regular file": _pipe,
+    "another checksum": _flip,
+    "3 bytes instead of 4": lambda path: os.truncate(path, 3),
+    "No such file": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGES)
+def test_every_damage_is_found(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"rows")
+    known, checksum = Checksums(), checksums.sha256(path)
+    assert known.fault(path, 4, checksum) is None
+    DAMAGES[fault](path)
+    assert fault in (known.fault(path, 4, checksum) or "")
+
+
+def test_bytes_are_read_once_under_all_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later versions share unchanged parts by hard links."""
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"rows")
+    checksum = checksums.sha256(path)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return checksum
+
+    monkeypatch.setattr(checksums, "sha256", reading)
+    (tmp_path / "again.parquet").hardlink_to(path)
+    known = Checksums()
+    assert [known.fault(p, 4, checksum) for p in (path, path.with_name("again.parquet"), path)] == [None] * 3
+    path.chmod(stat.S_IRUSR)
+    assert known.fault(path, 4, checksum) is None
+    assert read == [path]

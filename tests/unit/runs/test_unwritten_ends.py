@@ -1,0 +1,68 @@
+"""Runs that ended while the catalog could not be written: every reading shows the end, and the pipeline is free."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import cast
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
+from service.files.layout import Layout
+from service.kit.clock import FixedClock
+from service.kit.settings import Settings
+from service.model.run import Run, Status
+from service.query.integrity import Integrity
+from service.runs.job_resources import JobResources
+from service.runs.live_run import LiveRun
+from service.runs.supervisor import Supervisor
+from tests.registry import REGISTRY
+
+RUNNING = Run(run_id="run_1", pipeline="shop", revision=1, status="running", queued_at=FixedClock().now())
+STATUSES: tuple[Status | None, ...] = (None, "cancelled", "running")
+DOCUMENT = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
+
+
+class FullDisk(History):
+    """A history that stores runs until the disk is full."""
+
+    full = False
+
+    def update_run(self, run: Run) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().update_run(run)
+
+
+def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
+    layout, clock, store = Layout(tmp_path), FixedClock(), Store(None)
+    layout.create()
+    history, pipelines = FullDisk(store), Pipelines(store, clock)
+    record = pipelines.create("shop", "shop", DOCUMENT, None)
+    history.add_run(record.id, RUNNING)
+    resources = JobResources(Settings(), layout, cast(History, history), REGISTRY, clock, {}, Integrity(layout))
+
+    async def act() -> None:
+        supervisor = Supervisor(resources, pipelines)
+        live = LiveRun(record.id, RUNNING, None, clock)
+        supervisor._active[record.id] = supervisor._recent["run_1"] = live
+        history.full = True
+        await supervisor._end(live, status="cancelled")
+        for status in STATUSES:
+            found, total = await supervisor.runs(record.id, limit=10, offset=0, status=status)
+            expected = [] if status == "running" else ["cancelled"]
+            assert ([run.status for run in found], total) == (expected, len(expected))
+        newest = await supervisor.newest(record.id)
+        assert (await supervisor.run("run_1")).status == "cancelled"
+        assert newest is not None
+        assert newest.status == "cancelled"
+        assert await asyncio.to_thread(supervisor.newest_statuses) == {record.id: "cancelled"}
+        assert not supervisor._active
+        history.full = False
+        await supervisor.close()
+        assert history.run("run_1").status == "cancelled"
+
+    asyncio.run(act())
+    store.close()
