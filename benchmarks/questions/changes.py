@@ -1,9 +1,9 @@
 """What does a change cost? One per cent appended to, or merged into, a stored version, beside the run that made it.
 
-A CSV of ``--rows`` rows is stored by the mode ``append`` and by the mode ``merge`` (by ``order_id``); then one per cent is
-added as new rows, as a stretch of known keys, and as keys from all over. Each in Parquet alone and with the DuckDB table,
-whose load after the commit counts, too. Times are those of the run over the time of the first run; bytes are those of
-new files over the bytes that the rows of the change take in the first version.
+A CSV of ``--rows`` rows is stored by the mode ``append`` and by the mode ``merge`` (by ``order_id``); then one per cent
+is added as new rows, as a stretch of known keys, and as keys from all over. Each in Parquet alone and with the DuckDB
+table, whose load after the commit counts, too. Times are those of the run over the time of the first run; bytes are
+those of new files over the bytes that the rows of the change take in the first version.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
-from tests.acceptance.served import ADMIN, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving
 
+ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
 ORDERS = "/pipeline/orders"
 
 
@@ -31,7 +32,8 @@ def _created(served: Served, *storage: dict[str, Any]) -> None:
 
 def test_every_reader_sees_the_whole_version(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
-        _created(served, {"type": "parquet", "mode": "merge", "partition_by": ["city"]}, {"type": "duckdb", "key": "id"})
+        parquet = {"type": "parquet", "mode": "merge", "partition_by": ["city"]}
+        _created(served, parquet, {"type": "duckdb", "key": "id"})
         _run(served, "id,city,v\n1,a/b c%,1\n2,Ulm,2\n3,,3\n")
         run = _run(served, "id,city,v,new\n2,Ulm,22,x\n4,Ulm,4,y\n")
         assert (run["version"], run["rows_stored"], run["unchanged"]) == (2, 4, False)
