@@ -52,7 +52,7 @@ class Service:
     def execute(self, name: str) -> dict[str, Any]:
         """Run a pipeline to its end; raises ``measure.Failed`` where it did not complete."""
         run: dict[str, Any] = self.call("POST", f"/pipeline/{name}/execute?wait=300")
-        while run["status"] in ("queued", "running"):
+        while run["status"] in ("queued", "running", "retrying"):
             time.sleep(0.05)
             run = self.call("GET", f"/runs/{run['run_id']}")
         if run["status"] != "completed":

@@ -23,9 +23,10 @@ from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
+from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
-from service.model.run import Event, Run, Status
+from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
 

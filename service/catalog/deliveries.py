@@ -17,7 +17,8 @@ from service.kit import clock, ids
 from service.kit.clock import Clock
 from service.model import masking
 from service.model.hook import Delivery, Hook
-from service.model.run import ENDED, Run
+from service.model.lifecycle import ENDED
+from service.model.run import Run
 
 _SQL = load_sql("deliveries")
 _KEPT = timedelta(days=30)

@@ -14,7 +14,8 @@ from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.kit import errors
 from service.kit.clock import Clock
-from service.model.run import Event, Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
 from service.steps.report import FittedStep
 from service.steps.storage import File
@@ -42,7 +43,7 @@ class Supervisor:
         now = self.clock.now()
         run = Run(
             run_id=f"run_{self.history.next_version(record.id)}{len(self.going)}{record.id}", pipeline=name,
-            revision=record.revision, status="queued", requested_by=requested_by, queued_at=now,
+            revision=record.revision, status="running", requested_by=requested_by, queued_at=now,
         )  # fmt: skip
         self.history.add_run(record.id, run)
         if self.holding:
@@ -68,7 +69,7 @@ class Supervisor:
         found = await asyncio.to_thread(self.history.version, record.id, name, version)
         self.replayed.append((name, requested_by, found.version))
         run = msgspec.structs.replace(await self.execute(name, requested_by), replay_of=found.version)
-        await asyncio.to_thread(self.history.update_run, run)
+        await asyncio.to_thread(self.history.amend_run, run)
         return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
@@ -99,7 +100,7 @@ class Supervisor:
                 del self.going[pipeline_id]
                 error = errors.Permanent("it failed", step="collectors[0]").as_body()
                 run = msgspec.structs.replace(live, status="cancelled", error=error, end_time=self.clock.now())
-                self.history.update_run(run)
+                self.history.change_run(run)
         return run
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:

@@ -41,7 +41,7 @@ class Books:
         self.runs: list[Run] = []
         self.kept: list[Version] = []
 
-    def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.runs.append(run)
@@ -62,7 +62,7 @@ class Books:
         self.runs = [run if run.run_id == known.run_id else known for known in self.runs]
         self.kept = [version if version.version == known.version else known for known in self.kept]
 
-    def update_run(self, run: Run) -> None:
+    def amend_run(self, run: Run) -> None:
         self.runs = [run]
 
 
@@ -100,7 +100,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     happened: list[str] = []
 
     class Watched(Books):
-        def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+        def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
             happened.append("commit")
 
     def flushed(path: Path) -> None:
