@@ -115,14 +115,10 @@ async def open_core(
         sources = Sources(history, integrity)
         condition = Condition(store, history, layout, integrity)
         engine = Engine(
-            layout=layout,
-            resolve=sources.resolve,
-            timeout_seconds=settings.query_timeout_seconds,
-            memory_bytes=settings.query_memory_limit,
-            spill_bytes=settings.query_memory_limit,
-            max_concurrent=settings.max_concurrent_queries,
-            allow_unconfined=settings.allow_unsandboxed_sql,
-        )
+            layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
+            memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
+            max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
+        )  # fmt: skip
         marks = VersionMarks(store)
         readers = (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
@@ -172,7 +168,7 @@ def application(core: Core, users: Users) -> Litestar:
             condition=core.condition.report,
             marks=core.marks,
             upkeep=core.upkeep,
-        )
+        )  # fmt: skip
     )
 
 
@@ -191,7 +187,7 @@ async def serve(
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
         app = await asyncio.to_thread(application, core, users)
-        await core.engine.warm()
+        await asyncio.gather(core.engine.warm(), core.supervisor.resume())
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
