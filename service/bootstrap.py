@@ -143,33 +143,16 @@ def application(core: Core, users: Users) -> Litestar:
     secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
     tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
     level = core.engine.level
-    return create_app(
-        Services(
-            settings=core.settings,
-            clock=core.clock,
-            registry=core.registry,
-            layout=core.layout,
-            store=core.store,
-            pipelines=core.pipelines,
-            history=core.history,
-            schedules=core.schedules,
-            trigger_inputs=core.trigger_inputs,
-            deliveries=core.deliveries,
-            users=users,
-            sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
-            tokens=tokens,
-            supervisor=core.supervisor,
-            engine=core.engine,
-            tasks=core.tasks,
-            source_of=core.sources.of_version,
-            quarantine_of=core.sources.of_quarantine,
-            sandbox=f"landlock {level}" if level else "none",
-            workers_alive=forkserver.alive,
-            condition=core.condition.report,
-            marks=core.marks,
-            upkeep=core.upkeep,
-        )  # fmt: skip
-    )
+    services = Services(
+        settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
+        pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
+        deliveries=core.deliveries, users=users,
+        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days), tokens=tokens,
+        supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
+        quarantine_of=core.sources.of_quarantine, sandbox=f"landlock {level}" if level else "none",
+        workers_alive=forkserver.alive, condition=core.condition.report, marks=core.marks, upkeep=core.upkeep,
+    )  # fmt: skip
+    return create_app(services)
 
 
 async def serve(

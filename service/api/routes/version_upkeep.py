@@ -38,7 +38,7 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         "Delete a version",
         "Removes a version and its files for good; its run stays in the history, and its number is not used again. "
         "A version that is the newest, pinned, tagged, or read by a run or a query is not deleted: 409.",
-        ResponseDoc(status=204, text="The version was deleted."),
+        ResponseDoc(status=204, text="The version was deleted.", media=()),
         errors=(*_MISSING, "VERSION_IN_USE"),
     ),
 )
@@ -116,7 +116,7 @@ async def tag(
         "Results",
         "Remove a tag",
         "The version that it named stays.",
-        ResponseDoc(status=204, text="The tag was removed."),
+        ResponseDoc(status=204, text="The tag was removed.", media=()),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
     ),
 )
