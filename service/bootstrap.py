@@ -111,14 +111,10 @@ async def open_core(
         sources = Sources(history, integrity)
         condition = Condition(store, history, layout, integrity)
         engine = Engine(
-            layout=layout,
-            resolve=sources.resolve,
-            timeout_seconds=settings.query_timeout_seconds,
-            memory_bytes=settings.query_memory_limit,
-            spill_bytes=settings.query_memory_limit,
-            max_concurrent=settings.max_concurrent_queries,
-            allow_unconfined=settings.allow_unsandboxed_sql,
-        )
+            layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
+            memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
+            max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
+        )  # fmt: skip
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
         try:

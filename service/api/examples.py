@@ -78,6 +78,7 @@ RUN: dict[str, Any] = {
     "requested_by": "ann",
     "queued_at": AT,
     "replay_of": None,
+    "unchanged": False,
     "full_refresh": False,
 }
 STATUS = {

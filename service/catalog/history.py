@@ -45,10 +45,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """The runs and versions in the catalog. Methods block; the API calls them in threads."""
+    """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    def __init__(self, store: Store) -> None:
+    ``on_published`` is called after a version was published.
+    """
+
+    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self.on_published = on_published
 
     @property
     def healthy(self) -> bool:
@@ -166,6 +170,7 @@ class History:
             _insert_version(transaction, pipeline_id, version)
 
         self._store.write(work)
+        self.on_published()
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version that another catalog committed, and its run unless the run is known."""
@@ -181,24 +186,21 @@ class History:
 
         self._store.write(work)
 
-    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
-        """Store a run that completed without a version of its own, and the collectors' state in ``version``.
-
-        Raises as ``publish``.
-        """
-
-        def work(transaction: Transaction) -> None:
-            _change_run(transaction, run, fence)
-            _update_version(transaction, pipeline_id, version)
-
-        self._store.write(work)
-
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version whose native file changed; readers use it from now on."""
 
         def work(transaction: Transaction) -> None:
             _update_version(transaction, pipeline_id, version)
             _amend_run(transaction, run)
+
+        self._store.write(work)
+
+    def note_state(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+        """Store the end of a run that changed only the state of a version's collectors. Raises as ``publish``."""
+
+        def work(transaction: Transaction) -> None:
+            _change_run(transaction, run, fence)
+            _update_version(transaction, pipeline_id, version)
 
         self._store.write(work)
 
@@ -307,8 +309,15 @@ def _insert_version(transaction: Transaction, pipeline_id: str, version: Version
 
 
 def _update_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
-    values = {"pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes}
-    transaction.execute(_VERSIONS["update"], values | {"value": _encoded(version)})
+    transaction.execute(
+        _VERSIONS["update"],
+        {
+            "pipeline_id": pipeline_id,
+            "version": version.version,
+            "bytes": version.bytes,
+            "value": _encoded(version),
+        },
+    )
 
 
 def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:

@@ -87,8 +87,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     requested_by: str | None = None
     queued_at: datetime | None = None
     replay_of: int | None = None
-    full_refresh: bool = False
     unchanged: bool = False
+    full_refresh: bool = False
 
     @property
     def ended(self) -> bool:

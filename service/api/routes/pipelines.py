@@ -282,9 +282,8 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
 
 
 def _status(services: Services, record: PipelineRecord, newest: Run | None) -> responses.Status:
-    scheduled = services.schedules.find(record.name) if "schedule" in record.document else None
-    triggered = services.trigger_inputs.state(record.name) if "trigger" in record.document else None
-    next_run = scheduled.next_fire(services.clock.now()) if scheduled is not None else None
+    next_run = services.schedules.next_fire(record.id, record.document)
+    triggered = services.trigger_inputs.state(record.id, record.document)
     return responses.status(record.name, newest, next_run, triggered)
 
 

@@ -93,7 +93,9 @@ CREATE TABLE schedules (
     pipeline_id VARCHAR PRIMARY KEY,
     times VARCHAR NOT NULL,
     handled TIMESTAMP NOT NULL,
-    paused BOOLEAN NOT NULL
+    paused BOOLEAN NOT NULL,
+    last_fire TIMESTAMP,
+    last_run_id VARCHAR
 );
 -- name: schedule_fires
 CREATE TABLE schedule_fires (
