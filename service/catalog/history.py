@@ -186,21 +186,24 @@ class History:
 
         self._store.write(work)
 
+    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+        """Store a run that completed without a version of its own, and the collectors' state in ``version``.
+
+        Raises as ``publish``.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _change_run(transaction, run, fence)
+            _update_version(transaction, pipeline_id, version)
+
+        self._store.write(work)
+
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version whose native file changed; readers use it from now on."""
 
         def work(transaction: Transaction) -> None:
             _update_version(transaction, pipeline_id, version)
             _amend_run(transaction, run)
-
-        self._store.write(work)
-
-    def note_state(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
-        """Store the end of a run that changed only the state of a version's collectors. Raises as ``publish``."""
-
-        def work(transaction: Transaction) -> None:
-            _change_run(transaction, run, fence)
-            _update_version(transaction, pipeline_id, version)
 
         self._store.write(work)
 

@@ -288,5 +288,8 @@ def _together(
         if upstream in after[:index]:  # type: ignore[index]
             yield Problem(f"trigger.after[{index}]", f"names '{upstream}' twice")
     yield from storage_modes.problems(storage, document)
+    for index, collector in enumerate(collectors):
+        if getattr(collector, "incremental", None) is not None:
+            yield from storage_modes.problems_of_incremental(storage, document, f"collectors[{index}].incremental")
     if "storage" in document and document["storage"] == []:
         yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

@@ -228,7 +228,10 @@ class Attempt:
         else:
             folder = resources.layout.version(again.pipeline, again.version)
             parts = resources.parts(again)
-            reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
+            earlier, count = resources.native_before(record, again) or (None, 0)
+            reload = messages.Reload(
+                folder=str(folder), parts=parts, rows=again.rows, earlier=earlier, earlier_parts=count
+            )
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
@@ -259,4 +262,5 @@ class Attempt:
             continues = order.base is not None and self._pipeline.mode.mode != "replace"
             base = (order.base.version.folder,) if order.base is not None and continues else ()
             return job_resources.limits(order.grants, read=(*remembered, *base))
-        return job_resources.limits(order.grants, network=False, write=(order.reload.folder,), stderr=None)
+        read = () if order.reload.earlier is None else (order.reload.earlier,)
+        return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)

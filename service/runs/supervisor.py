@@ -140,10 +140,9 @@ class Supervisor:
         self, live: LiveRun, record: PipelineRecord, replay: Replay | None, alongside: Sequence[Alongside]
     ) -> None:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
-        seen = functools.partial(_note_upstreams, record)
         try:
-            state = await self._driver.first_state(live)
-            await asyncio.to_thread(self.history.add_run, record.id, state, [*alongside, seen])
+            run, seen = await self._driver.first_state(live), functools.partial(_note_upstreams, record)
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[live.run.run_id]
             self._driver.abandon(live)

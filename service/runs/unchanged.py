@@ -66,7 +66,7 @@ def commit(
     state = [msgspec.structs.replace(f, name=f"{place}/{f.name}") for f in prepared.state]
     version = msgspec.structs.replace(version, state=state)
     try:
-        history.note_state(order.pipeline_id, completed, version, fence)
+        history.note_unchanged(order.pipeline_id, completed, version, fence)
     except BaseException:
         if history.healthy:
             shutil.rmtree(target.parent, ignore_errors=True)
