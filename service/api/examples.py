@@ -224,6 +224,7 @@ VERSION: dict[str, Any] = {
     "created": THEN,
     "rows_quarantined": 10,
     "replay_of": None,
+    "restored_from": None,
     "pinned": False,
     "tags": [],
 }

@@ -142,7 +142,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays.
 
-    A version that is ``pinned`` or has ``tags`` is not deleted.
+    ``restored_from`` is the version whose rows it has again. A version that is ``pinned`` or has ``tags`` is not deleted.
     """
 
     pipeline: str
@@ -157,6 +157,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     rows_quarantined: int
     replay_of: int | None
+    restored_from: int | None = None
     pinned: bool = False
     tags: list[str] = []
 
@@ -332,6 +333,7 @@ def version(value: Version, before: Version | None, marks: Marks | None = None) 
         created=value.created,
         rows_quarantined=value.quarantined,
         replay_of=value.replay_of,
+        restored_from=value.restored_from,
         pinned=marks.pinned,
         tags=marks.tags,
     )

@@ -48,6 +48,16 @@ class Runs(Protocol):
         self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
     ) -> Run: ...
 
+    async def restore(
+        self,
+        name: str,
+        number: int,
+        requested_by: str | None,
+        *,
+        state: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Version: ...
+
     async def wait(self, run_id: str, seconds: float) -> Run: ...
 
     async def run(self, run_id: str) -> Run: ...

@@ -41,6 +41,11 @@ class NativeLoads:
         folder = self._resources.layout.root / (live.run.storage_location or "")
         self._begin(live.pipeline_id, self._derive(attempt, live), folder)
 
+    def load_missing(self, pipeline_id: str, version: Version) -> None:
+        """Begin to load the native form of a version that wants one and has none."""
+        if version.wants_native and version.native is None:
+            self._begin(pipeline_id, self._reload(pipeline_id, version), self._folder(version))
+
     def rebuild(self, version: Version) -> None:
         """Begin to load the native table of a version again, whose file is damaged. Call it in the event loop."""
         if version.run_id not in self._rebuilding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,3 +60,31 @@ def test_tags_name_versions_and_deleted_versions_are_gone(served: Served) -> Non
     assert [(v["version"], v["pinned"], v["tags"]) for v in listed] == [(3, False, []), (2, False, ["stable"])]
     assert sorted(f.name for f in (served.data / "warehouse" / "shops").iterdir()) == ["current", "v000002", "v000003"]
     assert [line["version"] for line in served.log() if line["event"] == "version.deleted"] == [1]
+
+
+def test_a_restored_version_is_the_newest_and_shares_its_files(served: Served) -> None:
+    before = served.json("GET", "/pipeline/shops/schema?version=1")
+    made = served.json("POST", "/pipeline/shops/versions/1/restore", status=201)
+    assert (made["version"], made["restored_from"], made["rows"]) == (4, 1, 1)
+    assert ids(served, "shops") == ids(served, "shops@1") == [0]
+    after = served.json("GET", "/pipeline/shops/schema")
+    assert [c["name"] for c in after["columns"]] == [c["name"] for c in before["columns"]]
+    folders = [served.data / "warehouse" / "shops" / f"v00000{n}" for n in (1, 4)]
+    parts = [next(folder.glob("part-*.parquet")) for folder in folders]
+    assert parts[0].samefile(parts[1])
+    assert (served.data / "warehouse" / "shops" / "current").readlink().name == "v000004"
+    same = served.json("POST", "/pipeline/shops/versions/4/restore")
+    assert served.json("POST", "/pipeline/shops/versions/1/restore")["version"] == same["version"] == 4
+    run = served.json("GET", f"/runs/{made['run_id']}")
+    assert (run["status"], run["restored_from"], run["version"]) == ("completed", 1, 4)
+    assert served.json("GET", "/pipeline/shops/stats")["total_executions"] == 3
+    put(served, 4)
+    assert execute(served)["version"] == 5
+    assert served.http.delete("/pipeline/shops/versions/1").status_code == 204
+    assert ids(served, "shops@4") == [0]
+    served.log()
+    verified = subprocess.run(
+        [sys.executable, "-m", "service", "verify", "--deep", "--data-dir", str(served.data)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stdout + verified.stderr

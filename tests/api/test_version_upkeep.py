@@ -78,3 +78,14 @@ def test_the_etag_of_a_version_changes_with_its_marks(orders: Client) -> None:
     before = orders.get(f"{P}/versions/1").headers["etag"]
     orders.post(f"{P}/versions/1/pin")
     assert orders.get(f"{P}/versions/1").headers["etag"] != before
+
+
+def test_a_restore_answers_the_new_version_or_the_newest(orders: Client) -> None:
+    made = orders.post(f"{P}/versions/1/restore", headers={"idempotency-key": "a"})
+    assert (made.status_code, made.json()["version"]) == (201, 3)
+    assert made.headers["location"] == f"{P}/versions/3"
+    again = orders.post(f"{P}/versions/1/restore", headers={"idempotency-key": "a"})
+    assert (again.status_code, again.json()["version"]) == (201, 3)
+    same = orders.post(f"{P}/versions/3/restore?state=true")
+    assert (same.status_code, same.json()["version"]) == (200, 3)
+    assert code(orders.post(f"{P}/versions/9/restore")) == (404, "VERSION_NOT_FOUND")

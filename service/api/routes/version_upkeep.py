@@ -7,16 +7,18 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from litestar import delete, post
+from litestar import Response, delete, post
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, find_version, valid_name, valid_tag, version_number
 from service.api.query_string import about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.results import view_version
 from service.api.services import Services, ServicesDependency, TypedRequest
+from service.catalog.store import Transaction
 from service.kit.codes import Code
+from service.model.run import Run
 from service.model.version import Version
 
 _MISSING: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
@@ -109,6 +111,65 @@ async def tag(
     return (await view_version(services, version))[0]
 
 
+class RestoreQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """What to restore."""
+
+    state: Annotated[bool, about("Also take the incremental state that collectors had then.")] = False
+
+
+@post(
+    "/pipeline/{name:str}/versions/{number:str}/restore",
+    **route(
+        "operator",
+        "Results",
+        "Restore a version",
+        "Commits the rows of a version as the newest version, with its columns, profiles, fitted parameters and "
+        "quarantine; files are linked, not copied. Nothing is collected. Collectors continue from the state of the "
+        "newest version; with `state=true` from that of the restored one, so that they collect again what came since.",
+        ResponseDoc(
+            status=201,
+            text="The new version.",
+            kind=responses.VersionView,
+            example={**examples.VERSION, "version": 4, "restored_from": 2},
+            headers={"Location": "The version."},
+        ),
+        ResponseDoc(
+            text="The newest version has these rows already; it stays as it is.",
+            kind=responses.VersionView,
+            example=examples.VERSION,
+            headers={"Location": "The version."},
+        ),
+        errors=(*_MISSING, "PIPELINE_RUNNING", "DATA_CORRUPT", "STORAGE_FULL"),
+        query=RestoreQuery,
+        idempotent=True,
+    ),
+)
+async def restore(
+    request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
+) -> Response[responses.VersionView]:
+    state = query_string.read(request, RestoreQuery).state
+    await request_body.refuse(request, services.settings.max_body_bytes)
+    wanted, before = version_number(number, name), await find_version(services, name)
+    version = await _restored(request, services, name, wanted, state=state)
+    shown, _ = await view_version(services, version)
+    location = {"location": f"/api/v1/pipeline/{name}/versions/{version.version}"}
+    return Response(shown, status_code=201 if version.version > before.version else 200, headers=location)
+
+
+async def _restored(request: TypedRequest, services: Services, name: str, number: int, *, state: bool) -> Version:
+    claim = idempotency.claimed(request)
+    if claim is not None and claim.resource is not None:  # an earlier try of this request has restored it
+        run = await services.supervisor.run(claim.resource)
+        return await find_version(services, name, run.version)
+
+    def note(transaction: Transaction, run: Run) -> None:
+        if claim is not None:
+            claim.note(transaction, run.run_id)
+
+    user = request.user.username
+    return await services.supervisor.restore(name, number, user, state=state, alongside=(note,))
+
+
 @delete(
     "/pipeline/{name:str}/tags/{tag:str}",
     **route(
@@ -138,4 +199,4 @@ async def _mark(
     return (await view_version(services, version))[0]
 
 
-HANDLERS = [delete_version, pin, unpin, tag, untag]
+HANDLERS = [delete_version, pin, unpin, tag, restore, untag]
