@@ -142,7 +142,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays.
 
-    ``restored_from`` is the version whose rows it has again. A version that is ``pinned`` or has ``tags`` is not deleted.
+    ``restored_from`` is the version whose rows it has again. A version that is ``pinned`` or has ``tags`` is not
+    deleted.
     """
 
     pipeline: str

@@ -47,9 +47,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
     rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
-    were replayed to make this one, ``restored_from`` the one whose rows this one has again. ``fit_record`` is the file with which the steps can be applied to other rows;
-    versions of older releases have none. ``state`` are the files of its collectors' incremental state. ``layout``
-    is how the parts are arranged.
+    were replayed to make this one, ``restored_from`` the one whose rows this one has again. ``fit_record`` is the
+    file with which the steps can be applied to other rows; versions of older releases have none. ``state`` are the
+    files of its collectors' incremental state. ``layout`` is how the parts are arranged.
     """
 
     pipeline: str
