@@ -25,6 +25,7 @@ from service.kit.codes import CODES, Code
 from service.model import pipeline as model
 from service.model.hook import Hook
 from service.model.registry import Registry, Shelf, tag_of
+from service.model.retention import Retention
 from service.model.schedule import Schedule
 from service.model.trigger import Trigger
 
@@ -323,6 +324,8 @@ def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
             "schedule": schemas.of(Schedule),
             "trigger": schemas.of(Trigger),
             "notify": {"type": "array", "items": schemas.of(Hook)},
+            "retention": schemas.of(Retention),
+            "keep_versions": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]},
         },
         "examples": [examples.PIPELINE],
     }

@@ -10,13 +10,17 @@ from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
+from service.catalog.store import Store
+from service.catalog.surplus import Surplus
 from service.catalog.trigger_inputs import TriggerInputs
 from service.kit.clock import Clock
 from service.runs.notifications import Notifications
+from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.triggers import Triggers
+from service.runs.version_upkeep import VersionUpkeep
 
 
 class Core(Protocol):
@@ -44,6 +48,12 @@ class Core(Protocol):
     def deliveries(self) -> Deliveries: ...
 
     @property
+    def store(self) -> Store: ...
+
+    @property
+    def upkeep(self) -> VersionUpkeep: ...
+
+    @property
     def clock(self) -> Clock: ...
 
 
@@ -52,14 +62,20 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
     scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
     triggers = Triggers(core.supervisor, core.trigger_inputs)
+    retention = Retention(Surplus(core.store), core.upkeep)
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
 
     def changed() -> None:
         scheduler.reload()
         triggers.reload()
 
-    core.history.on_published = triggers.check
+    def published() -> None:
+        triggers.check()
+        retention.check()
+
+    core.history.on_published = published
     core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload
+    await retention.start()
     await scheduler.start()
     await triggers.start()
     await notifications.start()
@@ -69,3 +85,4 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         await notifications.close()
         await triggers.close()
         await scheduler.close()
+        await retention.close()

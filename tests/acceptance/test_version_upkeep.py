@@ -88,3 +88,19 @@ def test_a_restored_version_is_the_newest_and_shares_its_files(served: Served) -
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_retention_deletes_older_versions_after_a_commit(served: Served) -> None:
+    served.json("POST", "/pipeline/shops/versions/1/pin")
+    for wrong in (0, -1, "some", 1.5):
+        refused = served.json(
+            "PUT", "/pipeline/shops/config", status=400, json={**PIPELINE, "retention": {"versions": wrong}}
+        )
+        assert refused["error"]["details"]["field"] == "retention.versions", wrong
+    served.json("PUT", "/pipeline/shops/config", json={**PIPELINE, "keep_versions": 2})
+    put(served, 4)
+    assert execute(served)["version"] == 4
+    lines = served.until_logged(lambda line: line["event"] == "version.deleted")
+    assert (lines[-1]["version"], lines[-1]["by"]) == (2, "retention")
+    assert [v["version"] for v in served.json("GET", "/pipeline/shops/versions")["items"]] == [4, 3, 1]
+    assert served.json("GET", "/pipeline/shops/stats")["total_executions"] == 4

@@ -73,3 +73,7 @@ CREATE TABLE deleted_versions (
     deleted TIMESTAMP NOT NULL,
     PRIMARY KEY (pipeline_id, version)
 );
+CREATE TABLE unlimited_pipelines (
+    pipeline_id VARCHAR PRIMARY KEY
+);
+INSERT INTO unlimited_pipelines (pipeline_id) SELECT id FROM pipelines;

@@ -148,3 +148,7 @@ CREATE TABLE deleted_versions (
     deleted TIMESTAMP NOT NULL,
     PRIMARY KEY (pipeline_id, version)
 );
+-- name: unlimited_pipelines
+CREATE TABLE unlimited_pipelines (
+    pipeline_id VARCHAR PRIMARY KEY
+);

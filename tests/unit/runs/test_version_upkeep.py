@@ -6,15 +6,18 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from service.catalog.surplus import Surplus
 from service.catalog.version_marks import VersionMarks
 from service.files.layout import MANIFEST, children
 from service.kit import errors
 from service.query.integrity import Integrity
 from service.runs import version_upkeep
+from service.runs.retention import Retention
 from service.runs.version_upkeep import VersionUpkeep
-from tests.unit.runs.disasters import CLOCK, Directory, Opened
+from tests.unit.runs.disasters import CLOCK, DOCUMENT, Directory, Opened
 
 
 @pytest.fixture
@@ -96,3 +99,48 @@ def test_the_newest_version_and_marked_ones_stay(directory: Directory, number: i
         assert opened.history.table("SHOP__quarantine@stable") is not None
     with pytest.raises(errors.Conflict, match="newest" if number == 2 else "pinned"):
         delete(directory, number)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stay"),
+    [
+        ({}, [1, 2, 3, 4, 5]), ({"retention": {"versions": 2}}, [1, 2, 4, 5]), ({"keep_versions": 1}, [1, 2, 5]),
+        ({"retention": {"versions": "all"}}, [1, 2, 3, 4, 5]), ({"retention": {}}, [1, 2, 3, 4, 5]),
+    ],
+)  # fmt: skip
+def test_retention_keeps_the_newest_and_the_marked(
+    directory: Directory, settings: dict[str, object], stay: list[int]
+) -> None:
+    for number in (3, 4, 5):
+        directory.publish(number)
+    with Opened(directory) as opened:
+        opened.pipelines.update("shop", "shop", {**DOCUMENT, **settings}, None)
+        marks, record = VersionMarks(opened.store), opened.pipelines.get("shop")
+        marks.pin(record.id, opened.history.version(record.id, "shop", 1))
+        marks.tag(record.id, opened.history.version(record.id, "shop", 2), "stable")
+        upkeep = VersionUpkeep(
+            opened.history, opened.pipelines, marks, directory.layout, CLOCK, Integrity(directory.layout)
+        )
+        deleted = asyncio.run(Retention(Surplus(opened.store), upkeep).sweep())
+        opened.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [record.id])
+        assert Surplus(opened.store).versions() == []
+    assert [v.version for v in directory.versions()] == stay
+    assert (deleted, len(folders(directory))) == (5 - len(stay), len(stay))
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_pipelines_of_older_releases_keep_all_versions_until_set(directory: Directory, old: bool) -> None:
+    with Opened(directory) as opened:
+        record = opened.pipelines.get("shop")
+        for number in range(3, 33):
+            one = opened.history.version(record.id, "shop", number - 1)
+            run = msgspec.structs.replace(opened.history.run(one.run_id), run_id=f"run_{number}", status="running")
+            opened.history.add_run(record.id, run)
+            version = msgspec.structs.replace(one, version=number, run_id=run.run_id)
+            opened.history.publish(record.id, msgspec.structs.replace(run, status="completed"), version)
+        if old:
+            opened.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [record.id])
+        surplus = Surplus(opened.store)
+        assert [v.version for _, v in surplus.versions()] == ([] if old else [1, 2])
+        opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 31}}, None)
+        assert [v.version for _, v in surplus.versions()] == [1]

@@ -1,0 +1,27 @@
+"""The versions that retention no longer keeps."""
+
+from __future__ import annotations
+
+import msgspec
+
+from service.catalog.statements import load_sql
+from service.catalog.store import Store
+from service.model.retention import DEFAULT_VERSIONS
+from service.model.version import Version
+
+_SQL = load_sql("surplus")
+
+
+class Surplus:
+    """Finds versions beyond those that the newest revision of their pipeline keeps. Methods block."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def versions(self) -> list[tuple[str, Version]]:
+        """Surplus versions with the id of their pipeline, oldest first; never the newest, pinned or tagged ones.
+
+        Pipelines of releases without retention keep all versions until their configuration says otherwise.
+        """
+        rows = self._store.rows(_SQL["surplus"], {"default_versions": str(DEFAULT_VERSIONS)})
+        return [(row["pipeline_id"], msgspec.json.decode(row["value"], type=Version)) for row in rows]
