@@ -12,6 +12,9 @@ from service.kit.errors import Problem
 DEFAULT_VERSIONS = 30
 """How many versions a pipeline keeps whose configuration does not say; older pipelines keep all."""
 
+DEFAULT_DAYS = 90
+"""How many days the logs of ended runs are kept; older pipelines keep all."""
+
 Versions = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | Literal["all"]
 
 
@@ -19,10 +22,12 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Which versions of the pipeline are kept.
 
     ``versions`` is how many of the newest versions are kept, 30 by default, or ``all``. Older ones are deleted after
-    each commit, unless they are pinned, tagged, or being read.
+    each commit, unless they are pinned, tagged, or being read. ``days`` is how long the logs of ended runs are kept
+    whose version is not; the runs themselves stay in the history.
     """
 
     versions: Versions = DEFAULT_VERSIONS
+    days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = DEFAULT_DAYS
 
 
 def problems(document: Mapping[str, Any]) -> Iterable[Problem]:

@@ -13,6 +13,7 @@ from service.catalog.schedules import Schedules
 from service.catalog.store import Store
 from service.catalog.surplus import Surplus
 from service.catalog.trigger_inputs import TriggerInputs
+from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.runs.notifications import Notifications
 from service.runs.retention import Retention
@@ -51,6 +52,9 @@ class Core(Protocol):
     def store(self) -> Store: ...
 
     @property
+    def layout(self) -> Layout: ...
+
+    @property
     def upkeep(self) -> VersionUpkeep: ...
 
     @property
@@ -62,7 +66,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
     scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
     triggers = Triggers(core.supervisor, core.trigger_inputs)
-    retention = Retention(Surplus(core.store), core.upkeep)
+    retention = Retention(Surplus(core.store), core.upkeep, core.layout, core.clock)
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
 
     def changed() -> None:

@@ -1,14 +1,17 @@
-"""Retention at work: after each commit, and at a start, versions that no pipeline keeps are deleted."""
+"""Retention at work: after each commit, and at a start, versions and logs that no pipeline keeps are deleted."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import datetime, timedelta
 
 import structlog
 
 from service.catalog.surplus import Surplus
+from service.files.layout import Layout
 from service.kit import errors
+from service.kit.clock import Clock
 from service.runs.version_upkeep import VersionUpkeep
 
 BY = "retention"
@@ -17,11 +20,14 @@ _log = structlog.get_logger("penstock.versions")
 
 
 class Retention:
-    """Deletes surplus versions in a task of the event loop. ``check`` may be called from any thread."""
+    """Deletes surplus versions and logs in a task of the event loop. ``check`` may be called from any thread."""
 
-    def __init__(self, surplus: Surplus, upkeep: VersionUpkeep) -> None:
+    def __init__(self, surplus: Surplus, upkeep: VersionUpkeep, layout: Layout, clock: Clock) -> None:
         self._surplus = surplus
         self._upkeep = upkeep
+        self._layout = layout
+        self._clock = clock
+        self._swept: datetime | None = None  # when logs were looked through
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -54,11 +60,25 @@ class Retention:
                 deleted += 1
         return deleted
 
+    def sweep_logs(self) -> int:
+        """Delete logs that are kept no longer, at most once a day. Returns how many. Blocks."""
+        now = self._clock.now()
+        if self._swept is not None and now - self._swept < timedelta(days=1):
+            return 0
+        self._swept = now
+        expired = self._surplus.logs(now)
+        gone = [file for file in self._layout.logs.glob("*.ndjson") if file.stem in expired]
+        for file in gone:
+            file.unlink(missing_ok=True)
+            _log.info("log.deleted", run_id=file.stem, by=BY)
+        return len(gone)
+
     async def _run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
             try:
                 await self.sweep()
+                await asyncio.to_thread(self.sweep_logs)
             except (errors.PenstockError, OSError) as error:
                 _log.error("retention.failed", message=str(error))
