@@ -38,6 +38,7 @@ from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
 from service.runs.automatic import automatic
+from service.runs.backup import Backups
 from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
@@ -68,6 +69,7 @@ class Core:
     tasks: TaskRunner
     sources: Sources
     condition: Condition
+    backups: Backups
 
 
 @asynccontextmanager
@@ -110,6 +112,7 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity)
         condition = Condition(store, history, layout, integrity)
+        backups = Backups(store, history, layout, clock)
         engine = Engine(
             layout=layout,
             resolve=sources.resolve,
@@ -125,8 +128,10 @@ async def open_core(
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                backups,
             )  # fmt: skip
         finally:
+            backups.stop()
             await supervisor.close()
             await engine.close()
 
@@ -159,6 +164,7 @@ def application(core: Core, users: Users) -> Litestar:
             tasks=core.tasks,
             source_of=core.sources.of_version,
             quarantine_of=core.sources.of_quarantine,
+            backups=core.backups,
             sandbox=f"landlock {level}" if level else "none",
             workers_alive=forkserver.alive,
             condition=core.condition.report,
@@ -192,6 +198,7 @@ async def serve(
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
+            core.backups.stop()
             await core.supervisor.close()
 
         async with automatic(core):

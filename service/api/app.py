@@ -14,6 +14,7 @@ from service.api import error_response, login, openapi
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
 from service.api.routes import (
+    admin,
     auth,
     docs,
     files,
@@ -52,6 +53,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *sql.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 

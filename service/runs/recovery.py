@@ -19,7 +19,7 @@ from service.files.layout import PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITT
 from service.model.run import ENDED
 from service.runs import manifest, run_errors
 
-_DISPOSABLE = ("task_", "purged_")  # staging folders that never become a version
+_DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
 _log = structlog.get_logger("penstock.recovery")
 
