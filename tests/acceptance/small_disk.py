@@ -1,7 +1,7 @@
 """``python -m tests.acceptance.small_disk serve … --data-dir DIR``: the service with a small disk of its own at DIR.
 
-The disk (``SMALL_DISK`` bytes, at ``SMALL_DISK_AT`` if that is set) is a tmpfs in a mount namespace that nobody else sees, so that this needs no privileges
-where the kernel gives them to users in their own namespace.
+The disk (``SMALL_DISK`` bytes, at ``SMALL_DISK_AT`` if that is set) is a tmpfs in a mount namespace that nobody else
+sees, so that this needs no privileges where the kernel gives them to users in their own namespace.
 """
 
 from __future__ import annotations

@@ -45,7 +45,10 @@ def whole(place: Path) -> list[Path]:
     return sorted(p for p in place.iterdir() if not p.name.startswith("."))
 
 
-def execute(served: Served) -> int:
+def execute(served: Served, rows: int = 3) -> int:
+    """Run the pipeline over so many rows; the number of its version. The same rows twice are no new version."""
+    content = "id,city\n" + "".join(f"{n},Bern\n" for n in range(rows))
+    assert served.http.put("/files/cities.csv", content=content.encode()).status_code == 200
     run = served.json("POST", "/pipeline/cities/execute?wait=60")
     assert run["status"] == "completed", run
     return int(run["version"])
@@ -61,7 +64,7 @@ def test_a_restored_service_answers_the_same(tmp_path: Path) -> None:
         assert loaded(served)
         first = back_up(served, place)
         assert (first["directory"], first["versions"], first["shared_bytes"]) == (str(place), 1, 0)
-        assert execute(served) == 2
+        assert execute(served, 4) == 2
         assert loaded(served)
         url = penstock("backup", str(place), "--url", served.address, PENSTOCK_TOKEN=pair["access_token"])
         assert (url.returncode, "backed up 2 versions" in url.stdout) == (0, True), url.stdout + url.stderr
@@ -83,7 +86,7 @@ def test_a_restored_service_answers_the_same(tmp_path: Path) -> None:
         assert (target / "warehouse" / "cities" / "v000002" / "cities.duckdb").exists()
         assert served.json("GET", "/pipeline/cities/versions")["total"] == 2
         assert served.http.get("/files").json()["items"][0]["path"] == "cities.csv"
-        assert execute(served) == 3
+        assert execute(served, 5) == 3
     offline = penstock("backup", str(place), "--data-dir", str(target), "--json")
     assert json.loads(offline.stdout)["versions"] == 3, offline.stderr
     verified = penstock("verify", "--deep", "--data-dir", str(target))
@@ -107,9 +110,13 @@ def test_backups_while_runs_commit_and_pipelines_are_purged(tmp_path: Path) -> N
 
         def work() -> None:
             with httpx.Client(base_url=served.http.base_url, headers=served.http.headers, timeout=PATIENCE) as http:
+                rows = 3
                 while not stop.is_set():
+                    rows += 1
+                    content = "id,city\n" + "".join(f"{n},Bern\n" for n in range(rows))
                     document = {"name": "brief", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
                     for answer in (
+                        http.put("/files/cities.csv", content=content.encode()),
                         http.post("/pipeline/create", json=document),
                         http.post("/pipeline/brief/execute?wait=60"),
                         http.post("/pipeline/cities/execute?wait=60"),
@@ -187,4 +194,4 @@ def test_a_full_disk_fails_the_backup_and_leaves_the_earlier_one(tmp_path: Path)
         assert (error["code"], str(place) in error["message"]) == ("STORAGE_FULL", True)
         assert served.http.delete("/files/noise").status_code in (200, 204)
         assert back_up(served, place)["shared_bytes"] > 0
-        execute(served)
+        assert execute(served, 4) == 2
