@@ -22,7 +22,7 @@ ALLOWED = {
     "NULL_ORDERING",  # a sqlglot dialect
     "ENTRIES",  # imported so that the forkserver loads the modules
     "_check_problems", "_expression_problems", "_row_count_problems", "_freshness_problems",  # chosen by a rule's kind
-    "FixedClock", "advance",  # a clock for tests
+    "FixedClock", "advance", "sleeps",  # a clock for tests
     "EXITS",  # what each exit status of the command line means; documentation reads it
 }  # fmt: skip
 

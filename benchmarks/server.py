@@ -24,10 +24,10 @@ _READY_SECONDS = 30
 
 
 class Service:
-    """A running service: its process id and its API as the admin."""
+    """A running service: its process id, its API as the admin, and its data directory."""
 
-    def __init__(self, pid: int, address: str) -> None:
-        self.pid, self.address = pid, address
+    def __init__(self, pid: int, address: str, data: Path) -> None:
+        self.pid, self.address, self.data = pid, address, data
         self._token = ""
 
     @property
@@ -52,7 +52,7 @@ class Service:
     def execute(self, name: str) -> dict[str, Any]:
         """Run a pipeline to its end; raises ``measure.Failed`` where it did not complete."""
         run: dict[str, Any] = self.call("POST", f"/pipeline/{name}/execute?wait=300")
-        while run["status"] in ("queued", "running"):
+        while run["status"] in ("queued", "running", "retrying"):
             time.sleep(0.05)
             run = self.call("GET", f"/runs/{run['run_id']}")
         if run["status"] != "completed":
@@ -100,7 +100,7 @@ def running(files: Path) -> Iterator[Service]:
         with log.open("wb") as out:
             child = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=out, stderr=out)
         try:
-            service = Service(child.pid, f"http://127.0.0.1:{port}")
+            service = Service(child.pid, f"http://127.0.0.1:{port}", Path(folder) / "data")
             deadline = time.monotonic() + _READY_SECONDS
             while not _answers(service.address):
                 if child.poll() is not None or time.monotonic() > deadline:

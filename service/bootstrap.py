@@ -114,14 +114,10 @@ async def open_core(
         condition = Condition(store, history, layout, integrity)
         backups = Backups(store, history, layout, clock)
         engine = Engine(
-            layout=layout,
-            resolve=sources.resolve,
-            timeout_seconds=settings.query_timeout_seconds,
-            memory_bytes=settings.query_memory_limit,
-            spill_bytes=settings.query_memory_limit,
-            max_concurrent=settings.max_concurrent_queries,
-            allow_unconfined=settings.allow_unsandboxed_sql,
-        )
+            layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
+            memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
+            max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
+        )  # fmt: skip
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
         try:
@@ -187,7 +183,7 @@ async def serve(
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
         app = await asyncio.to_thread(application, core, users)
-        await core.engine.warm()
+        await asyncio.gather(core.engine.warm(), core.supervisor.resume())
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -11,6 +11,7 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from service.api import error_response, login, openapi
+from service.api.idempotency import HEADER, REPLAYED, Idempotency
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
 from service.api.routes import (
@@ -98,7 +99,8 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
         request_max_body_size=None,  # request_body bounds each body as its route needs
         debug=False,
     )
-    app.asgi_handler = RequestMiddleware(app.asgi_handler, services, authenticator)
+    keyed = Idempotency(app.asgi_handler, services, services.tokens.derived("idempotency keys"))
+    app.asgi_handler = RequestMiddleware(keyed, services, authenticator)
     return app
 
 
@@ -108,6 +110,14 @@ def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID", "X-Request-ID"],
-        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Disposition"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "If-Match",
+            "If-None-Match",
+            "Last-Event-ID",
+            "X-Request-ID",
+            HEADER,
+        ],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Disposition", REPLAYED],
     )

@@ -62,6 +62,9 @@ RUN: dict[str, Any] = {
     "step": None,
     "progress": 100.0,
     "attempt": 1,
+    "max_attempts": 1,
+    "attempts": [{"number": 1, "start_time": AT, "end_time": THEN, "error": None}],
+    "retry_at": None,
     "version": 3,
     "storage_location": "warehouse/orders/v000003",
     "storage": STORED,
@@ -78,6 +81,8 @@ RUN: dict[str, Any] = {
     "requested_by": "ann",
     "queued_at": AT,
     "replay_of": None,
+    "unchanged": False,
+    "full_refresh": False,
 }
 STATUS = {
     **{key: RUN[key] for key in ("status", "progress", "phase", "step", "run_id", "error", "warnings")},
@@ -122,6 +127,7 @@ STATS = {
     "total_executions": 4,
     "successful_executions": 3,
     "failed_executions": 1,
+    "held_executions": 0,
     "success_rate": 0.75,
     "average_duration": 2.4,
     "p50_duration": 2.5,

@@ -17,7 +17,7 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 import service
-from service.api import error_response, examples, responses
+from service.api import error_response, examples, idempotency, responses
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
@@ -40,6 +40,10 @@ _TAGS = {
     "Authentication": "Tokens.",
     "Service": "Health and this document.",
 }
+_KEY = (
+    "A key of your choice, 1 to 255 visible ASCII characters. The same request with the same key within 24 hours gets "
+    "the first answer again, and nothing is done twice."
+)
 _PARAMETERS = {
     "name": ("The pipeline's name.", "orders"),
     "run_id": ("The run.", examples.RUN_ID),
@@ -153,7 +157,7 @@ def _operation(
         "summary": handler.summary,
         "description": handler.description,
         "parameters": _parameters(path, description, schemas),
-        "responses": {str(a.status): _answer(a, schemas) for a in description.answers},
+        "responses": {str(a.status): _answer(a, schemas, description) for a in description.answers},
     }
     if description.body is not None:
         operation["requestBody"] = _body(description.body, schemas)
@@ -184,7 +188,8 @@ def _parameters(path: str, description: Description, schemas: _Schemas) -> list[
         if field.default is not msgspec.NODEFAULT and field.default is not None:
             schema["default"] = field.default
         found.append({"name": field.encode_name, "in": "query", "description": text, "schema": schema})
-    for name, text in description.headers.items():
+    taken = {idempotency.HEADER: _KEY} if description.idempotent else {}
+    for name, text in {**description.headers, **taken}.items():
         found.append({"name": name, "in": "header", "description": text, "schema": {"type": "string"}})
     return found
 
@@ -212,8 +217,10 @@ def _body(body: RequestBody, schemas: _Schemas) -> dict[str, Any]:
     return {"required": body.required, "content": dict.fromkeys(body.media, content)}
 
 
-def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: ResponseDoc, schemas: _Schemas, description: Description) -> dict[str, Any]:
     header = {"X-Request-ID": "The id of this request in the log."}
+    if description.idempotent:
+        header[idempotency.REPLAYED] = "`true` if this is the first answer again."
     shown: dict[str, Any] = {
         "description": answer.text,
         "headers": {
@@ -236,6 +243,8 @@ def _answer(answer: ResponseDoc, schemas: _Schemas) -> dict[str, Any]:
 
 def _failures(description: Description, *, is_open: bool) -> dict[int, list[Code]]:
     codes: list[Code] = list(description.errors)
+    if description.idempotent:
+        codes.append("IDEMPOTENCY_CONFLICT")
     if not is_open:
         codes += ["UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN"]
     codes.append("VALIDATION_ERROR")

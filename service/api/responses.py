@@ -126,6 +126,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     total_executions: int
     successful_executions: int
     failed_executions: int
+    held_executions: int
     success_rate: float | None
     average_duration: float | None
     p50_duration: float | None
@@ -235,6 +236,9 @@ def run(value: Run) -> dict[str, Any]:
 
 def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
     """A run in JSON form without the class name of its error, which is internal."""
+    attempts = shown.get("attempts")
+    if isinstance(attempts, list):
+        shown = {**shown, "attempts": [without_kind(attempt) for attempt in attempts]}
     error = shown.get("error")
     if not isinstance(error, dict) or "kind" not in error:
         return shown

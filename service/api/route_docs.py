@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 import msgspec
 
-from service.api import query_string
+from service.api import idempotency, query_string
 from service.api.login import PUBLIC
 from service.kit.codes import Code
 from service.model.user import Role
@@ -49,6 +49,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct]
     body: RequestBody | None
     headers: dict[str, str]
+    idempotent: bool = False
 
     def __deepcopy__(self, _: dict[int, Any]) -> Description:
         """Litestar copies a handler's options for each layer; this value never changes."""
@@ -62,6 +63,7 @@ class Options(TypedDict):
     description: str
     tags: list[str]
     status_code: int
+    before_request: Callable[[Any], Awaitable[Any]] | None
     opt: dict[str, Any]
 
 
@@ -75,14 +77,21 @@ def route(
     query: type[msgspec.Struct] = query_string.NoParameters,
     body: RequestBody | None = None,
     headers: dict[str, str] | None = None,
+    idempotent: bool = False,
 ) -> Options:
-    """The options of a route: the role that it needs and its documentation."""
+    """The options of a route: the role that it needs and its documentation.
+
+    With ``idempotent`` it takes an ``Idempotency-Key``; its handler commits ``idempotency.claimed`` with its work.
+    """
     needed = "Needs no login." if role == PUBLIC else f"Needs the role {role}."
-    documentation = Description(answers=answers, errors=tuple(errors), query=query, body=body, headers=headers or {})
+    documentation = Description(
+        answers=answers, errors=tuple(errors), query=query, body=body, headers=headers or {}, idempotent=idempotent
+    )
     return Options(
         summary=summary,
         description=f"{description}\n\n{needed}",
         tags=[tag],
         status_code=answers[0].status,
+        before_request=idempotency.claim if idempotent else None,
         opt={"role": role, "description": documentation},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.catalog.deliveries import Deliveries
-from service.catalog.history import History
+from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
@@ -23,9 +23,10 @@ from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
+from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
-from service.model.run import Event, Run, Status
+from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
@@ -34,9 +35,18 @@ from service.runs.backup import BackupReport
 class Runs(Protocol):
     """The part of the supervisor that the API uses."""
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run: ...
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run: ...
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run: ...
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run: ...
 
     async def wait(self, run_id: str, seconds: float) -> Run: ...
 

@@ -17,7 +17,8 @@ from service.kit import clock, ids
 from service.kit.clock import Clock
 from service.model import masking
 from service.model.hook import Delivery, Hook
-from service.model.run import ENDED, Run
+from service.model.lifecycle import ENDED
+from service.model.run import Run
 
 _SQL = load_sql("deliveries")
 _KEPT = timedelta(days=30)
@@ -111,8 +112,9 @@ def note_end(transaction: Transaction, run: Run) -> None:
 
 def _body(identity: str, run: Run, ended: datetime) -> str:
     shown = msgspec.to_builtins(run)
-    if shown["error"] is not None:
-        del shown["error"]["kind"]  # a name of ours
+    for part in (shown, *shown["attempts"]):
+        if part["error"] is not None:
+            del part["error"]["kind"]  # a name of ours
     event = {"event": run.status, "id": identity, "time": clock.rfc3339(ended), "run": shown}
     return msgspec.json.encode(event).decode()
 

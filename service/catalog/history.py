@@ -11,7 +11,9 @@ from service.catalog import deliveries
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
-from service.model.run import Run, Status
+from service.model import lifecycle
+from service.model.lifecycle import Status
+from service.model.run import Run
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
 
@@ -44,10 +46,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """The runs and versions in the catalog. Methods block; the API calls them in threads."""
+    """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    def __init__(self, store: Store) -> None:
+    ``on_published`` is called after a version was published.
+    """
+
+    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self.on_published = on_published
 
     @property
     def healthy(self) -> bool:
@@ -57,17 +63,36 @@ class History:
     # runs
 
     def add_run(self, pipeline_id: str, run: Run, alongside: Sequence[Alongside] = ()) -> None:
-        """Store a queued run, and what belongs to it, in one transaction. Raises what ``alongside`` raises."""
-        with self._store.transaction() as transaction:
+        """Store a run that is queued, or whose first attempt begins at once (with the fencing token 1).
+
+        What belongs to it is stored in the same transaction. Raises what ``alongside`` raises.
+        """
+
+        def work(transaction: Transaction) -> None:
             _insert_run(transaction, pipeline_id, run)
             for write in alongside:
                 write(transaction, run)
 
-    def update_run(self, run: Run) -> None:
-        """Store the present state of a run."""
-        with self._store.transaction() as transaction:
-            deliveries.note_end(transaction, run)
-            _update_run(transaction, run)
+        self._store.write(work)
+
+    def begin_attempt(self, run: Run) -> int:
+        """Store a run whose next attempt begins now. Returns the fencing token of the attempt.
+
+        An attempt with an older token can store nothing from now on. Raises as ``change_run``.
+        """
+        return self._store.write(lambda transaction: _change_run(transaction, run, None, begun=1))
+
+    def change_run(self, run: Run, fence: int | None = None) -> None:
+        """Store the present state of a run whose status has changed.
+
+        With ``fence`` only if that is still the run's token. When it raises, nothing has changed:
+        ``lifecycle.IllegalTransition``, ``lifecycle.Superseded``, ``errors.Missing`` (RUN_NOT_FOUND).
+        """
+        self._store.write(lambda transaction: _change_run(transaction, run, fence))
+
+    def amend_run(self, run: Run) -> None:
+        """Store the present state of a run whose status is the stored one. Raises as ``change_run``."""
+        self._store.write(lambda transaction: _amend_run(transaction, run))
 
     def status(self, run_id: str) -> Status | None:
         """The status of a run; None if the catalog does not know the run."""
@@ -78,7 +103,7 @@ class History:
         """Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
         row = self._store.row(_RUNS["find"], {"run_id": run_id})
         if row is None:
-            raise errors.Missing(f"there is no run '{run_id}'", code="RUN_NOT_FOUND", field="run_id")
+            raise _no_run(run_id)
         return _run(row)
 
     def newest_run(self, pipeline_id: str) -> Run | None:
@@ -98,8 +123,12 @@ class History:
         return [_run(r) for r in rows], int(total["total"]) if total else 0
 
     def unfinished(self) -> list[Run]:
-        """Runs that are queued or running; at a start, those that an earlier process did not end."""
+        """Runs that have not ended; at a start, those of an earlier process."""
         return [_run(r) for r in self._store.rows(_RUNS["unfinished"])]
+
+    def waiting(self) -> list[tuple[str, Run]]:
+        """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
+        return [(r["pipeline_id"], _run(r)) for r in self._store.rows(_RUNS["waiting"])]
 
     def statistics(self, pipeline_id: str) -> dict[str, Any]:
         """The figures of ``GET /pipeline/{name}/stats``, computed by SQL over the run history."""
@@ -130,34 +159,54 @@ class History:
         row = self._store.row(_VERSIONS["newest_number"], {"pipeline_id": pipeline_id})
         return int(row["version"]) + 1 if row else 1
 
-    def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
-        """The commit point: store the version and the completed run in one transaction."""
-        with self._store.transaction() as transaction:
+    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+        """The commit point: store the version and the run that made it in one transaction.
+
+        Raises as ``change_run``: an attempt that was cancelled, or whose token (``fence``) is not the run's any more,
+        commits nothing.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _change_run(transaction, run, fence)
             _insert_version(transaction, pipeline_id, version)
-            deliveries.note_end(transaction, run)
-            _update_run(transaction, run)
+
+        self._store.write(work)
+        self.on_published()
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version that another catalog committed, and its run unless the run is known."""
-        with self._store.transaction() as transaction:
-            _insert_version(transaction, pipeline_id, version)
-            if transaction.row(_RUNS["find"], {"run_id": run.run_id}) is None:
+
+        def work(transaction: Transaction) -> None:
+            known = transaction.row(_RUNS["state"], {"run_id": run.run_id})
+            if known is None:
                 _insert_run(transaction, pipeline_id, run)
-            _update_run(transaction, run)
+                _amend_run(transaction, run)
+            else:
+                _write_run(transaction, run, [known["status"]])
+            _insert_version(transaction, pipeline_id, version)
+
+        self._store.write(work)
+
+    def note_unchanged(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+        """Store a run that completed without a version of its own, and the collectors' state in ``version``.
+
+        Raises as ``publish``.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _change_run(transaction, run, fence)
+            _update_version(transaction, pipeline_id, version)
+
+        self._store.write(work)
 
     def note_native(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version whose native file changed; readers use it from now on."""
-        with self._store.transaction() as transaction:
-            transaction.execute(
-                _VERSIONS["update"],
-                {
-                    "pipeline_id": pipeline_id,
-                    "version": version.version,
-                    "bytes": version.bytes,
-                    "value": _encoded(version),
-                },
-            )
-            _update_run(transaction, run)
+
+        def work(transaction: Transaction) -> None:
+            _update_version(transaction, pipeline_id, version)
+            _amend_run(transaction, run)
+
+        self._store.write(work)
 
     def version(self, pipeline_id: str, name: str, number: int | None = None) -> Version:
         """A version, the newest by default.
@@ -264,6 +313,18 @@ def _insert_version(transaction: Transaction, pipeline_id: str, version: Version
     )
 
 
+def _update_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
+    transaction.execute(
+        _VERSIONS["update"],
+        {
+            "pipeline_id": pipeline_id,
+            "version": version.version,
+            "bytes": version.bytes,
+            "value": _encoded(version),
+        },
+    )
+
+
 def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
     assert run.queued_at is not None
     transaction.execute(
@@ -275,15 +336,47 @@ def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
             "revision": run.revision,
             "status": run.status,
             "queued_at": naive(run.queued_at),
+            "start_time": naive(run.start_time) if run.start_time else None,
             "requested_by": run.requested_by,
             "value": _encoded(run),
+            "fence": 1 if run.status == "running" else 0,
         },
     )
 
 
-def _update_run(transaction: Transaction, run: Run) -> None:
-    transaction.execute(
-        _RUNS["update"],
+def _change_run(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
+    deliveries.note_end(transaction, run)
+    found = _write_run(transaction, run, lifecycle.predecessors(run.status), fence, begun=begun)
+    if found is not None:
+        return found
+    known = _state(transaction, run.run_id)
+    if fence is not None and known["fence"] != fence:
+        raise lifecycle.superseded(run.run_id)
+    raise lifecycle.illegal(run.run_id, known["status"], run.status)
+
+
+def _amend_run(transaction: Transaction, run: Run) -> None:
+    if _write_run(transaction, run, [run.status]) is None:
+        raise lifecycle.illegal(run.run_id, _state(transaction, run.run_id)["status"], run.status)
+
+
+def _state(transaction: Transaction, run_id: str) -> Row:
+    row = transaction.row(_RUNS["state"], {"run_id": run_id})
+    if row is None:
+        raise _no_run(run_id)
+    return row
+
+
+def _no_run(run_id: str) -> errors.Missing:
+    return errors.Missing(f"there is no run '{run_id}'", code="RUN_NOT_FOUND", field="run_id")
+
+
+def _write_run(
+    transaction: Transaction, run: Run, before: list[Status], fence: int | None = None, *, begun: int = 0
+) -> int | None:
+    """Write a run whose stored status is one of ``before``. Returns its token; None if nothing was changed."""
+    row = transaction.returned(
+        _RUNS["change"],
         {
             "run_id": run.run_id,
             "status": run.status,
@@ -294,5 +387,9 @@ def _update_run(transaction: Transaction, run: Run) -> None:
             "rows_stored": run.rows_stored,
             "peak_memory_bytes": run.peak_memory_bytes,
             "value": _encoded(run),
+            "before": before,
+            "fence": fence,
+            "begun": begun,
         },
     )
+    return int(row["fence"]) if row is not None else None

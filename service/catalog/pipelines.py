@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from service.catalog import schedules, trigger_inputs
+from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids
@@ -57,12 +58,18 @@ class Pipelines:
         self._clock = clock
         self.on_change = on_change
 
-    def create(self, name: str, table: str, document: Mapping[str, Any], by: str | None) -> PipelineRecord:
-        """Store a new pipeline as revision 1.
+    def create(
+        self, name: str, table: str, document: Mapping[str, Any], by: str | None, claim: Claim | None = None
+    ) -> PipelineRecord:
+        """Store a new pipeline as revision 1, with the idempotency key of the request.
+
+        If an earlier try of the request has created it, nothing is stored again.
 
         Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN), ``errors.Invalid`` if its trigger names unknown
         pipelines or makes a cycle.
         """
+        if claim is not None and claim.resource is not None:
+            return self.get(claim.resource, 1)
         with self._store.transaction() as transaction:
             if transaction.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Conflict(
@@ -77,6 +84,8 @@ class Pipelines:
                 {"id": identity, "name": name, "table_name": table, "created": now, "created_by": by},
             )
             _insert_revision(transaction, identity, 1, document, now, by)
+            if claim is not None:
+                claim.note(transaction, name)
             self._configure(transaction, identity, name, document)
         self.on_change()
         return self.get(name)

@@ -20,8 +20,8 @@ from service.model.run import Run
 from service.model.schedule import Schedule, ScheduleState
 
 _SQL = load_sql("schedules")
-_KEPT = timedelta(days=90)
-"""How long fires are remembered; the service fires no time that is older."""
+_KEPT = timedelta(days=7)
+"""How long fires are remembered: they keep a clock that is set back from repeating times. Runs are kept longer."""
 
 
 class AlreadyFired(Exception):
@@ -41,16 +41,19 @@ class Schedules:
         return [_state(row) for row in self._store.rows(_SQL["states"], {"name": None})]
 
     def get(self, name: str) -> ScheduleState:
-        """The schedule of a pipeline. Raises ``errors.Missing``."""
-        found = self.find(name)
-        if found is None:
-            raise errors.Missing(f"the pipeline '{name}' has no schedule", code="NOT_FOUND", field="name")
-        return found
-
-    def find(self, name: str) -> ScheduleState | None:
-        """The schedule of a pipeline; None if it has none."""
+        """The schedule of a pipeline. Raises ``errors.Missing`` (NOT_FOUND) if it has none."""
         row = self._store.row(_SQL["states"], {"name": name})
-        return _state(row) if row is not None else None
+        if row is None:
+            raise errors.Missing(f"the pipeline '{name}' has no schedule", code="NOT_FOUND", field="name")
+        return _state(row)
+
+    def next_fire(self, pipeline_id: str, document: Mapping[str, Any]) -> datetime | None:
+        """When the pipeline of that configuration runs next; None without a schedule, while paused or not enabled."""
+        schedule = msgspec.convert(document.get("schedule"), Schedule | None)
+        row = self._store.row(_SQL["find"], {"pipeline_id": pipeline_id}) if schedule is not None else None
+        if schedule is None or row is None:
+            return None
+        return _state({**row, "id": pipeline_id, "name": "", "schedule": schedule}).next_fire(self._clock.now())
 
     def pause(self, name: str) -> ScheduleState:
         """Stop the schedule of a pipeline until it is resumed, also over restarts and changes of the configuration.
@@ -84,7 +87,7 @@ class Schedules:
             _handle(transaction, pipeline_id, due)
 
     def sweep(self) -> None:
-        """Forget fires that are older than 90 days."""
+        """Forget fires that are older than a week."""
         self._store.execute(_SQL["sweep"], {"before": naive(self._clock.now() - _KEPT)})
 
 
@@ -110,7 +113,10 @@ def record_fire(transaction: Transaction, pipeline_id: str, since: datetime, due
         raise AlreadyFired
     run_id = run.run_id if run is not None else None
     transaction.execute(_SQL["insert_fire"], {**key, "since": naive(since), "run_id": run_id})
-    _handle(transaction, pipeline_id, due)
+    if run_id is not None:
+        transaction.execute(_SQL["fired"], {**key, "run_id": run_id})
+    else:
+        _handle(transaction, pipeline_id, due)
 
 
 def _handle(transaction: Transaction, pipeline_id: str, due: datetime) -> None:
@@ -118,8 +124,10 @@ def _handle(transaction: Transaction, pipeline_id: str, due: datetime) -> None:
 
 
 def _state(row: Row) -> ScheduleState:
+    written = row["schedule"]
     return ScheduleState(
-        pipeline_id=row["id"], name=row["name"], schedule=msgspec.json.decode(row["schedule"], type=Schedule),
+        pipeline_id=row["id"], name=row["name"],
+        schedule=written if isinstance(written, Schedule) else msgspec.json.decode(written, type=Schedule),
         paused=row["paused"], handled=row["handled"].replace(tzinfo=UTC),
         last_fire=row["last_fire"].replace(tzinfo=UTC) if row["last_fire"] is not None else None,
         last_run_id=row["last_run_id"],

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from service.catalog import migrations
+from service.catalog.group_commit import GroupCommit
 from service.files import disk
 from service.kit import errors
 
@@ -32,6 +33,7 @@ _CORRUPT = re.compile(
     re.IGNORECASE,
 )
 
+T = TypeVar("T")
 Row = dict[str, Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
 
@@ -60,6 +62,7 @@ class Store:
         except duckdb.Error as error:
             raise _not_opened(path, error) from error
         self._writing = threading.Lock()
+        self._group = GroupCommit(self._writing, self._open)
         self.healthy = True
         try:
             with self._watched():
@@ -99,13 +102,25 @@ class Store:
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """The result of ``work`` in a transaction that writes of other threads may share (``catalog.group_commit``).
+
+        ``work`` may be called more than once. Raises what it raises; ``errors.Unavailable`` (STORAGE_FULL).
+        """
+        return self._group.write(work)
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """A transaction, one writer at a time: its statements are committed together or not at all.
 
         Raises ``errors.Unavailable`` (STORAGE_FULL) if the disk is full.
         """
-        with self._writing, self._watched():
+        with self._writing, self._open() as transaction:
+            yield transaction
+
+    @contextmanager
+    def _open(self) -> Iterator[Transaction]:
+        with self._watched():
             cursor = self._connection.cursor()
             try:
                 cursor.begin()
@@ -186,13 +201,20 @@ class Store:
 
 
 class Transaction:
-    """Statements that are committed together."""
+    """Statements that are committed together. ``changed`` is whether one of them may have changed something."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
+        self.changed = False
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
+        self.changed = True
         self._cursor.execute(sql, parameters)
+
+    def returned(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """The first row that a changing statement with ``RETURNING`` answers, or None."""
+        self.changed = True
+        return self.row(sql, parameters)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         return _fetch(self._cursor.execute(sql, parameters))

@@ -53,9 +53,17 @@ class TriggerInputs:
         seen = {(r["pipeline_id"], r["upstream_id"]): r["version"] for r in self._store.rows(_SQL["seen"])}
         return [Triggered(pipeline_id=e["id"], name=e["name"], state=_state(e, newest, seen)) for e in edges]
 
-    def state(self, name: str) -> TriggerState | None:
-        """The state of a pipeline's trigger; None if it has none."""
-        return next((t.state for t in self.all() if t.name == name), None)
+    def state(self, pipeline_id: str, document: Mapping[str, Any]) -> TriggerState | None:
+        """The state of the trigger of a pipeline with that configuration; None if it has none."""
+        names = upstreams(document)
+        if not names:
+            return None
+        found = self._store.rows(_SQL["committed"], {"pipeline_id": pipeline_id, "names": names})
+        committed = {row["name"] for row in found}
+        return TriggerState(
+            committed=[name for name in names if name in committed],
+            awaited=[name for name in names if name not in committed],
+        )
 
 
 def upstreams(document: Mapping[str, Any]) -> list[str]:

@@ -71,11 +71,16 @@ class StoredParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed version whose deferred forms are missing: its folder, Parquet parts and rows."""
+    """A committed version whose deferred forms are missing: its folder, Parquet parts and rows.
+
+    ``earlier`` is the native file of the version before, if that has the rows of the first ``earlier_parts`` parts.
+    """
 
     folder: str
     parts: tuple[str, ...]
     rows: int
+    earlier: str | None = None
+    earlier_parts: int = 0
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):

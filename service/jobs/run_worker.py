@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from service.jobs import (
@@ -71,6 +72,10 @@ class RunWorker:
         if self.order.reload is not None:
             reload = self.order.reload
             dataset = _dataset(pipeline, self.order, [Path(p) for p in reload.parts], reload.rows)
+            if reload.earlier is not None:
+                dataset = msgspec.structs.replace(
+                    dataset, earlier=Path(reload.earlier), earlier_parts=reload.earlier_parts
+                )
             self._load(pipeline, dataset, Path(reload.folder))
             return
         if self.order.replay is not None:

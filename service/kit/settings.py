@@ -102,6 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: Annotated[
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5
+    lease_seconds: Annotated[
+        float, _about("A run's process that shows no life for this long has lost its run.", gt=0, le=3600)
+    ] = 15
     allow_unsandboxed_sql: Annotated[
         bool, _about("Answer SQL even if the kernel has no Landlock to confine its process.")
     ] = False

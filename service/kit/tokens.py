@@ -9,6 +9,7 @@ accepts ``"9999999999"``). ``kid`` names the key, so that an older key can stay 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Sequence
@@ -50,6 +51,10 @@ class Tokens:
         self._clock = clock
         self.seconds = min(int(hours * 3600), LONGEST_SECONDS)
         self._jwt = jwt.PyJWT()
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose, made from the secret that signs."""
+        return hmac.digest(self._keys[self._current], purpose.encode(), "sha256")
 
     def issue(self, username: str, family: str, *, not_before: int = 0) -> str:
         """A new access token, issued now, or at ``not_before`` if that is later."""

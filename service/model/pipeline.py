@@ -53,8 +53,23 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How runs of the pipeline are executed."""
 
     timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=7 * 86400, description="A run that takes longer fails.")
+        float, msgspec.Meta(gt=0, le=7 * 86400, description="An attempt of a run that takes longer fails the run.")
     ] = 3600.0
+    max_attempts: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, le=20, description="Attempts of a run in total; transient errors and lost workers are tried again."
+        ),
+    ] = 1
+    retry_delay_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=86400,
+            description="Least wait before the second attempt; doubles each time, up to an hour, and a random part of "
+            "the same length is added.",
+        ),
+    ] = 30.0
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,5 +288,8 @@ def _together(
         if upstream in after[:index]:  # type: ignore[index]
             yield Problem(f"trigger.after[{index}]", f"names '{upstream}' twice")
     yield from storage_modes.problems(storage, document)
+    for index, collector in enumerate(collectors):
+        if getattr(collector, "incremental", None) is not None:
+            yield from storage_modes.problems_of_incremental(storage, document, f"collectors[{index}].incremental")
     if "storage" in document and document["storage"] == []:
         yield Problem("storage", "at least one storage is required (leave it out for parquet and duckdb)")

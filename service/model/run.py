@@ -8,13 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from service.kit.errors import Body
+from service.model.lifecycle import ENDED, Status
 from service.steps.report import Evidence, StepWarning
 
-Status = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 Phase = Literal["collecting", "processing", "storing"]
 EventKind = Literal["status", "progress", "log", "end"]
-
-ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "interrupted"})
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +42,22 @@ class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["ready", "loading", "failed"] = "ready"
 
 
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a run: its number from 1, and its error unless it succeeded or is in progress."""
+
+    number: int
+    start_time: datetime
+    end_time: datetime | None = None
+    error: Body | None = None
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it runs.
 
-    ``replay_of`` is the version whose quarantined rows the run retries; null for every other run. ``unchanged``
-    says that rows and columns equal those of the newest version, so that ``version`` is that one and none was added.
+    ``attempt`` is the number of the present or last attempt, ``attempts`` lists all that began. ``retry_at`` is when
+    the next attempt may begin, while the run is ``retrying``. ``replay_of`` is the version whose quarantined rows the
+    run retries; null for every other run. ``unchanged`` says that rows and columns equal those of the newest version,
+    so that ``version`` is that one and none was added.
     """
 
     run_id: str
@@ -59,6 +68,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     progress: float = 0.0
     attempt: int = 1
+    max_attempts: int = 1
+    attempts: list[AttemptRecord] = []
+    retry_at: datetime | None = None
     version: int | None = None
     storage_location: str | None = None
     storage: list[StoredForm] = []
@@ -76,6 +88,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     queued_at: datetime | None = None
     replay_of: int | None = None
     unchanged: bool = False
+    full_refresh: bool = False
 
     @property
     def ended(self) -> bool:

@@ -56,6 +56,16 @@ def problems(storages: Sequence[Storage], document: Mapping[str, Any]) -> Iterab
             )
 
 
+def problems_of_incremental(storages: Sequence[Storage], document: Mapping[str, Any], field: str) -> Iterable[Problem]:
+    """An incremental collector answers the rows of all its runs."""
+    if mode_of(storages, document).mode == "append":
+        yield Problem(
+            field,
+            "answers the rows of all runs, which the mode append would add again each time; take the mode replace, or "
+            "merge with a key",
+        )
+
+
 def _combinations(mode: VersionMode, places: Mapping[str, int]) -> Iterable[Problem]:
     def at(name: str) -> str:
         return f"storage[{places.get(name, places.get('mode', 0))}].{name}"

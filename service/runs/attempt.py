@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.catalog.pipelines import PipelineRecord
+from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files import disk
 from service.files.layout import STATE
 from service.jobs import entry, messages
@@ -17,7 +17,15 @@ from service.kit import errors
 from service.model.version import Version
 from service.processes.child import Child
 from service.processes.limits import Limits
-from service.runs import cause_of_death, job_resources, publication, recovery, unchanged
+from service.runs import (
+    attempt_records,
+    cause_of_death,
+    job_resources,
+    publication,
+    recovery,
+    replay_request,
+    unchanged,
+)
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 
@@ -26,33 +34,33 @@ _LOAD_DELAYS = (0.0, 1.0, 5.0)  # seconds before each attempt to load native for
 
 
 class Attempt:
-    """One run in one child: ``run`` up to the commit, then ``derive`` the native forms, then ``close``.
+    """One attempt in one child: ``run`` up to the commit, then ``derive`` the native forms, then ``close``.
 
-    With ``full_refresh`` the collectors start without their incremental state.
+    With ``full_refresh`` in the run the collectors start without their incremental state.
     """
 
     def __init__(
         self,
         resources: JobResources,
+        pipelines: Pipelines,
         live: LiveRun,
         record: PipelineRecord,
         replay: Replay | None = None,
-        *,
-        full_refresh: bool = False,
     ) -> None:
         self._resources = resources
+        self._pipelines = pipelines
         self._live = live
         self._record = record
         self._replay = replay
-        self._full_refresh = full_refresh
         self._pipeline = resources.decode(record)
         self._child: Child | None = None
+        self._storing: asyncio.Task[None] | None = None
         self._order: Order | None = None
         self._version: Version | None = None
 
     @property
     def limit(self) -> float:
-        """The longest that the run may take, in seconds."""
+        """The longest that the attempt may take, in seconds."""
         return min(self._pipeline.execution.timeout_seconds, self._resources.settings.run_timeout_seconds)
 
     async def run(self) -> bool:
@@ -61,30 +69,29 @@ class Attempt:
         Raises the error of the run; ``TimeoutError`` after ``limit``.
         """
         live, history = self._live, self._resources.history
-        order = self._order = await asyncio.to_thread(self._make_order)
-        live.begin()
-        live.change(status="running", phase="collecting", start_time=self._resources.clock.now())
-        live.log("info", "run.started", revision=self._record.revision)
-        begun = await asyncio.gather(
-            self._begin(order), asyncio.to_thread(history.update_run, live.run), return_exceptions=True
-        )
+        is_stored = live.begin(attempt_records.begun(live.run, self._resources.clock.now()))
+        live.log("info", "run.started", revision=self._record.revision, attempt=live.run.attempt)
+        self._storing = asyncio.create_task(self._store_begin(is_stored))
+        begun = await asyncio.gather(self._start(), asyncio.shield(self._storing), return_exceptions=True)
         for outcome in begun:  # both have ended, in whatever way, so that ``close`` knows of a child that began
             if isinstance(outcome, BaseException):
                 raise outcome
+        order = self._order
+        assert order is not None
         async with asyncio.timeout(self.limit):
             prepared = await self._listen(order)
         live.committing = True
         if prepared.unchanged is not None:
             completed, version = await asyncio.to_thread(
                 unchanged.commit, history, self._resources.layout, order, prepared, live.run,
-                self._resources.clock.now(), live.elapsed(),
+                self._resources.clock.now(), live.elapsed(), live.fence,
             )  # fmt: skip
             live.log("info", "run.unchanged", version=version.version, rows=version.rows)
             live.replace_run(completed)
             return False
         completed, version = await asyncio.to_thread(
             publication.publish, history, self._resources.layout, self._pipeline, order, prepared, live.run,
-            self._resources.clock.now(), live.elapsed(),
+            self._resources.clock.now(), live.elapsed(), live.fence,
         )  # fmt: skip
         live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
         self._version = version
@@ -124,9 +131,25 @@ class Attempt:
 
     async def close(self) -> None:
         """End the child if it still runs. Safe to call again."""
+        if self._storing is not None:  # the token that it takes must be known before the run's end is stored
+            await asyncio.gather(self._storing, return_exceptions=True)
         if self._child is not None:
             self._child.kill()
             await self._child.wait()
+
+    async def _start(self) -> None:
+        """Make the order and start the child with it."""
+        if self._replay is None and self._live.run.replay_of is not None:  # a run of an earlier process
+            self._replay = await asyncio.to_thread(
+                replay_request.build, self._pipelines, self._resources, self._record, self._live.run.replay_of
+            )
+        self._order = await asyncio.to_thread(self._make_order)
+        await self._begin(self._order)
+
+    async def _store_begin(self, is_stored: bool) -> None:
+        """Store that the attempt has begun, and take its fencing token."""
+        if not is_stored:
+            self._live.fence = await asyncio.to_thread(self._resources.history.begin_attempt, self._live.run)
 
     async def _begin(self, order: Order) -> None:
         for left in reversed(range(_STARTS)):
@@ -139,7 +162,8 @@ class Attempt:
                 self._live.log("warning", "worker.not_started", message=error.message)
                 await asyncio.sleep(error.retry_after)
         self._child = child
-        child.watch(self._resources.settings.heartbeat_seconds)
+        settings = self._resources.settings
+        child.watch(min(settings.heartbeat_seconds, settings.lease_seconds))
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child
@@ -204,12 +228,15 @@ class Attempt:
         else:
             folder = resources.layout.version(again.pipeline, again.version)
             parts = resources.parts(again)
-            reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows)
+            earlier, count = resources.native_before(record, again) or (None, 0)
+            reload = messages.Reload(
+                folder=str(folder), parts=parts, rows=again.rows, earlier=earlier, earlier_parts=count
+            )
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = base = None
-        if again is None and not self._full_refresh:
+        if again is None and not run.full_refresh:
             remembered = resources.remembered(record)
             base = resources.base(record, self._pipeline.mode.mode)
         return Order(
@@ -235,4 +262,5 @@ class Attempt:
             continues = order.base is not None and self._pipeline.mode.mode != "replace"
             base = (order.base.version.folder,) if order.base is not None and continues else ()
             return job_resources.limits(order.grants, read=(*remembered, *base))
-        return job_resources.limits(order.grants, network=False, write=(order.reload.folder,), stderr=None)
+        read = () if order.reload.earlier is None else (order.reload.earlier,)
+        return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from service.catalog.deliveries import Deliveries
+from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.trigger_inputs import TriggerInputs
@@ -31,6 +32,9 @@ class Core(Protocol):
     def pipelines(self) -> Pipelines: ...
 
     @property
+    def history(self) -> History: ...
+
+    @property
     def schedules(self) -> Schedules: ...
 
     @property
@@ -52,8 +56,9 @@ async def automatic(core: Core) -> AsyncIterator[None]:
 
     def changed() -> None:
         scheduler.reload()
-        triggers.check()
+        triggers.reload()
 
+    core.history.on_published = triggers.check
     core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload
     await scheduler.start()
     await triggers.start()

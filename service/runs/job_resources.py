@@ -128,13 +128,18 @@ class JobResources:
     def base(self, record: PipelineRecord, mode: Mode) -> messages.Base | None:
         """The newest version of a pipeline, which the next run continues or equals, if there is one. Blocks.
 
-        Raises ``errors.PenstockError`` (DATA_CORRUPT) if it is damaged and would be continued.
+        A damaged version is replaced by the next run, and never continued: that raises ``errors.PenstockError``
+        (DATA_CORRUPT).
         """
         if self.history.next_version(record.id) == 1:
             return None
         newest = self.history.version(record.id, record.name)
-        if mode != "replace":
-            self.integrity.require(newest, newest.files)
+        try:
+            self.integrity.require(newest, newest.base_files)
+        except errors.PenstockError:
+            if mode == "replace":
+                return None
+            raise
         folder = self.layout.version(newest.pipeline, newest.version)
         version = BaseVersion(
             version=newest.version, folder=str(folder), files=newest.files, layout=newest.layout
@@ -146,6 +151,25 @@ class JobResources:
             table=newest.table,
             native=newest.native is not None or newest.wants_native,
         )
+
+    def native_before(self, record: PipelineRecord, version: Version) -> tuple[str, int] | None:
+        """The native file of the version before, if ``version`` only adds parts to that, and the number of its parts.
+
+        Blocks. Other changes would change the order of the rows in the file: then it is built again, which costs less
+        than to delete and insert most rows.
+        """
+        if version.version == 1:
+            return None
+        try:
+            before = self.integrity.checked(self.history.version(record.id, record.name, version.version - 1))
+        except errors.PenstockError:
+            return None
+        same = before.revision == version.revision and before.table == version.table and before.rows > 0
+        kept = [f.sha256 for f in version.files[: len(before.files)]] == [f.sha256 for f in before.files]
+        if before.native is None or not (same and kept):
+            return None
+        folder = self.layout.version(before.pipeline, before.version)
+        return str(folder / before.native.name), len(before.files)
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         self.integrity.require(version, files)

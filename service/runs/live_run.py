@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
 
 from service.kit import clock
 from service.kit.clock import Clock
-from service.model.run import Event, EventKind, Run, Status
+from service.model.run import Event, EventKind, Run
 
 _MOST_EVENTS = 5000  # later listeners miss the oldest log lines, never the end
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
@@ -27,12 +27,17 @@ class LiveRun:
         self.run = run
         self.task: asyncio.Task[None] | None = None
         self.committing = False
-        self.stopped_as: Status | None = None
-        self.settled = asyncio.Event()  # set when the run has ended
+        self.stopped_as: Literal["cancelled", "closing"] | None = None
+        self.fence: int | None = None  # the token of the present attempt
+        self.stored_begin: Run | None = None  # the first attempt, if the catalog got it with the run
+        self.has_begun = False  # whether its task has taken its first step
+        self.has_slot = False
+        self.settled = asyncio.Event()  # set when the run has ended, or waits for another process
         self._clock = clock
         self._began: float | None = None
         self._events: list[Event] = []
         self._last = 0
+        self._suspended = False
         self._end = 0  # the id of the event that ends the stream
         self._changed = asyncio.Condition()
         self._waiters: set[asyncio.Task[None]] = set()
@@ -50,9 +55,23 @@ class LiveRun:
         """Seconds since the run began; 0 before."""
         return 0.0 if self._began is None else round(self._clock.monotonic() - self._began, 6)
 
-    def begin(self) -> None:
-        """Start the clock of the run."""
-        self._began = self._clock.monotonic()
+    def begin(self, begun: Run) -> bool:
+        """Begin an attempt. Returns whether the catalog knows of it already."""
+        stored, self.stored_begin = self.stored_begin, None
+        run = stored or begun
+        if self._began is None:
+            assert run.start_time is not None
+            before = max(0.0, (self._clock.now() - run.start_time).total_seconds())  # of attempts in other processes
+            self._began = self._clock.monotonic() - before
+        self.run = msgspec.structs.replace(self.run, progress=0.0)  # progress never goes back within an attempt
+        self.replace_run(run)
+        return stored is not None
+
+    def suspend(self) -> None:
+        """End the stream and the waiting of listeners although the run has not ended: another process goes on."""
+        self._suspended = True
+        self.settled.set()
+        self._wake()
 
     def change(self, **fields: Any) -> None:
         """Set fields of the run; ``progress`` never goes back."""
@@ -84,6 +103,9 @@ class LiveRun:
             self._end = self._last
         if len(self._events) > _MOST_EVENTS:
             del self._events[: _MOST_EVENTS // 10]
+        self._wake()
+
+    def _wake(self) -> None:
         task = asyncio.get_running_loop().create_task(self._notify())
         self._waiters.add(task)
         task.add_done_callback(self._waiters.discard)
@@ -106,8 +128,10 @@ class LiveRun:
                 after = event.id
                 if event.kind == "end":
                     return
+            if self._suspended:
+                return
             async with self._changed:
-                await self._changed.wait_for(lambda seen=after: self._last > seen)  # type: ignore[misc]
+                await self._changed.wait_for(lambda seen=after: self._last > seen or self._suspended)  # type: ignore[misc]
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write one log line of the run to the service's log, the run's file and the listeners."""

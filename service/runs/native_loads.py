@@ -105,7 +105,7 @@ class NativeLoads:
             run = await asyncio.to_thread(history.run, version.run_id)
             record = await asyncio.to_thread(self._pipelines.get, version.pipeline, version.revision)
             live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
-            attempt = Attempt(self._resources, live, record)
+            attempt = Attempt(self._resources, self._pipelines, live, record)
             try:
                 await attempt.load(version)
             finally:

@@ -16,7 +16,7 @@ from service.kit import ids
 from service.model.pipeline import Pipeline
 from service.model.run import Run, Step, StoredForm
 from service.model.version import Version
-from service.runs import recovery
+from service.runs import attempt_records, recovery
 
 
 def publish(
@@ -28,11 +28,13 @@ def publish(
     run: Run,
     ended: datetime,
     duration: float,
+    fence: int | None = None,
 ) -> tuple[Run, Version]:
     """Rename staging to the version's folder, flush, commit the catalog. Blocks.
 
-    ``run`` is the run in its present state. Returns the completed run and the version. When it raises, no reader sees
-    anything: the folder is removed.
+    ``run`` is the run in its present state, ``fence`` the token of its attempt. Returns the completed run and the
+    version. When it raises, no reader sees anything: the folder is removed. An attempt that was cancelled or superseded
+    raises ``lifecycle.IllegalTransition`` or ``lifecycle.Superseded``.
     """
     folder = layout.version(pipeline.name, order.version)
     _make_room(history, layout, pipeline.name, order.version)
@@ -57,7 +59,7 @@ def publish(
         storage_location=location, storage=stored, rows_collected=prepared.rows_collected,
         rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
         warnings=prepared.warnings, end_time=ended,
-        duration=duration, peak_memory_bytes=prepared.peak_memory_bytes,
+        duration=duration, peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
     carry(order, prepared)
     staging = Path(order.grants.folder)
@@ -66,7 +68,7 @@ def publish(
     staging.replace(folder)
     try:
         flush(folder.parent)
-        history.publish(order.pipeline_id, completed, version)
+        history.publish(order.pipeline_id, completed, version, fence)
     except BaseException:
         if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,7 +121,7 @@ def note_unloaded(history: History, run: Run) -> Run:
     """Record that forms which are still loading have failed; the version answers from Parquet. Blocks."""
     stored = [msgspec.structs.replace(s, state="failed") if s.state == "loading" else s for s in run.storage]
     run = msgspec.structs.replace(run, storage=stored)
-    history.update_run(run)
+    history.amend_run(run)
     return run
 
 

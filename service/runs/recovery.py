@@ -16,8 +16,9 @@ import structlog
 
 from service.catalog.history import History
 from service.files.layout import PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
-from service.model.run import ENDED
-from service.runs import manifest, run_errors
+from service.model.lifecycle import STORED
+from service.model.run import Run
+from service.runs import attempt_records, manifest, run_errors
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
@@ -25,18 +26,16 @@ _log = structlog.get_logger("penstock.recovery")
 
 
 def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bool = False) -> list[str]:
-    """Mark unfinished runs as ``interrupted`` and tidy the data directory. Blocks.
+    """Take running runs over from a service that is gone, and tidy the data directory. Blocks.
 
-    With ``keep_unknown`` (a lost catalog) every folder in the warehouse stays where it is. Returns the ids of the
-    interrupted runs.
+    A run that may have another attempt becomes ``retrying``, others ``interrupted``; runs that wait for an attempt stay
+    as they are. With ``keep_unknown`` (a lost catalog) every folder in the warehouse stays where it is. Returns the ids
+    of the interrupted runs.
     """
-    unfinished = history.unfinished()
+    unfinished = [run for run in history.unfinished() if run.status == "running"]
+    interrupted = [run.run_id for run in unfinished if not attempt_records.has_more(run)]
     for run in unfinished:
-        history.update_run(
-            msgspec.structs.replace(
-                run, status="interrupted", end_time=now, phase=None, error=run_errors.interrupted(run)
-            )
-        )
+        history.change_run(_taken_over(run, now))
     if not keep_unknown:
         _tidy_staging(history, layout)
         _tidy_versions(history, layout)
@@ -47,7 +46,15 @@ def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bo
             file.unlink(missing_ok=True)
     for left in (*layout.uploads.glob(RECEIVING + "*"), *layout.root.glob(PROBE + "*")):
         left.unlink(missing_ok=True)
-    return [run.run_id for run in unfinished]
+    return interrupted
+
+
+def _taken_over(run: Run, now: datetime) -> Run:
+    error = run_errors.interrupted(run)
+    if attempt_records.has_more(run):
+        return attempt_records.waiting(run, now, error, 0.0)
+    attempts = attempt_records.closed(run, now, error)
+    return msgspec.structs.replace(run, status="interrupted", end_time=now, phase=None, error=error, attempts=attempts)
 
 
 def sweep_temporary(folder: Path) -> None:
@@ -120,4 +127,4 @@ def _is_uncommitted(history: History, folder: Path, run_id: str) -> bool:
     if not run_id or not (folder / UNCOMMITTED).exists():
         return False
     status = history.status(run_id)
-    return status in ENDED and status != "completed"
+    return status is not None and status not in STORED

@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from service.catalog.history import History
+from service.model import lifecycle
 from service.model.run import Run
 
 _PATIENCE = 5.0  # seconds that the end of a run waits for its write
@@ -20,18 +21,22 @@ class RunRecords:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._unwritten: dict[str, Run] = {}
+        self._unwritten: dict[str, tuple[Run, int | None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
     def unwritten(self) -> dict[str, Run]:
         """The runs whose end the catalog does not have yet, by id."""
-        return dict(self._unwritten)
+        return {run_id: run for run_id, (run, _) in self._unwritten.items()}
 
-    async def write(self, run: Run) -> None:
-        """Write the end of a run. Never raises, and returns after a few seconds at the latest."""
-        self._unwritten[run.run_id] = run
-        if not await self._try(run) and (self._task is None or self._task.done()):
+    async def write(self, run: Run, fence: int | None = None) -> None:
+        """Write the end of a run whose token is ``fence``.
+
+        Never raises, and returns after a few seconds at the latest. An end that the catalog refuses (the run has ended
+        otherwise, or belongs to another attempt) is not written.
+        """
+        self._unwritten[run.run_id] = run, fence
+        if not await self._try(run, fence) and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._repeat())
 
     async def close(self) -> None:
@@ -39,8 +44,8 @@ class RunRecords:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for run in list(self._unwritten.values()):
-            if not await self._try(run):
+        for run, fence in list(self._unwritten.values()):
+            if not await self._try(run, fence):
                 break
 
     async def _repeat(self) -> None:
@@ -48,13 +53,15 @@ class RunRecords:
         while self._unwritten:
             await asyncio.sleep(_DELAYS[min(tries, len(_DELAYS) - 1)])
             tries += 1
-            for run in list(self._unwritten.values()):
-                if not await self._try(run):
+            for run, fence in list(self._unwritten.values()):
+                if not await self._try(run, fence):
                     break
 
-    async def _try(self, run: Run) -> bool:
+    async def _try(self, run: Run, fence: int | None) -> bool:
         try:
-            await asyncio.wait_for(asyncio.to_thread(self._history.update_run, run), _PATIENCE)
+            await asyncio.wait_for(asyncio.to_thread(self._history.change_run, run, fence), _PATIENCE)
+        except (lifecycle.IllegalTransition, lifecycle.Superseded) as error:
+            _log.warning("run.end_refused", run_id=run.run_id, status=run.status, reason=error.message)
         except Exception as error:
             _log.error("run.not_written", run_id=run.run_id, status=run.status, reason=str(error))
             return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -43,6 +43,7 @@ class Scheduler:
         self._due: dict[str, datetime] = {}
         self._together: dict[str, datetime | None] = {}  # up to when due times are one fire; None: up to the fire
         self._delayed: set[str] = set()  # those that found no place in the queue, logged once each
+        self._swept: date | None = None
         self._stale = True
         self._seen = clock.now(), clock.monotonic()
         self._woken = asyncio.Event()
@@ -53,7 +54,6 @@ class Scheduler:
         """Load the schedules, decide about times missed until now, and begin to fire."""
         self._loop = asyncio.get_running_loop()
         self._supervisor.on_freed.append(self._woken.set)
-        await asyncio.to_thread(self._schedules.sweep)
         await self._load()
         await self._misfire(self._clock.now())
         self._task = asyncio.create_task(self._run())
@@ -84,12 +84,19 @@ class Scheduler:
                 if jump > 0:
                     await self._misfire(now)
                 await self._fire_due(now)
+                await self._sweep(now)
                 wake = min([wake, *(due for due in self._due.values() if due > now)])
             except Exception as error:  # the catalog cannot be read or written now
                 self._stale = True
                 wake = now + _PAUSE
                 _log.error("schedule.not_fired", reason=str(error), exception=type(error).__name__)
             await self._rest(wake)
+
+    async def _sweep(self, now: datetime) -> None:
+        """Once a day, forget old fires."""
+        if self._swept != now.date():
+            self._swept = now.date()
+            await asyncio.to_thread(self._schedules.sweep)
 
     def _look(self) -> tuple[datetime, float]:
         """The present time, and the seconds by which the clock was set since the last look; 0 if it was not."""

@@ -1,4 +1,4 @@
-"""The supervisor: starts, watches, cancels and ends runs; the only writer of their state."""
+"""The supervisor: queues, resumes, cancels and shows the runs of this process."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import functools
 import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
-from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.catalog.pipelines import PipelineRecord, Pipelines, missing
 from service.catalog.store import Transaction
-from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
-from service.model.run import Event, Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Event, Run
 from service.model.version import Version
 from service.runs import replay_request
-from service.runs.attempt import Attempt
+from service.runs.driver import RunDriver, execution
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
-from service.runs.run_errors import interrupted, running
-from service.runs.run_records import RunRecords
+from service.runs.run_errors import running
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -39,11 +37,10 @@ class Supervisor:
         self.pipelines = pipelines
         self.history = resources.history
         self._resources = resources
-        self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
         self._active: dict[str, LiveRun] = {}
         self._recent: OrderedDict[str, LiveRun] = OrderedDict()
         self._loads = NativeLoads(resources, pipelines)
-        self._records = RunRecords(resources.history)
+        self._driver = RunDriver(resources, pipelines, self._loads, self._release)
         self._closing = False
         self.on_freed: list[Callable[[], None]] = []
 
@@ -54,6 +51,23 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
+
+    async def resume(self) -> None:
+        """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting."""
+        self._driver.resumes = True
+        for pipeline_id, run in await asyncio.to_thread(self.history.waiting):
+            live = LiveRun(pipeline_id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+            try:
+                record = await asyncio.to_thread(self.pipelines.get, run.pipeline, run.revision)
+                if record.id != pipeline_id:
+                    raise missing(run.pipeline)
+                self._refuse_second(record)
+            except errors.PenstockError as error:
+                await self._driver.fail(live, error)
+                continue
+            self._active[pipeline_id] = self._recent[run.run_id] = live
+            live.emit("status", msgspec.to_builtins(run))
+            self._driver.start(live, record)
 
     async def execute(
         self,
@@ -75,7 +89,9 @@ class Supervisor:
         """Whether a run of the pipeline is waiting or in progress."""
         return pipeline_id in self._active
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
         Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
@@ -83,7 +99,7 @@ class Supervisor:
         """
         record = await self._idle(name)
         replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
-        return await self._queue(record, requested_by, replay)
+        return await self._queue(record, requested_by, replay, alongside=alongside)
 
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
@@ -111,22 +127,28 @@ class Supervisor:
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
             requested_by=requested_by, queued_at=self._resources.clock.now(),
-            replay_of=replay.version if replay is not None else None,
+            max_attempts=execution(record).max_attempts,
+            replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
         )  # fmt: skip
         live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
         self._active[record.id] = self._recent[run.run_id] = live
-        while len(self._recent) > _REMEMBERED:
-            self._forget_oldest()
+        self._forget_oldest()
+        await asyncio.shield(asyncio.create_task(self._begin(live, record, replay, alongside)))
+        return live.view()
+
+    async def _begin(
+        self, live: LiveRun, record: PipelineRecord, replay: Replay | None, alongside: Sequence[Alongside]
+    ) -> None:
+        """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
-            seen = functools.partial(_note_upstreams, record)
+            run, seen = await self._driver.first_state(live), functools.partial(_note_upstreams, record)
             await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
-            del self._active[record.id], self._recent[run.run_id]
+            del self._active[record.id], self._recent[live.run.run_id]
+            self._driver.abandon(live)
             raise
-        live.emit("status", msgspec.to_builtins(run))
-        begin = functools.partial(Attempt, self._resources, live, record, replay, full_refresh=full_refresh)
-        live.task = asyncio.create_task(self._drive(live, begin))
-        return live.view()
+        live.emit("status", msgspec.to_builtins(live.run))
+        self._driver.start(live, record, replay)
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """The run when it has ended, or its state after ``seconds``."""
@@ -147,11 +169,11 @@ class Supervisor:
         if live is not None:
             return live.view()
         run = await asyncio.to_thread(self.history.newest_run, pipeline_id)
-        return self._records.unwritten.get(run.run_id, run) if run is not None else None
+        return self._driver.unwritten.get(run.run_id, run) if run is not None else None
 
     def newest_statuses(self) -> dict[str, str]:
         """The present status of the newest run of each pipeline, by pipeline id. Blocks."""
-        unwritten = self._records.unwritten
+        unwritten = self._driver.unwritten
         newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
         ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
         return self.history.newest_statuses() | ended
@@ -165,7 +187,7 @@ class Supervisor:
         written yet. Such runs are few, and are filtered here.
         """
         present = {live.run.run_id: live.view() for live in self._active.values() if live.pipeline_id == pipeline_id}
-        present |= self._records.unwritten
+        present |= self._driver.unwritten
         if status is None or not present:
             found, total = await asyncio.to_thread(
                 self.history.runs, pipeline_id, limit=limit, offset=offset, status=status
@@ -180,7 +202,7 @@ class Supervisor:
         live = self._recent.get(run_id)
         if live is None or live.run.ended or live.committing:
             return await self.run(run_id)
-        self._stop(live, "cancelled")
+        self._driver.stop(live, "cancelled")
         await live.settled.wait()
         return live.view()
 
@@ -225,78 +247,21 @@ class Supervisor:
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
     async def close(self) -> None:
-        """Stop: running runs become ``interrupted``, publications finish."""
+        """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes
+        them; others become ``interrupted``."""
         self._closing = True
         going = [live for live in self._active.values() if not live.run.ended]
         for live in going:
             if not live.committing:
-                self._stop(live, "interrupted")
+                self._driver.stop(live, "closing")
         tasks = [live.task for live in self._recent.values() if live.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loads.close()
-        await self._records.close()
+        await self._driver.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""
         await self._loads.wait()
-
-    # one run
-
-    async def _drive(self, live: LiveRun, begin: Callable[[], Attempt]) -> None:
-        attempt: Attempt | None = None
-        try:
-            async with self._slots:
-                attempt = begin()
-                unfinished = await attempt.run()
-                self._release(live)
-                if unfinished:
-                    self._loads.finish(attempt, live)
-                    attempt = None
-        except TimeoutError:
-            limit = attempt.limit if attempt is not None else 0
-            message = f"the run took longer than {limit:g} s (execution.timeout_seconds)"
-            await self._fail(live, errors.Permanent(message, code="RUN_TIMEOUT"))
-        except errors.PenstockError as error:
-            await self._fail(live, error)
-        except asyncio.CancelledError:
-            await self._stopped(live)
-        except Exception as error:
-            if disk.is_full(error):
-                await self._fail(live, disk.storage_full())
-                return
-            live.log("error", "run.bug", exception=repr(error))
-            await self._fail(live, errors.Permanent(f"the run failed unexpectedly: {type(error).__name__}"))
-        finally:
-            if attempt is not None:
-                await attempt.close()
-                live.close()
-            await asyncio.to_thread(shutil.rmtree, self._resources.layout.staging(live.run.run_id), True)
-
-    # ends
-
-    async def _fail(self, live: LiveRun, error: errors.PenstockError) -> None:
-        body = disk.explain(error, self._resources.layout.warehouse).as_body()
-        body = msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
-        live.log("error", "run.failed", code=body.code, message=body.message)
-        await self._end(live, status="failed", error=body)
-
-    async def _stopped(self, live: LiveRun) -> None:
-        status = live.stopped_as or "interrupted"
-        live.log("warning", f"run.{status}")
-        await self._end(live, status=status, error=interrupted(live.run) if status == "interrupted" else None)
-
-    async def _end(self, live: LiveRun, **fields: Any) -> None:
-        ended = msgspec.structs.replace(
-            live.run, end_time=self._resources.clock.now(), duration=live.elapsed(), phase=None, **fields
-        )
-        self._release(live)
-        live.replace_run(ended)  # whether or not the catalog can be written
-        await self._records.write(ended)
-
-    def _stop(self, live: LiveRun, status: Status) -> None:
-        live.stopped_as = status
-        if live.task is not None:
-            live.task.cancel()
 
     def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
@@ -305,10 +270,10 @@ class Supervisor:
                 freed()
 
     def _forget_oldest(self) -> None:
-        for run_id, live in self._recent.items():
-            if live.run.ended:
-                del self._recent[run_id]
-                return
+        """Forget ended runs, oldest first, beyond those whose events can be replayed."""
+        surplus = len(self._recent) - len(self._active) - _REMEMBERED
+        for run_id in [i for i, live in self._recent.items() if live.run.ended][: max(0, surplus)]:
+            del self._recent[run_id]
 
 
 def _note_upstreams(record: PipelineRecord, transaction: Transaction, run: Run) -> None:

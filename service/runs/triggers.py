@@ -20,11 +20,14 @@ _log = structlog.get_logger("penstock.trigger")
 
 
 class Triggers:
-    """Queues the runs of pipelines whose trigger is ready. Its methods belong to the event loop, except ``check``."""
+    """Queues the runs of pipelines whose trigger is ready. Its methods belong to the event loop, except
+    ``reload`` and ``check``."""
 
     def __init__(self, supervisor: Supervisor, inputs: TriggerInputs) -> None:
         self._supervisor = supervisor
         self._inputs = inputs
+        self._none = False  # no pipeline has a trigger: ends of runs need no look
+        self._changes = 0
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -32,7 +35,7 @@ class Triggers:
     async def start(self) -> None:
         """Begin to watch; triggers that are ready fire now."""
         self._loop = asyncio.get_running_loop()
-        self._supervisor.on_freed.append(self._woken.set)
+        self._supervisor.on_freed.append(self._look)
         self._woken.set()
         self._task = asyncio.create_task(self._run())
 
@@ -42,10 +45,20 @@ class Triggers:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def reload(self) -> None:
+        """Look at all triggers; after a configuration changed. May be called in any thread."""
+        self._changes += 1
+        self._none = False
+        self.check()
+
     def check(self) -> None:
-        """Look at all triggers; after a configuration or a version changed. May be called in any thread."""
+        """Look at the triggers; after a version was published. May be called in any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+            self._loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        if not self._none:
+            self._woken.set()
 
     async def _run(self) -> None:
         while True:
@@ -58,7 +71,10 @@ class Triggers:
                 self._loop.call_later(_PAUSE, self._woken.set)  # type: ignore[union-attr]
 
     async def _fire(self) -> None:
-        for found in await asyncio.to_thread(self._inputs.all):
+        changes = self._changes
+        triggered = await asyncio.to_thread(self._inputs.all)
+        self._none = not triggered and changes == self._changes
+        for found in triggered:
             if not found.state.ready or self._supervisor.is_active(found.pipeline_id):
                 continue  # a run that ends looks again
             try:

@@ -19,12 +19,19 @@ from service.jobs.messages import Order, Prepared
 from service.kit import ids
 from service.model.run import Run
 from service.model.version import Version
-from service.runs import publication
+from service.runs import attempt_records, publication
 from service.steps.storage import File
 
 
 def commit(
-    history: History, layout: Layout, order: Order, prepared: Prepared, run: Run, ended: datetime, duration: float
+    history: History,
+    layout: Layout,
+    order: Order,
+    prepared: Prepared,
+    run: Run,
+    ended: datetime,
+    duration: float,
+    fence: int | None = None,
 ) -> tuple[Run, Version]:
     """Complete the run with the newest version as it is, and keep its collectors' state. Blocks.
 
@@ -38,12 +45,12 @@ def commit(
         storage_location=made.storage_location, storage=made.storage, rows_collected=prepared.rows_collected,
         rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
         warnings=prepared.warnings, end_time=ended, duration=duration,
-        peak_memory_bytes=prepared.peak_memory_bytes,
+        peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
     folder = layout.version(version.pipeline, version.version)
     before = version.state
     if {(f.name, f.sha256) for f in _plain(before)} == {(f.name, f.sha256) for f in prepared.state}:
-        history.update_run(completed)
+        history.change_run(completed, fence)
         return completed, version
     place = f"{RUN_STATE}/{order.run_id}"
     publication.carry(order, msgspec.structs.replace(prepared, links={}))
@@ -59,7 +66,7 @@ def commit(
     state = [msgspec.structs.replace(f, name=f"{place}/{f.name}") for f in prepared.state]
     version = msgspec.structs.replace(version, state=state)
     try:
-        history.note_native(order.pipeline_id, completed, version)
+        history.note_unchanged(order.pipeline_id, completed, version, fence)
     except BaseException:
         if history.healthy:
             shutil.rmtree(target.parent, ignore_errors=True)

@@ -161,7 +161,8 @@ def test_lists_of_parents_with_a_cursor_each(served: Served) -> None:
         shop.orders = []  # no users, so that nothing says what columns they have
         third = run(served, "family")
         assert (third["status"], third["rows_stored"]) == ("completed", 6), third["error"]
-        assert evidence(served, "family", 3, 1)["stop_reason"] == "no_parents"
+        assert (third["version"], third["unchanged"]) == (2, True)
+        assert third["steps"][1]["evidence"]["stop_reason"] == "no_parents"
         created(served, "orphans", users, {**children, "incremental": None})
         empty = run(served, "orphans")
         assert "nothing to store: there are no columns, because no source brought" in empty["error"]["message"]

@@ -80,7 +80,7 @@ def test_a_worker_that_is_stopped_ends_within_seconds(served: Served) -> None:
     began = time.monotonic()
     run = ended(served, run_id)
     assert time.monotonic() - began < 6
-    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_CRASHED")
+    assert (run["status"], run["error"]["code"]) == ("interrupted", "RUN_CRASHED")
     assert "SIGSTOP" in run["error"]["message"]
 
 
@@ -88,7 +88,7 @@ def test_a_worker_that_a_person_kills_did_not_run_out_of_memory(served: Served) 
     run_id, pid = looping(served)
     os.kill(pid, signal.SIGKILL)
     run = ended(served, run_id)
-    assert (run["status"], run["error"]["code"]) == ("failed", "RUN_CRASHED")
+    assert (run["status"], run["error"]["code"]) == ("interrupted", "RUN_CRASHED")
     assert "from outside (SIGKILL)" in run["error"]["message"]
     assert run["peak_memory_bytes"] > 1 << 20
 

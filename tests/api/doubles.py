@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from service.api.examples import PROFILES
-from service.catalog.history import History
+from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
 from service.kit import errors
 from service.kit.clock import Clock
-from service.model.run import Event, Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Event, Run
 from service.model.version import Column, Source, Version
 from service.steps.report import FittedStep
 from service.steps.storage import File
@@ -35,16 +36,23 @@ class Supervisor:
     purged: list[str] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
-    async def execute(self, name: str, requested_by: str | None, *, full_refresh: bool = False) -> Run:
+    async def execute(
+        self,
+        name: str,
+        requested_by: str | None,
+        *,
+        full_refresh: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
         now = self.clock.now()
         run = Run(
             run_id=f"run_{self.history.next_version(record.id)}{len(self.going)}{record.id}", pipeline=name,
-            revision=record.revision, status="queued", requested_by=requested_by, queued_at=now,
+            revision=record.revision, status="running", requested_by=requested_by, queued_at=now,
         )  # fmt: skip
-        self.history.add_run(record.id, run)
+        self.history.add_run(record.id, run, alongside)
         if self.holding:
             self.going[record.id] = run = msgspec.structs.replace(run, status="running", progress=10.0)
             return run
@@ -63,12 +71,16 @@ class Supervisor:
         ))  # fmt: skip
         return run
 
-    async def replay(self, name: str, requested_by: str | None, version: int | None = None) -> Run:
+    async def replay(
+        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+    ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         found = await asyncio.to_thread(self.history.version, record.id, name, version)
         self.replayed.append((name, requested_by, found.version))
-        run = msgspec.structs.replace(await self.execute(name, requested_by), replay_of=found.version)
-        await asyncio.to_thread(self.history.update_run, run)
+        run = msgspec.structs.replace(
+            await self.execute(name, requested_by, alongside=alongside), replay_of=found.version
+        )
+        await asyncio.to_thread(self.history.amend_run, run)
         return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
@@ -99,7 +111,7 @@ class Supervisor:
                 del self.going[pipeline_id]
                 error = errors.Permanent("it failed", step="collectors[0]").as_body()
                 run = msgspec.structs.replace(live, status="cancelled", error=error, end_time=self.clock.now())
-                self.history.update_run(run)
+                self.history.change_run(run)
         return run
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:

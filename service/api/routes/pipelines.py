@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, request_body, responses
+from service.api import etags, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -72,12 +73,14 @@ class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
         ),
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
+        idempotent=True,
     ),
 )
 async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
     pipeline = await planning.read_pipeline(request, services)
+    claim = idempotency.claimed(request)
     record = await asyncio.to_thread(
-        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username
+        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username, claim
     )
     saved = responses.Saved(message=f"pipeline '{record.name}' created", name=record.name, revision=record.revision)
     return Response(saved, headers={"location": f"/api/v1/pipeline/{record.name}/config"})
@@ -237,12 +240,16 @@ async def delete_pipeline(
         ),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED", "STORAGE_FULL"),
         query=ExecuteQuery,
+        idempotent=True,
     ),
 )
 async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ExecuteQuery)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    run = await services.supervisor.execute(valid_name(name), request.user.username, full_refresh=query.full_refresh)
+    execute = functools.partial(
+        services.supervisor.execute, valid_name(name), request.user.username, full_refresh=query.full_refresh
+    )
+    run = await idempotency.claimed_run(request, services, lambda alongside: execute(alongside=alongside))
     return await respond_to_run(services, run, query.wait)
 
 
@@ -275,9 +282,8 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
 
 
 def _status(services: Services, record: PipelineRecord, newest: Run | None) -> responses.Status:
-    scheduled = services.schedules.find(record.name) if "schedule" in record.document else None
-    triggered = services.trigger_inputs.state(record.name) if "trigger" in record.document else None
-    next_run = scheduled.next_fire(services.clock.now()) if scheduled is not None else None
+    next_run = services.schedules.next_fire(record.id, record.document)
+    triggered = services.trigger_inputs.state(record.id, record.document)
     return responses.status(record.name, newest, next_run, triggered)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, request_body, streaming
+from service.api import etags, examples, idempotency, query_string, request_body, streaming
 from service.api.path_lookup import find_version, valid_name
 from service.api.query_string import EscapeFormulas, Format, Number, Offset, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -131,13 +132,15 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
+        idempotent=True,
     ),
 )
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ReplayQuery)
     body = await request_body.optional(request, ReplayRequest, services.settings.max_body_bytes) or ReplayRequest()
     version = query_string.one_version(query.version, body.version)
-    run = await services.supervisor.replay(valid_name(name), request.user.username, version)
+    replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
+    run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
     return await respond_to_run(services, run, query.wait)
 
 

@@ -19,7 +19,8 @@ from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
 from service.kit import errors
 from service.model.formats import FORMATS
-from service.model.run import Event, Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Event, Run
 
 _QUIET_SECONDS = 15.0  # proxies close a connection that is silent for longer
 _NDJSON = FORMATS["ndjson"].media_type

@@ -38,7 +38,8 @@ CREATE TABLE runs (
     peak_memory_bytes BIGINT,
     requested_by VARCHAR,
     value JSON NOT NULL,
-    sequence BIGINT
+    sequence BIGINT,
+    fence BIGINT DEFAULT 0
 );
 -- name: versions
 CREATE TABLE versions (
@@ -75,12 +76,26 @@ CREATE TABLE revoked_tokens (
     jti VARCHAR PRIMARY KEY,
     expires TIMESTAMP NOT NULL
 );
+-- name: idempotency_keys
+CREATE TABLE idempotency_keys (
+    caller VARCHAR NOT NULL,
+    key VARCHAR NOT NULL,
+    fingerprint VARCHAR NOT NULL,
+    created TIMESTAMP NOT NULL,
+    resource VARCHAR,
+    status INTEGER,
+    headers VARCHAR,
+    body BLOB,
+    PRIMARY KEY (caller, key)
+);
 -- name: schedules
 CREATE TABLE schedules (
     pipeline_id VARCHAR PRIMARY KEY,
     times VARCHAR NOT NULL,
     handled TIMESTAMP NOT NULL,
-    paused BOOLEAN NOT NULL
+    paused BOOLEAN NOT NULL,
+    last_fire TIMESTAMP,
+    last_run_id VARCHAR
 );
 -- name: schedule_fires
 CREATE TABLE schedule_fires (

@@ -20,3 +20,8 @@ INSERT OR IGNORE INTO trigger_inputs (pipeline_id, upstream_id, version)
 VALUES ($pipeline_id, $upstream_id, $version)
 -- name: forget
 DELETE FROM trigger_inputs WHERE pipeline_id = $pipeline_id AND upstream_id NOT IN (SELECT unnest($upstreams))
+-- name: committed
+SELECT u.name
+FROM pipelines u LEFT JOIN trigger_inputs t ON t.pipeline_id = $pipeline_id AND t.upstream_id = u.id
+WHERE u.deleted IS NULL AND u.name IN (SELECT unnest($names))
+    AND (SELECT max(version) FROM versions v WHERE v.pipeline_id = u.id) > coalesce(t.version, 0)

@@ -103,13 +103,29 @@ def series(name: str, values: Sequence[Any], *, inside: bool = False) -> tuple[p
             return made, True
     elif len(kinds) == 1:
         try:
-            column = pl.Series(name, values, strict=True)
+            column = _objects(name, values) if kinds == {dict} else pl.Series(name, values, strict=True)
             if kinds <= {str, bool} or _same(column.to_list(), values):
                 return column, True
         except (pl.exceptions.PolarsError, TypeError, OverflowError):
             pass  # objects or lists whose values differ in kind
     texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return pl.Series(name, texts, dtype=pl.String), kinds <= {str}
+
+
+def _objects(name: str, values: Sequence[Any]) -> pl.Series:
+    """Objects as structs of all their fields, field by field; Polars itself takes the fields of the first ones only.
+
+    Raises ``TypeError`` if the values of a field differ in kind.
+    """
+    names = dict.fromkeys(key for value in values if value is not None for key in value)
+    if not names:
+        return pl.Series(name, values, strict=True)
+    fields = {key: series(key, [None if value is None else value.get(key) for value in values]) for key in names}
+    if not all(agree for _, agree in fields.values()):
+        raise TypeError
+    known = pl.Series([value is not None for value in values])
+    table = pl.DataFrame({key: column for key, (column, _) in fields.items()})
+    return table.select(pl.when(known).then(pl.struct(pl.all())).alias(name)).to_series()
 
 
 def _same(made: Any, value: Any) -> bool:

@@ -53,7 +53,7 @@ def a_version(number: int, **changes: object) -> Version:
 
 
 def publish(history: History, pipeline_id: str, number: int, **changes: object) -> None:
-    run = a_run(number)
+    run = a_run(number, status="running")
     history.add_run(pipeline_id, run)
     done = msgspec.structs.replace(
         run, status="completed", version=number, rows_stored=10, start_time=T0, end_time=T0 + timedelta(seconds=number)
@@ -100,10 +100,10 @@ def test_a_published_version_and_its_run_are_there_together(pipelines: Pipelines
         history.version(record.id, "orders", 9)
     assert caught.value.error_code == "VERSION_NOT_FOUND"
     before = history.run("run_2")
-    history.add_run(record.id, a_run(3))
+    history.add_run(record.id, a_run(3, status="running"))
     with pytest.raises(Exception, match="onstraint"):
         history.publish(record.id, a_run(3, status="completed"), a_version(2))
-    assert history.run("run_3").status == "queued"
+    assert history.run("run_3").status == "running"
     assert history.run("run_2") == before
 
 
@@ -128,7 +128,7 @@ def test_statistics_come_from_the_history(pipelines: Pipelines, history: History
     publish(history, record.id, 4)
     history.add_run(record.id, a_run(5))
     failed = a_run(5, status="failed", start_time=T0, end_time=T0, error=errors.Permanent("no", step="x").as_body())
-    history.update_run(failed)
+    history.change_run(failed)
     figures = history.statistics(record.id)
     assert (figures["total_executions"], figures["successful_executions"], figures["failed_executions"]) == (3, 2, 1)
     assert figures["success_rate"] == pytest.approx(2 / 3)

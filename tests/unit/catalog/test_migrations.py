@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,9 @@ import pytest
 from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.store import Store
+from service.files.layout import Layout
 from service.kit import errors
+from service.runs import recovery
 
 FIRST = """
 CREATE TABLE pipelines (id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, table_name VARCHAR NOT NULL,
@@ -32,19 +35,37 @@ CREATE TABLE revoked_tokens (jti VARCHAR PRIMARY KEY, expires TIMESTAMP NOT NULL
 """
 """The schema of the releases before schema versions."""
 
-RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "completed"}'
+TO_1 = """
+CREATE TABLE properties (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+INSERT INTO properties VALUES ('schema_version', '1');
+ALTER TABLE runs ADD COLUMN sequence BIGINT;
+"""
+"""What version 1 added."""
+
+RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "%s"}'
 
 
-def test_a_catalog_without_a_version_is_migrated(tmp_path: Path) -> None:
+OLD = [FIRST, FIRST + TO_1]
+
+
+def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Two runs, which the older release numbered if it could."""
+    old.execute(schema)
+    for place, (name, status) in enumerate((("run_b", "completed"), ("run_a", "running")), 1):
+        old.execute(
+            "INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, value) "
+            "VALUES (?, 'p', 'orders', 1, ?, ?::TIMESTAMP, ?)",
+            [name, status, f"2026-01-01 0{place}:00:00", RUN % (name, status)],
+        )
+        if schema != FIRST:
+            old.execute("UPDATE runs SET sequence = ? WHERE run_id = ?", [place, name])
+
+
+@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+def test_an_older_catalog_is_migrated(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "catalog.duckdb"
     with duckdb.connect(str(path)) as old:
-        old.execute(FIRST)
-        for name, hour in (("run_b", 1), ("run_a", 2)):
-            old.execute(
-                "INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, value) "
-                "VALUES (?, 'p', 'orders', 1, 'completed', ?::TIMESTAMP, ?)",
-                [name, f"2026-01-01 0{hour}:00:00", RUN % name],
-            )
+        fill(old, schema)
     for _ in range(2):
         store = Store(path)
         assert [r.run_id for r in History(store).runs("p", limit=9, offset=0)[0]] == ["run_a", "run_b"]
@@ -52,9 +73,23 @@ def test_a_catalog_without_a_version_is_migrated(tmp_path: Path) -> None:
         store.close()
 
 
-def test_old_and_new_catalogs_have_one_schema(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+def test_runs_of_an_older_catalog_can_be_ended(tmp_path: Path, schema: str) -> None:
+    """Its run that was running may have no further attempt: older releases had none."""
+    layout = Layout(tmp_path)
+    layout.create()
+    with duckdb.connect(str(layout.catalog)) as old:
+        fill(old, schema)
+    store = Store(layout.catalog)
+    assert recovery.recover(History(store), layout, datetime(2026, 1, 2, tzinfo=UTC)) == ["run_a"]
+    assert [r.status for r in History(store).runs("p", limit=9, offset=0)[0]] == ["interrupted", "completed"]
+    store.close()
+
+
+@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> None:
     with duckdb.connect(str(tmp_path / "old.duckdb")) as old:
-        old.execute(FIRST)
+        old.execute(schema)
     columns = []
     for name in ("old", "new"):
         store = Store(tmp_path / f"{name}.duckdb")

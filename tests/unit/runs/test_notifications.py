@@ -15,7 +15,8 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.kit.clock import FixedClock
 from service.model.hook import Hook, sign
-from service.model.run import Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Run
 from service.runs.notifications import outcome
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -58,14 +59,15 @@ class Catalog:
         run = Run(run_id=run_id, pipeline="orders", revision=1, status="queued", queued_at=NOON)
         self.history.add_run(self.id, run)
         for status in statuses:
+            write = self.history.amend_run if run.status == status else self.history.change_run
             run = msgspec.structs.replace(run, status=status, end_time=NOON if status != "running" else None)
-            self.history.update_run(run)
+            write(run)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "interrupted"])
 def test_each_end_that_a_hook_asks_for_makes_one_message(status: Status) -> None:
     catalog = Catalog({"url": URL}, {"url": f"{URL}/2", "events": [status]}, {"url": f"{URL}/3", "events": ["held"]})
-    catalog.run("run_1", "running", status, status)  # noted again when its native table is ready
+    catalog.run("run_1", "running", status, status)  # stored again when its native table is ready
     found = catalog.deliveries.due(10)
     assert sorted((p.event, p.hook.url, p.run_id) for p in found) == [
         (status, URL, "run_1"), (status, f"{URL}/2", "run_1"),

@@ -12,25 +12,16 @@ import pytest
 from service.catalog.history import Committed
 from service.files.layout import Layout, children
 from service.jobs import messages
-from service.jobs.messages import Grants, Order, Prepared, Quarantine, Remembered
+from service.jobs.messages import Grants, Order, Remembered
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication
 from service.steps.storage import File
 from tests.registry import a_pipeline
+from tests.unit.runs.preparing import prepared
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PIPELINE = a_pipeline()
-
-
-def prepared(file: File, **more: Any) -> Prepared:
-    given: dict[str, Any] = {
-        "rows": 0, "rows_collected": 0, "rows_rejected": 0, "files": [],
-        "quarantine": Quarantine(files=[], refusals=[], columns=[]), "fit_record": file, "state": [], "stays": [],
-        "columns": [], "sources": [], "steps": [], "warnings": [], "profiles": [], "fitted": {}, "deferred": [],
-        "peak_memory_bytes": 0,
-    }  # fmt: skip
-    return Prepared(**{**given, **more})
 
 
 class Books:
@@ -41,7 +32,7 @@ class Books:
         self.runs: list[Run] = []
         self.kept: list[Version] = []
 
-    def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.runs.append(run)
@@ -62,7 +53,7 @@ class Books:
         self.runs = [run if run.run_id == known.run_id else known for known in self.runs]
         self.kept = [version if version.version == known.version else known for known in self.kept]
 
-    def update_run(self, run: Run) -> None:
+    def amend_run(self, run: Run) -> None:
         self.runs = [run]
 
 
@@ -100,7 +91,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     happened: list[str] = []
 
     class Watched(Books):
-        def publish(self, pipeline_id: str, run: Run, version: Version) -> None:
+        def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
             happened.append("commit")
 
     def flushed(path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_start_that_dies_leaves_nothing_to_delete_for_the_next(directory: Dire
     DISASTERS["catalog of the run of version 2"](directory)
     with Opened(directory) as opened:
         for run in opened.history.unfinished():
-            opened.history.update_run(msgspec.structs.replace(run, status="interrupted"))
+            opened.history.change_run(msgspec.structs.replace(run, status="interrupted"))
     directory.start()
     assert orphans(directory) == ["v000002"]
     assert directory.data() == directory.contents

@@ -21,7 +21,7 @@ class Full:
         self.failures = failures
         self.written: list[str] = []
 
-    def update_run(self, run: Run) -> None:
+    def change_run(self, run: Run, fence: int | None) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError(errno.ENOSPC, "No space left on device")

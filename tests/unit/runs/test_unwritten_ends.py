@@ -13,7 +13,8 @@ from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
-from service.model.run import Run, Status
+from service.model.lifecycle import Status
+from service.model.run import Run
 from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
@@ -30,10 +31,10 @@ class FullDisk(History):
 
     full = False
 
-    def update_run(self, run: Run) -> None:
+    def change_run(self, run: Run, fence: int | None = None) -> None:
         if self.full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        super().update_run(run)
+        super().change_run(run, fence)
 
 
 def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
         live = LiveRun(record.id, RUNNING, None, clock)
         supervisor._active[record.id] = supervisor._recent["run_1"] = live
         history.full = True
-        await supervisor._end(live, status="cancelled")
+        await supervisor._driver._end(live, "cancelled")
         for status in STATUSES:
             found, total = await supervisor.runs(record.id, limit=10, offset=0, status=status)
             expected = [] if status == "running" else ["cancelled"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.collectors.api_source import failure, fetched
-from tests.unit.collectors.http_api.test_for_each import children
+from tests.unit.collectors.http_api.parents import children
 from tests.unit.network.site import Hit, Reply
 
 EMPTY: list[tuple[str, Any]] = [

@@ -91,6 +91,8 @@ def test_both_paths_keep_every_value(items: list[dict[str, Any]]) -> None:
 @example(items=[{"a": [1]}, {"a": 1}])
 @example(items=[{"a": [LONG]}, {"a": [0.5]}])
 @example(items=[{"a": {"p": 1}}, {"a": [1]}])
+@example(items=[{"b": {"p": None}}, {"b": {"q": False}}])
+@example(items=[{"b": {"p": 1}}, {"b": {"q": {"p": 1}}}, {"b": None}, {}])
 def test_both_paths_agree(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     fast, slow = (stored(table, tmp_path_factory.mktemp("spool")) for table in tables(items, flatten=False))
     assert {n: d.base_type() for n, d in fast.schema.items()} == {n: d.base_type() for n, d in slow.schema.items()}

@@ -1,0 +1,238 @@
+"""The driver of runs: takes a run through its attempts to its end, and stores each change of its status.
+
+A run holds a slot while an attempt is in progress. While it waits to be tried again, its slot is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from service.catalog.pipelines import PipelineRecord, Pipelines
+from service.files import disk
+from service.jobs.messages import Replay
+from service.kit import errors
+from service.model import lifecycle
+from service.model.lifecycle import WAITING, Status
+from service.model.pipeline import Execution
+from service.model.run import Run
+from service.runs import attempt_records
+from service.runs.attempt import Attempt
+from service.runs.job_resources import JobResources
+from service.runs.live_run import LiveRun
+from service.runs.native_loads import NativeLoads
+from service.runs.run_errors import interrupted
+from service.runs.run_records import RunRecords
+
+
+class RunDriver:
+    """Drives runs in tasks of the event loop. ``release`` is called when the pipeline of a run may run again.
+
+    ``resumes`` is whether the next start goes on with the runs that wait when this process ends.
+    """
+
+    def __init__(
+        self, resources: JobResources, pipelines: Pipelines, loads: NativeLoads, release: Callable[[LiveRun], None]
+    ) -> None:
+        self.resumes = False
+        self._resources = resources
+        self._pipelines = pipelines
+        self._history = resources.history
+        self._loads = loads
+        self._release = release
+        self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
+        self._records = RunRecords(resources.history)
+
+    async def first_state(self, live: LiveRun) -> Run:
+        """The state in which a new run is stored: with a free slot its first attempt begins at once."""
+        if self._slots.locked():
+            return live.run
+        await self._slots.acquire()
+        live.has_slot, live.fence = True, 1
+        live.stored_begin = attempt_records.begun(live.run, self._resources.clock.now())
+        return live.stored_begin
+
+    def abandon(self, live: LiveRun) -> None:
+        """Forget a run that could not be stored."""
+        self._free(live)
+        live.suspend()
+
+    def start(self, live: LiveRun, record: PipelineRecord, replay: Replay | None = None) -> None:
+        """Start the task of a run that is stored."""
+        live.task = asyncio.create_task(self._drive(live, record, replay))
+
+    def stop(self, live: LiveRun, why: Literal["cancelled", "closing"]) -> None:
+        """Stop the task of a run; ``live.settled`` is set when it has ended."""
+        live.stopped_as = why
+        if live.task is not None and live.has_begun:
+            live.task.cancel()
+
+    async def fail(self, live: LiveRun, error: errors.PenstockError) -> None:
+        """End a run with an error. One whose worker was lost is ``interrupted``."""
+        body = self._body(live, error)
+        status: Status = "interrupted" if attempt_records.is_lost(error) else "failed"
+        live.log("error", f"run.{status}", code=body.code, message=body.message)
+        await self._end(live, status, body)
+
+    @property
+    def unwritten(self) -> dict[str, Run]:
+        """The runs whose end the catalog does not have yet, by id."""
+        return self._records.unwritten
+
+    async def close(self) -> None:
+        """Write the ends of runs that could not be written yet."""
+        await self._records.close()
+
+    async def _drive(self, live: LiveRun, record: PipelineRecord, replay: Replay | None) -> None:
+        live.has_begun = True
+        try:
+            if live.stopped_as is not None:  # it was stopped before this task began
+                raise asyncio.CancelledError
+            await self._wait(live)
+            while (error := await self._attempt(live, record, replay)) is not None:
+                again = attempt_records.has_more(live.run) and attempt_records.is_transient(error)
+                delay = attempt_records.delay(live.run, execution(record), error)
+                if not (again and await self._store_waiting(live, error, delay)):
+                    await self.fail(live, error)
+                    return
+                await self._wait(live)
+        except (lifecycle.IllegalTransition, lifecycle.Superseded) as refusal:
+            await self._take_over(live, refusal)
+        except asyncio.CancelledError:
+            await self._stopped(live)
+        except Exception as error:  # a fault of ours; the run ends all the same
+            live.log("error", "run.bug", exception=repr(error))
+            await self.fail(live, _unexpected(error))
+        finally:
+            self._free(live)
+
+    async def _wait(self, live: LiveRun) -> None:
+        """Wait until the next attempt of a run may begin."""
+        if live.run.retry_at is not None:
+            await asyncio.sleep((live.run.retry_at - self._resources.clock.now()).total_seconds())
+        if not live.has_slot:
+            await self._slots.acquire()
+            live.has_slot = True
+
+    async def _attempt(
+        self, live: LiveRun, record: PipelineRecord, replay: Replay | None
+    ) -> errors.PenstockError | None:
+        """Make one attempt. Returns its error; None if it has committed."""
+        attempt: Attempt | None = None
+        try:
+            attempt = Attempt(self._resources, self._pipelines, live, record, replay)
+            unfinished = await attempt.run()
+            self._release(live)
+            if unfinished:
+                self._loads.finish(attempt, live)
+                attempt = None
+            return None
+        except TimeoutError:
+            limit = attempt.limit if attempt is not None else 0
+            message = f"the run took longer than {limit:g} s (execution.timeout_seconds)"
+            return errors.Permanent(message, code="RUN_TIMEOUT")
+        except (lifecycle.IllegalTransition, lifecycle.Superseded):
+            raise
+        except errors.PenstockError as error:
+            return error
+        except Exception as error:
+            if disk.is_full(error):
+                return disk.storage_full()
+            live.log("error", "run.bug", exception=repr(error))
+            return _unexpected(error)
+        finally:
+            live.committing = False
+            if attempt is not None:
+                await attempt.close()
+                live.close()
+            await asyncio.to_thread(shutil.rmtree, self._resources.layout.staging(live.run.run_id), True)
+            self._free(live)
+
+    async def _store_waiting(self, live: LiveRun, error: errors.PenstockError, delay: float) -> bool:
+        """Store that a run waits for its next attempt. Returns whether the catalog could be written."""
+        waiting = attempt_records.waiting(live.run, self._resources.clock.now(), self._body(live, error), delay)
+        try:
+            await asyncio.to_thread(self._history.change_run, waiting, live.fence)
+        except (lifecycle.IllegalTransition, lifecycle.Superseded):
+            raise
+        except Exception as refusal:
+            live.log("error", "run.not_written", status="retrying", reason=str(refusal))
+            return False
+        live.replace_run(waiting)
+        live.log("warning", "run.retrying", attempt=waiting.attempt, seconds=round(delay, 3), message=error.message)
+        live.close()
+        return True
+
+    # ends
+
+    async def _stopped(self, live: LiveRun) -> None:
+        if live.stored_begin is not None:
+            live.begin(live.stored_begin)
+        if live.stopped_as == "cancelled":
+            live.log("warning", "run.cancelled")
+            await self._end(live, "cancelled")
+            return
+        try:
+            if self.resumes and await self._is_kept(live):
+                live.log("warning", "run.suspended")
+                self._suspend(live)
+                return
+        except (lifecycle.IllegalTransition, lifecycle.Superseded) as refusal:
+            await self._take_over(live, refusal)
+            return
+        live.log("warning", "run.interrupted")
+        await self._end(live, "interrupted", interrupted(live.run))
+
+    async def _is_kept(self, live: LiveRun) -> bool:
+        """Whether the next start goes on with a run; one whose attempt was stopped then needs another attempt."""
+        if live.run.status in WAITING:
+            return True
+        error = errors.from_body(interrupted(live.run))
+        return attempt_records.has_more(live.run) and await self._store_waiting(live, error, 0.0)
+
+    async def _take_over(self, live: LiveRun, refusal: errors.PenstockError) -> None:
+        """Show the state that the catalog has of a run which it refused to change."""
+        live.log("warning", "run.superseded", message=refusal.message)
+        live.replace_run(await asyncio.to_thread(self._history.run, live.run.run_id))
+        self._suspend(live)
+
+    async def _end(self, live: LiveRun, status: Status, error: errors.Body | None = None) -> None:
+        now = self._resources.clock.now()
+        ended = msgspec.structs.replace(
+            live.run, status=status, end_time=now, duration=live.elapsed(), phase=None, retry_at=None,
+            attempts=attempt_records.closed(live.run, now, error), error=error,
+        )  # fmt: skip
+        self._release(live)
+        live.replace_run(ended)  # whether or not the catalog can be written
+        live.close()
+        await self._records.write(ended, live.fence)
+
+    def _suspend(self, live: LiveRun) -> None:
+        self._release(live)
+        live.suspend()
+        live.close()
+
+    def _body(self, live: LiveRun, error: errors.PenstockError) -> errors.Body:
+        body = disk.explain(error, self._resources.layout.warehouse).as_body()
+        return msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
+
+    def _free(self, live: LiveRun) -> None:
+        if live.has_slot:
+            live.has_slot = False
+            self._slots.release()
+
+
+def execution(record: PipelineRecord) -> Execution:
+    """How runs of the record are executed, also if another part of its document cannot be decoded any more."""
+    try:
+        return msgspec.convert(record.document.get("execution") or {}, Execution)
+    except msgspec.ValidationError:
+        return Execution()
+
+
+def _unexpected(error: Exception) -> errors.PenstockError:
+    return errors.Permanent(f"the run failed unexpectedly: {type(error).__name__}")

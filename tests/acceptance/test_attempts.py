@@ -1,0 +1,143 @@
+"""Attempts of runs over restarts of a real service, and idempotency keys after it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
+
+SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1"}
+
+
+class Source:
+    """A source that answers what the test tells it, or lets a request wait."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.open.set()
+        source = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                source.asked.release()
+                source.open.wait(PATIENCE)
+                body = b'[{"id": 1}]'
+                with contextlib.suppress(OSError):
+                    self.send_response(source.status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}/x"
+
+    def wait_for_a_request(self) -> None:
+        assert self.asked.acquire(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def a_source() -> Iterator[Source]:
+    source = Source()
+    thread = threading.Thread(target=source.server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield source
+    finally:
+        source.open.set()
+        source.server.shutdown()
+        source.server.server_close()
+
+
+def create(served: Served, source: Source, **execution: Any) -> None:
+    collector = {"type": "api", "endpoint": source.address, "retry": {"max_attempts": 1}}
+    document = {"name": "slow", "collectors": [collector], "storage": [{"type": "parquet"}], "execution": execution}
+    served.json("POST", "/pipeline/create", status=201, json=document)
+
+
+def end_of(served: Served, run_id: str) -> Any:
+    with served.http.stream("GET", f"/runs/{run_id}/events") as events:
+        for line in events.iter_lines():
+            if line == "event: end":
+                break
+    return served.json("GET", f"/runs/{run_id}")
+
+
+def test_transient_errors_are_tried_again(tmp_path: Path) -> None:
+    with a_source() as source, serving(tmp_path / "data", **SETTINGS) as served:
+        served.login()
+        create(served, source, max_attempts=3, retry_delay_seconds=0)
+        source.status = 503
+        run = end_of(served, served.json("POST", "/pipeline/slow/execute?wait=0", status=202)["run_id"])
+        assert (run["status"], run["attempt"]) == ("failed", 3)
+        assert [a["number"] for a in run["attempts"]] == [1, 2, 3]
+        assert all(a["error"]["message"] and a["end_time"] >= a["start_time"] for a in run["attempts"])
+        source.status = 404
+        run = end_of(served, served.json("POST", "/pipeline/slow/execute?wait=0", status=202)["run_id"])
+        assert (run["status"], len(run["attempts"])) == ("failed", 1)
+
+
+def test_runs_survive_the_death_of_the_service(tmp_path: Path) -> None:
+    """SIGKILL during an attempt, then SIGTERM while the run waits, then cancelled while it waits."""
+    data = tmp_path / "data"
+    with a_source() as source:
+        source.open.clear()
+        with serving(data, **SETTINGS) as served:
+            served.login()
+            create(served, source, max_attempts=3, retry_delay_seconds=3600)
+            key = {"Idempotency-Key": "once"}
+            with (
+                contextlib.suppress(httpx.HTTPError),
+                httpx.Client(
+                    base_url=served.http.base_url,
+                    headers={**served.http.headers, **key},
+                    timeout=PATIENCE,
+                    trust_env=False,
+                ) as impatient,
+            ):
+                waiting = threading.Thread(target=_ask, args=(impatient,), daemon=True)
+                waiting.start()
+                source.wait_for_a_request()
+                os.kill(served.process.pid, signal.SIGKILL)
+                served.ended()
+                waiting.join(PATIENCE)
+        with serving(data, **SETTINGS) as served:
+            served.login()
+            source.wait_for_a_request()  # the second attempt began by itself
+            again = served.http.post("/pipeline/slow/execute?wait=0", headers=key)
+            assert again.status_code == 202
+            run_id = again.json()["run_id"]
+            (known,) = served.json("GET", "/pipeline/slow/runs")["items"]
+            assert (known["run_id"], known["status"], known["attempt"]) == (run_id, "running", 2)
+            assert known["attempts"][0]["error"]["code"] == "RUN_INTERRUPTED"
+            source.status = 503
+            source.open.set()
+            served.until_logged(lambda line: line["event"] == "run.retrying")
+            assert served.json("GET", f"/runs/{run_id}")["status"] == "retrying"
+            os.kill(served.process.pid, signal.SIGTERM)
+            assert served.ended() == 0
+        with serving(data, **SETTINGS) as served:
+            served.login()
+            assert served.json("GET", f"/runs/{run_id}")["status"] == "retrying"
+            run = served.json("POST", f"/runs/{run_id}/cancel", status=202)
+            assert (run["status"], len(run["attempts"]), run["version"]) == ("cancelled", 2, None)
+            assert not list((data / "warehouse" / ".staging").iterdir())
+
+
+def _ask(client: httpx.Client) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        client.post("/pipeline/slow/execute?wait=0")

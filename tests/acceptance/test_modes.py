@@ -1,0 +1,75 @@
+"""Storage modes through the service: a version is the whole data in every reader, and costs what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tests.acceptance.served import PASSWORD, Served, serving
+
+ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+ORDERS = "/pipeline/orders"
+
+
+def _run(served: Served, text: str) -> dict[str, Any]:
+    (served.data / "uploads" / "orders.csv").write_text(text)
+    run: dict[str, Any] = served.json("POST", f"{ORDERS}/execute?wait=60")
+    assert run["status"] == "completed", run["error"]
+    return run
+
+
+def _created(served: Served, *storage: dict[str, Any]) -> None:
+    served.login()
+    document = {
+        "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
+        "processors": [{"type": "analyzer", "config": {}}], "storage": list(storage),
+    }  # fmt: skip
+    (served.data / "uploads" / "orders.csv").write_text("id\n")
+    served.json("POST", "/pipeline/create", json=document, status=201)
+
+
+def test_every_reader_sees_the_whole_version(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        parquet = {"type": "parquet", "mode": "merge", "partition_by": ["city"]}
+        _created(served, parquet, {"type": "duckdb", "key": "id"})
+        _run(served, "id,city,v\n1,a/b c%,1\n2,Ulm,2\n3,,3\n")
+        run = _run(served, "id,city,v,new\n2,Ulm,22,x\n4,Ulm,4,y\n")
+        assert (run["version"], run["rows_stored"], run["unchanged"]) == (2, 4, False)
+        rows = [[2, "Ulm", 22, "x"], [4, "Ulm", 4, "y"], [1, "a/b c%", 1, None], [3, None, 3, None]]
+        assert [list(row.values()) for row in served.json("GET", f"{ORDERS}/data")["data"]] == rows
+        found = served.json("POST", "/query", json={"sql": "SELECT * FROM orders"})["data"]
+        assert [list(row.values()) for row in found] == rows
+        assert served.json("GET", f"{ORDERS}/schema")["row_count"] == 4
+        assert served.json("GET", f"{ORDERS}/profile")["profiles"][0]["row_count"] == 4
+        before = served.json("POST", "/query", json={"sql": 'SELECT count(*) AS n FROM "orders@1"'})["data"]
+        assert before == [{"n": 3}]
+        again = _run(served, "id,city,v,new\n2,Ulm,22,x\n")
+        assert (again["version"], again["unchanged"]) == (2, True)
+
+
+def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        _created(served, {"type": "parquet", "mode": "append"}, {"type": "duckdb", "indexes": [["id"]]})
+        for number in range(3):
+            run = _run(served, f"id\n{number}\n{number + 10}\n")
+            while any(s["state"] == "loading" for s in served.json("GET", f"/runs/{run['run_id']}")["storage"]):
+                pass
+        folder = served.data / "warehouse" / "orders"
+        assert [p.stat().st_nlink for p in sorted((folder / "v000003").glob("part-*"))] == [3, 2, 1]
+        with duckdb.connect(folder / "v000003" / "orders.duckdb", read_only=True) as native:
+            assert native.sql("SELECT id FROM orders").fetchall() == [(0,), (10,), (1,), (11,), (2,), (12,)]
+        assert not any(line["event"] == "native.not_extended" for line in served.log())
+
+
+def test_storages_that_differ_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        served.login()
+        document = {
+            "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
+            "storage": [{"type": "parquet", "mode": "append"}, {"type": "duckdb", "mode": "merge", "key": "id"}],
+        }  # fmt: skip
+        answer = served.json("POST", "/pipeline/create", json=document, status=400)
+        fields = [e["field"] for e in answer["error"]["details"]["errors"]]
+        assert "storage[1].mode" in fields

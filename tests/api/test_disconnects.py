@@ -1,0 +1,61 @@
+"""Work for a client ends when the client goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.api import disconnects
+from service.kit import errors
+
+
+class Client:
+    """A client that sends its request, and disconnects when ``gone`` is set."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self._sent = False
+
+    async def receive(self) -> Any:
+        if not self._sent:
+            self._sent = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+def test_the_result_and_the_error_of_work_come_through() -> None:
+    async def work(value: int) -> int:
+        if value < 0:
+            raise errors.Invalid("negative")
+        return value
+
+    async def ask() -> None:
+        client = Client()
+        assert await disconnects.unless_gone(client.receive, work(3)) == 3
+        with pytest.raises(errors.Invalid, match="negative"):
+            await disconnects.unless_gone(client.receive, work(-1))
+
+    asyncio.run(ask())
+
+
+def test_work_is_cancelled_when_the_client_disconnects() -> None:
+    ended: list[str] = []
+
+    async def work(client: Client) -> None:
+        try:
+            client.gone.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def ask() -> None:
+        client = Client()
+        with pytest.raises(errors.Unavailable, match="disconnected"):
+            await disconnects.unless_gone(client.receive, work(client))
+
+    asyncio.run(ask())
+    assert ended == ["cancelled"]
