@@ -112,7 +112,6 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity)
         condition = Condition(store, history, layout, integrity)
-        backups = Backups(store, history, layout, clock)
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
@@ -123,11 +122,9 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
-                backups,
+                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition, Backups(store, history, layout, clock),
             )  # fmt: skip
         finally:
-            backups.stop()
             await supervisor.close()
             await engine.close()
 

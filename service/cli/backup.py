@@ -15,6 +15,7 @@ from service.files import permissions
 from service.kit.clock import SystemClock
 from service.runs.backup import BackupReport, Backups
 from service.runs.restore import restore as restore_backup
+from service.telemetry import logs
 
 
 def backup(directory: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
@@ -22,6 +23,7 @@ def backup(directory: str, *, data_dir: str | None, url: str | None, as_json: bo
 
     Raises ``errors.Missing``, ``errors.Invalid``, ``errors.Conflict``, ``errors.Unavailable`` (STORAGE_FULL).
     """
+    logs.configure("console", "critical")  # the command prints errors itself
     report: dict[str, Any]
     if url is not None:
         from service.cli import remote
@@ -51,6 +53,7 @@ def restore(directory: str, *, data_dir: str | None, as_json: bool) -> None:
 
     Raises ``errors.Missing``, ``errors.Conflict``, ``errors.PenstockError`` (DATA_CORRUPT).
     """
+    logs.configure("console", "critical")
     settings = session.settings(data_dir=data_dir)
     with permissions.private_umask():
         report = restore_backup(

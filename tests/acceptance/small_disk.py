@@ -32,7 +32,7 @@ def mount(folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(os.environ.pop("SMALL_DISK_AT", None) or sys.argv[sys.argv.index("--data-dir") + 1])
+    folder = Path(os.environ.pop("SMALL_DISK_AT", "") or sys.argv[sys.argv.index("--data-dir") + 1])
     folder.mkdir()
     mount(folder, int(os.environ.pop("SMALL_DISK")))
     from service.cli.commands import penstock
