@@ -254,6 +254,8 @@ class Supervisor:
         for live in going:
             if not live.committing:
                 self._driver.stop(live, "closing")
+        for live in going:
+            await live.settled.wait()
         tasks = [live.task for live in self._recent.values() if live.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loads.close()
