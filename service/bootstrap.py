@@ -110,8 +110,7 @@ async def open_core(
         secrets = configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
-        sources = Sources(history, integrity)
-        condition = Condition(store, history, layout, integrity)
+        sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
@@ -122,7 +121,8 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition, Backups(store, history, layout, clock),
+                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                Backups(store, history, layout, clock),
             )  # fmt: skip
         finally:
             await supervisor.close()
