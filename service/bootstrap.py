@@ -38,6 +38,7 @@ from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
 from service.runs.automatic import automatic
+from service.runs.backup import Backups
 from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
@@ -68,6 +69,7 @@ class Core:
     tasks: TaskRunner
     sources: Sources
     condition: Condition
+    backups: Backups
 
 
 @asynccontextmanager
@@ -108,8 +110,7 @@ async def open_core(
         secrets = configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
-        sources = Sources(history, integrity)
-        condition = Condition(store, history, layout, integrity)
+        sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
@@ -121,6 +122,7 @@ async def open_core(
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                Backups(store, history, layout, clock),
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -155,6 +157,7 @@ def application(core: Core, users: Users) -> Litestar:
             tasks=core.tasks,
             source_of=core.sources.of_version,
             quarantine_of=core.sources.of_quarantine,
+            backups=core.backups,
             sandbox=f"landlock {level}" if level else "none",
             workers_alive=forkserver.alive,
             condition=core.condition.report,
@@ -188,6 +191,7 @@ async def serve(
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
+            core.backups.stop()
             await core.supervisor.close()
 
         async with automatic(core):

@@ -28,6 +28,7 @@ from service.kit.settings import Settings
 from service.kit.tokens import Tokens
 from service.model.registry import Registry
 from service.model.version import Version
+from service.runs.backup import Backups
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.storage import Storage
@@ -105,6 +106,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,
+        backups=Backups(store, history, layout, clock),
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
     )  # fmt: skip
 
