@@ -24,6 +24,7 @@ from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
+from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
 from service.kit import errors
@@ -43,6 +44,7 @@ from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
+from service.runs.version_upkeep import VersionUpkeep
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -70,6 +72,8 @@ class Core:
     sources: Sources
     condition: Condition
     backups: Backups
+    marks: VersionMarks
+    upkeep: VersionUpkeep
 
 
 @asynccontextmanager
@@ -116,6 +120,9 @@ async def open_core(
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
         )  # fmt: skip
+        marks = VersionMarks(store)
+        readers = (supervisor.reads, engine.reads, tasks.reads)
+        upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
         try:
@@ -123,6 +130,7 @@ async def open_core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock),
+                marks, upkeep,
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -137,32 +145,17 @@ def application(core: Core, users: Users) -> Litestar:
     secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
     tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
     level = core.engine.level
-    return create_app(
-        Services(
-            settings=core.settings,
-            clock=core.clock,
-            registry=core.registry,
-            layout=core.layout,
-            store=core.store,
-            pipelines=core.pipelines,
-            history=core.history,
-            schedules=core.schedules,
-            trigger_inputs=core.trigger_inputs,
-            deliveries=core.deliveries,
-            users=users,
-            sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
-            tokens=tokens,
-            supervisor=core.supervisor,
-            engine=core.engine,
-            tasks=core.tasks,
-            source_of=core.sources.of_version,
-            quarantine_of=core.sources.of_quarantine,
-            backups=core.backups,
-            sandbox=f"landlock {level}" if level else "none",
-            workers_alive=forkserver.alive,
-            condition=core.condition.report,
-        )
-    )
+    services = Services(
+        settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
+        pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
+        deliveries=core.deliveries, users=users,
+        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days), tokens=tokens,
+        supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
+        quarantine_of=core.sources.of_quarantine, backups=core.backups,
+        sandbox=f"landlock {level}" if level else "none", workers_alive=forkserver.alive,
+        condition=core.condition.report, marks=core.marks, upkeep=core.upkeep,
+    )  # fmt: skip
+    return create_app(services)
 
 
 async def serve(

@@ -32,6 +32,7 @@ from service.api.routes import (
     serving,
     sql,
     version_diffs,
+    version_upkeep,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -45,6 +46,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *probing.HANDLERS,
     *results.HANDLERS,
     *version_diffs.HANDLERS,
+    *version_upkeep.HANDLERS,
     *lineage.HANDLERS,
     *quarantine.HANDLERS,
     *profiles.HANDLERS,

@@ -227,6 +227,9 @@ VERSION: dict[str, Any] = {
     "created": THEN,
     "rows_quarantined": 10,
     "replay_of": None,
+    "restored_from": None,
+    "pinned": False,
+    "tags": [],
 }
 PROFILES: dict[str, Any] = {
     "pipeline": "orders",

@@ -25,6 +25,7 @@ from service.kit.codes import CODES, Code
 from service.model import pipeline as model
 from service.model.hook import Hook
 from service.model.registry import Registry, Shelf, tag_of
+from service.model.retention import Retention
 from service.model.schedule import Schedule
 from service.model.trigger import Trigger
 
@@ -48,6 +49,7 @@ _PARAMETERS = {
     "name": ("The pipeline's name.", "orders"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
+    "tag": ("The tag.", "stable"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),
@@ -322,6 +324,8 @@ def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
             "schedule": schemas.of(Schedule),
             "trigger": schemas.of(Trigger),
             "notify": {"type": "array", "items": schemas.of(Hook)},
+            "retention": schemas.of(Retention),
+            "keep_versions": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]},
         },
         "examples": [examples.PIPELINE],
     }

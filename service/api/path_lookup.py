@@ -11,6 +11,8 @@ from service.kit import errors
 from service.model.version import Version
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+TAG = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+"""What a tag looks like; a version number never does."""
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
@@ -19,10 +21,38 @@ async def find_pipeline(services: Services, name: str, revision: int | None = No
     return await asyncio.to_thread(services.pipelines.get, valid_name(name), revision)
 
 
-async def find_version(services: Services, name: str, number: int | None = None) -> Version:
-    """A version of the pipeline of that name; None: the newest. Raises ``errors.Missing``."""
+async def find_version(services: Services, name: str, which: int | str | None = None) -> Version:
+    """A version of the pipeline of that name, by number or by ``version=`` in a query string; None: the newest.
+
+    Raises ``errors.Missing``; ``errors.Invalid`` for a text that is neither a number nor a tag.
+    """
     record = await find_pipeline(services, name)
-    return await asyncio.to_thread(services.history.version, record.id, name, number)
+
+    def find() -> Version:
+        number = chosen_version(which) if isinstance(which, str) else which
+        if isinstance(number, str):
+            number = services.marks.tagged(record.id, name, number)
+        return services.history.version(record.id, name, number)
+
+    return await asyncio.to_thread(find)
+
+
+def chosen_version(text: str) -> int | str:
+    """The number or the tag in ``version=``. Raises ``errors.Invalid``."""
+    if re.fullmatch(r"0*[1-9][0-9]{0,8}", text) is not None:
+        return int(text)
+    return valid_tag(text, "version", "a version number from 1, or a tag")
+
+
+def valid_tag(text: str, field: str = "tag", expected: str = "a tag") -> str:
+    """``text``, if it can be a tag. Raises ``errors.Invalid``."""
+    if TAG.fullmatch(text) is None:
+        raise errors.Invalid(
+            f"{field}: expected {expected} (lower-case letters, digits, - and _, a letter first, at most 63), "
+            f"got '{text[:60]}'",
+            field=field,
+        )
+    return text
 
 
 def valid_name(name: str) -> str:

@@ -23,6 +23,9 @@ def about(text: str, **bounds: Any) -> msgspec.Meta:
 Offset = Annotated[int, about("How many to skip.", ge=0, le=_MOST_OFFSET)]
 Revision = Annotated[int, about("A revision of the configuration; the newest by default.", ge=1, le=2**31 - 1)]
 Number = Annotated[int, about("A version; the newest by default.", ge=1, le=2**31 - 1)]
+VersionChoice = Annotated[
+    str, about("A version, by its number or a tag; the newest by default.", examples=["3", "stable"])
+]
 Format = Annotated[str, about("json, ndjson, csv, arrow or parquet; wins over Accept.", max_length=40)]
 
 EscapeFormulas = Annotated[

@@ -12,7 +12,7 @@ from service.model.run import Run, Step
 from service.model.schedule import ScheduleState
 from service.model.table import Table
 from service.model.trigger import TriggerState
-from service.model.version import Column, SchemaChange, Source, Version, changes, named_types
+from service.model.version import Column, Marks, SchemaChange, Source, Version, changes, named_types
 from service.steps.report import FittedStep, StepWarning
 from service.values.profile import Profile
 
@@ -140,7 +140,11 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays."""
+    """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays.
+
+    ``restored_from`` is the version whose rows it has again. A version that is ``pinned`` or has ``tags`` is not
+    deleted.
+    """
 
     pipeline: str
     version: int
@@ -154,6 +158,9 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     rows_quarantined: int
     replay_of: int | None
+    restored_from: int | None = None
+    pinned: bool = False
+    tags: list[str] = []
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,8 +318,9 @@ def line(value: PipelineSummary, state: str) -> PipelineLine:
     )
 
 
-def version(value: Version, before: Version | None) -> VersionView:
+def version(value: Version, before: Version | None, marks: Marks | None = None) -> VersionView:
     """A version, compared with the one before."""
+    marks = marks or Marks()
     return VersionView(
         pipeline=value.pipeline,
         version=value.version,
@@ -326,6 +334,9 @@ def version(value: Version, before: Version | None) -> VersionView:
         created=value.created,
         rows_quarantined=value.quarantined,
         replay_of=value.replay_of,
+        restored_from=value.restored_from,
+        pinned=marks.pinned,
+        tags=marks.tags,
     )
 
 

@@ -19,6 +19,7 @@ from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
+from service.catalog.version_marks import VersionMarks
 from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
@@ -48,6 +49,16 @@ class Runs(Protocol):
         self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
     ) -> Run: ...
 
+    async def restore(
+        self,
+        name: str,
+        number: int,
+        requested_by: str | None,
+        *,
+        state: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Version: ...
+
     async def wait(self, run_id: str, seconds: float) -> Run: ...
 
     async def run(self, run_id: str) -> Run: ...
@@ -65,6 +76,12 @@ class Runs(Protocol):
     def events(self, run_id: str, after: int) -> AsyncIterator[Event]: ...
 
     async def delete(self, name: str, *, purge: bool) -> None: ...
+
+
+class Upkeep(Protocol):
+    """The part of the upkeep of versions that the API uses."""
+
+    async def delete(self, name: str, number: int, by: str) -> None: ...
 
 
 class EngineAnswer(Protocol):
@@ -167,6 +184,8 @@ class Services:
     workers_alive: Callable[[], Awaitable[bool]]
     condition: Callable[[], str]
     """The condition of the stored data: ``ok``, or what is wrong. Blocks."""
+    marks: VersionMarks
+    upkeep: Upkeep
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -225,15 +225,20 @@ class History:
             f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
         )
 
+    def earlier(self, pipeline_id: str, version: Version) -> Version | None:
+        """The newest version that is older than ``version``, or None."""
+        row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
+        return _version(row) if row is not None else None
+
     def version_before(self, pipeline_id: str, version: Version) -> Version:
         """The newest version that is older than ``version``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
-        row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
-        if row is None:
+        found = self.earlier(pipeline_id, version)
+        if found is None:
             raise errors.Missing(
                 f"the pipeline '{version.pipeline}' has no version before {version.version}; name one with against",
                 code="VERSION_NOT_FOUND", field="against",
             )  # fmt: skip
-        return _version(row)
+        return found
 
     def version_of(self, name: str, number: int | None = None) -> Version | None:
         """A version (the newest by default) of the pipeline with that name, or None."""
@@ -258,6 +263,10 @@ class History:
             for row in self._store.rows(_VERSIONS["committed"])
         ]
 
+    def was_deleted(self, run_id: str) -> bool:
+        """Whether the version that a run made was deleted from the catalog."""
+        return self._store.row(_VERSIONS["was_deleted"], {"run_id": run_id}) is not None
+
     def is_empty(self) -> bool:
         """Whether the catalog has never had a pipeline."""
         row = self._store.row(_VERSIONS["total"])
@@ -278,14 +287,15 @@ class History:
         return sorted([*newest, *kept], key=lambda t: t.name)
 
     def table(self, name: str) -> Table | None:
-        """The table that ``orders`` or ``orders@3`` names: by table name (in any case) or by pipeline name.
+        """The table that ``orders``, ``orders@3`` or ``orders@stable`` names: by table name (in any case) or by
+        pipeline name, with a number or a tag.
 
         The suffix ``__quarantine`` names the quarantined rows of a version; a version without any has no rows there.
         """
-        base, _, number = name.partition("@")
-        if number and not number.isdecimal():
+        base, _, which = name.partition("@")
+        version = self._numbered(base, which) if which else None
+        if which and version is None:
             return None
-        version = int(number) if number else None
         found = self._store.row(_VERSIONS["named"], {"table_name": base, "version": version})
         if found is not None:
             return Table(name=name, version=_version(found))
@@ -293,6 +303,14 @@ class History:
             return None
         of = self._store.row(_VERSIONS["named"], {"table_name": base[: -len(QUARANTINE)], "version": version})
         return Table(name=name, version=_version(of), quarantine=True) if of is not None else None
+
+    def _numbered(self, base: str, which: str) -> int | None:
+        """The number of the version that ``which``, a number or a tag, names; None if there is no such tag."""
+        if which.isdecimal():
+            return int(which)
+        bases = [base, base[: -len(QUARANTINE)]] if base.casefold().endswith(QUARANTINE) else [base]
+        found = (self._store.row(_VERSIONS["tagged"], {"table_name": b, "tag": which}) for b in bases)
+        return next((int(row["version"]) for row in found if row is not None), None)
 
     def table_names(self) -> list[str]:
         return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]
@@ -302,27 +320,21 @@ def _insert_version(transaction: Transaction, pipeline_id: str, version: Version
     transaction.execute(
         _VERSIONS["insert"],
         {
-            "pipeline_id": pipeline_id,
-            "version": version.version,
-            "run_id": version.run_id,
-            "rows": version.rows,
-            "bytes": version.bytes,
-            "created": naive(version.created),
+            "pipeline_id": pipeline_id, "version": version.version, "run_id": version.run_id,
+            "rows": version.rows, "bytes": version.bytes, "created": naive(version.created),
             "value": _encoded(version),
         },
-    )
+    )  # fmt: skip
 
 
 def _update_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
     transaction.execute(
         _VERSIONS["update"],
         {
-            "pipeline_id": pipeline_id,
-            "version": version.version,
-            "bytes": version.bytes,
+            "pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes,
             "value": _encoded(version),
         },
-    )
+    )  # fmt: skip
 
 
 def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
@@ -330,18 +342,12 @@ def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
     transaction.execute(
         _RUNS["insert"],
         {
-            "run_id": run.run_id,
-            "pipeline_id": pipeline_id,
-            "pipeline": run.pipeline,
-            "revision": run.revision,
-            "status": run.status,
-            "queued_at": naive(run.queued_at),
-            "start_time": naive(run.start_time) if run.start_time else None,
-            "requested_by": run.requested_by,
-            "value": _encoded(run),
-            "fence": 1 if run.status == "running" else 0,
+            "run_id": run.run_id, "pipeline_id": pipeline_id, "pipeline": run.pipeline,
+            "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
+            "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
+            "value": _encoded(run), "fence": 1 if run.status == "running" else 0,
         },
-    )
+    )  # fmt: skip
 
 
 def _change_run(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:

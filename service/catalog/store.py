@@ -212,7 +212,7 @@ class Transaction:
         self._cursor.execute(sql, parameters)
 
     def returned(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row that a changing statement with ``RETURNING`` answers, or None."""
+        """The first row that a changing statement with a RETURNING clause answers, or None."""
         self.changed = True
         return self.row(sql, parameters)
 

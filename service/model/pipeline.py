@@ -9,9 +9,10 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, hook, masking, schedule, storage_modes
+from service.model import collector_tree, hook, masking, retention, schedule, storage_modes
 from service.model.hook import Hook
 from service.model.registry import Registry, Shelf
+from service.model.retention import Retention, Versions
 from service.model.schedule import Schedule
 from service.model.trigger import Trigger
 from service.steps.collector import Collector, Declared
@@ -30,7 +31,7 @@ Name = Annotated[
 DEFAULT_STORAGE = [{"type": "parquet"}, {"type": "duckdb"}]
 _KEYS = (
     "name", "description", "collectors", "combine", "processors", "storage", "execution", "schedule", "trigger",
-    "notify",
+    "notify", "retention", "keep_versions",
 )  # fmt: skip
 _MOST_HOOKS = 20
 
@@ -85,6 +86,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None
     trigger: Trigger | None
     notify: list[Hook]
+    retention: Retention | None
     document: dict[str, Any]
 
     @property
@@ -150,6 +152,11 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         Annotated[list[Hook], msgspec.Meta(max_length=_MOST_HOOKS)], document, "notify", problems, default=[]
     )
     problems.extend(hook.problems(document.get("notify")))
+    kept = _part(Retention | None, document, "retention", problems)
+    alias = _part(Versions, document, "keep_versions", problems)
+    if alias is not None:
+        kept = Retention(versions=alias)
+    problems.extend(retention.problems(document))
     collectors = _plugins(document, "collectors", registry.collectors, problems, nested=False)
     processors = _plugins(document, "processors", registry.processors, problems, nested=True)
     storage = _plugins(document, "storage", registry.storages, problems, nested=False)
@@ -170,6 +177,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         schedule=scheduled,
         trigger=trigger,
         notify=notify,
+        retention=kept,
         document=dict(document),
     )
 

@@ -54,10 +54,11 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the API shows it. Times are UTC; ``duration`` is in seconds, up to now while it runs.
 
-    ``attempt`` is the number of the present or last attempt, ``attempts`` lists all that began. ``retry_at`` is when
-    the next attempt may begin, while the run is ``retrying``. ``replay_of`` is the version whose quarantined rows the
-    run retries; null for every other run. ``unchanged`` says that rows and columns equal those of the newest version,
-    so that ``version`` is that one and none was added.
+    ``attempt`` is the number of the present or last attempt, ``attempts`` lists all that began. ``retry_at`` is
+    when the next attempt may begin, while the run is ``retrying``. ``replay_of`` is the version whose quarantined
+    rows the run retries; null for every other run. ``restored_from`` is the version that it restored, without
+    collecting anything. ``unchanged`` says that rows and columns equal those of the newest version, so that
+    ``version`` is that one and none was added.
     """
 
     run_id: str
@@ -87,6 +88,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     requested_by: str | None = None
     queued_at: datetime | None = None
     replay_of: int | None = None
+    restored_from: int | None = None
     unchanged: bool = False
     full_refresh: bool = False
 

@@ -47,9 +47,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quarantine`` are files of quarantined rows, in the layout of ``files.quarantine``; ``refusals`` counts them by
     rule, ``quarantine_columns`` are their columns as one table. ``replay_of`` is the version whose quarantined rows
-    were replayed to make this one. ``fit_record`` is the file with which the steps can be applied to other rows;
-    versions of older releases have none. ``state`` are the files of its collectors' incremental state. ``layout``
-    is how the parts are arranged.
+    were replayed to make this one, ``restored_from`` the one whose rows this one has again. ``fit_record`` is the
+    file with which the steps can be applied to other rows; versions of older releases have none. ``state`` are the
+    files of its collectors' incremental state. ``layout`` is how the parts are arranged.
     """
 
     pipeline: str
@@ -74,6 +74,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[Refusal] = []
     quarantine_columns: list[Column] = []
     replay_of: int | None = None
+    restored_from: int | None = None
 
     @property
     def base_files(self) -> list[File]:
@@ -85,6 +86,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     def quarantined(self) -> int:
         """How many rows are in quarantine."""
         return sum(file.rows for file in self.quarantine)
+
+
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """What users marked a version with: neither a pinned version nor one with tags is deleted."""
+
+    pinned: bool = False
+    tags: list[str] = []
 
 
 class SchemaChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -86,6 +87,8 @@ class Engine:
         self._memory = memory_bytes
         self._max_rows = max_rows
         self._max_bytes = max_bytes
+        self._layout = layout
+        self._reading: dict[int, list[TableSource]] = {}
         self._pool = Pool(
             layout,
             memory_bytes=memory_bytes,
@@ -176,6 +179,11 @@ class Engine:
         answer = await self._answer(messages.SchemaQuery(source, self._timeout), self._timeout)
         return answer.content or b""
 
+    def reads(self, folder: Path) -> bool:
+        """Whether a query in progress reads the version in ``folder``."""
+        sources = (source for taken in self._reading.values() for source in taken)
+        return any(self._layout.version(source.pipeline, source.version) == folder for source in sources)
+
     async def warm(self) -> None:
         """Start the spare worker, so that the first query need not wait for it."""
         await self._pool.warm()
@@ -213,11 +221,17 @@ class Engine:
 
     async def _answer(self, query: messages.Query, seconds: float) -> Answer:
         worker = await self._pool.take()
+        if not isinstance(query, messages.SqlQuery):
+            self._reading[id(worker)] = [query.source]
         try:
             return await self._converse(worker, query, seconds)
         except BaseException:
-            self._pool.finish(worker)
+            self._finish(worker)
             raise
+
+    def _finish(self, worker: PooledWorker) -> None:
+        self._reading.pop(id(worker), None)
+        self._pool.finish(worker)
 
     async def _converse(self, worker: PooledWorker, query: messages.Query, seconds: float) -> Answer:
         """Send the query and wait for the head; a whole answer is read to its end, a stream is returned."""
@@ -228,13 +242,13 @@ class Engine:
                 head = await self._head(worker)
                 if head.whole:
                     content = b"".join([part async for part in self._parts(worker)])
-                    self._pool.finish(worker)
+                    self._finish(worker)
                     return Answer(head.media_type, _once(content), head.headers, content)
         except TimeoutError:
             raise timed_out(seconds) from None
         body = Stream(
             self._parts(worker),
-            finish=lambda: self._pool.finish(worker),
+            finish=lambda: self._finish(worker),
             seconds=max(deadline - time.monotonic(), 1.0),
             total_seconds=self._stream_seconds,
         )
@@ -253,7 +267,9 @@ class Engine:
                 return msgspec.msgpack.decode(payload, type=messages.Head)
             if kind == messages.NEED:
                 need = msgspec.msgpack.decode(payload, type=messages.Need)
-                await worker.child.send(msgspec.msgpack.encode(await self._resolved(need)))
+                resolved = await self._resolved(need)
+                self._reading.setdefault(id(worker), []).extend(resolved.sources)
+                await worker.child.send(msgspec.msgpack.encode(resolved))
 
     async def _parts(self, worker: PooledWorker) -> AsyncIterator[bytes]:
         while True:

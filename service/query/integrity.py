@@ -84,9 +84,9 @@ class Integrity:
                 self._damaged.pop(key, None)
         return [f"{name}@{number}" for name, number in sorted(self._damaged)]
 
-    def forget(self, pipeline: str) -> None:
-        """Forget the damaged versions of a pipeline that was deleted."""
-        for key in [key for key in self._damaged if key[0] == pipeline]:
+    def forget(self, pipeline: str, version: int | None = None) -> None:
+        """Forget the damage of a version that was deleted; by default of all versions of a deleted pipeline."""
+        for key in [key for key in self._damaged if key[0] == pipeline and version in (None, key[1])]:
             self._damaged.pop(key, None)
 
     def _fault(self, version: Version, files: Iterable[File]) -> str | None:

@@ -239,6 +239,12 @@ class Attempt:
         if again is None and not run.full_refresh:
             remembered = resources.remembered(record)
             base = resources.base(record, self._pipeline.mode.mode)
+        self._live.reads = (
+            *(part for read in stored.values() for part in read.parts),
+            *(_replayed(self._replay) if self._replay is not None else ()),
+            *([remembered.folder] if remembered is not None else []),
+            *([base.version.folder] if base is not None else []),
+        )
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else resources.history.next_version(record.id),
@@ -249,14 +255,7 @@ class Attempt:
 
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:
-            replay = order.replay
-            files = (
-                *replay.files,
-                *replay.carried,
-                *replay.base.parts,
-                *([replay.fit_record] if replay.fit_record else []),
-            )
-            return job_resources.limits(order.grants, network=False, read=files)
+            return job_resources.limits(order.grants, network=False, read=_replayed(order.replay))
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
             continues = order.base is not None and self._pipeline.mode.mode != "replace"
@@ -264,3 +263,9 @@ class Attempt:
             return job_resources.limits(order.grants, read=(*remembered, *base))
         read = () if order.reload.earlier is None else (order.reload.earlier,)
         return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)
+
+
+def _replayed(replay: Replay) -> tuple[str, ...]:
+    """The files that a replay reads."""
+    record = [replay.fit_record] if replay.fit_record else []
+    return (*replay.files, *replay.carried, *replay.base.parts, *record)

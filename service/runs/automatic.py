@@ -10,17 +10,21 @@ from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
+from service.catalog.store import Store
+from service.catalog.surplus import Surplus
 from service.catalog.trigger_inputs import TriggerInputs
 from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.runs.condition import Condition
 from service.runs.notifications import Notifications
+from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
 from service.runs.scrub import Scrub
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.triggers import Triggers
+from service.runs.version_upkeep import VersionUpkeep
 
 
 class Core(Protocol):
@@ -48,6 +52,12 @@ class Core(Protocol):
     def deliveries(self) -> Deliveries: ...
 
     @property
+    def store(self) -> Store: ...
+
+    @property
+    def upkeep(self) -> VersionUpkeep: ...
+
+    @property
     def clock(self) -> Clock: ...
 
     @property
@@ -65,6 +75,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
     scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
     triggers = Triggers(core.supervisor, core.trigger_inputs)
+    retention = Retention(Surplus(core.store), core.upkeep, core.layout, core.clock)
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
 
     rate = core.settings.scrub_mib_per_second
@@ -74,8 +85,13 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         scheduler.reload()
         triggers.reload()
 
-    core.history.on_published = triggers.check
+    def published() -> None:
+        triggers.check()
+        retention.check()
+
+    core.history.on_published = published
     core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload
+    await retention.start()
     await scheduler.start()
     await triggers.start()
     await notifications.start()
@@ -86,3 +102,4 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         await notifications.close()
         await triggers.close()
         await scheduler.close()
+        await retention.close()

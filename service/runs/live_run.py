@@ -27,6 +27,7 @@ class LiveRun:
         self.run = run
         self.task: asyncio.Task[None] | None = None
         self.committing = False
+        self.reads: tuple[str, ...] = ()  # paths in the versions that it reads
         self.stopped_as: Literal["cancelled", "closing"] | None = None
         self.fence: int | None = None  # the token of the present attempt
         self.stored_begin: Run | None = None  # the first attempt, if the catalog got it with the run

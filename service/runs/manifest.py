@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     fit_record: File | None = msgspec.field(default=None, name="tape")
     state: list[File] = []
     replay_of: int | None = None
+    restored_from: int | None = None
     configuration: dict[str, Any] | None = None
 
     @property
@@ -61,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             table=self.table_name, rows=self.rows, bytes=sum(f.bytes for f in self.files), columns=self.columns,
             files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
-            fit_record=self.fit_record, state=self.state, replay_of=self.replay_of,
+            fit_record=self.fit_record, state=self.state, replay_of=self.replay_of, restored_from=self.restored_from,
             layout=self.layout,
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,22 +28,29 @@ class NativeLoads:
         self._pipelines = pipelines
         self._turn = asyncio.Semaphore(1)
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._folders: dict[asyncio.Task[None], Path] = {}
         self._rebuilding: set[str] = set()
 
     async def start(self) -> None:
         """Begin to load the native tables that newest versions want and do not have."""
         for pipeline_id, version in await asyncio.to_thread(self._resources.history.without_native):
-            self._begin(pipeline_id, self._reload(pipeline_id, version))
+            self._begin(pipeline_id, self._reload(pipeline_id, version), self._folder(version))
 
     def finish(self, attempt: Attempt, live: LiveRun) -> None:
         """Begin to load the forms of the version that an attempt has committed; closes both afterwards."""
-        self._begin(live.pipeline_id, self._derive(attempt, live))
+        folder = self._resources.layout.root / (live.run.storage_location or "")
+        self._begin(live.pipeline_id, self._derive(attempt, live), folder)
+
+    def load_missing(self, pipeline_id: str, version: Version) -> None:
+        """Begin to load the native form of a version that wants one and has none."""
+        if version.wants_native and version.native is None:
+            self._begin(pipeline_id, self._reload(pipeline_id, version), self._folder(version))
 
     def rebuild(self, version: Version) -> None:
         """Begin to load the native table of a version again, whose file is damaged. Call it in the event loop."""
         if version.run_id not in self._rebuilding:
             self._rebuilding.add(version.run_id)
-            self._begin(version.pipeline, self._rebuild(version))
+            self._begin(version.pipeline, self._rebuild(version), self._folder(version))
 
     async def cancel(self, *keys: str) -> None:
         """Stop the loads of a pipeline, named by its id or its name, and wait until their children have ended."""
@@ -62,13 +70,21 @@ class NativeLoads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+    def is_loading(self, folder: Path) -> bool:
+        """Whether a native form of the version in ``folder`` is being loaded, or waits for its turn."""
+        return folder in self._folders.values()
+
+    def _folder(self, version: Version) -> Path:
+        return self._resources.layout.version(version.pipeline, version.version)
+
+    def _begin(self, key: str, work: Coroutine[Any, Any, None], folder: Path) -> None:
         task = asyncio.create_task(work)
         self._tasks[task] = key
+        self._folders[task] = folder
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+        del self._tasks[task], self._folders[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("native.failed", message=str(error), exception=type(error).__name__)
 

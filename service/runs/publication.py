@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def publish(
     raises ``lifecycle.IllegalTransition`` or ``lifecycle.Superseded``.
     """
     folder = layout.version(pipeline.name, order.version)
-    _make_room(history, layout, pipeline.name, order.version)
+    make_room(history, layout, pipeline.name, order.version)
     size = sum(f.bytes for f in prepared.files)
     location = str(folder.relative_to(layout.root))
     stored = [StoredForm(type="parquet", location=location, bytes=size)]
@@ -62,20 +63,33 @@ def publish(
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
     carry(order, prepared)
-    staging = Path(order.grants.folder)
+    commit(history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence)
+    return completed, version
+
+
+def commit(
+    history: History,
+    layout: Layout,
+    pipeline_id: str,
+    staging: Path,
+    run: Run,
+    version: Version,
+    fence: int | None = None,
+) -> None:
+    """Turn ``staging`` into the folder of the version, and commit the catalog. Blocks. Raises as ``publish``."""
+    folder = layout.version(version.pipeline, version.version)
     permissions.share(staging, layout.group)
     (staging / UNCOMMITTED).touch()
     staging.replace(folder)
     try:
         flush(folder.parent)
-        history.publish(order.pipeline_id, completed, version, fence)
+        history.publish(pipeline_id, run, version, fence)
     except BaseException:
         if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
             shutil.rmtree(folder, ignore_errors=True)
         raise
     (folder / UNCOMMITTED).unlink(missing_ok=True)
-    layout.point_current(pipeline.name, order.version)
-    return completed, version
+    layout.point_current(version.pipeline, version.version)
 
 
 def carry(order: Order, prepared: Prepared) -> None:
@@ -84,6 +98,11 @@ def carry(order: Order, prepared: Prepared) -> None:
     wanted = {name: Path(path) for name, path in prepared.links.items()}
     if order.remembered is not None:
         wanted |= {name: Path(order.remembered.folder) / name for name in prepared.stays}
+    link(staging, wanted)
+
+
+def link(staging: Path, wanted: Mapping[str, Path]) -> None:
+    """Link files into ``staging`` under the names in ``wanted``, or copy them where links do not work."""
     for name, source in wanted.items():
         target = staging / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +164,7 @@ def forget_native(history: History, pipeline_id: str, version: Version, *, wante
     history.note_native(pipeline_id, msgspec.structs.replace(run, storage=kept), without)
 
 
-def _make_room(history: History, layout: Layout, name: str, number: int) -> None:
+def make_room(history: History, layout: Layout, name: str, number: int) -> None:
     """Move aside what has the place of the version: of a deleted pipeline, one that the catalog lost, or a copy."""
     folder = layout.pipeline(name)
     if number == 1 and folder.exists() and any(folder.iterdir()):

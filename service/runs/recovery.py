@@ -1,8 +1,9 @@
 """Startup recovery after a crash. The catalog decides; nothing that may be data is deleted. Safe to repeat.
 
 Removed is what belongs to a run that the catalog knows and that committed nothing: its staging folder, and the folder
-that a crash left between the rename and the commit, which has the mark of an open commit. Every other folder that the
-catalog does not know moves to ``warehouse/.orphaned``, from where ``penstock verify --adopt`` takes it back.
+that a crash left between the rename and the commit, which has the mark of an open commit; and the folder of a version
+that was deleted. Every other folder that the catalog does not know moves to ``warehouse/.orphaned``, from where
+``penstock verify --adopt`` takes it back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from service.catalog.history import History
 from service.files.layout import PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
 from service.model.run import Run
-from service.runs import attempt_records, manifest, run_errors
+from service.runs import attempt_records, manifest, run_errors, version_upkeep
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
@@ -106,6 +107,9 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         elif _is_uncommitted(history, folder, run_id):
             shutil.rmtree(folder, ignore_errors=True)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
+        elif committed is None and run_id and history.was_deleted(run_id):
+            version_upkeep.remove_folder(layout, folder)
+            _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="deleted")
         elif committed is None:
             orphan(layout, name, folder, "the catalog does not know this version")
     newest = {}

@@ -8,6 +8,7 @@ import functools
 import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -15,12 +16,13 @@ from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing
 from service.catalog.store import Transaction
+from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Event, Run
 from service.model.version import Version
-from service.runs import replay_request
+from service.runs import attempt_records, replay_request, restoration
 from service.runs.driver import RunDriver, execution
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
@@ -42,6 +44,7 @@ class Supervisor:
         self._loads = NativeLoads(resources, pipelines)
         self._driver = RunDriver(resources, pipelines, self._loads, self._release)
         self._closing = False
+        self._restoring: set[asyncio.Task[Version]] = set()
         self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
@@ -89,6 +92,11 @@ class Supervisor:
         """Whether a run of the pipeline is waiting or in progress."""
         return pipeline_id in self._active
 
+    def reads(self, folder: Path) -> bool:
+        """Whether a run in progress reads the version in ``folder``, or its native form is being loaded."""
+        paths = (Path(path) for live in self._active.values() for path in live.reads)
+        return self._loads.is_loading(folder) or any(path.is_relative_to(folder) for path in paths)
+
     async def replay(
         self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
     ) -> Run:
@@ -100,6 +108,70 @@ class Supervisor:
         record = await self._idle(name)
         replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
         return await self._queue(record, requested_by, replay, alongside=alongside)
+
+    async def restore(
+        self, name: str, number: int, requested_by: str | None, *, state: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Version:  # fmt: skip
+        """Commit the rows of a version as the newest version; the newest itself if it has them already.
+
+        Collectors keep their state unless ``state``. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING)
+        and ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        record = await self._idle(name)
+        source = await asyncio.to_thread(self.history.version, record.id, name, number)
+        newest = await asyncio.to_thread(self.history.version, record.id, name)
+        await asyncio.to_thread(self._resources.integrity.require, source, source.base_files)
+        if restoration.equals(source, newest, state=state):
+            return newest
+        self._refuse_second(record)
+        now = self._resources.clock.now()
+        run = Run(
+            run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
+            queued_at=now, restored_from=number,
+        )  # fmt: skip
+        live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+        live.committing = True  # it is over soon, and cannot be cancelled
+        live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
+        self._active[record.id] = self._recent[run.run_id] = live
+        work = asyncio.create_task(self._restore(live, source, newest, state=state, alongside=alongside))
+        self._restoring.add(work)
+        work.add_done_callback(self._restoring.discard)
+        return await asyncio.shield(work)
+
+    async def _restore(
+        self, live: LiveRun, source: Version, newest: Version, *, state: bool, alongside: Sequence[Alongside]
+    ) -> Version:
+        history, now = self.history, self._resources.clock.now()
+        begun = attempt_records.begun(live.run, now)
+        try:
+            await asyncio.to_thread(history.add_run, live.pipeline_id, begun, alongside)
+        except BaseException:
+            del self._active[live.pipeline_id], self._recent[live.run.run_id]
+            live.suspend()
+            raise
+        live.begin(begun)
+        try:
+            completed, version = await asyncio.to_thread(
+                restoration.commit, history, self._resources.layout, live.pipeline_id, source, newest, begun,
+                self._resources.clock.now(), state=state,
+            )  # fmt: skip
+        except Exception as error:
+            known = (
+                error
+                if isinstance(error, errors.PenstockError)
+                else disk.storage_full()
+                if disk.is_full(error)
+                else errors.Permanent(f"the version was not restored: {error}")
+            )
+            await self._driver.fail(live, known)
+            raise known from error
+        self._release(live)
+        live.log("info", "run.restored", version=version.version, restored_from=source.version)
+        live.replace_run(completed)
+        live.close()
+        self._loads.load_missing(live.pipeline_id, version)
+        return version
 
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
@@ -257,7 +329,7 @@ class Supervisor:
         for live in going:
             await live.settled.wait()
         tasks = [live.task for live in self._recent.values() if live.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._restoring, return_exceptions=True)
         await self._loads.close()
         await self._driver.close()
 

@@ -56,6 +56,7 @@ class TaskRunner:
         self._sending = asyncio.Semaphore(1)
         self._memory_bytes = budget.task_bytes
         self._patience = patience
+        self._reading: dict[Path, list[Path]] = {}  # by the folder of the task
 
     async def ask(
         self,
@@ -82,6 +83,7 @@ class TaskRunner:
                 "too many requests of this kind are running; try again later", retry_after=5
             ) from None
         folder = self.resources.layout.staging(ids.new("task"))
+        self._reading[folder] = [Path(part) for read in (stored or {}).values() for part in read.parts]
         try:
             await asyncio.to_thread(self._make, folder)
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
@@ -91,8 +93,13 @@ class TaskRunner:
         except TimeoutError:
             raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
         finally:
+            del self._reading[folder]
             slots.release()
             await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    def reads(self, folder: Path) -> bool:
+        """Whether a task in progress reads the version in ``folder``."""
+        return any(part.is_relative_to(folder) for parts in self._reading.values() for part in parts)
 
     def _make(self, folder: Path) -> None:
         try:

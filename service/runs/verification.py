@@ -92,7 +92,8 @@ class Verifier:
 
     def _unknown_folders(self) -> list[Path]:
         known = {self.layout.version(c.version.pipeline, c.version.version) for c in self.history.committed()}
-        return [*(f for _, f in self.layout.version_folders() if f not in known), *self.layout.orphans()]
+        unknown = [f for _, f in self.layout.version_folders() if f not in known]
+        return [*(f for f in unknown if not self.history.was_deleted(manifest.run_id(f))), *self.layout.orphans()]
 
     def _unknown(self, folder: Path) -> Finding:
         found = manifest.read(folder)

@@ -65,8 +65,8 @@ def _dying_flush(order: Order) -> Callable[[Path], None]:
 
 def arm(order: Order) -> None:
     """Put the points into the protocol."""
-    made, committed, noted = publication._make_room, History.publish, publication.note_loaded
-    setattr(publication, "_make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
+    made, committed, noted = publication.make_room, History.publish, publication.note_loaded
+    setattr(publication, "make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
     setattr(publication, "flush", _dying_flush(order))  # noqa: B010
     setattr(History, "publish", order.around(committed, before=POINTS[2], after=POINTS[3]))  # noqa: B010
     setattr(publication, "note_loaded", order.around(noted, before=POINTS[4], after=POINTS[5]))  # noqa: B010

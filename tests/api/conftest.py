@@ -21,6 +21,7 @@ from service.catalog.sessions import Sessions
 from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
+from service.catalog.version_marks import VersionMarks
 from service.files.layout import Layout
 from service.kit import ids
 from service.kit.clock import FixedClock
@@ -28,7 +29,9 @@ from service.kit.settings import Settings
 from service.kit.tokens import Tokens
 from service.model.registry import Registry
 from service.model.version import Version
+from service.query.integrity import Integrity
 from service.runs.backup import Backups
+from service.runs.version_upkeep import VersionUpkeep
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.storage import Storage
@@ -108,6 +111,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         source_of=source_of, quarantine_of=quarantine_of,
         backups=Backups(store, history, layout, clock),
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
+        marks=(marks := VersionMarks(store)),
+        upkeep=VersionUpkeep(history, pipelines, marks, layout, clock, Integrity(layout)),
     )  # fmt: skip
 
 

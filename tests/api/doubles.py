@@ -83,6 +83,18 @@ class Supervisor:
         await asyncio.to_thread(self.history.amend_run, run)
         return run
 
+    async def restore(
+        self, name: str, number: int, requested_by: str | None, *, state: bool = False,
+        alongside: Sequence[Alongside] = (),
+    ) -> Version:  # fmt: skip
+        record = await asyncio.to_thread(self.pipelines.get, name)
+        source = await asyncio.to_thread(self.history.version, record.id, name, number)
+        newest = await asyncio.to_thread(self.history.version, record.id, name)
+        if source.version == newest.version:
+            return newest
+        run = await self.execute(name, requested_by, alongside=alongside)
+        return await asyncio.to_thread(self.history.version, record.id, name, run.version)
+
     async def wait(self, run_id: str, seconds: float) -> Run:
         return await self.run(run_id)
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath, SkipValidation
 
 from service.api import etags, examples, query_string, responses, streaming
 from service.api.path_lookup import find_version
-from service.api.query_string import Number, about
+from service.api.query_string import VersionChoice, about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
@@ -32,7 +32,7 @@ PagesDependency = NamedDependency[SkipValidation[VersionCache]]
 class ProfileQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which version, in which format."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
     format: Annotated[str, about("json or html; by default Accept decides.", examples=["html"])] | None = None
 
 

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from service.api import etags, examples, idempotency, query_string, request_body, streaming
 from service.api.path_lookup import find_version, valid_name
-from service.api.query_string import EscapeFormulas, Format, Number, Offset, about
+from service.api.query_string import EscapeFormulas, Format, Number, Offset, VersionChoice, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import ServicesDependency, TypedRequest
@@ -23,7 +23,7 @@ from service.model.run import Run
 class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which rows, in which format."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
     limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
     offset: Offset = 0
     format: Format | None = None

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from service.api import etags, examples, query_string, responses, streaming
 from service.api.path_lookup import find_pipeline, find_version, version_number
-from service.api.query_string import EscapeFormulas, Format, Number, Offset, PageRequest, about
+from service.api.query_string import EscapeFormulas, Format, Offset, PageRequest, VersionChoice, about
 from service.api.repeatable import is_repeatable
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
@@ -27,7 +27,7 @@ _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 class DataQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which rows, in which format."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
     columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
     filter: Annotated[str, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] | None = None
     sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
@@ -40,7 +40,7 @@ class DataQuery(query_string.NoParameters, frozen=True, kw_only=True):
 class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """Which version."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
 
 
 @get(
@@ -136,7 +136,9 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
     found, total = await asyncio.to_thread(
         services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
     )
-    shown = [responses.version(v, before) for v, before in zip(found, [*found[1:], None], strict=False)]
+    marks = await asyncio.to_thread(services.marks.of, record.id)
+    pairs = zip(found, [*found[1:], None], strict=False)
+    shown = [responses.version(v, before, marks.get(v.version)) for v, before in pairs]
     return query_string.page_of(shown[: page.limit], total, page)
 
 
@@ -160,9 +162,18 @@ async def read_version(
 ) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
     version = await find_version(services, name, version_number(number, name))
-    before = await find_version(services, name, version.version - 1) if version.version > 1 else None
-    headers = etags.headers(etags.of(version, "version", before and before.run_id))
-    return etags.not_modified(request, headers) or Response(responses.version(version, before), headers=headers)
+    shown, before = await view_version(services, version)
+    headers = etags.headers(etags.of(version, "version", before, shown.pinned, shown.tags))
+    return etags.not_modified(request, headers) or Response(shown, headers=headers)
+
+
+async def view_version(services: Services, version: Version) -> tuple[responses.VersionView, str | None]:
+    """The answer about a version, and the id of the run that made the version before it."""
+    record = await find_pipeline(services, version.pipeline)
+    before = await asyncio.to_thread(services.history.earlier, record.id, version)
+    marks = await asyncio.to_thread(services.marks.of, record.id)
+    view = responses.version(version, before, marks.get(version.version))
+    return view, before.run_id if before is not None else None
 
 
 HANDLERS = [read_data, read_schema, list_versions, read_version]

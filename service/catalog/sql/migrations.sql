@@ -55,3 +55,25 @@ CREATE TABLE deliveries (
     next_try TIMESTAMP,
     error VARCHAR
 );
+CREATE TABLE version_pins (
+    pipeline_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, version)
+);
+CREATE TABLE version_tags (
+    pipeline_id VARCHAR NOT NULL,
+    tag VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, tag)
+);
+CREATE TABLE deleted_versions (
+    pipeline_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    run_id VARCHAR NOT NULL,
+    deleted TIMESTAMP NOT NULL,
+    PRIMARY KEY (pipeline_id, version)
+);
+CREATE TABLE unlimited_pipelines (
+    pipeline_id VARCHAR PRIMARY KEY
+);
+INSERT INTO unlimited_pipelines (pipeline_id) SELECT id FROM pipelines;

@@ -40,7 +40,8 @@ SELECT
     coalesce(sum(rows_stored) FILTER (status = 'completed'), 0)::BIGINT AS total_rows_processed,
     sum(rows_stored) FILTER (status = 'completed')
         / nullif(sum(seconds) FILTER (status = 'completed'), 0) AS rows_per_second
-FROM (SELECT *, epoch(end_time - start_time) AS seconds FROM runs WHERE pipeline_id = $pipeline_id)
+FROM (SELECT *, epoch(end_time - start_time) AS seconds FROM runs
+    WHERE pipeline_id = $pipeline_id AND (value ->> 'restored_from') IS NULL)
 -- name: storage
 SELECT count(*) AS versions, coalesce(sum(bytes), 0)::BIGINT AS bytes_stored
 FROM versions WHERE pipeline_id = $pipeline_id

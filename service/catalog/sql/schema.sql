@@ -127,3 +127,28 @@ CREATE TABLE deliveries (
     next_try TIMESTAMP,
     error VARCHAR
 );
+-- name: version_pins
+CREATE TABLE version_pins (
+    pipeline_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, version)
+);
+-- name: version_tags
+CREATE TABLE version_tags (
+    pipeline_id VARCHAR NOT NULL,
+    tag VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, tag)
+);
+-- name: deleted_versions
+CREATE TABLE deleted_versions (
+    pipeline_id VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    run_id VARCHAR NOT NULL,
+    deleted TIMESTAMP NOT NULL,
+    PRIMARY KEY (pipeline_id, version)
+);
+-- name: unlimited_pipelines
+CREATE TABLE unlimited_pipelines (
+    pipeline_id VARCHAR PRIMARY KEY
+);

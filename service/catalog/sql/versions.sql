@@ -4,7 +4,10 @@ VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value)
 -- name: update
 UPDATE versions SET bytes = $bytes, value = $value WHERE pipeline_id = $pipeline_id AND version = $version
 -- name: newest_number
-SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id
+SELECT greatest(
+    (SELECT coalesce(max(version), 0) FROM versions WHERE pipeline_id = $pipeline_id),
+    (SELECT coalesce(max(version), 0) FROM deleted_versions WHERE pipeline_id = $pipeline_id)
+) AS version
 -- name: find
 SELECT value FROM versions WHERE pipeline_id = $pipeline_id
     AND version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = $pipeline_id))
@@ -26,6 +29,12 @@ SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
 WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
     AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
+-- name: tagged
+SELECT t.version
+FROM pipelines p JOIN version_tags t ON t.pipeline_id = p.id
+WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name) AND t.tag = $tag
+-- name: was_deleted
+SELECT 1 AS there FROM deleted_versions WHERE run_id = $run_id
 -- name: of
 SELECT v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id

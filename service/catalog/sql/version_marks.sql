@@ -1,0 +1,23 @@
+-- name: pin
+INSERT INTO version_pins (pipeline_id, version) VALUES ($pipeline_id, $version) ON CONFLICT DO NOTHING
+-- name: unpin
+DELETE FROM version_pins WHERE pipeline_id = $pipeline_id AND version = $version
+-- name: tag
+INSERT INTO version_tags (pipeline_id, tag, version) VALUES ($pipeline_id, $tag, $version)
+ON CONFLICT DO UPDATE SET version = excluded.version
+-- name: untag
+DELETE FROM version_tags WHERE pipeline_id = $pipeline_id AND tag = $tag
+-- name: tagged
+SELECT version FROM version_tags WHERE pipeline_id = $pipeline_id AND tag = $tag
+-- name: pins
+SELECT version FROM version_pins WHERE pipeline_id = $pipeline_id ORDER BY version
+-- name: tags
+SELECT version, tag FROM version_tags WHERE pipeline_id = $pipeline_id ORDER BY tag
+-- name: exists
+SELECT run_id FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
+-- name: newest
+SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id
+-- name: remember
+INSERT INTO deleted_versions (pipeline_id, version, run_id, deleted) VALUES ($pipeline_id, $version, $run_id, $deleted)
+-- name: delete
+DELETE FROM versions WHERE pipeline_id = $pipeline_id AND version = $version

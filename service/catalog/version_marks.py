@@ -1,0 +1,101 @@
+"""Pins and tags of versions, and the deletion of a version that neither marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from service.catalog.statements import load_sql
+from service.catalog.store import Store, Transaction, naive
+from service.kit import errors
+from service.model.version import Marks, Version
+
+_SQL = load_sql("version_marks")
+
+
+class VersionMarks:
+    """The marks of versions in the catalog. Methods block; the API calls them in threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def pin(self, pipeline_id: str, version: Version) -> None:
+        """Pin a version; again changes nothing. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        with self._store.transaction() as transaction:
+            _require(transaction, pipeline_id, version)
+            transaction.execute(_SQL["pin"], {"pipeline_id": pipeline_id, "version": version.version})
+
+    def unpin(self, pipeline_id: str, version: Version) -> None:
+        """Remove the pin of a version, if it has one."""
+        with self._store.transaction() as transaction:
+            transaction.execute(_SQL["unpin"], {"pipeline_id": pipeline_id, "version": version.version})
+
+    def tag(self, pipeline_id: str, version: Version, tag: str) -> None:
+        """Let a tag name this version, and no other. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        with self._store.transaction() as transaction:
+            _require(transaction, pipeline_id, version)
+            transaction.execute(_SQL["tag"], {"pipeline_id": pipeline_id, "version": version.version, "tag": tag})
+
+    def untag(self, pipeline_id: str, name: str, tag: str) -> None:
+        """Remove a tag. Raises ``errors.Missing`` (NOT_FOUND) if the pipeline ``name`` does not have it."""
+        key = {"pipeline_id": pipeline_id, "tag": tag}
+        with self._store.transaction() as transaction:
+            if transaction.row(_SQL["tagged"], key) is None:
+                raise errors.Missing(f"the pipeline '{name}' has no tag '{tag}'", code="NOT_FOUND", field="tag")
+            transaction.execute(_SQL["untag"], key)
+
+    def tagged(self, pipeline_id: str, name: str, tag: str) -> int:
+        """The number of the version that a tag names. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        row = self._store.row(_SQL["tagged"], {"pipeline_id": pipeline_id, "tag": tag})
+        if row is None:
+            raise errors.Missing(
+                f"the pipeline '{name}' has no version with the tag '{tag}'", code="VERSION_NOT_FOUND", field="version"
+            )
+        return int(row["version"])
+
+    def of(self, pipeline_id: str) -> Mapping[int, Marks]:
+        """The marks of the versions of a pipeline that have any, by number."""
+        key = {"pipeline_id": pipeline_id}
+        pins = {int(row["version"]) for row in self._store.rows(_SQL["pins"], key)}
+        tags: dict[int, list[str]] = {}
+        for row in self._store.rows(_SQL["tags"], key):
+            tags.setdefault(int(row["version"]), []).append(row["tag"])
+        return {n: Marks(pinned=n in pins, tags=tags.get(n, [])) for n in {*pins, *tags}}
+
+    def delete(self, pipeline_id: str, version: Version, now: datetime) -> None:
+        """Remove a version from the catalog, which remembers that it did: a start then removes its folder.
+
+        Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (VERSION_IN_USE) if the version is the
+        newest, pinned or tagged.
+        """
+        key = {"pipeline_id": pipeline_id, "version": version.version}
+        of = {"pipeline_id": pipeline_id}
+        with self._store.transaction() as transaction:
+            _require(transaction, pipeline_id, version)
+            newest = transaction.row(_SQL["newest"], of)
+            if newest is not None and newest["version"] == version.version:
+                raise in_use(version, "it is the newest version")
+            if any(row["version"] == version.version for row in transaction.rows(_SQL["pins"], of)):
+                raise in_use(version, "it is pinned; remove the pin first")
+            tags = [row["tag"] for row in transaction.rows(_SQL["tags"], of) if row["version"] == version.version]
+            if tags:
+                raise in_use(version, f"the tag '{tags[0]}' names it; move or remove the tag first")
+            transaction.execute(_SQL["remember"], {**key, "run_id": version.run_id, "deleted": naive(now)})
+            transaction.execute(_SQL["delete"], key)
+
+
+def in_use(version: Version, why: str) -> errors.Conflict:
+    """The error of a version that cannot be deleted."""
+    return errors.Conflict(
+        f"version {version.version} of '{version.pipeline}' cannot be deleted: {why}", code="VERSION_IN_USE",
+        field="version",
+    )  # fmt: skip
+
+
+def _require(transaction: Transaction, pipeline_id: str, version: Version) -> None:
+    """Raise ``errors.Missing`` if the version was deleted since it was read."""
+    if transaction.row(_SQL["exists"], {"pipeline_id": pipeline_id, "version": version.version}) is None:
+        raise errors.Missing(
+            f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
+            field="version",
+        )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Retention: how many versions of a pipeline are kept (``retention`` or ``keep_versions`` in a configuration)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from service.kit.errors import Problem
+
+DEFAULT_VERSIONS = 30
+"""How many versions a pipeline keeps whose configuration does not say; older pipelines keep all."""
+
+DEFAULT_DAYS = 90
+"""How many days the logs of ended runs are kept; older pipelines keep all."""
+
+Versions = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | Literal["all"]
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which versions of the pipeline are kept.
+
+    ``versions`` is how many of the newest versions are kept, 30 by default, or ``all``. Older ones are deleted after
+    each commit, unless they are pinned, tagged, or being read. ``days`` is how long the logs of ended runs are kept
+    whose version is not; the runs themselves stay in the history.
+    """
+
+    versions: Versions = DEFAULT_VERSIONS
+    days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = DEFAULT_DAYS
+
+
+def problems(document: Mapping[str, Any]) -> Iterable[Problem]:
+    """Problems between ``retention`` and its alias."""
+    if "keep_versions" in document and "retention" in document:
+        yield Problem("keep_versions", "is another way to write retention.versions; set one of them")
