@@ -39,6 +39,7 @@ from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
 from service.runs.automatic import automatic
+from service.runs.backup import Backups
 from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
@@ -70,6 +71,7 @@ class Core:
     tasks: TaskRunner
     sources: Sources
     condition: Condition
+    backups: Backups
     marks: VersionMarks
     upkeep: VersionUpkeep
 
@@ -112,8 +114,7 @@ async def open_core(
         secrets = configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
-        sources = Sources(history, integrity)
-        condition = Condition(store, history, layout, integrity)
+        sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
@@ -128,6 +129,7 @@ async def open_core(
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                Backups(store, history, layout, clock),
                 marks, upkeep,
             )  # fmt: skip
         finally:
@@ -149,8 +151,9 @@ def application(core: Core, users: Users) -> Litestar:
         deliveries=core.deliveries, users=users,
         sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days), tokens=tokens,
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
-        quarantine_of=core.sources.of_quarantine, sandbox=f"landlock {level}" if level else "none",
-        workers_alive=forkserver.alive, condition=core.condition.report, marks=core.marks, upkeep=core.upkeep,
+        quarantine_of=core.sources.of_quarantine, backups=core.backups,
+        sandbox=f"landlock {level}" if level else "none", workers_alive=forkserver.alive,
+        condition=core.condition.report, marks=core.marks, upkeep=core.upkeep,
     )  # fmt: skip
     return create_app(services)
 
@@ -181,6 +184,7 @@ async def serve(
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
+            core.backups.stop()
             await core.supervisor.close()
 
         async with automatic(core):

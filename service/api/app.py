@@ -15,6 +15,7 @@ from service.api.idempotency import HEADER, REPLAYED, Idempotency
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
 from service.api.routes import (
+    admin,
     auth,
     docs,
     files,
@@ -55,6 +56,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *sql.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 

@@ -17,6 +17,9 @@ PIPELINE: dict[str, Any] = {
     ],
     "storage": [{"type": "parquet"}, {"type": "duckdb"}],
 }
+BACKUP = {
+    "directory": "/var/backups/penstock", "versions": 30, "files": 124, "bytes": 734003200, "shared_bytes": 730857472,
+}  # fmt: skip
 _DIFF_ROW = {"order_id": 7, "price": 12.5}
 DIFF: dict[str, Any] = {
     "pipeline": "orders", "version": 3, "against": 2, "key": ["order_id"],

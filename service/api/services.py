@@ -30,6 +30,7 @@ from service.model.registry import Registry
 from service.model.run import Event, Run
 from service.model.user import User
 from service.model.version import Version
+from service.runs.backup import BackupReport
 
 
 class Runs(Protocol):
@@ -150,6 +151,12 @@ class Tasks(Protocol):
     async def fit_record(self, version: Version) -> str | None: ...
 
 
+class BackupMaker(Protocol):
+    """The part of the backups that the API uses. ``make`` blocks."""
+
+    def make(self, directory: str) -> BackupReport: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that handlers use. ``sandbox`` names what confines query workers."""
@@ -172,6 +179,7 @@ class Services:
     tasks: Tasks
     source_of: Callable[[Version], Awaitable[Any]]
     quarantine_of: Callable[[Version], Awaitable[Any]]
+    backups: BackupMaker
     sandbox: str
     workers_alive: Callable[[], Awaitable[bool]]
     condition: Callable[[], str]

@@ -42,6 +42,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Version
     live: bool
+    pipeline_id: str
 
 
 class History:
@@ -258,7 +259,8 @@ class History:
     def committed(self) -> list[Committed]:
         """All committed versions, also of deleted pipelines, by name and number."""
         return [
-            Committed(version=_version(row), live=bool(row["live"])) for row in self._store.rows(_VERSIONS["committed"])
+            Committed(version=_version(row), live=bool(row["live"]), pipeline_id=str(row["pipeline_id"]))
+            for row in self._store.rows(_VERSIONS["committed"])
         ]
 
     def was_deleted(self, run_id: str) -> bool:

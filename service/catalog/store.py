@@ -24,6 +24,7 @@ from service.kit import errors
 
 _HOLDER = re.compile(r"PID (\d+)")
 _CLOSING_SECONDS = 5.0
+_COPY = "penstock_copy"
 _PATHS = re.compile(r'"(/[^"]*)"')
 _LOCKED = re.compile(r"Could not set lock|Conflicting lock", re.IGNORECASE)
 _CORRUPT = re.compile(
@@ -149,9 +150,34 @@ class Store:
                 raise _damaged(self._path, error) from error
             raise
 
+    def copy_to(self, path: Path, alongside: Callable[[], None]) -> None:
+        """Copy the catalog to a new file. No transaction commits between the call of ``alongside`` and the copy.
+
+        Raises ``errors.Unavailable`` (STORAGE_FULL). The file itself is not read: closing it would give up its lock.
+        """
+        text = str(path).replace("'", "''")
+        with self._writing, self._watched():
+            alongside()
+            cursor = self._connection.cursor()
+            try:
+                name = cursor.execute("SELECT current_database()").fetchall()[0][0]
+                cursor.execute(f"ATTACH '{text}' AS {_COPY}")
+                try:
+                    cursor.execute(f'COPY FROM DATABASE "{name}" TO {_COPY}')
+                finally:
+                    cursor.execute(f"DETACH {_COPY}")
+            except duckdb.Error as error:
+                if disk.is_full(error):
+                    raise disk.storage_full() from error
+                raise
+            finally:
+                cursor.close()
+
     def check(self) -> None:
         """Read every value of every table. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
-        for table in self.rows("SELECT table_name AS name FROM duckdb_tables() WHERE NOT internal"):
+        for table in self.rows(
+            "SELECT table_name AS name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database()"
+        ):
             self.rows(f'SELECT bit_xor(hash(COLUMNS(*))) FROM "{table["name"]}"')  # noqa: S608 - a name of our schema
 
     def property(self, name: str) -> str | None:
@@ -186,7 +212,7 @@ class Transaction:
         self._cursor.execute(sql, parameters)
 
     def returned(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row that a changing statement with ``RETURNING`` answers, or None."""
+        """The first row that a changing statement with a RETURNING clause answers, or None."""
         self.changed = True
         return self.row(sql, parameters)
 

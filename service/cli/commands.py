@@ -198,6 +198,29 @@ def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None
     verify_command.verify(data_dir=data_dir, deep=deep, adopt=adopt, as_json=as_json)
 
 
+@penstock.command()
+@click.argument("directory", type=click.Path(file_okay=False))
+@options.data_dir()
+@options.url
+@options.as_json
+def backup(directory: str, **chosen: Any) -> None:
+    """Copy the data to a new folder in DIRECTORY; unchanged files are shared with the backup before."""
+    from service.cli import backup as backups
+
+    backups.backup(directory, **chosen)
+
+
+@penstock.command()
+@click.argument("directory", type=click.Path(file_okay=False))
+@options.data_dir(text="The new data directory, absent or empty (or PENSTOCK_DATA_DIR).")
+@options.as_json
+def restore(directory: str, **chosen: Any) -> None:
+    """Make a new data directory from the newest backup in DIRECTORY, and verify it."""
+    from service.cli import backup as backups
+
+    backups.restore(directory, **chosen)
+
+
 @penstock.group()
 def schedule() -> None:
     """Schedules of pipelines: of a data directory, or of a running service (--url)."""

@@ -14,8 +14,10 @@ from service.kit.settings import TOKEN_VARIABLE
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
+def connected(url: str, *, patient: bool = False) -> Iterator[Connection]:
     """A connection to the service at ``url``; its errors become those of the product.
+
+    ``patient`` waits for an answer without a limit.
 
     Raises ``errors.Invalid``, ``errors.Unauthenticated``, ``errors.Unavailable`` and what the service answers.
     """
@@ -27,7 +29,7 @@ def connected(url: str) -> Iterator[Connection]:
             f"set {TOKEN_VARIABLE} to an access token; POST {url.rstrip('/')}/api/v1/auth/token has one"
         )
     try:
-        with Connection(url, token) as connection:
+        with Connection(url, token, patient=patient) as connection:
             yield connection
     except ServiceError as error:
         raise _translate(error) from None

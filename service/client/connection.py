@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 _SECONDS = httpx.Timeout(10.0, read=120.0)
+_PATIENT = httpx.Timeout(10.0, read=None)
 
 
 class ServiceError(Exception):
@@ -27,11 +28,16 @@ class NoService(Exception):
 
 
 class Connection:
-    """A service at ``url`` (such as ``http://127.0.0.1:8000``), used with an access token."""
+    """A service at ``url`` (such as ``http://127.0.0.1:8000``), used with an access token.
 
-    def __init__(self, url: str, token: str) -> None:
+    ``patient`` waits for an answer without a limit.
+    """
+
+    def __init__(self, url: str, token: str, *, patient: bool = False) -> None:
         self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/api/v1/", headers={"authorization": f"Bearer {token}"}, timeout=_SECONDS
+            base_url=url.rstrip("/") + "/api/v1/",
+            headers={"authorization": f"Bearer {token}"},
+            timeout=_PATIENT if patient else _SECONDS,
         )
 
     def __enter__(self) -> Connection:

@@ -51,6 +51,12 @@ class Checksums:
             return f"{path.name} cannot be read ({error.strerror})"
         return None
 
+    def remember(self, handle: int, size: int, checksum: str) -> None:
+        """Note the checksum of an open file, of which ``size`` bytes were read, in place of an earlier one."""
+        status = os.fstat(handle)
+        if status.st_size == size:
+            self._known[status.st_dev, status.st_ino] = ((status.st_size, status.st_mtime_ns), checksum)
+
     def _checksum(self, path: Path, status: os.stat_result) -> str:
         inode, stamp = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)
         known = self._known.get(inode)

@@ -38,6 +38,8 @@ SCRATCH = "query-"
 """How the names of the scratch folders of query workers begin."""
 RECEIVING = ".receiving-"
 """How the names of files begin that are being uploaded."""
+RESTORING = ".restoring"
+"""The folder of a data directory into which a backup is being restored."""
 PROBE = ".probe"
 """How the names of files begin that a check of the disk writes and removes."""
 FIT_RECORD = "tape.json"
@@ -124,6 +126,10 @@ class Layout:
                 f"the path of the data directory contains {shown}, which readers take for patterns; choose another "
                 "--data-dir",
                 field="data_dir",
+            )
+        if (self.root / RESTORING).exists():
+            raise errors.Conflict(
+                f"a restore to {self.root} did not finish; run 'penstock restore' again", field="data_dir"
             )
         try:
             self.create()

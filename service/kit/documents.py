@@ -81,7 +81,7 @@ def _loader() -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             seen: set[str] = set()
             for key, _ in node.value:
-                if key.value in seen and isinstance(key, yaml.ScalarNode):
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     place = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
                     raise yaml.YAMLError(f"the key '{key.value}' is written twice in one mapping ({place})")
                 if isinstance(key, yaml.ScalarNode):

@@ -99,6 +99,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accept_empty_catalog: Annotated[
         bool, _about("Start with an empty catalog although the warehouse holds versions; they move to .orphaned.")
     ] = False
+    scrub_mib_per_second: Annotated[
+        float, _about("MiB per second at which stored files are read and checked every night, 0 for never.", ge=0)
+    ] = 20
     heartbeat_seconds: Annotated[
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5

@@ -61,6 +61,10 @@ class Integrity:
             version=version.version,
         )
 
+    def remember(self, handle: int, size: int, checksum: str) -> None:
+        """Note the checksum of an open file whose ``size`` bytes were read; later checks compare this one."""
+        self._checksums.remember(handle, size, checksum)
+
     def compare_sizes(self, version: Version) -> None:
         """Compare the sizes of the files of a version; remember it as damaged if one is missing or differs."""
         folder = self._layout.version(version.pipeline, version.version)

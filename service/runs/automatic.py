@@ -1,4 +1,4 @@
-"""Work that starts by itself while the service serves: schedules, triggers, messages to hooks."""
+"""Work that starts by itself while the service serves: schedules, triggers, messages to hooks, the scrub."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from service.catalog.surplus import Surplus
 from service.catalog.trigger_inputs import TriggerInputs
 from service.files.layout import Layout
 from service.kit.clock import Clock
+from service.kit.settings import Settings
+from service.runs.condition import Condition
 from service.runs.notifications import Notifications
 from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
+from service.runs.scrub import Scrub
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.triggers import Triggers
@@ -52,13 +55,19 @@ class Core(Protocol):
     def store(self) -> Store: ...
 
     @property
-    def layout(self) -> Layout: ...
-
-    @property
     def upkeep(self) -> VersionUpkeep: ...
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def condition(self) -> Condition: ...
 
 
 @asynccontextmanager
@@ -68,6 +77,9 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     triggers = Triggers(core.supervisor, core.trigger_inputs)
     retention = Retention(Surplus(core.store), core.upkeep, core.layout, core.clock)
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
+
+    rate = core.settings.scrub_mib_per_second
+    scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 
     def changed() -> None:
         scheduler.reload()
@@ -84,7 +96,8 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     await triggers.start()
     await notifications.start()
     try:
-        yield
+        async with scrub.nightly():
+            yield
     finally:
         await notifications.close()
         await triggers.close()

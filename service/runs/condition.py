@@ -27,6 +27,11 @@ class Condition:
         self._integrity = integrity
 
     @property
+    def integrity(self) -> Integrity:
+        """Which versions are damaged."""
+        return self._integrity
+
+    @property
     def catalog_is_lost(self) -> bool:
         """Whether the catalog began empty beside a warehouse with versions, and nobody has decided about them yet."""
         return self._store.property(_LOST) is not None

@@ -66,7 +66,7 @@ class RunDriver:
         live.task = asyncio.create_task(self._drive(live, record, replay))
 
     def stop(self, live: LiveRun, why: Literal["cancelled", "closing"]) -> None:
-        """Stop the task of a run; ``live.settled`` is set when it has ended."""
+        """Stop the task of a run; its event ``settled`` is set when it has ended."""
         live.stopped_as = why
         if live.task is not None and live.has_begun:
             live.task.cancel()

@@ -150,11 +150,18 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
     for old in versions[keep:]:
         if old.native is None:
             continue
-        run = history.run(old.run_id)
-        slim = [s for s in run.storage if s.type != "duckdb"]
-        without = msgspec.structs.replace(old, native=None, wants_native=False, bytes=old.bytes - old.native.bytes)
-        history.note_native(pipeline_id, msgspec.structs.replace(run, storage=slim), without)
+        forget_native(history, pipeline_id, old, wanted=False)
         (layout.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
+
+
+def forget_native(history: History, pipeline_id: str, version: Version, *, wanted: bool) -> None:
+    """Record that a version has no native file, and whether it is to be built again. Blocks."""
+    run = history.run(version.run_id)
+    forms = [msgspec.structs.replace(s, bytes=0, state="loading") if s.type == "duckdb" else s for s in run.storage]
+    kept = [s for s in forms if wanted or s.type != "duckdb"]
+    size = version.bytes - (version.native.bytes if version.native is not None else 0)
+    without = msgspec.structs.replace(version, native=None, wants_native=wanted, bytes=size)
+    history.note_native(pipeline_id, msgspec.structs.replace(run, storage=kept), without)
 
 
 def make_room(history: History, layout: Layout, name: str, number: int) -> None:

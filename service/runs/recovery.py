@@ -21,7 +21,7 @@ from service.model.lifecycle import STORED
 from service.model.run import Run
 from service.runs import attempt_records, manifest, run_errors, version_upkeep
 
-_DISPOSABLE = ("task_", "purged_")  # staging folders that never become a version
+_DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
 _log = structlog.get_logger("penstock.recovery")
 

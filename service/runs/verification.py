@@ -74,8 +74,9 @@ class Verifier:
         for committed in self.history.committed():
             version = committed.version
             folder = self.layout.version(version.pipeline, version.version)
-            if not committed.live and not folder.is_dir():
-                continue  # it was purged
+            gone = not folder.is_dir() or manifest.run_id(folder) not in ("", version.run_id)
+            if not committed.live and gone:
+                continue  # it was purged, or its name has been taken again
             found += 1
             stored = [*version.base_files, *([version.native] if version.native is not None else [])]
             files += len(stored)

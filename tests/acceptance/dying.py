@@ -30,7 +30,7 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Order:
+class Order:
     """What the file says at this moment."""
 
     def __init__(self, file: Path) -> None:
@@ -52,7 +52,7 @@ class _Order:
         return called
 
 
-def _dying_flush(order: _Order) -> Callable[[Path], None]:
+def _dying_flush(order: Order) -> Callable[[Path], None]:
     """``flush`` as publication sees it: it dies before it flushes the pipeline's folder, so after the rename."""
 
     def flush(path: Path) -> None:
@@ -63,7 +63,7 @@ def _dying_flush(order: _Order) -> Callable[[Path], None]:
     return flush
 
 
-def arm(order: _Order) -> None:
+def arm(order: Order) -> None:
     """Put the points into the protocol."""
     made, committed, noted = publication.make_room, History.publish, publication.note_loaded
     setattr(publication, "make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
@@ -73,7 +73,7 @@ def arm(order: _Order) -> None:
 
 
 if __name__ == "__main__":
-    arm(_Order(Path(os.environ["ORDER_TO_DIE"])))
+    arm(Order(Path(os.environ["ORDER_TO_DIE"])))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

@@ -1,7 +1,7 @@
 """``python -m tests.acceptance.small_disk serve … --data-dir DIR``: the service with a small disk of its own at DIR.
 
-The disk (``SMALL_DISK`` bytes) is a tmpfs in a mount namespace that nobody else sees, so that this needs no privileges
-where the kernel gives them to users in their own namespace.
+The disk (``SMALL_DISK`` bytes, at ``SMALL_DISK_AT`` if that is set) is a tmpfs in a mount namespace that nobody else
+sees, so that this needs no privileges where the kernel gives them to users in their own namespace.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def mount(folder: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    data = Path(sys.argv[sys.argv.index("--data-dir") + 1])
-    data.mkdir()
-    mount(data, int(os.environ.pop("SMALL_DISK")))
+    folder = Path(os.environ.pop("SMALL_DISK_AT", "") or sys.argv[sys.argv.index("--data-dir") + 1])
+    folder.mkdir()
+    mount(folder, int(os.environ.pop("SMALL_DISK")))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

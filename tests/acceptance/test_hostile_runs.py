@@ -48,7 +48,8 @@ def test_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> N
     healthy = served.json("POST", "/pipeline/healthy/execute?wait=20")
     assert (healthy["status"], healthy["rows_stored"]) == ("completed", 3)
     run = ended(served, doomed)
-    assert (run["status"], run["version"], run["progress"] < 100) == ("failed", None, True)
+    status = "interrupted" if how == "kill" else "failed"  # a lost worker is no fault of the configuration
+    assert (run["status"], run["version"], run["progress"] < 100) == (status, None, True)
     assert ENDS[how] in run["error"]["message"], run["error"]
     assert run["error"]["details"]["step"] == "collectors[0]"
     assert "/a/secret/path" not in json.dumps(run)

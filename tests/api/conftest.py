@@ -30,6 +30,7 @@ from service.kit.tokens import Tokens
 from service.model.registry import Registry
 from service.model.version import Version
 from service.query.integrity import Integrity
+from service.runs.backup import Backups
 from service.runs.version_upkeep import VersionUpkeep
 from service.steps.collector import Collector
 from service.steps.processor import Processor
@@ -108,6 +109,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,
+        backups=Backups(store, history, layout, clock),
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
         marks=(marks := VersionMarks(store)),
         upkeep=VersionUpkeep(history, pipelines, marks, layout, clock, Integrity(layout)),

@@ -55,7 +55,7 @@ SELECT version FROM versions
 WHERE pipeline_id = $pipeline_id AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
 ORDER BY version DESC LIMIT 1
 -- name: committed
-SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.deleted IS NULL AS live, v.value
+SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value
 FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
 ORDER BY name, v.version, live
 -- name: total

@@ -41,7 +41,7 @@ class Books:
     healthy = True
 
     def committed(self) -> list[Committed]:
-        return [Committed(version=version, live=True) for version in self.kept]
+        return [Committed(version=version, live=True, pipeline_id="p") for version in self.kept]
 
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
         return self.kept[offset : offset + limit], len(self.kept)

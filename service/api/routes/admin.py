@@ -1,0 +1,52 @@
+"""Routes of the administration of the service: backups."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from litestar import post
+
+from service.api import examples, query_string, request_body
+from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.services import ServicesDependency, TypedRequest
+from service.runs.backup import BackupReport
+
+
+class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to write a backup."""
+
+    directory: Annotated[
+        str,
+        msgspec.Meta(
+            description="An absolute path on the service's machine, outside the data directory: absent, empty, or with "
+            "earlier backups.",
+            min_length=1, max_length=4096,
+        ),
+    ]  # fmt: skip
+
+
+@post(
+    "/admin/backup",
+    **route(
+        "admin",
+        "Service",
+        "Back up the data",
+        "Makes a consistent copy of the catalog, all versions, the uploads, the audit log and the signing secret while "
+        "the service works, and answers when it is whole and flushed to disk. The backup is a folder of `directory`, "
+        "named by its time. Files that did not change are shared with the backup before it by hard links, never with "
+        "the data directory. An interrupted backup leaves nothing that can be restored, and earlier backups as they "
+        "were. `penstock restore` makes a data directory from it.",
+        ResponseDoc(text="The backup is whole.", kind=BackupReport, example=examples.BACKUP),
+        errors=("CONFLICT", "DATA_CORRUPT", "OVERLOADED", "STORAGE_FULL"),
+        body=RequestBody(kind=BackupRequest, example={"directory": "/var/backups/penstock"}),
+    ),
+)
+async def make_backup(request: TypedRequest, services: ServicesDependency) -> BackupReport:
+    query_string.read(request, query_string.NoParameters)
+    wanted = await request_body.value(request, BackupRequest, services.settings.max_body_bytes)
+    return await asyncio.to_thread(services.backups.make, wanted.directory)
+
+
+HANDLERS = [make_backup]

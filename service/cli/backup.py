@@ -1,0 +1,68 @@
+"""``penstock backup`` and ``penstock restore``: copy a data directory, and make one from a copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from service.catalog.history import History
+from service.cli import output, session
+from service.files import permissions
+from service.kit.clock import SystemClock
+from service.runs.backup import BackupReport, Backups
+from service.runs.restore import restore as restore_backup
+from service.telemetry import logs
+
+
+def backup(directory: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Make a backup in ``directory``: of a data directory, or by the service at ``url`` on its own disk.
+
+    Raises ``errors.Missing``, ``errors.Invalid``, ``errors.Conflict``, ``errors.Unavailable`` (STORAGE_FULL).
+    """
+    logs.configure("console", "critical")  # the command prints errors itself
+    report: dict[str, Any]
+    if url is not None:
+        from service.cli import remote
+
+        with remote.connected(url, patient=True) as connection:
+            answer = connection.stream("POST", "admin/backup", body={"directory": directory})
+            report = json.loads(b"".join(answer))
+    else:
+        report = msgspec.to_builtins(_make(str(Path(directory).absolute()), data_dir))
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+        return
+    versions, files = output.count_of(report["versions"], "version"), output.count_of(report["files"], "file")
+    size, shared = output.size(report["bytes"]), output.size(report["shared_bytes"])
+    click.echo(f"backed up {versions} in {files} to {report['directory']}: {size}, {shared} of it shared")
+
+
+def _make(directory: str, data_dir: str | None) -> BackupReport:
+    return session.with_catalog(
+        session.existing(data_dir=data_dir),
+        lambda layout, store: Backups(store, History(store), layout, SystemClock()).make(directory),
+    )
+
+
+def restore(directory: str, *, data_dir: str | None, as_json: bool) -> None:
+    """Restore the newest backup in ``directory`` to an empty data directory.
+
+    Raises ``errors.Missing``, ``errors.Conflict``, ``errors.PenstockError`` (DATA_CORRUPT).
+    """
+    logs.configure("console", "critical")
+    settings = session.settings(data_dir=data_dir)
+    with permissions.private_umask():
+        report = restore_backup(
+            Path(directory).absolute(), settings.root, permissions.group_id(settings.data_group), SystemClock()
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+        return
+    versions, files = output.count_of(report.versions, "version"), output.count_of(report.files, "file")
+    click.echo(
+        f"restored {versions} in {files} ({output.size(report.bytes)}) from {report.backup} to {report.data_dir}"
+    )

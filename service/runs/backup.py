@@ -1,0 +1,202 @@
+"""A backup of a data directory: a consistent copy of catalog, versions, uploads, audit and signing secret.
+
+While no transaction can commit, the catalog is copied and every committed version gets hard links in a folder of the
+staging area. From these the files are copied afterwards, so that a version that is deleted meanwhile stays readable.
+The backup gets its name when its last file is flushed; until then it is a hidden folder that nothing restores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import structlog
+
+import service
+from service.catalog.history import Committed, History
+from service.catalog.store import Store
+from service.files import disk
+from service.files.backup_directory import BackupDirectory, BackupManifest
+from service.files.backup_writer import BackupWriter, Mismatch
+from service.files.layout import MANIFEST, Layout
+from service.kit import errors, ids
+from service.kit.clock import Clock
+from service.model.version import Version
+from service.runs import manifest, publication
+from service.steps.storage import File
+
+PINS = "backup"
+"""How the names of the folders in the staging area begin that keep versions readable for a backup."""
+
+_log = structlog.get_logger("penstock.backup")
+
+
+class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup that was made. ``shared_bytes`` of its ``bytes`` are shared with the backup before it."""
+
+    directory: str
+    versions: int
+    files: int
+    bytes: int
+    shared_bytes: int
+
+
+class Backups:
+    """Makes backups of a data directory. Methods block."""
+
+    def __init__(self, store: Store, history: History, layout: Layout, clock: Clock) -> None:
+        self._store = store
+        self._history = history
+        self._layout = layout
+        self._clock = clock
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End backups that are being made; they leave nothing that looks whole."""
+        self._stop.set()
+
+    def make(self, directory: str) -> BackupReport:
+        """Make a backup in ``directory`` and return when it is whole and on disk.
+
+        Raises ``errors.Invalid`` (field ``directory``), ``errors.Conflict``, ``errors.Unavailable`` (STORAGE_FULL),
+        ``errors.PenstockError`` (DATA_CORRUPT) if a stored file is damaged and no earlier backup has it.
+        """
+        place = BackupDirectory.at(directory, self._layout.root)
+        if self._history.is_empty() and self._layout.version_folders():
+            raise errors.Conflict("the catalog is missing; take the versions back with 'penstock verify --adopt' first")
+        pins = self._layout.staging(ids.new(PINS))
+        try:
+            with place.locked(), _removed_on_failure(place.begin()) as partial:
+                return self._make(place, partial, pins, directory)
+        except OSError as error:
+            if disk.is_full(error):
+                raise _full(directory) from error
+            raise errors.PenstockError(f"the backup was not made ({error.strerror or error})") from error
+        except errors.Unavailable as error:
+            raise (_full(directory) if error.error_code == "STORAGE_FULL" else error) from error
+        finally:
+            shutil.rmtree(pins, ignore_errors=True)
+
+    def _make(self, place: BackupDirectory, partial: Path, pins: Path, directory: str) -> BackupReport:
+        before = place.backups()
+        created = self._clock.now()
+        versions = self._snapshot(partial / self._layout.catalog.name, pins)
+        writer = BackupWriter(partial, before[-1] if before else None, self._stop)
+        lost = [c for c in versions if not self._add_version(writer, c.version, pins)]
+        self._add_others(writer)
+        self._finish_catalog(partial / self._layout.catalog.name, lost)
+        writer.add_written(self._layout.catalog.name)
+        found = BackupManifest(release=service.__version__, created=created, versions=len(versions), files=writer.files)
+        folder = place.commit(partial, found)
+        report = BackupReport(
+            directory=directory, versions=len(versions), files=len(writer.files),
+            bytes=sum(f.bytes for f in writer.files), shared_bytes=writer.shared_bytes,
+        )  # fmt: skip
+        _log.info("backup.made", folder=str(folder), **{**msgspec.to_builtins(report), "directory": str(place.path)})
+        return report
+
+    def _snapshot(self, catalog: Path, pins: Path) -> list[Committed]:
+        """Copy the catalog, and pin the versions that it has; they are returned."""
+        pinned: list[Committed] = []
+
+        def pin() -> None:
+            for committed in self._history.committed():
+                version = committed.version
+                folder = self._layout.version(version.pipeline, version.version)
+                if committed.live or manifest.run_id(folder) == version.run_id:  # else it was purged
+                    _pin(folder, _folder(pins, version), version)
+                    pinned.append(committed)
+
+        self._store.copy_to(catalog, pin)
+        return pinned
+
+    def _add_version(self, writer: BackupWriter, version: Version, pins: Path) -> bool:
+        """Add the files of a version. Returns whether its native table, which can be built again, is there or absent.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        """
+        live = self._layout.version(version.pipeline, version.version)
+        sources, within = (_folder(pins, version), live), str(live.relative_to(self._layout.root))
+
+        def add(file: File) -> None:
+            source = next((f / file.name for f in sources if (f / file.name).is_file()), live / file.name)
+            size = file.bytes if file.sha256 else None
+            writer.add(source, f"{within}/{file.name}", size=size, checksum=file.sha256)
+
+        try:
+            for file in (*version.base_files, File(MANIFEST, 0, 0, "")):
+                add(file)
+        except (Mismatch, FileNotFoundError) as error:
+            reason = str(error) if isinstance(error, Mismatch) else f"{Path(error.filename).name} is missing"
+            raise errors.PenstockError(
+                f"version {version.version} of '{version.pipeline}' is damaged: {reason}; the backup was not made, and "
+                "earlier ones are as they were. 'penstock verify --deep' lists what is damaged",
+                code="DATA_CORRUPT", pipeline=version.pipeline, version=version.version,
+            ) from error  # fmt: skip
+        if version.native is None:
+            return True
+        try:
+            add(version.native)
+        except (Mismatch, FileNotFoundError):
+            writer.drop(f"{within}/{version.native.name}")
+            return False
+        return True
+
+    def _add_others(self, writer: BackupWriter) -> None:
+        """Add the uploads, the audit log and the signing secret."""
+        root = self._layout.root
+        folders = (self._layout.uploads, root / "audit")
+        others = [p for folder in folders for p in sorted(folder.rglob("*"))]
+        for path in (*others, self._layout.secret):
+            hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+            if path.is_symlink() or not path.is_file() or hidden:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
+                writer.add(path, str(path.relative_to(root)))
+
+    def _finish_catalog(self, path: Path, lost: list[Committed]) -> None:
+        """Let the copied catalog know native tables that are not in the backup as not built, and check it."""
+        store = Store(path)
+        try:
+            history = History(store)
+            for committed in lost:
+                publication.forget_native(history, committed.pipeline_id, committed.version, wanted=committed.live)
+            store.check()
+        finally:
+            store.close()
+
+
+def _pin(folder: Path, pins: Path, version: Version) -> None:
+    """Hard links to the files of a version; without links in the file system its own folder is read."""
+    native = [version.native] if version.native is not None else []
+    for name in (*(file.name for file in (*version.base_files, *native)), MANIFEST):
+        target = pins / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            target.hardlink_to(folder / name)
+
+
+def _folder(pins: Path, version: Version) -> Path:
+    return pins / version.pipeline / f"v{version.version:06d}"
+
+
+@contextlib.contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[Path]:
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _full(directory: str) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"the disk of {directory} is full, so the backup was not made; earlier ones are as they were. Free space (such "
+        "as backups that nobody needs) or choose another directory, then try again",
+        code="STORAGE_FULL",
+        retry_after=60,
+    )

@@ -1,0 +1,146 @@
+"""Restoring a backup to a new data directory: every file is compared with its checksum, then the whole is verified.
+
+The files are written to a hidden folder of the new data directory and moved to their places at the end, the catalog
+last. ``serve`` refuses a directory in which a restore did not finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
+from service.files import backup_directory, disk, permissions
+from service.files.backup_directory import BackupFile
+from service.files.layout import RESTORING, Layout, flush
+from service.kit import errors
+from service.kit.clock import Clock
+from service.query.integrity import Integrity
+from service.runs.condition import Condition
+from service.runs.verification import Verifier
+
+_BLOCK = 4 << 20
+
+
+class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was restored: the folder of the backup, the new data directory, and how much."""
+
+    backup: str
+    data_dir: str
+    versions: int
+    files: int
+    bytes: int
+
+
+def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> RestoreReport:
+    """Restore the backup in ``directory`` (the newest there) to the data directory ``target``. Blocks.
+
+    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or there is no whole backup,
+    ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
+    ``errors.Invalid``. When it raises, ``target`` is as it was.
+    """
+    folder = backup_directory.find(directory)
+    manifest = backup_directory.read_manifest(folder)
+    existed = target.exists()
+    _refuse_used(target)
+    shutil.rmtree(target / RESTORING, ignore_errors=True)
+    layout = Layout(target / RESTORING, group)
+    try:
+        layout.open()
+        for file in manifest.files:
+            _copy(folder / file.path, layout.root / file.path, file)
+        versions = _verify(layout, clock)
+        _promote(layout, Layout(target, group))
+    except BaseException as error:
+        shutil.rmtree(layout.root, ignore_errors=True)
+        if not existed:
+            with contextlib.suppress(OSError):
+                target.rmdir()
+        if isinstance(error, OSError):
+            raise (_full(target) if disk.is_full(error) else _failed(error)) from error
+        raise
+    return RestoreReport(
+        backup=str(folder), data_dir=str(target), versions=versions, files=len(manifest.files),
+        bytes=sum(f.bytes for f in manifest.files),
+    )  # fmt: skip
+
+
+def _refuse_used(target: Path) -> None:
+    try:
+        used = sorted(p.name for p in target.iterdir() if p.name != RESTORING) if target.exists() else []
+    except OSError as error:
+        raise errors.Invalid(f"{target} cannot be read ({error.strerror})", field="data_dir") from error
+    if used:
+        raise errors.Conflict(
+            f"the data directory {target} is not empty ('{used[0]}'); name a new one with --data-dir", field="data_dir"
+        )
+
+
+def _copy(source: Path, target: Path, file: BackupFile) -> None:
+    digest, size = hashlib.sha256(), 0
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise backup_directory.damaged(f"{file.path} cannot be read ({error.strerror})") from error
+    with os.fdopen(reading, "rb", buffering=0) as blocks, target.open("xb") as writing:
+        target.chmod(0o600)
+        while block := blocks.read(_BLOCK):
+            digest.update(block)
+            writing.write(block)
+            size += len(block)
+        writing.flush()
+        os.fsync(writing.fileno())
+    if size != file.bytes:
+        raise backup_directory.damaged(f"{file.path} has {size} bytes instead of {file.bytes}")
+    if digest.hexdigest() != file.sha256:
+        raise backup_directory.damaged(f"{file.path} has another checksum than when it was written")
+
+
+def _verify(layout: Layout, clock: Clock) -> int:
+    """Set the modes, tidy as a start does, and verify. Returns the number of versions."""
+    for _, version in layout.version_folders():
+        permissions.restrict(version.parent, layout.group, shared=0o750)
+        permissions.share(version, layout.group)
+    store = Store(layout.catalog)
+    try:
+        history = History(store)
+        condition = Condition(store, history, layout, Integrity(layout))
+        condition.recover(clock.now(), accept_empty=False)
+        found = Verifier(store, history, Pipelines(store, clock), layout, condition).verify(deep=True)
+    finally:
+        store.close()
+    if found.failed:
+        first = next(f for f in found.findings if f.kind == "damaged")
+        raise backup_directory.damaged(f"{first.folder}: {first.message}")
+    return found.versions
+
+
+def _promote(layout: Layout, target: Layout) -> None:
+    """Move everything to its place, the catalog last."""
+    for above, _, _ in os.walk(layout.root, topdown=False):
+        flush(Path(above))
+    for path in sorted(layout.root.iterdir(), key=lambda p: p == layout.catalog):
+        path.rename(target.root / path.name)
+    flush(target.root)
+    layout.root.rmdir()
+    target.create()
+    flush(target.root)
+
+
+def _full(target: Path) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"the disk of {target} is full, so nothing was restored; free space or name another --data-dir",
+        code="STORAGE_FULL", retry_after=60,
+    )  # fmt: skip
+
+
+def _failed(error: OSError) -> errors.PenstockError:
+    return errors.PenstockError(f"nothing was restored: {error.strerror or error}")

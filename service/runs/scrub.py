@@ -1,0 +1,109 @@
+"""The nightly scrub: every stored file is read at a bounded rate and compared with its checksum.
+
+A flipped bit changes neither size nor time of a file, so that readers do not notice it by themselves. What the scrub
+finds is known to them at once, logged, and reported by readiness; a damaged native table is built again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import structlog
+
+from service.catalog.history import History
+from service.files.layout import Layout
+from service.kit import errors
+from service.kit.clock import Clock
+from service.model.version import Version
+from service.query.integrity import Integrity
+
+HOUR = 2
+"""The hour (UTC) at which a scrub begins."""
+_BLOCK = 1 << 20
+
+_log = structlog.get_logger("penstock.integrity")
+
+
+class Scrub:
+    """Reads the stored files once a night at ``mib_per_second``; with 0, never."""
+
+    def __init__(
+        self, history: History, layout: Layout, integrity: Integrity, clock: Clock, mib_per_second: float
+    ) -> None:
+        self._history = history
+        self._layout = layout
+        self._integrity = integrity
+        self._clock = clock
+        self._rate = mib_per_second * (1 << 20)
+
+    @contextlib.asynccontextmanager
+    async def nightly(self) -> AsyncIterator[None]:
+        """Scrub every night until the end of the context."""
+        task = asyncio.create_task(self._repeat()) if self._rate > 0 else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _repeat(self) -> None:
+        while True:
+            await self._clock.sleep_until(next_night(self._clock.now()))
+            try:
+                await self.sweep()
+            except Exception as error:  # a fault of one night must not end the others
+                _log.error("scrub.failed", error=str(error), exc_info=error)
+
+    async def sweep(self) -> list[str]:
+        """Read all committed versions once. Returns the damaged ones, as ``orders@3``."""
+        versions = [c.version for c in await asyncio.to_thread(self._history.committed) if c.live]
+        size = 0
+        for version in versions:
+            size += await self._read(version)
+            await asyncio.to_thread(self._compare, version)
+        damaged = await asyncio.to_thread(self._integrity.damaged)
+        _log.info("scrub.ended", versions=len(versions), bytes=size, damaged=damaged)
+        return damaged
+
+    async def _read(self, version: Version) -> int:
+        """Read the files of a version and remember their checksums. Returns the number of bytes."""
+        native = [version.native] if version.native is not None else []
+        size = 0
+        for file in (*version.base_files, *native):
+            path = self._layout.version(version.pipeline, version.version) / file.name
+            with contextlib.suppress(OSError):  # the comparison reports it
+                size += await self._read_file(path)
+        return size
+
+    async def _read_file(self, path: Path) -> int:
+        digest, size, began = hashlib.sha256(), 0, self._clock.monotonic()
+        with path.open("rb", buffering=0) as handle:
+            while block := await asyncio.to_thread(handle.read, _BLOCK):
+                await asyncio.to_thread(digest.update, block)
+                size += len(block)
+                ahead = size / self._rate - (self._clock.monotonic() - began)
+                if ahead > 0:
+                    await self._clock.sleep_until(self._clock.now() + timedelta(seconds=ahead))
+            self._integrity.remember(handle.fileno(), size, digest.hexdigest())
+        return size
+
+    def _compare(self, version: Version) -> None:
+        folder = self._layout.version(version.pipeline, version.version)
+        if not folder.is_dir() and self._history.version_of(version.pipeline, version.version) is None:
+            return  # it was deleted meanwhile
+        with contextlib.suppress(errors.PenstockError):  # it is known as damaged from now on
+            self._integrity.require(version, version.base_files)
+            self._integrity.checked(version)
+
+
+def next_night(now: datetime) -> datetime:
+    """The next moment at which a scrub begins."""
+    tonight = datetime.combine(now.astimezone(UTC).date(), time(HOUR), UTC)
+    return tonight if tonight > now else tonight + timedelta(days=1)

@@ -1,0 +1,274 @@
+"""Backups of a data directory and what is restored from them: whole or refused, never silently less."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.catalog.store import Store
+from service.files.backup_directory import MANIFEST, BackupDirectory
+from service.files.layout import Layout
+from service.kit import errors
+from service.runs.backup import BackupReport, Backups
+from service.runs.restore import RestoreReport, restore
+from tests.unit.runs.disasters import CLOCK, NAME, Directory, Opened
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """A data directory with two versions, an upload and a signing secret."""
+    found = Directory(tmp_path / "data")
+    found.publish(1)
+    found.publish(2)
+    (found.layout.uploads / "a.csv").write_text("a\n1\n")
+    found.layout.secret.write_text("s" * 48)
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "backups"
+
+
+def back_up(directory: Directory, place: Path, during: Callable[[Opened], None] | None = None) -> BackupReport:
+    with Opened(directory) as opened:
+        backups = Backups(opened.store, opened.history, directory.layout, CLOCK)
+        if during is not None:
+            copy = opened.store.copy_to
+
+            def copy_to(path: Path, alongside: Callable[[], None]) -> None:
+                copy(path, alongside)
+                during(opened)
+
+            opened.store.copy_to = copy_to  # type: ignore[method-assign]
+        return backups.make(str(place))
+
+
+def restored(place: Path, target: Path) -> RestoreReport:
+    return restore(place, target, None, CLOCK)
+
+
+def rows(data: Path) -> set[bytes]:
+    return {path.read_bytes() for path in (data / "warehouse").rglob(NAME)}
+
+
+def inodes(folder: Path) -> set[int]:
+    return {path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def test_what_is_restored_is_what_was_backed_up(directory: Directory, place: Path, tmp_path: Path) -> None:
+    report = back_up(directory, place)
+    assert (report.directory, report.versions, report.shared_bytes) == (str(place), 2, 0)
+    (folder,) = BackupDirectory(place).backups()
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert report.files == len(written) - 1
+    assert report.bytes == sum(p.stat().st_size for p in written if p.name != MANIFEST)
+    assert {p.stat().st_mode & 0o777 for p in written} == {0o600}
+    assert {p.stat().st_mode & 0o777 for p in (place, folder, *folder.rglob("*")) if p.is_dir()} == {0o700}
+    assert not inodes(folder) & inodes(directory.layout.root)
+    assert not any(directory.layout.staging_root.iterdir())
+    target = tmp_path / "new"
+    found = restored(place, target)
+    assert (found.versions, found.files, found.bytes) == (2, report.files, report.bytes)
+    assert rows(target) == directory.contents
+    assert (target / "uploads" / "a.csv").read_text() == "a\n1\n"
+    assert (target / "secret.key").read_text() == "s" * 48
+    assert (target / "warehouse" / "shop" / "current").readlink() == Path("v000002")
+    copy = Directory.__new__(Directory)
+    copy.layout = Layout(target)
+    assert copy.start() == "ok"
+    assert copy.versions() == directory.versions()
+    modes = {p.relative_to(target).as_posix(): p.stat().st_mode & 0o777 for p in target.rglob("*")}
+    assert (modes["catalog.duckdb"], modes["secret.key"], modes["warehouse"]) == (0o600, 0o600, 0o700)
+    assert modes[f"warehouse/shop/v000001/{NAME}"] == 0o400
+
+
+def test_unchanged_files_are_shared_with_the_backup_before(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    directory.publish(3)
+    report = back_up(directory, place)
+    first, second = BackupDirectory(place).backups()
+    shared = inodes(first) & inodes(second)
+    names = {p.relative_to(second).as_posix() for p in second.rglob("*") if p.stat().st_ino in shared}
+    version = {f"warehouse/shop/v00000{n}/{file}" for n in (1, 2) for file in (NAME, "manifest.json")}
+    assert names == {*version, "uploads/a.csv", "secret.key"}
+    assert report.shared_bytes == sum((second / name).stat().st_size for name in names)
+    shutil.rmtree(first)
+    restored(place, tmp_path / "new")
+    assert rows(tmp_path / "new") == directory.contents
+
+
+def test_a_damaged_file_of_the_backup_before_is_not_shared(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    (first,) = BackupDirectory(place).backups()
+    flip(first / "warehouse" / "shop" / "v000001" / NAME)
+    back_up(directory, place)
+    restored(place, tmp_path / "new")
+    assert rows(tmp_path / "new") == directory.contents
+    with pytest.raises(errors.PenstockError, match=rf"warehouse/shop/v000001/{NAME} has another checksum"):
+        restored(first, tmp_path / "old")
+
+
+def test_a_damaged_version_fails_the_backup_unless_an_earlier_one_has_it(
+    directory: Directory, place: Path, tmp_path: Path
+) -> None:
+    part = directory.layout.version("shop", 1) / NAME
+    back_up(directory, place)
+    flip(part)
+    with pytest.raises(errors.PenstockError, match="version 1 of 'shop' is damaged") as caught:
+        back_up(directory, tmp_path / "other")
+    assert caught.value.error_code == "DATA_CORRUPT"
+    assert caught.value.details == {"pipeline": "shop", "version": 1}
+    assert not any((tmp_path / "other").iterdir())
+    back_up(directory, place)
+    restored(place, tmp_path / "new")
+    assert rows(tmp_path / "new") == directory.contents
+
+
+def test_what_happens_during_the_copy_is_not_in_the_backup(directory: Directory, place: Path, tmp_path: Path) -> None:
+    """A pipeline that is purged is restored, as it was when the copy began."""
+
+    def purge(opened: Opened) -> None:
+        opened.pipelines.delete("shop")
+        shutil.rmtree(directory.layout.pipeline("shop"))
+        (directory.layout.uploads / "a.csv").unlink()
+
+    back_up(directory, place, purge)
+    restored(place, tmp_path / "new")
+    assert rows(tmp_path / "new") == directory.contents
+    with Opened(directory) as opened, pytest.raises(errors.Missing):
+        opened.pipelines.get("shop")
+
+
+def test_versions_of_deleted_pipelines_are_backed_up_until_they_are_purged(
+    directory: Directory, place: Path, tmp_path: Path
+) -> None:
+    with Opened(directory) as opened:
+        opened.pipelines.delete("shop")
+    assert back_up(directory, place).versions == 2
+    shutil.rmtree(directory.layout.pipeline("shop"))
+    assert back_up(directory, place).versions == 0
+    restored(place, tmp_path / "new")
+
+
+@pytest.mark.parametrize("file", ["catalog.duckdb", "uploads/a.csv", f"warehouse/shop/v000002/{NAME}", MANIFEST])
+@pytest.mark.parametrize("how", ["flipped", "shortened", "missing", "a link"])
+def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
+    directory: Directory, place: Path, tmp_path: Path, file: str, how: str
+) -> None:
+    back_up(directory, place)
+    (folder,) = BackupDirectory(place).backups()
+    path = folder / file
+    if how == "flipped":
+        flip(path)
+    elif how == "shortened":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.rename(tmp_path / "moved")
+        if how == "a link" and file != MANIFEST:
+            path.symlink_to(tmp_path / "moved")
+    with pytest.raises(errors.PenstockError, match=file) as caught:
+        restored(place, tmp_path / "new")
+    gone = file == MANIFEST and how in ("missing", "a link")
+    assert caught.value.error_code == ("CONFLICT" if gone else "DATA_CORRUPT")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    target = tmp_path / "new"
+    target.mkdir()
+    (target / "mine.txt").write_text("mine")
+    with pytest.raises(errors.Conflict, match="not empty"):
+        restored(place, target)
+    assert [p.name for p in target.iterdir()] == ["mine.txt"]
+    (target / "mine.txt").unlink()
+    (target / ".restoring").mkdir()
+    with pytest.raises(errors.Conflict, match="did not finish"):
+        Layout(target).open()
+    restored(place, target)
+    assert rows(target) == directory.contents
+
+
+def test_a_missing_backup_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.Missing, match="there is no directory"):
+        restored(tmp_path / "typo", tmp_path / "new")
+    (tmp_path / "typo" / ".partial-backup_1").mkdir(parents=True)
+    with pytest.raises(errors.Conflict, match="no whole backup"):
+        restored(tmp_path / "typo", tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("backups", "absolute path"), ("", "absolute path"), ("/a\0b", "absolute path"), ("{data}", "inside the data"),
+     ("{data}/b", "inside the data"), ("{link}/b", "inside the data"), ("{used}", "holds other files"),
+     ("{file}", "cannot be read"), ("{file}/b", "cannot be")],
+)  # fmt: skip
+def test_directories_that_cannot_hold_a_backup(directory: Directory, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(directory.layout.root)
+    places = {"data": directory.layout.root, "link": tmp_path / "link", "used": tmp_path / "used"}
+    with pytest.raises(errors.Invalid, match=message) as caught:
+        _make(directory, text.format(**places, file=tmp_path / "used" / "mine.txt"))
+    assert caught.value.details["field"] == "directory"
+    assert [p.name for p in (tmp_path / "used").iterdir()] == ["mine.txt"]
+
+
+def _make(directory: Directory, text: str) -> BackupReport:
+    with Opened(directory) as opened:
+        return Backups(opened.store, opened.history, directory.layout, CLOCK).make(text)
+
+
+def test_one_backup_at_a_time_is_written_to_a_directory(directory: Directory, place: Path) -> None:
+    with BackupDirectory(place).locked(), pytest.raises(errors.Conflict, match="another backup"):
+        _make(directory, str(place))
+    assert _make(directory, str(place)).versions == 2
+
+
+def test_a_stopped_backup_leaves_nothing(directory: Directory, place: Path) -> None:
+    with Opened(directory) as opened:
+        backups = Backups(opened.store, opened.history, directory.layout, CLOCK)
+        backups.stop()
+        with pytest.raises(errors.Unavailable, match="the service stops"):
+            backups.make(str(place))
+    assert not any(place.iterdir())
+
+
+def test_a_lost_catalog_is_not_backed_up(directory: Directory, place: Path) -> None:
+    directory.catalog.unlink()
+    with pytest.raises(errors.Conflict, match="the catalog is missing"):
+        _make(directory, str(place))
+
+
+def test_the_copy_of_a_catalog_has_its_schema_and_its_rows(directory: Directory, tmp_path: Path) -> None:
+    """Keys and defaults too; the catalog itself stays locked and usable."""
+    shape = (
+        "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal UNION ALL "
+        "SELECT table_name, constraint_text FROM duckdb_constraints() UNION ALL "
+        "SELECT index_name, sql FROM duckdb_indexes() ORDER BY ALL"
+    )
+    with Opened(directory) as opened:
+        opened.store.copy_to(tmp_path / "it's a copy.duckdb", lambda: None)
+        assert opened.store.rows("SELECT database_name FROM duckdb_databases() WHERE NOT internal") == [
+            {"database_name": "catalog"}
+        ]
+        copy = Store(tmp_path / "it's a copy.duckdb")
+        try:
+            assert not copy.created
+            assert copy.rows(shape) == opened.store.rows(shape)
+            for table in ("runs", "versions", "pipelines", "properties"):
+                every = f"FROM {table} ORDER BY ALL"
+                assert copy.rows(every) == opened.store.rows(every)
+        finally:
+            copy.close()
