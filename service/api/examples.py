@@ -81,6 +81,7 @@ RUN: dict[str, Any] = {
     "requested_by": "ann",
     "queued_at": AT,
     "replay_of": None,
+    "restored_from": None,
     "unchanged": False,
     "full_refresh": False,
 }

@@ -30,7 +30,7 @@ from service.model.schedule import Schedule
 from service.model.trigger import Trigger
 
 _REF = "#/components/schemas/{name}"
-_SETTINGS = (model.Execution, Schedule, Trigger, Hook)
+_SETTINGS = (model.Execution, Schedule, Trigger, Hook, Retention)
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
     "Pipelines": "Configurations, their runs and statistics.",

@@ -26,12 +26,11 @@ async def find_version(services: Services, name: str, which: int | str | None = 
 
     Raises ``errors.Missing``; ``errors.Invalid`` for a text that is neither a number nor a tag.
     """
+    chosen = chosen_version(which) if isinstance(which, str) else which
     record = await find_pipeline(services, name)
 
     def find() -> Version:
-        number = chosen_version(which) if isinstance(which, str) else which
-        if isinstance(number, str):
-            number = services.marks.tagged(record.id, name, number)
+        number = services.marks.tagged(record.id, name, chosen) if isinstance(chosen, str) else chosen
         return services.history.version(record.id, name, number)
 
     return await asyncio.to_thread(find)

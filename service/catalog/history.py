@@ -133,10 +133,8 @@ class History:
     def statistics(self, pipeline_id: str) -> dict[str, Any]:
         """The figures of ``GET /pipeline/{name}/stats``, computed by SQL over the run history."""
         key = {"pipeline_id": pipeline_id}
-        figures = {
-            **(self._store.row(_RUNS["statistics"], key) or {}),
-            **(self._store.row(_RUNS["storage"], key) or {}),
-        }
+        figures = dict(self._store.row(_RUNS["statistics"], key) or {})
+        figures |= self._store.row(_RUNS["storage"], key) or {}
         last, failed = self.newest_run(pipeline_id), self._store.row(_RUNS["last_error"], key)
         figures["last_execution"] = last and {
             "run_id": last.run_id,
@@ -287,8 +285,7 @@ class History:
         return sorted([*newest, *kept], key=lambda t: t.name)
 
     def table(self, name: str) -> Table | None:
-        """The table that ``orders``, ``orders@3`` or ``orders@stable`` names: by table name (in any case) or by
-        pipeline name, with a number or a tag.
+        """The table that ``orders``, ``orders@3`` or ``orders@stable`` names: by table (in any case) or pipeline name.
 
         The suffix ``__quarantine`` names the quarantined rows of a version; a version without any has no rows there.
         """
