@@ -100,6 +100,7 @@ def test_a_folder_in_the_place_of_the_next_version_is_moved_aside(tmp_path: Path
         folder = filled(served, "parquet")
         shutil.copytree(folder, folder.with_name("v000002"))
         (folder.with_name("v000002") / "mine.txt").write_text("mine")
+        served.http.put("/files/cities.csv", content=b"id,city\n7,Oslo\n")  # equal rows would make no version
         assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 2
         aside = served.data / "warehouse" / ".orphaned" / "cities" / "v000002"
         assert (aside / "mine.txt").read_text() == "mine"
