@@ -110,6 +110,8 @@ class LossCounter:
         self._add_count(name, count, len(column) - missing, fields, flags)
         if conversion.cut is not None:
             cut = fields.get_column("cut")
+            if cut.any():  # as part of the plan, this would compute the value a second time
+                cut = (cut & value.is_not_null()).fill_null(value=False)
             self._add_count(_cut_of(name), int(cut.sum()), len(column) - missing, fields, cut)
 
     def _add_count(self, key: str, count: int, known: int, fields: pl.DataFrame, flags: pl.Series | None) -> None:
@@ -137,7 +139,7 @@ def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
     if conversion.lost is not None:
         fields.append(conversion.lost.fill_null(value=False).alias("lost"))
     if conversion.cut is not None:
-        fields.append((conversion.cut & conversion.value.is_not_null()).fill_null(value=False).alias("cut"))
+        fields.append(conversion.cut.alias("cut"))
     return pl.struct(fields).alias(conversion.name)
 
 

@@ -132,7 +132,8 @@ def cut(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequ
         return column.to_physical() % 1000 != 0 if source.time_unit == "ns" else None
     if isinstance(source, pl.Categorical | pl.Enum):
         column, source = column.cast(pl.String), pl.String()
-    return time_text.beyond_microseconds(column, formats) if isinstance(source, pl.String) else None
+    fine = isinstance(source, pl.String) and (not formats or any("f" in form for form in formats))
+    return time_text.beyond_microseconds(column, formats) if fine else None
 
 
 def _escaped(text: str) -> str:
