@@ -247,11 +247,11 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str], for
     if isinstance(target, pl.Date | pl.Datetime) and formats and formats[0] in time_text.EPOCHS:
         return time_text.read_epoch(text, pl.String(), formats[0], target)
     if isinstance(target, pl.Date):
-        return time_text.read_date(text, formats)
+        return time_text.read_date(column if formats else text, formats)
     if isinstance(target, pl.Datetime):
-        return time_text.read_datetime(text, target, formats)
+        return time_text.read_datetime(column if formats else text, target, formats)
     if isinstance(target, pl.Time):
-        return time_text.read_time(text, formats)
+        return time_text.read_time(column if formats else text, formats)
     number = number_text.plain(text, form.numbers)
     return number_text.real_number(number, target) if target.is_float() else number
 

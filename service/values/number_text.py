@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,14 +101,16 @@ def whole_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     ``12.0`` and ``1e3`` are whole up to 2^53. A float alone cannot tell: that of 0.99999999999999999999 is 1, and
     that of 1e-400 is 0.
     """
-    return text.map_batches(functools.partial(_whole_numbers, target=target), return_dtype=target, is_elementwise=True)
-
-
-def _whole_numbers(text: pl.Series, target: pl.DataType) -> pl.Series:
     direct = text.cast(target, strict=False)
-    rows = (direct.is_null() & text.is_not_null()).arg_true()
-    if rows.is_empty():
+    check = functools.partial(_whole_numbers, target=target)
+    return pl.map_batches([direct, text], check, return_dtype=target, is_elementwise=True)
+
+
+def _whole_numbers(read: Sequence[pl.Series], target: pl.DataType) -> pl.Series:
+    direct, text = read
+    if direct.null_count() == text.null_count():
         return direct
+    rows = (direct.is_null() & text.is_not_null()).arg_true()
     other = text.gather(rows)
     number = other.cast(pl.Float64, strict=False)
     digits = other.str.replace(r"[eE].*$", "").str.replace_all(r"[-+.]", "").str.strip_chars("0").str.len_chars()
@@ -121,15 +123,16 @@ def _whole_numbers(text: pl.Series, target: pl.DataType) -> pl.Series:
 
 def real_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     """The text as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
-    return text.map_batches(functools.partial(_real_numbers, target=target), return_dtype=target, is_elementwise=True)
-
-
-def _real_numbers(text: pl.Series, target: pl.DataType) -> pl.Series:
     number = text.cast(target, strict=False)
-    rows = number.is_infinite().arg_true()
-    if rows.is_empty():
+    return pl.map_batches([number, text], _real_numbers, return_dtype=target, is_elementwise=True)
+
+
+def _real_numbers(read: Sequence[pl.Series]) -> pl.Series:
+    number, text = read
+    rows = number.is_infinite()
+    if not rows.any():
         return number
-    beyond = rows.filter(text.gather(rows).str.contains("[0-9]"))
+    beyond = rows.arg_true().filter(text.filter(rows).str.contains("[0-9]"))
     return number if beyond.is_empty() else number.scatter(beyond, None)
 
 

@@ -155,47 +155,48 @@ def write(value: pl.Expr, form: str) -> pl.Expr:
 
 
 def _read(text: pl.Expr, form: str, target: pl.DataType) -> pl.Expr:
-    text, form = _fraction(text, form)
+    trimmed = text.str.strip_chars()
+    rewritten, form = _fraction(trimmed, form)
+    shown = text if rewritten is trimmed else rewritten
     if isinstance(target, pl.Date):
-        return _each_batch(text, _dates, form, pl.Date())
+        return _with_check(rewritten.str.to_date(form, strict=False), shown, _dates, form, pl.Date())
     if isinstance(target, pl.Time):
-        return _each_batch(text, _times, form, pl.Time())
+        return _with_check(rewritten.str.to_time(form, strict=False), shown, _times, form, pl.Time())
     assert isinstance(target, pl.Datetime)
-    if _has_offset(form):
-        return _from_offset(_each_batch(text, _moments, form, pl.Datetime("us", "UTC")), target)
-    return _in_zone(_each_batch(text, _moments, form, pl.Datetime("us")), None, target)
+    moment = rewritten.str.to_datetime(form, strict=False, time_unit="us")
+    if any(mark in form for mark in _WITH_OFFSET):
+        moment = moment.dt.convert_time_zone("UTC")
+        return _from_offset(_with_check(moment, shown, _moments, form, pl.Datetime("us", "UTC")), target)
+    return _in_zone(_with_check(moment, shown, _moments, form, pl.Datetime("us")), None, target)
 
 
-def _has_offset(form: str) -> bool:
-    return any(mark in form for mark in _WITH_OFFSET)
-
-
-def _each_batch(text: pl.Expr, read: Callable[..., pl.Series], form: str, result: pl.DataType) -> pl.Expr:
-    """``read`` as an expression. As a plan of its own it would read each text three times.
+def _with_check(
+    value: pl.Expr, text: pl.Expr, check: Callable[..., pl.Series], form: str, result: pl.DataType
+) -> pl.Expr:
+    """``value``, checked a batch at a time. A check as an expression would read each text three times.
 
     (Polars does not share the common parts of an expression in which a function has a null argument.)
     """
-    return text.map_batches(functools.partial(read, form=form), return_dtype=result, is_elementwise=True)
+    return pl.map_batches([value, text], functools.partial(check, form=form), return_dtype=result, is_elementwise=True)
 
 
-def _dates(text: pl.Series, form: str) -> pl.Series:
-    date = _century(text.str.to_date(form, strict=False), form)
-    return _checked(date, ~date.to_physical().is_between(_YEAR_1000 // _DAY, _LAST // _DAY), text, form)
+def _dates(read: Sequence[pl.Series], form: str) -> pl.Series:
+    value, text = _century(read[0], form), read[1]
+    day = value.cast(pl.Int32)
+    return _checked(value, (day < _YEAR_1000 // _DAY) | (day > _LAST // _DAY), text, form)
 
 
-def _times(text: pl.Series, form: str) -> pl.Series:
-    time = text.str.to_time(form, strict=False)
+def _times(read: Sequence[pl.Series], form: str) -> pl.Series:
+    value, text = read
     if not any(mark in form for mark in _WITH_SECONDS):
-        return time
-    return _checked(time, time.to_physical() % (_MINUTE * 1_000) < 1_000_000_000, text, form)
+        return value
+    return _checked(value, value.cast(pl.Int64) % (_MINUTE * 1_000) < 1_000_000_000, text, form)
 
 
-def _moments(text: pl.Series, form: str) -> pl.Series:
-    value = _century(text.str.to_datetime(form, strict=False, time_unit="us"), form)
-    if _has_offset(form):
-        value = value.dt.convert_time_zone("UTC")
-    moment = value.to_physical()
-    doubtful = ~moment.is_between(_YEAR_1000, _LAST)
+def _moments(read: Sequence[pl.Series], form: str) -> pl.Series:
+    value, text = _century(read[0], form), read[1]
+    moment = value.cast(pl.Int64)
+    doubtful = (moment < _YEAR_1000) | (moment > _LAST)
     if any(mark in form for mark in _WITH_SECONDS):
         doubtful |= moment % _MINUTE < 1_000_000
     return _checked(value, doubtful, text, form)
@@ -215,11 +216,12 @@ def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str) 
     Only the few doubtful texts are compared with the regular expression of the format: years below 1000 or above 9999,
     and seconds of 0, which chrono makes of 60, too.
     """
-    rows = doubtful.arg_true()
-    if rows.is_empty():
+    if not doubtful.any():
         return value
-    wrong = rows.filter(~text.gather(rows).str.contains(f"^{_pattern(_PART.findall(form))}$"))
-    return value if wrong.is_empty() else value.scatter(wrong, None)
+    fits = text.filter(doubtful).str.contains(rf"^\s*{_pattern(_PART.findall(form))}\s*$")
+    if fits.all():
+        return value
+    return value.scatter(doubtful.arg_true().filter(~fits), None)
 
 
 def _zoned(text: pl.Expr) -> tuple[pl.Expr, str]:
