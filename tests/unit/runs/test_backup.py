@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from service.catalog.store import Store
 from service.files.backup_directory import MANIFEST, BackupDirectory
 from service.files.layout import Layout
 from service.kit import errors
+from service.model.run import StoredForm
 from service.runs.backup import BackupReport, Backups
 from service.runs.restore import RestoreReport, restore
+from service.steps.storage import File
 from tests.unit.runs.disasters import CLOCK, NAME, Directory, Opened
 
 
@@ -133,6 +137,29 @@ def test_a_damaged_version_fails_the_backup_unless_an_earlier_one_has_it(
     back_up(directory, place)
     restored(place, tmp_path / "new")
     assert rows(tmp_path / "new") == directory.contents
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_damaged_native_table_is_left_out_and_wanted_again(
+    directory: Directory, place: Path, tmp_path: Path, how: str
+) -> None:
+    native = File("shop.duckdb", 4, 1, hashlib.sha256(b"good").hexdigest())
+    with Opened(directory) as opened:
+        record, version = opened.pipelines.get("shop"), opened.history.committed()[1].version
+        forms = [StoredForm(type="duckdb", location="shop.duckdb", bytes=4)]
+        run = msgspec.structs.replace(opened.history.run(version.run_id), storage=forms)
+        version = msgspec.structs.replace(version, native=native, bytes=version.bytes + 4)
+        opened.history.note_native(record.id, run, version)
+    if how == "damaged":
+        (directory.layout.version("shop", 2) / native.name).write_bytes(b"evil")
+    back_up(directory, place)
+    restored(place, tmp_path / "new")
+    copy = Directory.__new__(Directory)
+    copy.layout = Layout(tmp_path / "new")
+    found = copy.versions()[1]
+    assert (found.native, found.wants_native, found.bytes) == (None, True, version.bytes - 4)
+    assert not list((tmp_path / "new").rglob("shop.duckdb"))
+    assert directory.versions()[1].native == native
 
 
 def test_what_happens_during_the_copy_is_not_in_the_backup(directory: Directory, place: Path, tmp_path: Path) -> None:
