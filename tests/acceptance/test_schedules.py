@@ -128,6 +128,7 @@ def test_triggers_start_pipelines_and_unfinished_ones_fire_after_a_kill(house: H
     served.json("POST", "/pipeline/products/execute?wait=30")
     served.until_logged(lambda line: line.get("event") == "run.published" and line.get("pipeline") == "report")
     assert [run["requested_by"] for run in house.runs("orders") + house.runs("report")] == ["trigger", "trigger"]
+    served.http.put("/files/cities.csv", content=(CSV + "9,Oslo\n").encode())  # equal rows would fire nothing
     served.json("POST", "/pipeline/customers/execute?wait=30")
     house.order.write_text(f"{POINTS[0]} of orders")
     with contextlib.suppress(httpx.HTTPError):  # it may be quicker than its answer
