@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.kit import errors, lazy
-from service.storages.parts import partitions, row_numbers, sizes
+from service.storages.parts import partitions, row_numbers, setting_columns, sizes
 from service.storages.parts.batch import INDEX, PLACE, Batch, Lookup
 from service.storages.parts.part import MARK, NUMBER, Part, PartWriter
 from service.values.version_mode import VersionMode
@@ -57,11 +57,7 @@ def merge(parts: Sequence[Part], batch: Batch, mode: VersionMode, writer: PartWr
 def check_key(key: Sequence[str], schema: pl.Schema, step: str) -> None:
     """Raise ``errors.Permanent`` for columns that cannot be a key."""
     for column in key:
-        dtype = schema.get(column)
-        if dtype is None:
-            hint = errors.did_you_mean(column, schema)
-            raise errors.Permanent(f"there is no column '{column}'{hint}", step=step, field="key")
-        if dtype.is_nested():
+        if setting_columns.type_of(column, schema, step, "key").is_nested():
             raise errors.Permanent(f"the column '{column}' has lists or objects, which cannot be a key", step=step,
                                    field="key")  # fmt: skip
 

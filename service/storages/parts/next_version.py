@@ -14,7 +14,7 @@ from service.kit import errors, lazy
 from service.steps.context import Context, StorageContext
 from service.steps.frame import Frame
 from service.steps.storage import Written
-from service.storages.parts import compaction, merging, partitions, schema_change, sizes
+from service.storages.parts import compaction, merging, partitions, schema_change, setting_columns, sizes
 from service.storages.parts.batch import Batch, deduplicated
 from service.storages.parts.inserting import Inserter, order_of
 from service.storages.parts.part import Part, PartWriter, check_names
@@ -50,9 +50,8 @@ class NextVersion:
         mode, step = self._mode, self._ctx.step
         check_names(frame.schema.names(), step)
         merging.check_key(mode.key, frame.schema, step)
-        for column in (c for c in mode.cluster_by if c not in frame.schema):
-            hint = errors.did_you_mean(column, frame.schema)
-            raise errors.Permanent(f"there is no column '{column}'{hint}", step=step, field="cluster_by")
+        for column in mode.cluster_by:
+            setting_columns.type_of(column, frame.schema, step, "cluster_by")
         self._scratch.mkdir()
         try:
             parts, run_rows, next_row = self._parts(frame)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from service.kit import errors, lazy
+from service.storages.parts import setting_columns
 from service.storages.parts.part import MARK, Key
 from service.values import dtypes
 from service.values.version_mode import PartitionUnit
@@ -32,10 +33,7 @@ _FORMATS: Final = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
 def check(by: By, schema: pl.Schema, step: str) -> None:
     """Raise ``errors.Permanent`` for columns that cannot name folders."""
     for column, unit in by.items():
-        dtype = schema.get(column)
-        if dtype is None:
-            hint = errors.did_you_mean(column, schema)
-            raise errors.Permanent(f"there is no column '{column}'{hint}", step=step, field="partition_by")
+        dtype = setting_columns.type_of(column, schema, step, "partition_by")
         day = isinstance(dtype, pl.Date | pl.Datetime)
         if unit is not None and not day:
             raise errors.Permanent(

@@ -196,9 +196,9 @@ def test_too_many_partitions_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ({"partition_by": ["value"]}, "the column 'value' is float64; partitions are named by"),
         ({"partition_by": {"id": "month"}}, "the column 'id' is int64; only dates and datetimes have a month"),
-        ({"partition_by": ["idd"]}, "there is no column 'idd'; did you mean 'id'?"),
-        ({"cluster_by": ["idd"]}, "there is no column 'idd'; did you mean 'id'?"),
-        ({"mode": "merge", "key": "idd"}, "there is no column 'idd'; did you mean 'id'?"),
+        ({"partition_by": ["idd"]}, "the data has no column 'idd'; did you mean 'id'?"),
+        ({"cluster_by": ["idd"]}, "the data has no column 'idd'; did you mean 'id'?"),
+        ({"mode": "merge", "key": "idd"}, "the data has no column 'idd'; did you mean 'id'?"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(tmp_path: Path, settings: dict[str, Any], text: str) -> None:
