@@ -18,7 +18,7 @@ _THROUGH = _ROUNDING | {
     "any_value", "arg_max", "arg_min", "coalesce", "first", "first_value", "greatest", "if", "ifnull", "lag", "last",
     "last_value", "lead", "least", "max", "max_by", "min", "min_by", "mode", "nullif",
 }  # fmt: skip
-"""Functions whose answer is a moment where their argument is one; what others answer is no moment, or the user's."""
+"""Functions that answer a moment if their argument is one. Others answer another type, or values of the user."""
 
 
 def guarded(tree: Node, schema: Mapping[str, pl.DataType]) -> frozenset[str]:

@@ -53,7 +53,7 @@ def from_yaml(text: bytes) -> Any:
 
 
 def _cause(error: Exception) -> str:
-    """What PyYAML says, in one line, without the name that it gives to the text."""
+    """The message of PyYAML in one line, without the name that it gives to the text."""
     return " ".join(str(error).replace(' in "<byte string>",', " at").replace(' in "<unicode string>",', " at").split())
 
 

@@ -2,7 +2,7 @@
 
 The fire is committed with its run. A time that is due while its pipeline runs fires when that run ends, together with
 those that follow it; a time for which the queue has no place fires as soon as there is one. Times missed while the
-service was down are one fire or none, as ``misfire`` says.
+service was down fire once or not at all; ``misfire`` decides.
 
 It sleeps until the next time, at most ``_LONGEST_SLEEP`` seconds, since the clock of the machine may be set. Times that
 a clock leaves out when it is set forward are missed; when it is set back, times that fired do not fire again.

@@ -1,7 +1,7 @@
 """Triggers: a pipeline runs when each of its upstream pipelines has committed a version since its last run.
 
-What counts is what the catalog knows, so that a trigger that became ready before a crash fires after it. The versions
-that a run has seen are committed with the run: no commit counts twice.
+Only the catalog's records count, so that a trigger that became ready before a crash fires after it. The versions that a
+run has seen are committed with the run: no commit counts twice.
 """
 
 from __future__ import annotations
