@@ -7,6 +7,7 @@ server and import neither DuckDB nor a statistics library, except those of ``HEA
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr == "fast" and collection_path.name.startswith("test_"):
         return not _is_fast(collection_path)
     return None
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One test process a core; this process alone for the fast ring and for single modules, which end sooner so."""
+    modules = [word for word in config.args if Path(word.partition("::")[0]).is_file()]
+    alone = config.option.markexpr == "fast" or (len(modules) == len(config.args) and len(modules) < 3)
+    return 0 if alone else len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
