@@ -203,11 +203,11 @@ class _Reader:
             if settings.encoding == LOSSY:
                 text = _lossy(text, folder / f"lossy-{number:05d}.json")
             for part in settings.parts(text, wanted):
-                where, found, again = f"{path.name} from {part.unit} {part.first}", set[str](), set[str]()
+                where, found, again = f"{path.name} from {part.unit} {part.first}", dict[str, str](), set[str]()
                 rows, parents = part.table(settings.flatten, found, again, texts)
                 self._added.refuse_clash(original, rows.columns, self._ctx.step)
                 spool.add(rows.with_columns(self._added.values(original, rows.columns)), parents, where)
-                self.mixed = dict.fromkeys(found, f"differ in kind on {where}") | self.mixed
+                self.mixed = {name: f"{how} on {where}" for name, how in found.items()} | self.mixed
                 self.repeated = dict.fromkeys(again, where) | self.repeated
         except (Unusable, utf8.Unreadable) as error:
             raise settings.explained(path, error, self._ctx) from None
@@ -224,7 +224,7 @@ class _Part:
     """The keys that the objects around the records repeat."""
 
     def table(
-        self, flatten: bool, mixed: set[str], repeated: set[str], texts: Collection[str]
+        self, flatten: bool, mixed: dict[str, str], repeated: set[str], texts: Collection[str]
     ) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
         repeated |= self.around

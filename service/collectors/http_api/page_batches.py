@@ -93,14 +93,14 @@ class Batches:
         )
         where = where.replace("page", "pages", 1) if len(pages) > 1 else where
         try:
-            mixed: set[str] = set()
+            mixed: dict[str, str] = {}
             self._add(*self._table(pages, mixed), pages, where)
-            for name in mixed - self.mixed.keys():
+            for name in mixed.keys() - self.mixed.keys():
                 self.mixed[name] = self._how(pages, name)
         except Unusable:
             for page in pages:  # find the page that is at fault
                 try:
-                    self._add(*self._table([page], set()), [page], page.label)
+                    self._add(*self._table([page], {}), [page], page.label)
                 except Unusable as error:
                     cause = None if isinstance(error, Misfit) else body_faults.cause(page.packed, "records", str(error))
                     text = cause or str(error)
@@ -111,15 +111,15 @@ class Batches:
         """How the values of a column differ in type, with the pages."""
         kinds: dict[pl.DataType, str] = {}
         for page in pages:
-            mixed: set[str] = set()
+            mixed: dict[str, str] = {}
             found = self._table([page], mixed)[0].schema.get(name)
             if name in mixed:
-                return f"differ in kind on {page.label}"
+                return f"{mixed[name]} on {page.label}"
             if found is not None and found != pl.Null:
                 kinds.setdefault(found, page.label)
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
-    def _table(self, pages: list[_Page], mixed: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    def _table(self, pages: list[_Page], mixed: dict[str, str]) -> tuple[pl.DataFrame, set[str]]:
         if self._csv is None:
             packed, repeated = b"\n".join(p.packed for p in pages), set[str]()
             table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated, texts=self._texts)

@@ -255,16 +255,15 @@ def table(
     ndjson: bytes,
     *,
     flatten: bool,
-    mixed: set[str] | None = None,
+    mixed: dict[str, str] | None = None,
     repeated: set[str] | None = None,
     texts: Collection[str] = (),
 ) -> tuple[pl.DataFrame, set[str]]:
     """The records of ``ndjson`` as columns, and the names that flattening replaced.
 
-    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose
-    values differ in kind are added to ``mixed``, the keys that a record repeats to ``repeated``; their last value
-    counts. The columns ``texts`` become text: numbers as they are written, lists and objects as JSON. Raises
-    ``Unusable``.
+    With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose values disagree
+    are added to ``mixed`` with how they do, the keys that a record repeats to ``repeated``; their last value counts.
+    The columns ``texts`` become text: numbers as they are written, lists and objects as JSON. Raises ``Unusable``.
     """
     frame: pl.DataFrame | None = None
     try:
@@ -281,7 +280,7 @@ def table(
     except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
         if repeated is not None:
             repeated |= duplicate_keys.find(ndjson, frame)
-        return _by_record(ndjson, flatten, mixed if mixed is not None else set(), texts)
+        return _by_record(ndjson, flatten, mixed if mixed is not None else {}, texts)
     return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), parents
 
 
@@ -315,19 +314,19 @@ def _name_clash(detail: str) -> str:
 
 
 def _by_record(
-    ndjson: bytes, flatten: bool, mixed: set[str], texts: Collection[str] = ()
+    ndjson: bytes, flatten: bool, mixed: dict[str, str], texts: Collection[str] = ()
 ) -> tuple[pl.DataFrame, set[str]]:
-    """The slow path, for columns whose values differ in kind or must stay as they are written."""
+    """The slow path, for columns whose values disagree or must stay as they are written."""
     parents: set[str] = set()
     records = ndjson.split(b"\n")
     values = _columns(map(_decode, records), flatten, parents, texts)
     made = {name: mixed_types.series(name, column) for name, column in values.items()}
-    mixed.update(name for name, (_, agree) in made.items() if not agree)
+    mixed.update((name, how) for name, (_, how) in made.items() if how)
     columns = {name: column for name, (column, _) in made.items()}
     exact: dict[str, pl.DataType] = {
         name: pl.String() if name in texts else column.dtype
-        for name, (column, agree) in made.items()
-        if name in texts or (not agree and number_texts.is_text(column.dtype))
+        for name, (column, how) in made.items()
+        if name in texts or (how and number_texts.is_text(column.dtype))
     }
     huge = next(
         (n for n, column in values.items() if n not in exact and any(map(number_texts.is_infinite, column))), ""

@@ -1,12 +1,13 @@
-"""Values of one column that differ in kind: detecting them, and making one column of them.
+"""Values of one column that differ in kind or size: detecting them, and making one column of them.
 
 Polars silently turns numbers, lists and objects beside text into text, and not always as JSON writes them; it turns
 whole numbers beside floats into floats, which may lose digits. ``check`` detects both: a decoder that accepts only text
 reads the text columns again, in a fifth of the time that Polars takes to parse the records.
 
 ``series`` decides what such values become: a single value beside lists of single values is a list of one;
-whole numbers beside floats become floats if no digit is lost; everything else becomes text, as JSON except for what
-is text already. Nothing is lost and nothing is guessed.
+whole numbers beside floats become floats if no digit is lost; whole numbers of which one is beyond Int64 become text,
+in lists and objects, too; everything else becomes text, as JSON except for what is text already. Nothing is lost and
+nothing is guessed.
 """
 
 from __future__ import annotations
@@ -29,16 +30,21 @@ else:
 
 from service.values.common_type import EXACT
 
+DIFFER = "differ in kind"
+BEYOND = "go beyond int64"
+"""How the values of a column can disagree, as the warning says it."""
 _LONG = re.compile(rb"[\s:,\[]-?\d{16,}\s*[,}\]]")
 _UNNAMEABLE = re.compile(r'[\\"\x00-\x1f]')
 
 
 class MixedTypes(Exception):
-    """Values of one column differ in kind."""
+    """Values of one column disagree."""
 
 
 def check(ndjson: bytes, frame: pl.DataFrame) -> None:
-    """Raise ``MixedTypes`` if ``frame``, as Polars parsed ``ndjson``, hides values of different kinds."""
+    """Raise ``MixedTypes`` if ``frame``, as Polars parsed ``ndjson``, hides values that disagree."""
+    if any(map(_is_beyond, frame.dtypes)):
+        raise MixedTypes
     texts = _texts(tuple(frame.schema.items()))
     if texts is not None:
         try:
@@ -76,22 +82,29 @@ def _kind(dtype: Any) -> Any:
 
 def _large(frame: pl.DataFrame) -> bool:
     """Whether there are floats so large that they may be rounded whole numbers."""
-    floats = [pl.col(n).abs().max() for n, d in frame.schema.items() if d == pl.Float64]
-    lists = [pl.col(n).list.eval(pl.element().abs()).list.max().max() for n, d in frame.schema.items() if _numbers(d)]
-    nested = [pl.col(n) for n, d in frame.schema.items() if isinstance(d, pl.Struct)]
-    if floats or lists:
-        found = frame.select(*floats, *lists).row(0)
-        if any(v is not None and v >= EXACT for v in found):
-            return True
-    return any(_large(frame.select(c.struct.unnest())) for c in nested)
+    largest = [
+        expr.alias(str(i)) for i, expr in enumerate(e for n, d in frame.schema.items() for e in _largest(pl.col(n), d))
+    ]
+    return bool(largest) and any(v is not None and v >= EXACT for v in frame.select(largest).row(0))
 
 
-def _numbers(dtype: Any) -> bool:
-    return isinstance(dtype, pl.List) and dtype.inner == pl.Float64
+def _largest(column: pl.Expr, dtype: Any) -> list[pl.Expr]:
+    """The largest of the floats in a column, one of each place in its lists and objects."""
+    if isinstance(dtype, pl.Struct):
+        return [e for f in dtype.fields for e in _largest(column.struct.field(f.name), f.dtype)]
+    if isinstance(dtype, pl.List):
+        return _largest(column.explode(), dtype.inner)
+    return [column.abs().max()] if dtype == pl.Float64 else []
 
 
-def series(name: str, values: Sequence[Any], *, inside: bool = False) -> tuple[pl.Series, bool]:
-    """The values as a column, and whether they agree. ``inside``: they are the items of lists."""
+def _is_beyond(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_is_beyond(f.dtype) for f in dtype.fields)
+    return _is_beyond(dtype.inner) if isinstance(dtype, pl.List) else dtype in (pl.Int128, pl.UInt64)
+
+
+def series(name: str, values: Sequence[Any], *, inside: bool = False) -> tuple[pl.Series, str]:
+    """The values as a column, and how they disagree (empty if they agree). ``inside``: they are the items of lists."""
     kinds = {type(v) for v in values if v is not None}
     if list in kinds and (kinds == {list} or (not inside and dict not in kinds)):
         found = _lists(name, values, kinds)
@@ -100,41 +113,33 @@ def series(name: str, values: Sequence[Any], *, inside: bool = False) -> tuple[p
     if kinds <= {int, float}:
         made = _numeric(name, values, kinds)
         if made is not None:
-            return made, True
-    elif len(kinds) == 1:
+            return made, ""
+    elif kinds in ({str}, {bool}):
+        return pl.Series(name, values, strict=True), ""
+    elif kinds == {dict}:
         try:
-            column = _objects(name, values) if kinds == {dict} else pl.Series(name, values, strict=True)
-            if kinds <= {str, bool} or _same(column.to_list(), values):
-                return column, True
-        except (pl.exceptions.PolarsError, TypeError, OverflowError):
-            pass  # objects or lists whose values differ in kind
+            return _objects(name, values)
+        except (pl.exceptions.PolarsError, TypeError):
+            pass  # values of a field differ in kind
     texts = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
-    return pl.Series(name, texts, dtype=pl.String), kinds <= {str}
+    return pl.Series(name, texts, dtype=pl.String), BEYOND if kinds == {int} else DIFFER
 
 
-def _objects(name: str, values: Sequence[Any]) -> pl.Series:
+def _objects(name: str, values: Sequence[Any]) -> tuple[pl.Series, str]:
     """Objects as structs of all their fields, field by field; Polars itself takes the fields of the first ones only.
 
     Raises ``TypeError`` if the values of a field differ in kind.
     """
     names = dict.fromkeys(key for value in values if value is not None for key in value)
     if not names:
-        return pl.Series(name, values, strict=True)
+        return pl.Series(name, values, strict=True), ""
     fields = {key: series(key, [None if value is None else value.get(key) for value in values]) for key in names}
-    if not all(agree for _, agree in fields.values()):
+    found = {how for _, how in fields.values()}
+    if DIFFER in found:
         raise TypeError
     known = pl.Series([value is not None for value in values])
     table = pl.DataFrame({key: column for key, (column, _) in fields.items()})
-    return table.select(pl.when(known).then(pl.struct(pl.all())).alias(name)).to_series()
-
-
-def _same(made: Any, value: Any) -> bool:
-    """Whether a column holds every value unchanged; fields that an object lacks are null in the column."""
-    if isinstance(value, dict):
-        return isinstance(made, dict) and all(_same(made.get(name), v) for name, v in value.items())
-    if isinstance(value, list | tuple):
-        return isinstance(made, list) and len(made) == len(value) and all(map(_same, made, value))
-    return bool(made == value) and (type(made) is type(value) or {type(made), type(value)} == {int, float})
+    return table.select(pl.when(known).then(pl.struct(pl.all())).alias(name)).to_series(), max(found)
 
 
 def _numeric(name: str, values: Sequence[Any], kinds: set[type]) -> pl.Series | None:
@@ -145,16 +150,16 @@ def _numeric(name: str, values: Sequence[Any], kinds: set[type]) -> pl.Series | 
     return pl.Series(name, values, dtype=dtype, strict=False)
 
 
-def _lists(name: str, values: Sequence[Any], kinds: set[type]) -> tuple[pl.Series, bool] | None:
+def _lists(name: str, values: Sequence[Any], kinds: set[type]) -> tuple[pl.Series, str] | None:
     """Lists, and single values beside lists of single values as lists of one; None for everything else."""
     lists = [v if v is None or isinstance(v, list) else [v] for v in values]
     every = [v for items in lists if items is not None for v in items]
     nested = any(isinstance(v, list | dict) for v in every)
     if nested and kinds != {list}:
         return None
-    inner, agree = series("", every, inside=True)
-    if not agree and nested and inner.dtype == pl.String:
+    inner, how = series("", every, inside=True)
+    if how and nested and inner.dtype == pl.String:
         return None
     each = iter(inner.to_list())
     made = [None if items is None else [next(each) for _ in items] for items in lists]
-    return pl.Series(name, made, dtype=pl.List(inner.dtype)), agree and kinds == {list}
+    return pl.Series(name, made, dtype=pl.List(inner.dtype)), how if kinds == {list} else DIFFER

@@ -122,7 +122,7 @@ def warn_of_conflicts(
         differences.setdefault(name, f"are {kinds_seen}")
     for name, difference in differences.items():
         if name not in schema and name in kinds and (kept is None or name in kept):
-            kept_as = dtypes.name_of(kinds[name]) if isinstance(kinds[name], pl.List) else "text"
+            kept_as = "text" if kinds[name] == pl.String else dtypes.name_of(kinds[name])
             ctx.warn("mixed_types", f"the values of '{name}' {difference}; they are kept as {kept_as}", column=name)
 
 

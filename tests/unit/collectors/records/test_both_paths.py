@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from service.collectors.records.spool import Spool
 from tests.examples import examples
 
 LONG = 2**53 + 1
+BEYOND = [2**63, 2**64 - 1, 2**64, -(2**63) - 1, 2**127, 2**128]
+"""Whole numbers beyond int64."""
 LEAF = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3),
-    st.sampled_from([0.5, 1e20, LONG, -LONG, 2**63, 2**64, "", "x", "1", "null"]),
+    st.sampled_from([0.5, 1e20, LONG, -LONG, 2**63 - 1, -(2**63), *BEYOND, "", "x", "1", "null"]),
 )  # fmt: skip
 
 
@@ -38,7 +41,7 @@ def tables(items: list[dict[str, Any]], *, flatten: bool) -> tuple[pl.DataFrame,
     packed = json_records.lines([json.dumps(item).encode() for item in items])
     return (
         json_records.table(packed, flatten=flatten)[0],
-        json_records._by_record(packed, flatten, set())[0],
+        json_records._by_record(packed, flatten, {})[0],
     )
 
 
@@ -93,7 +96,46 @@ def test_both_paths_keep_every_value(items: list[dict[str, Any]]) -> None:
 @example(items=[{"a": {"p": 1}}, {"a": [1]}])
 @example(items=[{"b": {"p": None}}, {"b": {"q": False}}])
 @example(items=[{"b": {"p": 1}}, {"b": {"q": {"p": 1}}}, {"b": None}, {}])
+@example(items=[{"a": {"p": 2**63}}])
 def test_both_paths_agree(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    agree(items, tmp_path_factory)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, -(2**63) - 1, 2**128])
+@pytest.mark.parametrize("wrap", [
+    lambda v: v, lambda v: [v], lambda v: {"p": v}, lambda v: [{"p": v}], lambda v: {"p": [v]}, lambda v: [[v]],
+    lambda v: {"p": {"q": v}}, lambda v: [{"p": [{"q": v}]}], lambda v: {"p": v, "q": "x"},
+])  # fmt: skip
+@pytest.mark.parametrize("beside", [[], [1, None], [0.5], ["x"], [{"p": 1}]])
+def test_both_paths_agree_on_the_ends_of_int64(
+    number: int, wrap: Callable[[Any], Any], beside: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    agree([{"a": wrap(number)}, *({"a": wrap(other)} for other in beside)], tmp_path_factory)
+    agree([{"a": wrap(number)}, *({"a": other} for other in beside)], tmp_path_factory)
+
+
+@pytest.mark.parametrize("number", BEYOND)
+def test_whole_numbers_beyond_int64_are_texts_where_they_stand(number: int) -> None:
+    """An object or list around them stays one, and the warning has their size, not their kind."""
+    shapes = {"a": number, "b": [number, 1], "c": {"p": number, "q": 1}, "d": [{"p": number}]}
+    texts, digits = pl.String(), str(number)
+    mixed: dict[str, str] = {}
+    frame, _ = json_records.table(json.dumps(shapes).encode(), flatten=False, mixed=mixed)
+    assert frame.row(0, named=True) == {
+        "a": digits,
+        "b": [digits, "1"],
+        "c": {"p": digits, "q": 1},
+        "d": [{"p": digits}],
+    }
+    assert dict(frame.schema) == {
+        "a": texts, "b": pl.List(texts), "c": pl.Struct({"p": texts, "q": pl.Int64()}),
+        "d": pl.List(pl.Struct({"p": texts})),
+    }  # fmt: skip
+    assert mixed == dict.fromkeys("abcd", "go beyond int64")
+
+
+def agree(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Assert that both paths store the same types and values."""
     fast, slow = (stored(table, tmp_path_factory.mktemp("spool")) for table in tables(items, flatten=False))
     assert {n: d.base_type() for n, d in fast.schema.items()} == {n: d.base_type() for n, d in slow.schema.items()}
     assert as_written(fast.to_dicts()) == as_written(slow.to_dicts())

@@ -38,7 +38,7 @@ def test_both_paths_keep_the_digits(values: list[str]) -> None:
     names = ["o_p", "v"]
     for frame, _ in (
         json_records.table(packed, flatten=True),
-        json_records._by_record(packed, True, set()),
+        json_records._by_record(packed, True, {}),
         json_records.table(packed, flatten=True, texts=names),
     ):
         assert frame["v"].to_list() == [*map(written, values), "x"]

@@ -64,6 +64,7 @@ def test_a_misfit_is_named_with_its_page(values: list[Any], dtype: str, message:
         ([1, 2, "x"], "are int64 on page 1, string on page 3; they are kept as text"),
         ([1, [2]], "are int64 on page 1, list(int64) on page 2; they are kept as list(int64)"),
         ([[1], [2, "x"]], "differ in kind on page 2; they are kept as list(string)"),
+        ([1, 2**63], "go beyond int64 on page 2; they are kept as text"),
         ([0.5, 2**60], "are float64 on page 1, int64 on page 2; they are kept as text"),
     ],
 )
