@@ -110,7 +110,8 @@ async def open_core(
     async with catalog(settings) as (layout, store):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
-        pipelines, history, integrity = Pipelines(store, clock), History(store), Integrity(layout)
+        history = History(store, lineage=settings.openlineage_url is not None)
+        pipelines, integrity = Pipelines(store, clock), Integrity(layout)
         secrets = configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.catalog import deliveries
+from service.catalog import deliveries, lineage_events, statistics
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
@@ -48,11 +48,13 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    ``on_published`` is called after a version was published.
+    ``on_published`` is called after a version was published. With ``lineage`` the starts and ends of runs become
+    events for an OpenLineage service.
     """
 
-    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None, *, lineage: bool = False) -> None:
         self._store = store
+        self._lineage = lineage
         self.on_published = on_published
 
     @property
@@ -70,6 +72,8 @@ class History:
 
         def work(transaction: Transaction) -> None:
             _insert_run(transaction, pipeline_id, run)
+            if self._lineage:
+                lineage_events.note(transaction, run, pipeline_id)
             for write in alongside:
                 write(transaction, run)
 
@@ -80,7 +84,7 @@ class History:
 
         An attempt with an older token can store nothing from now on. Raises as ``change_run``.
         """
-        return self._store.write(lambda transaction: _change_run(transaction, run, None, begun=1))
+        return self._store.write(lambda transaction: self._change(transaction, run, None, begun=1))
 
     def change_run(self, run: Run, fence: int | None = None) -> None:
         """Store the present state of a run whose status has changed.
@@ -88,11 +92,17 @@ class History:
         With ``fence`` only if that is still the run's token. When it raises, nothing has changed:
         ``lifecycle.IllegalTransition``, ``lifecycle.Superseded``, ``errors.Missing`` (RUN_NOT_FOUND).
         """
-        self._store.write(lambda transaction: _change_run(transaction, run, fence))
+        self._store.write(lambda transaction: self._change(transaction, run, fence))
 
     def amend_run(self, run: Run) -> None:
         """Store the present state of a run whose status is the stored one. Raises as ``change_run``."""
         self._store.write(lambda transaction: _amend_run(transaction, run))
+
+    def _change(self, transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
+        token = _change_run(transaction, run, fence, begun=begun)
+        if self._lineage:
+            lineage_events.note(transaction, run)
+        return token
 
     def status(self, run_id: str) -> Status | None:
         """The status of a run; None if the catalog does not know the run."""
@@ -132,23 +142,7 @@ class History:
 
     def statistics(self, pipeline_id: str) -> dict[str, Any]:
         """The figures of ``GET /pipeline/{name}/stats``, computed by SQL over the run history."""
-        key = {"pipeline_id": pipeline_id}
-        figures = dict(self._store.row(_RUNS["statistics"], key) or {})
-        figures |= self._store.row(_RUNS["storage"], key) or {}
-        last, failed = self.newest_run(pipeline_id), self._store.row(_RUNS["last_error"], key)
-        figures["last_execution"] = last and {
-            "run_id": last.run_id,
-            "start_time": last.start_time,
-            "end_time": last.end_time,
-            "duration": last.duration,
-            "status": last.status,
-            "rows_processed": last.rows_stored,
-            "error": last.error,
-            "peak_memory_bytes": last.peak_memory_bytes,
-            "steps": last.steps,
-        }
-        figures["last_error"] = _run(failed).error if failed is not None else None
-        return figures
+        return statistics.of_pipeline(self._store, pipeline_id)
 
     # versions
 
@@ -165,7 +159,7 @@ class History:
         """
 
         def work(transaction: Transaction) -> None:
-            _change_run(transaction, run, fence)
+            self._change(transaction, run, fence)
             _insert_version(transaction, pipeline_id, version)
 
         self._store.write(work)
@@ -192,7 +186,7 @@ class History:
         """
 
         def work(transaction: Transaction) -> None:
-            _change_run(transaction, run, fence)
+            self._change(transaction, run, fence)
             _update_version(transaction, pipeline_id, version)
 
         self._store.write(work)

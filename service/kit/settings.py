@@ -102,6 +102,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scrub_mib_per_second: Annotated[
         float, _about("MiB per second at which stored files are read and checked every night, 0 for never.", ge=0)
     ] = 20
+    openlineage_url: Annotated[
+        str | None,
+        _about("An OpenLineage service that gets events of runs; /api/v1/lineage without a path of its own."),
+    ] = None
+    openlineage_api_key: Annotated[str | None, _about("Sent to the OpenLineage service as a bearer token.")] = None
+    openlineage_namespace: Annotated[
+        str, _about("The namespace of jobs and of stored datasets in OpenLineage events.", min_length=1)
+    ] = "penstock"
     heartbeat_seconds: Annotated[
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5
@@ -147,6 +155,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     secret = decoded.get("jwt_secret")
     if isinstance(secret, str) and len(secret.encode()) < 32:
         problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
+    if not str(decoded.get("openlineage_url") or "http://").startswith(("http://", "https://")):
+        problems.append(errors.Problem("PENSTOCK_OPENLINEAGE_URL", "is not an http:// or https:// URL"))
     if problems:
         raise errors.Invalid.of(problems, "settings")
     budget = _budget(decoded)

@@ -1,4 +1,4 @@
-"""Work that starts by itself while the service serves: schedules, triggers, messages to hooks, the scrub."""
+"""Work that starts by itself while the service serves: schedules, triggers, messages to others, the scrub."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
+from service.catalog.lineage_events import LineageEvents
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.store import Store
@@ -18,6 +19,7 @@ from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.runs.condition import Condition
 from service.runs.notifications import Notifications
+from service.runs.openlineage import OpenLineage
 from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
 from service.runs.scrub import Scrub
@@ -77,7 +79,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     triggers = Triggers(core.supervisor, core.trigger_inputs)
     retention = Retention(Surplus(core.store), core.upkeep, core.layout, core.clock)
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
-
+    openlineage = OpenLineage(core.supervisor, core.tasks, LineageEvents(core.store, core.clock), core.settings)
     rate = core.settings.scrub_mib_per_second
     scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 
@@ -95,10 +97,12 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     await scheduler.start()
     await triggers.start()
     await notifications.start()
+    await openlineage.start()
     try:
         async with scrub.nightly():
             yield
     finally:
+        await openlineage.close()
         await notifications.close()
         await triggers.close()
         await scheduler.close()

@@ -2,7 +2,7 @@
 
 Tasks that wait for sources (previews, probes) or read whole versions (comparisons) have separate slots: however many of
 them hang on a slow server, plans, validations and applies still find a free slot.
-Messages to hooks have one slot for themselves.
+Messages to hooks have one slot for themselves, and events for an OpenLineage service another one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from service.files import disk
 from service.jobs import entry, messages
 from service.jobs.messages import LogLine
@@ -20,6 +22,7 @@ from service.jobs.tasks import task as task_messages
 from service.jobs.tasks.task import (
     Call,
     Comparing,
+    LineageDelivery,
     Notification,
     Preview,
     Probing,
@@ -53,7 +56,9 @@ class TaskRunner:
         budget = resources.settings.budget
         long = most_long or max(1, budget.tasks * 3 // 7)
         self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
-        self._sending = asyncio.Semaphore(1)
+        self._sending: dict[type, asyncio.Semaphore] = {
+            kind: asyncio.Semaphore(1) for kind in (Notification, LineageDelivery)
+        }
         self._memory_bytes = budget.task_bytes
         self._patience = patience
         self._reading: dict[Path, list[Path]] = {}  # by the folder of the task
@@ -66,15 +71,16 @@ class TaskRunner:
         document: Any = None,
         stored: Mapping[str, messages.StoredParts] | None = None,
         network: bool = False,
+        hosts: tuple[str, ...] = (),
     ) -> bytes:
         """The answer of a child that may use the secrets that ``document`` names, and the versions in ``stored``.
+
+        With ``network`` it may call what collectors may, and the private ``hosts``.
 
         Raises the task's error, ``errors.TimedOut`` after ``seconds``, ``errors.Unavailable`` if too many tasks are
         running, and ``errors.Permanent`` if the child died.
         """
-        slots = self._long if isinstance(task, _LONG) else self._short
-        if isinstance(task, Notification):
-            slots = self._sending
+        slots = self._sending.get(type(task)) or (self._long if isinstance(task, _LONG) else self._short)
         try:
             async with asyncio.timeout(self._patience):
                 await slots.acquire()
@@ -87,7 +93,9 @@ class TaskRunner:
         try:
             await asyncio.to_thread(self._make, folder)
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
-            call = Call(self.resources.grants(folder, document, stored, self._memory_bytes + reserved), task)
+            grants = self.resources.grants(folder, document, stored, self._memory_bytes + reserved)
+            allowed = (*grants.allowed_private_hosts, *hosts)
+            call = Call(msgspec.structs.replace(grants, allowed_private_hosts=allowed), task)
             async with asyncio.timeout(seconds):
                 return await self._answer(call, network=network)
         except TimeoutError:

@@ -77,3 +77,11 @@ CREATE TABLE unlimited_pipelines (
     pipeline_id VARCHAR PRIMARY KEY
 );
 INSERT INTO unlimited_pipelines (pipeline_id) SELECT id FROM pipelines;
+-- name: to_3
+CREATE TABLE lineage_events (
+    sequence BIGINT NOT NULL,
+    pipeline_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    event VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);

@@ -152,3 +152,11 @@ CREATE TABLE deleted_versions (
 CREATE TABLE unlimited_pipelines (
     pipeline_id VARCHAR PRIMARY KEY
 );
+-- name: lineage_events
+CREATE TABLE lineage_events (
+    sequence BIGINT NOT NULL,
+    pipeline_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    event VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);

@@ -131,7 +131,30 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, tag="notification"
     messages: list[Message]
 
 
-Task = ProfilePage | Preview | Planning | Validation | Probing | Application | Comparing | Tracing | Notification
+class LineageDelivery(msgspec.Struct, frozen=True, kw_only=True, tag="lineage_delivery"):
+    """Send events, in order, to the OpenLineage service at ``url``; the answer is ``Delivered`` as JSON."""
+
+    url: str
+    api_key: str | None
+    events: list[str]
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of events: the first ``done`` were accepted or refused, and those after them were not sent.
+
+    ``refused`` has the errors of refused ones by their places; ``error`` is why the next one could not be sent now,
+    null if none failed.
+    """
+
+    done: int
+    refused: dict[int, str] = {}
+    error: str | None = None
+
+
+Task = (
+    ProfilePage | Preview | Planning | Validation | Probing | Application | Comparing | Tracing | Notification
+    | LineageDelivery
+)  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from service.jobs import child_log, memory
 from service.jobs.job import Job
 from service.jobs.messages import LogLine
-from service.jobs.tasks import apply, diff, lineage, notify, plan, preview, probe, profile_page
+from service.jobs.tasks import apply, diff, lineage, notify, openlineage, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
     Call,
     Comparing,
+    LineageDelivery,
     Notification,
     Planning,
     Preview,
@@ -70,3 +71,5 @@ def answer(task: Task, job: Job) -> bytes:
             return diff.diff(task, job)
         case Notification():
             return notify.send(task, job)
+        case LineageDelivery():
+            return openlineage.send(task, job)
