@@ -2,7 +2,7 @@
 
 Ids count from 1 over all attempts, also after a restart. A crash leaves at most one incomplete line at the end: readers
 leave it out, and the next writer removes it. The size is bounded: beyond it, only what the writer calls vital is kept.
-A line of an earlier release is a log line without a wrapper; it has no id and is no event to follow.
+A line of an earlier release is a log line without a wrapper; it has no id, and nobody can follow it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from service.files.event_journal import Event, EventJournal
 
 
 def everything(path: Path) -> list[Event]:
-    events, offset = [], 0
+    events: list[Event] = []
+    offset = 0
     while found := event_journal.read(path, offset):
         if not found[0]:
             return events

@@ -75,7 +75,7 @@ def test_a_follower_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         assert stream.followers == 0
-        assert not stream._changed._waiters  # type: ignore[attr-defined]
+        assert not stream._changed._waiters
 
     asyncio.run(work())
 
@@ -99,7 +99,7 @@ def test_the_journal_of_a_dead_service_gets_its_end(tmp_path: Path, written: boo
     if written:
         journal = EventJournal(path)
         for kind in ("status", "log", "progress"):
-            journal.append(kind, b"{}")  # type: ignore[arg-type]
+            journal.append(kind, b"{}")
 
     async def work() -> None:
         last = 5 if written else 2
@@ -115,7 +115,7 @@ def test_the_journal_of_a_dead_service_gets_its_end(tmp_path: Path, written: boo
 def test_what_was_logged_after_the_end_is_not_replayed(tmp_path: Path) -> None:
     journal = EventJournal(tmp_path / "run.ndjson")
     for kind in ("status", "end", "log"):
-        journal.append(kind, b"{}")  # type: ignore[arg-type]
+        journal.append(kind, b"{}")
 
     async def work() -> None:
         assert await ids(replay(tmp_path / "run.ndjson", 0, ENDING)) == [1, 2]
