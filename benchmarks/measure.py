@@ -83,7 +83,7 @@ def cpu_seconds(root: int) -> float:
     return sum(sum(int(x) for x in stat[11:15]) for stat in tree(root).values()) / _TICK
 
 
-def _peak(pid: int) -> float:
+def peak(pid: int) -> float:
     """The largest resident set of a process so far, in MiB; 0 where it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -108,7 +108,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.wait(self._every):
-            self.worker_mib = max([self.worker_mib, *(_peak(pid) for pid in tree(self._root) if pid not in self._old)])
+            self.worker_mib = max([self.worker_mib, *(peak(pid) for pid in tree(self._root) if pid not in self._old)])
 
     def __enter__(self) -> Watch:
         self._old = set(tree(self._root))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from service.catalog.pipelines import PipelineSummary
-from service.model.run import Run, Step
+from service.model.run import Run, Step, public
 from service.model.schedule import ScheduleState
 from service.model.table import Table
 from service.model.trigger import TriggerState
@@ -237,19 +237,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(value: Run) -> dict[str, Any]:
     """A run in JSON form, its error as in every error answer."""
-    shown: dict[str, Any] = msgspec.to_builtins(value)
-    return without_kind(shown)
-
-
-def without_kind(shown: dict[str, Any]) -> dict[str, Any]:
-    """A run in JSON form without the class name of its error, which is internal."""
-    attempts = shown.get("attempts")
-    if isinstance(attempts, list):
-        shown = {**shown, "attempts": [without_kind(attempt) for attempt in attempts]}
-    error = shown.get("error")
-    if not isinstance(error, dict) or "kind" not in error:
-        return shown
-    return {**shown, "error": {k: v for k, v in error.items() if k != "kind"}}
+    return public(value)
 
 
 def schedule(state: ScheduleState, now: datetime) -> ScheduleView:

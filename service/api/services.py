@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
+from service.files.event_journal import Event
 from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
@@ -27,7 +28,7 @@ from service.kit.tokens import Claims, Tokens
 from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
-from service.model.run import Event, Run
+from service.model.run import Run
 from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
@@ -73,7 +74,7 @@ class Runs(Protocol):
 
     async def cancel(self, run_id: str) -> Run: ...
 
-    def events(self, run_id: str, after: int) -> AsyncIterator[Event]: ...
+    def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Sequence[Event], None]: ...
 
     async def delete(self, name: str, *, purge: bool) -> None: ...
 

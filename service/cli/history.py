@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.cli import output, session
+from service.files import event_journal
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit.clock import SystemClock
@@ -57,7 +59,7 @@ def print_log(run: str, *, data_dir: str | None, url: str | None, as_json: bool)
             _print_lines(_lines(connection.stream("GET", f"runs/{run_id}/logs")), as_json=as_json)
         return
     path = _with_catalog(data_dir, lambda layout, store: _log_file(layout, store, run))
-    _print_lines(path.read_bytes().splitlines() if path.exists() else [], as_json=as_json)
+    _print_lines(itertools.chain.from_iterable(event_journal.log_lines(path)), as_json=as_json)
 
 
 def _log_file(layout: Layout, store: Store, run: str) -> Path:

@@ -18,6 +18,8 @@ from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.run import Run
 
+_QUIET_SECONDS = 60.0
+
 
 def read(file: Path) -> dict[str, Any]:
     """The document in a file: JSON if its name ends in ``.json``, else YAML.
@@ -91,9 +93,11 @@ async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: b
     run = await core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
     with output.bar(output.ERR) as bar:
         task = bar.add_task("starting", total=100, visible=show)
-        async for event in core.supervisor.events(run.run_id, 0):
-            if event.kind in ("status", "progress"):
-                data = event.data
+        async for batch in core.supervisor.events(run.run_id, 0, _QUIET_SECONDS):
+            for event in batch:
+                if event.kind not in ("status", "progress"):
+                    continue
+                data = msgspec.json.decode(event.data)
                 doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
                 bar.update(task, completed=data.get("progress", 0), description=doing or "running")
         await core.supervisor.loaded()

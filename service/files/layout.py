@@ -11,7 +11,7 @@
     <data>/warehouse/.staging/<run>/           what a run is writing
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
-    <data>/logs/<run>.ndjson                   the log lines of a run
+    <data>/logs/<run>.ndjson                   the log lines and other events of a run (files.event_journal)
     <data>/spill/…                             scratch folders of query workers
     <data>/pace/…                              when runs may call each host again; emptied at start
 """

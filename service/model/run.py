@@ -1,4 +1,4 @@
-"""A run, one execution of a pipeline, and its steps, stored forms and events."""
+"""A run, one execution of a pipeline, and its steps and stored forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from service.model.lifecycle import ENDED, Status
 from service.steps.report import Evidence, StepWarning
 
 Phase = Literal["collecting", "processing", "storing"]
-EventKind = Literal["status", "progress", "log", "end"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,9 +96,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ENDED
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a run; ``id`` counts from 1 within the run."""
+def public(run: Run) -> dict[str, Any]:
+    """A run in JSON form, without the class names of its errors, which are internal."""
+    return _without_kind(msgspec.to_builtins(run))
 
-    id: int
-    kind: EventKind
-    data: dict[str, Any]
+
+def _without_kind(shown: dict[str, Any]) -> dict[str, Any]:
+    attempts = shown.get("attempts")
+    if isinstance(attempts, list):
+        shown = {**shown, "attempts": [_without_kind(attempt) for attempt in attempts]}
+    error = shown.get("error")
+    if not isinstance(error, dict) or "kind" not in error:
+        return shown
+    return {**shown, "error": {k: v for k, v in error.items() if k != "kind"}}

@@ -1,21 +1,24 @@
-"""The state of a run in memory, its event stream and its log file."""
+"""The state of a run in memory, its log lines and its events."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import msgspec
 import structlog
 
+from service.files.event_journal import MOST_BYTES, EventJournal, EventKind
 from service.kit import clock
 from service.kit.clock import Clock
-from service.model.run import Event, EventKind, Run
+from service.model.run import Run, public
+from service.runs.event_stream import Batch, EventStream
 
-_MOST_EVENTS = 5000  # later listeners miss the oldest log lines, never the end
+_LONGEST_LINE = 256 * 1024  # bytes of a log line
+_SHOWN = 2000  # characters of a text in a longer one
+_VITAL = frozenset({"error", "critical", "exception"})
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
@@ -36,14 +39,8 @@ class LiveRun:
         self.settled = asyncio.Event()  # set when the run has ended, or waits for another process
         self._clock = clock
         self._began: float | None = None
-        self._events: list[Event] = []
-        self._last = 0
-        self._suspended = False
-        self._end = 0  # the id of the event that ends the stream
-        self._changed = asyncio.Condition()
-        self._waiters: set[asyncio.Task[None]] = set()
-        self._log_path = log_path
-        self._file: TextIO | None = None
+        self._journal = EventJournal(log_path)
+        self._stream = EventStream(self._journal)
         self._log = structlog.get_logger("penstock.run")
 
     def view(self) -> Run:
@@ -58,6 +55,7 @@ class LiveRun:
 
     def begin(self, begun: Run) -> bool:
         """Begin an attempt. Returns whether the catalog knows of it already."""
+        self._journal.held = True
         stored, self.stored_begin = self.stored_begin, None
         run = stored or begun
         if self._began is None:
@@ -70,9 +68,8 @@ class LiveRun:
 
     def suspend(self) -> None:
         """End the stream and the waiting of listeners although the run has not ended: another process goes on."""
-        self._suspended = True
         self.settled.set()
-        self._wake()
+        self._stream.suspend()
 
     def change(self, **fields: Any) -> None:
         """Set fields of the run; ``progress`` never goes back."""
@@ -82,9 +79,12 @@ class LiveRun:
         changed = status is not None and status != self.run.status
         self.run = msgspec.structs.replace(self.run, **fields)
         if changed:
-            self.emit("status", msgspec.to_builtins(self.view()))
+            if self.run.ended and self._journal.left_out:
+                fields = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, "lines": self._journal.left_out}
+                self._write_line("warning", "log.incomplete", fields, vital=True)
+            self.announce()
             if self.run.ended:
-                self.emit("end", msgspec.to_builtins(self.run))
+                self.emit("end", public(self.run))
                 self.settled.set()
 
     def replace_run(self, run: Run) -> None:
@@ -96,59 +96,38 @@ class LiveRun:
         known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
         self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
 
-    def emit(self, kind: EventKind, data: dict[str, Any]) -> None:
-        """Send an event to all listeners."""
-        self._last += 1
-        self._events.append(Event(id=self._last, kind=kind, data=data))
-        if kind == "end":
-            self._end = self._last
-        if len(self._events) > _MOST_EVENTS:
-            del self._events[: _MOST_EVENTS // 10]
-        self._wake()
+    def announce(self) -> None:
+        """Send the state of the run to all listeners."""
+        self.emit("status", public(self.view()))
 
-    def _wake(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._notify())
-        self._waiters.add(task)
-        task.add_done_callback(self._waiters.discard)
+    def emit(self, kind: EventKind, data: dict[str, Any], *, vital: bool = False) -> None:
+        """Write an event to the journal and send it to all listeners."""
+        self._stream.emit(kind, msgspec.json.encode(data), vital=vital)
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def events(self, after: int) -> AsyncIterator[Event]:
-        """Events with an id above ``after``, as they happen, up to the ``end`` event.
-
-        An id that no event has yet comes from an earlier process: the stream then begins at the first event.
-        """
-        if after > self._last:
-            after = 0
-        while not 0 < self._end <= after:
-            fresh = [e for e in self._events if e.id > after]
-            for event in fresh:
-                yield event
-                after = event.id
-                if event.kind == "end":
-                    return
-            if self._suspended:
-                return
-            async with self._changed:
-                await self._changed.wait_for(lambda seen=after: self._last > seen or self._suspended)  # type: ignore[misc]
+    def events(self, after: int, quiet_seconds: float) -> AsyncGenerator[Batch, None]:
+        """Events with an id above ``after``, as they happen, up to the ``end`` event, as ``EventStream.follow``."""
+        return self._stream.follow(after, quiet_seconds)
 
     def log(self, level: str, event: str, **fields: Any) -> None:
-        """Write one log line of the run to the service's log, the run's file and the listeners."""
+        """Write one log line of the run to the service's log, the run's journal and the listeners."""
         bound = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **fields}
         getattr(self._log, level if level in _LEVELS else "info")(event, **bound)
-        line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **bound}
-        self.emit("log", line)
-        if self._log_path is not None:
-            with contextlib.suppress(OSError):  # a run does not fail because its log file cannot be written
-                if self._file is None:
-                    self._file = self._log_path.open("a", encoding="utf-8", buffering=1)
-                self._file.write(msgspec.json.encode(line).decode() + "\n")
+        left_out = self._journal.left_out
+        self._write_line(level, event, bound, vital=level in _VITAL)
+        if self._journal.left_out and not left_out:
+            message = "the journal of the run is full: later lines are left out, except errors"
+            self._write_line("warning", "log.cut", {"bytes": MOST_BYTES, "message": message}, vital=True)
+
+    def _write_line(self, level: str, event: str, fields: dict[str, Any], *, vital: bool) -> None:
+        line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **fields}
+        data = msgspec.json.encode(line)
+        if len(data) > _LONGEST_LINE:
+            short = {**line, "event": event[:_SHOWN], "message": str(fields.get("message", ""))[:_SHOWN]}
+            kept = ("time", "level", "event", "run_id", "pipeline", "step", "code", "message")
+            short = {key: value for key, value in short.items() if key in kept}
+            data = msgspec.json.encode({**short, "bytes_cut": len(data)})
+        self._stream.emit("log", data, vital=vital)
 
     def close(self) -> None:
-        """Close the log file."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._file = None
+        """Close the journal; it is opened again for what comes later."""
+        self._stream.close()

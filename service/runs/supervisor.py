@@ -7,7 +7,7 @@ import contextlib
 import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,13 +17,15 @@ from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing
 from service.catalog.store import Transaction
 from service.files import disk
+from service.files.event_journal import EventKind
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
-from service.model.run import Event, Run
+from service.model.run import Run, public
 from service.model.version import Version
-from service.runs import attempt_records, replay_request, restoration
+from service.runs import attempt_records, event_stream, replay_request, restoration
 from service.runs.driver import RunDriver, execution
+from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
@@ -69,7 +71,7 @@ class Supervisor:
                 await self._driver.fail(live, error)
                 continue
             self._active[pipeline_id] = self._recent[run.run_id] = live
-            live.emit("status", msgspec.to_builtins(run))
+            live.announce()
             self._driver.start(live, record)
 
     async def execute(
@@ -219,7 +221,7 @@ class Supervisor:
             del self._active[record.id], self._recent[live.run.run_id]
             self._driver.abandon(live)
             raise
-        live.emit("status", msgspec.to_builtins(live.run))
+        live.announce()
         self._driver.start(live, record, replay)
 
     async def wait(self, run_id: str, seconds: float) -> Run:
@@ -278,20 +280,22 @@ class Supervisor:
         await live.settled.wait()
         return live.view()
 
-    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
-        """The run's events with an id above ``after``, up to its end. Raises ``errors.Missing``.
+    async def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Batch, None]:
+        """The run's events with an id above ``after``, up to its end; an empty batch after each quiet time.
 
-        A run that only the catalog knows has two events, its status and its end.
+        The stream ends without an end if another process goes on with the run. Raises ``errors.Missing``.
         """
         live = self._recent.get(run_id)
         if live is not None:
-            async for event in live.events(after):
-                yield event
-            return
-        run = msgspec.to_builtins(await self.run(run_id))
-        for number, kind in ((1, "status"), (2, "end")):
-            if number > after or after > 2:
-                yield Event(id=number, kind=kind, data=run)  # type: ignore[arg-type]
+            found = live.events(after, quiet_seconds)
+        else:
+            run = await self.run(run_id)
+            state = msgspec.json.encode(public(run))
+            ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
+            found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
+        async with contextlib.aclosing(found) as batches:
+            async for batch in batches:
+                yield batch
 
     async def delete(self, name: str, *, purge: bool) -> None:
         """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.

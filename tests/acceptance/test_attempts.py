@@ -6,61 +6,15 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.acceptance.gated_source import Source, a_source
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
 
 SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1"}
-
-
-class Source:
-    """A source that answers what the test tells it, or lets a request wait."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.asked = threading.Semaphore(0)
-        self.open = threading.Event()
-        self.open.set()
-        source = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                source.asked.release()
-                source.open.wait(PATIENCE)
-                body = b'[{"id": 1}]'
-                with contextlib.suppress(OSError):
-                    self.send_response(source.status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/x"
-
-    def wait_for_a_request(self) -> None:
-        assert self.asked.acquire(timeout=PATIENCE)
-
-
-@contextlib.contextmanager
-def a_source() -> Iterator[Source]:
-    source = Source()
-    thread = threading.Thread(target=source.server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield source
-    finally:
-        source.open.set()
-        source.server.shutdown()
-        source.server.server_close()
 
 
 def create(served: Served, source: Source, **execution: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,11 @@ import msgspec
 from service.api.examples import PROFILES
 from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
+from service.files.event_journal import Event
 from service.kit import errors
 from service.kit.clock import Clock
 from service.model.lifecycle import Status
-from service.model.run import Event, Run
+from service.model.run import Run, public
 from service.model.version import Column, Source, Version
 from service.steps.report import FittedStep
 from service.steps.storage import File
@@ -126,12 +127,10 @@ class Supervisor:
                 self.history.change_run(run)
         return run
 
-    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
-        run = msgspec.to_builtins(await self.run(run_id))
+    async def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[list[Event], None]:
+        run = msgspec.json.encode(public(await self.run(run_id)))
         kinds: list[Any] = ["status", "log", "end"]
-        for number, kind in enumerate(kinds, 1):
-            if number > after:
-                yield Event(id=number, kind=kind, data=run)
+        yield [Event(number, kind, run) for number, kind in enumerate(kinds, 1) if number > after]
 
     async def delete(self, name: str, *, purge: bool) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)

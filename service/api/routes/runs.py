@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
@@ -17,14 +17,15 @@ from service.api.query_string import PageRequest, about
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
+from service.files import event_journal
+from service.files.event_journal import Event
 from service.kit import errors
 from service.model.formats import FORMATS
 from service.model.lifecycle import Status
-from service.model.run import Event, Run
+from service.model.run import Run
 
 _QUIET_SECONDS = 15.0  # proxies close a connection that is silent for longer
 _NDJSON = FORMATS["ndjson"].media_type
-_BLOCK = 64 * 1024
 
 
 class RunsQuery(PageRequest, frozen=True, kw_only=True):
@@ -108,7 +109,8 @@ async def follow(request: TypedRequest, services: ServicesDependency, run_id: Fr
     query_string.read(request, query_string.NoParameters)
     after = _last_event(request.headers.get("last-event-id"))
     await services.supervisor.run(run_id)  # an unknown run is a 404, not an empty stream
-    return Relay(_lines(services.supervisor.events(run_id, after)), media_type="text/event-stream")
+    events = services.supervisor.events(run_id, after, _QUIET_SECONDS)
+    return Relay(_server_sent(events), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 def _last_event(text: str | None) -> int:
@@ -119,36 +121,12 @@ def _last_event(text: str | None) -> int:
     return int(text)
 
 
-async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    """Events as server-sent events, with a comment now and then while there are none."""
-    waiting: asyncio.Task[Event] | None = None
-    try:
-        while True:
-            if waiting is None:
-                waiting = asyncio.ensure_future(_following(events))
-            done, _ = await asyncio.wait({waiting}, timeout=_QUIET_SECONDS)
-            if not done:
-                yield b": still here\n\n"
-                continue
-            try:
-                event = waiting.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                waiting = None
-            data = msgspec.json.encode(responses.without_kind(event.data))
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), data)
-    finally:
-        if waiting is not None:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
-
-
-async def _following(events: AsyncIterator[Event]) -> Event:
-    return await anext(events)
+async def _server_sent(events: AsyncGenerator[Sequence[Event], None]) -> AsyncIterator[bytes]:
+    """Events as server-sent events, with a comment for each quiet time."""
+    async with contextlib.aclosing(events) as batches:
+        async for batch in batches:
+            frames = [b"id: %d\nevent: %s\ndata: %s\n\n" % (id_, kind.encode(), data) for id_, kind, data in batch]
+            yield b"".join(frames) or b": still here\n\n"
 
 
 @get(
@@ -173,15 +151,9 @@ async def read_log(request: TypedRequest, services: ServicesDependency, run_id: 
 
 
 async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    try:
-        file = await asyncio.to_thread(path.open, "rb")
-    except FileNotFoundError:
-        return  # the run logged nothing
-    try:
-        while block := await asyncio.to_thread(file.read, _BLOCK):
-            yield block
-    finally:
-        file.close()
+    parts = event_journal.log_lines(path)
+    while (lines := await asyncio.to_thread(next, parts, None)) is not None:
+        yield b"".join(line + b"\n" for line in lines)
 
 
 HANDLERS = [list_runs, read_run, cancel_run, follow, read_log]

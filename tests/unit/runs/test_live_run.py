@@ -20,7 +20,7 @@ def started() -> LiveRun:
 
 
 async def heard(live: LiveRun, after: int) -> list[tuple[int, str]]:
-    return [(event.id, event.kind) async for event in live.events(after)]
+    return [(event.id, event.kind) async for batch in live.events(after, 60.0) for event in batch]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ async def heard(live: LiveRun, after: int) -> list[tuple[int, str]]:
         (2, [3, 4]),
         (4, []),  # the end itself: a browser comes back with it
         (5, []),  # what was logged after the end
-        (99, [1, 2, 3, 4]),  # of an earlier life of the service
+        (99, [1, 2, 3, 4]),  # of a journal that was deleted
     ],
 )
 def test_a_run_that_has_ended_is_told_to_its_end(after: int, wanted: list[int]) -> None:
