@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.served import CSV, PASSWORD, Served, serving
+from service.files import service_socket
+from tests.acceptance.served import CSV, PASSWORD, serving
 from tests.acceptance.shell import Shell
 
 ORDERS = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}], "schedule": {"cron": "@hourly"}}
@@ -119,15 +120,16 @@ def test_only_its_user_reaches_the_socket(folder: Path) -> None:
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
         assert path.name not in Path("/proc/net/unix").read_text()
         assert _as_nobody(path) != "connected"
-        assert _status(served, path, b"") == b"200"
-        assert _status(served, path, b"Authorization: Bearer x\r\n") == b"401"
+        assert _status(path, b"") == b"200"
+        assert _status(path, b"Authorization: Bearer x\r\n") == b"401"
         served.log()
         assert sockets(data) == []
 
 
-def _status(served: Served, path: Path, header: bytes) -> bytes:
+def _status(path: Path, header: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
+        with service_socket.running(path.parent) as short:
+            client.connect(str(short))
         client.sendall(b"GET /api/v1/users HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n")
         return client.recv(4096).split()[1]
 
