@@ -44,6 +44,7 @@ from service.runs.condition import Condition
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
+from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Core:
     backups: Backups
     marks: VersionMarks
     upkeep: VersionUpkeep
+    verifier: Verifier
 
 
 @asynccontextmanager
@@ -131,7 +133,7 @@ async def open_core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock),
-                marks, upkeep,
+                marks, upkeep, Verifier(store, history, pipelines, layout, condition),
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -154,7 +156,7 @@ def application(core: Core, users: Users) -> Litestar:
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
         quarantine_of=core.sources.of_quarantine, backups=core.backups,
         sandbox=f"landlock {level}" if level else "none", workers_alive=forkserver.alive,
-        condition=core.condition.report, marks=core.marks, upkeep=core.upkeep,
+        condition=core.condition.report, marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify,
     )  # fmt: skip
     return create_app(services)
 
@@ -186,8 +188,11 @@ async def serve(
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
             core.backups.stop()
+            core.verifier.stop()
             await core.supervisor.close()
 
         async with automatic(core):
-            await server.listen(app, settings.host, port, stopping=stopping, started=started, drain=drain)
+            await server.listen(
+                app, settings.host, port, core.layout.root, stopping=stopping, started=started, drain=drain
+            )
     _log.info("server.stopped")

@@ -31,6 +31,7 @@ from service.api.routes import (
     schedules,
     serving,
     sql,
+    users,
     version_diffs,
     version_upkeep,
 )
@@ -56,6 +57,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *sql.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *users.HANDLERS,
     *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
@@ -111,7 +113,7 @@ def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Type",

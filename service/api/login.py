@@ -14,6 +14,7 @@ import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from service.api import local_caller
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
@@ -58,8 +59,13 @@ class Authenticator:
         self._per_name = RateLimiter(limit, services.clock)
         self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock)
 
-    def identify(self, authorization: str | None) -> Identity:
-        """The user that an ``Authorization`` header names. Never raises, since open routes need no user."""
+    def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
+        """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
+
+        A ``local`` caller without this header is an admin.
+        """
+        if authorization is None and local:
+            return Identity(local_caller.user())
         if authorization is None:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         scheme, _, token = authorization.partition(" ")
@@ -112,8 +118,10 @@ class Authenticator:
             raise errors.Unauthenticated("this account can no longer log in")
         return self._pair(fresh)
 
-    async def log_out(self, claims: Claims) -> None:
-        """End the login that an access token belongs to."""
+    async def log_out(self, claims: Claims | None) -> None:
+        """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
+        if claims is None:
+            raise errors.Invalid("this request has no access token, so there is no login to end")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
 

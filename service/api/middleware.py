@@ -10,7 +10,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import error_response
+from service.api import error_response, local_caller
 from service.api.login import Authenticator
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services
@@ -70,10 +70,11 @@ class RequestMiddleware:
                 self._log_request(scope, status, size, began)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        who = self._gatekeeper.identify(_text(headers.get(b"authorization")))
+        local = local_caller.is_local(scope)
+        who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.user, who.claims
-        if scope["path"] != _UNLIMITED:
+        if scope["path"] != _UNLIMITED and not local:
             self._rate_limiter.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
         _refuse(scope, headers)
 
@@ -87,6 +88,7 @@ class RequestMiddleware:
             bytes=size,
             duration=round(self._clock.monotonic() - began, 6),
             **({"username": who.username} if who is not None else {}),
+            **({"local": True} if local_caller.is_local(scope) else {}),
         )
 
 

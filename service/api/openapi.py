@@ -51,6 +51,7 @@ _PARAMETERS = {
     "number": ("The version.", "3"),
     "tag": ("The tag.", "stable"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
+    "username": ("The name of the account.", "ann"),
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),
 }

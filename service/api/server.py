@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from service.api import local_caller
+from service.files.service_socket import ServiceSocket
 from service.kit import errors
 from service.telemetry import logs
 
 if TYPE_CHECKING:
+    from granian.server.embed import Server
     from litestar import Litestar
+    from litestar.types import ASGIApp
 
 _CONNECTIONS = 1024
 _HEADER_MILLISECONDS = 5_000
 _DRAIN_SECONDS = 10.0
+
+_log = structlog.get_logger("penstock.server")
 
 
 def free_port(host: str, port: int) -> int:
@@ -42,28 +51,59 @@ def url(host: str, port: int) -> str:
 
 
 async def listen(
-    app: Litestar, host: str, port: int, *, stopping: asyncio.Event, started: Callable[[], None],
+    app: Litestar, host: str, port: int, folder: Path, *, stopping: asyncio.Event, started: Callable[[], None],
     drain: Callable[[], Awaitable[None]],
 ) -> None:  # fmt: skip
     """Serve ``app`` until ``stopping`` is set, then wait for ``drain`` and for the last responses.
 
-    ``started`` is called when the server begins to listen; ``drain`` ends what responses wait for (runs).
+    It listens on the port and, for commands of the same user, on a socket in ``folder``. ``started`` is called when the
+    server begins to listen; ``drain`` ends what responses wait for (runs).
     """
+    server = _server(app, address=host, port=port)
+    async with _listening_locally(app, folder):
+        serving = asyncio.create_task(server.serve())
+        waiting = asyncio.create_task(stopping.wait())
+        started()
+        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await drain()
+        server.stop()  # type: ignore[no-untyped-call]
+    with suppress(TimeoutError):
+        await asyncio.wait_for(serving, _DRAIN_SECONDS)
+    waiting.cancel()
+
+
+@asynccontextmanager
+async def _listening_locally(app: Litestar, folder: Path) -> AsyncIterator[None]:
+    """Serve ``app`` on the socket in ``folder`` meanwhile; a file system without sockets is a warning."""
+    socket = ServiceSocket(folder)
+    server = _server(local_caller.marked(app), uds=socket.binding)
+    server.bind_uds = socket.binding  # Granian resolves the path that it gets, which makes it long again
+    server.on_startup(socket.publish)
+
+    async def serve() -> None:
+        try:
+            socket.clear()
+            await server.serve()
+        except (OSError, RuntimeError) as error:
+            _log.warning("server.no_socket", reason=str(error), hint="commands need --url and a token")
+
+    serving = asyncio.create_task(serve())
+    try:
+        yield
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(serving, _DRAIN_SECONDS)
+        socket.close()
+
+
+def _server(app: ASGIApp, **where: Any) -> Server:
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
-    server = Server(
-        app, address=host, port=port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False,
+    return Server(
+        app, **where, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False,
         backlog=_CONNECTIONS, backpressure=_CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS), log_dictconfig=logs.server_config(),
     )  # fmt: skip
-    serving = asyncio.create_task(server.serve())
-    waiting = asyncio.create_task(stopping.wait())
-    started()
-    await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-    await drain()
-    server.stop()  # type: ignore[no-untyped-call]
-    with suppress(TimeoutError):
-        await asyncio.wait_for(serving, _DRAIN_SECONDS)
-    waiting.cancel()

@@ -32,6 +32,7 @@ from service.model.run import Run
 from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
+from service.runs.verification import Verification
 
 
 class Runs(Protocol):
@@ -187,6 +188,8 @@ class Services:
     """The condition of the stored data: ``ok``, or what is wrong. Blocks."""
     marks: VersionMarks
     upkeep: Upkeep
+    verify: Callable[..., Verification]
+    """Compares the catalog with the files (``deep``: also checksums). Blocks."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
 from service.catalog.store import Store, naive
 from service.kit import errors, passwords
@@ -92,8 +93,14 @@ class Users:
             raise errors.Invalid(f"{setting}: {text}", field=setting) from None
         return None if password is not None else chosen
 
-    def add(self, username: str, password: str, role: Role) -> User:
-        """Create an account. Raises ``errors.Invalid``, ``errors.Conflict`` (USER_EXISTS)."""
+    def add(self, username: str, password: str, role: Role, claim: Claim | None = None) -> User:
+        """Create an account, with the idempotency key of the request.
+
+        If an earlier try of the request has created it, nothing is stored again. Raises ``errors.Invalid``,
+        ``errors.Conflict`` (USER_EXISTS).
+        """
+        if claim is not None and claim.resource is not None:
+            return self._known(claim.resource).user
         _check(username, role)
         kept = passwords.hashed(password)
         with self._writing:
@@ -105,16 +112,14 @@ class Users:
                 password_hash=kept,
                 valid_after=int(now.timestamp()),
             )
-            self._store.execute(
-                _SQL["insert"],
-                {
-                    "username": username,
-                    "role": role,
-                    "password_hash": kept,
-                    "created": naive(now),
-                    "tokens_valid_after": _moment(account.valid_after),
-                },
-            )
+            values = {
+                "username": username, "role": role, "password_hash": kept, "created": naive(now),
+                "tokens_valid_after": _moment(account.valid_after),
+            }  # fmt: skip
+            with self._store.transaction() as transaction:
+                transaction.execute(_SQL["insert"], values)
+                if claim is not None:
+                    claim.note(transaction, username)
             self._accounts[username] = account
             return account.user
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 import msgspec
 
 from service.catalog.history import History
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.files import permissions
 from service.kit.clock import SystemClock
 from service.runs.backup import BackupReport, Backups
@@ -19,20 +18,18 @@ from service.telemetry import logs
 
 
 def backup(directory: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
-    """Make a backup in ``directory``: of a data directory, or by the service at ``url`` on its own disk.
+    """Make a backup in ``directory``: of a data directory, or by the service at ``url`` on that machine's disk.
 
     Raises ``errors.Missing``, ``errors.Invalid``, ``errors.Conflict``, ``errors.Unavailable`` (STORAGE_FULL).
     """
     logs.configure("console", "critical")  # the command prints errors itself
+    here = directory if url is not None else str(Path(directory).absolute())
     report: dict[str, Any]
-    if url is not None:
-        from service.cli import remote
-
-        with remote.connected(url, patient=True) as connection:
-            answer = connection.stream("POST", "admin/backup", body={"directory": directory})
-            report = json.loads(b"".join(answer))
-    else:
-        report = msgspec.to_builtins(_make(str(Path(directory).absolute()), data_dir))
+    with remote.service(url, data_dir, patient=True) as connection:
+        if connection is not None:
+            report = connection.send("POST", "admin/backup", {"directory": here})
+        else:
+            report = msgspec.to_builtins(_make(here, data_dir))
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
         return

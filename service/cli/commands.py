@@ -91,13 +91,16 @@ def serve(**chosen: Any) -> None:
     is_flag=True,
     help="Fetch everything again: incremental collectors ignore cursors and earlier records.",
 )
+@options.url
 @options.as_json
-def run(file: Path, **chosen: Any) -> None:
-    """Run the pipeline in FILE (YAML or JSON) without a server, and store its result."""
-    _prefork()
+def run(file: Path, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+    """Run the pipeline in FILE (YAML or JSON), and store its result."""
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
     from service.cli import run as run_command
 
-    run_command.run_file(file, **chosen)
+    run_command.run_file(file, url=url, data_dir=data_dir, **chosen)
 
 
 @penstock.command()
@@ -124,13 +127,15 @@ def validate(file: Path, as_json: bool) -> None:
 )  # fmt: skip
 @options.url
 @options.as_json
-def query(sql: str, form: str, as_json: bool, url: str | None, **chosen: Any) -> None:
-    """Answer one SQL SELECT over the stored tables: of a data directory, or of a running service (--url)."""
-    if url is None:
-        _prefork()
+def query(sql: str, form: str, as_json: bool, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+    """Answer one SQL SELECT over the stored tables."""
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
     from service.cli import query as query_command
 
-    query_command.query(sql, form="json" if as_json and form == "table" else form, url=url, **chosen)
+    form = "json" if as_json and form == "table" else form
+    query_command.query(sql, form=form, url=url, data_dir=data_dir, **chosen)
 
 
 @penstock.command("list")
@@ -165,12 +170,14 @@ def print_log(run: str, **chosen: Any) -> None:
 @options.data_dir()
 @options.url
 @options.as_json
-def diff(pipeline: str, version: int | None, **chosen: Any) -> None:
+def diff(pipeline: str, version: int | None, url: str | None, data_dir: str | None, **chosen: Any) -> None:
     """Show what differs between VERSION of PIPELINE (the newest by default) and the version before."""
-    _prefork()
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
     from service.cli import diff as shown
 
-    shown.show(pipeline, version, **chosen)
+    shown.show(pipeline, version, url=url, data_dir=data_dir, **chosen)
 
 
 @penstock.command()
@@ -189,13 +196,16 @@ def probe(source: str, **chosen: Any) -> None:
 @options.data_dir()
 @click.option("--deep", is_flag=True, help="Compare every checksum, not only sizes.")
 @click.option("--adopt", is_flag=True, help="Take versions that the catalog does not know back from their manifests.")
+@options.url
 @options.as_json
-def verify(data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
+def verify(data_dir: str | None, url: str | None, **chosen: Any) -> None:
     """Compare the catalog with the stored files. Exit code 1 if data is damaged."""
-    _prefork()
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
     from service.cli import verify as verify_command
 
-    verify_command.verify(data_dir=data_dir, deep=deep, adopt=adopt, as_json=as_json)
+    verify_command.verify(data_dir=data_dir, url=url, **chosen)
 
 
 @penstock.command()
@@ -223,7 +233,7 @@ def restore(directory: str, **chosen: Any) -> None:
 
 @penstock.group()
 def schedule() -> None:
-    """Schedules of pipelines: of a data directory, or of a running service (--url)."""
+    """Schedules of pipelines."""
 
 
 @schedule.command("list")
@@ -263,7 +273,7 @@ def resume_schedule(pipeline: str, **chosen: Any) -> None:
 
 @penstock.group()
 def user() -> None:
-    """Accounts, without the server (which must not be running on the same data directory)."""
+    """Accounts."""
 
 
 def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,42 +287,46 @@ def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
 @_password_options
 @options.data_dir()
+@options.url
 @options.as_json
-def add_user(name: str, role: Role, password_stdin: bool, data_dir: str | None, as_json: bool) -> None:
+def add_user(name: str, role: Role, password_stdin: bool, **chosen: Any) -> None:
     """Add an account."""
     from service.cli import users
 
-    users.add(name, role, from_stdin=password_stdin, data_dir=data_dir, as_json=as_json)
+    users.add(name, role, from_stdin=password_stdin, **chosen)
 
 
 @user.command("password")
 @click.argument("name")
 @_password_options
 @options.data_dir()
+@options.url
 @options.as_json
-def change_password(name: str, password_stdin: bool, data_dir: str | None, as_json: bool) -> None:
+def change_password(name: str, password_stdin: bool, **chosen: Any) -> None:
     """Set an account's password; its tokens become invalid."""
     from service.cli import users
 
-    users.change_password(name, from_stdin=password_stdin, data_dir=data_dir, as_json=as_json)
+    users.change_password(name, from_stdin=password_stdin, **chosen)
 
 
 @user.command("list")
 @options.data_dir()
+@options.url
 @options.as_json
-def list_users(data_dir: str | None, as_json: bool) -> None:
+def list_users(**chosen: Any) -> None:
     """List the accounts."""
     from service.cli import users
 
-    users.show(data_dir=data_dir, as_json=as_json)
+    users.show(**chosen)
 
 
 @user.command("remove")
 @click.argument("name")
 @options.data_dir()
+@options.url
 @options.as_json
-def remove_user(name: str, data_dir: str | None, as_json: bool) -> None:
+def remove_user(name: str, **chosen: Any) -> None:
     """Remove an account and end its logins."""
     from service.cli import users
 
-    users.remove(name, data_dir=data_dir, as_json=as_json)
+    users.remove(name, **chosen)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from service.bootstrap import Core
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.runs import version_comparison
 
 _COLUMNS = ["name", "change", "type", "changed", "missing before", "missing after", "mean before", "mean after", "psi"]
@@ -21,20 +21,18 @@ def show(
     url: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the differences. Raises ``errors.Missing``, ``errors.Invalid``, ``errors.Conflict``."""
-    if url is not None:
-        from service.cli import remote
 
-        with remote.connected(url) as connection:
-            number = version or connection.get(f"pipeline/{pipeline}/versions", {"limit": 1})["items"][0]["version"]
+    async def work(core: Core) -> bytes:
+        return await _compare(core, pipeline, version, against, key, limit)
+
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            number = version or connection.get(f"pipeline/{pipeline}/schema")["version"]
             query = {"against": against, "key": key, "limit": limit}
             path = f"pipeline/{pipeline}/versions/{number}/diff"
             found = connection.get(path, {name: value for name, value in query.items() if value is not None})
-    else:
-
-        async def work(core: Core) -> bytes:
-            return await _compare(core, pipeline, version, against, key, limit)
-
-        found = msgspec.json.decode(session.with_core(session.existing(data_dir=data_dir), work))
+        else:
+            found = msgspec.json.decode(session.with_core(session.existing(data_dir=data_dir), work))
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:

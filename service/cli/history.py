@@ -15,7 +15,7 @@ from service.api import responses
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.files import event_journal
 from service.files.layout import Layout
 from service.kit import errors
@@ -28,13 +28,11 @@ _RUN_PREFIX = "run_"
 
 def list_pipelines(*, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Print the pipelines with the status of the newest run and the newest version. Raises ``errors.Missing``."""
-    if url is not None:
-        from service.cli import remote
-
-        with remote.connected(url) as connection:
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
             pipelines = remote.items(connection, "pipeline")
-    else:
-        pipelines = msgspec.to_builtins(_with_catalog(data_dir, _summaries))
+        else:
+            pipelines = msgspec.to_builtins(_with_catalog(data_dir, _summaries))
     if as_json:
         click.echo(msgspec.json.encode(pipelines).decode())
     else:
@@ -49,15 +47,13 @@ def _summaries(_: Layout, store: Store) -> list[responses.PipelineLine]:
 
 def print_log(run: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Print the log of a run, named by its id or, for its newest run, a pipeline. Raises ``errors.Missing``."""
-    if url is not None:
-        from service.cli import remote
-
-        with remote.connected(url) as connection:
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
             run_id = run if run.startswith(_RUN_PREFIX) else connection.get(f"pipeline/{run}/status")["run_id"]
             if run_id is None:
                 raise _never_run(run)
             _print_lines(_lines(connection.stream("GET", f"runs/{run_id}/logs")), as_json=as_json)
-        return
+            return
     path = _with_catalog(data_dir, lambda layout, store: _log_file(layout, store, run))
     _print_lines(itertools.chain.from_iterable(event_journal.log_lines(path)), as_json=as_json)
 

@@ -38,9 +38,11 @@ def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
 
 
 url: Decorator = click.option(
-    "--url", help="Ask the service that runs at this URL, with an access token in PENSTOCK_TOKEN."
+    "--url",
+    help="Ask the service at this URL, with an access token in PENSTOCK_TOKEN.  [default: the service that runs on the "
+    "data directory, else none]",
 )
-"""A running service instead of a data directory."""
+"""A service at another address than the one that may run on the data directory."""
 
 as_json: Decorator = click.option(
     "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Print JSON, errors too."

@@ -6,9 +6,21 @@ time, both take little more than one second.
 
 from __future__ import annotations
 
+import os
+
+from service.files import service_socket
+from service.kit import settings
 from service.processes import forkserver, preloaded
 
 
 def begin() -> None:
     """Start the forkserver; ``bootstrap.open_core`` then finds it running."""
     forkserver.prepare(preloaded.MODULES)
+
+
+def begin_without_service(url: str | None, data_dir: str | None) -> None:
+    """As ``begin``, unless a running service will answer the command. Raises ``errors.Invalid``."""
+    if url is None:
+        with service_socket.running(settings.load(os.environ, data_dir=data_dir).root) as socket:
+            if socket is None:
+                begin()

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import msgspec
 
 from service.bootstrap import Core
-from service.cli import output, session
+from service.cli import output, remote, session
+from service.client.connection import Connection
 from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import FORMATS
@@ -20,9 +21,10 @@ def query(
     """Write the answer to standard output. Raises what the engine or the service raises."""
     if form in FORMATS and FORMATS[form].binary and sys.stdout.isatty():
         raise errors.Invalid(f"{form} is binary; send it to a file (> answer.{form}) or a pipe")
-    if url is not None:
-        _query_service(url, sql, form, limit, escape_formulas)
-        return
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            _query_service(connection, sql, form, limit, escape_formulas)
+            return
 
     async def work(core: Core) -> None:
         if form == "table":
@@ -36,19 +38,16 @@ def query(
     session.with_core(session.existing(data_dir=data_dir), work)
 
 
-def _query_service(url: str, sql: str, form: str, limit: int | None, escape_formulas: bool) -> None:
-    from service.cli import remote
-
+def _query_service(connection: Connection, sql: str, form: str, limit: int | None, escape_formulas: bool) -> None:
     parameters = {"format": "json" if form == "table" else form, "escape_formulas": str(escape_formulas).lower()}
     body = {"sql": sql, **({"limit": limit} if limit is not None else {})}
-    with remote.connected(url) as connection:
-        parts = connection.stream("POST", "query", query=parameters, body=body)
-        if form == "table":
-            show(_decode(parts))
-            return
-        for part in parts:
-            sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
+    parts = connection.stream("POST", "query", query=parameters, body=body)
+    if form == "table":
+        show(_decode(parts))
+        return
+    for part in parts:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
 
 
 async def ask(core: Core, sql: str, limit: int | None = None) -> QueryResult:

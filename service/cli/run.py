@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import msgspec
 
 from service.bootstrap import Core
 from service.cli import errors as command_errors
-from service.cli import output, session
+from service.cli import output, remote, remote_run, session
 from service.kit import documents, errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
@@ -59,12 +61,16 @@ def run_file(
     file: Path,
     *,
     data_dir: str | None,
+    url: str | None,
     file_roots: tuple[str, ...] | None,
     allowed_private_hosts: tuple[str, ...] | None,
     full_refresh: bool,
     as_json: bool,
 ) -> None:
-    """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run did not complete."""
+    """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run did not complete.
+
+    A running service runs it with its own file roots, hosts and secrets.
+    """
     document = read(file)
     chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
     nearby = (str(file.absolute().parent), str(Path.cwd()))  # what a relative path at a terminal means
@@ -74,7 +80,14 @@ def run_file(
         pipeline = pipelines.decode(document, core.registry)
         return await execute(core, pipeline, show=not as_json, full_refresh=full_refresh)
 
-    ended = session.with_core(chosen, work)
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            _refuse_grants(file_roots=file_roots, allowed_private_hosts=allowed_private_hosts)
+            pipeline = pipelines.decode(document, Registry.load())
+            with _bar(show=not as_json) as advance:
+                ended = remote_run.execute(connection, pipeline, advance, full_refresh=full_refresh)
+        else:
+            ended = session.with_core(chosen, work)
     if as_json:
         body = {k: v for k, v in msgspec.to_builtins(ended).items() if k not in ("error", "queued_at")}
         error = command_errors.error_body(ended.error)["error"] if ended.error is not None else None
@@ -91,19 +104,37 @@ async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: b
     """Save the pipeline (a new revision if it changed), run it, and wait until all its storages are ready."""
     _save(core, pipeline)
     run = await core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
-    with output.bar(output.ERR) as bar:
-        task = bar.add_task("starting", total=100, visible=show)
+    with _bar(show=show) as advance:
         async for batch in core.supervisor.events(run.run_id, 0, _QUIET_SECONDS):
             for event in batch:
-                if event.kind not in ("status", "progress"):
-                    continue
-                data = msgspec.json.decode(event.data)
-                doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
-                bar.update(task, completed=data.get("progress", 0), description=doing or "running")
+                if event.kind in ("status", "progress"):
+                    advance(msgspec.json.decode(event.data))
         await core.supervisor.loaded()
-        run = await core.supervisor.run(run.run_id)
-        bar.update(task, completed=run.progress, description=run.status)
-    return run
+        return await core.supervisor.run(run.run_id)
+
+
+@contextmanager
+def _bar(*, show: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A progress bar, which gets the data of the events about status and progress."""
+    with output.bar(output.ERR) as bar:
+        task = bar.add_task("starting", total=100, visible=show)
+
+        def advance(data: dict[str, Any]) -> None:
+            doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
+            bar.update(task, completed=data.get("progress", 0), description=doing or "running")
+
+        yield advance
+
+
+def _refuse_grants(**grants: tuple[str, ...] | None) -> None:
+    """Refuse flags that a running service cannot obey: it decides what a run may read and call."""
+    for name, values in grants.items():
+        if values:
+            raise errors.Invalid(
+                f"a service runs on the data directory, and its own settings decide what a run may read; leave this "
+                f"flag out, or start the service with PENSTOCK_{name.upper()}",
+                field=name,
+            )
 
 
 def _save(core: Core, pipeline: Pipeline) -> None:

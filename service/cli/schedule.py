@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from service.api import responses
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.store import Store
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.kit.clock import SystemClock
 from service.model.schedule import ScheduleState
 
@@ -22,13 +21,11 @@ _COLUMNS = ["name", "cron", "timezone", "misfire", "enabled", "paused", "last_fi
 
 def show(*, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Print the pipelines that have a schedule, by name. Raises ``errors.Missing``."""
-    if url is not None:
-        from service.cli import remote
-
-        with remote.connected(url) as connection:
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
             found = remote.items(connection, "schedules")
-    else:
-        found = _with_schedules(data_dir, lambda _, schedules: schedules.all())
+        else:
+            found = _with_schedules(data_dir, lambda _, schedules: schedules.all())
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:
@@ -48,12 +45,9 @@ def resume(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -
 def _change(
     name: str, verb: str, change: Callable[[Schedules], ScheduleState], data_dir: str | None, url: str | None
 ) -> dict[str, Any]:
-    if url is not None:
-        from service.cli import remote
-
-        with remote.connected(url) as connection:
-            answer = b"".join(connection.stream("POST", f"pipeline/{name}/schedule/{verb}"))
-            return dict(json.loads(answer))
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            return dict(connection.send("POST", f"pipeline/{name}/schedule/{verb}"))
 
     def work(pipelines: Pipelines, schedules: Schedules) -> list[ScheduleState]:
         pipelines.get(name)

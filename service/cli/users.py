@@ -1,20 +1,21 @@
-"""``penstock user …``: accounts, changed in the catalog without a server."""
+"""``penstock user …``: accounts, changed by the running service or in the catalog without one."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 import msgspec
 
 from service.catalog.users import Users
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.kit import passwords
 from service.kit.clock import SystemClock
 from service.kit.settings import Settings
-from service.model.user import Role
+from service.model.user import Role, User
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ def _password(name: str, *, from_stdin: bool) -> tuple[str, bool]:
     return passwords.generated(), True
 
 
-def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None, as_json: bool) -> None:
+def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Add an account. Raises ``errors.Invalid``, ``errors.Conflict``."""
     password, generated = _password(name, from_stdin=from_stdin)
     settings = session.settings(data_dir=data_dir)
@@ -42,7 +43,10 @@ def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None, as_jso
         users.add(name, password, role)
         return any(user.may("admin") for user in users.list())
 
-    has_admin = _with_users(settings, work)
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("POST", "users", {"username": name, "password": password, "role": role})
+        has_admin = connection is not None or _with_users(settings, work)
     _print(
         {"username": name, "role": role, **({"password": password} if generated else {})},
         f"added {role} '{name}'" + (f" with the password {password}" if generated else ""),
@@ -54,10 +58,14 @@ def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None, as_jso
         )
 
 
-def change_password(name: str, *, from_stdin: bool, data_dir: str | None, as_json: bool) -> None:
+def change_password(name: str, *, from_stdin: bool, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Set an account's password. Raises ``errors.Invalid``, ``errors.Missing``."""
     password, generated = _password(name, from_stdin=from_stdin)
-    _with_users(session.existing(data_dir=data_dir), lambda users: users.change(name, password=password))
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("PATCH", _path(name), {"password": password})
+        else:
+            _with_users(session.existing(data_dir=data_dir), lambda users: users.change(name, password=password))
     _print(
         {"username": name, **({"password": password} if generated else {})},
         f"changed the password of '{name}'" + (f" to {password}" if generated else ""),
@@ -65,19 +73,33 @@ def change_password(name: str, *, from_stdin: bool, data_dir: str | None, as_jso
     )
 
 
-def remove(name: str, *, data_dir: str | None, as_json: bool) -> None:
+def remove(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Remove an account. Raises ``errors.Missing``, ``errors.Conflict`` for the last admin."""
-    _with_users(session.existing(data_dir=data_dir), lambda users: users.delete(name))
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("DELETE", _path(name))
+        else:
+            _with_users(session.existing(data_dir=data_dir), lambda users: users.delete(name))
     _print({"username": name}, f"removed '{name}'", as_json=as_json)
+
+
+def _path(name: str) -> str:
+    return f"users/{quote(name, safe='')}"
 
 
 def _print(value: dict[str, str], text: str, *, as_json: bool) -> None:
     click.echo(msgspec.json.encode(value).decode() if as_json else text)
 
 
-def show(*, data_dir: str | None, as_json: bool) -> None:
+def show(*, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """List the accounts."""
-    accounts = msgspec.to_builtins(_with_users(session.existing(data_dir=data_dir), lambda users: users.list()))
+    accounts: list[dict[str, Any]]
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            accounts = remote.items(connection, "users")
+        else:
+            found: list[User] = _with_users(session.existing(data_dir=data_dir), lambda users: users.list())
+            accounts = msgspec.to_builtins(found)
     if as_json:
         click.echo(msgspec.json.encode(accounts).decode())
     else:

@@ -8,22 +8,30 @@ import click
 import msgspec
 
 from service.bootstrap import Core
-from service.cli import output, session
+from service.cli import output, remote, session
 from service.cli.errors import Ended
-from service.runs.verification import Verification, Verifier
+from service.kit import errors
+from service.runs.verification import Verification
 
 
-def verify(*, data_dir: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
-    """Verify a data directory that no service uses. Exit code 1 if data is damaged or could not be adopted.
+def verify(*, data_dir: str | None, url: str | None, deep: bool, adopt: bool, as_json: bool) -> None:
+    """Verify a data directory. Exit code 1 if data is damaged or could not be adopted.
 
-    Raises ``errors.Missing`` if the data directory is not there, ``errors.PenstockError`` if its catalog is damaged.
+    Raises ``errors.Missing`` if the data directory is not there, ``errors.PenstockError`` if its catalog is damaged,
+    ``errors.Conflict`` (DATA_DIR_IN_USE) for ``adopt`` while a service runs.
     """
 
     async def work(core: Core) -> Verification:
-        verifier = Verifier(core.store, core.history, core.pipelines, core.layout, core.condition)
-        return await asyncio.to_thread(lambda: verifier.verify(deep=deep, adopt=adopt))
+        return await asyncio.to_thread(lambda: core.verifier.verify(deep=deep, adopt=adopt))
 
-    result = session.with_core(session.existing(data_dir=data_dir, without_catalog=True), work)
+    with remote.service(url, data_dir, patient=True) as connection:
+        if connection is None:
+            result = session.with_core(session.existing(data_dir=data_dir, without_catalog=True), work)
+        elif adopt:
+            raise errors.Conflict("stop the service before 'penstock verify --adopt'", code="DATA_DIR_IN_USE")
+        else:
+            answer = connection.send("POST", "admin/verify", {"deep": deep})
+            result = msgspec.convert(answer, Verification)
     if as_json:
         click.echo(msgspec.json.encode({**msgspec.to_builtins(result), "ok": not result.failed}).decode())
     else:

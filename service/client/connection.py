@@ -1,4 +1,4 @@
-"""Requests to a running service, with an access token; errors of the service as values."""
+"""Requests to a running service, by URL or through a socket; errors of the service as values."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ class NoService(Exception):
 class Connection:
     """A service at ``url`` (such as ``http://127.0.0.1:8000``), used with an access token.
 
-    ``patient`` waits for an answer without a limit.
+    With ``socket``, the path of a Unix socket, requests go there, and need no token. ``patient`` waits for an answer
+    without a limit.
     """
 
-    def __init__(self, url: str, token: str, *, patient: bool = False) -> None:
+    def __init__(self, url: str, token: str | None = None, *, socket: str | None = None, patient: bool = False) -> None:
         self._client = httpx.Client(
             base_url=url.rstrip("/") + "/api/v1/",
-            headers={"authorization": f"Bearer {token}"},
+            headers={"authorization": f"Bearer {token}"} if token is not None else {},
             timeout=_PATIENT if patient else _SECONDS,
+            transport=httpx.HTTPTransport(uds=socket) if socket is not None else None,
         )
 
     def __enter__(self) -> Connection:
@@ -49,6 +51,11 @@ class Connection:
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer of a route. Raises ``ServiceError``, ``NoService``."""
         return json.loads(b"".join(self.stream("GET", path, query=query)))
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON answer of a route, or None if it is empty. Raises ``ServiceError``, ``NoService``."""
+        answer = b"".join(self.stream(method, path, body=body))
+        return json.loads(answer) if answer else None
 
     def stream(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None

@@ -107,7 +107,7 @@ def apply(
     staged = _staged(before.frame)
     began = time.perf_counter()
     with job.running(ctx):
-        passed_by = processor.read_only and not processor.shows_originals and ORIGINALS in before.frame.schema
+        passed_by = not processor.carries_originals and ORIGINALS in before.frame.schema
         recording = RecordingFrame(_without_originals(before.frame) if passed_by else before.frame, step_recorder)
         result = processor.apply(recording, ctx)
         report = ctx.report()
@@ -127,8 +127,13 @@ def apply(
 
 
 def _originals_are_shown(following: Sequence[Processor]) -> bool:
-    """Whether the next step that is not read-only shows values as they were before this one lost them."""
-    return next((p.shows_originals for p in following if p.shows_originals or not p.read_only), False)
+    """Whether a step shows values as they were before this one lost them, and the steps before it keep these."""
+    for processor in following:
+        if processor.shows_originals:
+            return True
+        if not (processor.carries_originals or processor.read_only):
+            return False
+    return False
 
 
 def _without_originals(frame: Frame) -> Frame:

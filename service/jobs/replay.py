@@ -101,13 +101,17 @@ def _try(
         repeated, refused_at = list[int](), 0
     else:
         now, index = pipeline.document.get("processors", []), replay_plan.number(step)
-        repeated = replay_plan.repeated(index, order.before, now, pipeline.processors)
         refused_at = replay_plan.place(index, order.before, now)
         names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
         lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
-        before_it = refused_at - 1
-        if before_it >= 0 and before_it not in repeated and not repeated:
-            repeated = [before_it] if pipeline.processors[before_it].must_repeat(lf.collect_schema()) else []
+        stored = pl.scan_parquet([Path(part) for part in order.base.parts], glob=False).collect_schema()
+        way = replay_plan.way(index, order.before, now, pipeline.processors, lf.collect_schema(), stored)
+        if way.cut_off is not None:
+            raise errors.Permanent(
+                f"they hold values that processors[{way.cut_off}] could not cast, and a step between it and {step} "
+                "cannot be repeated; execute the pipeline again", code=_CANNOT,
+            )  # fmt: skip
+        repeated, lf = way.repeated, lf.rename(way.renamed)
     frame = QuarantinedRows(lf, job.folder, expensive=False)
     if not _count(frame):
         return frame, rejected, 0

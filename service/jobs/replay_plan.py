@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from service.steps.processor import Processor
 
@@ -27,15 +29,42 @@ def place(index: int, before: Sequence[Any], now: Sequence[Any]) -> int:
     return min(index, len(now))
 
 
-def repeated(index: int, before: Sequence[Any], now: Sequence[Any], processors: Sequence[Processor]) -> list[int]:
-    """The processors of ``now`` to apply again, before its place, to rows that ``index`` of ``before`` rejected."""
-    found = []
-    for at in reversed(range(place(index, before, now))):
-        if not processors[at].idempotent:
-            break
-        if now[at] not in before[:index]:
-            found.append(at)
-    return found[::-1]
+class Way(NamedTuple):
+    """How rows enter: through the processors ``repeated`` again, then from the place where they were rejected.
+
+    ``renamed`` are columns that get the names which they had there. ``cut_off`` is a processor that must be repeated
+    and cannot be, since one after it cannot.
+    """
+
+    repeated: list[int]
+    renamed: dict[str, str]
+    cut_off: int | None = None
+
+
+def way(
+    index: int, before: Sequence[Any], now: Sequence[Any], processors: Sequence[Processor], schema: pl.Schema,
+    stored: pl.Schema,
+) -> Way:  # fmt: skip
+    """The way of rows with the columns ``schema`` that ``index`` of ``before`` rejected; ``stored`` are the version's.
+
+    Changed and added processors are repeated, and all from a cleaner on that has to cast a column again.
+    """
+    refused_at = place(index, before, now)
+    repeated, renamed, reachable = list[int](), dict[str, str](), True
+    names = {name: name for name in schema}
+    for at in reversed(range(refused_at)):
+        reachable = reachable and processors[at].idempotent
+        text = [n for n in names if reachable or not isinstance(stored.get(n, pl.String()), pl.String)]
+        if processors[at].must_repeat(pl.Schema({names[n]: schema[n] for n in text})):
+            if not reachable:
+                return Way([], {}, at)
+            unrepeated = [i for i in range(at, refused_at) if i not in repeated and not processors[i].read_only]
+            repeated, renamed = sorted([*repeated, *unrepeated]), {n: c for n, c in names.items() if n != c}
+        elif reachable and now[at] not in before[:index]:
+            repeated = [at, *repeated]
+        former = processors[at].former_names()
+        names = {name: former.get(column, column) for name, column in names.items()}
+    return Way(repeated, renamed)
 
 
 def number(step: str) -> int:

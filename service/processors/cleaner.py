@@ -16,6 +16,7 @@ from service.kit.errors import Problem
 from service.processors.cleaning import cast_quarantine, fill, names, rows, strings, types
 from service.processors.settings import columns
 from service.processors.settings.columns import Name, Scalar
+from service.processors.validation import originals
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric
@@ -160,7 +161,19 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
             if self._quarantines and not ctx.replay:
                 frame.measure([Metric("", "rows")])  # stages: rows that fail are read again as they came
             typed = self._types(frame, self._texts(self._names(frame, ctx), ctx), ctx)
-            return self._unique(self._filled(self._filtered(typed, ctx), ctx), ctx)
+            result = self._unique(self._filled(self._filtered(typed, ctx), ctx), ctx)
+            return originals.settle(result, wanted=ctx.keep_originals)
+
+    @property
+    def carries_originals(self) -> bool:
+        return True
+
+    @property
+    def shows_originals(self) -> bool:
+        return self._quarantines
+
+    def former_names(self) -> Mapping[str, str]:
+        return {new: old for old, new in self.rename_columns.items()}
 
     @property
     def _quarantines(self) -> bool:
@@ -197,22 +210,23 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
 
     def _names(self, frame: Frame, ctx: ProcessContext) -> Frame:
         if self.normalize_names:
-            frame = _renamed(frame, names.snake_case(list(frame.schema)))
+            frame = originals.follow(frame, names.snake_case(originals.visible(frame.schema)))
         if self.rename_columns:
-            known = list(frame.schema)
+            known = originals.visible(frame.schema)
             chosen = {
                 n: self.rename_columns[n] for n in self._existing(self.rename_columns, known, ctx, "rename_columns")
             }
             for old, new in chosen.items():
                 columns.require_free(ctx, f"rename_columns.{old}", new, [n for n in known if n not in chosen])
-            frame = _renamed(frame, chosen)
+            frame = originals.follow(frame, chosen)
         if self.drop_columns:
             dropped = self._existing(self.drop_columns, frame.schema, ctx, "drop_columns", dot=False)
             frame = frame.rows(lambda lf: lf.drop(dropped))
         if self.select_columns:
             selected = self._existing(self.select_columns, frame.schema, ctx, "select_columns", dot=False)
-            frame = frame.rows(lambda lf: lf.select(selected))
-        if not len(frame.schema):
+            hidden = [name for name in frame.schema if name == ORIGINALS]
+            frame = frame.rows(lambda lf: lf.select(*selected, *hidden))
+        if not originals.visible(frame.schema):
             raise columns.setting_error(
                 ctx, "select_columns" if self.select_columns else "drop_columns", "no column is left"
             )
@@ -245,7 +259,11 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         schema = frame.schema
-        chosen = self._existing(rule.columns, schema, ctx, "drop_na", dot=False) if rule.columns else _visible(schema)
+        chosen = (
+            self._existing(rule.columns, schema, ctx, "drop_na", dot=False)
+            if rule.columns
+            else originals.visible(schema)
+        )
         missing = [columns.is_missing(schema, n) for n in chosen]
         if not missing:
             return frame
@@ -264,7 +282,7 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         if rule is None:
             return frame
         order = self._existing(rule.order, frame.schema, ctx, "drop_duplicates.order_by", dot=False)
-        keys = _visible(frame.schema)
+        keys = originals.visible(frame.schema)
         if rule.columns:
             keys = self._existing(rule.columns, frame.schema, ctx, "drop_duplicates", dot=False)
         if not order:
@@ -274,15 +292,6 @@ class Cleaner(Processor, frozen=True, kw_only=True, tag="cleaner"):
         chosen = position == (0 if rule.keep == "first" else last)
         ordered = frame.per_group(keys, order, [chosen.alias(mark)])
         return ordered.rows(lambda lf: lf.filter(pl.col(mark)).drop(mark))
-
-
-def _visible(schema: pl.Schema) -> list[str]:
-    """The columns of the data, without the one for the next step."""
-    return [name for name in schema if name != ORIGINALS]
-
-
-def _renamed(frame: Frame, names: Mapping[str, str]) -> Frame:
-    return frame.rows(lambda lf: lf.rename(dict(names)))
 
 
 def _where(frame: Frame, text: str, ctx: ProcessContext) -> Frame:

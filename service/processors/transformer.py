@@ -8,7 +8,7 @@ split, only its training rows are measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
@@ -21,11 +21,12 @@ from service.processors.features import encode as encoding
 from service.processors.features import split as splitting
 from service.processors.settings import columns, texts
 from service.processors.settings.columns import Name
+from service.processors.validation import originals
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
-from service.values.losses import Conversion
+from service.values.losses import ORIGINALS, Conversion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,6 +134,13 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for field, names in (("rename_columns", list(self.rename_columns.values())), ("select", self.select)):
             yield from columns.repeated(field, names)
 
+    @property
+    def carries_originals(self) -> bool:
+        return self.aggregate is None
+
+    def former_names(self) -> Mapping[str, str]:
+        return {new: old for old, new in self.rename_columns.items()}
+
     def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
         with polars_errors.attributed(ctx.step):
             for column in self.rename_columns:
@@ -145,7 +153,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
             result = self._scaled(result, early, ctx)
             early = self._still_valid(early, [c for c, s in self.normalize.items() if _normalize(s).into is None])
             result = self._windowed(self._encoded(result, early, ctx), ctx)
-            return self._arranged(result, ctx)
+            return originals.settle(self._arranged(result, ctx), wanted=ctx.keep_originals)
 
     def _still_valid(self, early: Values, replaced: Collection[str]) -> Values:
         """The answers that are still valid when the columns ``replaced`` have new values."""
@@ -186,7 +194,7 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         names = self.rename_columns
         for old, new in names.items():
             columns.require_free(ctx, f"rename_columns.{old}", new, [n for n in frame.schema if n not in names])
-        return frame.rows(lambda lf: lf.rename(names)) if names else frame
+        return originals.follow(frame, names) if names else frame
 
     def _derived(self, frame: Frame, ctx: ProcessContext) -> Frame:
         for name, text in self.derive.items():
@@ -278,7 +286,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         for column in self.select:
             _require_column(ctx, "select", column, frame.schema)
         if self.select:
-            frame = frame.rows(lambda lf: lf.select(self.select))
+            hidden = [name for name in frame.schema if name == ORIGINALS]
+            frame = frame.rows(lambda lf: lf.select(*self.select, *hidden))
         if self.sort:
             keys = [k if k in frame.schema else k.removeprefix("-") for k in self.sort]
             for key in keys:

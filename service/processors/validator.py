@@ -20,7 +20,7 @@ from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.processors.settings import columns
 from service.processors.settings.json_value import json_value
-from service.processors.validation import foreign_keys, rules
+from service.processors.validation import foreign_keys, originals, rules
 from service.processors.validation.row_source import row_source
 from service.processors.validation.rules import Rule
 from service.steps.collector import Upstream
@@ -29,7 +29,6 @@ from service.steps.frame import Frame, RowLocal
 from service.steps.metric import Metric, Values
 from service.steps.processor import Processor
 from service.values import dtypes
-from service.values.losses import ORIGINALS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -111,6 +110,10 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
     ] = None
 
     @property
+    def carries_originals(self) -> bool:
+        return True
+
+    @property
     def shows_originals(self) -> bool:
         return self.on_fail == "quarantine"
 
@@ -137,8 +140,8 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             ctx.record("rules", [f.report() for f in findings])
             ctx.record("on_fail", self.on_fail)
             remaining = self._judge(marked, findings, ctx)
-            marks = [f.mark for f in findings if not f.rule.whole] + ([ORIGINALS] if ORIGINALS in frame.schema else [])
-            return remaining.rows(lambda lf: lf.drop(marks))
+            marks = [f.mark for f in findings if not f.rule.whole]
+            return originals.settle(remaining.rows(lambda lf: lf.drop(marks)), wanted=ctx.keep_originals)
 
     def _findings(self, schema: pl.Schema) -> list[RuleFinding]:
         names: list[str] = []
@@ -223,21 +226,20 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         """
         number, reasons = (columns.unused_name(n, marked.schema) for n in ("_number", "_reasons"))
         marks = [f.mark for f in serious]
-        hidden = {*marks, ORIGINALS}
-        own = [n for n in marked.schema if n not in hidden and not n.startswith(_prefix(marks[0]))]
-        originals = _originals(marked)
+        own = [n for n in originals.visible(marked.schema) if n not in marks and not n.startswith(_prefix(marks[0]))]
+        texts = originals.restored(marked, bad)
         made = {
             "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": row_source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
         }  # fmt: skip
         with_row_index = marked.with_row_index(number)
-        restored = [e.alias(c) for c, e in originals.items()]
+        restored = [e.alias(c) for c, e in texts.items()]
         size = -(-rows // -(-rejected // _MOST_IN_A_FILE))
         for part, start in enumerate(range(0, rows, size)):
             here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
             taken = with_row_index.rows(_filter(here))
             # one row per reason, then grouped: building lists of structs row by row takes ten times as long
-            first, *others = (taken.rows(_reasons(f, marked.schema, originals, number, reasons)) for f in serious)
+            first, *others = (taken.rows(_reasons(f, marked.schema, texts, number, reasons)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
             joined = taken.join(gathered, [number], how="left")
             arranged = joined.rows(lambda lf: quarantine.arrange(lf.with_columns(restored), own, made))
@@ -251,22 +253,12 @@ def _filter(condition: pl.Expr) -> RowLocal:
     return lambda lf: lf.filter(condition)
 
 
-def _originals(frame: Frame) -> dict[str, pl.Expr]:
-    """The columns of which the step before lost values, as text: as the values came."""
-    if ORIGINALS not in frame.schema:
-        return {}
-    lost = {loss.column for loss in frame.losses if loss.setting == "cast"}
-    fields = {f.name for f in frame.schema[ORIGINALS].fields} & lost & set(frame.schema)  # type: ignore[attr-defined]
-    before = {c: pl.col(ORIGINALS).struct.field(c) for c in sorted(fields)}
-    return {c: pl.coalesce(before[c], pl.col(c).cast(pl.String)) for c in before}
-
-
 def _reasons(
-    finding: RuleFinding, schema: pl.Schema, originals: Mapping[str, pl.Expr], number: str, name: str
+    finding: RuleFinding, schema: pl.Schema, restored: Mapping[str, pl.Expr], number: str, name: str
 ) -> RowLocal:
     """A row-local step: for each row that breaks the rule its number and, as ``name``, the reason."""
     names = finding.rule.names
-    texts = [originals[n] if n in originals else quarantine.shown(n, schema[n]) for n in names]
+    texts = [restored[n] if n in restored else quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
     reason = quarantine.reason(finding.name, ", ".join(names) or None, value, finding.rule.expected)
     return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from service.catalog.history import History
+from service.catalog.history import Committed, History
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
 from service.files import permissions
@@ -62,38 +63,68 @@ class Verifier:
     pipelines: Pipelines
     layout: Layout
     condition: Condition
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """End a verification that is in progress, which raises ``errors.Unavailable``."""
+        self._stopped.set()
 
     def verify(self, *, deep: bool = False, adopt: bool = False) -> Verification:
         """Compare sizes, with ``deep`` also checksums; with ``adopt`` take unknown versions back first.
 
-        Raises ``errors.PenstockError`` (DATA_CORRUPT) if the catalog is damaged.
+        Versions may come and go meanwhile, but not with ``adopt``. Raises ``errors.PenstockError`` (DATA_CORRUPT) if
+        the catalog is damaged, ``errors.Unavailable`` after ``stop``.
         """
         self.store.check()
         findings = self._adopt() if adopt else []
-        found, files, checksums = 0, 0, Checksums()
+        found, files, suspects = 0, 0, set()
         for committed in self.history.committed():
-            version = committed.version
-            folder = self.layout.version(version.pipeline, version.version)
-            gone = not folder.is_dir() or manifest.run_id(folder) not in ("", version.run_id)
-            if not committed.live and gone:
-                continue  # it was purged, or its name has been taken again
+            if self._is_gone(committed):
+                continue
             found += 1
-            stored = [*version.base_files, *([version.native] if version.native is not None else [])]
-            files += len(stored)
-            findings += [
-                Finding(
-                    kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
-                    version=version.version,
-                )
-                for fault in (*_faults(folder, stored, checksums, deep=deep), *_manifest_faults(folder, version))
-            ]  # fmt: skip
+            files += len(_stored(committed.version))
+            if any(self._damage(committed.version, deep=deep)):
+                suspects.add(committed.version.run_id)
+        for committed in self.history.committed() if suspects else ():  # without what was deleted meanwhile
+            if committed.version.run_id in suspects and not self._is_gone(committed):
+                findings += self._damage(committed.version, deep=deep)
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
         return Verification(versions=found, files=files, findings=findings)
 
+    def _is_gone(self, committed: Committed) -> bool:
+        """Whether a version of a deleted pipeline was purged, or its name has been taken again."""
+        folder = self.layout.version(committed.version.pipeline, committed.version.version)
+        return not committed.live and (
+            not folder.is_dir() or manifest.run_id(folder) not in ("", committed.version.run_id)
+        )
+
+    def _damage(self, version: Version, *, deep: bool) -> Iterator[Finding]:
+        folder = self.layout.version(version.pipeline, version.version)
+        faults = (*_faults(folder, self._until_stopped(version), Checksums(), deep=deep),
+                  *_manifest_faults(folder, version))  # fmt: skip
+        for fault in faults:
+            yield Finding(
+                kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
+                version=version.version,
+            )  # fmt: skip
+
+    def _until_stopped(self, version: Version) -> Iterator[File]:
+        for file in _stored(version):
+            if self._stopped.is_set():
+                raise errors.Unavailable("the service is stopping; verify the data again when it runs")
+            yield file
+
     def _unknown_folders(self) -> list[Path]:
+        folders = [folder for _, folder in self.layout.version_folders()]  # first, since a run may commit meanwhile
         known = {self.layout.version(c.version.pipeline, c.version.version) for c in self.history.committed()}
-        unknown = [f for _, f in self.layout.version_folders() if f not in known]
+        unknown = [folder for folder in folders if folder not in known and not self._is_being_committed(folder)]
         return [*(f for f in unknown if not self.history.was_deleted(manifest.run_id(f))), *self.layout.orphans()]
+
+    def _is_being_committed(self, folder: Path) -> bool:
+        try:
+            return (folder / UNCOMMITTED).exists() and not self.history.run(manifest.run_id(folder)).ended
+        except errors.Missing:
+            return False
 
     def _unknown(self, folder: Path) -> Finding:
         found = manifest.read(folder)
@@ -189,6 +220,10 @@ def _run(version: Version, location: str) -> Run:
         queued_at=version.created, start_time=version.created, end_time=version.created, duration=0.0,
         replay_of=version.replay_of,
     )  # fmt: skip
+
+
+def _stored(version: Version) -> list[File]:
+    return [*version.base_files, *([version.native] if version.native is not None else [])]
 
 
 def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: bool) -> Iterable[str]:

@@ -218,7 +218,7 @@ class ProcessContext(Context):
     replay: bool = False
     dry: bool = False
     keep_originals: bool = False
-    """Whether the next step wants the values that this one loses, in the column ``values.losses.ORIGINALS``."""
+    """Whether a later step wants the values that this one loses, in the column ``values.losses.ORIGINALS``."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

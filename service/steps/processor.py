@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
@@ -37,9 +37,18 @@ class Processor(
     """
 
     @property
-    def shows_originals(self) -> bool:
-        """Whether it shows values that the step before lost as they were, and drops ``losses.ORIGINALS``."""
+    def carries_originals(self) -> bool:
+        """Whether it keeps the column ``losses.ORIGINALS`` beside the rows and columns that it belongs to."""
         return False
+
+    @property
+    def shows_originals(self) -> bool:
+        """Whether it shows values that a step before lost as they were; it ``carries_originals``, too."""
+        return False
+
+    def former_names(self) -> Mapping[str, str]:
+        """The columns that it renames: new name to old name."""
+        return {}
 
     def must_repeat(self, schema: pl.Schema) -> bool:
         """Whether quarantined rows with these columns must go through it again, although it did not change."""

@@ -20,7 +20,7 @@ else:
     pl = lazy.module("polars")
 
 ORIGINALS = "_values_before_cast"
-"""A column between two steps: a struct of the values that casts lost, null where none was lost."""
+"""A column between steps: a struct of the values that casts lost, null where none was lost."""
 SAMPLES = 3
 SHOWN = 80
 """Characters of a value that is shown."""

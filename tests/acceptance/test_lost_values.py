@@ -119,11 +119,21 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("between", [[], [("analyzer", {})]])
-def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(
-    served: Served, between: list[tuple[str, dict[str, Any]]]
+@pytest.mark.parametrize(
+    "between",
+    [
+        [],
+        [("analyzer", {})],
+        [("cleaner", {"strip_strings": True, "normalize_names": True}), ("cleaner", {"cast": {"id": "int32"}})],
+        [("validator", {"rules": [{"column": "id", "check": "unique"}], "on_fail": "warn"}), ("analyzer", {})],
+        [("validator", {"rules": [{"column": "id", "check": "not_null"}], "on_fail": "quarantine"})],
+    ],
+    ids=["next", "analyzer", "cleaners", "warn", "quarantine"],
+)
+def test_a_validator_shows_the_value_that_a_cleaner_before_it_lost(
+    served: Served, between: list[tuple[str, dict[str, Any]]], request: pytest.FixtureRequest
 ) -> None:
-    name = f"commas-{len(between)}"
+    name = f"commas-{request.node.callspec.id}"
     cast = ("cleaner", {"cast": {"price": "float64"}})
     document = pipeline(name, "commas.csv", cast, *between, ("validator", RULES))
     served.json("POST", "/pipeline/create", status=201, json=document)
@@ -146,6 +156,39 @@ def test_a_validator_shows_the_value_that_the_cleaner_before_it_lost(
     assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 4, 0), replayed
     rows = served.json("GET", f"/pipeline/{name}/data?sort=id")["data"]
     assert [r["price"] for r in rows] == [6.5, 12.5, 4.0, 7.0]
+
+
+def test_a_value_is_shown_under_its_new_name_and_cast_again(served: Served) -> None:
+    cast, rename = ("cleaner", {"cast": {"price": "float64"}}), ("cleaner", {"rename_columns": {"price": "amount"}})
+    rules = ("validator", {"rules": [{"column": "amount", "check": "not_null"}], "on_fail": "quarantine"})
+    document = pipeline("renamed", "commas.csv", cast, rename, rules)
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    assert served.json("POST", "/pipeline/renamed/execute?wait=60")["rows_rejected"] == 1
+    (row,) = served.json("GET", "/pipeline/renamed/quarantine")["data"]
+    assert (row["amount"], row["_rules"][0]["value"]) == ("6,5", "6,5")
+    comma = ("cleaner", {"cast": {"price": {"type": "float64", "decimal_comma": True}}})
+    served.json("PUT", "/pipeline/renamed/config", json=pipeline("renamed", "commas.csv", comma, rename, rules))
+    replayed = served.json("POST", "/pipeline/renamed/quarantine/replay?wait=60")
+    assert (replayed["status"], replayed["rows_rejected"]) == ("completed", 0), replayed
+    rows = served.json("GET", "/pipeline/renamed/data?sort=id")["data"]
+    assert [r["amount"] for r in rows] == [6.5, 12.5, -4.0, 7.0]
+
+
+def test_a_value_is_shown_past_a_transformer_and_its_row_stays(served: Served) -> None:
+    """The row cannot go back: the transformer would derive its columns a second time."""
+    derive = ("transformer", {"rename_columns": {"price": "amount"}, "derive": {"double": "amount * 2"}})
+    rules = ("validator", {"rules": [{"column": "amount", "check": "not_null"}], "on_fail": "quarantine"})
+    document = pipeline("derived", "commas.csv", ("cleaner", {"cast": {"price": "float64"}}), derive, rules)
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    assert served.json("POST", "/pipeline/derived/execute?wait=60")["rows_rejected"] == 1
+    (row,) = served.json("GET", "/pipeline/derived/quarantine")["data"]
+    assert (row["amount"], row["double"], row["_rules"][0]["value"]) == ("6,5", None, "6,5")
+    columns = served.json("GET", "/pipeline/derived/schema")["columns"]
+    assert [c["name"] for c in columns] == ["id", "amount", "double"]
+    replayed = served.json("POST", "/pipeline/derived/quarantine/replay?wait=60")
+    assert (replayed["status"], replayed["error"]["code"]) == ("failed", "NOTHING_PASSED"), replayed
+    (warning,) = [w for w in replayed["warnings"] if w["code"] == "not_replayed"]
+    assert "processors[0] could not cast" in warning["message"]
 
 
 def test_a_cleaner_that_did_not_change_casts_quarantined_text_again(served: Served) -> None:

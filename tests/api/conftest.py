@@ -31,6 +31,8 @@ from service.model.registry import Registry
 from service.model.version import Version
 from service.query.integrity import Integrity
 from service.runs.backup import Backups
+from service.runs.condition import Condition
+from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
 from service.steps.collector import Collector
 from service.steps.processor import Processor
@@ -91,7 +93,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     registry.storages.add(Duckdb)
     for row in accounts.rows("SELECT * FROM users"):
         store.execute("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?)", list(row.values()))
-    pipelines, history = Pipelines(store, clock), History(store)
+    pipelines, history, integrity = Pipelines(store, clock), History(store), Integrity(layout)
+    condition = Condition(store, history, layout, integrity)
 
     async def alive() -> bool:
         return True
@@ -112,7 +115,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         backups=Backups(store, history, layout, clock),
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
         marks=(marks := VersionMarks(store)),
-        upkeep=VersionUpkeep(history, pipelines, marks, layout, clock, Integrity(layout)),
+        upkeep=VersionUpkeep(history, pipelines, marks, layout, clock, integrity),
+        verify=Verifier(store, history, pipelines, layout, condition).verify,
     )  # fmt: skip
 
 

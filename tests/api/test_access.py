@@ -23,7 +23,7 @@ OPEN = {
 
 
 def filled(path: str) -> str:
-    for name in ("name", "run_id", "number", "table", "path", "asset"):
+    for name in ("name", "username", "run_id", "number", "table", "path", "asset"):
         path = path.replace("{" + name + "}", "x1")
     return path
 

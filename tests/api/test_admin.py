@@ -42,6 +42,16 @@ def test_a_directory_inside_the_data_directory_is_refused(client: Client, servic
     assert not any(services.layout.uploads.iterdir())
 
 
+def test_verification_names_the_folders_that_the_catalog_does_not_know(client: Client, services: Services) -> None:
+    services.layout.version("orders", 3).mkdir(parents=True)
+    for body in ({}, {"deep": True}):
+        found = client.post("/api/v1/admin/verify", json=body).json()
+        assert (found["versions"], [f["kind"] for f in found["findings"]]) == (0, ["unknown"])
+    assert found["findings"][0]["folder"] == "warehouse/orders/v000003"
+    answer = client.post("/api/v1/admin/verify", json={"adopt": True})
+    assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "adopt")
+
+
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_only_admins_make_backups(anonymous: Client, services: Services, tmp_path: Path, role: str) -> None:
     answer = anonymous.post(BACKUP, json={"directory": "/nowhere"}, headers=bearer(services, role))

@@ -1,4 +1,4 @@
-"""Routes of the administration of the service: backups."""
+"""Routes of the administration of the service: backups, and the comparison of the catalog with the files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from service.api import examples, query_string, request_body
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.runs.backup import BackupReport
+from service.runs.verification import Verification
+
+_VERIFICATION = {
+    "versions": 30, "files": 124,
+    "findings": [
+        {"kind": "damaged", "folder": "warehouse/orders/v000003", "pipeline": "orders", "version": 3,
+         "message": "part-00000.parquet has another checksum"},
+    ],
+}  # fmt: skip
 
 
 class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,4 +58,32 @@ async def make_backup(request: TypedRequest, services: ServicesDependency) -> Ba
     return await asyncio.to_thread(services.backups.make, wanted.directory)
 
 
-HANDLERS = [make_backup]
+class VerifyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to compare."""
+
+    deep: Annotated[bool, msgspec.Meta(description="Read every file and compare its checksum, not only its size.")] = (
+        False
+    )
+
+
+@post(
+    "/admin/verify",
+    **route(
+        "admin",
+        "Service",
+        "Verify the data",
+        "Compares the catalog with the stored files and answers the findings: versions whose files are missing or "
+        "changed (`damaged`), and folders that the catalog does not know (`unknown`). Nothing is changed. With `deep` "
+        "it reads everything that is stored, which takes its time.",
+        ResponseDoc(text="The findings.", kind=Verification, example=_VERIFICATION),
+        errors=("DATA_CORRUPT", "OVERLOADED"),
+        body=RequestBody(kind=VerifyRequest, example={"deep": True}, required=False),
+    ),
+)
+async def verify(request: TypedRequest, services: ServicesDependency) -> Verification:
+    query_string.read(request, query_string.NoParameters)
+    wanted = await request_body.optional(request, VerifyRequest, services.settings.max_body_bytes)
+    return await asyncio.to_thread(lambda: services.verify(deep=wanted is not None and wanted.deep))
+
+
+HANDLERS = [make_backup, verify]

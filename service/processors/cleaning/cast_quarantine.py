@@ -9,6 +9,7 @@ from service.files import quarantine
 from service.kit import lazy
 from service.processors.cleaning import types
 from service.processors.settings import columns
+from service.processors.validation import originals
 from service.processors.validation.row_source import row_source
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
@@ -78,12 +79,15 @@ def _write(
     numbered = marked.with_row_index(number)
     taken = numbered.rows(lambda lf: lf.filter(bad).select(number, listed.alias(reasons)))
     joined = incoming.with_row_index(number).join(taken, [number], how="inner")
-    own = list(incoming.schema)
+    own = originals.visible(incoming.schema)
+    restored = [
+        value.alias(c) for c, value in originals.restored(joined, None if ctx.replay else pl.lit(value=True)).items()
+    ]
     layout = {
         "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": row_source(ctx, pl.col(number), rows),
         "_row": pl.col(number) + 1,
     }  # fmt: skip
-    arranged = joined.rows(lambda lf: quarantine.arrange(lf, own, layout))
+    arranged = joined.rows(lambda lf: quarantine.arrange(lf.with_columns(restored), own, layout))
     path = ctx.folder / quarantine.file_of(ctx.step)
     written = arranged.write(path, compression="zstd", compression_level=3, row_group_size=None)
     if written:

@@ -11,11 +11,12 @@ from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.cleaning import cast_hints
 from service.processors.settings import columns
+from service.processors.validation import originals
 from service.steps.context import ProcessContext
 from service.steps.frame import Frame
 from service.values import cast, dtypes, type_names
 from service.values.cast import TextForm
-from service.values.losses import ORIGINALS, Conversion
+from service.values.losses import Conversion
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def cast_columns(frame: Frame, settings: Mapping[str, Cast], most: float | None,
     made = [_conversion(c, schema[c], s, most, ctx) for c, s in settings.items()]
     lossy = [e for e in made if isinstance(e, Conversion)]
     if ctx.keep_originals and lossy:
-        made.append(pl.struct(_original(conversion) for conversion in lossy).alias(ORIGINALS))
+        made.append(originals.column(schema, lossy))
     return frame.convert(ctx.step, made)
 
 
@@ -146,14 +147,6 @@ def _conversion(
         lost=lost, hint=lambda samples: cast_hints.suggest(samples, target, of_text=not source.is_numeric()), most=most,
         cut=cut,
     )  # fmt: skip
-
-
-def _original(conversion: Conversion) -> pl.Expr:
-    """The value as text where it is lost."""
-    lost = conversion.lost
-    if lost is None:
-        lost = conversion.source.is_not_null() & conversion.value.is_null()
-    return pl.when(lost).then(pl.col(conversion.column).cast(pl.String, strict=False)).alias(conversion.column)
 
 
 def _value(column: str, source: pl.DataType, setting: Cast, ctx: ProcessContext) -> pl.Expr:

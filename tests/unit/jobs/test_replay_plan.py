@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
 
 from service.jobs import replay_plan
@@ -17,7 +18,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "w": ("validator", {**RULES, "on_fail": "drop"}),
     "t": ("transformer", {"select": ["a"]}),
     "u": ("transformer", {"select": ["b"]}),
+    "p": ("cleaner", {"cast": {"price": "float64"}}),
+    "r": ("cleaner", {"rename_columns": {"price": "amount"}}),
 }
+NUMBERS = pl.Schema({"a": pl.Float64(), "b": pl.Float64()})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,30 @@ def test_where_rows_go_on(before: str, refused: int, now: str, place: int, repea
     processors = [decode(*KINDS[n]) for n in now]
     then, later = ([{"type": KINDS[n][0], "config": KINDS[n][1]} for n in names] for names in (before, now))
     assert replay_plan.place(refused, then, later) == place
-    assert replay_plan.repeated(refused, then, later, processors) == repeated
+    way = replay_plan.way(refused, then, later, processors, NUMBERS, NUMBERS)
+    assert way == (repeated, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("now", "columns", "way"),
+    [
+        ("pv", {"price": pl.String}, ([0], {}, None)),  # the cast is tried again
+        ("pdv", {"price": pl.String}, ([0, 1], {}, None)),
+        ("pvw", {"price": pl.String}, ([0], {}, None)),
+        ("pvv", {"price": pl.String}, ([0], {}, None)),  # a validator is not repeated
+        ("prv", {"amount": pl.String}, ([0, 1], {"amount": "price"}, None)),
+        ("ptv", {"price": pl.String}, ([], {}, 0)),
+        ("prtv", {"amount": pl.String}, ([], {}, 0)),
+        ("ptv", {"price": pl.Float64}, ([], {}, None)),
+        ("ptv", {"city": pl.String}, ([], {}, None)),
+    ],
+)
+def test_text_goes_back_to_the_cast_that_failed(now: str, columns: dict[str, Any], way: tuple[Any, ...]) -> None:
+    processors = [decode(*KINDS[n]) for n in now]
+    documents = [{"type": KINDS[n][0], "config": KINDS[n][1]} for n in now]
+    stored = pl.Schema(dict.fromkeys(columns, pl.Float64())) if "city" not in columns else pl.Schema(columns)
+    refused = len(now.rstrip("w")) - 1
+    assert replay_plan.way(refused, documents, documents, processors, pl.Schema(columns), stored) == way
 
 
 def test_the_place_is_in_the_name() -> None:
