@@ -1,8 +1,8 @@
 """What does it take to compare two versions, in times of one scan of both?
 
 Tables of 15 columns of which 1 % of the rows are changed, 1 % gone and 1 % new: in the same order (by key, and by whole
-rows) and in another order (``shuffled``, where rows are matched through files). The service answers the route, its
-result is compared with what was made, and one scan of all columns of both versions is measured in the same run.
+rows) and in another order (``shuffled``, likewise). The service answers the route, its result is compared with what was
+made, and one scan of all columns of both versions is measured in the same run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from typing import Any
 from benchmarks import measure, server
 from benchmarks.options import Options
 
-_WAYS = {"key": ("after", "key=id"), "rows": ("after", ""), "shuffled": ("shuffled", "key=id")}
+_WAYS = {
+    "key": ("after", "key=id"),
+    "rows": ("after", ""),
+    "shuffled": ("shuffled", "key=id"),
+    "rows shuffled": ("shuffled", ""),
+}
 
 
 def _versions(service: server.Service, name: str, after: str) -> None:
@@ -61,10 +66,10 @@ def _measure(service: server.Service, folder: Path, name: str, query: str, repea
 
 def show(answer: dict[str, Any]) -> str:
     """The answer as a table for people."""
-    lines = [f"{'':10}{'CPU s':>8}{'wall s':>8}{'scan CPU':>10}{'wall':>8}{'times CPU':>11}{'wall':>7}{'MiB':>7}"]
+    lines = [f"{'':14}{'CPU s':>8}{'wall s':>8}{'scan CPU':>10}{'wall':>8}{'times CPU':>11}{'wall':>7}{'MiB':>7}"]
     for way, e in answer["contestants"].items():
         lines.append(
-            f"{way:10}{e['cpu']:8.2f}{e['wall']:8.2f}{e['scan_cpu']:10.2f}{e['scan_wall']:8.2f}"
+            f"{way:14}{e['cpu']:8.2f}{e['wall']:8.2f}{e['scan_cpu']:10.2f}{e['scan_wall']:8.2f}"
             f"{e['times']['cpu']:11.2f}{e['times']['wall']:7.2f}{e['mib']:7.0f}"
         )
         lines += [f"    {text}" for text in e["differs"]]

@@ -38,11 +38,12 @@ def _equal(one: pl.Expr, other: pl.Expr, one_type: pl.DataType, other_type: pl.D
     if one_type.is_float() and other_type.is_float():
         return one.cast(pl.Float64) == other.cast(pl.Float64)
     if one_type.is_float() and other_type.is_integer():
-        return _whole(one) == other.cast(pl.Int128)
+        return whole(one) == other.cast(pl.Int128)
     if one_type.is_integer() and other_type.is_float():
-        return _whole(other) == one.cast(pl.Int128)
-    if one_type.is_decimal() or other_type.is_decimal():
-        return _equal_decimals(one, other, one_type, other_type)
+        return whole(other) == one.cast(pl.Int128)
+    if are_decimal(one_type, other_type):
+        common = common_decimal(one_type, other_type)
+        return one.cast(common, strict=False) == other.cast(common, strict=False)
     if is_text(one_type) and is_text(other_type):
         return one.cast(pl.String) == other.cast(pl.String)
     if isinstance(one_type, pl.Duration) and isinstance(other_type, pl.Duration):
@@ -52,17 +53,19 @@ def _equal(one: pl.Expr, other: pl.Expr, one_type: pl.DataType, other_type: pl.D
     return pl.lit(False)
 
 
-def _whole(value: pl.Expr) -> pl.Expr:
+def whole(value: pl.Expr) -> pl.Expr:
     """A float as a whole number; null if it is not one."""
     return pl.when(value.is_finite() & (value.floor() == value)).then(value.cast(pl.Int128, strict=False))
 
 
-def _equal_decimals(one: pl.Expr, other: pl.Expr, one_type: pl.DataType, other_type: pl.DataType) -> pl.Expr:
-    scales = [t.scale for t in (one_type, other_type) if isinstance(t, pl.Decimal)]
-    if not all(t.is_decimal() or t.is_integer() for t in (one_type, other_type)):
-        return pl.lit(False)
-    common = pl.Decimal(_DIGITS, max(scales))
-    return one.cast(common, strict=False) == other.cast(common, strict=False)
+def are_decimal(one: pl.DataType, other: pl.DataType) -> bool:
+    """Whether values of two types are compared as decimals: one of them is a decimal, the other one, too, or whole."""
+    return (one.is_decimal() or other.is_decimal()) and all(t.is_decimal() or t.is_integer() for t in (one, other))
+
+
+def common_decimal(one: pl.DataType, other: pl.DataType) -> pl.Decimal:
+    """The type in which two types are compared that ``are_decimal``; values that are too large for it equal nothing."""
+    return pl.Decimal(_DIGITS, max(t.scale for t in (one, other) if isinstance(t, pl.Decimal)))
 
 
 def is_text(dtype: pl.DataType) -> bool:

@@ -1,8 +1,9 @@
 """Pairs: the columns of two versions side by side, and the expressions that read, match and compare them.
 
 Inside a comparison, column ``i`` is called ``b<i>`` before and ``a<i>`` after, so that rows of both fit into one frame
-whatever their names are. ``k<i>`` are the columns that match rows: those of the key in a form that both versions have,
-or, without a key, a hash of the columns that both have. ``rb`` and ``ra`` are the numbers of a row in each version.
+whatever their names are; ``rb`` and ``ra`` are the numbers of a row in each version. ``k<i>`` are the columns of the
+key in a form that both versions have. A row in short has its number as ``n``, two digests of what matches it (the key,
+or, without one, all columns that both versions have), ``m0`` and ``m1``, and one of the other columns, ``v``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Literal
 
 import polars as pl
 
+from service.jobs.comparison import digests
 from service.kit import errors
 from service.values import dtypes, equality
 
 SideName = Literal["b", "a"]
 ROW: dict[SideName, str] = {"b": "rb", "a": "ra"}
-SAME = "same"
-"""Numbers equal rows, if there is no key: the n-th one matches the n-th one of the other version."""
+DIGESTS = ["m0", "m1"]
+NUMBER, REST = "n", "v"
+SHORT_BYTES = 32
+"""The size of a row in short."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class Pairs:
         self.key = list(key)
         by_name = {pair.name: pair for pair in self.columns}
         self._key_pairs = [_key_pair(name, by_name) for name in key]
-        self.matching_columns = [f"k{i}" for i in range(len(key) or 1)]
-        self.matching = self.matching_columns if key else [*self.matching_columns, SAME]
+        self.matching_columns = [f"k{i}" for i in range(len(key))] or DIGESTS
+        self._seeds = [digests.seeds(len(self.columns)) for _ in range(3)]
 
     def read(self, side: SideName) -> list[pl.Expr]:
         """The columns of one version under their names in the comparison, and those that match rows."""
@@ -72,10 +76,22 @@ class Pairs:
     def read_keys(self, side: SideName) -> list[pl.Expr]:
         """The columns that match rows."""
         if not self.key:
-            return [self._hash(side).alias("k0")]
+            values = [_comparable(pl.col(pair.name), pair, side) for pair in self.columns if pair.in_both]
+            return self._digests(values or [pl.lit(side)])
         return [
-            _form(pl.col(pair.name), *pair.types_from(side)).alias(f"k{i}") for i, pair in enumerate(self._key_pairs)
+            digests.form(pl.col(pair.name), *pair.types_from(side)).alias(f"k{i}")
+            for i, pair in enumerate(self._key_pairs)
         ]
+
+    def short(self, side: SideName) -> list[pl.Expr]:
+        """Rows in short, from rows with the columns that are ``read``."""
+        number = pl.col(ROW[side]).alias(NUMBER)
+        if not self.key:
+            return [*map(pl.col, DIGESTS), number]
+        keys = self._digests([pl.col(name) for name in self.matching_columns])
+        others = [(i, pair) for i, pair in enumerate(self.columns) if pair.in_both and pair.name not in self.key]
+        values = [_comparable(pl.col(f"{side}{i}"), pair, side) for i, pair in others]
+        return [*keys, digests.digest(values, self._seeds[2][: len(values)]).alias(REST), number]
 
     def differ(self) -> list[pl.Expr]:
         """For each column of both versions a boolean under its number: whether the values of a pair of rows differ."""
@@ -93,10 +109,13 @@ class Pairs:
             if pair.type_in(side) is not None
         )
 
-    def _hash(self, side: SideName) -> pl.Expr:
-        shared = [pair for pair in self.columns if pair.in_both]
-        forms = [_hashed_form(pair, side) for pair in shared] or [pl.lit(side)]
-        return pl.struct(form.alias(str(i)) for i, form in enumerate(forms)).hash()
+    def _digests(self, values: Sequence[pl.Expr]) -> list[pl.Expr]:
+        seeds = zip(self._seeds, DIGESTS, strict=False)
+        return [digests.digest(values, own[: len(values)]).alias(name) for own, name in seeds]
+
+
+def _comparable(column: pl.Expr, pair: ColumnPair, side: SideName) -> pl.Expr:
+    return digests.comparable(column, *pair.types_from(side), label=side)
 
 
 def _key_pair(name: str, columns: dict[str, ColumnPair]) -> ColumnPair:
@@ -107,50 +126,10 @@ def _key_pair(name: str, columns: dict[str, ColumnPair]) -> ColumnPair:
     if pair.before is None or pair.after is None:
         where = "later" if pair.before is None else "earlier"
         raise errors.Invalid(f"key: only the {where} version has the column '{name}'", field="key", column=name)
-    if not has_form(pair.before, pair.after):
+    if not digests.has_form(pair.before, pair.after):
         types = f"{dtypes.name_of(pair.before)} before and {dtypes.name_of(pair.after)} after"
         raise errors.Invalid(
             f"key: the values of '{name}' cannot be matched, as it is {types}; name other columns",
             field="key", column=name,
         )  # fmt: skip
     return pair
-
-
-def has_form(one: pl.DataType, other: pl.DataType) -> bool:
-    """Whether the values of two types have one form in which equal ones are equal."""
-    return (
-        one == other
-        or (one.is_integer() and other.is_integer())
-        or (one.is_float() and other.is_float())
-        or (equality.is_text(one) and equality.is_text(other))
-        or _are_times(one, other)
-    )
-
-
-def _are_times(one: pl.DataType, other: pl.DataType) -> bool:
-    days = equality.is_day(one) and equality.is_day(other) and equality.is_zoned(one) == equality.is_zoned(other)
-    return days or (isinstance(one, pl.Duration) and isinstance(other, pl.Duration))
-
-
-def _form(column: pl.Expr, dtype: pl.DataType, other: pl.DataType) -> pl.Expr:
-    """A column of ``dtype`` in the form in which values of both types match; only for types with ``has_form``."""
-    if equality.is_text(dtype):
-        return column if isinstance(dtype, pl.String) else column.cast(pl.String)
-    if dtype == other:
-        return column
-    if dtype.is_integer():
-        return column.cast(pl.Int128)
-    if dtype.is_float():
-        return column.cast(pl.Float64)
-    return equality.nanoseconds(column, dtype)
-
-
-def _hashed_form(pair: ColumnPair, side: SideName) -> pl.Expr:
-    """A form that is the same for equal values and nearly always another for others; rows are compared afterwards."""
-    dtype, other = pair.types_from(side)
-    column = pl.col(pair.name)
-    if has_form(dtype, other):
-        return _form(column, dtype, other)
-    if dtype.is_numeric() and other.is_numeric():
-        return column.cast(pl.Float64)
-    return pl.when(column.is_not_null()).then(pl.lit(side))  # they differ always

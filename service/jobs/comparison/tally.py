@@ -34,9 +34,9 @@ class RowSample:
         self._by = by
         self._rows: pl.DataFrame | None = None
 
-    def add(self, rows: pl.DataFrame, wanted: pl.Series | None = None) -> None:
-        """Keep the first of these rows, or of those that are ``wanted``."""
-        places = pl.arange(rows.height, eager=True) if wanted is None else wanted.arg_true()
+    def add(self, rows: pl.DataFrame, wanted: pl.Series) -> None:
+        """Keep the first of those of these rows that are ``wanted``."""
+        places = wanted.arg_true()
         if not self._limit or not len(places):
             return
         numbers = rows[self._by].gather(places)
@@ -63,7 +63,9 @@ class Tally:
         self.changed_rows = 0
         self.changed: Counter[int] = Counter()
         self.sums = {(side, i): ColumnSums() for side in ROW for i in range(len(pairs.columns))}
-        self.unpaired = {side: RowSample(limit, row) for side, row in ROW.items()}
+        self._limit = limit
+        self.unpaired: dict[SideName, pl.Series] = {side: pl.Series([], dtype=pl.Int64) for side in ROW}
+        """The numbers of the first rows of each version that have no pair."""
         self.samples = RowSample(limit, ROW["a"])
 
     def read(self, side: SideName, batch: pl.DataFrame) -> None:
@@ -92,18 +94,14 @@ class Tally:
         self.changed_rows += int(differing.sum())
         self.samples.add(rows, differing)
 
-    def equal(self, rows: pl.DataFrame) -> pl.Series:
-        """Pair those of these rows of both versions that are equal, and answer which."""
-        flags = self._flags(rows)
-        if not flags.width:
-            return pl.repeat(False, rows.height, eager=True)
-        equal = ~flags.select(pl.any_horizontal(pl.all())).to_series()
-        self.paired += int(equal.sum())
-        return equal
+    def same(self, count: int) -> None:
+        """So many pairs of equal rows."""
+        self.paired += count
 
-    def leave(self, side: SideName, rows: pl.DataFrame) -> None:
-        """Rows that have no pair in the other version."""
-        self.unpaired[side].add(rows)
+    def leave(self, side: SideName, numbers: pl.Series) -> None:
+        """Rows that have no pair in the other version, by their numbers."""
+        known = self.unpaired[side]
+        self.unpaired[side] = pl.concat([known, numbers.bottom_k(self._limit)]).sort().head(self._limit)
 
     def _flags(self, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.lazy().select(self._differ).collect(engine="in-memory")

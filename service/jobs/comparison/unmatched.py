@@ -1,101 +1,142 @@
-"""Unmatched rows: those that found no pair near their place, kept until all rows were seen.
+"""Unmatched rows: those that found no pair near their place, matched when all rows were seen.
 
-Few rows are held in memory, encoded, since a few texts of a batch would keep the memory of all of its texts. Many are
-written to files: one for each version and bucket of the hash of what matches rows, so that two rows that match are in
-the same bucket, and one bucket of both versions fits into memory.
+They are kept in short, as numbers and digests, in buckets of the digest: 10 million rows take 320 MB. Only rows whose
+digests differ are read again, side by side, to see which values changed; unchanged rows, and those of one version, are
+not.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from service.jobs.comparison.pairs import ROW, SideName
+from service.jobs.comparison.pairs import DIGESTS, NUMBER, REST, ROW, SHORT_BYTES, Pairs, SideName
+from service.jobs.comparison.spilled import Spilled, bucket_count
+from service.jobs.comparison.tally import Tally
+from service.jobs.comparison.version_rows import VersionRows
 
-_BUCKET = "bucket"
-_MOST_BUCKETS = 256
-_SLICE_ROWS = 65_536
+PLACE: dict[SideName, str] = {"b": "place b", "a": "place a"}
+_SAME = "same"
+_PAIR_BYTES = 64
+"""What the numbers of two rows take with copies of them."""
+
+
+class Repeated(Exception):
+    """Several rows of a version have one key."""
+
+    def __init__(self, side: SideName) -> None:
+        super().__init__(side)
+        self.side = side
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a comparison may take: rows of a batch, bytes of a bucket, and a folder for its files."""
+
+    batch_rows: int
+    bucket_bytes: int
+    folder: Path
 
 
 class Unmatched:
-    """Rows of both versions by bucket. ``folder`` takes the files, ``bucket_bytes`` is about the size of a bucket."""
+    """Rows of both versions in short, and their pairs."""
 
-    def __init__(self, folder: Path, matching: list[str], *, total_bytes: int, bucket_bytes: int) -> None:
-        self._folder = folder
-        self._matching = matching
-        self._buckets = max(1, min(_MOST_BUCKETS, -(-total_bytes // bucket_bytes)))
-        self._bucket_bytes = bucket_bytes
-        self._held: dict[SideName, list[bytes]] = {side: [] for side in ROW}
-        self._size = 0
-        self._ends: dict[tuple[SideName, int], list[int]] = defaultdict(lambda: [0])
-        self._empty: dict[SideName, pl.DataFrame] = {}
+    def __init__(self, versions: Mapping[SideName, VersionRows], pairs: Pairs, tally: Tally, room: Room) -> None:
+        self._versions = versions
+        self._pairs = pairs
+        self._tally = tally
+        self._room = room
+        total = sum(rows.count() for rows in versions.values()) * SHORT_BYTES
+        buckets = bucket_count(total, room.bucket_bytes)
+        self._rows = {side: self._spilled(f"short-{side}", pl.col(DIGESTS[1]), buckets) for side in ROW}
+        self._changed: list[pl.DataFrame] = []
 
     def add(self, side: SideName, rows: pl.DataFrame, wanted: pl.Series | None = None) -> None:
-        """Keep these rows of one version, or those of them that are ``wanted``; a slice at a time, to copy little."""
-        self._empty.setdefault(side, rows.clear())
-        for offset in range(0, rows.height, _SLICE_ROWS):
-            part = rows.slice(offset, _SLICE_ROWS)
-            self._add(side, part if wanted is None else part.filter(wanted.slice(offset, _SLICE_ROWS)))
+        """Keep these rows of one version, or those of them that are ``wanted``."""
+        short = rows.select(self._pairs.short(side))
+        self._rows[side].add(short if wanted is None else short.filter(wanted))
 
-    def _add(self, side: SideName, rows: pl.DataFrame) -> None:
-        if not rows.height:
+    def finish(self, ascending: Mapping[SideName, bool]) -> None:
+        """Count the pairs among the rows, and those that have none.
+
+        Raises ``Repeated`` for a key that is there twice, unless the keys of that version are ``ascending``.
+        """
+        for before, after in zip(self._rows["b"].buckets(), self._rows["a"].buckets(), strict=True):
+            sides: dict[SideName, pl.DataFrame | None] = {"b": before, "a": after}
+            for side, rows in sides.items():
+                if self._pairs.key and not ascending[side] and rows is not None and _repeats(rows):
+                    raise Repeated(side)
+            if before is not None and after is not None:
+                self._match(before, after)
+            elif (one := before if before is not None else after) is not None:
+                self._tally.leave("b" if before is not None else "a", one[NUMBER])
+            if sum(pairs.height for pairs in self._changed) * _PAIR_BYTES > self._room.bucket_bytes:
+                self._read_changed()
+        self._read_changed()
+
+    def _match(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        found = joined(before, after, unique=bool(self._pairs.key))
+        for side, rows in (("b", before), ("a", after)):
+            missed = ~pl.repeat(False, rows.height, eager=True).scatter(found[PLACE[side]], True)  # type: ignore[index]
+            self._tally.leave(side, rows[NUMBER].filter(missed))  # type: ignore[arg-type]
+        if not self._pairs.key:
+            self._tally.same(found.height)
             return
-        if self._buckets > 1 and rows.estimated_size() > self._bucket_bytes // 16:
-            self._write(side, rows)
+        changed = found.filter(before[REST][found[PLACE["b"]]] != after[REST][found[PLACE["a"]]])
+        self._tally.same(found.height - changed.height)
+        if changed.height:
+            numbers = [before[NUMBER][changed[PLACE["b"]]].alias(ROW["b"])]
+            numbers.append(after[NUMBER][changed[PLACE["a"]]].alias(ROW["a"]))
+            self._changed.append(pl.DataFrame(numbers))
+
+    def _read_changed(self) -> None:
+        """Read the rows of changed pairs, those of the earlier version first, and count their changes."""
+        if not self._changed:
             return
-        self._held[side].append(_encoded(rows))
-        self._size += len(self._held[side][-1])
-        if self._size > self._bucket_bytes // 4 and self._buckets > 1:
-            self._flush()
+        pairs = pl.concat(self._changed).sort(ROW["b"])
+        self._changed.clear()
+        later = self._versions["a"].count()
+        before = self._versions["b"]
+        buckets = bucket_count(pairs.height * before.row_bytes(), self._room.bucket_bytes)
+        spilled = self._spilled("changed", pl.col(ROW["a"]) * buckets // later, buckets)
+        columns = self._pairs.read_columns
+        at = 0
+        for rows in before.at(pairs[ROW["b"]], columns("b"), self._room.batch_rows, ROW["b"]):
+            spilled.add(rows.with_columns(pairs[ROW["a"]].slice(at, rows.height)))
+            at += rows.height
+        for bucket in spilled.buckets():
+            if bucket is None or not bucket.height:
+                continue
+            ordered, at = bucket.sort(ROW["a"]), 0
+            for rows in self._versions["a"].at(ordered[ROW["a"]], columns("a"), self._room.batch_rows, ROW["a"]):
+                self._tally.pair(ordered.slice(at, rows.height).drop(ROW["a"]).hstack(rows))
+                at += rows.height
 
-    def buckets(self) -> Iterator[dict[SideName, pl.DataFrame]]:
-        """The rows of both versions, one bucket after another."""
-        if not self._ends:
-            yield {side: self._decoded(side) for side in self._empty}
-            return
-        self._flush()
-        for bucket in range(self._buckets):
-            yield {side: self._read(side, bucket) for side in self._empty}
-
-    def _decoded(self, side: SideName) -> pl.DataFrame:
-        """The held rows of one version, which are held no longer."""
-        frames = [pl.read_ipc_stream(encoded) for encoded in self._held[side]]
-        self._held[side].clear()
-        return pl.concat(frames or [self._empty[side]]).rechunk()
-
-    def _flush(self) -> None:
-        for side in self._empty:
-            self._write(side, self._decoded(side))
-        self._size = 0
-
-    def _path(self, side: SideName, bucket: int) -> Path:
-        return self._folder / f"unmatched-{side}-{bucket}.arrow"
-
-    def _write(self, side: SideName, rows: pl.DataFrame) -> None:
-        bucket = pl.struct(self._matching).hash() % self._buckets
-        parts = rows.with_columns(bucket.alias(_BUCKET)).partition_by(_BUCKET, as_dict=True, include_key=False)
-        for (number,), part in parts.items():
-            place = int(str(number))
-            with self._path(side, place).open("ab") as file:
-                self._ends[side, place].append(self._ends[side, place][-1] + file.write(_encoded(part)))
-
-    def _read(self, side: SideName, bucket: int) -> pl.DataFrame:
-        """The rows of one version in a bucket, whose file is removed."""
-        ends, path = self._ends[side, bucket], self._path(side, bucket)
-        if len(ends) == 1:
-            return self._empty[side]
-        with path.open("rb") as file:
-            frames = [pl.read_ipc_stream(file.read(end - start)) for start, end in itertools.pairwise(ends)]
-        path.unlink()
-        return pl.concat(frames).rechunk()
+    def _spilled(self, name: str, bucket: pl.Expr, buckets: int) -> Spilled:
+        return Spilled(self._room.folder, name, bucket, buckets, self._room.bucket_bytes // 4)
 
 
-def _encoded(rows: pl.DataFrame) -> bytes:
-    encoded = io.BytesIO()
-    rows.write_ipc_stream(encoded)
-    return encoded.getvalue()
+def joined(before: pl.DataFrame, after: pl.DataFrame, *, unique: bool = False) -> pl.DataFrame:
+    """The places of rows with the same digests in two frames, in any order.
+
+    Unless all are known to be ``unique``, the n-th of equal rows matches the n-th one.
+    """
+    unique = unique or all(rows[DIGESTS[0]].n_unique() == rows.height for rows in (before, after))
+    sides = []
+    for side, rows in (("b", before), ("a", after)):
+        columns = rows.select(DIGESTS).with_row_index(PLACE[side])  # type: ignore[index]
+        if not unique:
+            columns = columns.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over(DIGESTS).alias(_SAME))
+        sides.append(columns)
+    found = sides[0].join(sides[1], on=DIGESTS[:1] if unique else [*DIGESTS, _SAME], how="inner")
+    if unique:
+        found = found.filter(pl.col(DIGESTS[1]) == pl.col(f"{DIGESTS[1]}_right"))
+    return found.select(PLACE.values())
+
+
+def _repeats(rows: pl.DataFrame) -> bool:
+    """Whether two rows have the same digests."""
+    return rows[DIGESTS[0]].n_unique() < rows.height and rows.select(pl.struct(DIGESTS).n_unique()).item() < rows.height

@@ -55,12 +55,28 @@ class VersionRows:
         A batch is a row group or a slice of it. The streaming engine would read several row groups ahead, of both
         versions, which takes hundreds of megabytes.
         """
+        for at, lf, height in self._slices(rows):
+            batch = lf.collect(engine="in-memory").select(columns)
+            yield batch.with_columns(pl.int_range(at, at + height, dtype=pl.Int64).alias(number))
+
+    def at(self, numbers: pl.Series, columns: Sequence[pl.Expr], rows: int, number: str) -> Iterator[pl.DataFrame]:
+        """The rows with these numbers, which only rise, in batches as above. Others are not read where none is near."""
+        for at, lf, height in self._slices(rows):
+            first, end = numbers.search_sorted(pl.Series([at, at + height], dtype=numbers.dtype))
+            if first == end:
+                continue
+            wanted = numbers.slice(first, end - first)
+            places = pl.repeat(False, height, eager=True).scatter(wanted - at, True)
+            batch = lf.collect(engine="in-memory").filter(places).select(columns)
+            yield batch.with_columns(wanted.alias(number))
+
+    def _slices(self, rows: int) -> Iterator[tuple[int, pl.LazyFrame, int]]:
+        """The row groups or slices of them of at most ``rows`` rows: number of the first row, rows, how many."""
         at = 0
         for part in self.parts:
             lf = self._scan(part)
             for offset, height in _slices(part, rows):
-                batch = lf.slice(offset, height).collect(engine="in-memory").select(columns)
-                yield batch.with_columns(pl.int_range(at, at + height, dtype=pl.Int64).alias(number))
+                yield at, lf.slice(offset, height), height
                 at += height
 
     def _scan(self, part: str) -> pl.LazyFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from service.jobs.comparison import comparison, version_rows
 from service.jobs.comparison.comparison import Comparison
 from service.jobs.comparison.pairs import ROW, ColumnPair, Pairs, SideName
 from service.jobs.comparison.tally import Tally
-from service.jobs.comparison.unmatched import Unmatched
+from service.jobs.comparison.unmatched import Repeated, Room
 from service.jobs.comparison.version_rows import VersionRows
 from service.jobs.job import Job
 from service.jobs.tasks.task import Comparing
@@ -57,21 +56,17 @@ class _Compared:
         own = {side: VersionRows(parts, self._schemas[side]) for side, parts in self._parts().items()}
         row_bytes = max(rows.row_bytes() for rows in own.values())
         batch = version_rows.batch_rows(row_bytes, self._memory)
-        total = sum(rows.count() for rows in own.values()) * row_bytes
-        bucket = max(self._memory // _BUCKET_SHARE, 1 << 20)
-        unmatched = Unmatched(self._folder, self._pairs.matching_columns, total_bytes=total, bucket_bytes=bucket)
-        compared = Comparison(self._pairs, self._tally, unmatched, batch)
-        sides: dict[SideName, Iterator[pl.DataFrame]] = {
-            side: rows.batches(self._pairs.read(side), batch, ROW[side]) for side, rows in own.items()
-        }
+        room = Room(batch, max(self._memory // _BUCKET_SHARE, 1 << 20), Path(self._folder))
+        compared = Comparison(own, self._pairs, self._tally, room)
         try:
-            compared.run(sides)
-        except comparison.Repeated:
+            compared.run()
+        except Repeated:
             compared.ascending = dict.fromkeys(ROW, False)
             self._reject_repeated(own, compared)
             raise
-        if not self._task.unique:
+        if not self._task.unique and compared.in_order:
             self._reject_repeated(own, compared)
+        self._unpaired = {side: compared.unpaired(side) for side in ROW}
         self._read_shared(batch)
 
     def _parts(self) -> dict[SideName, tuple[str, ...]]:
@@ -110,8 +105,8 @@ class _Compared:
             ),
             "columns": self._columns(),
             "samples": {
-                "added": self._records(tally.unpaired["a"].rows, "a"),
-                "removed": self._records(tally.unpaired["b"].rows, "b"),
+                "added": self._records(self._unpaired["a"], "a"),
+                "removed": self._records(self._unpaired["b"], "b"),
                 "changed": self._changed(tally.samples.rows),
             },
         }  # fmt: skip
