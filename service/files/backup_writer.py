@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -37,7 +38,11 @@ class BackupWriter:
             with contextlib.suppress(errors.PenstockError):  # a damaged backup shares nothing
                 self._earlier = {file.path: file for file in backup_directory.read_manifest(before).files}
         self.files: list[BackupFile] = []
-        self.shared_bytes = 0
+
+    @property
+    def shared_bytes(self) -> int:
+        """The bytes of the files that are shared with the earlier backup."""
+        return sum(file.bytes for file in self.files if self._earlier.get(file.path) is file)
 
     def add(self, source: Path, name: str, *, size: int | None = None, checksum: str = "") -> None:
         """Add the file ``source`` as ``name``. ``size`` and ``checksum`` are what is recorded of it.
@@ -63,6 +68,11 @@ class BackupWriter:
         """Take a file out that could not be added whole."""
         (self._folder / name).unlink(missing_ok=True)
 
+    def withdraw(self, folder: str) -> None:
+        """Take a folder out again, with the files in it that were added."""
+        shutil.rmtree(self._folder / folder, ignore_errors=True)
+        self.files = [file for file in self.files if not file.path.startswith(f"{folder}/")]
+
     def _share(self, earlier: BackupFile, target: Path) -> bool:
         assert self._before is not None
         path = self._before / earlier.path
@@ -74,7 +84,6 @@ class BackupWriter:
         except OSError:  # it is missing, or the file system allows no (more) links
             return False
         self.files.append(earlier)
-        self.shared_bytes += earlier.bytes
         return True
 
     def _copy(self, source: Path, target: Path, name: str, size: int | None, checksum: str) -> None:

@@ -32,6 +32,8 @@ UNCOMMITTED = ".uncommitted"
 _ODD = frozenset("*?[]{}")
 CURRENT = "current"
 """The link to the newest version, in the folder of a pipeline."""
+NEW_LINKS = f".{CURRENT}-*"
+"""Links that are about to take the place of ``CURRENT``."""
 TEMPORARY = ".tmp-*"
 """Files that a form of a version is written to before they get their names."""
 SCRATCH = "query-"

@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import structlog
@@ -33,6 +34,8 @@ PINS = "backup"
 """How the names of the folders in the staging area begin that keep versions readable for a backup."""
 
 _log = structlog.get_logger("penstock.backup")
+
+_Outcome = Literal["whole", "without native", "purged"]
 
 
 class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +89,16 @@ class Backups:
         created = self._clock.now()
         versions = self._snapshot(partial / self._layout.catalog.name, pins)
         writer = BackupWriter(partial, before[-1] if before else None, self._stop)
-        lost = [c for c in versions if not self._add_version(writer, c.version, pins)]
+        added = [(c, self._add_version(writer, c, pins)) for c in versions]
+        lost = [c for c, outcome in added if outcome == "without native"]
+        count = sum(outcome != "purged" for _, outcome in added)
         self._add_others(writer)
         self._finish_catalog(partial / self._layout.catalog.name, lost)
         writer.add_written(self._layout.catalog.name)
-        found = BackupManifest(release=service.__version__, created=created, versions=len(versions), files=writer.files)
+        found = BackupManifest(release=service.__version__, created=created, versions=count, files=writer.files)
         folder = place.commit(partial, found)
         report = BackupReport(
-            directory=directory, versions=len(versions), files=len(writer.files),
+            directory=directory, versions=count, files=len(writer.files),
             bytes=sum(f.bytes for f in writer.files), shared_bytes=writer.shared_bytes,
         )  # fmt: skip
         _log.info("backup.made", folder=str(folder), **{**msgspec.to_builtins(report), "directory": str(place.path)})
@@ -114,11 +119,12 @@ class Backups:
         self._store.copy_to(catalog, pin)
         return pinned
 
-    def _add_version(self, writer: BackupWriter, version: Version, pins: Path) -> bool:
-        """Add the files of a version. Returns whether its native table, which can be built again, is there or absent.
+    def _add_version(self, writer: BackupWriter, committed: Committed, pins: Path) -> _Outcome:
+        """Add the files of a version, without its native table if that is damaged: it can be built again.
 
-        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        Nothing is added if the version was purged while it was pinned. Raises ``errors.PenstockError`` (DATA_CORRUPT).
         """
+        version = committed.version
         live = self._layout.version(version.pipeline, version.version)
         sources, within = (_folder(pins, version), live), str(live.relative_to(self._layout.root))
 
@@ -131,20 +137,22 @@ class Backups:
             for file in (*version.base_files, File(MANIFEST, 0, 0, "")):
                 add(file)
         except (Mismatch, FileNotFoundError) as error:
+            if not committed.live and manifest.run_id(live) != version.run_id:
+                writer.withdraw(within)
+                return "purged"
             reason = str(error) if isinstance(error, Mismatch) else f"{Path(error.filename).name} is missing"
             raise errors.PenstockError(
                 f"version {version.version} of '{version.pipeline}' is damaged: {reason}; the backup was not made, and "
                 "earlier ones are as they were. 'penstock verify --deep' lists what is damaged",
                 code="DATA_CORRUPT", pipeline=version.pipeline, version=version.version,
             ) from error  # fmt: skip
-        if version.native is None:
-            return True
         try:
-            add(version.native)
+            if version.native is not None:
+                add(version.native)
         except (Mismatch, FileNotFoundError):
-            writer.drop(f"{within}/{version.native.name}")
-            return False
-        return True
+            writer.drop(f"{within}/{version.table}.duckdb")
+            return "without native"
+        return "whole"
 
     def _add_others(self, writer: BackupWriter) -> None:
         """Add the uploads, the audit log and the signing secret."""

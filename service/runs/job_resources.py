@@ -21,7 +21,7 @@ from service.model.registry import Registry
 from service.model.version import Version
 from service.processes.limits import Limits
 from service.query.integrity import Integrity
-from service.runs import unchanged
+from service.runs import remembered_state
 from service.steps.collector import Upstream
 from service.steps.storage import File
 from service.values.version_mode import BaseVersion, Mode
@@ -122,7 +122,7 @@ class JobResources:
             return None
         self.integrity.require(newest, newest.state)
         folder = self.layout.version(newest.pipeline, newest.version)
-        place, files = unchanged.remembered_in(folder, newest.state)
+        place, files = remembered_state.remembered_in(folder, newest.state)
         return messages.Remembered(folder=str(place), files=files)
 
     def base(self, record: PipelineRecord, mode: Mode) -> messages.Base | None:

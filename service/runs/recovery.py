@@ -16,10 +16,11 @@ import msgspec
 import structlog
 
 from service.catalog.history import History
-from service.files.layout import PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
+from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
 from service.model.run import Run
-from service.runs import attempt_records, manifest, run_errors, version_upkeep
+from service.model.version import Version
+from service.runs import attempt_records, manifest, remembered_state, run_errors, version_upkeep
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
@@ -97,12 +98,15 @@ def _tidy_staging(history: History, layout: Layout) -> None:
 
 
 def _tidy_versions(history: History, layout: Layout) -> None:
+    for left in (link for above in children(layout.warehouse) for link in above.glob(NEW_LINKS)):
+        left.unlink()
     known = {(c.version.pipeline, c.version.version): c for c in history.committed()}  # live ones come last
     expected = {layout.version(*key): c for key, c in known.items()}
     for name, folder in layout.version_folders():
         committed, run_id = expected.get(folder), manifest.run_id(folder)
         if committed is not None and (committed.live or run_id == committed.version.run_id):
             sweep_temporary(folder)
+            _tidy_state(layout, folder, committed.version)
             (folder / UNCOMMITTED).unlink(missing_ok=True)
         elif _is_uncommitted(history, folder, run_id):
             shutil.rmtree(folder, ignore_errors=True)
@@ -120,6 +124,13 @@ def _tidy_versions(history: History, layout: Layout) -> None:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
     for name, number in newest.items():
         layout.point_current(name, number)
+
+
+def _tidy_state(layout: Layout, folder: Path, version: Version) -> None:
+    try:
+        remembered_state.tidy(folder, layout, version)
+    except (OSError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
+        _log.warning("state.not_tidied", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 
 def _is_uncommitted(history: History, folder: Path, run_id: str) -> bool:

@@ -13,7 +13,7 @@ from service.catalog.history import History
 from service.files.layout import MANIFEST, Layout, flush
 from service.model.run import Run, StoredForm
 from service.model.version import Version
-from service.runs import attempt_records, publication, unchanged
+from service.runs import attempt_records, publication, remembered_state
 from service.steps.storage import File
 
 
@@ -41,7 +41,7 @@ def commit(
     staging, folder = layout.staging(run.run_id), layout.version(source.pipeline, source.version)
     staging.mkdir(mode=0o700, parents=True)
     holder = source if state else newest
-    place, remembered = unchanged.remembered_in(layout.version(holder.pipeline, holder.version), holder.state)
+    place, remembered = remembered_state.remembered_in(layout.version(holder.pipeline, holder.version), holder.state)
     record = [source.fit_record] if source.fit_record is not None else []
     native = source.native if source.native is not None and (folder / source.native.name).is_file() else None
     files = [*source.files, *source.quarantine, *record, *([native] if native is not None else [])]
@@ -66,7 +66,7 @@ def commit(
 
 
 def _names(state: list[File]) -> set[tuple[str, str]]:
-    _, files = unchanged.remembered_in(Path(), state)
+    _, files = remembered_state.remembered_in(Path(), state)
     return {(f.name, f.sha256) for f in files}
 
 

@@ -14,13 +14,11 @@ import msgspec
 
 from service.catalog.history import History
 from service.files import permissions
-from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
+from service.files.layout import RUN_STATE, STATE, Layout, flush
 from service.jobs.messages import Order, Prepared
-from service.kit import ids
 from service.model.run import Run
 from service.model.version import Version
-from service.runs import attempt_records, publication
-from service.steps.storage import File
+from service.runs import attempt_records, publication, remembered_state
 
 
 def commit(
@@ -49,7 +47,7 @@ def commit(
     )  # fmt: skip
     folder = layout.version(version.pipeline, version.version)
     before = version.state
-    if {(f.name, f.sha256) for f in _plain(before)} == {(f.name, f.sha256) for f in prepared.state}:
+    if {(f.name, f.sha256) for f in remembered_state.plain(before)} == {(f.name, f.sha256) for f in prepared.state}:
         history.change_run(completed, fence)
         return completed, version
     place = f"{RUN_STATE}/{order.run_id}"
@@ -71,40 +69,5 @@ def commit(
         if history.healthy:
             shutil.rmtree(target.parent, ignore_errors=True)
         raise
-    _rewrite_manifest(folder, layout, state)
-    _remove(folder, before)
+    remembered_state.tidy(folder, layout, version)
     return completed, version
-
-
-def remembered_in(folder: Path, state: list[File]) -> tuple[Path, list[File]]:
-    """The folder that holds ``STATE`` of a version in ``folder``, and its files with names from there."""
-    if not state or not state[0].name.startswith(f"{RUN_STATE}/"):
-        return folder, state
-    place = "/".join(state[0].name.split("/")[:2])
-    return folder / place, _plain(state)
-
-
-def _plain(state: list[File]) -> list[File]:
-    """The files with their names from ``STATE`` on."""
-    return [
-        msgspec.structs.replace(f, name=f.name.split("/", 2)[2]) if f.name.startswith(f"{RUN_STATE}/") else f
-        for f in state
-    ]
-
-
-def _rewrite_manifest(folder: Path, layout: Layout, state: list[File]) -> None:
-    """Let the manifest name the new state; until then it names the earlier one, which is still there."""
-    content = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    temporary = folder / f".tmp-{ids.new('manifest')}"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode({**content, "state": state}), indent=2))
-    flush(temporary)
-    temporary.replace(folder / MANIFEST)
-    permissions.share(folder, layout.group)
-    flush(folder)
-
-
-def _remove(folder: Path, before: list[File]) -> None:
-    """Remove the earlier state."""
-    if before:
-        place, _ = remembered_in(folder, before)
-        shutil.rmtree(place / STATE if place == folder else place, ignore_errors=True)

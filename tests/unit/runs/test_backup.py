@@ -15,6 +15,8 @@ from service.files.backup_directory import MANIFEST, BackupDirectory
 from service.files.layout import Layout
 from service.kit import errors
 from service.model.run import StoredForm
+from service.model.version import Version
+from service.runs import backup
 from service.runs.backup import BackupReport, Backups
 from service.runs.restore import RestoreReport, restore
 from service.steps.storage import File
@@ -186,6 +188,24 @@ def test_versions_of_deleted_pipelines_are_backed_up_until_they_are_purged(
     shutil.rmtree(directory.layout.pipeline("shop"))
     assert back_up(directory, place).versions == 0
     restored(place, tmp_path / "new")
+
+
+def test_a_version_that_is_purged_while_it_is_pinned_is_left_out(
+    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Opened(directory) as opened:
+        opened.pipelines.delete("shop")
+    pin = backup._pin
+
+    def pin_late(folder: Path, pins: Path, version: Version) -> None:
+        if version.version == 2:
+            shutil.rmtree(directory.layout.pipeline("shop"))
+        pin(folder, pins, version)
+
+    monkeypatch.setattr(backup, "_pin", pin_late)
+    assert back_up(directory, place).versions == 1
+    assert restored(place, tmp_path / "new").versions == 1
+    assert rows(tmp_path / "new") == {b"rows 1"}
 
 
 @pytest.mark.parametrize("file", ["catalog.duckdb", "uploads/a.csv", f"warehouse/shop/v000002/{NAME}", MANIFEST])

@@ -39,6 +39,13 @@ def test_nothing_that_may_be_data_is_deleted(directory: Directory, disaster: str
     assert directory.data() == directory.contents
 
 
+def test_a_link_that_was_not_put_in_place_is_removed(directory: Directory) -> None:
+    above = directory.layout.pipeline("shop")
+    (above / ".current-link_1").symlink_to("v000002")
+    directory.start()
+    assert sorted(p.name for p in above.iterdir()) == ["current", "v000001", "v000002"]
+
+
 @pytest.mark.parametrize(
     ("disaster", "stay", "orphaned"),
     [

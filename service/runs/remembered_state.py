@@ -1,0 +1,60 @@
+"""What collectors remember for the next run: files in the folder of a version, and what a crash left beside them.
+
+They lie in the folder ``STATE``, or, after a run that left the version unchanged, in a folder of that run. The catalog
+decides which of them holds; the manifest follows, and then the others are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from service.files import permissions
+from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
+from service.kit import ids
+from service.model.version import Version
+from service.steps.storage import File
+
+
+def remembered_in(folder: Path, state: list[File]) -> tuple[Path, list[File]]:
+    """The folder that holds ``STATE`` of a version in ``folder``, and its files with names from there."""
+    if not state or not state[0].name.startswith(f"{RUN_STATE}/"):
+        return folder, state
+    place = "/".join(state[0].name.split("/")[:2])
+    return folder / place, plain(state)
+
+
+def plain(state: list[File]) -> list[File]:
+    """The files with their names from ``STATE`` on."""
+    return [
+        msgspec.structs.replace(f, name=f.name.split("/", 2)[2]) if f.name.startswith(f"{RUN_STATE}/") else f
+        for f in state
+    ]
+
+
+def tidy(folder: Path, layout: Layout, version: Version) -> None:
+    """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat."""
+    if not (folder / RUN_STATE).is_dir():  # no run has left this version unchanged
+        return
+    content = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    if content.get("state", []) != msgspec.to_builtins(version.state):
+        _rewrite_manifest(folder, layout, {**content, "state": version.state})
+    place, _ = remembered_in(folder, version.state)
+    holding = {place, place / STATE} if version.state else set()
+    for earlier in {folder / STATE, *(folder / RUN_STATE).iterdir()} - holding:
+        shutil.rmtree(earlier, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it is not empty
+        (folder / RUN_STATE).rmdir()
+
+
+def _rewrite_manifest(folder: Path, layout: Layout, content: dict[str, object]) -> None:
+    """Until the new manifest has its name, the earlier one names the earlier state, which is still there."""
+    temporary = folder / f".tmp-{ids.new('manifest')}"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
+    flush(temporary)
+    temporary.replace(folder / MANIFEST)
+    permissions.share(folder, layout.group)
+    flush(folder)

@@ -1,0 +1,1 @@
+"""Kills without warning of a real service, and what must hold after each: ``python -m tests.acceptance.kills``."""

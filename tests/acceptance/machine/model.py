@@ -1,0 +1,108 @@
+"""A pipeline as it must be: its rows, versions and runs, computed in a few lines of Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Mode = Literal["replace", "append", "merge"]
+Rows = list[tuple[int, int]]
+"""Key and value of each row, in stored order."""
+
+
+@dataclass
+class Version:
+    """A committed version. ``restored_from`` is the number of the version whose rows it has again."""
+
+    rows: Rows
+    restored_from: int | None = None
+    pinned: bool = False
+    tags: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Run:
+    """A run: its end, its version, the rows that it stored."""
+
+    status: str
+    version: int | None = None
+    rows: int = 0
+    restored: bool = False
+
+
+@dataclass
+class Pipeline:
+    """A pipeline and the rows that its source answers. ``keep`` is how many versions retention keeps."""
+
+    name: str
+    mode: Mode
+    keep: int
+    attempts: int
+    hourly: bool
+    source: Rows
+    revision: int = 1
+    paused: bool = False
+    next_number: int = 1
+    versions: dict[int, Version] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its configuration without the collector."""
+        mode = {"mode": self.mode} | ({"key": "id"} if self.mode == "merge" else {})
+        return {
+            "name": self.name, "storage": [{"type": "parquet", **mode}], "retention": {"versions": self.keep},
+            "execution": {"max_attempts": self.attempts, "retry_delay_seconds": 0.01},
+            **({"schedule": {"cron": "0 * * * *"}} if self.hourly else {}),
+        }  # fmt: skip
+
+    @property
+    def newest(self) -> int | None:
+        return max(self.versions, default=None)
+
+    def executed(self) -> Run:
+        """A run that completed: it commits what follows from the newest version and the source, if that differs."""
+        before = self.versions[self.newest].rows if self.newest is not None else None
+        rows = self._next_rows(before or [])
+        if rows != before:
+            self.commit(rows)
+        run = Run("completed", self.newest, len(rows))
+        self.runs.append(run)
+        return run
+
+    def commit(self, rows: Rows, restored_from: int | None = None) -> None:
+        self.versions[self.next_number] = Version(rows, restored_from)
+        self.next_number += 1
+
+    def restored(self, number: int) -> None:
+        """The rows of a version are those of a new one."""
+        self.commit(self.versions[number].rows, number)
+        self.runs.append(Run("completed", self.newest, restored=True))
+
+    def is_deletable(self, number: int) -> bool:
+        version = self.versions[number]
+        return number != self.newest and not version.pinned and not version.tags
+
+    def sweep(self) -> None:
+        """Retention: of all but the newest versions, those without a mark go."""
+        for number in sorted(self.versions)[: -self.keep]:
+            if self.is_deletable(number):
+                del self.versions[number]
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """The totals that the service must answer."""
+        runs = [run for run in self.runs if not run.restored]
+        completed = [run for run in runs if run.status == "completed"]
+        return {
+            "total_executions": len(runs), "successful_executions": len(completed),
+            "failed_executions": sum(run.status in ("failed", "interrupted") for run in runs),
+            "total_rows_processed": sum(run.rows for run in completed), "versions": len(self.versions),
+        }  # fmt: skip
+
+    def _next_rows(self, before: Rows) -> Rows:
+        if self.mode == "replace":
+            return list(self.source)
+        if self.mode == "append":
+            return before + self.source
+        return list((dict(before) | dict(self.source)).items())
