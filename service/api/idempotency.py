@@ -70,7 +70,6 @@ class Idempotency:
         self._app = app
         self._secret = secret
         self._turns: dict[tuple[str, str], _Turn] = {}
-        self._swept = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = next((value for name, value in scope["headers"] if name == HEADER.lower().encode()), None)
@@ -156,15 +155,8 @@ class Idempotency:
         )
         try:
             await asyncio.to_thread(self.keys.store, claim, answer)
-            await self._sweep()
         except Exception as error:
             _log.error("idempotency.not_written", reason=str(error))
-
-    async def _sweep(self) -> None:
-        now = self.services.clock.monotonic()
-        if now - self._swept > 3600 or not self._swept:
-            self._swept = now
-            await asyncio.to_thread(self.keys.sweep)
 
 
 async def claim(request: TypedRequest) -> Response[bytes] | None:

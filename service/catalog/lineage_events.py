@@ -70,6 +70,10 @@ class LineageEvents:
         self.remove(row["sequence"])
         return int(row["surplus"])
 
+    def sweep(self) -> None:
+        """Remove old events that nobody sends, since no service is configured any more."""
+        self.trim()
+
 
 def note(transaction: Transaction, run: Run, pipeline_id: str | None = None) -> None:
     """Store the event of the present status of a run, if it has one. Part of the transaction that stores the status.

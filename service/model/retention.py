@@ -1,4 +1,4 @@
-"""Retention: how many versions of a pipeline are kept (``retention`` or ``keep_versions`` in a configuration)."""
+"""Retention: how many versions and days of runs a pipeline keeps (``retention`` or ``keep_versions``)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ DEFAULT_VERSIONS = 30
 """How many versions a pipeline keeps whose configuration does not say; older pipelines keep all."""
 
 DEFAULT_DAYS = 90
-"""How many days the logs of ended runs are kept; older pipelines keep all."""
+"""How many days ended runs and their logs are kept; older pipelines keep all."""
 
 Versions = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | Literal["all"]
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which versions of the pipeline are kept.
+    """Which versions and runs of the pipeline are kept.
 
     ``versions`` is how many of the newest versions are kept, 30 by default, or ``all``. Older ones are deleted after
-    each commit, unless they are pinned, tagged, or being read. ``days`` is how long the logs of ended runs are kept
-    whose version is not; the runs themselves stay in the history.
+    each commit, unless they are pinned, tagged, or being read. ``days`` is how long ended runs are kept, with their
+    logs and events; those of kept versions stay, and ``stats`` go on counting the others.
     """
 
     versions: Versions = DEFAULT_VERSIONS

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from service.catalog.deliveries import Deliveries
+from service.catalog.expired_runs import ExpiredRuns
 from service.catalog.history import History
+from service.catalog.idempotency import IdempotencyKeys
 from service.catalog.lineage_events import LineageEvents
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
@@ -77,9 +79,14 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
     scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
     triggers = Triggers(core.supervisor, core.trigger_inputs)
-    retention = Retention(Surplus(core.store), core.upkeep, core.layout, core.clock)
+    lineage = LineageEvents(core.store, core.clock)
+    forget = [IdempotencyKeys(core.store, core.clock).sweep, core.deliveries.sweep]
+    forget += [lineage.sweep] if core.settings.openlineage_url is None else []
+    retention = Retention(
+        Surplus(core.store), ExpiredRuns(core.store), core.upkeep, core.layout, core.clock, forget
+    )  # fmt: skip
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
-    openlineage = OpenLineage(core.supervisor, core.tasks, LineageEvents(core.store, core.clock), core.settings)
+    openlineage = OpenLineage(core.supervisor, core.tasks, lineage, core.settings)
     rate = core.settings.scrub_mib_per_second
     scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 

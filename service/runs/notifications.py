@@ -39,7 +39,6 @@ class Notifications:
     async def start(self) -> None:
         """Begin to send, first what an earlier process left."""
         self._supervisor.on_freed.append(self._woken.set)
-        await asyncio.to_thread(self._deliveries.sweep)
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:

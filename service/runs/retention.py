@@ -1,13 +1,21 @@
-"""Retention at work: after each commit, and at a start, versions and logs that no pipeline keeps are deleted."""
+"""Retention at work: versions, runs and logs that no pipeline keeps are deleted, and records that are over forgotten.
+
+Versions are looked at after each commit and at a start, the rest every hour. A sweep has bounded work; what is left is
+done by the next one. The log of a run is deleted before the run, and the totals of deleted runs are written with their
+deletion, so that a service that is killed in between does the same again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import structlog
 
+from service.catalog.expired_runs import Expired, ExpiredRuns
 from service.catalog.surplus import Surplus
 from service.files.layout import Layout
 from service.kit import errors
@@ -15,19 +23,30 @@ from service.kit.clock import Clock
 from service.runs.version_upkeep import VersionUpkeep
 
 BY = "retention"
-"""Who deleted a version, in the log."""
-_log = structlog.get_logger("penstock.versions")
+"""Who deleted a version or a run, in the log."""
+_BATCH, _BATCHES = 500, 20  # runs that are deleted together, and how often in one sweep
+_BREATH = 0.05  # seconds between two batches, in which others may write
+_HOUR, _SOON = timedelta(hours=1), timedelta(minutes=1)
+_log = structlog.get_logger("penstock.retention")
 
 
 class Retention:
-    """Deletes surplus versions and logs in a task of the event loop. ``check`` may be called from any thread."""
+    """Deletes what is surplus in a task of the event loop. ``check`` may be called from any thread.
 
-    def __init__(self, surplus: Surplus, upkeep: VersionUpkeep, layout: Layout, clock: Clock) -> None:
+    ``forget`` are called once in an hour; they remove records that are over, and may block.
+    """
+
+    def __init__(
+        self, surplus: Surplus, expired: ExpiredRuns, upkeep: VersionUpkeep, layout: Layout, clock: Clock,
+        forget: Sequence[Callable[[], object]] = (),
+    ) -> None:  # fmt: skip
         self._surplus = surplus
+        self._expired = expired
         self._upkeep = upkeep
         self._layout = layout
         self._clock = clock
-        self._swept: datetime | None = None  # when logs were looked through
+        self._forget = forget
+        self._due = clock.now()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -35,7 +54,6 @@ class Retention:
     async def start(self) -> None:
         """Begin; what is surplus already is deleted now."""
         self._loop = asyncio.get_running_loop()
-        self._woken.set()
         self._task = asyncio.create_task(self._run())
 
     def check(self) -> None:
@@ -52,7 +70,7 @@ class Retention:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self) -> int:
-        """Delete what is surplus now. Returns how many versions were deleted; those in use wait for a later commit."""
+        """Delete surplus versions. Returns how many were deleted; those in use wait for a later commit."""
         deleted = 0
         for pipeline_id, version in await asyncio.to_thread(self._surplus.versions):
             with contextlib.suppress(errors.Conflict, errors.Missing):  # it is in use, or was deleted meanwhile
@@ -60,25 +78,54 @@ class Retention:
                 deleted += 1
         return deleted
 
-    def sweep_logs(self) -> int:
-        """Delete logs that are kept no longer, at most once a day. Returns how many. Blocks."""
-        now = self._clock.now()
-        if self._swept is not None and now - self._swept < timedelta(days=1):
-            return 0
-        self._swept = now
-        expired = self._surplus.logs(now)
-        gone = [file for file in self._layout.logs.glob("*.ndjson") if file.stem in expired]
-        for file in gone:
-            file.unlink(missing_ok=True)
-            _log.info("log.deleted", run_id=file.stem, by=BY)
-        return len(gone)
+    async def sweep_runs(self) -> int:
+        """Delete runs that are kept no longer, with their logs. Returns how many."""
+        deleted = 0
+        for _ in range(_BATCHES):
+            batch = await asyncio.to_thread(self._expired.next, self._clock.now(), _BATCH)
+            await asyncio.to_thread(self._delete, batch)
+            deleted += len(batch)
+            if len(batch) < _BATCH:
+                break
+            await asyncio.sleep(_BREATH)
+        return deleted
+
+    def _delete(self, batch: list[Expired]) -> None:
+        if not batch:
+            return
+        for run in batch:
+            self._layout.log(run.run_id).unlink(missing_ok=True)
+        self._expired.delete(batch)
+        for pipeline, runs in Counter(run.pipeline for run in batch).items():
+            _log.info("runs.deleted", pipeline=pipeline, runs=runs, by=BY)
 
     async def _run(self) -> None:
         while True:
-            await self._woken.wait()
             self._woken.clear()
             try:
-                await self.sweep()
-                await asyncio.to_thread(self.sweep_logs)
-            except (errors.PenstockError, OSError) as error:
-                _log.error("retention.failed", message=str(error))
+                while await self.sweep():
+                    pass
+                if self._clock.now() >= self._due:
+                    await self._sweep_hourly()
+            except Exception as error:  # the catalog or the disk cannot be read or written now
+                _log.error("retention.failed", message=str(error), exception=type(error).__name__)
+            await self._rest()
+
+    async def _sweep_hourly(self) -> None:
+        self._due = self._clock.now() + _HOUR  # also if the sweep fails
+        if await self.sweep_runs() >= _BATCH * _BATCHES:
+            self._due = self._clock.now() + _SOON
+        await asyncio.to_thread(self._expired.forget_versions, self._clock.now())
+        for forget in self._forget:
+            await asyncio.to_thread(forget)
+
+    async def _rest(self) -> None:
+        waits = [asyncio.create_task(self._wait()), asyncio.create_task(self._clock.sleep_until(self._due))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _wait(self) -> None:
+        await self._woken.wait()

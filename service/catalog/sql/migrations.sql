@@ -85,3 +85,17 @@ CREATE TABLE lineage_events (
     event VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
+CREATE TABLE run_totals (
+    pipeline_id VARCHAR PRIMARY KEY,
+    executions BIGINT NOT NULL,
+    successful BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    held BIGINT NOT NULL,
+    rows_stored BIGINT NOT NULL,
+    microseconds BIGINT NOT NULL
+);
+CREATE TABLE run_durations (
+    pipeline_id VARCHAR NOT NULL,
+    microseconds BIGINT NOT NULL,
+    runs BIGINT NOT NULL
+);

@@ -1,19 +1,57 @@
 -- name: runs
+WITH present AS (
+    SELECT status, rows_stored, epoch_us(end_time) - epoch_us(start_time) AS microseconds
+    FROM runs WHERE pipeline_id = $pipeline_id AND (value ->> 'restored_from') IS NULL
+),
+counted AS (
+    SELECT
+        count(*) AS executions,
+        count(*) FILTER (status = 'completed') AS successful,
+        count(*) FILTER (status IN ('failed', 'interrupted')) AS failed,
+        count(*) FILTER (status = 'held') AS held,
+        sum(rows_stored) FILTER (status = 'completed') AS stored,
+        sum(microseconds) FILTER (status = 'completed') AS microseconds
+    FROM present
+    UNION ALL
+    SELECT executions, successful, failed, held, rows_stored, microseconds FROM run_totals WHERE pipeline_id = $pipeline_id
+),
+total AS (
+    SELECT sum(executions)::BIGINT AS executions, sum(successful)::BIGINT AS successful, sum(failed)::BIGINT AS failed,
+        sum(held)::BIGINT AS held, coalesce(sum(stored), 0)::BIGINT AS stored, sum(microseconds) / 1e6 AS seconds
+    FROM counted
+),
+durations AS (
+    SELECT microseconds, sum(runs) AS runs
+    FROM (
+        SELECT microseconds, 1 AS runs FROM present WHERE status = 'completed' AND microseconds IS NOT NULL
+        UNION ALL
+        SELECT microseconds, runs FROM run_durations WHERE pipeline_id = $pipeline_id
+    )
+    GROUP BY microseconds
+),
+ordered AS (
+    SELECT microseconds, sum(runs) OVER (ORDER BY microseconds) AS upto, sum(runs) OVER () AS timed FROM durations
+),
+quantiles AS (
+    SELECT max(timed) AS timed,
+        min(microseconds) FILTER (upto > floor(0.5 * (timed - 1))) AS low50,
+        min(microseconds) FILTER (upto > ceil(0.5 * (timed - 1))) AS high50,
+        min(microseconds) FILTER (upto > floor(0.95 * (timed - 1))) AS low95,
+        min(microseconds) FILTER (upto > ceil(0.95 * (timed - 1))) AS high95
+    FROM ordered
+)
 SELECT
-    count(*) AS total_executions,
-    count(*) FILTER (status = 'completed') AS successful_executions,
-    count(*) FILTER (status IN ('failed', 'interrupted')) AS failed_executions,
-    count(*) FILTER (status = 'held') AS held_executions,
-    count(*) FILTER (status = 'completed')
-        / nullif(count(*) FILTER (status IN ('completed', 'failed', 'interrupted')), 0) AS success_rate,
-    avg(seconds) FILTER (status = 'completed') AS average_duration,
-    quantile_cont(seconds, 0.5) FILTER (status = 'completed') AS p50_duration,
-    quantile_cont(seconds, 0.95) FILTER (status = 'completed') AS p95_duration,
-    coalesce(sum(rows_stored) FILTER (status = 'completed'), 0)::BIGINT AS total_rows_processed,
-    sum(rows_stored) FILTER (status = 'completed')
-        / nullif(sum(seconds) FILTER (status = 'completed'), 0) AS rows_per_second
-FROM (SELECT *, epoch(end_time - start_time) AS seconds FROM runs
-    WHERE pipeline_id = $pipeline_id AND (value ->> 'restored_from') IS NULL)
+    executions AS total_executions,
+    successful AS successful_executions,
+    failed AS failed_executions,
+    held AS held_executions,
+    successful / nullif(successful + failed, 0) AS success_rate,
+    seconds / timed AS average_duration,
+    (low50 + (high50 - low50) * (0.5 * (timed - 1) % 1)) / 1e6 AS p50_duration,
+    (low95 + (high95 - low95) * (0.95 * (timed - 1) % 1)) / 1e6 AS p95_duration,
+    stored AS total_rows_processed,
+    stored / nullif(seconds, 0) AS rows_per_second
+FROM total, quantiles
 -- name: storage
 SELECT count(*) AS versions, coalesce(sum(bytes), 0)::BIGINT AS bytes_stored
 FROM versions WHERE pipeline_id = $pipeline_id

@@ -21,15 +21,4 @@ WHERE n.place > greatest(1, TRY_CAST(c.kept AS BIGINT))
     AND TRY_CAST(c.kept AS BIGINT) IS NOT NULL
     AND NOT EXISTS (FROM version_pins i WHERE i.pipeline_id = n.pipeline_id AND i.version = n.version)
     AND NOT EXISTS (FROM version_tags t WHERE t.pipeline_id = n.pipeline_id AND t.version = n.version)
-ORDER BY n.pipeline_id, n.version
--- name: logs
-SELECT n.run_id
-FROM runs n
-JOIN pipelines p ON p.id = n.pipeline_id
-JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
-LEFT JOIN unlimited_pipelines u ON u.pipeline_id = p.id
-WHERE n.end_time < $now::TIMESTAMP - to_days(coalesce(
-        TRY_CAST(r.document ->> '$.retention.days' AS INTEGER),
-        CASE WHEN u.pipeline_id IS NULL OR (r.document ->> '$.retention') IS NOT NULL THEN $default_days END
-    )::INTEGER)
-    AND NOT EXISTS (FROM versions v WHERE v.run_id = n.run_id)
+ORDER BY n.pipeline_id, n.version LIMIT $limit

@@ -9,12 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.catalog.expired_runs import ExpiredRuns
 from service.catalog.surplus import Surplus
 from service.catalog.version_marks import VersionMarks
 from service.files.layout import MANIFEST, children
 from service.kit import errors
-from service.kit.clock import FixedClock
-from service.model.run import Run
 from service.query.integrity import Integrity
 from service.runs import version_upkeep
 from service.runs.retention import Retention
@@ -123,7 +122,8 @@ def test_retention_keeps_the_newest_and_the_marked(
         upkeep = VersionUpkeep(
             opened.history, opened.pipelines, marks, directory.layout, CLOCK, Integrity(directory.layout)
         )
-        deleted = asyncio.run(Retention(Surplus(opened.store), upkeep, directory.layout, CLOCK).sweep())
+        surplus, expired = Surplus(opened.store), ExpiredRuns(opened.store)
+        deleted = asyncio.run(Retention(surplus, expired, upkeep, directory.layout, CLOCK).sweep())
         opened.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [record.id])
         assert Surplus(opened.store).versions() == []
     assert [v.version for v in directory.versions()] == stay
@@ -146,24 +146,3 @@ def test_pipelines_of_older_releases_keep_all_versions_until_set(directory: Dire
         assert [v.version for _, v in surplus.versions()] == ([] if old else [1, 2])
         opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 31}}, None)
         assert [v.version for _, v in surplus.versions()] == [1]
-
-
-@pytest.mark.parametrize(("days", "gone"), [(89, False), (91, True)])
-def test_logs_of_runs_without_a_version_are_kept_for_some_days(directory: Directory, days: int, gone: bool) -> None:
-    clock = FixedClock()
-    with Opened(directory) as opened:
-        record = opened.pipelines.get("shop")
-        failed = Run(run_id="run_x", pipeline="shop", revision=1, status="running", queued_at=clock.now())
-        opened.history.add_run(record.id, failed)
-        opened.history.change_run(msgspec.structs.replace(failed, status="failed", end_time=clock.now()))
-        for run_id in ("run_x", "run_1"):
-            directory.layout.log(run_id).write_text("{}")
-        upkeep = VersionUpkeep(
-            opened.history, opened.pipelines, VersionMarks(opened.store), directory.layout, clock,
-            Integrity(directory.layout),
-        )  # fmt: skip
-        retention = Retention(Surplus(opened.store), upkeep, directory.layout, clock)
-        clock.advance(days * 86400)
-        assert (retention.sweep_logs(), retention.sweep_logs()) == (int(gone), 0)
-    assert directory.layout.log("run_x").exists() is not gone
-    assert directory.layout.log("run_1").exists()
