@@ -14,12 +14,11 @@ import msgspec
 
 from service.catalog.history import History
 from service.files import permissions
-from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
+from service.files.layout import RUN_STATE, STATE, Layout, flush
 from service.jobs.messages import Order, Prepared
-from service.kit import ids
 from service.model.run import Run
 from service.model.version import Version
-from service.runs import attempt_records, publication
+from service.runs import attempt_records, manifest, publication
 from service.steps.storage import File
 
 
@@ -71,7 +70,7 @@ def commit(
         if history.healthy:
             shutil.rmtree(target.parent, ignore_errors=True)
         raise
-    _rewrite_manifest(folder, layout, state)
+    manifest.amend(folder, layout, state=state)
     _remove(folder, before)
     return completed, version
 
@@ -90,17 +89,6 @@ def _plain(state: list[File]) -> list[File]:
         msgspec.structs.replace(f, name=f.name.split("/", 2)[2]) if f.name.startswith(f"{RUN_STATE}/") else f
         for f in state
     ]
-
-
-def _rewrite_manifest(folder: Path, layout: Layout, state: list[File]) -> None:
-    """Let the manifest name the new state; until then it names the earlier one, which is still there."""
-    content = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    temporary = folder / f".tmp-{ids.new('manifest')}"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode({**content, "state": state}), indent=2))
-    flush(temporary)
-    temporary.replace(folder / MANIFEST)
-    permissions.share(folder, layout.group)
-    flush(folder)
 
 
 def _remove(folder: Path, before: list[File]) -> None:

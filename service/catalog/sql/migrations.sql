@@ -85,3 +85,4 @@ CREATE TABLE lineage_events (
     event VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
+ALTER TABLE versions ADD COLUMN held BOOLEAN DEFAULT false;
