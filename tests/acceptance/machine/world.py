@@ -90,7 +90,9 @@ class World:
 
     def pass_an_hour(self) -> None:
         self.hours += 1
-        self._clock.write_text(str(self.hours * 3600))
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(str(self.hours * 3600))
+        fresh.replace(self._clock)
         if self.hours % 20 == 0:  # before the token expires
             self.served.login()
 
