@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.acceptance.machine.model import Pipeline, Run
 from tests.acceptance.machine.world import World, soon
-from tests.examples import examples
+from tests.examples import DEFAULT, examples
 
 EXAMPLES, STEPS = 3, 14
 THOROUGH_STEPS = 40
@@ -339,14 +339,11 @@ class ServiceMachine(RuleBasedStateMachine):
 
 
 def test_the_service_agrees_with_the_model(world: World, request: pytest.FixtureRequest) -> None:
-    number = settings().max_examples
+    thorough = settings().max_examples > DEFAULT
     chosen = settings(
-        examples(EXAMPLES),
-        max_examples=max(1, number * EXAMPLES // 100),
-        deadline=None,
-        stateful_step_count=STEPS if number <= 100 else THOROUGH_STEPS,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
+        examples(EXAMPLES, suppress=list(HealthCheck)),
+        stateful_step_count=THOROUGH_STEPS if thorough else STEPS,
+        phases=(Phase.reuse, Phase.generate),  # a smaller failure is not worth hours
     )
     run_state_machine_as_test(machine_over(world), settings=chosen)
     world.served.log()

@@ -97,7 +97,10 @@ class World:
             self.served.login()
 
     def ask(self, method: str, path: str, status: int = 200, **request: Any) -> Any:
+        """The answer of the service. Reading is tried again if its query worker was killed under it."""
         answer = self.send(method, path, **request)
+        while method == "GET" and answer.status_code == 503:
+            answer = self.send(method, path, **request)
         assert answer.status_code == status, f"{method} {path}: {answer.text}"
         return answer.json() if answer.content else None
 
