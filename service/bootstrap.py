@@ -41,6 +41,7 @@ from service.query.sources import Sources
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
 from service.runs.condition import Condition
+from service.runs.held_versions import HeldVersions
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
@@ -76,6 +77,7 @@ class Core:
     marks: VersionMarks
     upkeep: VersionUpkeep
     verifier: Verifier
+    held: HeldVersions
 
 
 @asynccontextmanager
@@ -123,8 +125,7 @@ async def open_core(
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
         )  # fmt: skip
-        marks = VersionMarks(store)
-        readers = (supervisor.reads, engine.reads, tasks.reads)
+        marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
         await supervisor.start()
@@ -132,8 +133,9 @@ async def open_core(
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
-                Backups(store, history, layout, clock),
-                marks, upkeep, Verifier(store, history, pipelines, layout, condition),
+                Backups(store, history, layout, clock), marks, upkeep,
+                Verifier(store, history, pipelines, layout, condition),
+                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity),
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -147,16 +149,15 @@ def application(core: Core, users: Users) -> Litestar:
 
     secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
     tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
-    level = core.engine.level
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
-        deliveries=core.deliveries, users=users,
-        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days), tokens=tokens,
+        deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
+        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
-        quarantine_of=core.sources.of_quarantine, backups=core.backups,
-        sandbox=f"landlock {level}" if level else "none", workers_alive=forkserver.alive,
-        condition=core.condition.report, marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify,
+        quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
+        sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
+        marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify,
     )  # fmt: skip
     return create_app(services)
 

@@ -83,6 +83,7 @@ RUN: dict[str, Any] = {
     "replay_of": None,
     "restored_from": None,
     "unchanged": False,
+    "held_because": [],
     "full_refresh": False,
 }
 STATUS = {
@@ -231,7 +232,15 @@ VERSION: dict[str, Any] = {
     "restored_from": None,
     "pinned": False,
     "tags": [],
+    "state": "published",
+    "held_because": [],
 }
+HELD_BECAUSE = [
+    {
+        "measure": "row_drop_share", "column": None, "value": 0.45, "bound": 0.2,
+        "message": "rows fell by a share of 0.45, from 1800 to 990; at most 0.2 is allowed",
+    }
+]  # fmt: skip
 PROFILES: dict[str, Any] = {
     "pipeline": "orders",
     "version": 3,

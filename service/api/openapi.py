@@ -24,13 +24,14 @@ from service.kit import errors
 from service.kit.codes import CODES, Code
 from service.model import pipeline as model
 from service.model.hook import Hook
+from service.model.publication_bounds import PublicationBounds
 from service.model.registry import Registry, Shelf, tag_of
 from service.model.retention import Retention
 from service.model.schedule import Schedule
 from service.model.trigger import Trigger
 
 _REF = "#/components/schemas/{name}"
-_SETTINGS = (model.Execution, Schedule, Trigger, Hook, Retention)
+_SETTINGS = (model.Execution, Schedule, Trigger, Hook, PublicationBounds, Retention)
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
     "Pipelines": "Configurations, their runs and statistics.",
@@ -325,6 +326,7 @@ def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
             "schedule": schemas.of(Schedule),
             "trigger": schemas.of(Trigger),
             "notify": {"type": "array", "items": schemas.of(Hook)},
+            "publish_if": schemas.of(PublicationBounds),
             "retention": schemas.of(Retention),
             "keep_versions": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]},
         },

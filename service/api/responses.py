@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from service.catalog.pipelines import PipelineSummary
+from service.model.breach import Breach
 from service.model.run import Run, Step, public
 from service.model.schedule import ScheduleState
 from service.model.table import Table
@@ -143,7 +144,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version. ``schema_changes`` compares with the version before; ``replay_of`` is the version that it replays.
 
     ``restored_from`` is the version whose rows it has again. A version that is ``pinned`` or has ``tags`` is not
-    deleted.
+    deleted. A version whose ``state`` is ``held`` waits to be accepted or rejected; ``held_because`` lists the bounds
+    of ``publish_if`` that it broke, also after it was accepted.
     """
 
     pipeline: str
@@ -161,6 +163,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     restored_from: int | None = None
     pinned: bool = False
     tags: list[str] = []
+    state: Literal["published", "held"] = "published"
+    held_because: list[Breach] = []
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,7 +311,7 @@ def line(value: PipelineSummary, state: str) -> PipelineLine:
 
 
 def version(value: Version, before: Version | None, marks: Marks | None = None) -> VersionView:
-    """A version, compared with the one before."""
+    """A version, compared with the published one before."""
     marks = marks or Marks()
     return VersionView(
         pipeline=value.pipeline,
@@ -325,6 +329,8 @@ def version(value: Version, before: Version | None, marks: Marks | None = None) 
         restored_from=value.restored_from,
         pinned=marks.pinned,
         tags=marks.tags,
+        state="held" if value.held else "published",
+        held_because=value.held_because,
     )
 
 

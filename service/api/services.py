@@ -86,6 +86,14 @@ class Upkeep(Protocol):
     async def delete(self, name: str, number: int, by: str) -> None: ...
 
 
+class Decisions(Protocol):
+    """The part of the decisions about held versions that the API uses."""
+
+    async def accept(self, name: str, number: int, by: str, *, alongside: Sequence[Alongside] = ()) -> Version: ...
+
+    async def reject(self, name: str, number: int, by: str) -> None: ...
+
+
 class EngineAnswer(Protocol):
     """An answer of the query engine: bytes to relay. ``content`` is all of it, or None."""
 
@@ -190,6 +198,7 @@ class Services:
     upkeep: Upkeep
     verify: Callable[..., Verification]
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
+    held: Decisions
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from service.catalog import deliveries, lineage_events, statistics
+from service.catalog import lineage_events, run_rows, statistics
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
-from service.model import lifecycle
+from service.model import acceptance
 from service.model.lifecycle import Status
 from service.model.run import Run
 from service.model.table import QUARANTINE, Table
@@ -71,7 +71,7 @@ class History:
         """
 
         def work(transaction: Transaction) -> None:
-            _insert_run(transaction, pipeline_id, run)
+            run_rows.insert(transaction, pipeline_id, run)
             if self._lineage:
                 lineage_events.note(transaction, run, pipeline_id)
             for write in alongside:
@@ -96,10 +96,10 @@ class History:
 
     def amend_run(self, run: Run) -> None:
         """Store the present state of a run whose status is the stored one. Raises as ``change_run``."""
-        self._store.write(lambda transaction: _amend_run(transaction, run))
+        self._store.write(lambda transaction: run_rows.amend(transaction, run))
 
     def _change(self, transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
-        token = _change_run(transaction, run, fence, begun=begun)
+        token = run_rows.change(transaction, run, fence, begun=begun)
         if self._lineage:
             lineage_events.note(transaction, run)
         return token
@@ -113,7 +113,7 @@ class History:
         """Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
         row = self._store.row(_RUNS["find"], {"run_id": run_id})
         if row is None:
-            raise _no_run(run_id)
+            raise run_rows.missing(run_id)
         return _run(row)
 
     def newest_run(self, pipeline_id: str) -> Run | None:
@@ -152,7 +152,7 @@ class History:
         return int(row["version"]) + 1 if row else 1
 
     def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
-        """The commit point: store the version and the run that made it in one transaction.
+        """The commit point: store the version, published or held, and the run that made it in one transaction.
 
         Raises as ``change_run``: an attempt that was cancelled, or whose token (``fence``) is not the run's any more,
         commits nothing.
@@ -165,16 +165,45 @@ class History:
         self._store.write(work)
         self.on_published()
 
+    def accept(self, pipeline_id: str, version: Version, alongside: Sequence[Alongside] = ()) -> Version:
+        """Publish a held version, which is returned. Its run stays ``held``.
+
+        ``alongside`` is committed with it. Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (CONFLICT
+        if the version is not held, VERSION_SUPERSEDED), and what ``alongside`` raises.
+        """
+
+        def work(transaction: Transaction) -> Version:
+            row = transaction.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": version.version})
+            if row is None:
+                raise _no_version(version.pipeline, version.version)
+            held = _version(row)
+            newest = transaction.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": None})
+            acceptance.refuse(held, _version(newest) if newest is not None else None)
+            found = transaction.row(_RUNS["find"], {"run_id": held.run_id})
+            if found is None:
+                raise run_rows.missing(held.run_id)
+            published = msgspec.structs.replace(held, held=False)
+            run = acceptance.published_run(_run(found), published)
+            _update_version(transaction, pipeline_id, published)
+            run_rows.amend(transaction, run)
+            for write in alongside:
+                write(transaction, run)
+            return published
+
+        accepted = self._store.write(work)
+        self.on_published()
+        return accepted
+
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
         """Store a version that another catalog committed, and its run unless the run is known."""
 
         def work(transaction: Transaction) -> None:
             known = transaction.row(_RUNS["state"], {"run_id": run.run_id})
             if known is None:
-                _insert_run(transaction, pipeline_id, run)
-                _amend_run(transaction, run)
+                run_rows.insert(transaction, pipeline_id, run)
+                run_rows.amend(transaction, run)
             else:
-                _write_run(transaction, run, [known["status"]])
+                run_rows.write(transaction, run, [known["status"]])
             _insert_version(transaction, pipeline_id, version)
 
         self._store.write(work)
@@ -196,7 +225,7 @@ class History:
 
         def work(transaction: Transaction) -> None:
             _update_version(transaction, pipeline_id, version)
-            _amend_run(transaction, run)
+            run_rows.amend(transaction, run)
 
         self._store.write(work)
 
@@ -213,17 +242,20 @@ class History:
                 f"the pipeline '{name}' has no data yet; run it with POST /api/v1/pipeline/{name}/execute",
                 code="NO_DATA",
             )
-        raise errors.Missing(
-            f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version"
-        )
+        raise _no_version(name, number)
+
+    def newest(self, pipeline_id: str) -> Version | None:
+        """The newest published version of a pipeline, or None."""
+        row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": None})
+        return _version(row) if row is not None else None
 
     def earlier(self, pipeline_id: str, version: Version) -> Version | None:
-        """The newest version that is older than ``version``, or None."""
+        """The newest published version that is older than ``version``, or None."""
         row = self._store.row(_VERSIONS["before"], {"pipeline_id": pipeline_id, "version": version.version})
         return _version(row) if row is not None else None
 
     def version_before(self, pipeline_id: str, version: Version) -> Version:
-        """The newest version that is older than ``version``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+        """As ``earlier``. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
         found = self.earlier(pipeline_id, version)
         if found is None:
             raise errors.Missing(
@@ -238,18 +270,25 @@ class History:
         return _version(row) if row is not None else None
 
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
-        """Versions, newest first, and how many there are in all."""
+        """Versions, newest first, held ones too, and how many there are in all."""
         total = self._store.row(_VERSIONS["count"], {"pipeline_id": pipeline_id})
-        rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "limit": limit, "offset": offset})
+        page = {"limit": limit, "offset": offset}
+        rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "held": True, **page})
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
+    def published(self, pipeline_id: str, *, limit: int) -> list[Version]:
+        """The newest published versions, newest first."""
+        page = {"limit": limit, "offset": 0}
+        rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "held": False, **page})
+        return [_version(r) for r in rows]
+
     def replay_of(self, pipeline_id: str, number: int) -> int | None:
-        """The newest version that a replay of the quarantine of version ``number`` made."""
+        """The newest published version that a replay of the quarantine of version ``number`` made."""
         row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
         return int(row["version"]) if row is not None else None
 
     def committed(self) -> list[Committed]:
-        """All committed versions, also of deleted pipelines, by name and number."""
+        """All committed versions, held ones and those of deleted pipelines too, by name and number."""
         return [
             Committed(version=_version(row), live=bool(row["live"]), pipeline_id=str(row["pipeline_id"]))
             for row in self._store.rows(_VERSIONS["committed"])
@@ -307,13 +346,17 @@ class History:
         return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]
 
 
+def _no_version(name: str, number: int | None) -> errors.Missing:
+    return errors.Missing(f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version")
+
+
 def _insert_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
     transaction.execute(
         _VERSIONS["insert"],
         {
             "pipeline_id": pipeline_id, "version": version.version, "run_id": version.run_id,
             "rows": version.rows, "bytes": version.bytes, "created": naive(version.created),
-            "value": _encoded(version),
+            "value": _encoded(version), "held": version.held,
         },
     )  # fmt: skip
 
@@ -323,70 +366,6 @@ def _update_version(transaction: Transaction, pipeline_id: str, version: Version
         _VERSIONS["update"],
         {
             "pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes,
-            "value": _encoded(version),
+            "value": _encoded(version), "held": version.held,
         },
     )  # fmt: skip
-
-
-def _insert_run(transaction: Transaction, pipeline_id: str, run: Run) -> None:
-    assert run.queued_at is not None
-    transaction.execute(
-        _RUNS["insert"],
-        {
-            "run_id": run.run_id, "pipeline_id": pipeline_id, "pipeline": run.pipeline,
-            "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
-            "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
-            "value": _encoded(run), "fence": 1 if run.status == "running" else 0,
-        },
-    )  # fmt: skip
-
-
-def _change_run(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
-    deliveries.note_end(transaction, run)
-    found = _write_run(transaction, run, lifecycle.predecessors(run.status), fence, begun=begun)
-    if found is not None:
-        return found
-    known = _state(transaction, run.run_id)
-    if fence is not None and known["fence"] != fence:
-        raise lifecycle.superseded(run.run_id)
-    raise lifecycle.illegal(run.run_id, known["status"], run.status)
-
-
-def _amend_run(transaction: Transaction, run: Run) -> None:
-    if _write_run(transaction, run, [run.status]) is None:
-        raise lifecycle.illegal(run.run_id, _state(transaction, run.run_id)["status"], run.status)
-
-
-def _state(transaction: Transaction, run_id: str) -> Row:
-    row = transaction.row(_RUNS["state"], {"run_id": run_id})
-    if row is None:
-        raise _no_run(run_id)
-    return row
-
-
-def _no_run(run_id: str) -> errors.Missing:
-    return errors.Missing(f"there is no run '{run_id}'", code="RUN_NOT_FOUND", field="run_id")
-
-
-def _write_run(
-    transaction: Transaction, run: Run, before: list[Status], fence: int | None = None, *, begun: int = 0
-) -> int | None:
-    """Write a run whose stored status is one of ``before``. Returns its token; None if nothing was changed."""
-    row = transaction.returned(
-        _RUNS["change"],
-        {
-            "run_id": run.run_id,
-            "status": run.status,
-            "start_time": naive(run.start_time) if run.start_time else None,
-            "end_time": naive(run.end_time) if run.end_time else None,
-            "version": run.version,
-            "rows_collected": run.rows_collected,
-            "rows_stored": run.rows_stored,
-            "peak_memory_bytes": run.peak_memory_bytes,
-            "value": _encoded(run),
-            "before": before,
-            "fence": fence,
-            "begun": begun,
-        },
-    )
-    return int(row["fence"]) if row is not None else None

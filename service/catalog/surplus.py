@@ -21,6 +21,8 @@ class Surplus:
     def versions(self, limit: int = 100) -> list[tuple[str, Version]]:
         """Surplus versions with the id of their pipeline, oldest first; never the newest, pinned or tagged ones.
 
+        Held versions are counted by themselves, so that they take no place of a published one.
+
         Pipelines of releases without retention keep all versions until their configuration says otherwise.
         """
         rows = self._store.rows(_SQL["surplus"], {"default_versions": str(DEFAULT_VERSIONS), "limit": limit})

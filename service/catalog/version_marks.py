@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from service.catalog.statements import load_sql
-from service.catalog.store import Store, Transaction, naive
+from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
 from service.model.version import Marks, Version
 
@@ -66,12 +66,13 @@ class VersionMarks:
         """Remove a version from the catalog, which remembers that it did: a start then removes its folder.
 
         Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (VERSION_IN_USE) if the version is the
-        newest, pinned or tagged.
+        newest, pinned or tagged, or if it was held when it was read and has been accepted since.
         """
         key = {"pipeline_id": pipeline_id, "version": version.version}
         of = {"pipeline_id": pipeline_id}
         with self._store.transaction() as transaction:
-            _require(transaction, pipeline_id, version)
+            if _require(transaction, pipeline_id, version)["held"] != version.held:
+                raise in_use(version, "it was accepted meanwhile")
             newest = transaction.row(_SQL["newest"], of)
             if newest is not None and newest["version"] == version.version:
                 raise in_use(version, "it is the newest version")
@@ -92,10 +93,12 @@ def in_use(version: Version, why: str) -> errors.Conflict:
     )  # fmt: skip
 
 
-def _require(transaction: Transaction, pipeline_id: str, version: Version) -> None:
-    """Raise ``errors.Missing`` if the version was deleted since it was read."""
-    if transaction.row(_SQL["exists"], {"pipeline_id": pipeline_id, "version": version.version}) is None:
+def _require(transaction: Transaction, pipeline_id: str, version: Version) -> Row:
+    """The row of a version. Raises ``errors.Missing`` if it was deleted since it was read."""
+    row = transaction.row(_SQL["exists"], {"pipeline_id": pipeline_id, "version": version.version})
+    if row is None:
         raise errors.Missing(
             f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
             field="version",
         )  # fmt: skip
+    return row

@@ -16,6 +16,7 @@ from service.cli import errors as command_errors
 from service.cli import output, remote, remote_run, session
 from service.kit import documents, errors
 from service.model import pipeline as pipelines
+from service.model.lifecycle import STORED
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.run import Run
@@ -67,7 +68,7 @@ def run_file(
     full_refresh: bool,
     as_json: bool,
 ) -> None:
-    """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run did not complete.
+    """Run a pipeline file and print the result. Raises ``command_errors.Ended`` if the run stored nothing.
 
     A running service runs it with its own file roots, hosts and secrets.
     """
@@ -96,7 +97,7 @@ def run_file(
         command_errors.print_error(ended.error, as_json=False)
     else:
         print_summary(ended, chosen.root)
-    if ended.status != "completed":
+    if ended.status not in STORED:
         raise command_errors.Ended(1)
 
 
@@ -148,12 +149,15 @@ def _save(core: Core, pipeline: Pipeline) -> None:
 
 
 def print_summary(run: Run, root: Path) -> None:
-    """Print what a completed run stored, where, and its warnings."""
+    """Print what a completed or held run stored, where, why it is held, and its warnings."""
     for warning in run.warnings:
         output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
     rejected = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
+    for breach in run.held_because:
+        output.ERR.print(f"[yellow]held[/yellow] {output.escape(breach.message)}")
+    colour = "yellow" if run.status == "held" else "green"
     output.OUT.print(
-        f"[bold green]completed[/bold green] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "
+        f"[bold {colour}]{run.status}[/bold {colour}] {run.pipeline} version {run.version}: {run.rows_stored:,} rows "
         f"in {run.duration or 0:.2f} s ({run.rows_collected:,} collected{rejected})"
     )
     for stored in run.storage:

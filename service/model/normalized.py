@@ -29,6 +29,7 @@ def resolved(pipeline: Pipeline) -> dict[str, Any]:
         **({"schedule": _written(pipeline.schedule)} if pipeline.schedule is not None else {}),
         **({"trigger": _written(pipeline.trigger)} if pipeline.trigger is not None else {}),
         **({"notify": _written(pipeline.notify)} if pipeline.notify else {}),
+        **({"publish_if": _written(pipeline.publish_if)} if pipeline.publish_if is not None else {}),
         **({"retention": _written(pipeline.retention)} if pipeline.retention is not None else {}),
     }
 

@@ -9,8 +9,9 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, hook, masking, retention, schedule, storage_modes
+from service.model import collector_tree, hook, masking, publication_bounds, retention, schedule, storage_modes
 from service.model.hook import Hook
+from service.model.publication_bounds import PublicationBounds
 from service.model.registry import Registry, Shelf
 from service.model.retention import Retention, Versions
 from service.model.schedule import Schedule
@@ -31,7 +32,7 @@ Name = Annotated[
 DEFAULT_STORAGE = [{"type": "parquet"}, {"type": "duckdb"}]
 _KEYS = (
     "name", "description", "collectors", "combine", "processors", "storage", "execution", "schedule", "trigger",
-    "notify", "retention", "keep_versions",
+    "notify", "publish_if", "retention", "keep_versions",
 )  # fmt: skip
 _MOST_HOOKS = 20
 
@@ -86,6 +87,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None
     trigger: Trigger | None
     notify: list[Hook]
+    publish_if: PublicationBounds | None
     retention: Retention | None
     document: dict[str, Any]
 
@@ -152,6 +154,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         Annotated[list[Hook], msgspec.Meta(max_length=_MOST_HOOKS)], document, "notify", problems, default=[]
     )
     problems.extend(hook.problems(document.get("notify")))
+    bounds = _part(PublicationBounds | None, document, "publish_if", problems)
     kept = _part(Retention | None, document, "retention", problems)
     alias = _part(Versions, document, "keep_versions", problems)
     if alias is not None:
@@ -163,6 +166,8 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     if "collectors" not in document or document["collectors"] == []:
         problems.append(Problem("collectors", "at least one collector is required"))
     problems.extend(_together(document, collectors, combine, storage))
+    if bounds is not None and len(processors) == len(document.get("processors", [])):
+        problems.extend(publication_bounds.problems(bounds, processors))
     problems.extend(masking.problems(document))
     if problems:
         raise errors.Invalid.of(problems)
@@ -177,6 +182,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         schedule=scheduled,
         trigger=trigger,
         notify=notify,
+        publish_if=bounds,
         retention=kept,
         document=dict(document),
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from service.kit.errors import Body
+from service.model.breach import Breach
 from service.model.lifecycle import ENDED, Status
 from service.steps.report import Evidence, StepWarning
 
@@ -57,7 +58,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     when the next attempt may begin, while the run is ``retrying``. ``replay_of`` is the version whose quarantined
     rows the run retries; null for every other run. ``restored_from`` is the version that it restored, without
     collecting anything. ``unchanged`` says that rows and columns equal those of the newest version, so that
-    ``version`` is that one and none was added.
+    ``version`` is that one and none was added. ``held_because`` lists the bounds of ``publish_if`` that a ``held`` run
+    broke: its version is not published unless it is accepted.
     """
 
     run_id: str
@@ -89,6 +91,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: int | None = None
     restored_from: int | None = None
     unchanged: bool = False
+    held_because: list[Breach] = []
     full_refresh: bool = False
 
     @property

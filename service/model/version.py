@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from service.model.breach import Breach
 from service.steps.report import Evidence, FittedStep
 from service.steps.storage import File
 from service.values import polars_names
@@ -50,6 +51,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     were replayed to make this one, ``restored_from`` the one whose rows this one has again. ``fit_record`` is the
     file with which the steps can be applied to other rows; versions of older releases have none. ``state`` are the
     files of its collectors' incremental state. ``layout`` is how the parts are arranged.
+
+    A ``held`` version waits to be accepted or rejected; ``held_because`` stays when it was accepted. ``continues`` is
+    the version whose rows it has, too (append, merge, replay).
     """
 
     pipeline: str
@@ -75,6 +79,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_columns: list[Column] = []
     replay_of: int | None = None
     restored_from: int | None = None
+    held: bool = False
+    held_because: list[Breach] = []
+    continues: int | None = None
 
     @property
     def base_files(self) -> list[File]:

@@ -93,10 +93,13 @@ class Attempt:
             publication.publish, history, self._resources.layout, self._pipeline, order, prepared, live.run,
             self._resources.clock.now(), live.elapsed(), live.fence,
         )  # fmt: skip
-        live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
+        if version.held:
+            live.log("warning", "run.held", version=order.version, because=[b.message for b in version.held_because])
+        else:
+            live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
         self._version = version
         live.replace_run(completed)
-        return bool(prepared.deferred)
+        return bool(prepared.deferred) and not version.held
 
     async def derive(self) -> None:
         """After the commit: ``load`` the native forms of the new version. A form that fails raises nothing."""
@@ -233,7 +236,7 @@ class Attempt:
                 folder=str(folder), parts=parts, rows=again.rows, earlier=earlier, earlier_parts=count
             )
         stored = {} if again is not None else resources.stored(self._pipeline)
-        if self._replay is not None and resources.history.next_version(record.id) != self._replay.base.version + 1:
+        if self._replay is not None and not self._is_newest(self._replay.base.version):
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = base = None
         if again is None and not run.full_refresh:
@@ -252,6 +255,10 @@ class Attempt:
             remembered=remembered, base=base,
             grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip
+
+    def _is_newest(self, number: int) -> bool:
+        newest = self._resources.history.newest(self._record.id)
+        return newest is not None and newest.version == number
 
     def _limits(self, order: Order) -> Limits:
         if order.replay is not None:

@@ -115,10 +115,8 @@ class JobResources:
 
     def remembered(self, record: PipelineRecord) -> messages.Remembered | None:
         """The incremental state that collectors stored with the newest version of a pipeline, if any. Blocks."""
-        if self.history.next_version(record.id) == 1:
-            return None
-        newest = self.history.version(record.id, record.name)
-        if not newest.state:
+        newest = self.history.newest(record.id)
+        if newest is None or not newest.state:
             return None
         self.integrity.require(newest, newest.state)
         folder = self.layout.version(newest.pipeline, newest.version)
@@ -131,9 +129,9 @@ class JobResources:
         A damaged version is replaced by the next run, and never continued: that raises ``errors.PenstockError``
         (DATA_CORRUPT).
         """
-        if self.history.next_version(record.id) == 1:
+        newest = self.history.newest(record.id)
+        if newest is None:
             return None
-        newest = self.history.version(record.id, record.name)
         try:
             self.integrity.require(newest, newest.base_files)
         except errors.PenstockError:
@@ -158,10 +156,11 @@ class JobResources:
         Blocks. Other changes would change the order of the rows in the file: then it is built again, which costs less
         than to delete and insert most rows.
         """
-        if version.version == 1:
+        published = self.history.earlier(record.id, version)
+        if published is None:
             return None
         try:
-            before = self.integrity.checked(self.history.version(record.id, record.name, version.version - 1))
+            before = self.integrity.checked(published)
         except errors.PenstockError:
             return None
         same = before.revision == version.revision and before.table == version.table and before.rows > 0

@@ -8,13 +8,19 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import msgspec
+import structlog
 
-from service.files.layout import MANIFEST
+from service.files import permissions
+from service.files.layout import MANIFEST, Layout, flush
+from service.kit import ids
+from service.model.breach import Breach
 from service.model.pipeline import Name
 from service.model.version import Column, Refusal, Source, Version
 from service.steps.storage import File
 from service.values.profile import Profile
-from service.values.version_mode import Layout
+from service.values.version_mode import Layout as PartsLayout
+
+_log = structlog.get_logger("penstock.recovery")
 
 _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -34,7 +40,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     files: list[File]
     columns: list[Column]
-    layout: Layout = Layout()
+    layout: PartsLayout = PartsLayout()
     sources: list[Source] = []
     fitted: dict[str, Any] = {}
     profiles: list[Profile] = []
@@ -45,6 +51,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     state: list[File] = []
     replay_of: int | None = None
     restored_from: int | None = None
+    held: bool = False
+    held_because: list[Breach] = []
+    continues: int | None = None
     configuration: dict[str, Any] | None = None
 
     @property
@@ -63,7 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             files=self.files, sources=self.sources, created=self.created, profiles=self.profiles, fitted=self.fitted,
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
             fit_record=self.fit_record, state=self.state, replay_of=self.replay_of, restored_from=self.restored_from,
-            layout=self.layout,
+            layout=self.layout, held=self.held, held_because=self.held_because, continues=self.continues,
         )  # fmt: skip
 
 
@@ -75,6 +84,31 @@ def read(folder: Path) -> Manifest | None:
         return None
     inside = all(_is_inside(file.name) for file in found.as_version().base_files)
     return found if inside else None
+
+
+def amend(folder: Path, layout: Layout, **changes: Any) -> None:
+    """Replace fields of the manifest in the folder; readers see the earlier or the new one.
+
+    Raises ``OSError``, ``msgspec.MsgspecError``, ``UnicodeDecodeError``.
+    """
+    content = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
+    temporary = folder / f".tmp-{ids.new('manifest')}"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode({**content, **changes}), indent=2))
+    flush(temporary)
+    temporary.replace(folder / MANIFEST)
+    permissions.share(folder, layout.group)
+    flush(folder)
+
+
+def follow(folder: Path, layout: Layout, version: Version) -> None:
+    """Let the manifest say whether the version is held, as the catalog does. What cannot be written is logged."""
+    found = read(folder)
+    if found is None or found.held == version.held:
+        return
+    try:
+        amend(folder, layout, held=version.held)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _log.error("manifest.not_written", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 
 def _is_inside(name: str) -> bool:

@@ -1,4 +1,8 @@
-"""Publication of a version: staging becomes its folder. The catalog's commit decides; until then all can be undone."""
+"""Publication of a version: staging becomes its folder. The catalog's commit decides; until then all can be undone.
+
+A version that breaks a bound of ``publish_if`` is committed as held: it has its number and its folder, and everything
+that looks for the newest version passes it over.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,13 @@ from service.files import permissions
 from service.files.layout import UNCOMMITTED, Layout, children, flush
 from service.jobs.messages import Loaded, Order, Prepared
 from service.kit import ids
+from service.model import publication_bounds
+from service.model.breach import Breach
 from service.model.pipeline import Pipeline
 from service.model.run import Run, Step, StoredForm
 from service.model.version import Version
-from service.runs import attempt_records, recovery
+from service.runs import attempt_records, manifest, recovery
+from service.steps.report import StepWarning
 
 
 def publish(
@@ -33,11 +40,12 @@ def publish(
 ) -> tuple[Run, Version]:
     """Rename staging to the version's folder, flush, commit the catalog. Blocks.
 
-    ``run`` is the run in its present state, ``fence`` the token of its attempt. Returns the completed run and the
-    version. When it raises, no reader sees anything: the folder is removed. An attempt that was cancelled or superseded
-    raises ``lifecycle.IllegalTransition`` or ``lifecycle.Superseded``.
+    ``run`` is the run in its present state, ``fence`` the token of its attempt. Returns the completed or held run and
+    the version. When it raises, no reader sees anything: the folder is removed. An attempt that was cancelled or
+    superseded raises ``lifecycle.IllegalTransition`` or ``lifecycle.Superseded``.
     """
     folder = layout.version(pipeline.name, order.version)
+    broken, warnings = _measure(pipeline, history, order, prepared)
     make_room(history, layout, pipeline.name, order.version)
     size = sum(f.bytes for f in prepared.files)
     location = str(folder.relative_to(layout.root))
@@ -45,6 +53,7 @@ def publish(
     stored += [
         StoredForm(type=kind, location=f"{location}/{pipeline.table}.{kind}", bytes=0, state="loading")
         for kind in prepared.deferred
+        if not broken  # those of a held version are loaded when it is accepted
     ]
     version = Version(
         pipeline=pipeline.name, version=order.version, run_id=order.run_id, revision=order.revision,
@@ -53,16 +62,19 @@ def publish(
         profiles=prepared.profiles, fitted=prepared.fitted, quarantine=prepared.quarantine.files,
         refusals=prepared.quarantine.refusals, quarantine_columns=prepared.quarantine.columns,
         replay_of=order.replay.version if order.replay is not None else None, fit_record=prepared.fit_record,
-        state=prepared.state, layout=prepared.layout,
+        state=prepared.state, layout=prepared.layout, held=bool(broken), held_because=broken,
+        continues=_continued(pipeline, order),
     )  # fmt: skip
     completed = msgspec.structs.replace(
-        run, status="completed", phase=None, step=None, progress=100.0, version=order.version,
-        storage_location=location, storage=stored, rows_collected=prepared.rows_collected,
+        run, status="held" if broken else "completed", held_because=broken, phase=None, step=None, progress=100.0,
+        version=order.version, storage_location=location, storage=stored, rows_collected=prepared.rows_collected,
         rows_stored=prepared.rows, rows_rejected=prepared.rows_rejected, steps=prepared.steps,
-        warnings=prepared.warnings, end_time=ended,
+        warnings=[*prepared.warnings, *warnings], end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
     carry(order, prepared)
+    if broken:
+        manifest.amend(Path(order.grants.folder), layout, held=True, held_because=broken, continues=version.continues)
     commit(history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence)
     return completed, version
 
@@ -89,7 +101,26 @@ def commit(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     (folder / UNCOMMITTED).unlink(missing_ok=True)
-    layout.point_current(version.pipeline, version.version)
+    if not version.held:
+        layout.point_current(version.pipeline, version.version)
+
+
+def _measure(
+    pipeline: Pipeline, history: History, order: Order, prepared: Prepared
+) -> tuple[list[Breach], list[StepWarning]]:
+    """The bounds that the version breaks, and warnings about those that could not be measured."""
+    bounds = pipeline.publish_if
+    newest = history.newest(order.pipeline_id) if bounds is not None else None
+    if bounds is None or newest is None:
+        return [], []
+    return publication_bounds.breaches(bounds, newest, prepared), publication_bounds.warnings(bounds, newest)
+
+
+def _continued(pipeline: Pipeline, order: Order) -> int | None:
+    """The number of the version whose rows the new one has, too."""
+    if order.replay is not None:
+        return order.replay.base.version
+    return order.base.version.version if order.base is not None and pipeline.mode.mode != "replace" else None
 
 
 def carry(order: Order, prepared: Prepared) -> None:
@@ -145,9 +176,11 @@ def note_unloaded(history: History, run: Run) -> Run:
 
 
 def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int) -> None:
-    """Remove the native files of all but the ``keep`` newest versions, which then answer from Parquet. Blocks."""
-    versions, _ = history.versions(pipeline_id, limit=keep + 20, offset=0)
-    for old in versions[keep:]:
+    """Remove the native files of all published versions but the ``keep`` newest, which then answer from Parquet.
+
+    Blocks.
+    """
+    for old in history.published(pipeline_id, limit=keep + 20)[keep:]:
         if old.native is None:
             continue
         forget_native(history, pipeline_id, old, wanted=False)

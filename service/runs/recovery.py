@@ -103,11 +103,14 @@ def _tidy_versions(history: History, layout: Layout) -> None:
     known = {(c.version.pipeline, c.version.version): c for c in history.committed()}  # live ones come last
     expected = {layout.version(*key): c for key, c in known.items()}
     for name, folder in layout.version_folders():
-        committed, run_id = expected.get(folder), manifest.run_id(folder)
+        committed, found = expected.get(folder), manifest.read(folder)
+        run_id = found.run_id if found is not None else ""
         if committed is not None and (committed.live or run_id == committed.version.run_id):
             sweep_temporary(folder)
             _tidy_state(layout, folder, committed.version)
             (folder / UNCOMMITTED).unlink(missing_ok=True)
+            if run_id == committed.version.run_id:
+                manifest.follow(folder, layout, committed.version)
         elif _is_uncommitted(history, folder, run_id):
             shutil.rmtree(folder, ignore_errors=True)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
@@ -119,7 +122,8 @@ def _tidy_versions(history: History, layout: Layout) -> None:
     newest = {}
     for folder, committed in expected.items():
         if committed.live and folder.is_dir():
-            newest[committed.version.pipeline] = committed.version.version
+            if not committed.version.held:
+                newest[committed.version.pipeline] = committed.version.version
         elif committed.live:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
     for name, number in newest.items():
@@ -129,7 +133,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
 def _tidy_state(layout: Layout, folder: Path, version: Version) -> None:
     try:
         remembered_state.tidy(folder, layout, version)
-    except (OSError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
+    except (OSError, ValueError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
         _log.warning("state.not_tidied", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 

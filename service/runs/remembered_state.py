@@ -12,10 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from service.files import permissions
-from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout, flush
-from service.kit import ids
+from service.files.layout import RUN_STATE, STATE, Layout
 from service.model.version import Version
+from service.runs import manifest
 from service.steps.storage import File
 
 
@@ -36,25 +35,18 @@ def plain(state: list[File]) -> list[File]:
 
 
 def tidy(folder: Path, layout: Layout, version: Version) -> None:
-    """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat."""
+    """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat.
+
+    Raises as ``manifest.amend``.
+    """
     if not (folder / RUN_STATE).is_dir():  # no run has left this version unchanged
         return
-    content = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    if content.get("state", []) != msgspec.to_builtins(version.state):
-        _rewrite_manifest(folder, layout, {**content, "state": version.state})
+    found = manifest.read(folder)
+    if found is None or found.state != version.state:  # until it is amended, the earlier state is still there
+        manifest.amend(folder, layout, state=version.state)
     place, _ = remembered_in(folder, version.state)
     holding = {place, place / STATE} if version.state else set()
     for earlier in {folder / STATE, *(folder / RUN_STATE).iterdir()} - holding:
         shutil.rmtree(earlier, ignore_errors=True)
     with contextlib.suppress(OSError):  # it is not empty
         (folder / RUN_STATE).rmdir()
-
-
-def _rewrite_manifest(folder: Path, layout: Layout, content: dict[str, object]) -> None:
-    """Until the new manifest has its name, the earlier one names the earlier state, which is still there."""
-    temporary = folder / f".tmp-{ids.new('manifest')}"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
-    flush(temporary)
-    temporary.replace(folder / MANIFEST)
-    permissions.share(folder, layout.group)
-    flush(folder)

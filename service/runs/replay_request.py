@@ -15,11 +15,17 @@ def build(pipelines: Pipelines, resources: JobResources, record: PipelineRecord,
     """The replay of the quarantine of version ``number`` (the newest by default). Blocks.
 
     Raises ``errors.Missing`` (NO_DATA, also if the quarantine is empty; VERSION_NOT_FOUND), and ``errors.Invalid`` if
-    the quarantine was replayed before: the rows that it left are in the quarantine of the later version.
+    the quarantine was replayed before: the rows that it left are in the quarantine of the later version. Raises
+    ``errors.Conflict`` for a held version.
     """
     history, name = resources.history, record.name
     newest = history.version(record.id, name)
     version = newest if number is None else history.version(record.id, name, number)
+    if version.held:
+        raise errors.Conflict(
+            f"version {version.version} of '{name}' is held; accept it first, since its rows are not those of the "
+            "newest version", field="version",
+        )  # fmt: skip
     later = history.replay_of(record.id, version.version)
     if later is not None:
         raise errors.Invalid(

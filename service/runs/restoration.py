@@ -11,10 +11,20 @@ import msgspec
 
 from service.catalog.history import History
 from service.files.layout import MANIFEST, Layout, flush
+from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import attempt_records, publication, remembered_state
 from service.steps.storage import File
+
+
+def refuse_held(source: Version) -> None:
+    """Refuse a held version, which is accepted or rejected. Raises ``errors.Conflict``."""
+    if source.held:
+        raise errors.Conflict(
+            f"version {source.version} of '{source.pipeline}' is held and cannot be restored; accept it, if its rows "
+            "are right", field="version",
+        )  # fmt: skip
 
 
 def equals(source: Version, newest: Version, *, state: bool) -> bool:
@@ -50,7 +60,7 @@ def commit(
     size = sum(f.bytes for f in source.files) + (native.bytes if native is not None else 0)
     version = msgspec.structs.replace(
         source, version=number, run_id=run.run_id, created=ended, bytes=size, state=remembered, native=native,
-        wants_native=had_native, replay_of=None, restored_from=source.version,
+        wants_native=had_native, replay_of=None, restored_from=source.version, held_because=[], continues=None,
     )  # fmt: skip
     _write_manifest(folder, staging, version)
     publication.make_room(history, layout, source.pipeline, number)
@@ -92,7 +102,7 @@ def _write_manifest(folder: Path, staging: Path, version: Version) -> None:
         "layout": version.layout, "columns": version.columns, "quarantine": version.quarantine,
         "refusals": version.refusals, "tape": version.fit_record, "state": version.state, "sources": version.sources,
         "fitted": version.fitted, "profiles": version.profiles, "quarantine_columns": version.quarantine_columns,
-        "replay_of": None, "restored_from": version.restored_from,
+        "replay_of": None, "restored_from": version.restored_from, "held_because": [], "continues": None,
     }  # fmt: skip
     path = staging / MANIFEST
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,7 @@ class Supervisor:
         self._driver = RunDriver(resources, pipelines, self._loads, self._release)
         self._closing = False
         self._restoring: set[asyncio.Task[Version]] = set()
+        self._reserved: set[str] = set()
         self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
@@ -92,7 +93,23 @@ class Supervisor:
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
-        return pipeline_id in self._active
+        return pipeline_id in self._active or pipeline_id in self._reserved
+
+    @contextlib.contextmanager
+    def reserved(self, record: PipelineRecord) -> Iterator[None]:
+        """No run of the pipeline begins in the context. Raises ``errors.Conflict`` (PIPELINE_RUNNING)."""
+        self._refuse_second(record)
+        self._reserved.add(record.id)
+        try:
+            yield
+        finally:
+            self._reserved.discard(record.id)
+            self._announce_freed()
+
+    def load_native(self, pipeline_id: str, version: Version) -> None:
+        """Begin to load the native form of a version that was accepted after its run had ended."""
+        self._recent.pop(version.run_id, None)  # from now on the catalog has the present state of the run
+        self._loads.load_missing(pipeline_id, version)
 
     def reads(self, folder: Path) -> bool:
         """Whether a run in progress reads the version in ``folder``, or its native form is being loaded."""
@@ -117,11 +134,12 @@ class Supervisor:
     ) -> Version:  # fmt: skip
         """Commit the rows of a version as the newest version; the newest itself if it has them already.
 
-        Collectors keep their state unless ``state``. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING)
-        and ``errors.PenstockError`` (DATA_CORRUPT).
+        Collectors keep their state unless ``state``. Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING;
+        CONFLICT for a held version) and ``errors.PenstockError`` (DATA_CORRUPT).
         """
         record = await self._idle(name)
         source = await asyncio.to_thread(self.history.version, record.id, name, number)
+        restoration.refuse_held(source)
         newest = await asyncio.to_thread(self.history.version, record.id, name)
         await asyncio.to_thread(self._resources.integrity.require, source, source.base_files)
         if restoration.equals(source, newest, state=state):
@@ -185,6 +203,8 @@ class Supervisor:
     def _refuse_second(self, record: PipelineRecord) -> None:
         if record.id in self._active:
             raise running(record.name, self._active[record.id].run)
+        if record.id in self._reserved:
+            raise errors.Conflict(f"a version of '{record.name}' is being accepted", code="PIPELINE_RUNNING")
 
     async def _queue(
         self,
@@ -310,8 +330,7 @@ class Supervisor:
             if not (purge and folder.is_dir()):
                 raise
         else:
-            if record.id in self._active:
-                raise running(name, self._active[record.id].run)
+            self._refuse_second(record)
             await self._loads.cancel(record.id, name)
             await asyncio.to_thread(self.pipelines.delete, name)
         self._resources.integrity.forget(name)
@@ -344,8 +363,11 @@ class Supervisor:
     def _release(self, live: LiveRun) -> None:
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
-            for freed in self.on_freed:
-                freed()
+            self._announce_freed()
+
+    def _announce_freed(self) -> None:
+        for freed in self.on_freed:
+            freed()
 
     def _forget_oldest(self) -> None:
         """Forget ended runs, oldest first, beyond those whose events can be replayed."""

@@ -190,7 +190,9 @@ class Verifier:
             msgspec.structs.replace(version, revision=min(found.revision, record.revision)), target
         )
         self.history.adopt(record.id, _run(version, str(target.relative_to(self.layout.root))), version)
-        self.layout.point_current(found.pipeline, self.history.next_version(record.id) - 1)
+        published = self.history.newest(record.id)
+        if published is not None:
+            self.layout.point_current(found.pipeline, published.version)
 
     def _record(self, found: Manifest, newest: Manifest) -> PipelineRecord:
         try:
@@ -214,7 +216,8 @@ class Verifier:
 def _run(version: Version, location: str) -> Run:
     """The run of an adopted version, as far as the manifest knows it."""
     return Run(
-        run_id=version.run_id, pipeline=version.pipeline, revision=version.revision, status="completed", progress=100.0,
+        run_id=version.run_id, pipeline=version.pipeline, revision=version.revision,
+        status="held" if version.held_because else "completed", held_because=version.held_because, progress=100.0,
         version=version.version, storage_location=location,
         storage=[StoredForm(type="parquet", location=location, bytes=version.bytes)], rows_stored=version.rows,
         queued_at=version.created, start_time=version.created, end_time=version.created, duration=0.0,

@@ -62,7 +62,7 @@ class VersionUpkeep:
         await asyncio.to_thread(self._marks.delete, pipeline_id, version, self._clock.now())
         _log.info(
             "version.deleted", pipeline=version.pipeline, version=version.version, rows=version.rows,
-            bytes=version.bytes, by=by,
+            bytes=version.bytes, held=version.held, by=by,
         )  # fmt: skip
         self._integrity.forget(version.pipeline, version.version)
         if self._is_read(folder):

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from service.catalog.history import History
+from service.catalog.version_marks import VersionMarks
 from service.files import layout
-from service.runs import publication
+from service.runs import manifest, publication, version_upkeep
 
 POINTS = [
     "before the rename",
@@ -23,6 +24,15 @@ POINTS = [
     "after the commit",
     "before the native table is noted",
     "after the native table is noted",
+]
+
+DECISION_POINTS = [
+    "before the acceptance",
+    "after the acceptance",
+    "after the manifest",
+    "before the rejection",
+    "after the rejection",
+    "after the folder is gone",
 ]
 
 
@@ -63,6 +73,15 @@ def _dying_flush(order: Order) -> Callable[[Path], None]:
     return flush
 
 
+def arm_decisions(order: Order) -> None:
+    """Put the points of decisions about held versions into the protocol."""
+    before, after, written, begun, deleted, gone = DECISION_POINTS
+    setattr(History, "accept", order.around(History.accept, before=before, after=after))  # noqa: B010
+    setattr(manifest, "follow", order.around(manifest.follow, after=written))  # noqa: B010
+    setattr(VersionMarks, "delete", order.around(VersionMarks.delete, before=begun, after=deleted))  # noqa: B010
+    setattr(version_upkeep, "flush", order.around(layout.flush, before=gone))  # noqa: B010
+
+
 def arm(order: Order) -> None:
     """Put the points into the protocol."""
     made, committed, noted = publication.make_room, History.publish, publication.note_loaded
@@ -73,7 +92,9 @@ def arm(order: Order) -> None:
 
 
 if __name__ == "__main__":
-    arm(Order(Path(os.environ["ORDER_TO_DIE"])))
+    told = Order(Path(os.environ["ORDER_TO_DIE"]))
+    arm(told)
+    arm_decisions(told)
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

@@ -86,6 +86,20 @@ def test_a_run_says_what_it_stored(stored: Terminal) -> None:
     assert list(Path(stored.folder, "other", "warehouse", "people", "v000001").glob("*.duckdb"))
 
 
+def test_a_held_run_says_why_and_is_no_failure(terminal: Terminal) -> None:
+    terminal.write("people.json", {**PIPELINE, "publish_if": {"max_row_drop_share": 0.5, "no_schema_break": True}})
+    terminal.write("people.csv", PEOPLE)
+    terminal.ok("run", "people.json")
+    terminal.write("people.csv", PEOPLE.splitlines()[0] + "\nann,31\n")
+    ended = terminal.run("run", "people.json")
+    assert (ended.returncode, ended.stdout.splitlines()[0].startswith("held people version 2: 1 rows")) == (0, True)
+    assert "rows fell by a share of 0.6667, from 3 to 1; at most 0.5 is allowed" in ended.stderr
+    said = json.loads(terminal.ok("run", "people.json", "--json"))
+    assert (said["status"], said["version"], said["held_because"][0]["bound"]) == ("held", 3, 0.5)
+    assert "3 rows" in terminal.ok("query", "FROM people")
+    assert "1 row," in terminal.ok("query", 'FROM "people@3"')
+
+
 @pytest.mark.parametrize(
     ("form", "begins"),
     [("json", b'{"columns"'), ("ndjson", b'{"name"'), ("csv", b"name,age"), ("parquet", b"PAR1"), ("table", None)],

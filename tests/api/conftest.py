@@ -32,6 +32,7 @@ from service.model.version import Version
 from service.query.integrity import Integrity
 from service.runs.backup import Backups
 from service.runs.condition import Condition
+from service.runs.held_versions import HeldVersions
 from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
 from service.steps.collector import Collector
@@ -110,13 +111,14 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         history=history, schedules=Schedules(store, clock), trigger_inputs=TriggerInputs(store),
         deliveries=Deliveries(store, clock),
         users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
-        supervisor=Supervisor(pipelines, history, clock), engine=Engine(), tasks=Tasks(),
+        supervisor=(supervisor := Supervisor(pipelines, history, clock)), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,
         backups=Backups(store, history, layout, clock),
         sandbox="landlock 7", workers_alive=alive, condition=lambda: "ok",
         marks=(marks := VersionMarks(store)),
-        upkeep=VersionUpkeep(history, pipelines, marks, layout, clock, integrity),
+        upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
+        held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity),
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from service.api.examples import PROFILES
 from service.catalog.history import Alongside, History
-from service.catalog.pipelines import Pipelines
+from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files.event_journal import Event
 from service.kit import errors
 from service.kit.clock import Clock
@@ -34,6 +35,7 @@ class Supervisor:
     clock: Clock
     holding: bool = False
     going: dict[str, Run] = field(default_factory=dict)
+    loaded: list[int] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
@@ -95,6 +97,15 @@ class Supervisor:
             return newest
         run = await self.execute(name, requested_by, alongside=alongside)
         return await asyncio.to_thread(self.history.version, record.id, name, run.version)
+
+    @contextlib.contextmanager
+    def reserved(self, record: PipelineRecord) -> Iterator[None]:
+        if record.id in self.going:
+            raise errors.Conflict(f"'{record.name}' is being run", code="PIPELINE_RUNNING")
+        yield
+
+    def load_native(self, pipeline_id: str, version: Version) -> None:
+        self.loaded.append(version.version)
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         return await self.run(run_id)

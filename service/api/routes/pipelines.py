@@ -223,8 +223,8 @@ async def delete_pipeline(
         "operator",
         "Pipelines",
         "Execute a pipeline",
-        "Starts a run of the newest revision and waits for it up to `wait` seconds. A run that failed within that "
-        "time is a 200, too: read `status` and `error`.",
+        "Starts a run of the newest revision and waits for it up to `wait` seconds. A run that failed or was held "
+        "within that time is a 200, too: read `status`, `error` and `held_because`.",
         ResponseDoc(
             text="The run ended within `wait` seconds.",
             kind=Run,

@@ -123,7 +123,8 @@ async def read_schema(
         "viewer",
         "Results",
         "List versions",
-        "Lists the versions, newest first, each with the differences of its columns from the version before.",
+        "Lists the versions, newest first, each with the differences of its columns from the published version before. "
+        "Those whose `state` is `held` wait to be accepted or rejected.",
         ResponseDoc(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
         errors=("PIPELINE_NOT_FOUND",),
         query=PageRequest,
@@ -132,14 +133,14 @@ async def read_schema(
 async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
     record = await find_pipeline(services, name)
-    # One more than the page, for the differences of the last one.
-    found, total = await asyncio.to_thread(
-        services.history.versions, record.id, limit=page.limit + 1, offset=page.offset
-    )
+    found, total = await asyncio.to_thread(services.history.versions, record.id, limit=page.limit, offset=page.offset)
     marks = await asyncio.to_thread(services.marks.of, record.id)
-    pairs = zip(found, [*found[1:], None], strict=False)
-    shown = [responses.version(v, before, marks.get(v.version)) for v, before in pairs]
-    return query_string.page_of(shown[: page.limit], total, page)
+    before = await asyncio.to_thread(services.history.earlier, record.id, found[-1]) if found else None
+    shown = []
+    for version in reversed(found):
+        shown.append(responses.version(version, before, marks.get(version.version)))
+        before = before if version.held else version
+    return query_string.page_of(shown[::-1], total, page)
 
 
 @get(
@@ -148,7 +149,7 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
         "viewer",
         "Results",
         "Read a version",
-        "Answers one version, with the differences of its columns from the version before.",
+        "Answers one version, with the differences of its columns from the published version before.",
         ResponseDoc(
             text="The version.", kind=responses.VersionView, example=examples.VERSION, headers=etags.RESPONSE_HEADERS
         ),
@@ -163,7 +164,7 @@ async def read_version(
     query_string.read(request, query_string.NoParameters)
     version = await find_version(services, name, version_number(number, name))
     shown, before = await view_version(services, version)
-    headers = etags.headers(etags.of(version, "version", before, shown.pinned, shown.tags))
+    headers = etags.headers(etags.of(version, "version", before, shown.pinned, shown.tags, shown.state))
     return etags.not_modified(request, headers) or Response(shown, headers=headers)
 
 

@@ -22,7 +22,8 @@ class DiffQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """What to compare with, and how."""
 
     against: (
-        Annotated[int, about("The version to compare with; the one before by default.", ge=1, le=2**31 - 1)] | None
+        Annotated[int, about("The version to compare with; the published one before by default.", ge=1, le=2**31 - 1)]
+        | None
     ) = None
     key: (
         Annotated[str, about("The columns that identify a row, as `a,b`; by default the primary key.", max_length=4096)]

@@ -39,7 +39,8 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         "Results",
         "Delete a version",
         "Removes a version and its files for good; its run stays in the history, and its number is not used again. "
-        "A version that is the newest, pinned, tagged, or read by a run or a query is not deleted: 409.",
+        "A version that is the newest, pinned, tagged, or read by a run or a query is not deleted: 409. To delete a "
+        "held version is to reject it.",
         ResponseDoc(status=204, text="The version was deleted.", media=()),
         errors=(*_MISSING, "VERSION_IN_USE"),
     ),
@@ -125,7 +126,8 @@ class RestoreQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "Restore a version",
         "Commits the rows of a version as the newest version, with its columns, profiles, fitted parameters and "
         "quarantine; files are linked, not copied. Nothing is collected. Collectors continue from the state of the "
-        "newest version; with `state=true` from that of the restored one, so that they collect again what came since.",
+        "newest version; with `state=true` from that of the restored one, so that they collect again what came since. "
+        "A held version is accepted, not restored.",
         ResponseDoc(
             status=201,
             text="The new version.",
@@ -139,7 +141,7 @@ class RestoreQuery(query_string.NoParameters, frozen=True, kw_only=True):
             example=examples.VERSION,
             headers={"Location": "The version."},
         ),
-        errors=(*_MISSING, "PIPELINE_RUNNING", "DATA_CORRUPT", "STORAGE_FULL"),
+        errors=(*_MISSING, "PIPELINE_RUNNING", "CONFLICT", "DATA_CORRUPT", "STORAGE_FULL"),
         query=RestoreQuery,
         idempotent=True,
     ),

@@ -99,3 +99,4 @@ CREATE TABLE run_durations (
     microseconds BIGINT NOT NULL,
     runs BIGINT NOT NULL
 );
+ALTER TABLE versions ADD COLUMN held BOOLEAN DEFAULT false;

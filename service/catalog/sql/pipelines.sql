@@ -29,7 +29,7 @@ SELECT count(*) AS total FROM pipelines WHERE deleted IS NULL AND ($q IS NULL OR
 -- name: list
 SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
        r.created AS updated,
-       (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id) AS version
+       (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held) AS version
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
 WHERE p.deleted IS NULL AND ($q IS NULL OR contains(p.name, lower($q)))
 ORDER BY p.name LIMIT $limit OFFSET $offset

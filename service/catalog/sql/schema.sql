@@ -50,6 +50,7 @@ CREATE TABLE versions (
     bytes BIGINT NOT NULL,
     created TIMESTAMP NOT NULL,
     value JSON NOT NULL,
+    held BOOLEAN DEFAULT false,
     PRIMARY KEY (pipeline_id, version)
 );
 -- name: users

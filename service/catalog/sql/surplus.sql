@@ -12,7 +12,7 @@ WITH counted AS (
 ),
 numbered AS (
     SELECT v.pipeline_id, v.version, v.value,
-        row_number() OVER (PARTITION BY v.pipeline_id ORDER BY v.version DESC) AS place
+        row_number() OVER (PARTITION BY v.pipeline_id, v.held ORDER BY v.version DESC) AS place
     FROM versions v
 )
 SELECT n.pipeline_id, n.value

@@ -7,7 +7,7 @@ ORDER BY p.name
 SELECT name FROM pipelines WHERE deleted IS NULL
 -- name: newest
 SELECT p.name, p.id, coalesce(max(v.version), 0) AS version
-FROM pipelines p LEFT JOIN versions v ON v.pipeline_id = p.id
+FROM pipelines p LEFT JOIN versions v ON v.pipeline_id = p.id AND NOT v.held
 WHERE p.deleted IS NULL AND p.name IN (SELECT unnest($names))
 GROUP BY p.name, p.id
 -- name: seen
@@ -24,4 +24,4 @@ DELETE FROM trigger_inputs WHERE pipeline_id = $pipeline_id AND upstream_id NOT 
 SELECT u.name
 FROM pipelines u LEFT JOIN trigger_inputs t ON t.pipeline_id = $pipeline_id AND t.upstream_id = u.id
 WHERE u.deleted IS NULL AND u.name IN (SELECT unnest($names))
-    AND (SELECT max(version) FROM versions v WHERE v.pipeline_id = u.id) > coalesce(t.version, 0)
+    AND (SELECT max(version) FROM versions v WHERE v.pipeline_id = u.id AND NOT v.held) > coalesce(t.version, 0)

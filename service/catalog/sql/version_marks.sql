@@ -14,9 +14,9 @@ SELECT version FROM version_pins WHERE pipeline_id = $pipeline_id ORDER BY versi
 -- name: tags
 SELECT version, tag FROM version_tags WHERE pipeline_id = $pipeline_id ORDER BY tag
 -- name: exists
-SELECT run_id FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
+SELECT run_id, held FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
 -- name: newest
-SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id
+SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id AND NOT held
 -- name: remember
 INSERT INTO deleted_versions (pipeline_id, version, run_id, deleted) VALUES ($pipeline_id, $version, $run_id, $deleted)
 -- name: delete

@@ -1,8 +1,9 @@
 -- name: insert
-INSERT INTO versions (pipeline_id, version, run_id, rows, bytes, created, value)
-VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value)
+INSERT INTO versions (pipeline_id, version, run_id, rows, bytes, created, value, held)
+VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value, $held)
 -- name: update
-UPDATE versions SET bytes = $bytes, value = $value WHERE pipeline_id = $pipeline_id AND version = $version
+UPDATE versions SET bytes = $bytes, value = $value, held = $held
+WHERE pipeline_id = $pipeline_id AND version = $version
 -- name: newest_number
 SELECT greatest(
     (SELECT coalesce(max(version), 0) FROM versions WHERE pipeline_id = $pipeline_id),
@@ -10,25 +11,27 @@ SELECT greatest(
 ) AS version
 -- name: find
 SELECT value FROM versions WHERE pipeline_id = $pipeline_id
-    AND version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = $pipeline_id))
+    AND version = coalesce($version,
+        (SELECT max(version) FROM versions WHERE pipeline_id = $pipeline_id AND NOT held))
 -- name: before
-SELECT value FROM versions WHERE pipeline_id = $pipeline_id AND version < $version
+SELECT value FROM versions WHERE pipeline_id = $pipeline_id AND version < $version AND NOT held
 ORDER BY version DESC LIMIT 1
 -- name: count
 SELECT count(*) AS total FROM versions WHERE pipeline_id = $pipeline_id
 -- name: list
-SELECT value FROM versions WHERE pipeline_id = $pipeline_id ORDER BY version DESC LIMIT $limit OFFSET $offset
+SELECT value FROM versions WHERE pipeline_id = $pipeline_id AND (NOT held OR $held)
+ORDER BY version DESC LIMIT $limit OFFSET $offset
 -- name: tables
 SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
-WHERE p.deleted IS NULL
+WHERE p.deleted IS NULL AND NOT v.held
 QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
 ORDER BY p.table_name
 -- name: named
 SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
 WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
-    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
+    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id AND NOT held))
 -- name: tagged
 SELECT t.version
 FROM pipelines p JOIN version_tags t ON t.pipeline_id = p.id
@@ -39,20 +42,20 @@ SELECT 1 AS there FROM deleted_versions WHERE run_id = $run_id
 SELECT v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
 WHERE p.deleted IS NULL AND p.name = $name
-    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id))
+    AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id AND NOT held))
 -- name: names
 SELECT p.table_name FROM pipelines p
-WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id)
+WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held)
 -- name: without_native
 SELECT id, value FROM (
     SELECT p.id, v.value FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
-    WHERE p.deleted IS NULL
+    WHERE p.deleted IS NULL AND NOT v.held
     QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
 )
 WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
 -- name: replay_of
 SELECT version FROM versions
-WHERE pipeline_id = $pipeline_id AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
+WHERE pipeline_id = $pipeline_id AND NOT held AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
 ORDER BY version DESC LIMIT 1
 -- name: committed
 SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value

@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pytest
 
 from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
+from service.catalog.statements import load_sql
 from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit import errors
+from service.model.version import Version
 from service.runs import recovery
 
 FIRST = """
@@ -42,10 +45,14 @@ ALTER TABLE runs ADD COLUMN sequence BIGINT;
 """
 """What version 1 added."""
 
+TO_2 = load_sql("migrations")["to_2"] + "UPDATE properties SET value = '2' WHERE name = 'schema_version';"
+"""What version 2 added."""
+
 RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "%s"}'
 
 
-OLD = [FIRST, FIRST + TO_1]
+OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2]
+IDS = ["version 0", "version 1", "version 2"]
 
 
 def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:
@@ -61,7 +68,7 @@ def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:
             old.execute("UPDATE runs SET sequence = ? WHERE run_id = ?", [place, name])
 
 
-@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+@pytest.mark.parametrize("schema", OLD, ids=IDS)
 def test_an_older_catalog_is_migrated(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "catalog.duckdb"
     with duckdb.connect(str(path)) as old:
@@ -73,7 +80,7 @@ def test_an_older_catalog_is_migrated(tmp_path: Path, schema: str) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+@pytest.mark.parametrize("schema", OLD, ids=IDS)
 def test_runs_of_an_older_catalog_can_be_ended(tmp_path: Path, schema: str) -> None:
     """Its run that was running may have no further attempt: older releases had none."""
     layout = Layout(tmp_path)
@@ -86,7 +93,7 @@ def test_runs_of_an_older_catalog_can_be_ended(tmp_path: Path, schema: str) -> N
     store.close()
 
 
-@pytest.mark.parametrize("schema", OLD, ids=["version 0", "version 1"])
+@pytest.mark.parametrize("schema", OLD, ids=IDS)
 def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> None:
     with duckdb.connect(str(tmp_path / "old.duckdb")) as old:
         old.execute(schema)
@@ -96,6 +103,28 @@ def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> No
         columns.append(store.rows("SELECT table_name, column_name, data_type FROM duckdb_columns() ORDER BY ALL"))
         store.close()
     assert columns[0] == columns[1]
+
+
+@pytest.mark.parametrize("schema", OLD, ids=IDS)
+def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str) -> None:
+    path, when = tmp_path / "catalog.duckdb", datetime(2026, 1, 1, tzinfo=UTC)
+    version = Version(
+        pipeline="orders", version=3, run_id="run_b", revision=1, table="orders", rows=1, bytes=1, columns=[], files=[],
+        sources=[], created=when,
+    )  # fmt: skip
+    with duckdb.connect(str(path)) as old:
+        fill(old, schema)
+        value = msgspec.json.decode(msgspec.json.encode(version))
+        for name in ("held", "held_because", "continues"):
+            del value[name]
+        old.execute(
+            "INSERT INTO versions VALUES ('p', 3, 'run_b', 1, 1, TIMESTAMP '2026-01-01', ?)",
+            [msgspec.json.encode(value).decode()],
+        )
+    store = Store(path)
+    assert History(store).newest("p") == version
+    assert History(store).published("p", limit=9) == [version]
+    store.close()
 
 
 def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:

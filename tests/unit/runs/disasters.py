@@ -14,6 +14,7 @@ from service.catalog.store import Store
 from service.files.checksums import sha256
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
 from service.kit.clock import FixedClock
+from service.model.breach import Breach
 from service.model.run import Run
 from service.model.version import Column, Version
 from service.query.integrity import Integrity
@@ -24,6 +25,7 @@ from service.steps.storage import File
 
 CLOCK = FixedClock()
 DOCUMENT = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
+BREACH = Breach(measure="row_drop_share", value=0.5, bound=0.2, message="rows fell")
 NAME = "part-00000.parquet"
 
 
@@ -37,7 +39,7 @@ class Directory:
         with Opened(self) as opened:
             opened.pipelines.create("shop", "shop", DOCUMENT, None)
 
-    def publish(self, number: int, *, commit: bool = True) -> None:
+    def publish(self, number: int, *, commit: bool = True, held: bool = False) -> None:
         """A version of one file; without ``commit`` the service dies between the rename and the commit."""
         with Opened(self) as opened:
             record, now = opened.pipelines.get("shop"), CLOCK.now()
@@ -52,13 +54,16 @@ class Directory:
             columns = [Column("a", "Int64")]
             manifest = Manifest(
                 format=1, pipeline="shop", version=number, run_id=run.run_id, revision=1, created=now, rows=1,
-                files=files, columns=columns, configuration=DOCUMENT,
+                files=files, columns=columns, configuration=DOCUMENT, held=held, held_because=[BREACH] if held else [],
             )  # fmt: skip
             (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
             (folder / UNCOMMITTED).touch()
             if commit:
                 self.contents.add(content)
-                done = msgspec.structs.replace(run, status="completed", version=number, end_time=now)
+                status = "held" if held else "completed"
+                done = msgspec.structs.replace(
+                    run, status=status, version=number, end_time=now, held_because=manifest.held_because
+                )
                 opened.history.publish(record.id, done, manifest.as_version())
                 (folder / UNCOMMITTED).unlink()
         if commit:

@@ -43,8 +43,8 @@ class Books:
     def committed(self) -> list[Committed]:
         return [Committed(version=version, live=True, pipeline_id="p") for version in self.kept]
 
-    def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
-        return self.kept[offset : offset + limit], len(self.kept)
+    def published(self, pipeline_id: str, *, limit: int) -> list[Version]:
+        return self.kept[:limit]
 
     def run(self, run_id: str) -> Run:
         return next(run for run in self.runs if run.run_id == run_id)

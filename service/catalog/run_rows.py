@@ -1,0 +1,87 @@
+"""The rows of runs, as transactions write them. A status changes only as ``lifecycle.TRANSITIONS`` allows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from service.catalog import deliveries
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Transaction, naive
+from service.kit import errors
+from service.model import lifecycle
+from service.model.lifecycle import Status
+from service.model.run import Run
+
+_SQL = load_sql("runs")
+
+
+def insert(transaction: Transaction, pipeline_id: str, run: Run) -> None:
+    """Add a run; one that is running has the fencing token 1."""
+    assert run.queued_at is not None
+    transaction.execute(
+        _SQL["insert"],
+        {
+            "run_id": run.run_id, "pipeline_id": pipeline_id, "pipeline": run.pipeline,
+            "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
+            "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
+            "value": msgspec.json.encode(run).decode(), "fence": 1 if run.status == "running" else 0,
+        },
+    )  # fmt: skip
+
+
+def change(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
+    """Write a run whose status has changed, and the messages about its end. Returns its token, raised by ``begun``.
+
+    Raises ``lifecycle.IllegalTransition``, ``lifecycle.Superseded``, ``errors.Missing`` (RUN_NOT_FOUND).
+    """
+    deliveries.note_end(transaction, run)
+    found = write(transaction, run, lifecycle.predecessors(run.status), fence, begun=begun)
+    if found is not None:
+        return found
+    known = state(transaction, run.run_id)
+    if fence is not None and known["fence"] != fence:
+        raise lifecycle.superseded(run.run_id)
+    raise lifecycle.illegal(run.run_id, known["status"], run.status)
+
+
+def amend(transaction: Transaction, run: Run) -> None:
+    """Write a run whose status is the stored one. Raises as ``change``."""
+    if write(transaction, run, [run.status]) is None:
+        raise lifecycle.illegal(run.run_id, state(transaction, run.run_id)["status"], run.status)
+
+
+def state(transaction: Transaction, run_id: str) -> Row:
+    """The status and the token of a run. Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
+    row = transaction.row(_SQL["state"], {"run_id": run_id})
+    if row is None:
+        raise missing(run_id)
+    return row
+
+
+def missing(run_id: str) -> errors.Missing:
+    """The error of a run that the catalog does not know."""
+    return errors.Missing(f"there is no run '{run_id}'", code="RUN_NOT_FOUND", field="run_id")
+
+
+def write(
+    transaction: Transaction, run: Run, before: list[Status], fence: int | None = None, *, begun: int = 0
+) -> int | None:
+    """Write a run whose stored status is one of ``before``. Returns its token; None if nothing was changed."""
+    row = transaction.returned(
+        _SQL["change"],
+        {
+            "run_id": run.run_id,
+            "status": run.status,
+            "start_time": naive(run.start_time) if run.start_time else None,
+            "end_time": naive(run.end_time) if run.end_time else None,
+            "version": run.version,
+            "rows_collected": run.rows_collected,
+            "rows_stored": run.rows_stored,
+            "peak_memory_bytes": run.peak_memory_bytes,
+            "value": msgspec.json.encode(run).decode(),
+            "before": before,
+            "fence": fence,
+            "begun": begun,
+        },
+    )
+    return int(row["fence"]) if row is not None else None
