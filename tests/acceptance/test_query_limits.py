@@ -254,7 +254,7 @@ def test_a_worker_that_was_killed_while_it_waited_is_replaced(stored: Warehouse)
         spare = made._pool._spare
         assert spare is not None
         (await spare).child.kill()
-        while not (await spare).child.has_ended:
+        while not (await spare).child.has_ended:  # noqa: ASYNC110 - a test may watch
             await asyncio.sleep(0.01)
         return await made.sql("SELECT 42 AS x")
 
