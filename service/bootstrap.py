@@ -116,7 +116,7 @@ async def open_core(
         registry = await asyncio.to_thread(Registry.load)
         history = History(store, lineage=settings.openlineage_url is not None)
         pipelines, integrity = Pipelines(store, clock), Integrity(layout)
-        secrets = configuration.secrets(environment)
+        integrity.present, secrets = history.present, configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)

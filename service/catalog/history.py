@@ -279,6 +279,11 @@ class History:
         row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})
         return _version(row) if row is not None else None
 
+    def present(self, version: Version) -> Version | None:
+        """A version of a pipeline that is there, as the catalog has it now; None if it was deleted."""
+        found = self.version_of(version.pipeline, version.version)
+        return found if found is not None and found.run_id == version.run_id else None
+
     def versions(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Version], int]:
         """Versions, newest first, held ones too, and how many there are in all."""
         total = self._store.row(_VERSIONS["count"], {"pipeline_id": pipeline_id})

@@ -58,6 +58,11 @@ class AsyncChannel:
         reader, writer = await asyncio.open_connection(sock=sock, limit=_BUFFER)
         return cls(reader, writer)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the child has closed its end or died, and all its messages were received."""
+        return self._reader.at_eof()
+
     async def send(self, message: bytes) -> None:
         """Send one message. Raises ``ConnectionError`` if the child has ended."""
         self._writer.write(_LENGTH.pack(len(message)))

@@ -169,6 +169,11 @@ class Child:
     def pid(self) -> int:
         return self._process.pid or 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be received from the child."""
+        return self._channel.has_ended
+
     async def send(self, message: bytes) -> None:
         """Send a message to the child. Raises ``ConnectionError`` if it has ended."""
         await self._channel.send(message)

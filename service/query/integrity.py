@@ -20,14 +20,20 @@ def _nothing(_: Version) -> None:
     return None
 
 
+def _as_it_is(version: Version) -> Version:
+    return version
+
+
 class Integrity:
     """Checks versions, and remembers which were damaged. Methods block; threads may share it.
 
     ``on_damaged_native`` is called with a version whose native file is damaged, each time that it is opened.
+    ``present`` answers a version as the catalog has it now, None if it was deleted: its files went after it.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.on_damaged_native: Callable[[Version], None] = _nothing
+        self.present: Callable[[Version], Version | None] = _as_it_is
         self._layout = layout
         self._checksums = Checksums()
         self._damaged: dict[tuple[str, int], Version] = {}
@@ -43,15 +49,26 @@ class Integrity:
         fault = self._fault(version, [version.native])
         if fault is None:
             return version
+        present = self.present(version)
+        if present is None or present.native is None:  # it was removed meanwhile
+            return msgspec.structs.replace(version, native=None)
         _log.error("native.damaged", pipeline=version.pipeline, version=version.version, fault=fault, read="parquet")
         self.on_damaged_native(version)
         return msgspec.structs.replace(version, native=None)
 
     def require(self, version: Version, files: Iterable[File]) -> None:
-        """Check some files of a version. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        """Check some files of a version.
+
+        Raises ``errors.PenstockError`` (DATA_CORRUPT), ``errors.Missing`` (VERSION_NOT_FOUND) if it was deleted since.
+        """
         fault = self._fault(version, files)
         if fault is None:
             return
+        if self.present(version) is None:
+            raise errors.Missing(
+                f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
+                field="version",
+            )  # fmt: skip
         self._note(version, fault)
         raise errors.PenstockError(
             f"version {version.version} of '{version.pipeline}' is damaged: {fault}; restore the file from a backup, "

@@ -126,7 +126,10 @@ class Pool:
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
-                return await asyncio.shield(spare)
+                worker = await asyncio.shield(spare)
+                if not worker.child.has_ended:
+                    return worker
+                self._retire(worker)  # it was killed while it waited
             except (errors.PenstockError, OSError):
                 pass  # the spare did not start; a new one reports why
             except asyncio.CancelledError:

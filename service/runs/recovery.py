@@ -133,7 +133,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
 def _tidy_state(layout: Layout, folder: Path, version: Version) -> None:
     try:
         remembered_state.tidy(folder, layout, version)
-    except (OSError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
+    except (OSError, ValueError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
         _log.warning("state.not_tidied", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout
+from service.files.layout import RUN_STATE, STATE, Layout
 from service.model.version import Version
 from service.runs import manifest
 from service.steps.storage import File
@@ -36,11 +35,14 @@ def plain(state: list[File]) -> list[File]:
 
 
 def tidy(folder: Path, layout: Layout, version: Version) -> None:
-    """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat."""
+    """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat.
+
+    Raises as ``manifest.amend``.
+    """
     if not (folder / RUN_STATE).is_dir():  # no run has left this version unchanged
         return
-    content = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
-    if content.get("state", []) != msgspec.to_builtins(version.state):
+    found = manifest.read(folder)
+    if found is None or found.state != version.state:  # until it is amended, the earlier state is still there
         manifest.amend(folder, layout, state=version.state)
     place, _ = remembered_in(folder, version.state)
     holding = {place, place / STATE} if version.state else set()

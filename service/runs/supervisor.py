@@ -169,6 +169,8 @@ class Supervisor:
         history, now = self.history, self._resources.clock.now()
         begun = attempt_records.begun(live.run, now)
         try:
+            # Its files stay from here on, since ``live`` reads them; it must not have been deleted before.
+            await asyncio.to_thread(history.version, live.pipeline_id, source.pipeline, source.version)
             await asyncio.to_thread(history.add_run, live.pipeline_id, begun, alongside)
         except BaseException:
             del self._active[live.pipeline_id], self._recent[live.run.run_id]

@@ -246,3 +246,16 @@ def test_without_landlock_sql_is_the_operators_choice(stored: Warehouse, allowed
         return rows, document((await made.sql("SELECT 1 AS a")).content)["data"]
 
     assert answered(stored, act, level=0, allow_unconfined=allowed) == (1, [{"a": 1}] if allowed else None)
+
+
+def test_a_worker_that_was_killed_while_it_waited_is_replaced(stored: Warehouse) -> None:
+    async def act(made: Engine) -> Answer:
+        await made.warm()
+        spare = made._pool._spare
+        assert spare is not None
+        (await spare).child.kill()
+        while not (await spare).child.has_ended:  # noqa: ASYNC110 - a test may watch
+            await asyncio.sleep(0.01)
+        return await made.sql("SELECT 42 AS x")
+
+    assert document(answered(stored, act).content)["data"] == [{"x": 42}]

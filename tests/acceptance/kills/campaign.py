@@ -18,7 +18,7 @@ import polars as pl
 from service.model.lifecycle import ENDED
 from tests.acceptance import documents, service
 from tests.acceptance.kills.failpoints import ARMED, RECOVERING, VARIABLE, Page, kill
-from tests.acceptance.kills.invariants import Ledger, Snapshot, content_faults, folder_faults
+from tests.acceptance.kills.invariants import Ledger, Snapshot, content_faults, folder_faults, newest_of
 from tests.acceptance.kills.workload import Gate, Source, Work
 from tests.acceptance.served import PASSWORD, Served, listening
 from tests.unit.network import site
@@ -245,7 +245,12 @@ class Campaign:
         busy = [n for n, s in statuses.items() if s["status"] in WORKING and n != "ticking"]
         if busy:
             return [f"{busy} still run"]
-        listed = {n: {v["version"] for v in served.json("GET", f"/pipeline/{n}/versions")["items"]} for n in pipelines}
+        listed = {
+            name: {
+                v["version"]: v["state"] == "held" for v in served.json("GET", f"/pipeline/{name}/versions")["items"]
+            }
+            for name in pipelines
+        }
         active = {s["run_id"] for s in statuses.values() if s["status"] in WORKING}
         state = statuses["following"]["trigger_state"]
         faults = [f"the trigger of following waits: {state}"] if not state["awaited"] else []
@@ -255,9 +260,9 @@ class Campaign:
             faults += content_faults(self._data, listed, self._work)
         except FileNotFoundError as error:  # a version of ticking was deleted meanwhile
             faults.append(str(error))
-        for name in ("replaced", "merged", "kept"):
+        for name in ("replaced", "merged", "guarded", "kept"):
             if listed.get(name):
-                faults += self._native_faults(name, max(listed[name]))
+                faults += self._native_faults(name, newest_of(listed[name]))
         return faults
 
     def _native_faults(self, name: str, newest: int) -> list[str]:

@@ -20,6 +20,8 @@ from service.model.lifecycle import ENDED, STORED, TRANSITIONS
 from tests.acceptance.kills.workload import RETENTION, Work, rows_of
 
 Row = dict[str, Any]
+Listed = dict[str, dict[int, bool]]
+"""Of each pipeline the numbers of its versions, and whether they are held."""
 _MINUTE = timedelta(minutes=1)
 
 
@@ -151,7 +153,7 @@ class Ledger:
 
     # files
 
-    def file_faults(self, data: Path, found: Snapshot, listed: dict[str, set[int]], *, frozen: bool) -> Iterator[str]:
+    def file_faults(self, data: Path, found: Snapshot, listed: Listed, *, frozen: bool) -> Iterator[str]:
         """What is wrong with the files, when ``listed`` (numbers by pipeline) are the versions of the next service.
 
         ``frozen`` is whether only retention can have deleted versions since.
@@ -160,8 +162,8 @@ class Ledger:
             name = found.pipelines[pipeline_id]["name"]
             if found.pipelines[pipeline_id]["deleted"] is not None or (name == "brief" and not frozen):
                 continue
-            if number not in listed.get(name, set()):
-                newer = sum(n > number for n in listed.get(name, set()))
+            if number not in listed.get(name, {}):
+                newer = sum(n > number and held == row["held"] for n, held in listed.get(name, {}).items())
                 if frozen and (newer < RETENTION["versions"] or (pipeline_id, number) in found.marked):
                     yield f"version {number} of {name} is lost"
                 continue
@@ -211,7 +213,7 @@ def _reachable(status: str) -> set[str]:
     return found
 
 
-def folder_faults(data: Path, listed: dict[str, set[int]], active: set[str]) -> Iterator[str]:
+def folder_faults(data: Path, listed: Listed, active: set[str]) -> Iterator[str]:
     """What lies in the warehouse and should not, while only the runs ``active`` work."""
     warehouse = data / "warehouse"
     left = {p.name for p in (warehouse / ".staging").iterdir()}
@@ -226,7 +228,7 @@ def folder_faults(data: Path, listed: dict[str, set[int]], active: set[str]) -> 
         if there - {"current"} != wanted:
             surplus, lacking = sorted(there - {"current"} - wanted), sorted(wanted - there)
             yield f"the folder of {name} holds {surplus} and lacks {lacking}"
-        newest = f"v{max(numbers):06d}" if numbers else None
+        newest = f"v{newest_of(numbers):06d}" if numbers else None
         if newest is not None and (
             not (folder / "current").is_symlink() or (folder / "current").readlink().name != newest
         ):
@@ -236,14 +238,19 @@ def folder_faults(data: Path, listed: dict[str, set[int]], active: set[str]) -> 
                 yield f"{hidden.relative_to(data)} is left"
 
 
-def content_faults(data: Path, listed: dict[str, set[int]], work: Work) -> Iterator[str]:
+def newest_of(numbers: dict[int, bool]) -> int:
+    """The newest published version."""
+    return max(number for number, held in numbers.items() if not held)
+
+
+def content_faults(data: Path, listed: Listed, work: Work) -> Iterator[str]:
     """Whether the rows of the newest versions are those of whole rounds and batches, each once."""
     frames = {
-        name: pl.read_parquet(data / "warehouse" / name / f"v{max(n):06d}" / "part-*.parquet")
+        name: pl.read_parquet(data / "warehouse" / name / f"v{newest_of(n):06d}" / "part-*.parquet")
         for name, n in listed.items()
         if n
     }
-    for name in ("replaced", "kept", "following"):
+    for name in ("replaced", "kept", "guarded", "following"):
         if name in frames:
             rounds = frames[name].group_by("round").len().rows()
             whole = len(rounds) == 1 and rounds[0][1] == (1 if rounds[0][0] == 0 else rows_of(rounds[0][0]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from service.model.lifecycle import STORED
 from tests.unit.network.site import Hit, Reply
 
 RETENTION = {"versions": 3}
@@ -117,9 +118,13 @@ class Work:
                 "name": "following", "collectors": [{"type": "pipeline", "name": "replaced"}], "storage": [PARQUET],
                 "trigger": {"after": ["replaced", "merged"]},
             },
+            {
+                "name": "guarded", "collectors": [csv("guarded")], "storage": [PARQUET, DUCKDB],
+                "publish_if": {"max_row_growth_share": 0},
+            },
             {"name": "kept", "collectors": [csv("kept")], "storage": [PARQUET, DUCKDB]},
         ]  # fmt: skip
-        for name in ("replaced", "appended", "merged", "kept"):
+        for name in ("replaced", "appended", "merged", "guarded", "kept"):
             self._put(name, [{"id": 0, "round": 0}])
         for document in documents:
             more = {"retention": RETENTION, "execution": EXECUTION}
@@ -135,7 +140,8 @@ class Work:
             thread.join(60)
 
     def _parts(self) -> list[Callable[[], None]]:
-        return [self._replace, self._append, self._merge, self._poll, self._keep, self._come_and_go, self._back_up]
+        upkeep = [self._keep, self._guard, self._come_and_go, self._back_up]
+        return [self._replace, self._append, self._merge, self._poll, *upkeep]
 
     def _guarded(self, part: Callable[[], None]) -> None:
         try:
@@ -196,6 +202,19 @@ class Work:
             case _:
                 self._told("DELETE", at, allowed=(204, 404, 409))
 
+    def _guard(self) -> None:
+        """Run a pipeline whose versions with more rows are held, and decide about one of those."""
+        number = self._random.randrange(1, 1_000_000)
+        self._put("guarded", [{"id": n, "round": number} for n in range(rows_of(number))])
+        self._run("guarded")
+        listed = self._told("GET", "/pipeline/guarded/versions")["items"]
+        if held := [v["version"] for v in listed if v["state"] == "held"]:
+            at = f"/pipeline/guarded/versions/{self._random.choice(held)}"
+            if self._random.random() < 0.7:
+                self._told("POST", f"{at}/accept", keyed=True, allowed=(404, 409))
+            else:
+                self._told("POST", f"{at}/reject", allowed=(204, 404, 409))
+
     def _come_and_go(self) -> None:
         document = {"name": "brief", "collectors": [csv("kept")], "storage": [PARQUET]}
         self._told("POST", "/pipeline/create", json=document, keyed=True, allowed=(409,))
@@ -212,7 +231,7 @@ class Work:
         self._told("PUT", f"/files/{name}.csv", content=text.encode(), allowed=(201,))
 
     def _run(self, name: str, allowed: tuple[int, ...] = ()) -> bool:
-        """Execute a pipeline and wait for its end. Returns whether it has completed."""
+        """Execute a pipeline and wait for its end. Returns whether its version is stored."""
         run = self._told("POST", f"/pipeline/{name}/execute?wait=20", keyed=True, allowed=(409, *allowed))
         if "run_id" not in run:
             return False
@@ -220,9 +239,9 @@ class Work:
         while run["status"] in ("queued", "running", "retrying"):
             self.gate.ask("GET", f"/runs/{run['run_id']}/events")  # ends with the run
             run = self._told("GET", f"/runs/{run['run_id']}")
-        if run["status"] == "completed":
+        if run["status"] in STORED:
             self._note(run["run_id"], name, run["version"])
-        return bool(run["status"] == "completed")
+        return run["status"] in STORED
 
     def _note(self, run_id: str, name: str, version: int | None) -> None:
         self.runs[run_id] = name
@@ -238,7 +257,7 @@ class Work:
         if answer.status_code not in (200, 201, 202, *allowed):
             self.faults.append(f"{method} {path}: {answer.status_code} {answer.text}")
         found: dict[str, Any] = answer.json() if answer.content else {}
-        if keyed and "run_id" in found:
+        if keyed and "run_id" in found and not path.endswith("/accept"):
             self.keys[key] = found["run_id"]
         return found
 

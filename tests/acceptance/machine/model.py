@@ -12,10 +12,15 @@ Rows = list[tuple[int, int]]
 
 @dataclass
 class Version:
-    """A committed version. ``restored_from`` is the number of the version whose rows it has again."""
+    """A committed version. ``restored_from`` is the number of the version whose rows it has again.
+
+    ``continues`` is the newest version when the run began whose version is ``held``.
+    """
 
     rows: Rows
     restored_from: int | None = None
+    held: bool = False
+    continues: int | None = None
     pinned: bool = False
     tags: set[str] = field(default_factory=set)
 
@@ -32,13 +37,17 @@ class Run:
 
 @dataclass
 class Pipeline:
-    """A pipeline and the rows that its source answers. ``keep`` is how many versions retention keeps."""
+    """A pipeline and the rows that its source answers. ``keep`` is how many versions retention keeps.
+
+    With ``guarded`` a version that has more rows than the one before is held.
+    """
 
     name: str
     mode: Mode
     keep: int
     attempts: int
     hourly: bool
+    guarded: bool
     source: Rows
     revision: int = 1
     paused: bool = False
@@ -53,30 +62,46 @@ class Pipeline:
         return {
             "name": self.name, "storage": [{"type": "parquet", **mode}], "retention": {"versions": self.keep},
             "execution": {"max_attempts": self.attempts, "retry_delay_seconds": 0.01},
+            **({"publish_if": {"max_row_growth_share": 0}} if self.guarded else {}),
             **({"schedule": {"cron": "0 * * * *"}} if self.hourly else {}),
         }  # fmt: skip
 
     @property
+    def published(self) -> list[int]:
+        """The numbers of the versions that are not held, oldest first."""
+        return sorted(number for number, version in self.versions.items() if not version.held)
+
+    @property
     def newest(self) -> int | None:
-        return max(self.versions, default=None)
+        return max(self.published, default=None)
 
     def executed(self) -> Run:
-        """A run that completed: it commits what follows from the newest version and the source, if that differs."""
-        before = self.versions[self.newest].rows if self.newest is not None else None
+        """A run that ended: it commits what follows from the newest version and the source, if that differs."""
+        newest = self.newest
+        before = self.versions[newest].rows if newest is not None else None
         rows = self._next_rows(before or [])
-        if rows != before:
-            self.commit(rows)
-        run = Run("completed", self.newest, len(rows))
+        held = self.guarded and before is not None and len(rows) > len(before)
+        if held:
+            self.commit(Version(rows, held=True, continues=newest))
+        elif rows != before:
+            self.commit(Version(rows))
+        run = Run("held", self.next_number - 1, len(rows)) if held else Run("completed", self.newest, len(rows))
         self.runs.append(run)
         return run
 
-    def commit(self, rows: Rows, restored_from: int | None = None) -> None:
-        self.versions[self.next_number] = Version(rows, restored_from)
+    def commit(self, version: Version) -> None:
+        self.versions[self.next_number] = version
         self.next_number += 1
+
+    def is_acceptable(self, number: int) -> bool:
+        """Whether a held version may be published: nothing was published since, or none that it does not replace."""
+        version, newest = self.versions[number], self.newest
+        assert newest is not None
+        return newest < number if self.mode == "replace" else newest == version.continues
 
     def restored(self, number: int) -> None:
         """The rows of a version are those of a new one."""
-        self.commit(self.versions[number].rows, number)
+        self.commit(Version(self.versions[number].rows, number))
         self.runs.append(Run("completed", self.newest, restored=True))
 
     def is_deletable(self, number: int) -> bool:
@@ -84,8 +109,10 @@ class Pipeline:
         return number != self.newest and not version.pinned and not version.tags
 
     def sweep(self) -> None:
-        """Retention: of all but the newest versions, those without a mark go."""
-        for number in sorted(self.versions)[: -self.keep]:
+        """Retention: of all but the newest versions, those without a mark go; held ones are counted by themselves."""
+        published = self.published
+        held = sorted(set(self.versions) - set(published))
+        for number in (*published[: -self.keep], *held[: -self.keep]):
             if self.is_deletable(number):
                 del self.versions[number]
 
@@ -96,6 +123,7 @@ class Pipeline:
         completed = [run for run in runs if run.status == "completed"]
         return {
             "total_executions": len(runs), "successful_executions": len(completed),
+            "held_executions": sum(run.status == "held" for run in runs),
             "failed_executions": sum(run.status in ("failed", "interrupted") for run in runs),
             "total_rows_processed": sum(run.rows for run in completed), "versions": len(self.versions),
         }  # fmt: skip

@@ -90,12 +90,17 @@ class World:
 
     def pass_an_hour(self) -> None:
         self.hours += 1
-        self._clock.write_text(str(self.hours * 3600))
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(str(self.hours * 3600))
+        fresh.replace(self._clock)
         if self.hours % 20 == 0:  # before the token expires
             self.served.login()
 
     def ask(self, method: str, path: str, status: int = 200, **request: Any) -> Any:
+        """The answer of the service. Reading is tried again if its query worker was killed under it."""
         answer = self.send(method, path, **request)
+        while method == "GET" and answer.status_code == 503:
+            answer = self.send(method, path, **request)
         assert answer.status_code == status, f"{method} {path}: {answer.text}"
         return answer.json() if answer.content else None
 
