@@ -11,7 +11,7 @@ from service.kit.errors import Body
 from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
-from service.steps.storage import File, Written
+from service.steps.storage import Earlier, File, Written
 from service.values.profile import Profile
 from service.values.version_mode import BaseVersion, Layout
 
@@ -73,14 +73,13 @@ class StoredParts(msgspec.Struct, frozen=True, kw_only=True):
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version whose deferred forms are missing: its folder, Parquet parts and rows.
 
-    ``earlier`` is the native file of the version before, if that has the rows of the first ``earlier_parts`` parts.
+    ``earlier`` is the native file of the version before, if the next one can be made from it.
     """
 
     folder: str
     parts: tuple[str, ...]
     rows: int
-    earlier: str | None = None
-    earlier_parts: int = 0
+    earlier: Earlier | None = None
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):

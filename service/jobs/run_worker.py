@@ -73,10 +73,7 @@ class RunWorker:
         if self.order.reload is not None:
             reload = self.order.reload
             dataset = _dataset(pipeline, self.order, [Path(p) for p in reload.parts], reload.rows)
-            if reload.earlier is not None:
-                dataset = msgspec.structs.replace(
-                    dataset, earlier=Path(reload.earlier), earlier_parts=reload.earlier_parts
-                )
+            dataset = msgspec.structs.replace(dataset, earlier=reload.earlier)
             self._load(pipeline, dataset, Path(reload.folder))
             return
         if self.order.replay is not None:

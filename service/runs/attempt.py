@@ -233,11 +233,8 @@ class Attempt:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
             folder = resources.layout.version(again.pipeline, again.version)
-            parts = resources.parts(again)
-            earlier, count = resources.native_before(record, again) or (None, 0)
-            reload = messages.Reload(
-                folder=str(folder), parts=parts, rows=again.rows, earlier=earlier, earlier_parts=count
-            )
+            parts, earlier = resources.parts(again), resources.native_before(record, again)
+            reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows, earlier=earlier)
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and not self._is_newest(self._replay.base.version):
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
@@ -271,7 +268,7 @@ class Attempt:
             continues = order.base is not None and self._pipeline.mode.mode != "replace"
             base = (order.base.version.folder,) if order.base is not None and continues else ()
             return job_resources.limits(order.grants, read=(*remembered, *base))
-        read = () if order.reload.earlier is None else (order.reload.earlier,)
+        read = () if order.reload.earlier is None else (order.reload.earlier.path,)
         return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)
 
 
