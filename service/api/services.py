@@ -48,13 +48,18 @@ class Runs(Protocol):
     ) -> Run: ...
 
     async def replay(
-        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+        self,
+        name: str,
+        requested_by: str | None,
+        version: int | str | None = None,
+        *,
+        alongside: Sequence[Alongside] = (),
     ) -> Run: ...
 
     async def restore(
         self,
         name: str,
-        number: int,
+        number: int | str,
         requested_by: str | None,
         *,
         state: bool = False,
@@ -83,7 +88,7 @@ class Runs(Protocol):
 class Upkeep(Protocol):
     """The part of the upkeep of versions that the API uses."""
 
-    async def delete(self, name: str, number: int, by: str) -> None: ...
+    async def delete(self, name: str, number: int | str, by: str) -> None: ...
 
 
 class Decisions(Protocol):
