@@ -68,11 +68,8 @@ def revision_of(if_match: str | None) -> int | None:
 
 def named_version(text: str, name: str) -> int | str:
     """A version number or a tag in a path. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
-    return text if re.fullmatch(TAG, text) is not None else version_number(text, name)
-
-
-def version_number(text: str, name: str) -> int:
-    """A version number in a path. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+    if re.fullmatch(TAG, text) is not None:
+        return text
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise errors.Missing(
             f"the pipeline '{name}' has no version '{text}'", code="VERSION_NOT_FOUND", field="version"

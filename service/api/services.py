@@ -94,9 +94,11 @@ class Upkeep(Protocol):
 class Decisions(Protocol):
     """The part of the decisions about held versions that the API uses."""
 
-    async def accept(self, name: str, number: int, by: str, *, alongside: Sequence[Alongside] = ()) -> Version: ...
+    async def accept(
+        self, name: str, number: int | str, by: str, *, alongside: Sequence[Alongside] = ()
+    ) -> Version: ...
 
-    async def reject(self, name: str, number: int, by: str) -> None: ...
+    async def reject(self, name: str, number: int | str, by: str) -> None: ...
 
 
 class EngineAnswer(Protocol):

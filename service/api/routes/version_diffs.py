@@ -24,7 +24,9 @@ class DiffQuery(query_string.NoParameters, frozen=True, kw_only=True):
     against: (
         Annotated[
             str,
-            about("The version to compare with, by number or tag; the published one before by default.", examples=["2"]),
+            about(
+                "The version to compare with, by number or tag; the published one before by default.", examples=["2"]
+            ),
         ]
         | None
     ) = None
