@@ -75,7 +75,7 @@ class JobResources:
         """
         wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
         wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
-        seen: dict[tuple[str, int | None], Version | None] = {}
+        seen: dict[tuple[str, int | str | None], Version | None] = {}
         found = {}
         for step, upstream in wanted:
             if upstream is None:
@@ -87,7 +87,8 @@ class JobResources:
 
     def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.StoredParts:
         if version is None:
-            which = f"version {upstream.version}" if upstream.version is not None else "stored version"
+            named = "with the tag " if isinstance(upstream.version, str) else ""
+            which = f"version {named}{upstream.version!r}" if upstream.version is not None else "stored version"
             raise errors.Permanent(
                 f"there is no {which} of a pipeline '{upstream.pipeline}'; execute that pipeline first",
                 step=step, field=f"{step}.{upstream.field}",
