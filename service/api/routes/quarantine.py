@@ -132,7 +132,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
             example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0, "replay_of": 3},
             headers={"Location": "The run."},
         ),
-        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
+        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "CONFLICT", "OVERLOADED"),
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
         idempotent=True,
