@@ -151,16 +151,26 @@ class History:
         row = self._store.row(_VERSIONS["newest_number"], {"pipeline_id": pipeline_id})
         return int(row["version"]) + 1 if row else 1
 
-    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None = None) -> None:
+    def publish(
+        self,
+        pipeline_id: str,
+        run: Run,
+        version: Version,
+        fence: int | None = None,
+        changed: Sequence[tuple[Run, Version]] = (),
+    ) -> None:
         """The commit point: store the version, published or held, and the run that made it in one transaction.
 
-        Raises as ``change_run``: an attempt that was cancelled, or whose token (``fence``) is not the run's any more,
-        commits nothing.
+        ``changed`` are earlier versions that change with it, each with its run. Raises as ``change_run``: an attempt
+        that was cancelled, or whose token (``fence``) is not the run's any more, commits nothing.
         """
 
         def work(transaction: Transaction) -> None:
             self._change(transaction, run, fence)
             _insert_version(transaction, pipeline_id, version)
+            for earlier_run, earlier in changed:
+                _update_version(transaction, pipeline_id, earlier)
+                _amend_run(transaction, earlier_run)
 
         self._store.write(work)
         self.on_published()
@@ -281,12 +291,6 @@ class History:
         rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "held": True, **page})
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
-    def published(self, pipeline_id: str, *, limit: int) -> list[Version]:
-        """The newest published versions, newest first."""
-        page = {"limit": limit, "offset": 0}
-        rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "held": False, **page})
-        return [_version(r) for r in rows]
-
     def replay_of(self, pipeline_id: str, number: int) -> int | None:
         """The newest published version that a replay of the quarantine of version ``number`` made."""
         row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
@@ -307,6 +311,11 @@ class History:
         """Whether the catalog has never had a pipeline."""
         row = self._store.row(_VERSIONS["total"])
         return row is None or not row["total"]
+
+    def with_native(self, pipeline_id: str, *, skip: int, limit: int) -> list[Version]:
+        """Those of ``limit`` versions that have a native file, newest first, after the ``skip`` newest versions."""
+        key = {"pipeline_id": pipeline_id, "skip": skip, "limit": limit}
+        return [_version(r) for r in self._store.rows(_VERSIONS["with_native"], key)]
 
     def without_native(self) -> list[tuple[str, Version]]:
         """Newest versions that want a native table and have none, with the id of their pipeline."""

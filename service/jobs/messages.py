@@ -136,7 +136,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     ``state`` are the files of collectors' state; those that ``stays`` names are still with the version before.
     ``links`` are the files that are linked from where they are, by name. ``unchanged`` is the number of the newest
-    version if the run made the same one.
+    version if the run made the same one. ``deferred`` are the types of storages with a native form; it is in the folder
+    already if ``loaded`` has it.
     """
 
     rows: int
@@ -157,6 +158,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     profiles: list[Profile]
     fitted: dict[str, FittedStep]
     deferred: list[str]
+    loaded: list[Loaded] = []
     peak_memory_bytes: int
 
 

@@ -1,7 +1,7 @@
 """Run worker: collects, processes and stores, all in a child that can be killed at any point without harm.
 
-It gets an ``Order`` and reports what it does; it commits nothing. When the supervisor has committed the version,
-another child derives the deferred forms (native tables): the memory of both would add up in one.
+It gets an ``Order`` and reports what it does; it commits nothing. The deferred forms (native tables) of a small version
+are made in the same worker. When the supervisor has committed a large one, another child derives them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.jobs import (
     lost_values,
     memory,
     messages,
+    native,
     plugins,
     process,
     replay,
@@ -101,13 +102,17 @@ class RunWorker:
         columns = [Column(name, str(dtype)) for name, dtype in schema.items()]
         quarantine = store.quarantine_of(outcome.rejected, job.folder)
         unchanged = self._unchanged(pipeline, written, columns, quarantine)
+        loaded: list[messages.Loaded] = []
         if unchanged is None:
-            store.check(pipeline, _dataset(pipeline, order, parts, written.rows), job)
+            dataset = _dataset(pipeline, order, parts, written.rows)
+            store.check(pipeline, dataset, job)
             if outcome.postponed:
                 profiles, record = whole_profile.profiles_of(
                     pipeline, outcome.postponed, parts, outcome.fit_record, job
                 )
                 outcome = dataclasses.replace(outcome, profiles=(*outcome.profiles, *profiles), fit_record=record)
+            if native.is_small(dataset, len(columns)):
+                loaded = native.load(pipeline, dataset, job)
         state, stays = store.write_state(outcome.states, order)
         return messages.Prepared(
             rows=written.rows, rows_collected=job.rows_collected, files=written.files, links=written.links,
@@ -117,7 +122,7 @@ class RunWorker:
             sources=lost_values.in_sources(outcome.sources, outcome.frame),
             steps=list(job.journal.steps), warnings=job.journal.warnings, profiles=list(outcome.profiles),
             fitted=lost_values.with_losses(outcome.fitted, pipeline, outcome.frame),
-            deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred],
+            deferred=[tag_of(type(s)) for s in pipeline.storage if s.deferred], loaded=loaded,
             peak_memory_bytes=memory.peak(),
         )  # fmt: skip
 

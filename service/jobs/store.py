@@ -114,7 +114,8 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     Removes every file that is not part of the version.
     """
     folder = Path(order.grants.folder)
-    files = (*prepared.files, *prepared.quarantine.files, prepared.fit_record, *prepared.state)
+    native = [file for one in prepared.loaded for file in one.written.files]
+    files = (*prepared.files, *prepared.quarantine.files, prepared.fit_record, *prepared.state, *native)
     kept = {f.name.split("/")[0] for f in files}
     for path in folder.iterdir():
         if path.name not in kept:

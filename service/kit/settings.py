@@ -126,6 +126,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _budget({name: getattr(self, name) for name in self.__struct_fields__})
 
     @property
+    def spare_workers(self) -> int:
+        """How many workers wait for a run while the service serves: one for each core that runs may use."""
+        return min(self.max_concurrent_runs, _cores())
+
+    @property
     def root(self) -> Path:
         return Path(self.data_dir).expanduser().absolute()
 

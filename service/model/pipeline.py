@@ -103,6 +103,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         return next((t for t in named if isinstance(t, str)), self.default_table)
 
     @property
+    def native_versions(self) -> int:
+        """How many of the newest versions keep their native form."""
+        return next((int(getattr(s, "keep_native", 1)) for s in self.storage if s.deferred), 1)
+
+    @property
     def mode(self) -> VersionMode:
         """How the rows of a run become the next version."""
         return storage_modes.mode_of(self.storage, self.document)

@@ -1,8 +1,9 @@
 """One process for one piece of work, forked from a forkserver that has loaded polars and duckdb.
 
 ``prepare`` starts the forkserver once with a cleared environment. It imports the entry modules and never runs a query;
-forking a child takes about 16 ms. A child dies with its parent. It succeeds only if its entry function returns and its
-exit code is 0.
+forking a child takes about 16 ms. A child waits until it is assigned an entry function and limits, which it applies
+before it has a thread; it does one piece of work and ends. It dies with its parent. It succeeds only if its entry
+function returns and its exit code is 0.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import multiprocessing
 import os
 import signal
@@ -18,6 +20,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
+
+import msgspec
 
 from service.kit import errors
 from service.processes import forkserver
@@ -28,6 +32,7 @@ from service.processes.watch import Observed, Watch
 
 _LOST = 255  # what multiprocessing reports if the forkserver is gone
 _GRACE_SECONDS = 5.0
+_READY = b""  # the first message of a child: its limits are in force, and it begins
 
 Entry = Callable[[Channel, bytes], None]
 
@@ -57,11 +62,26 @@ class Exit:
         return self.signal.name if self.signal is not None else f"exit code {self.code}"
 
 
-def _run(sock: socket.socket, entry: Entry, limits: Limits) -> None:
+class _Assignment(msgspec.Struct, frozen=True):
+    """The entry function of a child, by its name, and its limits."""
+
+    module: str
+    function: str
+    limits: Limits
+
+
+def _run(sock: socket.socket) -> None:
     """The first function that runs in a child."""
     forkserver.release()
-    rules.apply(limits)
+    rules.isolate()
     channel = Channel(sock)
+    assigned = channel.receive()
+    if assigned is None:
+        return
+    assignment = msgspec.msgpack.decode(assigned, type=_Assignment)
+    entry: Entry = getattr(importlib.import_module(assignment.module), assignment.function)
+    rules.apply(assignment.limits)
+    channel.send(_READY)
     order = channel.receive()
     if order is not None:
         entry(channel, order)
@@ -86,6 +106,7 @@ class Child:
         self._channel = channel
         self._exit: Exit | None = None
         self._killed = False
+        self._has_begun = False
         self._watch: Watch | None = None
         self.observed = Observed()
 
@@ -96,27 +117,53 @@ class Child:
         With ``order`` None the child waits until ``send`` sends the order. A cancelled start leaves no child. Raises
         ``errors.Unavailable`` if the forkserver does not answer.
         """
+        child = await cls.fork()
+        try:
+            await child.assign(entry, order, limits)
+        except BaseException:
+            child.abandon()
+            raise
+        return child
+
+    @classmethod
+    async def fork(cls) -> Child:
+        """Fork a child that waits for ``assign``. Cancelled and raising as ``start``."""
         ours, theirs = socket.socketpair()
         context = multiprocessing.get_context("forkserver")
-        process = context.Process(target=_run, args=(theirs, entry, limits), daemon=True)
+        process = context.Process(target=_run, args=(theirs,), daemon=True)
 
         def fork() -> None:
             with theirs:
                 process.start()
 
         forking = forkserver.submit(fork)
-        child = None
         try:
             await forkserver.answer(forking)
-            child = cls(process, await AsyncChannel.over(ours))
-            if order is not None:
-                await child.send(order)
+            return cls(process, await AsyncChannel.over(ours))
         except BaseException:
             # Nobody will know of this child. A fork that has begun cannot be stopped, so its child is killed later.
-            (child._channel if child is not None else ours).close()
+            ours.close()
             forking.add_done_callback(functools.partial(_end_forked, process))
             raise
-        return child
+
+    async def assign(self, entry: Entry, order: bytes | None, limits: Limits) -> None:
+        """Let a child that waits begin, as ``start`` does. Raises ``ConnectionError`` if it has ended."""
+        assignment = _Assignment(entry.__module__, entry.__name__, limits)
+        await self._channel.send(msgspec.msgpack.encode(assignment))
+        if order is not None:
+            await self._channel.send(order)
+
+    async def has_begun(self, seconds: float) -> bool:
+        """Whether the child begins its work within ``seconds``, its limits in force."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                self._has_begun = self._has_begun or await self._channel.receive() == _READY
+        return self._has_begun
+
+    def abandon(self) -> None:
+        """Kill the child, of which nobody will hear; its end is not awaited."""
+        self.kill()
+        self._channel.close()
 
     @property
     def pid(self) -> int:
@@ -133,7 +180,11 @@ class Child:
 
     async def receive(self) -> bytes | None:
         """The next message, or None if the child has finished or died (then call ``wait``)."""
-        return await self._channel.receive()
+        message = await self._channel.receive()
+        if message == _READY and not self._has_begun:
+            self._has_begun = True
+            return await self._channel.receive()
+        return message
 
     def watch(self, patience: float) -> None:
         """Observe the child from now on; end it if it is stopped (SIGSTOP) for ``patience`` seconds."""
@@ -149,7 +200,7 @@ class Child:
         if self._exit is None:
             try:
                 async with asyncio.timeout(grace):
-                    await self._ended()
+                    await self.ended()
             except TimeoutError:
                 self.kill()
             self._exit = await self._reaped()
@@ -163,7 +214,7 @@ class Child:
         for _ in range(2):
             try:
                 async with asyncio.timeout(_GRACE_SECONDS):
-                    await self._ended()
+                    await self.ended()
                 code = await forkserver.call(lambda: self._process.exitcode)
             except (TimeoutError, errors.Unavailable):
                 forkserver.replace("it does not report the end of a child")
@@ -178,7 +229,8 @@ class Child:
             self._killed = True
             _end(self._process)
 
-    async def _ended(self) -> None:
+    async def ended(self) -> None:
+        """Return when the process has ended; ``wait`` then tells how."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         sentinel = os.dup(self._process.sentinel)  # two waiters may watch; add_reader takes one a descriptor
         loop.add_reader(sentinel, done.set)

@@ -70,8 +70,8 @@ def _python_tree() -> tuple[str, ...]:
     return tuple(sorted(paths))
 
 
-def apply(limits: Limits) -> int:
-    """Apply the limits to this process for the rest of its life; returns the Landlock ABI in force (0: none).
+def isolate() -> None:
+    """What holds for every child from its first moment, also while it waits for its work.
 
     The process dies with its parent, is the first that the kernel kills when memory is short, leaves no core, and
     has an empty environment.
@@ -84,26 +84,34 @@ def apply(limits: Limits) -> int:
     with contextlib.suppress(OSError):  # a container may forbid it; the other limits still hold
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ.clear()
+    os.chdir("/")
+    _silence()
+
+
+def apply(limits: Limits) -> int:
+    """Apply the limits to this process for the rest of its life; returns the Landlock ABI in force (0: none)."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
     resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
     if limits.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
-    os.environ.clear()
-    os.chdir("/")
-    _silence(limits.stderr)
+    if limits.stderr is not None:
+        _write_errors(limits.stderr)
     if not limits.sandbox:
         return 0
     read = (*SYSTEM_READ, *_python_tree(), *limits.read, *(NETWORK_READ if limits.network else ()))
     return landlock.restrict(read=read, write=("/dev/null", *limits.write), network=limits.network)
 
 
-def _silence(stderr: str | None) -> None:
+def _silence() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
-    if stderr is not None:
-        with contextlib.suppress(OSError):  # a full disk: the child works without it
-            errors = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            os.dup2(errors, 2)
-            os.close(errors)
+
+
+def _write_errors(path: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the child works without it
+        errors = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        os.dup2(errors, 2)
+        os.close(errors)

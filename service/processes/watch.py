@@ -65,6 +65,11 @@ class Watch:
             await asyncio.sleep(min(_SECONDS, self._patience / 2))
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether the process is stopped (SIGSTOP, or a debugger)."""
+    return Observed().sample(pid)
+
+
 def oom_kills() -> int:
     """How many processes the kernel has killed for want of memory, as far as this process can see."""
     total = 0

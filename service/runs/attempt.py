@@ -99,7 +99,9 @@ class Attempt:
             live.log("info", "run.published", version=order.version, rows=prepared.rows, bytes=version.bytes)
         self._version = version
         live.replace_run(completed)
-        return bool(prepared.deferred) and not version.held
+        if prepared.loaded and not version.held and not self._pipeline.native_versions:
+            await self._expire_native()
+        return bool(prepared.deferred) and not prepared.loaded and not version.held
 
     async def derive(self) -> None:
         """After the commit: ``load`` the native forms of the new version. A form that fails raises nothing."""
@@ -157,7 +159,7 @@ class Attempt:
     async def _begin(self, order: Order) -> None:
         for left in reversed(range(_STARTS)):
             try:
-                child = await Child.start(entry.run, messages.encode(order), self._limits(order))
+                child = await self._resources.spares.start(entry.run, messages.encode(order), self._limits(order))
                 break
             except errors.Unavailable as error:
                 if not left:
@@ -203,10 +205,7 @@ class Attempt:
                         publication.note_loaded, resources.history, resources.layout, order, live.run, version, loaded
                     )
                     live.log("info", "native.loaded", step=loaded.step, rows=loaded.written.rows)
-                    keep = next((int(getattr(s, "keep_native", 1)) for s in self._pipeline.storage if s.deferred), 1)
-                    await asyncio.to_thread(
-                        publication.expire_native, resources.history, resources.layout, self._record.id, keep
-                    )
+                    await self._expire_native()
                 case messages.Failed() as failure:
                     failed = True
                     error = disk.explain(errors.from_body(failure.error), resources.layout.warehouse)
@@ -217,6 +216,10 @@ class Attempt:
         if not end.ok and not failed:
             live.log("warning", "native.lost", message=f"the process that loads the native table ended ({end})")
         return end.ok or failed
+
+    async def _expire_native(self) -> None:
+        resources, keep = self._resources, self._pipeline.native_versions
+        await asyncio.to_thread(publication.expire_native, resources.history, resources.layout, self._record.id, keep)
 
     def _make_order(self, again: Version | None = None) -> Order:
         """The worker's order, with its staging folder created. With ``again``, its forms are derived in its own folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.version import Version
 from service.processes.limits import Limits
+from service.processes.spares import Spares
 from service.query.integrity import Integrity
 from service.runs import remembered_state
 from service.steps.collector import Upstream
@@ -38,6 +39,7 @@ class JobResources:
     clock: Clock
     secrets: Mapping[str, str]
     integrity: Integrity
+    spares: Spares = field(default_factory=Spares)
 
     def decode(self, record: PipelineRecord) -> Pipeline:
         """The pipeline at the revision of the record."""

@@ -7,7 +7,7 @@ that looks for the newest version passes it over.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -72,10 +72,17 @@ def publish(
         warnings=[*prepared.warnings, *warnings], end_time=ended,
         duration=duration, peak_memory_bytes=prepared.peak_memory_bytes, attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
+    for loaded in prepared.loaded:
+        if broken:
+            _discard(Path(order.grants.folder), loaded)
+        else:
+            completed, version = _with_form(completed, version, loaded)
+    keep = pipeline.native_versions
+    surplus = _surplus_native(history, order.pipeline_id, keep - 1) if version.native is not None and keep else []
     carry(order, prepared)
     if broken:
         manifest.amend(Path(order.grants.folder), layout, held=True, held_because=broken, continues=version.continues)
-    commit(history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence)
+    commit(history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence, surplus)
     return completed, version
 
 
@@ -87,15 +94,19 @@ def commit(
     run: Run,
     version: Version,
     fence: int | None = None,
+    surplus_native: Sequence[Version] = (),
 ) -> None:
-    """Turn ``staging`` into the folder of the version, and commit the catalog. Blocks. Raises as ``publish``."""
+    """Turn ``staging`` into the folder of the version, and commit the catalog. Blocks. Raises as ``publish``.
+
+    The native files of ``surplus_native`` are removed.
+    """
     folder = layout.version(version.pipeline, version.version)
     permissions.share(staging, layout.group)
     (staging / UNCOMMITTED).touch()
     staging.replace(folder)
     try:
         flush(folder.parent)
-        history.publish(pipeline_id, run, version, fence)
+        history.publish(pipeline_id, run, version, fence, [_without_native(history, v) for v in surplus_native])
     except BaseException:
         if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,6 +114,8 @@ def commit(
     (folder / UNCOMMITTED).unlink(missing_ok=True)
     if not version.held:
         layout.point_current(version.pipeline, version.version)
+    for old in surplus_native:
+        _remove_native(layout, old)
 
 
 def _measure(
@@ -152,17 +165,10 @@ def note_loaded(
 ) -> tuple[Run, Version]:
     """Record in the catalog that a deferred form exists, with the version and the run. Blocks."""
     permissions.share(layout.version(version.pipeline, version.version), layout.group)
-    size = sum(f.bytes for f in loaded.written.files)
-    stored = [
-        msgspec.structs.replace(s, bytes=size, state="ready") if s.type == loaded.written.type else s
-        for s in run.storage
-    ]
-    run = msgspec.structs.replace(
-        run, storage=stored, peak_memory_bytes=max(run.peak_memory_bytes or 0, loaded.peak_memory_bytes),
-        steps=[*run.steps, Step(step=loaded.step, duration=loaded.duration, rows_out=loaded.written.rows)],
-    )  # fmt: skip
-    native = loaded.written.files[0] if loaded.written.type == "duckdb" else version.native
-    version = msgspec.structs.replace(version, native=native, bytes=version.bytes + size)
+    run, version = _with_form(run, version, loaded)
+    step = Step(step=loaded.step, duration=loaded.duration, rows_out=loaded.written.rows)
+    peak = max(run.peak_memory_bytes or 0, loaded.peak_memory_bytes)
+    run = msgspec.structs.replace(run, peak_memory_bytes=peak, steps=[*run.steps, step])
     history.note_native(order.pipeline_id, run, version)
     return run, version
 
@@ -176,25 +182,52 @@ def note_unloaded(history: History, run: Run) -> Run:
 
 
 def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int) -> None:
-    """Remove the native files of all published versions but the ``keep`` newest, which then answer from Parquet.
-
-    Blocks.
-    """
-    for old in history.published(pipeline_id, limit=keep + 20)[keep:]:
-        if old.native is None:
-            continue
+    """Remove the native files of all but the ``keep`` newest versions, which then answer from Parquet. Blocks."""
+    for old in _surplus_native(history, pipeline_id, keep):
         forget_native(history, pipeline_id, old, wanted=False)
-        (layout.version(old.pipeline, old.version) / old.native.name).unlink(missing_ok=True)
+        _remove_native(layout, old)
 
 
 def forget_native(history: History, pipeline_id: str, version: Version, *, wanted: bool) -> None:
     """Record that a version has no native file, and whether it is to be built again. Blocks."""
+    history.note_native(pipeline_id, *_without_native(history, version, wanted=wanted))
+
+
+def _with_form(run: Run, version: Version, loaded: Loaded) -> tuple[Run, Version]:
+    """The run and the version with a form that is in its place."""
+    size = sum(f.bytes for f in loaded.written.files)
+    stored = [
+        msgspec.structs.replace(s, bytes=size, state="ready") if s.type == loaded.written.type else s
+        for s in run.storage
+    ]
+    native = loaded.written.files[0] if loaded.written.type == "duckdb" else version.native
+    version = msgspec.structs.replace(version, native=native, bytes=version.bytes + size)
+    return msgspec.structs.replace(run, storage=stored), version
+
+
+def _discard(folder: Path, loaded: Loaded) -> None:
+    for file in loaded.written.files:
+        (folder / file.name).unlink()
+
+
+def _without_native(history: History, version: Version, *, wanted: bool = False) -> tuple[Run, Version]:
+    """A version without its native file, and its run."""
     run = history.run(version.run_id)
     forms = [msgspec.structs.replace(s, bytes=0, state="loading") if s.type == "duckdb" else s for s in run.storage]
     kept = [s for s in forms if wanted or s.type != "duckdb"]
     size = version.bytes - (version.native.bytes if version.native is not None else 0)
     without = msgspec.structs.replace(version, native=None, wants_native=wanted, bytes=size)
-    history.note_native(pipeline_id, msgspec.structs.replace(run, storage=kept), without)
+    return msgspec.structs.replace(run, storage=kept), without
+
+
+def _surplus_native(history: History, pipeline_id: str, keep: int) -> list[Version]:
+    """The versions with a native file, except the ``keep`` newest versions."""
+    return history.with_native(pipeline_id, skip=keep, limit=20)
+
+
+def _remove_native(layout: Layout, version: Version) -> None:
+    if version.native is not None:
+        (layout.version(version.pipeline, version.version) / version.native.name).unlink(missing_ok=True)
 
 
 def make_room(history: History, layout: Layout, name: str, number: int) -> None:

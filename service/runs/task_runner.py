@@ -34,7 +34,6 @@ from service.jobs.tasks.task import (
 from service.kit import errors, ids
 from service.model.pipeline import Pipeline
 from service.model.version import Version
-from service.processes.child import Child
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
@@ -138,7 +137,7 @@ class TaskRunner:
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)
-        child = await Child.start(entry.task, task_messages.encode(call), limits)
+        child = await self.resources.spares.start(entry.task, task_messages.encode(call), limits)
         child.watch(self.resources.settings.heartbeat_seconds)
         try:
             while (data := await child.receive()) is not None:

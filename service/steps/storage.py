@@ -22,8 +22,8 @@ class Storage(
     """Base of all storages. A subclass repeats ``frozen=True, kw_only=True`` and sets ``tag``.
 
     Every version is Parquet first (``parquet`` with its defaults if the pipeline names no storage). A ``deferred``
-    storage derives another form from those parts after the commit (``load``); ``check`` finds before the commit
-    whatever could make that fail.
+    storage derives another form from those parts (``load``): of a small version before the commit, of a large one after
+    it. ``check`` finds before the commit whatever could make that fail.
     """
 
     deferred: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class Storage(
         return None
 
     def load(self, dataset: Dataset, folder: Path, ctx: Context) -> Written | None:
-        """After the commit: derive a form of ``dataset`` in ``folder`` (the version's own folder).
+        """Derive a form of ``dataset`` in ``folder``: where the version is being written, or the version's own folder.
 
         Must be safe to repeat: it writes under a temporary name, flushes and renames.
         """

@@ -1,6 +1,6 @@
 """The DuckDB storage: a native table beside the Parquet of its version, for point queries, paging and top-N.
 
-It is loaded after the commit under a temporary name and renamed when it is complete; until then readers use Parquet.
+It is loaded under a temporary name and renamed when it is complete; until then readers use Parquet.
 Any DuckDB may open it read-only while the service runs.
 """
 

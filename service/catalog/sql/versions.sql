@@ -46,6 +46,12 @@ WHERE p.deleted IS NULL AND p.name = $name
 -- name: names
 SELECT p.table_name FROM pipelines p
 WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held)
+-- name: with_native
+SELECT value FROM (
+    SELECT value, version FROM versions WHERE pipeline_id = $pipeline_id AND NOT held
+    ORDER BY version DESC LIMIT $limit OFFSET $skip
+)
+WHERE json_type(value, '$.native') = 'OBJECT' ORDER BY version DESC
 -- name: without_native
 SELECT id, value FROM (
     SELECT p.id, v.value FROM pipelines p JOIN versions v ON v.pipeline_id = p.id

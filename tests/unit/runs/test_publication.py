@@ -32,7 +32,7 @@ class Books:
         self.runs: list[Run] = []
         self.kept: list[Version] = []
 
-    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
+    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None, changed: object) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.runs.append(run)
@@ -43,8 +43,8 @@ class Books:
     def committed(self) -> list[Committed]:
         return [Committed(version=version, live=True, pipeline_id="p") for version in self.kept]
 
-    def published(self, pipeline_id: str, *, limit: int) -> list[Version]:
-        return self.kept[:limit]
+    def with_native(self, pipeline_id: str, *, skip: int, limit: int) -> list[Version]:
+        return [version for version in self.kept[skip : skip + limit] if version.native is not None]
 
     def run(self, run_id: str) -> Run:
         return next(run for run in self.runs if run.run_id == run_id)
@@ -91,7 +91,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     happened: list[str] = []
 
     class Watched(Books):
-        def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None) -> None:
+        def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None, changed: object) -> None:
             happened.append("commit")
 
     def flushed(path: Path) -> None:
