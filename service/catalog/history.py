@@ -170,7 +170,7 @@ class History:
             _insert_version(transaction, pipeline_id, version)
             for earlier_run, earlier in changed:
                 _update_version(transaction, pipeline_id, earlier)
-                _amend_run(transaction, earlier_run)
+                run_rows.amend(transaction, earlier_run)
 
         self._store.write(work)
         self.on_published()
