@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 
 from service.model.lifecycle import ENDED
@@ -26,21 +27,20 @@ from tests.unit.network import site
 ANY_TIME = "at any time"
 SERVER = ("server", "server+forkserver", "server+worker")
 WORKER = ("worker", "forkserver", "server", "server+worker", "server+forkserver")
-_RUNS_OUT = 12.0  # seconds after which a step that is not met is tried another time
+_RUNS_OUT = 5.0  # seconds after which other steps are tried
 _PATIENCE = 60.0
 _TRIES = 3
-_SHORT = 3.0
+_RECOVERIES = 0.4  # the share of starts that are killed
 WORKING = ("queued", "running", "retrying")
 _FACTOR = "30"  # seconds of the service's clock in one
 
 
 @dataclass
 class Tally:
-    """How many kills there were, of whom and where; ``missed`` are steps that were not met again."""
+    """How many kills there were, of whom and where."""
 
     victims: Counter[str] = field(default_factory=Counter)
     places: Counter[str] = field(default_factory=Counter)
-    missed: set[str] = field(default_factory=set)
 
     @property
     def kills(self) -> int:
@@ -64,7 +64,8 @@ class Campaign:
         self._page = Page(folder)
         self._data, self._backups = folder / "data", folder / "backups"
         self._ledger, self._gate, self.tally = Ledger(), Gate(), Tally()
-        self._tries: Counter[str] = Counter()
+        self._most: int | None = None
+        self._idle = 0  # how often in a row no step was met
         self._service: ExitStack | None = None
         self._served: Served | None = None
         self._snapshot = Snapshot.empty()
@@ -73,17 +74,19 @@ class Campaign:
 
     def run(self, kills: int, steps: int | None = None) -> Tally:
         """Kill ``kills`` times or more, a quarter of them at any time, the others at steps: at all, or ``steps``."""
-        feed = Source()
+        feed, self._most = Source(), steps
         with site.serving(feed) as there:
             self._work = Work(self._gate, there.address, feed, str(self._backups), self._seed)
             try:
                 self._came_up()
+                assert self._served is not None
+                self._served.login()
                 self._open()
                 self._work.create()
                 self._work.start()
                 time.sleep(self._record_seconds)
-                while self.tally.kills < kills or (steps is None and self._steps()):
-                    self._next(steps)
+                while self.tally.kills < kills or (steps is None and self._idle < _TRIES):
+                    self._next()
                 self._finish()
             finally:
                 self._work.join()
@@ -91,95 +94,90 @@ class Campaign:
                     self._service.close()
         return self.tally
 
-    def steps(self) -> list[str]:
-        """All steps that were met so far."""
-        return sorted(set((self._folder / "steps").read_text().splitlines()))
+    def steps(self) -> set[str]:
+        """All steps that were met so far. What a service does at any time is no step of its recovery."""
+        steps = set((self._folder / "steps").read_text().splitlines())
+        return {
+            step for step in steps if step.replace(RECOVERING, "") == step or step.replace(RECOVERING, "") not in steps
+        }
 
-    def _steps(self) -> list[str]:
-        """The steps at which nobody was killed yet. What a service does at any time is no step of its recovery."""
-        steps = self.steps()
-        done = {*self.tally.places, *self.tally.missed}
-        return [s for s in steps if s not in done and not (RECOVERING in s and s.replace(RECOVERING, "") in steps)]
-
-    def _next(self, most: int | None) -> None:
-        began = time.monotonic()
-        left, at_random = self._steps(), self.tally.places[ANY_TIME]
-        enough = most is not None and self.tally.kills - at_random >= most
-        if not left or enough or at_random * 4 <= self.tally.kills:
+    def _next(self) -> None:
+        began, at_random = time.monotonic(), self.tally.places[ANY_TIME]
+        if at_random * 4 <= self.tally.kills or self._enough or not self._kill_at_a_step():
             self._kill_at_any_time()
-        else:
-            self._kill_at(self._random.choice(left))
         self._say(f"{self.tally.kills:4} {time.monotonic() - began:5.1f} s  {self._last}")
+
+    @property
+    def _enough(self) -> bool:
+        """Whether nobody is to die at further steps."""
+        return self._most is not None and len(self.tally.places) > self._most
 
     def _kill_at_any_time(self) -> None:
         victims = self._random.choice([*SERVER, *WORKER])
-        self._last = f"{victims} {ANY_TIME}"
         time.sleep(self._random.uniform(0.05, 2.0))
         assert self._served is not None
         kill(self._served.process.pid, victims)
-        self.tally.add(ANY_TIME, victims)
+        self._note(ANY_TIME, victims)
         self._recover(victims)
 
-    def _kill_at(self, point: str) -> None:
-        victims = self._random.choice(WORKER if "worker " in point else SERVER)
-        self._last = f"{victims} {point}"
-        if RECOVERING in point:
-            victims = "server"
-            self._die_somewhere()
-            self._page.arm(point, victims)
-            met = not self._came_up()
-        else:
-            self._page.arm(point, victims)
-            met = self._is_met()
-        met = met or not self._page.disarm()
-        if met:
-            self.tally.add(point, victims)
-        else:
-            self._tries[point] += 1
-            if self._tries[point] == _TRIES:
-                self.tally.missed.add(point)
-            self._last += " (not met)"
-        if met or RECOVERING in point:
-            self._recover(victims if met else "nobody")
+    def _kill_at_a_step(self) -> bool:
+        """Let somebody die at a step at which nobody did yet. Returns whether one was met."""
+        time.sleep(self._random.uniform(0, 1.5))
+        left = sorted(self.steps() - set(self.tally.places))
+        chosen = [self._random.sample(left, len(left) // 2), []]  # rare steps get their turn, too
+        for spared in chosen:
+            self._arm(spared)
+            deadline = time.monotonic() + _RUNS_OUT
+            while self._page.state == ARMED and time.monotonic() < deadline:
+                time.sleep(0.005)
+            if self._page.state != ARMED:
+                break
+        if self._page.disarm():
+            self._idle += 1
+            return False
+        self._idle = 0
+        self._note(self._page.step, self._page.victims)
+        self._recover(self._page.victims)
+        return True
 
-    def _die_somewhere(self) -> None:
-        """End the service at a step of its work, so that the next one has something to recover."""
-        assert self._served is not None
-        self._page.arm(self._random.choice([s for s in self.steps() if RECOVERING not in s]), "server")
-        if not self._is_met(_SHORT):
-            kill(self._served.process.pid, "server")
-        self.tally.add(ANY_TIME, "server")
-        self._end()
+    def _arm(self, spared: Iterable[str] = (), victims: tuple[str, str] | None = None) -> None:
+        known = {step.replace(" ", f" {RECOVERING}", 1) for step in self.steps() if RECOVERING not in step}
+        chosen = victims or (self._random.choice(SERVER), self._random.choice(WORKER))
+        self._page.arm([*self.tally.places, *known, *spared], *chosen)
 
-    def _is_met(self, seconds: float = _RUNS_OUT) -> bool:
-        """Wait until the step that is armed was met."""
-        deadline = time.monotonic() + seconds
-        while self._page.state == ARMED and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return self._page.state != ARMED
+    def _note(self, place: str, victims: str) -> None:
+        self.tally.add(place, victims)
+        self._last = f"{victims} {place}"
 
     # the service
 
-    def _came_up(self) -> bool:
-        """Start a service. Returns false if it died at the step that was armed."""
-        self._page.is_serving, armed = False, self._page.state == ARMED
-        around = ExitStack()
+    def _come_back(self) -> None:
+        """Start a service. Some die at a step of their recovery; then the next one is started."""
+        while True:
+            armed = not self._enough and self._random.random() < _RECOVERIES
+            if armed:
+                self._arm(victims=("server", "server"))
+            came = self._came_up(armed=armed)
+            if came and (not armed or self._page.disarm()):
+                break
+            self._note(self._page.step, "server")
+            self._end()
+        assert self._served is not None
+        self._served.login()
+
+    def _came_up(self, *, armed: bool = False) -> bool:
+        """Start a service. Returns false if it died at a step of its start."""
+        self._page.is_serving = False
+        self._service = ExitStack()
         try:
-            self._served = around.enter_context(
+            self._served = self._service.enter_context(
                 listening(self._data, module="tests.acceptance.kills.victim", **self._environment())
             )
-        except AssertionError as error:
-            around.close()
+        except (AssertionError, httpx.HTTPError) as error:
             if armed and self._page.state != ARMED:
-                self._page.rest()
                 return False
             raise Violation(f"seed {self._seed}, after {self._last} the service does not start: {error}") from error
-        self._page.is_serving, self._service = True, around
-        if armed and self._page.state != ARMED:  # it had just announced itself
-            self._served.process.wait(_PATIENCE)
-            self._end()
-            return False
-        self._served.login()
+        self._page.is_serving = True
         return True
 
     def _environment(self) -> dict[str, str]:
@@ -204,13 +202,11 @@ class Campaign:
 
     def _recover(self, victims: str) -> None:
         """After a kill: start the next service if this one is dead, let everything end, and check."""
-        if self._service is not None:
-            if "server" in victims.split("+"):
-                self._end()
-            elif not self._gate.close(_PATIENCE):
-                raise Violation(f"after {self._last} a request is not answered")
-        if self._service is None and not self._came_up():
-            raise Violation(f"after {self._last} the service does not start")
+        if "server" in victims.split("+"):
+            self._end()
+            self._come_back()
+        elif not self._gate.close(_PATIENCE):
+            raise Violation(f"seed {self._seed}, after {self._last} a request is not answered")
         self._check()
         self._open()
 

@@ -12,6 +12,7 @@ appends the steps that it has met to ``steps``; both files are open before a wor
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import mmap
 import os
@@ -20,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ VARIABLE = "PYTHON_FAILPOINTS"
 """The folder of the campaign. The forkserver keeps variables whose names begin so."""
 IDLE, ARMED, HIT = 0, 1, 2
 RECOVERING = "recovering "
-_PAGE, _PHASE, _PIDS, _VICTIMS, _POINT = 4096, 1, 8, 64, 128
+_PHASE, _PID, _ORDER, _COUNT, _OF_SERVICE, _OF_WORKER, _VICTIMS, _STEP, _SPARED, _PAGE = (
+    1, 8, 16, 24, 64, 128, 192, 256, 4096, 1 << 17
+)  # fmt: skip
 _CREATES = os.O_CREAT | os.O_TRUNC
 _CALLS = ("rename", "replace", "link", "symlink", "mkdir", "rmdir", "unlink", "remove", "fsync", "chmod", "truncate")
 _DEPTH = 3
@@ -47,16 +50,21 @@ class Page:
             file.write_bytes(bytes(_PAGE))
         with file.open("r+b") as handle:
             self._memory = mmap.mmap(handle.fileno(), _PAGE)
+        self._spared: tuple[int, set[bytes]] = (0, set())
 
     @property
     def state(self) -> int:
         return self._memory[0]
 
-    def arm(self, point: str, victims: str) -> None:
-        """Let ``victims`` die at the next passage of ``point``."""
+    def arm(self, spared: Iterable[str], of_service: str, of_worker: str) -> None:
+        """Let somebody die at the next step that is not ``spared``: who depends on the process that meets it."""
         self._memory[0] = IDLE
-        self._put(_VICTIMS, victims, _POINT)
-        self._put(_POINT, point, _PAGE)
+        found = sorted({_digest(step) for step in spared})
+        self._memory[_SPARED : _SPARED + 8 * len(found)] = b"".join(found)
+        self._put(_OF_SERVICE, of_service, 64)
+        self._put(_OF_WORKER, of_worker, 64)
+        self._number(_COUNT, len(found))
+        self._number(_ORDER, self._read(_ORDER) + 1)
         self._memory[0] = ARMED
 
     def disarm(self) -> bool:
@@ -70,12 +78,21 @@ class Page:
         """Forget who was to die: he has died."""
         self._memory[0] = IDLE
 
-    def take(self, point: str) -> str | None:
-        """Who dies here; None if nobody does. Only the first passage is one."""
-        if self._memory[0] != ARMED or self._text(_POINT, _PAGE) != point:
+    def take(self, step: str, role: str) -> str | None:
+        """Who dies here; None if nobody does. Only the first step is one."""
+        if self._memory[0] != ARMED or _digest(step) in self._read_spared():
             return None
         self._memory[0] = HIT
+        self._put(_VICTIMS, self._text(_OF_SERVICE if role == "service" else _OF_WORKER, 64), 64)
+        self._put(_STEP, step, _SPARED - _STEP)
         return self.victims
+
+    def _read_spared(self) -> set[bytes]:
+        order = self._read(_ORDER)
+        if self._spared[0] != order:
+            end = _SPARED + 8 * self._read(_COUNT)
+            self._spared = order, {self._memory[place : place + 8] for place in range(_SPARED, end, 8)}
+        return self._spared[1]
 
     @property
     def is_serving(self) -> bool:
@@ -88,22 +105,38 @@ class Page:
 
     @property
     def victims(self) -> str:
-        return self._text(_VICTIMS, _POINT)
+        """Who died at the last step that was met."""
+        return self._text(_VICTIMS, 64)
+
+    @property
+    def step(self) -> str:
+        """The last step that was met."""
+        return self._text(_STEP, _SPARED - _STEP)
 
     @property
     def service(self) -> int:
         """The process id of the service."""
-        return int.from_bytes(self._memory[_PIDS : _PIDS + 8], "little")
+        return self._read(_PID)
 
     @service.setter
     def service(self, pid: int) -> None:
-        self._memory[_PIDS : _PIDS + 8] = pid.to_bytes(8, "little")
+        self._number(_PID, pid)
 
-    def _put(self, start: int, text: str, end: int) -> None:
-        self._memory[start:end] = text.encode()[: end - start].ljust(end - start, b"\0")
+    def _put(self, start: int, text: str, size: int) -> None:
+        self._memory[start : start + size] = text.encode()[:size].ljust(size, b"\0")
 
-    def _text(self, start: int, end: int) -> str:
-        return self._memory[start:end].rstrip(b"\0").decode()
+    def _text(self, start: int, size: int) -> str:
+        return self._memory[start : start + size].rstrip(b"\0").decode()
+
+    def _number(self, start: int, value: int) -> None:
+        self._memory[start : start + 8] = value.to_bytes(8, "little")
+
+    def _read(self, start: int) -> int:
+        return int.from_bytes(self._memory[start : start + 8], "little")
+
+
+def _digest(step: str) -> bytes:
+    return hashlib.blake2b(step.encode(), digest_size=8).digest()
 
 
 class Failpoints:
@@ -166,7 +199,7 @@ class Failpoints:
         if point not in self._met:
             self._met.add(point)
             os.write(self._steps, f"{point}\n".encode())
-        victims = self._page.take(point)
+        victims = self._page.take(point, self._role)
         if victims is None:
             return
         if victims == "worker" and self._role == "worker":

@@ -58,8 +58,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.data, self.backups, self._clock = folder / "data", folder / "backups", folder / "ahead"
-        self._clock.write_text("0")
+        self._began = (time.time() // 3600 + 1) * 3600 + 60  # a minute past the next hour
         self.sources, self.hours, self.examples = Sources(), 0, 0
+        self._set_clock()
         self._around, self._service = ExitStack(), ExitStack()
         self.source = self._around.enter_context(site.serving(self.sources)).address
         self.served = self.start()
@@ -89,12 +90,16 @@ class World:
                 os.kill(child, signal.SIGKILL)
 
     def pass_an_hour(self) -> None:
+        """Let the clock show a minute past the next hour, so that one full hour comes and no other is near."""
         self.hours += 1
-        fresh = self._clock.with_suffix(".new")
-        fresh.write_text(str(self.hours * 3600))
-        fresh.replace(self._clock)
+        self._set_clock()
         if self.hours % 20 == 0:  # before the token expires
             self.served.login()
+
+    def _set_clock(self) -> None:
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(str(self._began + self.hours * 3600 - time.time()))
+        fresh.replace(self._clock)
 
     def ask(self, method: str, path: str, status: int = 200, **request: Any) -> Any:
         """The answer of the service. Reading is tried again if its query worker was killed under it."""

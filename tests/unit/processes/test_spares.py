@@ -78,7 +78,7 @@ async def echoed(child: Child) -> bool:
 
 def test_a_spare_is_used_once_and_replaced() -> None:
     async def act(spares: Spares) -> None:
-        used = set()
+        used: set[int] = set()
         for _ in range(3):
             before = set(pids(spares))
             child = await spares.start(entries.echo, b"hello", LIMITS)
