@@ -116,12 +116,12 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """How far the run is: its phase and step, percent of the whole, rows collected up to now."""
+    """How far the run is: its phase and step, rows collected up to now, and the steps whose counters have changed."""
 
     phase: Phase
     step: str
-    progress: float
     rows_collected: int
+    steps: list[Step]
 
 
 class LogLine(msgspec.Struct, frozen=True, tag=True):
