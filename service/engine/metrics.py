@@ -41,13 +41,9 @@ _NARROW = 100
 
 
 def answer(
-    lf: pl.LazyFrame,
-    schema: pl.Schema,
-    metrics: Iterable[Metric],
-    *,
-    engine: Engine = "streaming",
+    lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming",
     done: Callable[[int, int], None] = lambda done, total: None,
-) -> Answers:
+) -> Answers:  # fmt: skip
     """The answers to ``metrics``, perhaps with more that cost nothing. The kinds are those of ``metric.Kind``.
 
     ``in-memory`` is for small frames in memory: it starts a query in a tenth of the time. ``done`` is called with the
