@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -162,12 +162,21 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """A deferred form is in place. ``duration`` is in seconds."""
+    """A deferred form is in place since ``ended``. ``duration`` is in seconds."""
 
     written: Written
     step: str
     duration: float
     peak_memory_bytes: int
+    ended: datetime
+
+    @property
+    def record(self) -> Step:
+        """The step of the run that loaded it."""
+        return Step(
+            step=self.step, phase="storing", fraction=1.0, duration=self.duration, rows_out=self.written.rows,
+            started=self.ended - timedelta(seconds=self.duration), ended=self.ended,
+        )  # fmt: skip
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

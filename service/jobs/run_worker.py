@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,8 @@ class RunWorker:
             with self.job.running(ctx):
                 written = storage.load(dataset, folder, ctx)
             if written is not None:
-                self._send(messages.Loaded(written, ctx.step, time.perf_counter() - began, memory.peak()))
+                took = time.perf_counter() - began
+                self._send(messages.Loaded(written, ctx.step, took, memory.peak(), datetime.now(UTC)))
 
     def _relay(self, fields: dict[str, Any]) -> None:
         self._send(self.job.hidden(messages.LogLine(fields)))
