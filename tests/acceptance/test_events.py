@@ -85,10 +85,10 @@ def _check_progress(complete: Heard) -> None:
     assert (max(percent[:-1]) < 100, percent[-1]) == (True, 100)
     steps = complete[-1][2]["steps"]
     assert [(s["step"], s["phase"], s["fraction"]) for s in steps] == [
-        ("collectors[0]", "collecting", 1), ("storage[0]", "storing", 1)
+        ("collectors[0]", "collecting", 1), ("storage[0]", "storing", 1), ("storage[1]", "storing", 1)
     ]  # fmt: skip
     assert all(s["started"] <= s["ended"] and s["duration"] > 0 for s in steps)
-    collected, stored = steps
+    collected, stored, _ = steps
     assert (collected["rows_out"], stored["rows_in"], stored["rows_out"]) == (3, 3, 3)
     assert collected["bytes_read"] == collected["bytes_total"] == len(CSV)
     assert stored["bytes_written"] > 0
