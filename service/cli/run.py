@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,11 @@ def _nearby(file: Path) -> tuple[str, str]:
 def _bar(*, show: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A progress bar, which gets the data of the events about status and progress."""
     with output.bar(output.ERR) as bar:
-        task = bar.add_task("starting", total=100, visible=show)
+        task = bar.add_task("starting", total=100, visible=show, rate="")
 
         def advance(data: dict[str, Any]) -> None:
             doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
-            bar.update(task, completed=data.get("progress", 0), description=doing or "running")
+            bar.update(task, completed=data.get("progress", 0), description=doing or "running", rate=_rates(data))
 
         yield advance
 
@@ -146,6 +147,17 @@ def _refuse_grants(**grants: tuple[str, ...] | None) -> None:
                 f"flag out, or start the service with PENSTOCK_{name.upper()}",
                 field=name,
             )
+
+
+def _rates(data: dict[str, Any]) -> str:
+    """The rates of the present step and the time that is left, as far as they are known."""
+    step: dict[str, Any] = next((s for s in data.get("steps", []) if s["step"] == data.get("step")), {})
+    rows, size, end = step.get("rows_per_second"), step.get("bytes_per_second"), data.get("estimated_end")
+    texts = [f"{rows:,.0f} rows/s" if rows else "", f"{output.size(size)}/s" if size else ""]
+    if end is not None:
+        left = datetime.fromisoformat(end) - datetime.now(UTC)
+        texts.append(f"{output.duration(max(0.0, left.total_seconds()))} left")
+    return "  ".join(text for text in texts if text)
 
 
 def _save(core: Core, pipeline: Pipeline) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -116,12 +116,12 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """How far the run is: its phase and step, percent of the whole, rows collected up to now."""
+    """How far the run is: its phase and step, rows collected up to now, and the steps whose counters have changed."""
 
     phase: Phase
     step: str
-    progress: float
     rows_collected: int
+    steps: list[Step]
 
 
 class LogLine(msgspec.Struct, frozen=True, tag=True):
@@ -162,12 +162,21 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """A deferred form is in place. ``duration`` is in seconds."""
+    """A deferred form is in place since ``ended``. ``duration`` is in seconds."""
 
     written: Written
     step: str
     duration: float
     peak_memory_bytes: int
+    ended: datetime
+
+    @property
+    def record(self) -> Step:
+        """The step of the run that loaded it."""
+        return Step(
+            step=self.step, phase="storing", fraction=1.0, duration=self.duration, rows_out=self.written.rows,
+            started=self.ended - timedelta(seconds=self.duration), ended=self.ended,
+        )  # fmt: skip
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -28,8 +28,10 @@ from service.runs import (
 )
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.run_progress import RunProgress
 
 _STARTS = 3  # how often a child is started before the run gives up
+_EARLIER = 5  # runs that an estimate looks at
 _LOAD_DELAYS = (0.0, 1.0, 5.0)  # seconds before each attempt to load native forms
 
 
@@ -70,6 +72,7 @@ class Attempt:
         """
         live, history = self._live, self._resources.history
         is_stored = live.begin(attempt_records.begun(live.run, self._resources.clock.now()))
+        live.progress = RunProgress(self._pipeline)
         live.log("info", "run.started", revision=self._record.revision, attempt=live.run.attempt)
         self._storing = asyncio.create_task(self._store_begin(is_stored))
         begun = await asyncio.gather(self._start(), asyncio.shield(self._storing), return_exceptions=True)
@@ -183,15 +186,28 @@ class Attempt:
                         peak_memory_bytes=failed.peak_memory_bytes,
                     )  # fmt: skip
                     raise errors.from_body(failed.error)
-                case messages.Progress(phase, step, progress, rows):
-                    live.change(phase=phase, step=step, progress=progress, rows_collected=rows)
-                    noted = {"phase": phase, "step": step, "progress": progress, "rows_collected": rows}
-                    live.emit("progress", noted)
+                case messages.Progress(phase, step, rows, steps):
+                    await self._learn()
+                    live.advance(phase, step, rows, steps)
                 case messages.LogLine() as line:
                     live.relay(line.fields)
         end = await child.wait()
         live.change(peak_memory_bytes=child.observed.peak_bytes or None)
         raise cause_of_death.explain(child, end, "run", order.grants)
+
+    async def _learn(self) -> None:
+        """Compare a run that takes a while with earlier ones, for its estimated end."""
+        progress = self._live.progress
+        if progress is None or not progress.wants_earlier_runs(self._live.attempt_seconds()):
+            return
+        try:
+            earlier, _ = await asyncio.to_thread(
+                self._resources.history.runs, self._record.id, limit=_EARLIER, offset=0, status="completed"
+            )
+        except errors.PenstockError as error:  # an estimate is not worth a run
+            self._live.log("warning", "run.not_compared", message=error.message)
+            earlier = []
+        progress.learn(earlier)
 
     async def _take_loaded(self, order: Order, version: Version) -> bool:
         """Record the forms that the child loads. Returns whether it ended by itself, with or without success."""
