@@ -116,7 +116,12 @@ class Pipelines:
 
     def get(self, name: str, revision: int | None = None) -> PipelineRecord:
         """The pipeline at ``revision`` (the newest by default). Raises ``errors.Missing``."""
-        row = self._store.row(_SQL["find"], {"name": name, "revision": revision})
+        wanted = {"name": name, "revision": revision}
+        row = (
+            self._store.kept_row("pipelines", name, _SQL["find"], wanted)
+            if revision is None
+            else self._store.row(_SQL["find"], wanted)
+        )
         if row is None:
             if revision is not None and self._store.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Missing(f"the pipeline '{name}' has no revision {revision}", code="NOT_FOUND")
@@ -130,6 +135,10 @@ class Pipelines:
             created=_utc(row["created"]),
             updated=_utc(row["updated"]),
         )
+
+    def has(self, name: str) -> bool:
+        """Whether ``get`` answers from memory, without blocking."""
+        return self._store.keeps("pipelines", name, _SQL["find"])
 
     def delete(self, name: str) -> str:
         """Delete the pipeline and return its id. Its versions stay on disk.
