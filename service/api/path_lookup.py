@@ -9,10 +9,9 @@ from service.api.services import Services
 from service.catalog.pipelines import PipelineRecord, missing
 from service.kit import errors
 from service.model.version import Version
+from service.values.version_name import TAG
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-TAG = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-"""What a tag looks like; a version number never does."""
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
@@ -22,30 +21,26 @@ async def find_pipeline(services: Services, name: str, revision: int | None = No
 
 
 async def find_version(services: Services, name: str, which: int | str | None = None) -> Version:
-    """A version of the pipeline of that name, by number or by ``version=`` in a query string; None: the newest.
+    """A version of the pipeline of that name, by number or tag (``version=`` in a query string); None: the newest.
 
     Raises ``errors.Missing``; ``errors.Invalid`` for a text that is neither a number nor a tag.
     """
     chosen = chosen_version(which) if isinstance(which, str) else which
     record = await find_pipeline(services, name)
 
-    def find() -> Version:
-        number = services.marks.tagged(record.id, name, chosen) if isinstance(chosen, str) else chosen
-        return services.history.version(record.id, name, number)
-
-    return await asyncio.to_thread(find)
+    return await asyncio.to_thread(services.history.version, record.id, name, chosen)
 
 
-def chosen_version(text: str) -> int | str:
-    """The number or the tag in ``version=``. Raises ``errors.Invalid``."""
+def chosen_version(text: str, field: str = "version") -> int | str:
+    """The number or the tag in a parameter. Raises ``errors.Invalid``."""
     if re.fullmatch(r"0*[1-9][0-9]{0,8}", text) is not None:
         return int(text)
-    return valid_tag(text, "version", "a version number from 1, or a tag")
+    return valid_tag(text, field, "a version number from 1, or a tag")
 
 
 def valid_tag(text: str, field: str = "tag", expected: str = "a tag") -> str:
     """``text``, if it can be a tag. Raises ``errors.Invalid``."""
-    if TAG.fullmatch(text) is None:
+    if re.fullmatch(TAG, text) is None:
         raise errors.Invalid(
             f"{field}: expected {expected} (lower-case letters, digits, - and _, a letter first, at most 63), "
             f"got '{text[:60]}'",
@@ -71,8 +66,10 @@ def revision_of(if_match: str | None) -> int | None:
     return int(match[1])
 
 
-def version_number(text: str, name: str) -> int:
-    """A version number in a path. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+def named_version(text: str, name: str) -> int | str:
+    """A version number or a tag in a path. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
+    if re.fullmatch(TAG, text) is not None:
+        return text
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise errors.Missing(
             f"the pipeline '{name}' has no version '{text}'", code="VERSION_NOT_FOUND", field="version"

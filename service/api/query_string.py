@@ -22,7 +22,6 @@ def about(text: str, **bounds: Any) -> msgspec.Meta:
 
 Offset = Annotated[int, about("How many to skip.", ge=0, le=_MOST_OFFSET)]
 Revision = Annotated[int, about("A revision of the configuration; the newest by default.", ge=1, le=2**31 - 1)]
-Number = Annotated[int, about("A version; the newest by default.", ge=1, le=2**31 - 1)]
 VersionChoice = Annotated[
     str, about("A version, by its number or a tag; the newest by default.", examples=["3", "stable"])
 ]
@@ -51,10 +50,10 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
 class ByVersion(msgspec.Struct, frozen=True, kw_only=True):
     """Which version."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
 
 
-def one_version(query: int | None, body: int | None) -> int | None:
+def one_version(query: int | str | None, body: int | str | None) -> int | str | None:
     """The version that the query string or the body names. Raises ``errors.Invalid`` if they differ."""
     if query is not None and body is not None and query != body:
         raise errors.Invalid(f"version: {query} in the query string, {body} in the body", field="version")

@@ -62,11 +62,17 @@ async def read(request: TypedRequest, most: int) -> bytes:
         raise _too_slow() from None
 
 
-async def document(request: TypedRequest, most: int, *, yaml: bool = False) -> Any:
-    """The JSON (or YAML) value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
-    if yaml and media_type(request) in _YAML:
+async def document(request: TypedRequest, most: int) -> Any:
+    """The JSON value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
+    return documents.from_json(await json(request, most))
+
+
+async def configuration(request: TypedRequest, most: int) -> Any:
+    """The JSON or YAML value of the body; raises as ``document``, and for a key that is written twice."""
+    if media_type(request) in _YAML:
         return await asyncio.to_thread(documents.from_yaml, await read(request, most))
-    return documents.from_json(await json(request, most, also=" or application/yaml" if yaml else ""))
+    text = await json(request, most, also=" or application/yaml")
+    return await asyncio.to_thread(documents.configuration, text)
 
 
 async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:

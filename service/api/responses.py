@@ -56,6 +56,8 @@ class Validated(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a pipeline's newest run; ``idle`` before the first.
 
+    ``estimated_end`` is when it will probably end, and the rates are those of its present step; null if unknown.
+
     ``next_run`` is when its schedule fires next: null without a schedule, while it is paused or not enabled.
     ``trigger_state`` is null without a trigger.
     """
@@ -63,8 +65,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     status: str = "idle"
     progress: float = 0.0
+    estimated_end: datetime | None = None
     phase: str | None = None
     step: str | None = None
+    rows_per_second: float | None = None
+    bytes_per_second: float | None = None
     run_id: str | None = None
     error: Failure | None = None
     warnings: list[StepWarning] = []
@@ -265,10 +270,14 @@ def status(
     """The state of a pipeline's newest run, and what starts the next one."""
     if newest is None:
         return Status(name=name, next_run=next_run, trigger_state=trigger_state)
+    present = next((s for s in newest.steps if s.step == newest.step), None) if newest.status == "running" else None
     return Status(
         name=name,
         status=newest.status,
         progress=newest.progress,
+        estimated_end=newest.estimated_end,
+        rows_per_second=present.rows_per_second if present is not None else None,
+        bytes_per_second=present.bytes_per_second if present is not None else None,
         phase=newest.phase,
         step=newest.step,
         run_id=newest.run_id,

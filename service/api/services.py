@@ -48,13 +48,18 @@ class Runs(Protocol):
     ) -> Run: ...
 
     async def replay(
-        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+        self,
+        name: str,
+        requested_by: str | None,
+        version: int | str | None = None,
+        *,
+        alongside: Sequence[Alongside] = (),
     ) -> Run: ...
 
     async def restore(
         self,
         name: str,
-        number: int,
+        number: int | str,
         requested_by: str | None,
         *,
         state: bool = False,
@@ -83,15 +88,17 @@ class Runs(Protocol):
 class Upkeep(Protocol):
     """The part of the upkeep of versions that the API uses."""
 
-    async def delete(self, name: str, number: int, by: str) -> None: ...
+    async def delete(self, name: str, number: int | str, by: str) -> None: ...
 
 
 class Decisions(Protocol):
     """The part of the decisions about held versions that the API uses."""
 
-    async def accept(self, name: str, number: int, by: str, *, alongside: Sequence[Alongside] = ()) -> Version: ...
+    async def accept(
+        self, name: str, number: int | str, by: str, *, alongside: Sequence[Alongside] = ()
+    ) -> Version: ...
 
-    async def reject(self, name: str, number: int, by: str) -> None: ...
+    async def reject(self, name: str, number: int | str, by: str) -> None: ...
 
 
 class EngineAnswer(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.catalog import lineage_events, run_rows, statistics
+from service.catalog import lineage_events, run_rows, statistics, version_marks
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors
@@ -239,11 +239,13 @@ class History:
 
         self._store.write(work)
 
-    def version(self, pipeline_id: str, name: str, number: int | None = None) -> Version:
-        """A version, the newest by default.
+    def version(self, pipeline_id: str, name: str, number: int | str | None = None) -> Version:
+        """A version by its number or a tag, the newest by default.
 
         Raises ``errors.Missing`` (NO_DATA before the first version, VERSION_NOT_FOUND).
         """
+        if isinstance(number, str):
+            number = version_marks.tagged(self._store, pipeline_id, name, number)
         row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": number})
         if row is not None:
             return _version(row)
@@ -274,9 +276,12 @@ class History:
             )  # fmt: skip
         return found
 
-    def version_of(self, name: str, number: int | None = None) -> Version | None:
-        """A version (the newest by default) of the pipeline with that name, or None."""
-        row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})
+    def version_of(self, name: str, number: int | str | None = None) -> Version | None:
+        """A version (by number or tag, the newest by default) of the pipeline with that name, or None."""
+        if isinstance(number, str):
+            row = self._store.row(_VERSIONS["tagged_of"], {"name": name, "tag": number})
+        else:
+            row = self._store.row(_VERSIONS["of"], {"name": name, "version": number})
         return _version(row) if row is not None else None
 
     def present(self, version: Version) -> Version | None:

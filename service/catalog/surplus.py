@@ -18,12 +18,14 @@ class Surplus:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def versions(self, limit: int = 100) -> list[tuple[str, Version]]:
-        """Surplus versions with the id of their pipeline, oldest first; never the newest, pinned or tagged ones.
+    def versions(self, skip: int = 0) -> list[tuple[str, Version]]:
+        """Up to 100 surplus versions with the id of their pipeline, after the first ``skip``, oldest first.
+
+        The newest, pinned or tagged ones are never among them.
 
         Held versions are counted by themselves, so that they take no place of a published one.
 
         Pipelines of releases without retention keep all versions until their configuration says otherwise.
         """
-        rows = self._store.rows(_SQL["surplus"], {"default_versions": str(DEFAULT_VERSIONS), "limit": limit})
+        rows = self._store.rows(_SQL["surplus"], {"default_versions": str(DEFAULT_VERSIONS), "skip": skip})
         return [(row["pipeline_id"], msgspec.json.decode(row["value"], type=Version)) for row in rows]

@@ -44,15 +44,6 @@ class VersionMarks:
                 raise errors.Missing(f"the pipeline '{name}' has no tag '{tag}'", code="NOT_FOUND", field="tag")
             transaction.execute(_SQL["untag"], key)
 
-    def tagged(self, pipeline_id: str, name: str, tag: str) -> int:
-        """The number of the version that a tag names. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
-        row = self._store.row(_SQL["tagged"], {"pipeline_id": pipeline_id, "tag": tag})
-        if row is None:
-            raise errors.Missing(
-                f"the pipeline '{name}' has no version with the tag '{tag}'", code="VERSION_NOT_FOUND", field="version"
-            )
-        return int(row["version"])
-
     def of(self, pipeline_id: str) -> Mapping[int, Marks]:
         """The marks of the versions of a pipeline that have any, by number."""
         key = {"pipeline_id": pipeline_id}
@@ -66,7 +57,8 @@ class VersionMarks:
         """Remove a version from the catalog, which remembers that it did: a start then removes its folder.
 
         Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (VERSION_IN_USE) if the version is the
-        newest, pinned or tagged, or if it was held when it was read and has been accepted since.
+        newest, pinned, tagged, or named by its number in a configuration, or if it was held when it was read and has
+        been accepted since.
         """
         key = {"pipeline_id": pipeline_id, "version": version.version}
         of = {"pipeline_id": pipeline_id}
@@ -81,8 +73,24 @@ class VersionMarks:
             tags = [row["tag"] for row in transaction.rows(_SQL["tags"], of) if row["version"] == version.version]
             if tags:
                 raise in_use(version, f"the tag '{tags[0]}' names it; move or remove the tag first")
+            reader = transaction.row(_SQL["named_by"], {**key, "name": version.pipeline})
+            if reader is not None:
+                raise in_use(version, f"the configuration of '{reader['name']}' reads it by its number")
             transaction.execute(_SQL["remember"], {**key, "run_id": version.run_id, "deleted": naive(now)})
             transaction.execute(_SQL["delete"], key)
+
+
+def tagged(store: Store, pipeline_id: str, name: str, tag: str) -> int:
+    """The number of the version that a tag of the pipeline ``name`` names. Blocks.
+
+    Raises ``errors.Missing`` (VERSION_NOT_FOUND).
+    """
+    row = store.row(_SQL["tagged"], {"pipeline_id": pipeline_id, "tag": tag})
+    if row is None:
+        raise errors.Missing(
+            f"the pipeline '{name}' has no version with the tag '{tag}'", code="VERSION_NOT_FOUND", field="version"
+        )
+    return int(row["version"])
 
 
 def in_use(version: Version, why: str) -> errors.Conflict:

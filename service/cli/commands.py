@@ -13,6 +13,7 @@ import click
 
 import service
 from service.cli import errors, options
+from service.cli.version_commands import version_group
 from service.model.formats import FORMATS
 from service.model.user import Role
 
@@ -163,15 +164,15 @@ def print_log(run: str, **chosen: Any) -> None:
 
 @penstock.command()
 @click.argument("pipeline")
-@click.argument("version", type=click.IntRange(1), required=False)
-@click.option("--against", type=click.IntRange(1), help="The version to compare with.  [default: the one before]")
+@click.argument("version", required=False)
+@click.option("--against", help="The version to compare with, by number or tag.  [default: the one before]")
 @click.option("--key", help="The columns that identify a row, as a,b.  [default: the primary key]")
 @click.option("--limit", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of each kind to show.")
 @options.data_dir()
 @options.url
 @options.as_json
-def diff(pipeline: str, version: int | None, url: str | None, data_dir: str | None, **chosen: Any) -> None:
-    """Show what differs between VERSION of PIPELINE (the newest by default) and the version before."""
+def diff(pipeline: str, version: str | None, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+    """Show what differs between VERSION (a number or a tag; the newest by default) of PIPELINE and the one before."""
     from service.cli import prefork
 
     prefork.begin_without_service(url, data_dir)
@@ -269,6 +270,9 @@ def resume_schedule(pipeline: str, **chosen: Any) -> None:
     from service.cli import schedule as schedules
 
     schedules.resume(pipeline, **chosen)
+
+
+penstock.add_command(version_group)
 
 
 @penstock.group()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from service.api import path_lookup
 from service.bootstrap import Core
 from service.cli import output, remote, session
 from service.runs import version_comparison
@@ -17,7 +18,7 @@ _COUNTS = ("added", "removed", "changed", "unchanged")
 
 
 def show(
-    pipeline: str, version: int | None, *, against: int | None, key: str | None, limit: int, data_dir: str | None,
+    pipeline: str, version: str | None, *, against: str | None, key: str | None, limit: int, data_dir: str | None,
     url: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the differences. Raises ``errors.Missing``, ``errors.Invalid``, ``errors.Conflict``."""
@@ -40,16 +41,18 @@ def show(
 
 
 async def _compare(
-    core: Core, pipeline: str, number: int | None, against: int | None, key: str | None, limit: int
+    core: Core, pipeline: str, version: str | None, against: str | None, key: str | None, limit: int
 ) -> bytes:
     record = await asyncio.to_thread(core.pipelines.get, pipeline)
-    after = await asyncio.to_thread(core.history.version, record.id, pipeline, number)
+    which = path_lookup.named_version(version, pipeline) if version is not None else None
+    after = await asyncio.to_thread(core.history.version, record.id, pipeline, which)
     if against is None:
         before = await asyncio.to_thread(core.history.version_before, record.id, after)
     else:
-        before = await asyncio.to_thread(core.history.version, record.id, pipeline, against)
-    for version in (before, after):
-        await core.sources.of_version(version)  # checks its files
+        other = path_lookup.chosen_version(against, "against")
+        before = await asyncio.to_thread(core.history.version, record.id, pipeline, other)
+    for compared in (before, after):
+        await core.sources.of_version(compared)  # checks its files
     revisions = [await asyncio.to_thread(core.pipelines.get, pipeline, v.revision) for v in (before, after)]
     task = version_comparison.comparing(
         core.layout, before, after, (revisions[0].document, revisions[1].document),

@@ -78,14 +78,23 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def duration(seconds: float) -> str:
+    """A number of seconds as people read it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def bar(console: Console) -> Progress:
-    """A progress bar from 0 to 100 with a description; hidden if the output is not a terminal."""
+    """A progress bar from 0 to 100 with a description and a ``rate``; hidden if the output is not a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[rate]}"),
         console=console,
         disable=not console.is_terminal,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import msgspec
 from service.bootstrap import Core
 from service.cli import errors as command_errors
 from service.cli import output, remote, remote_run, session
+from service.files.allowed_files import Files
+from service.files.layout import Layout
 from service.kit import documents, errors
 from service.model import pipeline as pipelines
+from service.model import source_files
 from service.model.lifecycle import STORED
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
@@ -33,22 +37,25 @@ def read(file: Path) -> dict[str, Any]:
         text = file.read_bytes()
     except OSError as error:
         raise errors.Missing(f"{file} cannot be read: {error.strerror}", field="file") from error
-    document = documents.from_json(text) if file.suffix.lower() == ".json" else documents.from_yaml(text)
+    document = documents.configuration(text) if file.suffix.lower() == ".json" else documents.from_yaml(text)
     if not isinstance(document, dict):
         raise errors.Invalid(f"{file}: a pipeline is a mapping with at least 'name' and 'collectors'")
     return document
 
 
 def validate_file(file: Path, *, as_json: bool) -> None:
-    """Check a pipeline file, and its processors on the columns that its settings name.
+    """Check a pipeline file, its processors on the columns that its settings name, and the paths of its files.
 
     Raises ``errors.Invalid`` with all problems, or with the first that the columns show.
     """
     from service.jobs.tasks import plan
 
     pipeline = pipelines.decode(read(file), Registry.load())
+    settings = session.settings()
+    files = Files((Layout(settings.root).uploads, *map(Path, (*settings.file_roots, *_nearby(file)))))
+    source_files.check(pipeline, files)
     with tempfile.TemporaryDirectory() as folder:
-        warnings = plan.validate_offline(pipeline.document, Path(folder))
+        warnings = [*source_files.missing(pipeline, files), *plan.validate_offline(pipeline.document, Path(folder))]
     if as_json:
         click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
         return
@@ -74,8 +81,7 @@ def run_file(
     """
     document = read(file)
     chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
-    nearby = (str(file.absolute().parent), str(Path.cwd()))  # what a relative path at a terminal means
-    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *nearby))
+    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *_nearby(file)))
 
     async def work(core: Core) -> Run:
         pipeline = pipelines.decode(document, core.registry)
@@ -114,15 +120,20 @@ async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: b
         return await core.supervisor.run(run.run_id)
 
 
+def _nearby(file: Path) -> tuple[str, str]:
+    """What a relative path at a terminal means."""
+    return str(file.absolute().parent), str(Path.cwd())
+
+
 @contextmanager
 def _bar(*, show: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A progress bar, which gets the data of the events about status and progress."""
     with output.bar(output.ERR) as bar:
-        task = bar.add_task("starting", total=100, visible=show)
+        task = bar.add_task("starting", total=100, visible=show, rate="")
 
         def advance(data: dict[str, Any]) -> None:
             doing = " ".join(str(data[key]) for key in ("phase", "step") if data.get(key)) or data.get("status", "")
-            bar.update(task, completed=data.get("progress", 0), description=doing or "running")
+            bar.update(task, completed=data.get("progress", 0), description=doing or "running", rate=_rates(data))
 
         yield advance
 
@@ -136,6 +147,17 @@ def _refuse_grants(**grants: tuple[str, ...] | None) -> None:
                 f"flag out, or start the service with PENSTOCK_{name.upper()}",
                 field=name,
             )
+
+
+def _rates(data: dict[str, Any]) -> str:
+    """The rates of the present step and the time that is left, as far as they are known."""
+    step: dict[str, Any] = next((s for s in data.get("steps", []) if s["step"] == data.get("step")), {})
+    rows, size, end = step.get("rows_per_second"), step.get("bytes_per_second"), data.get("estimated_end")
+    texts = [f"{rows:,.0f} rows/s" if rows else "", f"{output.size(size)}/s" if size else ""]
+    if end is not None:
+        left = datetime.fromisoformat(end) - datetime.now(UTC)
+        texts.append(f"{output.duration(max(0.0, left.total_seconds()))} left")
+    return "  ".join(text for text in texts if text)
 
 
 def _save(core: Core, pipeline: Pipeline) -> None:

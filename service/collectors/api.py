@@ -253,8 +253,10 @@ class _Collection:
         self._ctx.collected(page.body.count)
         if listing.number is not None:
             share = listing.number / lists
+        elif page.total:
+            share = self._rows / page.total
         else:
-            share = self._rows / page.total if page.total else 1 - 1 / (2 + page.number)
+            return  # nobody knows how many there will be
         self._ctx.progress(min(share, 0.99), f"{self._rows} records from {self._pages} pages")
 
     def _frame(self, spool: Spool, batches: Batches) -> Frame:

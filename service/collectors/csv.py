@@ -87,6 +87,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         """
         added = self.path_columns(originals or paths, self.schema, ctx)
         added = added.for_copies(dict(zip(paths, originals or paths, strict=True)))
+        ctx.count_bytes(0, sum(path.stat().st_size for path in paths))
         reading = CsvReader(self, ctx, max(200, self.infer_rows // len(paths)), added)
         sources = []
         for number, path in enumerate(paths):
@@ -96,6 +97,7 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
             else:
                 sources.append(source)
                 collected(source.rows)
+            ctx.count_bytes(path.stat().st_size)
             ctx.progress((number + 1) / len(paths), f"{number + 1} of {len(paths)} files")
         if not sources:
             raise reading.error(paths[0], "the file is empty; there is not even a header")

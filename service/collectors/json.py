@@ -177,10 +177,12 @@ class _Reader:
         self.repeated: dict[str, str] = {}
         self._settings, self._ctx, self._added = settings, ctx, added
         self._reported = False
+        self._bytes = 0  # of all files, as texts
 
     def read(self, paths: Sequence[Path], folder: Path, texts: Collection[str]) -> Spool:
         """All records as parts in ``folder``; see ``json_records.table`` for ``texts``. Only the first call reports."""
         ctx, spool = self._ctx, Spool(folder)
+        self._bytes = sum(path.stat().st_size for path in paths)
         for number, path in enumerate(paths):
             before = spool.rows
             self._read_file(path, number, folder, texts, spool)
@@ -188,7 +190,6 @@ class _Reader:
                 continue
             if spool.rows == before:
                 ctx.warn("empty_file", f"{path.name} holds no records", file=path.name)
-            ctx.collected(spool.rows - before)
             ctx.progress((number + 1) / len(paths), f"{spool.rows} records from {number + 1} of {len(paths)} files")
         self._reported = True
         return spool
@@ -202,11 +203,15 @@ class _Reader:
             text = utf8.as_utf8(path, codec, folder, f"plain-{number:05d}.json")
             if settings.encoding == LOSSY:
                 text = _lossy(text, folder / f"lossy-{number:05d}.json")
+            self._bytes += text.stat().st_size - original.stat().st_size
             for part in settings.parts(text, wanted):
                 where, found, again = f"{path.name} from {part.unit} {part.first}", dict[str, str](), set[str]()
                 rows, parents = part.table(settings.flatten, found, again, texts)
                 self._added.refuse_clash(original, rows.columns, self._ctx.step)
                 spool.add(rows.with_columns(self._added.values(original, rows.columns)), parents, where)
+                if not self._reported:
+                    self._ctx.collected(rows.height)
+                    self._ctx.count_bytes(sum(map(len, part.items)) + len(part.items), self._bytes)
                 self.mixed = {name: f"{how} on {where}" for name, how in found.items()} | self.mixed
                 self.repeated = dict.fromkeys(again, where) | self.repeated
         except (Unusable, utf8.Unreadable) as error:

@@ -10,17 +10,18 @@ from service.kit import errors
 from service.steps.collector import Collector, Upstream
 from service.steps.context import CollectContext
 from service.steps.frame import Frame
+from service.values.version_name import VersionName
 
 
 class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
-    """Another pipeline's stored result: its newest version at the run's start, or the version that is named."""
+    """Another pipeline's stored result: its newest version at the run's start, or the one that `version` names."""
 
     local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "pipeline", "name": "orders", "version": 3}
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="The pipeline to read.")]
     version: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="A version; by default the newest.")
+        VersionName | None, msgspec.Meta(description="A version, by number or tag; by default the newest.")
     ] = None
 
     def upstream(self) -> Upstream:

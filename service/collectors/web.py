@@ -189,8 +189,8 @@ class _Crawl:
         evidence.rows += found
         evidence.pages += 1
         self._ctx.collected(found)
-        share = evidence.pages / wanted if self._settings.next_page is None else 1 - 1 / (1 + evidence.pages)
-        self._ctx.progress(share, f"{evidence.rows} rows from {evidence.pages} pages")
+        if self._settings.next_page is None:  # else nobody knows how many pages there are
+            self._ctx.progress(evidence.pages / wanted, f"{evidence.rows} rows from {evidence.pages} pages")
 
     def _extract(self, answer: Response, url: str) -> int:
         what = markup_kind.foreign(answer.body, answer.headers.get("content-type", ""))

@@ -40,10 +40,14 @@ _AT_ONCE = 250_000
 _NARROW = 100
 
 
-def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming") -> Answers:
+def answer(
+    lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, engine: Engine = "streaming",
+    done: Callable[[int, int], None] = lambda done, total: None,
+) -> Answers:  # fmt: skip
     """The answers to ``metrics``, perhaps with more that cost nothing. The kinds are those of ``metric.Kind``.
 
-    ``in-memory`` is for small frames in memory: it starts a query in a tenth of the time.
+    ``in-memory`` is for small frames in memory: it starts a query in a tenth of the time. ``done`` is called with the
+    numbers of answered queries and of all.
 
     Raises ``ValueError`` for a metric that is not defined for its column's type.
     """
@@ -80,18 +84,25 @@ def answer(lf: pl.LazyFrame, schema: pl.Schema, metrics: Iterable[Metric], *, en
     if together or duplicates or grouped or len(ordered) > 1:
         answers.update(_plain(lf, schema, [*together, Metric("", "rows")], engine))
     columns = [*ordered, *(c for c in grouped if c not in ordered)]
+    first = 1 + len(columns) // 2  # the pass over all columns costs as much as so many of them
+    total = first + len(columns) + len(alone) + len(duplicates)
+    counted = itertools.count(first)
+    done(next(counted), total)
     for part, names, how in _parts(lf, columns, answers.get(Metric("", "rows")), engine):
         for column in names:
             if column in ordered:
                 answers.update(_ordered(part, column, schema[column], ordered[column], how))
             if column in grouped:
                 answers.update(_grouped(part, column, schema[column], grouped[column], how, answers))
+            done(next(counted), total)
     for metric in alone:
         answers[metric] = (_means if metric.kind == "means" else _spearman)(lf, schema, metric, engine)
+        done(next(counted), total)
     for metric in duplicates:
         rows = answers[Metric("", "rows")]
         keyed = any(answers.get(Metric(column, "distinct")) == rows for column in schema)
         answers[metric] = 0 if keyed or rows < 2 else duplicate_rows.count(lf, schema, engine)
+        done(next(counted), total)
     return answers
 
 

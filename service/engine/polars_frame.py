@@ -20,6 +20,8 @@ import polars as pl
 
 from service.engine import metrics as polars_metrics
 from service.engine import query_sql
+from service.engine.counters import Counters
+from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
@@ -55,6 +57,7 @@ class PolarsFrame:
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
+    ``progress`` is told how far an execution is.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PolarsFrame:
         explain: Explain | None = None,
         row_bytes: int = 0,
         files: Sequence[Path] = (),
+        progress: Counters | None = None,
     ) -> None:
         self._lf = lf
         self._folder = folder
@@ -79,6 +83,7 @@ class PolarsFrame:
         self._staged = [0]
         self._counters: tuple[LossCounter, ...] = ()
         self._files = tuple(files)
+        self._progress = progress or Counters()
 
     @property
     def staged(self) -> int:
@@ -104,7 +109,7 @@ class PolarsFrame:
     def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         width = max([self._row_bytes, *(o._row_bytes for o in others)])
         frame = type(self)(lf, self._folder, expensive=expensive, row_bytes=width)
-        frame._staged = self._staged
+        frame._staged, frame._progress = self._staged, self._progress
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._counters = (*self._counters, *(c for o in others for c in o._counters))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
@@ -144,14 +149,13 @@ class PolarsFrame:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
-            if self._expensive:
-                self._stage()
-            with self._executing():
-                self._answers.update(
-                    polars_metrics.answer(
-                        self._lf, self.schema, missing, engine="in-memory" if self._small else "streaming"
-                    )
-                )
+            with self._progress.measuring(len({m.column for m in missing}), stages=self._expensive):
+                if self._expensive:
+                    self._stage()
+                with self._executing():
+                    how: Engine = "in-memory" if self._small else "streaming"
+                    done = self._progress.queried
+                    self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
         return {m: self._answers[m] for m in wanted}
 
     @contextlib.contextmanager
@@ -188,8 +192,8 @@ class PolarsFrame:
         schema = self.schema
         stage = _Stage(path)
         self._staged[0] += 1
-        with self._computing():
-            self._lf.sink_parquet(
+        with self._computing(), self._progress.passing(self._lf, path) as lf:
+            lf.sink_parquet(
                 path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
             )
         self._lf = _unfiltered(pl.scan_parquet(path, glob=False, schema=schema), len(schema))
@@ -245,7 +249,8 @@ class PolarsFrame:
         return self._next(self._lf.with_columns(made), expensive=True)
 
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:
-        frame = type(self)(pl.scan_parquet(list(parts), glob=False), self._folder, expensive=False)
+        scan = pl.scan_parquet(list(parts), glob=False)
+        frame = type(self)(scan, self._folder, expensive=False, progress=self._progress)
         frame._files = tuple(parts)
         return frame
 
@@ -294,8 +299,8 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with self._computing():
-            self._lf.sink_parquet(
+        with self._computing(), self._progress.passing(self._lf, target) as lf:
+            lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
                 compression_level=compression_level,

@@ -6,6 +6,7 @@ user's string: a name is resolved here, against the roots, without following sym
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 from service.kit import errors
 
 _MAGIC = frozenset("*?[")
+OUTSIDE = "this path is not below the uploads or a configured file root, or a symbolic link leads out of it"
+"""What is wrong with a name that ``Files.excludes``."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Files:
 
         A relative name is looked up in each root in turn. The files of a glob are sorted; if a file has exactly this
         name (``a [1].csv``), the name denotes that file.
-        Raises ``errors.Permanent`` naming ``field`` if no readable file is found.
+        Raises ``errors.Permanent`` naming ``field`` if no readable file is found, or it is not below a root.
         """
         if "\x00" in name or "://" in name or name.startswith("~"):
             raise self._refused(name, step, field)
@@ -35,6 +38,8 @@ class Files:
             found = self._under(root, root.resolve(), name)
             if found:
                 return list(dict.fromkeys(found))
+        if self.excludes(name):
+            raise errors.Permanent(f"'{name}': {OUTSIDE}", step=step, field=field)
         raise errors.Permanent(
             f"no file '{name}' in the uploads or the configured file roots; upload it with "
             "PUT /api/v1/files/<path>, or add its directory to PENSTOCK_FILE_ROOTS",
@@ -42,11 +47,19 @@ class Files:
             field=field,
         )
 
+    def finds(self, name: str) -> bool:
+        """Whether ``name`` denotes files that may be read. Looks them up, and reads none."""
+        return any(self._under(root, root.resolve(), name) for root in self.roots)
+
     def excludes(self, name: str) -> bool:
-        """Whether ``name`` is an absolute path that is not below a root; no file is looked up."""
-        path = Path(name)
-        return path.is_absolute() and not any(
-            path.is_relative_to(r) for root in self.roots for r in (root, root.resolve())
+        """Whether ``name`` leads out of the roots, as a path or by a symbolic link. Looks files up, and reads none."""
+        if self.finds(name):
+            return False
+        below = [(root.resolve(), path) for root in self.roots if (path := _below(root, name)) is not None]
+        return (
+            not below
+            or any(_leads_out(root, [root / path]) for root, path in below)
+            or (bool(_MAGIC & set(name)) and any(_leads_out(root, _matching(root, path.parts)) for root, path in below))
         )
 
     def shown(self, path: Path) -> str:
@@ -55,12 +68,9 @@ class Files:
         return str(path.relative_to(above))
 
     def _under(self, root_as_configured: Path, root: Path, name: str) -> list[Path]:
-        path = Path(name)
-        if path.is_absolute():
-            above = next((r for r in (root, root_as_configured) if path.is_relative_to(r)), None)
-            if above is None:
-                return []
-            path = path.relative_to(above)
+        path = _below(root_as_configured, name)
+        if path is None:
+            return []
         found = _inside(root, [root / path])
         return found or (_inside(root, _matching(root, path.parts)) if _MAGIC & set(name) else [])
 
@@ -70,6 +80,24 @@ class Files:
             step=step,
             field=field,
         )
+
+
+def _below(root: Path, name: str) -> Path | None:
+    """The path relative to ``root``; None for an absolute one that is not below it."""
+    path = Path(name)
+    if not path.is_absolute():
+        return path
+    above = next((r for r in (root.resolve(), root) if path.is_relative_to(r)), None)
+    return path.relative_to(above) if above is not None else None
+
+
+def _leads_out(root: Path, paths: list[Path]) -> bool:
+    """Whether one of ``paths`` is not below ``root`` when its links are followed, whether its file exists or not."""
+    for path in paths:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long, a loop of links
+            if not path.resolve().is_relative_to(root):
+                return True
+    return False
 
 
 def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:

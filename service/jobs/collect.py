@@ -63,7 +63,6 @@ async def collect(pipeline: Pipeline, job: Job) -> Collection:
 
     Raises ``errors.StepError`` of a collector, or of a processor that is certain to fail.
     """
-    job.enter("collecting", "collectors[0]")
     places = range(len(pipeline.collectors))
     remote = {i: pipeline.declared(i) for i in places if not pipeline.collectors[i].local}
     collected: dict[int, Collected] = {}
@@ -91,7 +90,7 @@ async def collect(pipeline: Pipeline, job: Job) -> Collection:
     job.step = ctx.step
     with job.running(ctx):
         frame = combine.combined(pipeline, frames, ctx.warn)
-    job.journal.add(Step(step=ctx.step, duration=time.perf_counter() - began))
+    job.end(Step(step=ctx.step, duration=time.perf_counter() - began))
     return Collection(frame, every, rows)
 
 
@@ -127,13 +126,14 @@ async def one(pipeline: Pipeline, index: int, job: Job, parent: Collected | None
     """Run the collector at this place; at most ``job.wanted_rows`` rows of it."""
     collector, label = pipeline.collectors[index], pipeline.label(index)
     tag = tag_of(type(collector))
-    ctx = job.collect_context(f"collectors[{index}]", share=(index, len(pipeline.collectors)))
+    ctx = job.collect_context(f"collectors[{index}]")
     folder = ctx.folder / f".collect-{index}"  # two collectors may choose the same file names
     folder.mkdir()
     ctx = dataclasses.replace(
         ctx, folder=folder, base=pipeline.base(index), state=job.state(label), source=label, beside=job.folder,
         parents=None if parent is None else _parents(pipeline, index, parent),
     )  # fmt: skip
+    job.enter("collecting", ctx.step)
     began = time.perf_counter()
 
     def ended(rows: int, report: CollectReport) -> Step:
@@ -145,7 +145,7 @@ async def one(pipeline: Pipeline, index: int, job: Job, parent: Collected | None
             frame = _with_column_names(await collector.collect(ctx))
         except errors.PenstockError:
             report = ctx.report()
-            job.journal.add(ended(report.rows, report))
+            job.end(ended(report.rows, report))
             raise
         if job.wanted_rows is not None:
             most = job.wanted_rows
@@ -157,7 +157,7 @@ async def one(pipeline: Pipeline, index: int, job: Job, parent: Collected | None
         if job.wanted_rows is not None:
             count = Metric("", "rows")
             rows = (await asyncio.to_thread(frame.measure, [count]))[count]
-    job.journal.add(ended(rows, report))
+    job.end(ended(rows, report))
     job.log.info("collector.finished", step=ctx.step, type=tag, rows=rows)
     source = Source(id=label, type=tag, rows=rows, evidence=report.evidence, columns=columns)
     return Collected(frame, source, scan, report, ctx.state)

@@ -7,8 +7,10 @@ report is a value that ``collect``, ``process`` and ``store`` return.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import re
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +18,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from service.engine.counters import Counters
 from service.engine.polars_frame import PolarsFrame
 from service.files import layout
 from service.files.allowed_files import Files
 from service.jobs.journal import Journal
 from service.jobs.messages import Grants, Progress
+from service.jobs.step_meter import StepMeter
 from service.kit import errors, placeholders
-from service.model.run import Phase
+from service.model.run import Phase, Step
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
@@ -30,9 +34,7 @@ from service.steps.report import StepReport, StepWarning
 from service.values import polars_errors
 from service.values.version_mode import BaseVersion, VersionMode
 
-# The share of the whole at which each phase begins and ends, in percent.
-_ENDS: dict[Phase, tuple[float, float]] = {"collecting": (0, 35), "processing": (35, 60), "storing": (60, 99)}
-_NOTICE_SECONDS = 0.2  # the shortest time between two progress messages
+_SAMPLE_SECONDS = 0.25  # between two looks at the counters
 
 _Value = TypeVar("_Value")
 
@@ -69,8 +71,10 @@ class Job:
         self._limiters = HostLimiters(None if grants.pace is None else Path(grants.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
-        self._progress = 0.0
-        self._noticed = 0.0
+        self._counters = Counters()
+        self._meters: dict[str, StepMeter] = {}
+        self._reported: dict[str, Step] = {}
+        self._reporting = threading.Lock()
 
     @property
     def folder(self) -> Path:
@@ -80,38 +84,40 @@ class Job:
     def context(
         self,
         step: str,
-        share: tuple[int, int] = (0, 1),
         folder: Path | None = None,
         *,
         mode: VersionMode | None = None,
         base: BaseVersion | None = None,
     ) -> StorageContext:
-        """What the storage ``step`` gets. ``share`` is its place and the number of steps of its phase."""
-        common = self._common(share) | ({"folder": folder} if folder is not None else {})
+        """What the storage ``step`` gets."""
+        common = self._common(step) | ({"folder": folder} if folder is not None else {})
         return StorageContext(step, **common, mode=mode or VersionMode(), base=base)
 
-    def collect_context(self, step: str, share: tuple[int, int] = (0, 1)) -> CollectContext:
+    def collect_context(self, step: str) -> CollectContext:
         """What the collector ``step`` gets, except what depends on the pipeline."""
         return CollectContext(
-            step, **self._common(share), limiters=self._limiters, on_rows=self.collected,
+            step, **self._common(step), limiters=self._limiters,
+            on_rows=lambda rows: self.collected(rows, step),
+            on_bytes=lambda read, total: self._count_bytes(step, read, total),
             network=Network(allowed_private_hosts=self.grants.allowed_private_hosts),
             stored=next(iter(self.stored(step).values()), None),
         )  # fmt: skip
 
-    def process_context(self, step: str, share: tuple[int, int] = (0, 1)) -> ProcessContext:
+    def process_context(self, step: str) -> ProcessContext:
         """What the processor ``step`` gets, except what depends on the steps before."""
-        return ProcessContext(step, **self._common(share), dry=self.dry, upstreams=self.stored(step))
+        return ProcessContext(step, **self._common(step), dry=self.dry, upstreams=self.stored(step))
 
-    def _common(self, share: tuple[int, int]) -> dict[str, Any]:
+    def _common(self, step: str) -> dict[str, Any]:
         def progressed(part: float, message: str) -> None:
-            low, high = _ENDS[self._phase]
-            self._notice(low + (high - low) * (share[0] + part) / share[1])
+            if (meter := self._meters.get(step)) is not None:
+                meter.advance(part)
 
         grants = self.grants
         return {
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
             "files": Files(tuple(Path(r) for r in grants.file_roots)), "wanted_rows": self.wanted_rows,
-            "frames": PolarsFrame, "on_progress": progressed, "log": self.log,
+            "frames": functools.partial(PolarsFrame, progress=self._counters), "on_progress": progressed,
+            "log": self.log,
         }  # fmt: skip
 
     def stored(self, step: str) -> dict[str, StoredVersion]:
@@ -129,14 +135,80 @@ class Job:
         earlier = self._remembered / layout.STATE / label if self._remembered is not None else None
         return State(self.folder / layout.STATE / label, earlier if earlier and earlier.is_dir() else None)
 
-    def collected(self, rows: int) -> None:
-        """Count rows that a collector fetched, for progress."""
+    def collected(self, rows: int, step: str = "") -> None:
+        """Count rows that the collector ``step`` fetched, for progress."""
         self.rows_collected += rows
+        if (meter := self._meters.get(step)) is not None:
+            meter.rows += rows
+
+    def _count_bytes(self, step: str, read: int, total: int | None) -> None:
+        if (meter := self._meters.get(step)) is not None:
+            meter.bytes_read = (meter.bytes_read or 0) + read
+            meter.bytes_total = total if total is not None else meter.bytes_total
+            if meter.bytes_total:
+                meter.advance(meter.bytes_read / meter.bytes_total)
 
     def enter(self, phase: Phase, step: str) -> None:
-        """Move on to ``step``."""
-        self._phase, self.step = phase, step
-        self._notice(_ENDS[phase][0], always=True)
+        """Move on to ``step``. Collectors work side by side; every other step follows the one before."""
+        with self._reporting:
+            self._phase, self.step = phase, step
+            self._counters.begin(self.rows_collected or None)
+            if phase != "collecting":
+                self._meters = {name: m for name, m in self._meters.items() if m.phase == "collecting"}
+            self._meters[step] = StepMeter(step, phase)
+        self.report()
+
+    def end(self, step: Step) -> None:
+        """Add a step that has ended to the journal."""
+        with self._reporting:
+            meter = self._meters.pop(step.step, None)
+            if meter is not None:
+                if meter.phase != "collecting":
+                    self._read_counters(meter)
+                step = meter.end(step)
+            self.journal.add(step)
+
+    def report(self) -> None:
+        """Send the counters of the steps that have changed."""
+        with self._reporting:
+            seen = [*self.journal.steps, *(self._looked(meter) for meter in self._meters.values())]
+            changed = [step for step in seen if self._reported.get(step.step) != step]
+            self._reported.update((step.step, step) for step in changed)
+            if changed:
+                shown = [msgspec.structs.replace(step, evidence=None) for step in changed]
+                self._listen(Progress(self._phase, self.step, self.rows_collected, shown))
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Report regularly, from a thread: most of the work is done by engines that call nobody."""
+        ended = threading.Event()
+
+        def work() -> None:
+            with contextlib.suppress(OSError):  # the service has ended, and this process will
+                while not ended.wait(_SAMPLE_SECONDS):
+                    self.report()
+
+        thread = threading.Thread(target=work, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _looked(self, meter: StepMeter) -> Step:
+        if meter.phase != "collecting":
+            self._read_counters(meter)
+        return meter.look()
+
+    def _read_counters(self, meter: StepMeter) -> None:
+        counters = self._counters
+        meter.counts_rows, meter.is_counting = counters.counted, counters.passing_rows
+        meter.rows = counters.rows
+        if counters.fraction is not None:
+            meter.advance(counters.fraction)
+        if meter.phase == "storing":
+            meter.bytes_written = counters.bytes_written
 
     def warn(self, step: str, code: str, message: str, **details: Any) -> None:
         """Warn about ``step`` from outside of it."""
@@ -188,13 +260,6 @@ class Job:
         for root in sorted({grants.folder, *grants.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")
         return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
-
-    def _notice(self, progress: float, *, always: bool = False) -> None:
-        now = time.monotonic()
-        self._progress = max(self._progress, progress)
-        if always or now - self._noticed >= _NOTICE_SECONDS:
-            self._noticed = now
-            self._listen(Progress(self._phase, self.step, round(self._progress, 1), self.rows_collected))
 
 
 def _with_whole_field(details: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from service.kit.errors import Body
 from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
-from service.steps.storage import File, Written
+from service.steps.storage import Earlier, File, Written
 from service.values.profile import Profile
 from service.values.version_mode import BaseVersion, Layout
 
@@ -73,14 +73,13 @@ class StoredParts(msgspec.Struct, frozen=True, kw_only=True):
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
     """A committed version whose deferred forms are missing: its folder, Parquet parts and rows.
 
-    ``earlier`` is the native file of the version before, if that has the rows of the first ``earlier_parts`` parts.
+    ``earlier`` is the native file of the version before, if the next one can be made from it.
     """
 
     folder: str
     parts: tuple[str, ...]
     rows: int
-    earlier: str | None = None
-    earlier_parts: int = 0
+    earlier: Earlier | None = None
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,12 +116,12 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """How far the run is: its phase and step, percent of the whole, rows collected up to now."""
+    """How far the run is: its phase and step, rows collected up to now, and the steps whose counters have changed."""
 
     phase: Phase
     step: str
-    progress: float
     rows_collected: int
+    steps: list[Step]
 
 
 class LogLine(msgspec.Struct, frozen=True, tag=True):
@@ -163,12 +162,21 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """A deferred form is in place. ``duration`` is in seconds."""
+    """A deferred form is in place since ``ended``. ``duration`` is in seconds."""
 
     written: Written
     step: str
     duration: float
     peak_memory_bytes: int
+    ended: datetime
+
+    @property
+    def record(self) -> Step:
+        """The step of the run that loaded it."""
+        return Step(
+            step=self.step, phase="storing", fraction=1.0, duration=self.duration, rows_out=self.written.rows,
+            started=self.ended - timedelta(seconds=self.duration), ended=self.ended,
+        )  # fmt: skip
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -7,13 +7,13 @@ child: the memory of both would add up in one.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.jobs import memory
 from service.jobs.job import Job
 from service.jobs.messages import Loaded
 from service.model.pipeline import Pipeline
-from service.model.run import Step
 from service.steps.storage import Dataset
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -32,7 +32,7 @@ def load(pipeline: Pipeline, dataset: Dataset, job: Job) -> list[Loaded]:
     for index, storage in enumerate(pipeline.storage):
         if not storage.deferred:
             continue
-        ctx = job.context(f"storage[{index}]", share=(1, 2))
+        ctx = job.context(f"storage[{index}]")
         began = time.perf_counter()
         try:
             written = storage.load(dataset, ctx.folder, ctx)
@@ -41,9 +41,10 @@ def load(pipeline: Pipeline, dataset: Dataset, job: Job) -> list[Loaded]:
             _remove(loaded, ctx.folder)
             return []
         if written is not None:
-            loaded.append(Loaded(written, ctx.step, time.perf_counter() - began, memory.peak()))
+            took = time.perf_counter() - began
+            loaded.append(Loaded(written, ctx.step, took, memory.peak(), datetime.now(UTC)))
     for one in loaded:
-        job.journal.add(Step(step=one.step, duration=one.duration, rows_out=one.written.rows))
+        job.end(one.record)
         job.log.info("native.loaded", step=one.step, rows=one.written.rows)
     return loaded
 

@@ -95,7 +95,7 @@ def apply(
     step, tag = f"processors[{index}]", tag_of(type(processor))
     job.enter("processing", step)
     ctx = dataclasses.replace(
-        job.process_context(step, share=(index, len(pipeline.processors))),
+        job.process_context(step),
         source_rows=sum(before.rows.values()) or job.rows_collected, replay=replay, now=recorder.now,
         source=pipeline.label(pipeline.data[0]) if len(pipeline.data) == 1 else None,
         sources=() if replay else _sources(pipeline, index, before.rows),
@@ -115,13 +115,12 @@ def apply(
         given, frame = recording.frame, before.frame if passed_by and result is recording else bare(result)
         observe(index, frame, report)
     lost_values.warn(frame, job)
-    job.journal.add(
+    job.end(
         Step(
             step=step, duration=time.perf_counter() - began, staged=max(_staged(frame) - staged, 0),
             rows_in=_either(report.rows_in, _known_rows(given)), rows_out=_either(report.rows_out, _known_rows(frame)),
         )
     )  # fmt: skip
-    ctx.progress(1.0)
     job.log.info("processor.finished", step=step, type=tag)
     return before.after(step, tag, frame, report)
 

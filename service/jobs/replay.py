@@ -154,7 +154,7 @@ def _read_again(pipeline: Pipeline, job: Job, file: Path, step: str) -> tuple[pl
     job.step, began = step, time.perf_counter()
     with job.running(ctx):
         lf = pipeline.collectors[index].again(file, ctx)
-    job.journal.add(Step(step=step, duration=time.perf_counter() - began))
+    job.end(Step(step=step, duration=time.perf_counter() - began))
     if lf is None:
         raise errors.Permanent("its collector cannot read them again", code=_CANNOT)
     return lf, ctx.report().rejected

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +74,23 @@ class RunWorker:
         if self.order.reload is not None:
             reload = self.order.reload
             dataset = _dataset(pipeline, self.order, [Path(p) for p in reload.parts], reload.rows)
-            if reload.earlier is not None:
-                dataset = msgspec.structs.replace(
-                    dataset, earlier=Path(reload.earlier), earlier_parts=reload.earlier_parts
-                )
+            dataset = msgspec.structs.replace(dataset, earlier=reload.earlier)
             self._load(pipeline, dataset, Path(reload.folder))
             return
+        with self.job.reporting():
+            prepared = self._version(pipeline)
+        store.write_manifest(self.order, prepared)
+        self._send(self.job.hidden(prepared))
+
+    def _version(self, pipeline: Pipeline) -> messages.Prepared:
+        """Collect, process and store."""
         if self.order.replay is not None:
             outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
             continues = self._base(pipeline) is not None
             postponed = whole_profile.postponed(pipeline, continues=continues)
             outcome = _collect_and_process(pipeline, self.job, postponed)
-        prepared = self._prepare(pipeline, outcome)
-        store.write_manifest(self.order, prepared)
-        self._send(self.job.hidden(prepared))
+        return self._prepare(pipeline, outcome)
 
     def _prepare(self, pipeline: Pipeline, outcome: Outcome) -> messages.Prepared:
         """Write all files of the version, and check that every storage can go on from them."""
@@ -167,7 +170,8 @@ class RunWorker:
             with self.job.running(ctx):
                 written = storage.load(dataset, folder, ctx)
             if written is not None:
-                self._send(messages.Loaded(written, ctx.step, time.perf_counter() - began, memory.peak()))
+                took = time.perf_counter() - began
+                self._send(messages.Loaded(written, ctx.step, took, memory.peak(), datetime.now(UTC)))
 
     def _relay(self, fields: dict[str, Any]) -> None:
         self._send(self.job.hidden(messages.LogLine(fields)))

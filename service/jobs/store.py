@@ -39,14 +39,14 @@ def store(pipeline: Pipeline, frame: Frame, job: Job, base: BaseVersion | None =
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, storage = bases[0] if bases else (0, parquet.ParquetStorage())
     tag = tag_of(type(storage))
-    ctx = job.context(f"storage[{index}]", share=(0, 2), mode=pipeline.mode, base=base)
+    ctx = job.context(f"storage[{index}]", mode=pipeline.mode, base=base)
     job.enter("storing", ctx.step)
     began = time.perf_counter()
     with job.running(ctx):
         written = storage.write(frame, ctx.folder, ctx)
     if written is None:
         raise errors.Permanent(f"the storage '{tag}' wrote nothing", step=ctx.step)
-    job.journal.add(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=written.rows))
+    job.end(Step(step=ctx.step, duration=time.perf_counter() - began, rows_out=written.rows))
     job.log.info("storage.finished", step=ctx.step, type=tag, rows=written.rows)
     return written
 
@@ -103,7 +103,7 @@ def write_state(states: Iterable[CollectorState], order: Order) -> tuple[list[Fi
 def check(pipeline: Pipeline, dataset: Dataset, job: Job) -> None:
     """Let every storage check the written files before they are published. Raises what a storage raises."""
     for index, storage in enumerate(pipeline.storage):
-        ctx = job.context(f"storage[{index}]", share=(1, 2))
+        ctx = job.context(f"storage[{index}]")
         with job.running(ctx):
             storage.check(dataset, ctx)
 

@@ -7,13 +7,15 @@ VALIDATION_ERROR.
 
 from __future__ import annotations
 
+import collections
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from service.kit import errors
+from service.kit import decoding, errors
 from service.kit.codes import Code
 
 DEEPEST = 64
@@ -33,6 +35,15 @@ def from_json(text: bytes) -> Any:
     except (msgspec.MsgspecError, ValueError) as error:
         raise errors.Invalid(f"the text is not JSON: {error}", code="INVALID_JSON") from None
     return _checked(value, "INVALID_JSON")
+
+
+def configuration(text: bytes) -> Any:
+    """As ``from_json``, for a configuration: raises ``errors.Invalid`` naming a key that an object has twice."""
+    value = from_json(text)
+    if _repeats_keys(text):
+        twice = _repeated_key(json.loads(text, object_pairs_hook=_Pairs), "")
+        raise errors.Invalid(f"{twice}: the key is written twice; keep one", field=twice)
+    return value
 
 
 def from_yaml(text: bytes) -> Any:
@@ -125,6 +136,36 @@ def _problem(leaf: Any) -> str | None:
     if isinstance(leaf, int):
         return None if leaf in _WHOLE else "whole numbers must fit into 64 bits; write a longer one as a string"
     return None if leaf is None else f"a {type(leaf).__name__} is not a JSON value"
+
+
+def _repeats_keys(text: bytes) -> bool:
+    found = False
+
+    def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        values = dict(pairs)
+        found = found or len(values) < len(pairs)
+        return values
+
+    json.loads(text, object_pairs_hook=read)
+    return found
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The keys of a JSON object with their values, in order."""
+
+
+def _repeated_key(value: Any, path: str) -> str | None:
+    """The path of the first key that an object in ``value`` has twice."""
+    if isinstance(value, _Pairs):
+        if len(dict(value)) < len(value):
+            counts = collections.Counter(name for name, _ in value)
+            return decoding.join(path, next(name for name in counts if counts[name] > 1))
+        below = ((inner, decoding.join(path, name)) for name, inner in value)
+    else:
+        below = ((inner, f"{path}[{place}]") for place, inner in enumerate(value))
+    lists = ((inner, at) for inner, at in below if isinstance(inner, list))
+    return next((found for inner, at in lists if (found := _repeated_key(inner, at)) is not None), None)
 
 
 def _too_deep(code: Code) -> errors.Invalid:

@@ -33,14 +33,15 @@ class LineageNode(msgspec.Struct, frozen=True, kw_only=True):
 class LineageEdge(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     """``to`` depends on ``from``: it reads its rows, checks values against it, or runs after it.
 
-    ``step`` is the step or setting of ``to`` that names ``from``, ``version`` what it reads (null: the newest).
+    ``step`` is the step or setting of ``to`` that names ``from``, ``version`` the number or tag of what it reads
+    (null: the newest).
     """
 
     source: str
     target: str
     kind: EdgeKind
     step: str
-    version: int | None = None
+    version: int | str | None = None
 
 
 class OriginColumns(msgspec.Struct, frozen=True, kw_only=True):

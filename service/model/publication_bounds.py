@@ -7,7 +7,7 @@ column), a bound is kept: the first version is published, too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from service.processors.analyzer import Analyzer
 from service.steps.processor import Processor
 from service.steps.report import StepWarning
 from service.values import drift
-from service.values.profile import Profile
+from service.values.profile import ColumnProfile, Profile
 
 FIELD = "publish_if"
 
@@ -87,7 +87,7 @@ def breaches(bounds: PublicationBounds, before: Version, after: Measured) -> lis
         found += _schema(before, after)
     earlier, later = drift.columns(before.profiles), drift.columns(after.profiles)
     for column, bound in bounds.max_drift.items():
-        if column in _comparable(earlier):
+        if _is_comparable(earlier.get(column)):
             psi = drift.psi(earlier[column], later[column]) if column in later else None
             if psi is None or psi > bound:
                 found.append(_drift(column, psi, bound, before.version))
@@ -96,14 +96,14 @@ def breaches(bounds: PublicationBounds, before: Version, after: Measured) -> lis
 
 def warnings(bounds: PublicationBounds, before: Version) -> list[StepWarning]:
     """A warning for each column whose drift cannot be measured, since the version before has no profile of it."""
-    comparable = _comparable(drift.columns(before.profiles))
+    profiled = drift.columns(before.profiles)
     return [
         StepWarning(
             FIELD, "drift_not_measured",
             f"the drift of '{column}' was not measured: version {before.version} has no profile of it",
             {"column": column, "version": before.version},
         )
-        for column in bounds.max_drift if column not in comparable
+        for column in bounds.max_drift if not _is_comparable(profiled.get(column))
     ]  # fmt: skip
 
 
@@ -132,12 +132,12 @@ def _schema(before: Version, after: Measured) -> list[Breach]:
         for c in broken
     ]
     message = f"columns of version {before.version} changed: {', '.join(listed)}"
-    return [Breach(measure="schema_break", value=len(broken), bound=0, message=message)]
+    return [Breach(measure="schema_break", value=float(len(broken)), bound=0.0, message=message)]
 
 
-def _comparable(profiled: Mapping[str, Any]) -> set[str]:
-    """The columns of which drift can be measured: those with a distribution, which is at no distance from itself."""
-    return {name for name, column in profiled.items() if drift.psi(column, column) is not None}
+def _is_comparable(column: ColumnProfile | None) -> bool:
+    """Whether drift from this column can be measured: it has a distribution, which can be compared with itself."""
+    return column is not None and drift.psi(column, column) is not None
 
 
 def _drift(column: str, psi: float | None, bound: float, version: int) -> Breach:

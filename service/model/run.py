@@ -16,7 +16,11 @@ Phase = Literal["collecting", "processing", "storing"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step of a run did. ``duration`` is in seconds. Row counts are given if they cost nothing.
+    """What one step of a run did, or has done so far: ``ended`` is null while it executes. ``duration`` is in seconds.
+
+    ``fraction`` is how much of it is done, 0 to 1, and null if nobody knows. ``bytes_read`` come from the source, of
+    ``bytes_total`` if that is known; ``bytes_written`` is the size of the file that it writes. Rates are those of the
+    last seconds while it executes, and of the whole step afterwards. Row counts are given if they cost nothing.
 
     The plan is lazy: rows that one step passes to the next within a pass are not counted. Such a count is null, because
     it would need another pass over the data (``POST /pipeline/preview`` counts all).
@@ -26,9 +30,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     step: str
+    phase: Phase | None = None
+    fraction: float | None = None
     duration: float
+    started: datetime | None = None
+    ended: datetime | None = None
     rows_in: int | None = None
     rows_out: int | None = None
+    bytes_read: int | None = None
+    bytes_total: int | None = None
+    bytes_written: int | None = None
+    rows_per_second: float | None = None
+    bytes_per_second: float | None = None
     staged: int = 0
     evidence: Evidence | None = None
 
@@ -59,7 +72,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rows the run retries; null for every other run. ``restored_from`` is the version that it restored, without
     collecting anything. ``unchanged`` says that rows and columns equal those of the newest version, so that
     ``version`` is that one and none was added. ``held_because`` lists the bounds of ``publish_if`` that a ``held`` run
-    broke: its version is not published unless it is accepted.
+    broke: its version is not published unless it is accepted. ``estimated_end`` is when a running run will probably
+    end; null while that is unknown.
     """
 
     run_id: str
@@ -69,6 +83,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase | None = None
     step: str | None = None
     progress: float = 0.0
+    estimated_end: datetime | None = None
     attempt: int = 1
     max_attempts: int = 1
     attempts: list[AttemptRecord] = []

@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
 
 _LENGTH = struct.Struct("!I")
 _BUFFER = 1 << 20
 
 
 class Channel:
-    """The end of the child; blocking."""
+    """The end of the child; blocking. Several threads may send."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sock.setblocking(True)
+        self._sending = threading.Lock()
 
     def send(self, message: bytes) -> None:
         """Send one message to the parent; blocks while the parent is busy, which bounds the data in flight.
 
         Raises ``OSError`` if the parent has ended.
         """
-        self._sock.sendall(_LENGTH.pack(len(message)))
-        self._sock.sendall(message)
+        with self._sending:
+            self._sock.sendall(_LENGTH.pack(len(message)))
+            self._sock.sendall(message)
 
     def receive(self) -> bytes | None:
         """The next message from the parent, or None if the parent has ended."""

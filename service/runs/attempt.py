@@ -28,8 +28,10 @@ from service.runs import (
 )
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.run_progress import RunProgress
 
 _STARTS = 3  # how often a child is started before the run gives up
+_EARLIER = 5  # runs that an estimate looks at
 _LOAD_DELAYS = (0.0, 1.0, 5.0)  # seconds before each attempt to load native forms
 
 
@@ -70,6 +72,7 @@ class Attempt:
         """
         live, history = self._live, self._resources.history
         is_stored = live.begin(attempt_records.begun(live.run, self._resources.clock.now()))
+        live.progress = RunProgress(self._pipeline)
         live.log("info", "run.started", revision=self._record.revision, attempt=live.run.attempt)
         self._storing = asyncio.create_task(self._store_begin(is_stored))
         begun = await asyncio.gather(self._start(), asyncio.shield(self._storing), return_exceptions=True)
@@ -183,15 +186,28 @@ class Attempt:
                         peak_memory_bytes=failed.peak_memory_bytes,
                     )  # fmt: skip
                     raise errors.from_body(failed.error)
-                case messages.Progress(phase, step, progress, rows):
-                    live.change(phase=phase, step=step, progress=progress, rows_collected=rows)
-                    noted = {"phase": phase, "step": step, "progress": progress, "rows_collected": rows}
-                    live.emit("progress", noted)
+                case messages.Progress(phase, step, rows, steps):
+                    await self._learn()
+                    live.advance(phase, step, rows, steps)
                 case messages.LogLine() as line:
                     live.relay(line.fields)
         end = await child.wait()
         live.change(peak_memory_bytes=child.observed.peak_bytes or None)
         raise cause_of_death.explain(child, end, "run", order.grants)
+
+    async def _learn(self) -> None:
+        """Compare a run that takes a while with earlier ones, for its estimated end."""
+        progress = self._live.progress
+        if progress is None or not progress.wants_earlier_runs(self._live.attempt_seconds()):
+            return
+        try:
+            earlier, _ = await asyncio.to_thread(
+                self._resources.history.runs, self._record.id, limit=_EARLIER, offset=0, status="completed"
+            )
+        except errors.PenstockError as error:  # an estimate is not worth a run
+            self._live.log("warning", "run.not_compared", message=error.message)
+            earlier = []
+        progress.learn(earlier)
 
     async def _take_loaded(self, order: Order, version: Version) -> bool:
         """Record the forms that the child loads. Returns whether it ended by itself, with or without success."""
@@ -233,11 +249,8 @@ class Attempt:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
             folder = resources.layout.version(again.pipeline, again.version)
-            parts = resources.parts(again)
-            earlier, count = resources.native_before(record, again) or (None, 0)
-            reload = messages.Reload(
-                folder=str(folder), parts=parts, rows=again.rows, earlier=earlier, earlier_parts=count
-            )
+            parts, earlier = resources.parts(again), resources.native_before(record, again)
+            reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows, earlier=earlier)
         stored = {} if again is not None else resources.stored(self._pipeline)
         if self._replay is not None and not self._is_newest(self._replay.base.version):
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
@@ -271,7 +284,7 @@ class Attempt:
             continues = order.base is not None and self._pipeline.mode.mode != "replace"
             base = (order.base.version.folder,) if order.base is not None and continues else ()
             return job_resources.limits(order.grants, read=(*remembered, *base))
-        read = () if order.reload.earlier is None else (order.reload.earlier,)
+        read = () if order.reload.earlier is None else (order.reload.earlier.path,)
         return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)
 
 

@@ -25,7 +25,7 @@ def begun(run: Run, now: datetime) -> Run:
     return msgspec.structs.replace(
         run, status="running", phase="collecting", step=None, progress=0.0, attempt=number,
         attempts=[*run.attempts, AttemptRecord(number=number, start_time=now)], retry_at=None,
-        start_time=run.start_time or now, rows_collected=0, steps=[], warnings=[],
+        start_time=run.start_time or now, estimated_end=None, rows_collected=0, steps=[], warnings=[],
     )  # fmt: skip
 
 

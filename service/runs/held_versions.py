@@ -48,7 +48,7 @@ class HeldVersions:
         self._layout = layout
         self._integrity = integrity
 
-    async def accept(self, name: str, number: int, by: str, *, alongside: Sequence[Alongside] = ()) -> Version:
+    async def accept(self, name: str, number: int | str, by: str, *, alongside: Sequence[Alongside] = ()) -> Version:
         """Publish a held version with its collectors' state. ``by`` is in the log, ``alongside`` is committed with it.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (CONFLICT if it is not held, VERSION_SUPERSEDED if a newer one
@@ -58,24 +58,26 @@ class HeldVersions:
         record = await asyncio.to_thread(self._pipelines.get, name)
         return await asyncio.shield(asyncio.create_task(self._accept(record, number, by, alongside)))
 
-    async def _accept(self, record: PipelineRecord, number: int, by: str, alongside: Sequence[Alongside]) -> Version:
+    async def _accept(
+        self, record: PipelineRecord, number: int | str, by: str, alongside: Sequence[Alongside]
+    ) -> Version:
         with self._supervisor.reserved(record):
             version = await asyncio.to_thread(self._publish, record, number, alongside)
-        _log.info("version.accepted", pipeline=record.name, version=number, rows=version.rows, by=by)
+        _log.info("version.accepted", pipeline=record.name, version=version.version, rows=version.rows, by=by)
         self._supervisor.load_native(record.id, version)
         return version
 
-    def _publish(self, record: PipelineRecord, number: int, alongside: Sequence[Alongside]) -> Version:
+    def _publish(self, record: PipelineRecord, number: int | str, alongside: Sequence[Alongside]) -> Version:
         version = self._history.version(record.id, record.name, number)
         acceptance.refuse(version, self._history.newest(record.id))
         self._integrity.require(version, version.base_files)
         version = self._history.accept(record.id, version, alongside)
         # The catalog has it; a start does the rest if the service dies here.
-        manifest.follow(self._layout.version(record.name, number), self._layout, version)
-        self._layout.point_current(record.name, number)
+        manifest.follow(self._layout.version(record.name, version.version), self._layout, version)
+        self._layout.point_current(record.name, version.version)
         return version
 
-    async def reject(self, name: str, number: int, by: str) -> None:
+    async def reject(self, name: str, number: int | str, by: str) -> None:
         """Delete a held version; its number is not used again. ``by`` is in the log.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (CONFLICT if it is not held, VERSION_IN_USE if it is pinned,

@@ -22,9 +22,9 @@ from service.model.version import Version
 from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
-from service.runs import remembered_state
+from service.runs import native_changes, remembered_state
 from service.steps.collector import Upstream
-from service.steps.storage import File
+from service.steps.storage import Earlier, File
 from service.values.version_mode import BaseVersion, Mode
 
 
@@ -75,7 +75,7 @@ class JobResources:
         """
         wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
         wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
-        seen: dict[tuple[str, int | None], Version | None] = {}
+        seen: dict[tuple[str, int | str | None], Version | None] = {}
         found = {}
         for step, upstream in wanted:
             if upstream is None:
@@ -87,7 +87,8 @@ class JobResources:
 
     def _readable(self, upstream: Upstream, version: Version | None, step: str) -> messages.StoredParts:
         if version is None:
-            which = f"version {upstream.version}" if upstream.version is not None else "stored version"
+            named = "with the tag " if isinstance(upstream.version, str) else ""
+            which = f"version {named}{upstream.version!r}" if upstream.version is not None else "stored version"
             raise errors.Permanent(
                 f"there is no {which} of a pipeline '{upstream.pipeline}'; execute that pipeline first",
                 step=step, field=f"{step}.{upstream.field}",
@@ -152,12 +153,8 @@ class JobResources:
             native=newest.native is not None or newest.wants_native,
         )
 
-    def native_before(self, record: PipelineRecord, version: Version) -> tuple[str, int] | None:
-        """The native file of the version before, if ``version`` only adds parts to that, and the number of its parts.
-
-        Blocks. Other changes would change the order of the rows in the file: then it is built again, which costs less
-        than to delete and insert most rows.
-        """
+    def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:
+        """The native file of the version before, if it costs less to change that than to build it again. Blocks."""
         published = self.history.earlier(record.id, version)
         if published is None:
             return None
@@ -166,11 +163,10 @@ class JobResources:
         except errors.PenstockError:
             return None
         same = before.revision == version.revision and before.table == version.table and before.rows > 0
-        kept = [f.sha256 for f in version.files[: len(before.files)]] == [f.sha256 for f in before.files]
-        if before.native is None or not (same and kept):
+        if before.native is None or not same:
             return None
-        folder = self.layout.version(before.pipeline, before.version)
-        return str(folder / before.native.name), len(before.files)
+        path = self.layout.version(before.pipeline, before.version) / before.native.name
+        return native_changes.changes(str(path), before.files, version.files, self.parts(version))
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         self.integrity.require(version, files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +13,9 @@ import structlog
 from service.files.event_journal import MOST_BYTES, EventJournal, EventKind
 from service.kit import clock
 from service.kit.clock import Clock
-from service.model.run import Run, public
+from service.model.run import Phase, Run, Step, public
 from service.runs.event_stream import Batch, EventStream
+from service.runs.run_progress import RunProgress
 
 _LONGEST_LINE = 256 * 1024  # bytes of a log line
 _SHOWN = 2000  # characters of a text in a longer one
@@ -39,23 +40,33 @@ class LiveRun:
         self.settled = asyncio.Event()  # set when the run has ended, or waits for another process
         self._clock = clock
         self._began: float | None = None
+        self._attempt_began = 0.0
+        self.progress: RunProgress | None = None  # of the present attempt
         self._journal = EventJournal(log_path)
         self._stream = EventStream(self._journal)
         self._log = structlog.get_logger("penstock.run")
 
     def view(self) -> Run:
-        """The run in its present state, with the time that it has taken so far."""
-        if self._began is not None and not self.run.ended:
-            return msgspec.structs.replace(self.run, duration=round(self._clock.monotonic() - self._began, 6))
-        return self.run
+        """The run in its present state, with the time that it has taken so far and its estimated end."""
+        if self._began is None or self.run.ended:
+            return self.run
+        end = None
+        if self.progress is not None and self.run.status == "running":
+            end = self.progress.estimated_end(self.attempt_seconds(), self._clock.now())
+        return msgspec.structs.replace(self.run, duration=self.elapsed(), estimated_end=end)
 
     def elapsed(self) -> float:
         """Seconds since the run began; 0 before."""
         return 0.0 if self._began is None else round(self._clock.monotonic() - self._began, 6)
 
+    def attempt_seconds(self) -> float:
+        """Seconds since the present attempt began."""
+        return self._clock.monotonic() - self._attempt_began
+
     def begin(self, begun: Run) -> bool:
         """Begin an attempt. Returns whether the catalog knows of it already."""
         self._journal.held = True
+        self._attempt_began = self._clock.monotonic()
         stored, self.stored_begin = self.stored_begin, None
         run = stored or begun
         if self._began is None:
@@ -86,6 +97,18 @@ class LiveRun:
             if self.run.ended:
                 self.emit("end", public(self.run))
                 self.settled.set()
+
+    def advance(self, phase: Phase, step: str, rows: int, steps: Sequence[Step]) -> None:
+        """Note how far the present attempt is, and tell listeners now and then."""
+        progress, elapsed = self.progress, self.attempt_seconds()
+        assert progress is not None
+        progress.update(steps, elapsed)
+        self.change(phase=phase, step=step, rows_collected=rows, progress=progress.percent, steps=progress.steps)
+        if progress.is_due(step, elapsed):
+            shown = ("phase", "step", "progress", "estimated_end", "rows_collected", "duration")
+            view = self.view()
+            data = {name: getattr(view, name) for name in shown}
+            self.emit("progress", {**data, "steps": [s for s in progress.steps if s.ended is None]})
 
     def replace_run(self, run: Run) -> None:
         """Replace the state by one that the catalog has."""

@@ -21,7 +21,7 @@ from service.kit import ids
 from service.model import publication_bounds
 from service.model.breach import Breach
 from service.model.pipeline import Pipeline
-from service.model.run import Run, Step, StoredForm
+from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import attempt_records, manifest, recovery
 from service.steps.report import StepWarning
@@ -166,9 +166,8 @@ def note_loaded(
     """Record in the catalog that a deferred form exists, with the version and the run. Blocks."""
     permissions.share(layout.version(version.pipeline, version.version), layout.group)
     run, version = _with_form(run, version, loaded)
-    step = Step(step=loaded.step, duration=loaded.duration, rows_out=loaded.written.rows)
     peak = max(run.peak_memory_bytes or 0, loaded.peak_memory_bytes)
-    run = msgspec.structs.replace(run, peak_memory_bytes=peak, steps=[*run.steps, step])
+    run = msgspec.structs.replace(run, peak_memory_bytes=peak, steps=[*run.steps, loaded.record])
     history.note_native(order.pipeline_id, run, version)
     return run, version
 

@@ -11,7 +11,9 @@ from service.model.version import Version
 from service.runs.job_resources import JobResources
 
 
-def build(pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | None) -> messages.Replay:
+def build(
+    pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | str | None
+) -> messages.Replay:
     """The replay of the quarantine of version ``number`` (the newest by default). Blocks.
 
     Raises ``errors.Missing`` (NO_DATA, also if the quarantine is empty; VERSION_NOT_FOUND), and ``errors.Invalid`` if

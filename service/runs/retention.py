@@ -71,11 +71,16 @@ class Retention:
 
     async def sweep(self) -> int:
         """Delete surplus versions. Returns how many were deleted; those in use wait for a later commit."""
-        deleted = 0
-        for pipeline_id, version in await asyncio.to_thread(self._surplus.versions):
-            with contextlib.suppress(errors.Conflict, errors.Missing):  # it is in use, or was deleted meanwhile
-                await self._upkeep.remove(pipeline_id, version, BY)
-                deleted += 1
+        deleted = kept = 0
+        while found := await asyncio.to_thread(self._surplus.versions, kept):
+            for pipeline_id, version in found:
+                try:
+                    await self._upkeep.remove(pipeline_id, version, BY)
+                    deleted += 1
+                except errors.Conflict:  # it is in use
+                    kept += 1
+                except errors.Missing:  # it was deleted meanwhile
+                    continue
         return deleted
 
     async def sweep_runs(self) -> int:
@@ -103,8 +108,7 @@ class Retention:
         while True:
             self._woken.clear()
             try:
-                while await self.sweep():
-                    pass
+                await self.sweep()
                 if self._clock.now() >= self._due:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now

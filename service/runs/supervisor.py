@@ -121,7 +121,12 @@ class Supervisor:
         return self._loads.is_loading(folder) or any(path.is_relative_to(folder) for path in paths)
 
     async def replay(
-        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+        self,
+        name: str,
+        requested_by: str | None,
+        version: int | str | None = None,
+        *,
+        alongside: Sequence[Alongside] = (),
     ) -> Run:
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
@@ -133,7 +138,7 @@ class Supervisor:
         return await self._queue(record, requested_by, replay, alongside=alongside)
 
     async def restore(
-        self, name: str, number: int, requested_by: str | None, *, state: bool = False,
+        self, name: str, number: int | str, requested_by: str | None, *, state: bool = False,
         alongside: Sequence[Alongside] = (),
     ) -> Version:  # fmt: skip
         """Commit the rows of a version as the newest version; the newest itself if it has them already.
@@ -152,7 +157,7 @@ class Supervisor:
         now = self._resources.clock.now()
         run = Run(
             run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
-            queued_at=now, restored_from=number,
+            queued_at=now, restored_from=source.version,
         )  # fmt: skip
         live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
         live.committing = True  # it is over soon, and cannot be cancelled

@@ -45,7 +45,7 @@ class VersionUpkeep:
         self._integrity = integrity
         self._readers = readers
 
-    async def delete(self, name: str, number: int, by: str) -> None:
+    async def delete(self, name: str, number: int | str, by: str) -> None:
         """Delete a version of a pipeline. ``by`` is in the log.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (VERSION_IN_USE) if it is the newest, pinned, tagged or read.

@@ -20,14 +20,14 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", descr
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """A stored dataset that a step reads: one version of a pipeline, or the newest (None).
+    """A stored dataset that a step reads: one version of a pipeline, by number or tag, or the newest (None).
 
     ``field`` is the setting that names it, relative to the step. ``column`` must exist in it; ``column_field`` is the
     setting that names that column.
     """
 
     pipeline: str
-    version: int | None = None
+    version: int | str | None = None
     field: str = "name"
     column: str | None = None
     column_field: str = ""

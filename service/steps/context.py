@@ -167,11 +167,16 @@ class CollectContext(Context):
     beside: Path | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     on_rows: Callable[[int], None] = _ignore
+    on_bytes: Callable[[int, int | None], None] = _ignore
 
     def collected(self, rows: int) -> None:
         """Report that this many more rows were fetched."""
         self._record.rows += rows
         self.on_rows(rows)
+
+    def count_bytes(self, read: int, total: int | None = None) -> None:
+        """Report that this many more bytes of the source were read, and how many it has in all, if that is known."""
+        self.on_bytes(read, total)
 
     def set_row_count(self, rows: int) -> None:
         """Set the number of rows in all, where these are not just those that were fetched now."""

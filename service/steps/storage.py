@@ -11,9 +11,9 @@ import msgspec
 from service.kit.errors import Problem
 from service.steps.context import Context
 from service.steps.frame import Frame
-from service.values.version_mode import Dataset, File, Written
+from service.values.version_mode import Dataset, Earlier, File, UpdatedPart, Written
 
-__all__ = ["Dataset", "File", "Storage", "Written"]
+__all__ = ["Dataset", "Earlier", "File", "Storage", "UpdatedPart", "Written"]
 
 
 class Storage(

@@ -7,7 +7,7 @@ Any DuckDB may open it read-only while the service runs.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,7 +18,7 @@ from service.files import layout
 from service.kit import errors, ids, lazy
 from service.kit.errors import Problem
 from service.steps.context import Context
-from service.steps.storage import Dataset, Written
+from service.steps.storage import Dataset, Earlier, UpdatedPart, Written
 from service.storages import parquet
 from service.storages.versioned_storage import Columns, VersionedStorage
 
@@ -29,6 +29,9 @@ else:
 
 _UNCERTAIN_TYPES = ("128", "Float16", "Null")
 """Parts of the names of Polars types that DuckDB may not read from Parquet: it is tried before the commit."""
+_PLACE = '"\x1fplace"'
+_ROW_NUMBER = "rowid"
+"""DuckDB's name of the place of a row, unless a column has it."""
 _LOAD_MEMORY = 256 * 1024 * 1024
 _LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
@@ -85,7 +88,7 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
         target = folder / f"{table}.duckdb"
         temporary = folder / f".tmp-{ids.new('native')}.duckdb"
         try:
-            if dataset.earlier is None or not _extended(temporary, dataset, table, ctx):
+            if not self._change(temporary, dataset, table, ctx):
                 self._build(temporary, dataset, table, ctx)
             layout.flush(temporary)
             temporary.chmod(0o400)
@@ -94,6 +97,15 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
         finally:
             _remove(temporary)
         return Written(type="duckdb", files=[parquet.describe(target, dataset.rows)], rows=dataset.rows)
+
+    def _change(self, path: Path, dataset: Dataset, table: str, ctx: Context) -> bool:
+        """Make the file from that of the version before; whether that was possible."""
+        earlier = dataset.earlier
+        if earlier is None:
+            return False
+        if earlier.updated and (self.indexes or not _rows_keep_places(pl.read_parquet_schema(dataset.parts[0]))):
+            return False
+        return _changed(path, earlier, dataset, table, self.primary(dataset), ctx)
 
     def _build(self, path: Path, dataset: Dataset, table: str, ctx: Context) -> None:
         """Make the file with the table and its indexes."""
@@ -108,24 +120,55 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
             _check_count(connection, dataset, table, ctx)
 
 
-def _extended(path: Path, dataset: Dataset, table: str, ctx: Context) -> bool:
-    """Make the file from that of the version before and the parts that follow; whether that worked.
-
-    A copy of a file takes a small part of the time of loading its rows, and none where the file system shares blocks.
-    """
-    assert dataset.earlier is not None
-    added = dataset.parts[dataset.earlier_parts :]
+def _changed(path: Path, earlier: Earlier, dataset: Dataset, table: str, key: Sequence[str], ctx: Context) -> bool:
+    """Make the file from a copy of that of the version before; whether that worked."""
     try:
-        shutil.copyfile(dataset.earlier, path)
+        shutil.copyfile(earlier.path, path)
         with _connect(path, ctx) as connection:
-            if added:
-                connection.execute(f"INSERT INTO {_quoted(table)} BY NAME FROM {_source(added)}")
+            for part in earlier.updated:
+                _update(connection, table, part, key)
+            if earlier.added:
+                connection.execute(f"INSERT INTO {_quoted(table)} BY NAME FROM {_source(earlier.added)}")
+            if earlier.updated:
+                _check_places(connection, table, ctx)
             _check_count(connection, dataset, table, ctx)
     except (duckdb.Error, OSError, errors.Permanent) as error:
         ctx.log.warning("native.not_extended", step=ctx.step, message=str(error))
         _remove(path)
         return False
+    rows = sum(part.rows for part in earlier.updated)
+    ctx.log.info("native.changed", step=ctx.step, updated=rows, added_parts=len(earlier.added))
     return True
+
+
+def _rows_keep_places(schema: Mapping[str, pl.DataType]) -> bool:
+    """Whether an update leaves rows where they are and can name their places: without nested columns and ``rowid``."""
+    return not any(dtype.is_nested() or name.lower() == _ROW_NUMBER for name, dtype in schema.items())
+
+
+def _update(connection: duckdb.DuckDBPyConnection, table: str, part: UpdatedPart, key: Sequence[str]) -> None:
+    """Write the rows of a part into their places.
+
+    The key has an index, and DuckDB would move a row if its value were set. A merge leaves it: the count shows that.
+    """
+    keys = {column.lower() for column in key}
+    columns = [name for name in pl.read_parquet_schema(part.path) if name.lower() not in keys]
+    if not columns:
+        return
+    numbered = f"SELECT *, file_row_number + {part.first} AS {_PLACE} FROM {_source([part.path], numbered=True)}"  # noqa: S608
+    values = ", ".join(f"{_quoted(c)} = p.{_quoted(c)}" for c in columns)
+    same = "".join(f" AND t.{_quoted(c)} IS NOT DISTINCT FROM p.{_quoted(c)}" for c in key)
+    sql = f"UPDATE {_quoted(table)} AS t SET {values} FROM ({numbered}) AS p WHERE t.{_ROW_NUMBER} = p.{_PLACE}{same}"  # noqa: S608
+    updated = connection.execute(sql).fetchone()
+    if updated != (part.rows,):
+        raise errors.Permanent(f"{updated} rows of {part.rows} have the keys of the version before")
+
+
+def _check_places(connection: duckdb.DuckDBPyConnection, table: str, ctx: Context) -> None:
+    """Raise ``errors.Permanent`` if an update moved rows to the end, as one of nested or indexed columns does."""
+    sql = f"SELECT count(*) = max({_ROW_NUMBER}) + 1 FROM {_quoted(table)}"  # noqa: S608
+    if connection.execute(sql).fetchone() != (True,):
+        raise errors.Permanent("updated rows are not in their places", step=ctx.step)
 
 
 def _check_count(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
@@ -189,9 +232,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _source(parts: Sequence[Path]) -> str:
+def _source(parts: Sequence[Path | str], *, numbered: bool = False) -> str:
     files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
-    return f"read_parquet([{files}], hive_partitioning = false)"
+    return f"read_parquet([{files}], hive_partitioning = false, file_row_number = {numbered})"
 
 
 def _check_key(connection: duckdb.DuckDBPyConnection, source: str, key: list[str], ctx: Context) -> None:

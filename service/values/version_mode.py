@@ -80,11 +80,30 @@ class Written(msgspec.Struct, frozen=True):
     layout: Layout = Layout()
 
 
+class UpdatedPart(msgspec.Struct, frozen=True):
+    """A part whose ``rows`` rows take the places of others, from row number ``first`` on."""
+
+    path: str
+    first: int
+    rows: int
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """The native form of the version before, in the file ``path``, and what makes that of the next version from it.
+
+    Its rows keep their places; those of the parts ``added`` follow.
+    """
+
+    path: str
+    updated: list[UpdatedPart]
+    added: list[str]
+
+
 class Dataset(msgspec.Struct, frozen=True):
     """A dataset as a deferred storage gets it: the Parquet parts of the version, in order.
 
     ``key`` are the columns that name a row by the pipeline's ``mode``; ``unique`` says that they are known to.
-    ``earlier`` is a form of this storage that holds the rows of the first ``earlier_parts`` parts.
+    ``earlier`` is a form of this storage that can become the form of this version.
     """
 
     pipeline: str
@@ -93,5 +112,4 @@ class Dataset(msgspec.Struct, frozen=True):
     rows: int
     key: list[str] = []
     unique: bool = False
-    earlier: Path | None = None
-    earlier_parts: int = 0
+    earlier: Earlier | None = None

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from tests.acceptance.gated_source import a_source
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving, upload_and_create
+from tests.acceptance.served import CSV, PASSWORD, PATIENCE, Served, serving, upload_and_create
 
 SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1"}
 Heard = list[tuple[int, str, dict[str, Any]]]
@@ -53,6 +53,7 @@ def test_events_and_logs_outlive_the_service(tmp_path: Path) -> None:
             complete = events(served, ended)
             assert [number for number, _, _ in complete] == list(range(1, len(complete) + 1))
             assert complete[-1][1] == "end"
+            _check_progress(complete)
             collector = {"type": "api", "endpoint": source.address}
             served.json("POST", "/pipeline/create", status=201, json={"name": "slow", "collectors": [collector]})
             going = served.json("POST", "/pipeline/slow/execute?wait=0", status=202)["run_id"]
@@ -76,6 +77,22 @@ def test_events_and_logs_outlive_the_service(tmp_path: Path) -> None:
             assert [number for number, _, _ in every] == list(range(1, len(every) + 1))
             lines = served.http.get(f"/runs/{going}/logs").text.splitlines()
             assert [msgspec.json.decode(line) for line in lines] == [data for _, kind, data in every if kind == "log"]
+
+
+def _check_progress(complete: Heard) -> None:
+    percent = [data["progress"] for _, kind, data in complete if kind in ("status", "progress")]
+    assert percent == sorted(percent)
+    assert (max(percent[:-1]) < 100, percent[-1]) == (True, 100)
+    steps = complete[-1][2]["steps"]
+    assert [(s["step"], s["phase"], s["fraction"]) for s in steps] == [
+        ("collectors[0]", "collecting", 1), ("storage[0]", "storing", 1), ("storage[1]", "storing", 1)
+    ]  # fmt: skip
+    assert all(s["started"] <= s["ended"] and s["duration"] > 0 for s in steps)
+    collected, stored, _ = steps
+    assert (collected["rows_out"], stored["rows_in"], stored["rows_out"]) == (3, 3, 3)
+    assert collected["bytes_read"] == collected["bytes_total"] == len(CSV)
+    assert stored["bytes_written"] > 0
+    assert collected["rows_per_second"] > 0
 
 
 def test_a_run_that_goes_on_after_a_restart_goes_on_in_its_journal(tmp_path: Path) -> None:

@@ -221,6 +221,25 @@ def test_collectors_forget_what_a_held_run_saw_until_it_is_accepted(served: Serv
         assert there.hits[0].query["since"] == "2024-05-01T00:11:00Z"
 
 
+def test_a_held_replay_continues_the_version_that_it_was_made_from(served: Served) -> None:
+    rules = [{"column": "id", "check": "in_range", "max": 99}]
+    checked = [{"type": "validator", "config": {"rules": rules, "on_fail": "quarantine"}}]
+    bounds, storage = {"max_row_growth_share": 0.5}, [{"type": "parquet"}]
+    shop = Shop(served, "again", processors=checked, publish_if=bounds, storage=storage)
+    assert shop.run(100, first=50)["rows_rejected"] == 50
+    rules[0]["max"] = 1_000
+    served.json("PUT", "/pipeline/again/config", json={**shop.get("config"), "processors": checked})
+    replay = "/pipeline/again/quarantine/replay?wait=60"
+    assert (run := served.json("POST", replay))["status"] == "held", run
+    assert (run["version"], run["rows_stored"], run["replay_of"]) == (2, 100, 1)
+    assert served.json("POST", replay)["version"] == 3  # what is held was not replayed yet
+    assert shop.decide(3, "accept")["replay_of"] == 1
+    assert shop.decide(2, "accept", 409)["error"]["code"] == "VERSION_SUPERSEDED"
+    refused = served.json("POST", f"{replay}&version=1", status=400)
+    assert "were replayed into version 3" in refused["error"]["message"]
+    assert (shop.count("again"), shop.count("again__quarantine")) == (100, 0)
+
+
 def test_a_held_run_is_an_event_of_its_own(served: Served) -> None:
     with receiving() as receiver:
         notify = [{"url": receiver.address, "events": ["held"]}, {"url": receiver.address, "events": ["completed"]}]

@@ -279,3 +279,29 @@ def test_a_misspelt_column_ends_a_run_before_the_first_request(served: Served, s
     run = served.json("POST", "/pipeline/many/execute?wait=60")
     assert run["status"] == "completed", run["error"]
     assert len(site.hits) > asked
+
+
+def test_a_link_that_leads_out_is_refused_everywhere_and_a_missing_file_is_a_warning(served: Served) -> None:
+    secret = served.data.parent / "secret.csv"
+    secret.write_text("a\n1\n")
+    (served.data / "uploads" / "link.csv").symlink_to(secret)
+
+    def reading(name: str) -> dict[str, Any]:
+        return {"name": "linked", "collectors": [{"type": "csv", "file_path": name}]}
+
+    served.json("POST", "/pipeline/create", status=201, json=reading("later.csv"))
+    for method, path in (
+        ("POST", "validate"), ("POST", "create"), ("POST", "plan"), ("POST", "preview"), ("PUT", "linked/config"),
+    ):  # fmt: skip
+        error = served.json(method, f"/pipeline/{path}", status=400, json=reading("link.csv"))["error"]
+        assert (error["code"], error["details"]["field"]) == ("VALIDATION_ERROR", "collectors[0].file_path")
+        assert "a symbolic link leads out" in error["message"]
+    (served.data / "uploads" / "later.csv").symlink_to(secret)
+    error = served.json("POST", "/pipeline/linked/execute?wait=30")["error"]
+    assert (error["details"]["field"], "a symbolic link leads out" in error["message"]) == (
+        "collectors[0].file_path",
+        True,
+    )
+    (warning,) = served.json("POST", "/pipeline/validate", json=reading("gone.csv"))["warnings"]
+    assert (warning["code"], warning["details"]["field"]) == ("no_file", "file_path")
+    assert served.json("POST", "/pipeline/validate", json=reading("shop/*.csv"))["warnings"] == []

@@ -19,6 +19,12 @@ from tests.acceptance.shell import Shell
 ORDERS = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}], "schedule": {"cron": "@hourly"}}
 SAME = [
     ["list"], ["list", "--json"], ["log", "orders"], ["log", "orders", "--json"], ["log", "nobody"],
+    ["version", "list", "orders"], ["version", "list", "orders", "--json"], ["version", "list", "nobody"],
+    ["version", "tag", "orders", "1", "old"], ["version", "tag", "orders", "old", "No!", "--json"],
+    ["version", "pin", "orders", "old", "--json"], ["version", "unpin", "orders", "1"],
+    ["version", "pin", "orders", "none", "--json"], ["version", "pin", "orders", "No!"],
+    ["version", "delete", "orders", "1", "--json"], ["diff", "orders", "2", "--against", "old", "--json"],
+    ["version", "restore", "orders", "2"], ["version", "untag", "orders", "old"], ["version", "untag", "orders", "old"],
     ["diff", "orders"], ["diff", "orders", "2", "--key", "id", "--json"], ["diff", "orders", "9"], ["diff", "nobody"],
     ["schedule", "list"], ["schedule", "list", "--json"], ["schedule", "pause", "orders", "--json"],
     ["schedule", "resume", "orders", "--json"], ["schedule", "pause", "nobody", "--json"],
@@ -166,3 +172,13 @@ def test_the_socket_of_a_killed_service_is_in_nobodys_way(shell: Shell, folder: 
     with serving(data):
         (fresh,) = sockets(data)
     assert fresh.name != left.name
+
+
+def test_versions_are_restored_and_deleted_without_a_service(shell: Shell, folder: Path) -> None:
+    text, wrong, code = said(shell, folder, "version", "restore", "orders", "1", "--json")
+    made = json.loads(text)
+    assert (code, wrong, made["restored_from"], made["rows"]) == (0, "", 1, 3)
+    assert said(shell, folder, "version", "delete", "orders", "2") == ("deleted version 2 of 'orders'\n", "", 0)
+    listed = json.loads(said(shell, folder, "version", "list", "orders", "--json")[0])
+    assert (listed[0], 2 in [line["version"] for line in listed]) == (made, False)
+    assert said(shell, folder, "version", "delete", "orders", str(made["version"]))[2] == 4

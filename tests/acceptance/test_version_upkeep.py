@@ -50,6 +50,14 @@ def test_tags_name_versions_and_deleted_versions_are_gone(served: Served) -> Non
     served.json("POST", "/pipeline/shops/versions/2/tag", json={"tag": "stable"})
     assert ids(served, "shops@stable") == ids(served, "shops@2") == [0, 1]
     assert served.json("GET", "/pipeline/shops/data?version=stable")["version"] == 2
+    copy = {"name": "copy", "collectors": [{"type": "pipeline", "name": "shops", "version": "stable"}]}
+    served.json("POST", "/pipeline/create", status=201, json={**copy, "storage": [{"type": "parquet"}]})
+    run = served.json("POST", "/pipeline/copy/execute?wait=60")
+    assert (run["rows_stored"], run["steps"][0]["evidence"]["version"]) == (2, 2)
+    served.json("POST", "/pipeline/shops/versions/3/tag", json={"tag": "stable"})
+    assert served.json("POST", "/pipeline/copy/execute?wait=60")["rows_stored"] == 3
+    assert served.json("GET", "/pipeline/shops/versions/stable/diff?against=2")["rows"]["added"] == 1
+    served.json("POST", "/pipeline/shops/versions/2/tag", json={"tag": "stable"})
     refused = served.json("DELETE", "/pipeline/shops/versions/2", status=409)
     assert refused["error"]["code"] == "VERSION_IN_USE"
     assert served.http.delete("/pipeline/shops/versions/1").status_code == 204

@@ -75,7 +75,12 @@ class Supervisor:
         return run
 
     async def replay(
-        self, name: str, requested_by: str | None, version: int | None = None, *, alongside: Sequence[Alongside] = ()
+        self,
+        name: str,
+        requested_by: str | None,
+        version: int | str | None = None,
+        *,
+        alongside: Sequence[Alongside] = (),
     ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         found = await asyncio.to_thread(self.history.version, record.id, name, version)
@@ -87,7 +92,7 @@ class Supervisor:
         return run
 
     async def restore(
-        self, name: str, number: int, requested_by: str | None, *, state: bool = False,
+        self, name: str, number: int | str, requested_by: str | None, *, state: bool = False,
         alongside: Sequence[Alongside] = (),
     ) -> Version:  # fmt: skip
         record = await asyncio.to_thread(self.pipelines.get, name)

@@ -71,6 +71,13 @@ def test_an_accepted_version_is_published(held: Client, services: Services, supe
         assert code(held.post(f"{P}/versions/{number}/reject")) == (409, "CONFLICT")
 
 
+def test_a_tag_names_a_held_version(held: Client) -> None:
+    held.post(f"{P}/versions/3/tag", json={"tag": "candidate"})
+    assert code(held.post(f"{P}/versions/candidate/reject")) == (409, "VERSION_IN_USE")
+    answer = held.post(f"{P}/versions/candidate/accept")
+    assert (answer.status_code, answer.json()["version"], answer.json()["state"]) == (200, 3, "published")
+
+
 def test_an_answer_that_was_lost_is_made_again(held: Client, services: Services) -> None:
     key = {"idempotency-key": "once"}
     first = held.post(f"{P}/versions/3/accept", headers=key)

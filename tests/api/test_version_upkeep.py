@@ -33,6 +33,75 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(orders: Clie
     assert orders.post(f"{P}/execute").json()["version"] == 3
 
 
+def test_a_tag_stands_for_a_number_wherever_a_version_is_named(orders: Client) -> None:
+    orders.post(f"{P}/versions/1/tag", json={"tag": "old"})
+    orders.post(f"{P}/versions/2/tag", json={"tag": "stable"})
+    assert orders.get(f"{P}/versions/stable").json()["version"] == 2
+    assert orders.get(f"{P}/versions/stable/fitted").json()["version"] == 2
+    assert orders.post(f"{P}/versions/stable/pin").json()["version"] == 2
+    assert orders.post(f"{P}/versions/stable/tag", json={"tag": "other"}).json()["tags"] == ["other", "stable"]
+    assert orders.post(f"{P}/apply?version=stable", json={"records": []}).status_code == 200
+    assert orders.post(f"{P}/apply", json={"records": [], "version": "stable"}).status_code == 200
+    differ = orders.post(f"{P}/apply?version=1", json={"records": [], "version": "stable"})
+    assert (code(differ), "stable" in differ.json()["error"]["message"]) == ((400, "VALIDATION_ERROR"), True)
+    assert orders.post(f"{P}/quarantine/replay", json={"version": "old"}).json()["replay_of"] == 1
+    assert orders.post(f"{P}/quarantine/replay?version=stable").json()["replay_of"] == 2
+    assert orders.post(f"{P}/versions/old/restore").status_code == 201
+
+
+def test_the_etag_of_a_tag_changes_when_the_tag_moves(orders: Client) -> None:
+    orders.post(f"{P}/versions/1/tag", json={"tag": "stable"})
+    first = {path: orders.get(f"{P}/{path}").headers["etag"] for path in ("data?version=stable", "versions/stable")}
+    orders.post(f"{P}/versions/2/tag", json={"tag": "stable"})
+    for path, etag in first.items():
+        again = orders.get(f"{P}/{path}", headers={"if-none-match": etag})
+        assert (again.status_code, again.headers["etag"] == etag) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("GET", "data?version=none", None, (404, "VERSION_NOT_FOUND")),
+        ("GET", "versions/none", None, (404, "VERSION_NOT_FOUND")),
+        ("GET", "versions/None", None, (404, "VERSION_NOT_FOUND")),
+        ("GET", "versions/2/diff?against=none", None, (404, "VERSION_NOT_FOUND")),
+        ("GET", "versions/none/diff", None, (404, "VERSION_NOT_FOUND")),
+        ("POST", "apply?version=none", {"records": []}, (404, "VERSION_NOT_FOUND")),
+        ("POST", "apply", {"records": [], "version": "none"}, (404, "VERSION_NOT_FOUND")),
+        ("POST", "quarantine/replay?version=none", None, (404, "VERSION_NOT_FOUND")),
+        ("POST", "versions/none/restore", None, (404, "VERSION_NOT_FOUND")),
+        ("DELETE", "versions/none", None, (404, "VERSION_NOT_FOUND")),
+        ("GET", "data?version=No!", None, (400, "VALIDATION_ERROR")),
+        ("GET", "versions/2/diff?against=0", None, (400, "VALIDATION_ERROR")),
+        ("POST", "apply", {"records": [], "version": "No!"}, (400, "VALIDATION_ERROR")),
+        ("POST", "quarantine/replay?version=No!", None, (400, "VALIDATION_ERROR")),
+    ],
+)
+def test_a_wrong_tag_is_named(
+    orders: Client, method: str, path: str, body: dict[str, Any] | None, expected: tuple[int, str]
+) -> None:
+    answer = orders.request(method, f"{P}/{path}", json=body)
+    assert code(answer) == expected
+    error = answer.json()["error"]
+    assert error["details"]["field"] == ("against" if "against=0" in path else "version")
+    assert "one'" in error["message"] or expected[0] == 400
+
+
+def test_a_version_that_a_configuration_names_by_number_is_not_deleted(orders: Client, services: Services) -> None:
+    reads = {"collectors": [{"type": "pipeline", "name": "orders", "version": 1}]}
+    services.pipelines.create("copy", "copy", reads, None)
+    refused = orders.delete(f"{P}/versions/1")
+    assert code(refused) == (409, "VERSION_IN_USE")
+    assert "'copy'" in refused.json()["error"]["message"]
+    rule = {"column": "a", "check": "foreign_key", "pipeline": "orders", "to": "a", "version": 1}
+    services.pipelines.update(
+        "copy", "copy", {"processors": [{"type": "validator", "config": {"rules": [rule]}}]}, None
+    )
+    assert code(orders.delete(f"{P}/versions/1")) == (409, "VERSION_IN_USE")
+    services.pipelines.update("copy", "copy", {"collectors": [{"type": "csv", "name": "orders", "version": 1}]}, None)
+    assert orders.delete(f"{P}/versions/1").status_code == 204
+
+
 @pytest.mark.parametrize("mark", ["pin", "tag", "newest"])
 def test_a_version_in_use_is_not_deleted(orders: Client, mark: str) -> None:
     number = 2 if mark == "newest" else 1

@@ -6,7 +6,7 @@ from litestar import post
 from litestar.params import FromPath
 
 from service.api import examples, idempotency, query_string, request_body, responses
-from service.api.path_lookup import find_version, valid_name, version_number
+from service.api.path_lookup import find_version, named_version, valid_name
 from service.api.route_docs import ResponseDoc, route
 from service.api.routes.results import view_version
 from service.api.services import Services, ServicesDependency, TypedRequest
@@ -43,11 +43,11 @@ async def accept(
 ) -> responses.VersionView:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    version = await _accepted(request, services, valid_name(name), version_number(number, name))
+    version = await _accepted(request, services, valid_name(name), named_version(number, name))
     return (await view_version(services, version))[0]
 
 
-async def _accepted(request: TypedRequest, services: Services, name: str, number: int) -> Version:
+async def _accepted(request: TypedRequest, services: Services, name: str, number: int | str) -> Version:
     claim = idempotency.claimed(request)
     if claim is not None and claim.resource is not None:  # an earlier try of this request has accepted it
         return await find_version(services, name, number)
@@ -77,7 +77,7 @@ async def reject(
 ) -> None:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    await services.held.reject(valid_name(name), version_number(number, name), request.user.username)
+    await services.held.reject(valid_name(name), named_version(number, name), request.user.username)
 
 
 HANDLERS = [accept, reject]

@@ -94,6 +94,7 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
         "Validate a configuration",
         "Answers all problems at once, each with its path. Nothing is stored and no source is read: columns are "
         "checked if the settings name them all (`columns`, `css_selectors`) or if a stored version has them. "
+        "A file that does not exist yet is a warning (`no_file`). "
         "`POST /pipeline/plan` reads files, too.",
         ResponseDoc(
             text="The configuration is valid.", kind=responses.Validated, example={"valid": True, "warnings": []}

@@ -13,13 +13,12 @@ from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
-from service.collectors.source_file.file_collector import FileCollector
 from service.files.allowed_files import Files
 from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
-from service.kit.errors import Problem
 from service.model import pipeline as model
+from service.model import source_files
 from service.model.plan import Plan, Sample
 from service.steps.report import StepWarning
 
@@ -40,17 +39,9 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
 
     Its trigger may name pipelines of the catalog only, and makes no cycle with theirs.
     """
-    document = await request_body.document(request, services.settings.max_body_bytes, yaml=True)
+    document = await request_body.configuration(request, services.settings.max_body_bytes)
     pipeline = model.decode(document, services.registry)
-    readable = Files((services.layout.uploads, *map(Path, services.settings.file_roots)))
-    problems = [
-        Problem(f"collectors[{place}].{problem.field}", problem.message)
-        for place, collector in enumerate(pipeline.collectors)
-        if isinstance(collector, FileCollector)
-        for problem in collector.excluded(readable)
-    ]
-    if problems:
-        raise errors.Invalid.of(problems)
+    await asyncio.to_thread(source_files.check, pipeline, _readable(services))
     if pipeline.trigger is not None:
         await asyncio.to_thread(services.trigger_inputs.check, pipeline.name, pipeline.document)
     return pipeline
@@ -110,16 +101,21 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
 
 async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
+    missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
     if not pipeline.processors:
-        return []
+        return missing
     tasks, document = services.tasks, pipeline.document
     try:
         stored = await tasks.stored(pipeline)
     except errors.StepError as error:  # it may exist when the pipeline is executed
         step = error.details.get("step")
-        return [StepWarning(str(step or ""), "not_stored", error.message, error.details)]
+        return [*missing, StepWarning(str(step or ""), "not_stored", error.message, error.details)]
     answer = await tasks.ask(Validation(document=document), seconds=SECONDS, document=document, stored=stored)
-    return _warnings.decode(answer)
+    return [*missing, *_warnings.decode(answer)]
+
+
+def _readable(services: Services) -> Files:
+    return Files((services.layout.uploads, *map(Path, services.settings.file_roots)))
 
 
 def _before(services: Services, pipeline: model.Pipeline) -> Before | None:

@@ -10,14 +10,15 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from service.api import etags, examples, idempotency, query_string, request_body, streaming
-from service.api.path_lookup import find_version, valid_name
-from service.api.query_string import EscapeFormulas, Format, Number, Offset, VersionChoice, about
+from service.api.path_lookup import chosen_version, find_version, valid_name
+from service.api.query_string import EscapeFormulas, Format, Offset, VersionChoice, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import Run
+from service.values.version_name import VersionName
 
 
 class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
@@ -82,13 +83,15 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which quarantine to replay."""
 
-    version: Annotated[Number | None, about("The version whose quarantine is replayed; the newest by default.")] = None
+    version: Annotated[
+        VersionName | None, about("The version whose quarantine is replayed; the newest by default.")
+    ] = None
 
 
 class ReplayQuery(Waiting, frozen=True, kw_only=True):
     """How long to wait, and which version's quarantine to replay."""
 
-    version: Number | None = None
+    version: VersionChoice | None = None
 
 
 @post(
@@ -129,7 +132,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
             example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0, "replay_of": 3},
             headers={"Location": "The run."},
         ),
-        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "OVERLOADED"),
+        errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "CONFLICT", "OVERLOADED"),
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
         idempotent=True,
@@ -138,7 +141,8 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ReplayQuery)
     body = await request_body.optional(request, ReplayRequest, services.settings.max_body_bytes) or ReplayRequest()
-    version = query_string.one_version(query.version, body.version)
+    named = chosen_version(query.version) if query.version is not None else None
+    version = query_string.one_version(named, body.version)
     replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
     return await respond_to_run(services, run, query.wait)

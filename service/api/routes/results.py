@@ -10,7 +10,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from service.api import etags, examples, query_string, responses, streaming
-from service.api.path_lookup import find_pipeline, find_version, version_number
+from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import EscapeFormulas, Format, Offset, PageRequest, VersionChoice, about
 from service.api.repeatable import is_repeatable
 from service.api.route_docs import ResponseDoc, route
@@ -162,7 +162,7 @@ async def read_version(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
 ) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
-    version = await find_version(services, name, version_number(number, name))
+    version = await find_version(services, name, named_version(number, name))
     shown, before = await view_version(services, version)
     headers = etags.headers(etags.of(version, "version", before, shown.pinned, shown.tags, shown.state))
     return etags.not_modified(request, headers) or Response(shown, headers=headers)

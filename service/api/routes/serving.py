@@ -9,14 +9,15 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from service.api import etags, examples, query_string, request_body, responses
-from service.api.path_lookup import find_pipeline, find_version, version_number
-from service.api.query_string import Number, about
+from service.api.path_lookup import chosen_version, find_pipeline, find_version, named_version
+from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.messages import StoredParts
 from service.jobs.tasks.task import Application
 from service.kit import decoding, documents, errors
 from service.kit.codes import Code
+from service.values.version_name import VersionName
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 _SECONDS = 30.0
@@ -26,14 +27,14 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Records as the version's sources have them: each an object with every column, null for a missing value."""
 
     records: Annotated[list[dict[str, Any]], about("One object per record.", max_length=10_000)]
-    version: Number | None = None
+    version: VersionName | None = None
 
 
 class _RawApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``ApplyRequest`` with records that a child process decodes."""
 
     records: msgspec.Raw
-    version: Number | None = None
+    version: VersionName | None = None
 
 
 @get(
@@ -56,7 +57,7 @@ async def read_fitted(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str], number: FromPath[str]
 ) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
-    version = await find_version(services, name, version_number(number, name))
+    version = await find_version(services, name, named_version(number, name))
     headers = etags.headers(etags.of(version, "fitted"))
     fitted = responses.Fitted(pipeline=name, version=version.version, revision=version.revision, fitted=version.fitted)
     return etags.not_modified(request, headers) or Response(fitted, headers=headers)
@@ -83,7 +84,8 @@ async def read_fitted(
 async def apply(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[bytes]:
     named = query_string.read(request, query_string.ByVersion).version
     body = _read(await request_body.json(request, services.settings.max_body_bytes))
-    version = await find_version(services, name, query_string.one_version(named, body.version))
+    query = chosen_version(named) if named is not None else None
+    version = await find_version(services, name, query_string.one_version(query, body.version))
     fit_record = await services.tasks.fit_record(version)
     if fit_record is None:
         message = (

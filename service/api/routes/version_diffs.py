@@ -9,7 +9,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from service.api import disconnects, etags, examples, query_string
-from service.api.path_lookup import find_pipeline, find_version, version_number
+from service.api.path_lookup import chosen_version, find_pipeline, find_version, named_version
 from service.api.query_string import about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
@@ -22,7 +22,12 @@ class DiffQuery(query_string.NoParameters, frozen=True, kw_only=True):
     """What to compare with, and how."""
 
     against: (
-        Annotated[int, about("The version to compare with; the published one before by default.", ge=1, le=2**31 - 1)]
+        Annotated[
+            str,
+            about(
+                "The version to compare with, by number or tag; the published one before by default.", examples=["2"]
+            ),
+        ]
         | None
     ) = None
     key: (
@@ -56,7 +61,7 @@ async def read_diff(
 ) -> Response[Any]:
     query = query_string.read(request, DiffQuery)
     key = version_comparison.key_columns(query.key) if query.key is not None else None
-    after = await find_version(services, name, version_number(number, name))
+    after = await find_version(services, name, named_version(number, name))
     before = await _earlier(services, after, query.against)
     headers = etags.headers(etags.of(after, "diff", before.run_id, key, query.limit))
     if (same := etags.not_modified(request, headers)) is not None:
@@ -65,9 +70,9 @@ async def read_diff(
     return Response(answer, media_type=JSON, headers=headers)
 
 
-async def _earlier(services: Services, version: Version, against: int | None) -> Version:
+async def _earlier(services: Services, version: Version, against: str | None) -> Version:
     if against is not None:
-        return await find_version(services, version.pipeline, against)
+        return await find_version(services, version.pipeline, chosen_version(against, "against"))
     record = await find_pipeline(services, version.pipeline)
     return await asyncio.to_thread(services.history.version_before, record.id, version)
 

@@ -11,7 +11,7 @@ from litestar import Response, delete, post
 from litestar.params import FromPath
 
 from service.api import examples, idempotency, query_string, request_body, responses
-from service.api.path_lookup import find_pipeline, find_version, valid_name, valid_tag, version_number
+from service.api.path_lookup import find_pipeline, find_version, named_version, valid_name, valid_tag
 from service.api.query_string import about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.results import view_version
@@ -50,7 +50,7 @@ async def delete_version(
 ) -> None:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    await services.upkeep.delete(valid_name(name), version_number(number, name), request.user.username)
+    await services.upkeep.delete(valid_name(name), named_version(number, name), request.user.username)
 
 
 @post(
@@ -106,7 +106,7 @@ async def tag(
     query_string.read(request, query_string.NoParameters)
     body = await request_body.value(request, TagRequest, services.settings.max_body_bytes)
     chosen = valid_tag(body.tag)
-    version = await find_version(services, name, version_number(number, name))
+    version = await find_version(services, name, named_version(number, name))
     record = await find_pipeline(services, name)
     await asyncio.to_thread(services.marks.tag, record.id, version, chosen)
     return (await view_version(services, version))[0]
@@ -151,14 +151,14 @@ async def restore(
 ) -> Response[responses.VersionView]:
     state = query_string.read(request, RestoreQuery).state
     await request_body.refuse(request, services.settings.max_body_bytes)
-    wanted, before = version_number(number, name), await find_version(services, name)
+    wanted, before = named_version(number, name), await find_version(services, name)
     version = await _restored(request, services, name, wanted, state=state)
     shown, _ = await view_version(services, version)
     location = {"location": f"/api/v1/pipeline/{name}/versions/{version.version}"}
     return Response(shown, status_code=201 if version.version > before.version else 200, headers=location)
 
 
-async def _restored(request: TypedRequest, services: Services, name: str, number: int, *, state: bool) -> Version:
+async def _restored(request: TypedRequest, services: Services, name: str, number: int | str, *, state: bool) -> Version:
     claim = idempotency.claimed(request)
     if claim is not None and claim.resource is not None:  # an earlier try of this request has restored it
         run = await services.supervisor.run(claim.resource)
@@ -195,7 +195,7 @@ async def _mark(
 ) -> responses.VersionView:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    version = await find_version(services, name, version_number(number, name))
+    version = await find_version(services, name, named_version(number, name))
     record = await find_pipeline(services, name)
     await asyncio.to_thread(change, record.id, version)
     return (await view_version(services, version))[0]

@@ -21,4 +21,4 @@ WHERE n.place > greatest(1, TRY_CAST(c.kept AS BIGINT))
     AND TRY_CAST(c.kept AS BIGINT) IS NOT NULL
     AND NOT EXISTS (FROM version_pins i WHERE i.pipeline_id = n.pipeline_id AND i.version = n.version)
     AND NOT EXISTS (FROM version_tags t WHERE t.pipeline_id = n.pipeline_id AND t.version = n.version)
-ORDER BY n.pipeline_id, n.version LIMIT $limit
+ORDER BY n.pipeline_id, n.version LIMIT 100 OFFSET $skip

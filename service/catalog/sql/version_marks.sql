@@ -21,3 +21,19 @@ SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $p
 INSERT INTO deleted_versions (pipeline_id, version, run_id, deleted) VALUES ($pipeline_id, $version, $run_id, $deleted)
 -- name: delete
 DELETE FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
+-- name: named_by
+WITH documents AS (
+    SELECT o.name, r.document
+    FROM pipelines o JOIN revisions r ON r.pipeline_id = o.id AND r.revision = o.revision
+    WHERE o.deleted IS NULL
+        AND EXISTS (FROM pipelines p WHERE p.id = $pipeline_id AND p.deleted IS NULL)
+),
+steps AS (
+    SELECT name, unnest(json_extract(document, '$.collectors[*]')) AS step, 'name' AS field FROM documents
+    UNION ALL
+    SELECT name, unnest(json_extract(document, '$.processors[*].config.rules[*]')), 'pipeline' FROM documents
+)
+SELECT name FROM steps
+WHERE step ->> field = $name AND TRY_CAST(step ->> 'version' AS INTEGER) = $version
+    AND (field = 'pipeline' OR step ->> 'type' = 'pipeline')
+ORDER BY name LIMIT 1

@@ -69,3 +69,9 @@ FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
 ORDER BY name, v.version, live
 -- name: total
 SELECT (SELECT count(*) FROM versions) + (SELECT count(*) FROM pipelines) AS total
+-- name: tagged_of
+SELECT v.value
+FROM pipelines p
+JOIN version_tags t ON t.pipeline_id = p.id
+JOIN versions v ON v.pipeline_id = p.id AND v.version = t.version
+WHERE p.deleted IS NULL AND p.name = $name AND t.tag = $tag

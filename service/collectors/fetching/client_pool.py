@@ -26,7 +26,9 @@ class Clients:
         retry: Retry,
         field: str,
     ) -> None:
+        self._ctx = ctx
         self._tally = Tally()
+        self._reported = 0  # bytes
         self._stack = AsyncExitStack()
         self._free: asyncio.Queue[Client] = asyncio.Queue()
         self._all = [
@@ -55,6 +57,12 @@ class Clients:
             return await client.fetch(request)
         finally:
             self._free.put_nowait(client)
+            self._report_bytes()
+
+    def _report_bytes(self) -> None:
+        received = self._tally.bytes
+        self._ctx.count_bytes(received - self._reported)
+        self._reported = received
 
     def count(self, evidence: Evidence) -> None:
         """Write the counts of requests, retries and bytes to ``evidence``."""

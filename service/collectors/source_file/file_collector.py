@@ -55,8 +55,12 @@ class FileCollector(TypedCollector, frozen=True, kw_only=True):
         yield from paths.problems(self.file_path)
 
     def excluded(self, files: Files) -> Iterable[Problem]:
-        """Problems of paths that ``files`` can never find, because they are not below its roots."""
+        """Problems of paths that lead out of the roots of ``files``."""
         return paths.excluded(self.file_path, files)
+
+    def missing(self, files: Files) -> Iterable[Problem]:
+        """Paths that ``files`` does not find now."""
+        return paths.missing(self.file_path, files)
 
     def outlook(self, ctx: CollectContext) -> dict[str, Any]:
         return paths.outlook(self.file_path, ctx)

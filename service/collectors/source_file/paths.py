@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from service.files import allowed_files
 from service.files.allowed_files import Files
 from service.kit.errors import Problem
 from service.steps.context import CollectContext
@@ -38,10 +39,17 @@ def problems(file_path: str | list[str]) -> Iterable[Problem]:
 
 
 def excluded(file_path: str | list[str], files: Files) -> Iterable[Problem]:
-    """Problems of absolute paths that are not below a root. A placeholder is known only in a run."""
+    """Problems of paths that lead out of the roots. A placeholder is known only in a run."""
     for field, name in _entries(file_path):
         if "${" not in name and files.excludes(name):
-            yield Problem(field, "this path is not below the uploads or a configured file root")
+            yield Problem(field, allowed_files.OUTSIDE)
+
+
+def missing(file_path: str | list[str], files: Files) -> Iterable[Problem]:
+    """What a run would not find now. A placeholder is known only in a run."""
+    for field, name in _entries(file_path):
+        if "${" not in name and not files.finds(name):
+            yield Problem(field, f"there is no file '{name}' yet; a run fails until it is there")
 
 
 def outlook(file_path: str | list[str], ctx: CollectContext) -> dict[str, Any]:

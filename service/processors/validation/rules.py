@@ -18,6 +18,7 @@ from service.processors.settings.columns import Name, Scalar
 from service.steps.context import ProcessContext
 from service.values import cast as casting
 from service.values import dtypes, type_names
+from service.values.version_name import VersionName
 
 if TYPE_CHECKING:
     import polars as pl
@@ -89,8 +90,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     to: Annotated[Name | None, msgspec.Meta(description="foreign_key: the column in that pipeline.")] = None
     version: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None,
-        msgspec.Meta(description="foreign_key: its version; by default the newest at the start of the run."),
+        VersionName | None,
+        msgspec.Meta(description="foreign_key: its version or a tag; by default the newest at the start of the run."),
     ] = None
     expression: Annotated[str | None, msgspec.Meta(description="A SQL condition over one row.")] = None
     row_count: Annotated[RowCount | None, msgspec.Meta(description="How many rows there must be.")] = None

@@ -92,6 +92,25 @@ def test_what_leads_out_or_nowhere_is_refused(name: str, places: tuple[Files, Pa
     assert "secret" not in caught.value.message.replace(name.format(outside=outside), "")
 
 
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [
+        ("x.csv", False), ("*.csv", False), ("inner.csv", False), ("gone.csv", False), ("a/gone/*.csv", False),
+        ("loop", False), ("x" * 5000, False), ("link.csv", True), ("linked/secret.csv", True), ("link.???", True),
+        ("to-root.csv", True), ("{outside}/gone.csv", True), ("../outside/secret.csv", True), ("/etc/passwd", True),
+    ],
+)  # fmt: skip
+def test_what_leads_out_is_told_from_what_does_not_exist(
+    name: str, out: bool, places: tuple[Files, Path, Path]
+) -> None:
+    files, _, outside = places
+    chosen = name.format(outside=outside)
+    assert files.excludes(chosen) == out
+    if not files.finds(chosen):
+        with pytest.raises(errors.Permanent, match="is not below" if out else "no file"):
+            files.resolve(chosen, "collectors[0]")
+
+
 def test_a_root_may_itself_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "x.csv").write_text("x")

@@ -70,6 +70,25 @@ def test_longer_numbers_are_refused_before_anything_is_done_with_them(number: in
         assert raised.value.error_code == code
 
 
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"name": "a", "name": "b"}', "name"),
+        ('{"storage": [{"type": "parquet"}, {"type": "x", "mode": 1, "type": "duckdb"}]}', "storage[1].type"),
+        ('{"a": {"b": [[{"c": 1, "\\u0063": 2}]]}}', "a.b[0][0].c"),
+    ],
+)
+def test_a_key_that_json_has_twice_is_refused_with_its_path(text: str, path: str) -> None:
+    with pytest.raises(errors.Invalid, match="the key is written twice") as caught:
+        documents.configuration(text.encode())
+    assert (caught.value.error_code, caught.value.details["field"]) == ("VALIDATION_ERROR", path)
+
+
+def test_equal_keys_of_different_objects_are_read() -> None:
+    text = b'{"a": [{"b": 1}, {"b": 2}], "b": {"a": 3}}'
+    assert documents.configuration(text) == documents.from_json(text)
+
+
 def test_a_key_that_yaml_has_twice_is_refused_with_its_place() -> None:
     for text in (b"a: 1\na: 2\n", b"x:\n  - {b: 1}\na: {c: 1, a: 2, 'a': 3}\n"):
         with pytest.raises(

@@ -130,6 +130,25 @@ def test_retention_keeps_the_newest_and_the_marked(
     assert (deleted, len(folders(directory))) == (5 - len(stay), len(stay))
 
 
+def test_retention_goes_on_after_versions_that_configurations_name(directory: Directory) -> None:
+    for number in range(3, 7):
+        directory.publish(number)
+    with Opened(directory) as opened:
+        opened.pipelines.update("shop", "shop", {**DOCUMENT, "keep_versions": 1}, None)
+        for number in (1, 2, 4):
+            reader = {"collectors": [{"type": "pipeline", "name": "shop", "version": number}]}
+            opened.pipelines.create(f"reader_{number}", f"reader_{number}", reader, None)
+        upkeep = VersionUpkeep(
+            opened.history, opened.pipelines, VersionMarks(opened.store), directory.layout, CLOCK,
+            Integrity(directory.layout),
+        )  # fmt: skip
+        surplus = Surplus(opened.store)
+        assert [v.version for _, v in surplus.versions(2)] == [3, 4, 5]
+        retention = Retention(surplus, ExpiredRuns(opened.store), upkeep, directory.layout, CLOCK)
+        assert asyncio.run(retention.sweep()) == 2
+    assert [v.version for v in directory.versions()] == [1, 2, 4, 6]
+
+
 @pytest.mark.parametrize("old", [True, False])
 def test_pipelines_of_older_releases_keep_all_versions_until_set(directory: Directory, old: bool) -> None:
     with Opened(directory) as opened:

@@ -69,7 +69,7 @@ class Shop:
     def load(self, order: Order, run: Run, version: Version, *, size: int = 7, peak: int = 50) -> tuple[Run, Version]:
         (self.folder(order.version) / "shop.duckdb").write_bytes(b"n" * size)
         written = Written("duckdb", [File("shop.duckdb", size, 1, "")], 1)
-        loaded = Loaded(written, "storage[0]", 0.5, peak)
+        loaded = Loaded(written, "storage[0]", 0.5, peak, T0)
         return publication.note_loaded(self.history, self.layout, order, run, version, loaded)
 
 

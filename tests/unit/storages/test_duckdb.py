@@ -8,9 +8,12 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from structlog.testing import CapturingLogger
 
+from service.files import checksums
+from service.runs.native_changes import changes
 from service.steps.context import Context
-from service.steps.storage import Dataset
+from service.steps.storage import Dataset, File
 from service.storages import duckdb as native
 
 ROWS = 300_000
@@ -46,3 +49,98 @@ def test_data_that_does_not_fit_is_loaded_with_more_memory(
     with duckdb.connect(config={"memory_limit": "1 MiB"}) as connection, pytest.raises(duckdb.OutOfMemoryException):
         connection.execute(f"CREATE TABLE alone AS FROM '{tmp_path / 'alone.parquet'}'")
     assert loaded(tmp_path, frame, memory, primary_key="number", indexes=[["text"]]).equals(frame)
+
+
+def changed(
+    tmp_path: Path, before: list[pl.DataFrame], after: list[pl.DataFrame], **settings: Any
+) -> tuple[pl.DataFrame, list[str]]:
+    """What the native table of ``after`` holds, made from that of ``before`` by its parts, and what the log says."""
+    lists = []
+    for version, frames in enumerate((before, after)):
+        folder = tmp_path / f"v{version}"
+        folder.mkdir()
+        for number, frame in enumerate(frames):
+            frame.write_parquet(folder / f"part-{number:02d}.parquet")
+        paths = sorted(folder.iterdir())
+        files = [
+            File(p.name, p.stat().st_size, f.height, checksums.sha256(p)) for p, f in zip(paths, frames, strict=True)
+        ]
+        lists.append((folder, paths, files))
+    log = CapturingLogger()
+    ctx = Context(step="storage[0]", folder=tmp_path, memory_bytes=0, log=log)
+    storage = native.DuckDBStorage(table="rows", **settings)
+    (folder, paths, files), (new_folder, new_paths, new_files) = lists
+    storage.load(Dataset("p", 1, paths, sum(f.rows for f in files)), folder, ctx)
+    earlier = changes(str(folder / "rows.duckdb"), files, new_files, [str(p) for p in new_paths])
+    dataset = Dataset("p", 2, new_paths, sum(f.rows for f in new_files), earlier=earlier)
+    storage.load(dataset, new_folder, ctx)
+    with duckdb.connect(new_folder / "rows.duckdb", read_only=True) as connection:
+        found = pl.DataFrame(connection.sql("FROM rows").to_arrow_table())
+    return found, [str(call.kwargs.get("message", call.args[0])) for call in log.calls]
+
+
+def numbers(first: int, count: int, add: int = 0) -> pl.DataFrame:
+    number = pl.int_range(first, first + count, eager=True)
+    return pl.DataFrame({"id": number, "v": number + add, "s": (number + add).cast(pl.String)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "notes"),
+    [({}, ["native.changed"]), ({"primary_key": "ID"}, ["native.changed"]), ({"indexes": [["v"]]}, [])],
+)
+def test_changed_parts_are_updated_in_their_places(tmp_path: Path, settings: dict[str, Any], notes: list[str]) -> None:
+    """Unless an index has their values."""
+    before = [numbers(place * 1000, 1000) for place in range(10)]
+    after = [*before[:4], numbers(4000, 400, 7), numbers(4400, 600, 8), *before[5:], numbers(10_000, 5)]
+    found, how = changed(tmp_path, before, after, **settings)
+    assert found.equals(pl.concat(after))
+    assert how == notes
+
+
+@pytest.mark.parametrize(
+    "column", [pl.Series("s", [["x"]]), pl.Series("file_row_number", [1]), pl.Series("RowID", [0])]
+)
+def test_a_table_whose_rows_would_move_is_built_again(tmp_path: Path, column: pl.Series) -> None:
+    before = [
+        numbers(place * 1000, 1000).with_columns(pl.lit(column).first().alias(column.name)) for place in range(10)
+    ]
+    after = [*before[:2], before[2].with_columns(v=-pl.col("v")), *before[3:]]
+    found, how = changed(tmp_path, before, after)
+    assert found.equals(pl.concat(after))
+    assert "native.changed" not in how
+
+
+def test_rows_that_moved_are_noticed(tmp_path: Path) -> None:
+    """Whatever made DuckDB move them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_rows_keep_places", lambda _: True)
+        before = [numbers(place * 1000, 1000).with_columns(s=pl.concat_list("s")) for place in range(10)]
+        after = [*before[:2], before[2].with_columns(s=pl.concat_list(pl.lit("x"))), *before[3:]]
+        found, how = changed(tmp_path, before, after)
+    assert found.equals(pl.concat(after))
+    assert how == ["updated rows are not in their places"]
+
+
+def test_keys_that_changed_their_places_are_noticed(tmp_path: Path) -> None:
+    before = [numbers(place * 1000, 1000) for place in range(10)]
+    after = [before[0].reverse(), *before[1:]]
+    found, (note,) = changed(tmp_path, before, after, primary_key="id")
+    assert found.equals(pl.concat(after))
+    assert "rows of 1000 have the keys of the version before" in note
+
+
+def test_what_changes_too_much_is_built_again(tmp_path: Path) -> None:
+    """Rows that leave their places, many changed parts, and a part with old and new rows."""
+    parts = [numbers(place * 1000, 1000) for place in range(10)]
+    for number, after in enumerate(
+        [
+            parts[1:],
+            [*[p.with_columns(v=-pl.col("v")) for p in parts[:3]], *parts[3:]],
+            [*parts[:9], numbers(9000, 2000)],
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found, how = changed(folder, parts, after, primary_key="id")
+        assert found.equals(pl.concat(after))
+        assert how == []

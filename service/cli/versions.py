@@ -1,0 +1,145 @@
+"""``penstock version …``: list, mark, restore and delete versions, in the data directory or at a running service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from service.api import path_lookup, responses
+from service.bootstrap import Core
+from service.catalog.history import History
+from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
+from service.catalog.version_marks import VersionMarks
+from service.cli import output, remote, session
+from service.kit.clock import SystemClock
+from service.model.version import Version
+
+_COLUMNS = ["version", "created", "rows", "bytes", "run_id", "pinned", "tags"]
+_EVERY = 1 << 31
+BY = "command line"
+
+Mark = Callable[[VersionMarks, str, Version], None]
+
+
+def show(pipeline: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Print the versions of a pipeline, newest first. Raises ``errors.Missing``."""
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            found = remote.items(connection, f"pipeline/{pipeline}/versions")
+        else:
+            found = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: _listed(store, pipeline))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        output.show(_COLUMNS, [{**line, "tags": ", ".join(line["tags"])} for line in found])
+
+
+def pin(pipeline: str, version: str, **chosen: Any) -> None:
+    """Pin a version. Raises ``errors.Missing``."""
+    _mark(pipeline, version, "pin", lambda marks, key, found: marks.pin(key, found), **chosen)
+
+
+def unpin(pipeline: str, version: str, **chosen: Any) -> None:
+    """Remove the pin of a version. Raises ``errors.Missing``."""
+    _mark(pipeline, version, "unpin", lambda marks, key, found: marks.unpin(key, found), **chosen)
+
+
+def tag(pipeline: str, version: str, tag: str, **chosen: Any) -> None:
+    """Let a tag name a version. Raises ``errors.Missing``, ``errors.Invalid`` if it cannot be a tag."""
+    path_lookup.valid_tag(tag)
+    _mark(pipeline, version, "tag", lambda marks, key, found: marks.tag(key, found, tag), body={"tag": tag}, **chosen)
+
+
+def untag(pipeline: str, tag: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Remove a tag. Raises ``errors.Missing``."""
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("DELETE", f"pipeline/{pipeline}/tags/{tag}")
+        else:
+
+            def work(store: Store) -> None:
+                VersionMarks(store).untag(_identity(store, pipeline), pipeline, tag)
+
+            session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store))
+    _say({"pipeline": pipeline, "tag": tag, "removed": True}, f"removed the tag '{tag}' of '{pipeline}'", as_json)
+
+
+def restore(pipeline: str, version: str, *, state: bool, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Restore a version. Raises ``errors.Missing``, ``errors.Conflict``."""
+    with remote.service(url, data_dir, patient=True) as connection:
+        if connection is not None:
+            path = f"pipeline/{pipeline}/versions/{version}/restore"
+            found = dict(connection.send("POST", f"{path}?state=true" if state else path))
+        else:
+
+            async def work(core: Core) -> dict[str, Any]:
+                which = path_lookup.named_version(version, pipeline)
+                made = await core.supervisor.restore(pipeline, which, BY, state=state)
+                await core.supervisor.loaded()
+                return await asyncio.to_thread(_view, core.store, pipeline, made.version)
+
+            found = session.with_core(session.existing(data_dir=data_dir), work)
+    _say(found, f"'{pipeline}' has the rows of version {version}: version {found['version']}", as_json)
+
+
+def delete(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Delete a version. Raises ``errors.Missing``, ``errors.Conflict``."""
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("DELETE", f"pipeline/{pipeline}/versions/{version}")
+        else:
+
+            async def work(core: Core) -> None:
+                await core.upkeep.delete(pipeline, path_lookup.named_version(version, pipeline), BY)
+
+            session.with_core(session.existing(data_dir=data_dir), work)
+    shown = {"pipeline": pipeline, "version": version, "deleted": True}
+    _say(shown, f"deleted version {version} of '{pipeline}'", as_json)
+
+
+def _mark(
+    pipeline: str, version: str, verb: str, change: Mark, *, data_dir: str | None, url: str | None, as_json: bool,
+    body: dict[str, str] | None = None,
+) -> None:  # fmt: skip
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            found = dict(connection.send("POST", f"pipeline/{pipeline}/versions/{version}/{verb}", body))
+        else:
+
+            def work(store: Store) -> dict[str, Any]:
+                key = _identity(store, pipeline)
+                wanted = History(store).version(key, pipeline, path_lookup.named_version(version, pipeline))
+                change(VersionMarks(store), key, wanted)
+                return _view(store, pipeline, wanted.version)
+
+            found = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store))
+    marks = ", ".join([*(["pinned"] if found["pinned"] else []), *found["tags"]]) or "no marks"
+    _say(found, f"version {found['version']} of '{pipeline}': {marks}", as_json)
+
+
+def _identity(store: Store, pipeline: str) -> str:
+    return Pipelines(store, SystemClock()).get(pipeline).id
+
+
+def _listed(store: Store, pipeline: str) -> list[dict[str, Any]]:
+    """The versions as the API shows them."""
+    key = _identity(store, pipeline)
+    found, _ = History(store).versions(key, limit=_EVERY, offset=0)
+    marks = VersionMarks(store).of(key)
+    pairs = zip(found, [*found[1:], None], strict=False)
+    shown = [responses.version(version, before, marks.get(version.version)) for version, before in pairs]
+    return list(msgspec.to_builtins(shown))
+
+
+def _view(store: Store, pipeline: str, number: int) -> dict[str, Any]:
+    """One version as the API shows it."""
+    return next(line for line in _listed(store, pipeline) if line["version"] == number)
+
+
+def _say(value: dict[str, Any], text: str, as_json: bool) -> None:
+    click.echo(msgspec.json.encode(value).decode() if as_json else text)
