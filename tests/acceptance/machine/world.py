@@ -116,7 +116,7 @@ class World:
 
 def soon(look: Callable[[], Any], expected: Any) -> None:
     """Wait until a look shows what is expected; that is what a task of the service does meanwhile."""
-    deadline, pause = time.monotonic() + 20, 0.005
+    deadline, pause = time.monotonic() + PATIENCE, 0.005
     while (found := look()) != expected and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(0.2, pause * 1.5)
