@@ -269,27 +269,27 @@ def _chain() -> str:
 
 
 def workers_of(service: int) -> tuple[int | None, list[int]]:
-    """The forkserver of a service, and the children of that."""
+    """The forkserver of a service, and the children of that; a process that ends while we look is not among them."""
     for child in _children(service):
-        command = Path(f"/proc/{child}/cmdline").read_bytes()
-        if b"forkserver" in command and b"resource_tracker" not in command:
-            return child, _children(child)
+        with suppress(OSError):
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            if b"forkserver" in command and b"resource_tracker" not in command:
+                return child, _children(child)
     return None, []
 
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 
 def kill(service: int, victims: str) -> None:
     """SIGKILL for the victims: ``server``, ``worker`` and ``forkserver``, joined by +; the server is last."""
-    try:
-        forkserver, workers = workers_of(service)
-    except OSError:
-        forkserver, workers = None, []
+    forkserver, workers = workers_of(service)
     chosen = [forkserver] if "forkserver" in victims else workers if "worker" in victims else []
     for pid in (*chosen, *([service] if "server" in victims.split("+") else [])):
         if pid is not None:

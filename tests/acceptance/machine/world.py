@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +11,9 @@ from typing import Any
 
 import httpx
 
+from tests.acceptance.kills import failpoints
 from tests.acceptance.machine.model import Rows
-from tests.acceptance.served import PASSWORD, Served, children_of, serving
+from tests.acceptance.served import PASSWORD, Served, serving
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
 
@@ -84,10 +83,8 @@ class World:
         self.start()
 
     def kill_worker(self) -> None:
-        """End the children of the service's forkserver."""
-        for child in children_of(self.served.process.pid):
-            if child in _grandchildren(self.served.process.pid):
-                os.kill(child, signal.SIGKILL)
+        """End all workers of the service."""
+        failpoints.kill(self.served.process.pid, "worker")
 
     def pass_an_hour(self) -> None:
         """Let the clock show a minute past the next hour, so that one full hour comes and no other is near."""
@@ -119,17 +116,8 @@ class World:
 
 def soon(look: Callable[[], Any], expected: Any) -> None:
     """Wait until a look shows what is expected; that is what a task of the service does meanwhile."""
-    deadline, pause = time.monotonic() + 20, 0.005
+    deadline, pause = time.monotonic() + PATIENCE, 0.005
     while (found := look()) != expected and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(0.2, pause * 1.5)
     assert found == expected
-
-
-def _grandchildren(pid: int) -> set[int]:
-    direct = [
-        child
-        for child in children_of(pid)
-        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1] == str(pid)
-    ]
-    return set(children_of(pid)) - set(direct)
