@@ -70,7 +70,8 @@ class Pipelines:
         """
         if claim is not None and claim.resource is not None:
             return self.get(claim.resource, 1)
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             if transaction.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Conflict(
                     f"a pipeline '{name}' exists; change it with PUT /api/v1/pipeline/{name}/config",
@@ -87,6 +88,8 @@ class Pipelines:
             if claim is not None:
                 claim.note(transaction, name)
             self._configure(transaction, identity, name, document)
+
+        self._store.write(work)
         self.on_change()
         return self.get(name)
 
