@@ -66,11 +66,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     status: str = "idle"
     progress: float = 0.0
-    estimated_end: datetime | None = None
     phase: str | None = None
     step: str | None = None
-    rows_per_second: float | None = None
-    bytes_per_second: float | None = None
     run_id: str | None = None
     error: Failure | None = None
     warnings: list[StepWarning] = []
@@ -81,6 +78,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     next_run: datetime | None = None
     trigger_state: TriggerState | None = None
+    estimated_end: datetime | None = None
+    rows_per_second: float | None = None
+    bytes_per_second: float | None = None
 
 
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):

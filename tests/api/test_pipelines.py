@@ -126,7 +126,8 @@ def test_execute_ended_and_going_on(orders: Client, supervisor: Supervisor) -> N
 
 STATUS_KEYS = [
     "name", "status", "progress", "phase", "step", "run_id", "error", "warnings", "rows_collected", "rows_stored",
-    "start_time", "end_time", "duration", "next_run", "trigger_state",
+    "start_time", "end_time", "duration", "next_run", "trigger_state", "estimated_end", "rows_per_second",
+    "bytes_per_second",
 ]  # fmt: skip
 
 
