@@ -52,7 +52,7 @@ def validate_file(file: Path, *, as_json: bool) -> None:
 
     pipeline = pipelines.decode(read(file), Registry.load())
     settings = session.settings()
-    files = Files((Layout(settings.root).uploads, *map(Path, (*settings.file_roots, *_nearby(file)))))
+    files = Files((Layout(settings.root).uploads, *map(Path, (*settings.file_roots, *_nearby(file)))), settings.root)
     source_files.check(pipeline, files)
     with tempfile.TemporaryDirectory() as folder:
         warnings = [*source_files.missing(pipeline, files), *plan.validate_offline(pipeline.document, Path(folder))]

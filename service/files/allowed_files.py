@@ -15,15 +15,23 @@ from pathlib import Path
 from service.kit import errors
 
 _MAGIC = frozenset("*?[")
-OUTSIDE = "this path is not below the uploads or a configured file root, or a symbolic link leads out of it"
+OUTSIDE = (
+    "this path is not below the uploads or a configured file root, a symbolic link leads out of it, or it is in the "
+    "data directory"
+)
 """What is wrong with a name that ``Files.excludes``."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """The directories that may be read, in order of preference; the first is the upload directory."""
+    """The directories that may be read, in order of preference; the first is the upload directory.
+
+    A root that contains the data directory (the working directory often does) does not open it: its catalog and its
+    signing secret are files, too.
+    """
 
     roots: tuple[Path, ...]
+    data_dir: Path | None = None
 
     def resolve(self, name: str, step: str, field: str = "file_path") -> list[Path]:
         """The existing files that ``name`` denotes: a relative or absolute path, or a glob, under a root.
@@ -58,8 +66,11 @@ class Files:
         below = [(root.resolve(), path) for root in self.roots if (path := _below(root, name)) is not None]
         return (
             not below
-            or any(_leads_out(root, [root / path]) for root, path in below)
-            or (bool(_MAGIC & set(name)) and any(_leads_out(root, _matching(root, path.parts)) for root, path in below))
+            or any(self._leads_out(root, [root / path]) for root, path in below)
+            or (
+                bool(_MAGIC & set(name))
+                and any(self._leads_out(root, _matching(root, path.parts)) for root, path in below)
+            )
         )
 
     def shown(self, path: Path) -> str:
@@ -71,8 +82,25 @@ class Files:
         path = _below(root_as_configured, name)
         if path is None:
             return []
-        found = _inside(root, [root / path])
-        return found or (_inside(root, _matching(root, path.parts)) if _MAGIC & set(name) else [])
+        found = self._inside(root, [root / path])
+        return found or (self._inside(root, _matching(root, path.parts)) if _MAGIC & set(name) else [])
+
+    def _inside(self, root: Path, paths: list[Path]) -> list[Path]:
+        """The files behind ``paths`` that are open below ``root``."""
+        return [p for p in map(_real, paths) if p is not None and self._is_open(root, p)]
+
+    def _leads_out(self, root: Path, paths: list[Path]) -> bool:
+        """Whether one of ``paths`` is not open below ``root`` when its links are followed, whether it exists or not."""
+        for path in paths:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long, a loop of links
+                if not self._is_open(root, path.resolve()):
+                    return True
+        return False
+
+    def _is_open(self, root: Path, real: Path) -> bool:
+        data = self.data_dir.resolve() if self.data_dir is not None else None
+        closed = data is not None and real.is_relative_to(data) and not root.is_relative_to(data)
+        return real.is_relative_to(root) and not closed
 
     def _refused(self, name: str, step: str, field: str) -> errors.Permanent:
         return errors.Permanent(
@@ -89,15 +117,6 @@ def _below(root: Path, name: str) -> Path | None:
         return path
     above = next((r for r in (root.resolve(), root) if path.is_relative_to(r)), None)
     return path.relative_to(above) if above is not None else None
-
-
-def _leads_out(root: Path, paths: list[Path]) -> bool:
-    """Whether one of ``paths`` is not below ``root`` when its links are followed, whether its file exists or not."""
-    for path in paths:
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long, a loop of links
-            if not path.resolve().is_relative_to(root):
-                return True
-    return False
 
 
 def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:
@@ -118,11 +137,6 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
         return _matches(parts, tuple(rest)) or (not parts[0].startswith(".") and _matches(parts[1:], pattern))
     hidden = parts[0].startswith(".") and not first.startswith(".")
     return not hidden and fnmatch.fnmatchcase(parts[0], first) and _matches(parts[1:], tuple(rest))
-
-
-def _inside(root: Path, paths: list[Path]) -> list[Path]:
-    """The files behind ``paths`` that lie below ``root``."""
-    return [p for p in map(_real, paths) if p is not None and p.is_relative_to(root)]
 
 
 def _real(path: Path) -> Path | None:

@@ -115,7 +115,8 @@ class Job:
         grants = self.grants
         return {
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
-            "files": Files(tuple(Path(r) for r in grants.file_roots)), "wanted_rows": self.wanted_rows,
+            "files": Files(tuple(map(Path, grants.file_roots)), Path(grants.data_dir) if grants.data_dir else None),
+            "wanted_rows": self.wanted_rows,
             "frames": functools.partial(PolarsFrame, progress=self._counters), "on_progress": progressed,
             "log": self.log,
         }  # fmt: skip

@@ -48,14 +48,16 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
 
-    ``stored`` has them by the setting that names each, such as ``collectors[0].name``. ``pace`` is the folder where
-    all jobs share the pace of their requests, by host (``network.pacing``).
+    ``data_dir`` is closed to file roots that contain it. ``stored`` has the versions by the setting that names each,
+    such as ``collectors[0].name``. ``pace`` is the folder where all jobs share the pace of their requests, by host
+    (``network.pacing``).
     """
 
     folder: str
     memory_bytes: int
     pace: str | None = None
     file_roots: tuple[str, ...] = ()
+    data_dir: str | None = None
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
     stored: dict[str, StoredParts] = {}

@@ -84,7 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
     max_body_bytes: Annotated[int, _about("The largest request body, except uploads.", ge=1024)] = 8 * MIB
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
-    file_roots: Annotated[tuple[str, ...], _about("Directories that collectors may read, besides the uploads.")] = ()
+    file_roots: Annotated[
+        tuple[str, ...],
+        _about("Directories that collectors may read, besides the uploads; not the data directory in them."),
+    ] = ()
     allowed_private_hosts: Annotated[
         tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
     ] = ()

@@ -62,6 +62,7 @@ class JobResources:
             memory_bytes=memory_bytes or self.settings.run_memory_limit,
             pace=str(self.layout.pace),
             file_roots=(str(self.layout.uploads), *self.settings.file_roots),
+            data_dir=str(self.layout.root),
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
             stored=dict(stored or {}),

@@ -115,7 +115,7 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline) -> l
 
 
 def _readable(services: Services) -> Files:
-    return Files((services.layout.uploads, *map(Path, services.settings.file_roots)))
+    return Files((services.layout.uploads, *map(Path, services.settings.file_roots)), services.layout.root)
 
 
 def _before(services: Services, pipeline: model.Pipeline) -> Before | None:

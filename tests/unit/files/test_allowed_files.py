@@ -111,6 +111,25 @@ def test_what_leads_out_is_told_from_what_does_not_exist(
             files.resolve(chosen, "collectors[0]")
 
 
+def test_a_root_around_the_data_directory_does_not_open_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for folder in (data / "uploads", data / "warehouse"):
+        folder.mkdir(parents=True)
+    for path in (data / "secret.key", data / "warehouse" / "w.csv", data / "uploads" / "u.csv", tmp_path / "x.csv"):
+        path.write_text("x")
+    (tmp_path / "link.csv").symlink_to(data / "secret.key")
+    files = Files((data / "uploads", tmp_path), data)
+    assert [p.name for p in files.resolve("**/*.csv", "s")] == ["u.csv"]
+    assert [p.name for p in Files((tmp_path,), data).resolve("**/*", "s")] == ["x.csv"]
+    for name in ("data/secret.key", str(data / "secret.key"), "data/warehouse/*.csv", "link.csv", "data/gone.csv"):
+        assert files.excludes(name)
+        with pytest.raises(errors.Permanent, match="is not below"):
+            files.resolve(name, "s")
+    assert files.finds("u.csv")
+    assert files.finds(str(data / "uploads" / "u.csv"))
+    assert Files((data / "warehouse",), data).finds("w.csv")
+
+
 def test_a_root_may_itself_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "x.csv").write_text("x")
