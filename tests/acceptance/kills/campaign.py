@@ -247,8 +247,8 @@ class Campaign:
         faults = [f"the trigger of following waits: {state}"] if not state["awaited"] else []
         left = {folder.name for folder in (self._data / "warehouse" / ".staging").iterdir()}
         active.add(served.json("GET", "/pipeline/ticking/status")["run_id"])  # it may have begun since
-        if unknown := {name for name in left - active if not name.startswith(("task_", "backup_"))}:
-            faults.append(f"in staging is left {sorted(unknown)}")
+        if unknown := sorted(left - active):
+            faults.append(f"in staging is left {unknown}")
         faults += folder_faults(self._data, listed)
         try:
             faults += self._ledger.file_faults(self._data, self._snapshot, listed, frozen=self._is_frozen)
