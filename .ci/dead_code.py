@@ -15,6 +15,7 @@ from vulture.core import Vulture
 ALLOWED = {
     "add_user", "list_users", "remove_user",  # commands: click calls them
     "pin_version", "unpin_version", "tag_version", "untag_version", "restore_version",
+    "accept_version", "reject_version",
     "to_asgi_response", "send_body",  # Litestar's response protocol
     "do_GET", "log_message", "protocol_version",  # http.server
     "connect_unix_socket",  # httpcore's network backend

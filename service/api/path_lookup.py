@@ -17,6 +17,8 @@ _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 async def find_pipeline(services: Services, name: str, revision: int | None = None) -> PipelineRecord:
     """The pipeline of that name, at a revision. Raises ``errors.Missing``, also for a text that cannot be a name."""
+    if revision is None and services.pipelines.has(valid_name(name)):
+        return services.pipelines.get(name)
     return await asyncio.to_thread(services.pipelines.get, valid_name(name), revision)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -341,6 +342,15 @@ def version(value: Version, before: Version | None, marks: Marks | None = None) 
         state="held" if value.held else "published",
         held_because=value.held_because,
     )
+
+
+def versions(found: Sequence[Version], older: Version | None, marks: Mapping[int, Marks]) -> list[VersionView]:
+    """Versions, newest first, each compared with the published one before; ``older`` is that before the last."""
+    shown, before = [], older
+    for value in reversed(found):
+        shown.append(version(value, before, marks.get(value.version)))
+        before = before if value.held else value
+    return shown[::-1]
 
 
 def table(value: Table) -> TableView:

@@ -117,8 +117,12 @@ class History:
         return _run(row)
 
     def newest_run(self, pipeline_id: str) -> Run | None:
-        row = self._store.row(_RUNS["newest"], {"pipeline_id": pipeline_id})
+        row = self._store.kept_row("runs", pipeline_id, _RUNS["newest"], {"pipeline_id": pipeline_id})
         return _run(row) if row is not None else None
+
+    def has_newest_run(self, pipeline_id: str) -> bool:
+        """Whether ``newest_run`` answers from memory, without blocking."""
+        return self._store.keeps("runs", pipeline_id, _RUNS["newest"])
 
     def newest_statuses(self) -> dict[str, str]:
         """The status of the newest run of each pipeline, by pipeline id."""
@@ -148,7 +152,7 @@ class History:
 
     def next_version(self, pipeline_id: str) -> int:
         """The number that the next committed version will have."""
-        row = self._store.row(_VERSIONS["newest_number"], {"pipeline_id": pipeline_id})
+        row = self._store.kept_row("versions", pipeline_id, _VERSIONS["newest_number"], {"pipeline_id": pipeline_id})
         return int(row["version"]) + 1 if row else 1
 
     def publish(
@@ -246,7 +250,7 @@ class History:
         """
         if isinstance(number, str):
             number = version_marks.tagged(self._store, pipeline_id, name, number)
-        row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": number})
+        row = self._find(pipeline_id, number)
         if row is not None:
             return _version(row)
         if number is None or self.next_version(pipeline_id) == 1:
@@ -258,8 +262,14 @@ class History:
 
     def newest(self, pipeline_id: str) -> Version | None:
         """The newest published version of a pipeline, or None."""
-        row = self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": None})
+        row = self._find(pipeline_id, None)
         return _version(row) if row is not None else None
+
+    def _find(self, pipeline_id: str, number: int | None) -> Row | None:
+        wanted = {"pipeline_id": pipeline_id, "version": number}
+        if number is None:
+            return self._store.kept_row("versions", pipeline_id, _VERSIONS["find"], wanted)
+        return self._store.row(_VERSIONS["find"], wanted)
 
     def earlier(self, pipeline_id: str, version: Version) -> Version | None:
         """The newest published version that is older than ``version``, or None."""

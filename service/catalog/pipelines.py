@@ -70,7 +70,8 @@ class Pipelines:
         """
         if claim is not None and claim.resource is not None:
             return self.get(claim.resource, 1)
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             if transaction.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Conflict(
                     f"a pipeline '{name}' exists; change it with PUT /api/v1/pipeline/{name}/config",
@@ -87,6 +88,8 @@ class Pipelines:
             if claim is not None:
                 claim.note(transaction, name)
             self._configure(transaction, identity, name, document)
+
+        self._store.write(work)
         self.on_change()
         return self.get(name)
 
@@ -116,7 +119,12 @@ class Pipelines:
 
     def get(self, name: str, revision: int | None = None) -> PipelineRecord:
         """The pipeline at ``revision`` (the newest by default). Raises ``errors.Missing``."""
-        row = self._store.row(_SQL["find"], {"name": name, "revision": revision})
+        wanted = {"name": name, "revision": revision}
+        row = (
+            self._store.kept_row("pipelines", name, _SQL["find"], wanted)
+            if revision is None
+            else self._store.row(_SQL["find"], wanted)
+        )
         if row is None:
             if revision is not None and self._store.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Missing(f"the pipeline '{name}' has no revision {revision}", code="NOT_FOUND")
@@ -130,6 +138,10 @@ class Pipelines:
             created=_utc(row["created"]),
             updated=_utc(row["updated"]),
         )
+
+    def has(self, name: str) -> bool:
+        """Whether ``get`` answers from memory, without blocking."""
+        return self._store.keeps("pipelines", name, _SQL["find"])
 
     def delete(self, name: str) -> str:
         """Delete the pipeline and return its id. Its versions stay on disk.

@@ -50,10 +50,16 @@ class Schedules:
     def next_fire(self, pipeline_id: str, document: Mapping[str, Any]) -> datetime | None:
         """When the pipeline of that configuration runs next; None without a schedule, while paused or not enabled."""
         schedule = msgspec.convert(document.get("schedule"), Schedule | None)
-        row = self._store.row(_SQL["find"], {"pipeline_id": pipeline_id}) if schedule is not None else None
-        if schedule is None or row is None:
+        if schedule is None:
+            return None
+        row = self._store.kept_row("schedules", pipeline_id, _SQL["find"], {"pipeline_id": pipeline_id})
+        if row is None:
             return None
         return _state({**row, "id": pipeline_id, "name": "", "schedule": schedule}).next_fire(self._clock.now())
+
+    def has_next_fire(self, pipeline_id: str, document: Mapping[str, Any]) -> bool:
+        """Whether ``next_fire`` answers from memory, without blocking."""
+        return document.get("schedule") is None or self._store.keeps("schedules", pipeline_id, _SQL["find"])
 
     def pause(self, name: str) -> ScheduleState:
         """Stop the schedule of a pipeline until it is resumed, also over restarts and changes of the configuration.

@@ -19,6 +19,7 @@ import duckdb
 
 from service.catalog import migrations
 from service.catalog.group_commit import GroupCommit
+from service.catalog.kept_rows import KeptRows, Touched, written_table
 from service.files import disk
 from service.kit import errors
 
@@ -63,6 +64,7 @@ class Store:
             raise _not_opened(path, error) from error
         self._writing = threading.Lock()
         self._group = GroupCommit(self._writing, self._open)
+        self._kept = KeptRows()
         self.healthy = True
         try:
             with self._watched():
@@ -102,6 +104,14 @@ class Store:
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
+        """As ``row``, from memory while no write to ``table`` concerns the pipeline ``key``. Not to be changed."""
+        return self._kept.get(table, key, sql, lambda: self.row(sql, parameters))
+
+    def keeps(self, table: str, key: str, sql: str) -> bool:
+        """Whether ``kept_row`` answers from memory, without blocking."""
+        return self._kept.has(table, key, sql)
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """The result of ``work`` in a transaction that writes of other threads may share (``catalog.group_commit``).
 
@@ -122,9 +132,10 @@ class Store:
     def _open(self) -> Iterator[Transaction]:
         with self._watched():
             cursor = self._connection.cursor()
+            transaction = Transaction(cursor)
             try:
                 cursor.begin()
-                yield Transaction(cursor)
+                yield transaction
                 cursor.commit()
             except duckdb.FatalException:
                 raise
@@ -135,6 +146,7 @@ class Store:
                     raise disk.storage_full() from error
                 raise
             finally:
+                self._kept.forget(transaction.touched)
                 cursor.close()
 
     @contextmanager
@@ -206,15 +218,19 @@ class Transaction:
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
         self.changed = False
+        self.touched: set[Touched] = set()
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
         self.changed = True
+        self.touched.add((written_table(sql), _pipeline_in(parameters)))
         self._cursor.execute(sql, parameters)
 
     def returned(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """The first row that a changing statement with a RETURNING clause answers, or None."""
         self.changed = True
-        return self.row(sql, parameters)
+        row = self.row(sql, parameters)
+        self.touched.add((written_table(sql), _pipeline_in(row or parameters)))
+        return row
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         return _fetch(self._cursor.execute(sql, parameters))
@@ -222,6 +238,10 @@ class Transaction:
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         found = self.rows(sql, parameters)
         return found[0] if found else None
+
+
+def _pipeline_in(values: Parameters) -> str | None:
+    return values.get("pipeline_id") if isinstance(values, Mapping) else None
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:

@@ -88,6 +88,32 @@ def restore_version(pipeline: str, version: str, url: str | None, data_dir: str 
     versions.restore(pipeline, version, url=url, data_dir=data_dir, **chosen)
 
 
+@version_group.command("accept")
+@_common
+@_version
+def accept_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+    """Publish VERSION of PIPELINE, which `publish_if` held back."""
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
+    from service.cli import versions
+
+    versions.accept(pipeline, version, url=url, data_dir=data_dir, **chosen)
+
+
+@version_group.command("reject")
+@_common
+@_version
+def reject_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+    """Delete VERSION of PIPELINE, which `publish_if` held back, and its files for good."""
+    from service.cli import prefork
+
+    prefork.begin_without_service(url, data_dir)
+    from service.cli import versions
+
+    versions.reject(pipeline, version, url=url, data_dir=data_dir, **chosen)
+
+
 @version_group.command("delete")
 @_common
 @_version

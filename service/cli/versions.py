@@ -1,4 +1,4 @@
-"""``penstock version …``: list, mark, restore and delete versions, in the data directory or at a running service."""
+"""``penstock version …``: list, mark, restore, accept and delete versions, here or at a running service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.cli import output, remote, session
 from service.kit.clock import SystemClock
 from service.model.version import Version
 
-_COLUMNS = ["version", "created", "rows", "bytes", "run_id", "pinned", "tags"]
+_COLUMNS = ["version", "state", "created", "rows", "bytes", "run_id", "pinned", "tags"]
 _EVERY = 1 << 31
 BY = "command line"
 
@@ -87,6 +87,37 @@ def restore(pipeline: str, version: str, *, state: bool, data_dir: str | None, u
     _say(found, f"'{pipeline}' has the rows of version {version}: version {found['version']}", as_json)
 
 
+def accept(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Publish a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
+    with remote.service(url, data_dir, patient=True) as connection:
+        if connection is not None:
+            found = dict(connection.send("POST", f"pipeline/{pipeline}/versions/{version}/accept"))
+        else:
+
+            async def work(core: Core) -> dict[str, Any]:
+                accepted = await core.held.accept(pipeline, path_lookup.named_version(version, pipeline), BY)
+                await core.supervisor.loaded()
+                return await asyncio.to_thread(_view, core.store, pipeline, accepted.version)
+
+            found = session.with_core(session.existing(data_dir=data_dir), work)
+    _say(found, f"version {found['version']} of '{pipeline}' is published", as_json)
+
+
+def reject(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+    """Delete a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send("POST", f"pipeline/{pipeline}/versions/{version}/reject")
+        else:
+
+            async def work(core: Core) -> None:
+                await core.held.reject(pipeline, path_lookup.named_version(version, pipeline), BY)
+
+            session.with_core(session.existing(data_dir=data_dir), work)
+    shown = {"pipeline": pipeline, "version": version, "rejected": True}
+    _say(shown, f"rejected version {version} of '{pipeline}'", as_json)
+
+
 def delete(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Delete a version. Raises ``errors.Missing``, ``errors.Conflict``."""
     with remote.service(url, data_dir) as connection:
@@ -130,10 +161,7 @@ def _listed(store: Store, pipeline: str) -> list[dict[str, Any]]:
     """The versions as the API shows them."""
     key = _identity(store, pipeline)
     found, _ = History(store).versions(key, limit=_EVERY, offset=0)
-    marks = VersionMarks(store).of(key)
-    pairs = zip(found, [*found[1:], None], strict=False)
-    shown = [responses.version(version, before, marks.get(version.version)) for version, before in pairs]
-    return list(msgspec.to_builtins(shown))
+    return list(msgspec.to_builtins(responses.versions(found, None, VersionMarks(store).of(key))))
 
 
 def _view(store: Store, pipeline: str, number: int) -> dict[str, Any]:

@@ -173,6 +173,7 @@ class _Collection:
                     if ctx.wanted_rows is not None and self._rows >= ctx.wanted_rows:
                         break
             await batches.flush()
+        await asyncio.to_thread(batches.restore_texts)
         self._sum.finish(several=settings.for_each is not None)
         if self._answer_errors:
             number = len(self._answer_errors)

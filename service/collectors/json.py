@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal
@@ -112,12 +112,12 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         ctx.add_blank_columns(record_schema.empty_columns(spool, self.schema))
         record_schema.warn_of_repeated_keys(reader.repeated, ctx)
         record_schema.warn_of_conflicts(spool, reader.mixed, self.schema, self.columns, ctx)
-        if changed := spool.rewritten - texts:  # text follows numbers: they stay as they are written
+        if changed := spool.rewritten - texts.keys():  # text follows numbers: they stay as they are written
             for part in spool.parts:
                 part.unlink()
             again = ctx.folder / "again"
             again.mkdir()
-            spool = reader.read(paths, again, texts | changed)
+            spool = reader.read(paths, again, texts | {name: spool.schema[name] for name in changed})
         frame = ctx.frame(spool.scan(), expensive=False, row_bytes=spool.row_bytes)
         frame = record_schema.cast_columns(frame, self.schema, ctx, self.misfits(ctx))
         return frame.rows(lambda lf: record_schema.select(lf, self.columns, ctx))
@@ -179,7 +179,7 @@ class _Reader:
         self._reported = False
         self._bytes = 0  # of all files, as texts
 
-    def read(self, paths: Sequence[Path], folder: Path, texts: Collection[str]) -> Spool:
+    def read(self, paths: Sequence[Path], folder: Path, texts: Mapping[str, pl.DataType]) -> Spool:
         """All records as parts in ``folder``; see ``json_records.table`` for ``texts``. Only the first call reports."""
         ctx, spool = self._ctx, Spool(folder)
         self._bytes = sum(path.stat().st_size for path in paths)
@@ -194,7 +194,9 @@ class _Reader:
         self._reported = True
         return spool
 
-    def _read_file(self, original: Path, number: int, folder: Path, texts: Collection[str], spool: Spool) -> None:
+    def _read_file(
+        self, original: Path, number: int, folder: Path, texts: Mapping[str, pl.DataType], spool: Spool
+    ) -> None:
         settings, wanted, path = self._settings, self._ctx.wanted_rows, original
         try:
             codec = "utf-8" if settings.encoding == LOSSY else codecs.lookup(settings.encoding).name
@@ -229,7 +231,7 @@ class _Part:
     """The keys that the objects around the records repeat."""
 
     def table(
-        self, flatten: bool, mixed: dict[str, str], repeated: set[str], texts: Collection[str]
+        self, flatten: bool, mixed: dict[str, str], repeated: set[str], texts: Mapping[str, pl.DataType]
     ) -> tuple[pl.DataFrame, set[str]]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
         repeated |= self.around

@@ -34,9 +34,9 @@ _SMALL_ROWS = 50_000
 _WIDE_ROW = 256
 _GROUP_BYTES = 16 * 1024 * 1024
 """A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
-_GROUP_ROWS = 262_144
-"""The default of Polars, but exact: the sizes that it chooses by itself depend on how the rows arrive, so that equal
-rows would not make equal files."""
+_GROUP_ROWS = 122_880
+"""About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
+equal files. Twice as many are held twice as long."""
 _WIDE = 250
 """Columns."""
 _numbers = itertools.count(1)

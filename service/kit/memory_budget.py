@@ -15,6 +15,8 @@ MIB = 1024 * 1024
 SMALLEST_RUN = 512 * MIB
 SMALLEST_QUERY = 128 * MIB
 _SMALLEST_TASK = 256 * MIB
+SPARE = 8 * MIB
+"""What a worker that waits for a run holds: 5 MiB of its own, and page tables. There is one for each run at most."""
 _LARGEST_QUERY = 1024 * MIB
 _LARGEST_TASK = 1024 * MIB
 _SERVICE_SHARE = 0.1  # of the memory, for the service itself, its forkserver and the page cache
@@ -35,8 +37,8 @@ class Budget(NamedTuple):
 
     @property
     def total(self) -> int:
-        """The memory that all children may use together."""
-        return self.runs * self.run_bytes + self.queries * self.query_bytes + self.tasks * self.task_bytes
+        """The memory that all children may use together, spare workers included."""
+        return self.runs * (self.run_bytes + SPARE) + self.queries * self.query_bytes + self.tasks * self.task_bytes
 
 
 def available() -> int:
@@ -79,8 +81,8 @@ def divide(memory: int, *, runs: int, queries: int, tasks: int, given: Mapping[s
     )
     tasks = max(2, _fitting(tasks, int(rest * _TASK_SHARE), task_bytes))  # one that waits for sources, and one other
     left = rest - queries * query_bytes - tasks * task_bytes
-    runs = _fitting(runs, left, run_given or SMALLEST_RUN)
-    run_bytes = run_given or max(SMALLEST_RUN, left // runs)
+    runs = _fitting(runs, left, (run_given or SMALLEST_RUN) + SPARE)
+    run_bytes = run_given or max(SMALLEST_RUN, left // runs - SPARE)
     return Budget(runs, run_bytes, queries, query_bytes, tasks, task_bytes)
 
 

@@ -89,7 +89,7 @@ def _run(sock: socket.socket) -> None:
 
 
 def _end(process: ForkServerProcess) -> None:
-    with contextlib.suppress(ProcessLookupError, OSError):
+    with contextlib.suppress(ProcessLookupError, OSError, ValueError):  # it has ended, and may be closed
         process.kill()
 
 
@@ -103,8 +103,10 @@ class Child:
 
     def __init__(self, process: ForkServerProcess, channel: AsyncChannel) -> None:
         self._process = process
+        self.pid = process.pid or 0
         self._channel = channel
         self._exit: Exit | None = None
+        self._code: int | None = None
         self._killed = False
         self._has_begun = False
         self._watch: Watch | None = None
@@ -166,10 +168,6 @@ class Child:
         self._channel.close()
 
     @property
-    def pid(self) -> int:
-        return self._process.pid or 0
-
-    @property
     def has_ended(self) -> bool:
         """Whether nothing more will be received from the child."""
         return self._channel.has_ended
@@ -215,13 +213,21 @@ class Child:
             try:
                 async with asyncio.timeout(_GRACE_SECONDS):
                     await self.ended()
-                code = await forkserver.call(lambda: self._process.exitcode)
+                code = await forkserver.call(self._exit_code)
             except (TimeoutError, errors.Unavailable):
                 forkserver.replace("it does not report the end of a child")
                 continue
             if code is not None and not (code == _LOST and self._killed):
                 return Exit(code)
         return Exit(-signal.SIGKILL if self._killed else _LOST)
+
+    def _exit_code(self) -> int | None:
+        """The exit code of a process that has ended, whose descriptors are closed then; None while it is not known."""
+        if self._code is None:
+            self._code = self._process.exitcode
+            if self._code is not None:
+                self._process.close()
+        return self._code
 
     def kill(self) -> None:
         """Send SIGKILL, which alone stops every query. Safe if the child has ended."""
@@ -232,7 +238,10 @@ class Child:
     async def ended(self) -> None:
         """Return when the process has ended; ``wait`` then tells how."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
-        sentinel = os.dup(self._process.sentinel)  # two waiters may watch; add_reader takes one a descriptor
+        try:
+            sentinel = os.dup(self._process.sentinel)  # two waiters may watch; add_reader takes one a descriptor
+        except (ValueError, OSError):  # its exit code is known
+            return
         loop.add_reader(sentinel, done.set)
         try:
             await done.wait()

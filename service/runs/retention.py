@@ -102,7 +102,7 @@ class Retention:
             self._layout.log(run.run_id).unlink(missing_ok=True)
         self._expired.delete(batch)
         for pipeline, runs in Counter(run.pipeline for run in batch).items():
-            _log.info("runs.deleted", pipeline=pipeline, runs=runs, by=BY)
+            _log.info("run.deleted", pipeline=pipeline, runs=runs, by=BY)
 
     async def _run(self) -> None:
         while True:

@@ -207,7 +207,8 @@ class Supervisor:
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
             raise errors.Unavailable("the service is stopping", retry_after=10)
-        record = await asyncio.to_thread(self.pipelines.get, name)
+        known = self.pipelines.has(name)
+        record = self.pipelines.get(name) if known else await asyncio.to_thread(self.pipelines.get, name)
         self._refuse_second(record)
         return record
 
@@ -273,7 +274,9 @@ class Supervisor:
         live = self._active.get(pipeline_id)
         if live is not None:
             return live.view()
-        run = await asyncio.to_thread(self.history.newest_run, pipeline_id)
+        known = self.history.has_newest_run(pipeline_id)
+        newest = self.history.newest_run
+        run = newest(pipeline_id) if known else await asyncio.to_thread(newest, pipeline_id)
         return self._driver.unwritten.get(run.run_id, run) if run is not None else None
 
     def newest_statuses(self) -> dict[str, str]:

@@ -32,6 +32,7 @@ _UNCERTAIN_TYPES = ("128", "Float16", "Null")
 _PLACE = '"\x1fplace"'
 _ROW_NUMBER = "rowid"
 """DuckDB's name of the place of a row, unless a column has it."""
+_ROW_GROUP = 122_880  # rows; DuckDB gives each thread at least one row group
 _LOAD_MEMORY = 256 * 1024 * 1024
 _LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
 _TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
@@ -109,7 +110,7 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
 
     def _build(self, path: Path, dataset: Dataset, table: str, ctx: Context) -> None:
         """Make the file with the table and its indexes."""
-        with _connect(path, ctx) as connection:
+        with _connect(path, ctx, alone=dataset.rows <= _ROW_GROUP) as connection:
             _copy(connection, _source(dataset.parts), _quoted(table), ctx)
             if key := self.primary(dataset):
                 columns = ", ".join(map(_quoted, key))
@@ -185,7 +186,8 @@ def _remove(path: Path) -> None:
         left.unlink()
 
 
-def _connect(path: Path | None, ctx: Context) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path | None, ctx: Context, *, alone: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection with the memory of the run; ``alone`` without threads of its own, which a small load never uses."""
     spill = ctx.folder / ".spill"
     connection = duckdb.connect(
         str(path) if path is not None else ":memory:",
@@ -194,6 +196,7 @@ def _connect(path: Path | None, ctx: Context) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
             "temp_directory": str(spill),
+            **({"threads": 1, "async_threads": 0} if alone else {}),
         },
     )
     _limit(connection, ctx)

@@ -253,8 +253,9 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str], for
         return time_text.read_datetime(column if formats else text, target, formats)
     if isinstance(target, pl.Time):
         return time_text.read_time(column if formats else text, formats)
-    number = number_text.plain(text, form.numbers)
-    return number_text.real_number(number, target) if target.is_float() else number
+    if target.is_float():
+        return number_text.real_number(number_text.plain(text, form.numbers) if form.numbers else column, target)
+    return number_text.plain(text, form.numbers)
 
 
 def _boolean(text: pl.Expr, form: TextForm) -> pl.Expr:

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,12 @@ class NumberText:
         if self.currency == () or (self.currency is not True and self.currency and not all(self.currency)):
             return "currency", "name symbols or codes, or write true for any"
         return None
+
+
+def trimming(text: pl.Expr, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """``read`` of the text without white space around it; only texts that cannot be read as they are get trimmed."""
+    value = read(text)
+    return value.fill_null(read(pl.when(value.is_null()).then(text).str.strip_chars()))
 
 
 def plain(text: pl.Expr, form: NumberText) -> pl.Expr:
@@ -122,14 +129,14 @@ def _whole_numbers(read: Sequence[pl.Series], target: pl.DataType) -> pl.Series:
 
 
 def real_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
-    """The text as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
-    number = text.cast(target, strict=False)
+    """The text, trimmed, as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
+    number = trimming(text, lambda shown: shown.cast(target, strict=False))
     return pl.map_batches([number, text], _real_numbers, return_dtype=target, is_elementwise=True)
 
 
 def _real_numbers(read: Sequence[pl.Series]) -> pl.Series:
     number, text = read
-    rows = number.is_infinite()
+    rows = (number == math.inf) | (number == -math.inf)  # ``is_infinite`` would plan a query for each batch
     if not rows.any():
         return number
     beyond = rows.arg_true().filter(text.filter(rows).str.contains("[0-9]"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.kit import lazy
 from service.values import dtypes
+from service.values.number_text import trimming
 
 if TYPE_CHECKING:
     import polars as pl
@@ -159,11 +160,11 @@ def _read(text: pl.Expr, form: str, target: pl.DataType) -> pl.Expr:
     rewritten, form = _fraction(trimmed, form)
     shown = text if rewritten is trimmed else rewritten
     if isinstance(target, pl.Date):
-        return _with_check(rewritten.str.to_date(form, strict=False), shown, _dates, form, pl.Date())
+        return _with_check(trimming(shown, lambda t: t.str.to_date(form, strict=False)), shown, _dates, form, pl.Date())
     if isinstance(target, pl.Time):
-        return _with_check(rewritten.str.to_time(form, strict=False), shown, _times, form, pl.Time())
+        return _with_check(trimming(shown, lambda t: t.str.to_time(form, strict=False)), shown, _times, form, pl.Time())
     assert isinstance(target, pl.Datetime)
-    moment = rewritten.str.to_datetime(form, strict=False, time_unit="us")
+    moment = trimming(shown, lambda t: t.str.to_datetime(form, strict=False, time_unit="us"))
     if any(mark in form for mark in _WITH_OFFSET):
         moment = moment.dt.convert_time_zone("UTC")
         return _from_offset(_with_check(moment, shown, _moments, form, pl.Datetime("us", "UTC")), target)

@@ -98,6 +98,15 @@ def test_a_held_run_says_why_and_is_no_failure(terminal: Terminal) -> None:
     assert (said["status"], said["version"], said["held_because"][0]["bound"]) == ("held", 3, 0.5)
     assert "3 rows" in terminal.ok("query", "FROM people")
     assert "1 row," in terminal.ok("query", 'FROM "people@3"')
+    listed = json.loads(terminal.ok("version", "list", "people", "--json"))
+    assert [(v["version"], v["state"], len(v["schema_changes"])) for v in listed] == [
+        (3, "held", 0), (2, "held", 0), (1, "published", 0),
+    ]  # fmt: skip
+    assert "rejected version 2" in terminal.ok("version", "reject", "people", "2")
+    assert "version 3 of 'people' is published" in terminal.ok("version", "accept", "people", "3")
+    assert terminal.refused("version", "accept", "people", "3", code=4)["code"] == "CONFLICT"
+    assert "1 row," in terminal.ok("query", "FROM people")
+    assert list(Path(terminal.folder).glob("*/warehouse/people/v000003/people.duckdb"))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from tests.acceptance.dying import POINTS
 from tests.acceptance.served import PASSWORD, Served, loaded, serving, upload_and_create
 
+LARGE = 500_000  # rows: that much has its native table loaded after the commit
 COMMITTED = {"after the commit", "before the native table is noted", "after the native table is noted"}
 
 
@@ -70,7 +71,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_a_kill_at(point: str, core: House) -> None:
     served, folders, rows = core.served, core.folders(), core.rows()
     version = len(folders)
-    more = "id,city\n" + "".join(f"{n},Oslo\n" for n in range(rows + 1))
+    added = LARGE if "native" in point else 1
+    more = "id,city\n" + "".join(f"{n},Oslo\n" for n in range(rows + added))
     served.http.put("/files/cities.csv", content=more.encode())
     core.order.write_text(point)
     try:
@@ -84,7 +86,7 @@ def test_a_kill_at(point: str, core: House) -> None:
     assert run_id in (None, run["run_id"])
     committed = point in COMMITTED
     assert (run["status"], run["version"]) == (("completed", version + 1) if committed else ("interrupted", None))
-    assert core.rows() == rows + committed
+    assert core.rows() == rows + committed * added
     newest = f"v{version + committed:06d}"
     assert core.folders() == folders | {newest}
     assert not any((core.data / "warehouse" / ".staging").iterdir())
@@ -96,5 +98,5 @@ def test_a_kill_at(point: str, core: House) -> None:
         version + 1,
         committed,
     )  # equal rows make none
-    assert again["rows_stored"] == rows + 1
+    assert again["rows_stored"] == rows + added
     assert loaded(served)

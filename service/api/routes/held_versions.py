@@ -50,7 +50,8 @@ async def accept(
 async def _accepted(request: TypedRequest, services: Services, name: str, number: int | str) -> Version:
     claim = idempotency.claimed(request)
     if claim is not None and claim.resource is not None:  # an earlier try of this request has accepted it
-        return await find_version(services, name, number)
+        run = await services.supervisor.run(claim.resource)
+        return await find_version(services, name, run.version)
 
     def note(transaction: Transaction, run: Run) -> None:
         if claim is not None:

@@ -279,6 +279,8 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
     query_string.read(request, query_string.NoParameters)
     record = await find_pipeline(services, name)
     newest = await services.supervisor.newest(record.id)
+    if "trigger" not in record.document and services.schedules.has_next_fire(record.id, record.document):
+        return _status(services, record, newest)
     return await asyncio.to_thread(_status, services, record, newest)
 
 

@@ -135,12 +135,8 @@ async def list_versions(request: TypedRequest, services: ServicesDependency, nam
     record = await find_pipeline(services, name)
     found, total = await asyncio.to_thread(services.history.versions, record.id, limit=page.limit, offset=page.offset)
     marks = await asyncio.to_thread(services.marks.of, record.id)
-    before = await asyncio.to_thread(services.history.earlier, record.id, found[-1]) if found else None
-    shown = []
-    for version in reversed(found):
-        shown.append(responses.version(version, before, marks.get(version.version)))
-        before = before if version.held else version
-    return query_string.page_of(shown[::-1], total, page)
+    older = await asyncio.to_thread(services.history.earlier, record.id, found[-1]) if found else None
+    return query_string.page_of(responses.versions(found, older, marks), total, page)
 
 
 @get(

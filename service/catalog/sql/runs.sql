@@ -8,7 +8,7 @@ UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
     value = $value, fence = coalesce(fence, 0) + $begun
 WHERE run_id = $run_id AND status = ANY($before) AND ($fence IS NULL OR fence = $fence)
-RETURNING fence
+RETURNING fence, pipeline_id
 -- name: state
 SELECT status, fence FROM runs WHERE run_id = $run_id
 -- name: find

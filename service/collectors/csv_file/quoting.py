@@ -72,13 +72,15 @@ def suspicious(piece: bytes, separator: bytes, eol: bytes, quote: bytes, before:
         return True
     if quote not in piece:
         return False
-    left, right = [], []
-    for at in range(0, len(piece), _BLOCK):
-        block, following = piece[at : at + _BLOCK], piece[at + _BLOCK : at + _BLOCK + 1] or eol
-        text, size = byte_series((piece[at - 1 : at] if at else before) + block + following), len(block)
-        quotes = text.slice(1, size) == quote[0]
-        left.append(text.slice(0, size).filter(quotes))
-        right.append(text.slice(2, size).filter(quotes))
+    text, size = byte_series(piece), len(piece)
+    left, right = [byte_series(before)] if piece.startswith(quote) else [], []
+    for at in range(0, size, _BLOCK):  # slices, not copies: those took nine tenths of the time
+        quotes = text.slice(at, _BLOCK) == quote[0]
+        first, end = max(at, 1), min(at + len(quotes), size - 1)
+        left.append(text.slice(first - 1, at + len(quotes) - first).filter(quotes.slice(first - at)))
+        right.append(text.slice(at + 1, end - at).filter(quotes.slice(0, end - at)))
+    if piece.endswith(quote):
+        right.append(byte_series(eol))
     opens, closes = pl.concat(left).gather_every(2), pl.concat(right).gather_every(2, 1)
     begins = (opens == separator[0]) | (opens == eol[0]) | (opens == quote[0])
     ends = (closes == separator[0]) | (closes == eol[0]) | (closes == quote[0]) | (closes == _CR)

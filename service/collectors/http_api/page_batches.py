@@ -11,7 +11,7 @@ from service.collectors.http_api import body_faults, csv_body
 from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.for_each import PARENT, RecordList
 from service.collectors.http_api.page_body import PageBody
-from service.collectors.records import json_records
+from service.collectors.records import json_records, number_texts
 from service.collectors.records import schema as record_schema
 from service.collectors.records.json_records import Unusable
 from service.collectors.records.misfits import Misfits
@@ -87,6 +87,16 @@ class Batches:
             pages, self._pages, self._bytes = self._pages, [], 0
             await asyncio.to_thread(self._write, pages)
 
+    def restore_texts(self) -> None:
+        """Read the values of columns that became text again, as their pages write them. Call it after the last page."""
+
+        def read(text: bytes, texts: Mapping[str, pl.DataType]) -> pl.DataFrame:
+            frame, _ = json_records.table(text, flatten=self._flatten, texts={**self._texts, **texts})
+            return frame.select(list(texts))
+
+        self.mixed = record_schema.differences(self._spool) | self.mixed
+        self._spool.restore_texts(read)
+
     def _write(self, pages: list[_Page]) -> None:
         where = (
             pages[0].label if len(pages) == 1 else f"{pages[0].label} to {pages[-1].label}".replace(" to page", " to")
@@ -131,8 +141,11 @@ class Batches:
     def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
         if self._strict:
             record_schema.check(frame, self._schema)
+        source = b"\n".join(page.packed for page in pages) if self._csv is None else None
+        if source is not None and not number_texts.would_change(frame, frame.columns, source):
+            source = None
         if self._added is None and not self._traced:
-            self._spool.add(frame, parents, where)
+            self._spool.add(frame, parents, where, source)
             return
         counts = [page.count for page in pages]
         if frame.height != sum(counts):
@@ -149,7 +162,7 @@ class Batches:
             extra += self._added[_repeated(numbers, counts)].get_columns()
         if self._traced:
             extra.append(_repeated(pl.Series(PARENT, [p.listing.key for p in pages], dtype=pl.String), counts))
-        self._spool.add(frame.with_columns(extra) if frame.width else pl.DataFrame(extra), parents, where)
+        self._spool.add(frame.with_columns(extra) if frame.width else pl.DataFrame(extra), parents, where, source)
 
 
 def _repeated(values: pl.Series, counts: list[int]) -> pl.Series:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -257,14 +257,16 @@ def table(
     flatten: bool,
     mixed: dict[str, str] | None = None,
     repeated: set[str] | None = None,
-    texts: Collection[str] = (),
+    texts: Mapping[str, pl.DataType] | None = None,
 ) -> tuple[pl.DataFrame, set[str]]:
     """The records of ``ndjson`` as columns, and the names that flattening replaced.
 
     With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose values disagree
     are added to ``mixed`` with how they do, the keys that a record repeats to ``repeated``; their last value counts.
-    The columns ``texts`` become text: numbers as they are written, lists and objects as JSON. Raises ``Unusable``.
+    The columns ``texts`` become text, or lists of texts, as their types say: numbers as they are written, lists and
+    objects as JSON. Raises ``Unusable``.
     """
+    texts = texts or {}
     frame: pl.DataFrame | None = None
     try:
         frame = pl.read_ndjson(io.BytesIO(ndjson), infer_schema_length=None)
@@ -314,7 +316,7 @@ def _name_clash(detail: str) -> str:
 
 
 def _by_record(
-    ndjson: bytes, flatten: bool, mixed: dict[str, str], texts: Collection[str] = ()
+    ndjson: bytes, flatten: bool, mixed: dict[str, str], texts: Mapping[str, pl.DataType]
 ) -> tuple[pl.DataFrame, set[str]]:
     """The slow path, for columns whose values disagree or must stay as they are written."""
     parents: set[str] = set()
@@ -324,7 +326,7 @@ def _by_record(
     mixed.update((name, how) for name, (_, how) in made.items() if how)
     columns = {name: column for name, (column, _) in made.items()}
     exact: dict[str, pl.DataType] = {
-        name: pl.String() if name in texts else column.dtype
+        name: texts.get(name, column.dtype)
         for name, (column, how) in made.items()
         if name in texts or (how and number_texts.is_text(column.dtype))
     }

@@ -81,10 +81,10 @@ def select(lf: pl.LazyFrame, kept: Sequence[str] | None, ctx: CollectContext) ->
     return _with_nulls(lf, present, missing).select(kept)
 
 
-def text_columns(schema: Mapping[str, str]) -> frozenset[str]:
+def text_columns(schema: Mapping[str, str]) -> dict[str, pl.DataType]:
     """The columns whose values must be read as they are written: a float would lose digits that their types hold."""
     types = {name: dtypes.parse(text) for name, text in schema.items()}
-    return frozenset(name for name, dtype in types.items() if _holds_digits(dtype))
+    return {name: pl.String() for name, dtype in types.items() if _holds_digits(dtype)}
 
 
 def _holds_digits(dtype: pl.DataType) -> bool:
@@ -116,14 +116,18 @@ def warn_of_conflicts(
 ) -> None:
     """Warn of each column whose values differ in kind, and what they became; ``mixed`` has those within one part."""
     kinds = spool.schema
-    differences = dict(mixed)
-    for name, places in spool.conflicts().items():
-        kinds_seen = ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
-        differences.setdefault(name, f"are {kinds_seen}")
-    for name, difference in differences.items():
+    for name, difference in (differences(spool) | dict(mixed)).items():
         if name not in schema and name in kinds and (kept is None or name in kept):
             kept_as = "text" if kinds[name] == pl.String else dtypes.name_of(kinds[name])
             ctx.warn("mixed_types", f"the values of '{name}' {difference}; they are kept as {kept_as}", column=name)
+
+
+def differences(spool: Spool) -> dict[str, str]:
+    """How the values of columns differ in type between the parts, by name."""
+    return {
+        name: "are " + ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
+        for name, places in spool.conflicts().items()
+    }
 
 
 class Misfit(Unusable):

@@ -9,7 +9,7 @@ and objects).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ else:
     pl = lazy.module("polars")
 
 _UNPACKED = 3  # rows take about this many times the size of their file in memory
+_TEXT = "text"
 _NOTHING = ""
 """The column of a part whose records have none."""
 
@@ -39,12 +40,20 @@ class Spool:
         self.rows = 0
         self._bytes = 0
         self._rounded: dict[str, bool] = {}
+        self._source: tuple[Path, bytes] | None = None
 
-    def add(self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "") -> None:
-        """Write one part. ``parents`` are names that flattening replaced; ``label`` names the part's origin."""
+    def add(
+        self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "", source: bytes | None = None
+    ) -> None:
+        """Write one part. ``parents`` are names that flattening replaced; ``label`` names the part's origin.
+
+        ``source`` is the text of its records, if they write some values in another way than the columns show them; see
+        ``restore_texts``.
+        """
         self._parents.update(parents)
         if not frame.height:
             return
+        self._keep_source()
         self.rows += frame.height
         self.heights.append(frame.height)
         self._bytes += int(frame.estimated_size())
@@ -56,6 +65,38 @@ class Spool:
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
         frame.write_parquet(path, compression="lz4", statistics=False)
+        self._source = (_source_of(path), source) if source is not None else None
+
+    def _keep_source(self) -> None:
+        """Write the text of the newest part; while it is the only one, its columns keep their types."""
+        if self._source is not None:
+            path, text = self._source
+            pl.DataFrame({_TEXT: [text]}).write_ipc(path, compression="lz4")
+            self._source = None
+
+    def restore_texts(self, read: Callable[[bytes, Mapping[str, pl.DataType]], pl.DataFrame]) -> None:
+        """Write the columns that became text anew, as their records write them; the texts of all parts are removed.
+
+        ``read`` makes the columns of these types from the text of a part. Call it after the last ``add``.
+        """
+        wanted = {name: self.schema[name] for name in self.rewritten}
+        if wanted:
+            self._keep_source()
+        for place, (path, schema) in enumerate(self._parts):
+            source = _source_of(path)
+            if not source.exists():
+                continue
+            names = {
+                n: t for n, t in wanted.items() if n in schema and not _is_text(schema[n]) and schema[n] != pl.Null
+            }
+            if names:
+                found = read(pl.read_ipc(source)[_TEXT][0], names)
+                part = pl.read_parquet(path, glob=False).with_columns(found.get_columns())
+                part.write_parquet(path, compression="lz4", statistics=False)
+                self._parts[place] = (path, part.schema)
+            source.unlink()
+        self._source = None
+        self._rounded.clear()
 
     def adopt(self, path: Path, label: str = "") -> None:
         """Include a part that another spool wrote; call it before ``add``."""
@@ -161,6 +202,10 @@ class Spool:
     def _scan_as(paths: list[Path], schema: pl.Schema, schema_of_all: dict[str, pl.DataType]) -> pl.LazyFrame:
         same = [_convert(name, schema.get(name), dtype) for name, dtype in schema_of_all.items()]
         return pl.scan_parquet(paths, glob=False).with_columns(same).select(list(schema_of_all))
+
+
+def _source_of(part: Path) -> Path:
+    return part.with_suffix(".source")
 
 
 def _portable(name: str, dtype: pl.DataType) -> pl.Expr:

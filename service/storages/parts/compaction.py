@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
@@ -32,15 +32,27 @@ def _groups(parts: Sequence[Part], target: int) -> list[list[Part]]:
         for part in neighbours:
             small = part.rows < target // 2
             if group and not (small and sum(p.rows for p in group) + part.rows <= target):
-                groups.append(group)
+                groups += _balanced(group)
                 group = []
             group.append(part)
             if not small:
                 groups.append(group)
                 group = []
         if group:
-            groups.append(group)
+            groups += _balanced(group)
     return groups
+
+
+def _balanced(group: list[Part]) -> Iterator[list[Part]]:
+    """The group without first parts that have more rows than all that follow: a row is merged once for each doubling
+    of its part, and not each time that rows were appended."""
+    rows = sum(part.rows for part in group)
+    for place, part in enumerate(group):
+        rows -= part.rows
+        if part.rows <= rows or place == len(group) - 1:
+            yield group[place:]
+            return
+        yield [part]
 
 
 def _merged(group: Sequence[Part], mode: VersionMode, writer: PartWriter) -> Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -229,3 +230,19 @@ def test_a_second_process_is_refused_with_the_way_out(store: Store, tmp_path: Pa
     )
     assert done.stdout.startswith("DATA_DIR_IN_USE")
     assert "another penstock" in done.stdout
+
+
+def test_pipelines_that_are_created_at_once_are_all_there_and_each_name_once(pipelines: Pipelines) -> None:
+    together = threading.Barrier(8)
+
+    def create(name: str) -> str:
+        together.wait()
+        try:
+            return pipelines.create(name, name, {"name": name}, None).name
+        except errors.Conflict as error:
+            return error.error_code
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(create, ["a", "b", "c", "d"] * 2))
+    assert sorted(made) == ["PIPELINE_EXISTS"] * 4 + ["a", "b", "c", "d"]
+    assert [line.name for line in pipelines.list(limit=9, offset=0)[0]] == ["a", "b", "c", "d"]

@@ -188,6 +188,7 @@ def test_a_value_that_fails_names_the_expression(text: str, message: str) -> Non
         ("columns(*)", "no row-local function"),
         ("getenv('HOME')", "no row-local function"),
         ("1::BIGNUM", "a column cannot hold"),
+        ("list_zip([1], ['a'])", "a column cannot hold a value of DuckDB's type TUPLE"),
     ],
 )
 def test_what_does_not_fit_the_columns(text: str, message: str) -> None:

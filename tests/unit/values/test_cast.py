@@ -271,6 +271,24 @@ def test_no_text_breaks_a_cast_and_each_row_stands_alone(
     assert repr(whole) == repr(apart)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "formats", "texts", "wanted"),
+    [
+        ("float64", (), ["1.5", " 1.5\t", "\u00a02e3", " 1 5", "", "  ", None, " 1e400 "],
+         [1.5, 1.5, 2000.0, None, None, None, None, None]),
+        ("date", ("%d.%m.%Y",), ["31.01.2024", " 31.01.2024 ", "\u00a01.2.2024\n", "31.01. 24 ", " "],
+         [dt.date(2024, 1, 31), dt.date(2024, 1, 31), dt.date(2024, 2, 1), None, None]),
+        ("time", ("%H:%M:%S",), ["10:00:00", " 10:00:00 ", " 10:00:60 "], [dt.time(10), dt.time(10), None]),
+        ("datetime", ("%Y-%m-%d %H:%M:%S",), ["2024-01-31 10:00:00 ", " 2024-01-31 10:00:60", " 24-01-31 10:00:00"],
+         [dt.datetime(2024, 1, 31, 10), None, None]),
+    ],
+)  # fmt: skip
+def test_white_space_around_a_text_does_not_count(
+    dtype: str, formats: tuple[str, ...], texts: list[str | None], wanted: list[Any]
+) -> None:
+    assert cast(texts, dtype, formats, pl.String) == wanted
+
+
 @examples(25)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1), st.booleans())
 def test_whole_numbers_round_trip_through_text(numbers: list[int | None], strict: bool) -> None:

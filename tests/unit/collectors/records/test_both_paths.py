@@ -41,7 +41,7 @@ def tables(items: list[dict[str, Any]], *, flatten: bool) -> tuple[pl.DataFrame,
     packed = json_records.lines([json.dumps(item).encode() for item in items])
     return (
         json_records.table(packed, flatten=flatten)[0],
-        json_records._by_record(packed, flatten, {})[0],
+        json_records._by_record(packed, flatten, {}, {})[0],
     )
 
 

@@ -1,0 +1,73 @@
+"""Rows that stay in memory until a transaction changes what they were read from.
+
+This process is the only writer of the catalog. So a row of a pipeline (its newest run, its newest version) can be
+answered from memory until a statement writes to its table about that pipeline. Which table that is, and which pipeline,
+is read from the statement and its parameters: a writer cannot forget to say it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Row = dict[str, Any]
+Touched = tuple[str, str | None]
+"""A table, and the pipeline whose rows a statement wrote; None for any."""
+
+_MOST = 16_384
+_WRITES = re.compile(r"\b(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
+_WITH = {"revisions": "pipelines", "deleted_versions": "versions"}
+"""Tables whose rows are read with those of another one."""
+_BY_NAME = frozenset({"pipelines"})  # their rows are kept by the pipeline's name, and statements have its id
+_ANY = "*"
+
+
+class KeptRows:
+    """The rows, by table, pipeline and statement; at most some thousand pipelines. May be used in any thread."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[tuple[str, str], dict[str, Row | None]] = OrderedDict()
+        self._changes = 0
+        self._lock = threading.Lock()
+
+    def has(self, table: str, key: str, sql: str) -> bool:
+        """Whether ``get`` would answer from memory."""
+        return sql in self._rows.get((table, key), {})
+
+    def get(self, table: str, key: str, sql: str, read: Callable[[], Row | None]) -> Row | None:
+        """The row of ``sql`` about the pipeline ``key``: from memory, or what ``read`` answers. Not to be changed."""
+        with self._lock:
+            known = self._rows.get((table, key))
+            if known is not None and sql in known:
+                self._rows.move_to_end((table, key))
+                return known[sql]
+            before = self._changes
+        row = read()
+        with self._lock:
+            if self._changes == before:  # else it may be older than a commit
+                self._rows.setdefault((table, key), {})[sql] = row
+                if len(self._rows) > _MOST:
+                    self._rows.popitem(last=False)
+        return row
+
+    def forget(self, touched: Iterable[Touched]) -> None:
+        """Forget what a transaction has changed; call it after its commit, before the writer goes on."""
+        with self._lock:
+            for table, key in touched:
+                self._changes += 1
+                if key is not None and table not in _BY_NAME:
+                    self._rows.pop((table, key), None)
+                    continue
+                for one in [k for k in self._rows if table in (k[0], _ANY)]:
+                    del self._rows[one]
+
+
+@functools.lru_cache(maxsize=512)
+def written_table(sql: str) -> str:
+    """The table to which a statement writes, as ``KeptRows`` names it."""
+    found = _WRITES.search(sql)
+    return _WITH.get(found[1].lower(), found[1].lower()) if found else _ANY

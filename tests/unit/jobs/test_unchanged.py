@@ -1,0 +1,59 @@
+"""Unchanged runs: a run that makes the newest version again adds none, in every mode and arrangement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.unit.jobs.versions import Versions
+
+ROWS = pl.DataFrame({"id": range(60), "city": ["a", "b", None] * 20, "value": [0.5, None, -0.0] * 20})
+ARRANGED: list[dict[str, Any]] = [{}, {"partition_by": ["city"]}, {"cluster_by": ["value"]},
+                                  {"partition_by": ["city"], "cluster_by": ["value"]}]  # fmt: skip
+MERGE = {"mode": "merge", "key": "id"}
+
+
+def number(versions: Versions, rows: pl.DataFrame) -> int | None:
+    """The number of the version that a run over these rows made again; None if it made a new one."""
+    files = sorted(path.name for path in versions.folder.iterdir() if path.name.startswith("v"))
+    prepared = versions.run(rows)
+    assert prepared is not None
+    after = sorted(path.name for path in versions.folder.iterdir() if path.name.startswith("v"))
+    assert (after == files) == (prepared.unchanged is not None)
+    return prepared.unchanged
+
+
+@pytest.mark.parametrize("arranged", ARRANGED, ids=str)
+@pytest.mark.parametrize(
+    ("mode", "batch", "other"),
+    [
+        ({"mode": "replace"}, ROWS, ROWS.head(59)),
+        ({"mode": "append"}, ROWS.clear(), ROWS.head(1)),
+        (MERGE, ROWS, ROWS.head(1).with_columns(value=pl.lit(7.5))),
+        (MERGE, ROWS.head(7), ROWS.head(1).with_columns(city=pl.lit("b"))),
+        (MERGE, ROWS.clear(), ROWS.head(1).with_columns(id=pl.lit(99, pl.Int64))),
+        ({**MERGE, "full": True, "on_delete": "remove"}, ROWS, ROWS.head(59)),
+    ],
+    ids=["replace", "append nothing", "merge all", "merge some", "merge nothing", "merge and remove"],
+)
+def test_equal_rows_add_no_version(
+    tmp_path: Path, mode: dict[str, Any], batch: pl.DataFrame, other: pl.DataFrame, arranged: dict[str, Any]
+) -> None:
+    versions = Versions(tmp_path, **mode, **arranged)
+    assert number(versions, ROWS) is None
+    assert number(versions, batch) == 1
+    rows = versions.rows()
+    assert number(versions, other) is None
+    assert not versions.rows().equals(rows)
+    assert number(versions, batch.clear() if mode["mode"] != "replace" and "full" not in mode else other) == 2
+
+
+def test_another_arrangement_of_equal_rows_is_a_change(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, **MERGE)
+    number(versions, ROWS)
+    versions.settings = {**MERGE, "partition_by": ["city"]}
+    assert number(versions, ROWS) is None
+    assert number(versions, ROWS) == 2
