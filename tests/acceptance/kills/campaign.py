@@ -241,25 +241,32 @@ class Campaign:
         busy = [n for n, s in statuses.items() if s["status"] in WORKING and n != "ticking"]
         if busy:
             return [f"{busy} still run"]
-        listed = {
-            name: {
-                v["version"]: v["state"] == "held" for v in served.json("GET", f"/pipeline/{name}/versions")["items"]
-            }
-            for name in pipelines
-        }
+        listed = {name: self._listed(name) for name in pipelines}
         active = {s["run_id"] for s in statuses.values() if s["status"] in WORKING}
         state = statuses["following"]["trigger_state"]
         faults = [f"the trigger of following waits: {state}"] if not state["awaited"] else []
-        faults += folder_faults(self._data, listed, active)
+        left = {folder.name for folder in (self._data / "warehouse" / ".staging").iterdir()}
+        active.add(served.json("GET", "/pipeline/ticking/status")["run_id"])  # it may have begun since
+        if unknown := sorted(left - active):
+            faults.append(f"in staging is left {unknown}")
+        faults += folder_faults(self._data, listed)
         try:
             faults += self._ledger.file_faults(self._data, self._snapshot, listed, frozen=self._is_frozen)
             faults += content_faults(self._data, listed, self._work)
-        except FileNotFoundError as error:  # a version of ticking was deleted meanwhile
+        except FileNotFoundError as error:
             faults.append(str(error))
+        if self._listed("ticking") != listed["ticking"]:  # it goes on meanwhile
+            faults = [fault for fault in faults if "ticking" not in fault]
         for name in ("replaced", "merged", "guarded", "kept"):
             if listed.get(name):
                 faults += self._native_faults(name, newest_of(listed[name]))
         return faults
+
+    def _listed(self, name: str) -> dict[int, bool]:
+        """The numbers of the versions of a pipeline, and whether they are held."""
+        assert self._served is not None
+        found = self._served.json("GET", f"/pipeline/{name}/versions")["items"]
+        return {version["version"]: version["state"] == "held" for version in found}
 
     def _native_faults(self, name: str, newest: int) -> list[str]:
         """Whether SQL, which asks the native table, answers what the Parquet of the newest version holds."""

@@ -213,12 +213,9 @@ def _reachable(status: str) -> set[str]:
     return found
 
 
-def folder_faults(data: Path, listed: Listed, active: set[str]) -> Iterator[str]:
-    """What lies in the warehouse and should not, while only the runs ``active`` work."""
+def folder_faults(data: Path, listed: Listed) -> Iterator[str]:
+    """What lies in the folders of the warehouse and should not, and what does not and should."""
     warehouse = data / "warehouse"
-    left = {p.name for p in (warehouse / ".staging").iterdir()}
-    if unknown := {name for name in left - active if not name.startswith(("task_", "backup_"))}:
-        yield f"in staging is left {sorted(unknown)}"
     if (warehouse / ".orphaned").exists():
         yield f"folders were orphaned: {[str(p) for p in (warehouse / '.orphaned').rglob('v*')]}"
     for name, numbers in listed.items():
