@@ -39,7 +39,9 @@ CREATE TABLE runs (
     requested_by VARCHAR,
     value JSON NOT NULL,
     sequence BIGINT,
-    fence BIGINT DEFAULT 0
+    fence BIGINT DEFAULT 0,
+    owner VARCHAR,
+    leased_until TIMESTAMP
 );
 -- name: versions
 CREATE TABLE versions (
