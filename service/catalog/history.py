@@ -46,18 +46,15 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    ``on_published`` is called after a version was published. With ``lineage`` the starts and ends of runs become
-    events for an OpenLineage service.
+    ``on_published`` is called with the id of the pipeline after a version was published. With ``lineage`` the starts
+    and ends of runs become events for an OpenLineage service.
     """
 
-    def __init__(
-        self, store: Store, on_published: Callable[[], None] = lambda: None, *, lineage: bool = False,
-        lease: Lease | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, store: Store, *, lineage: bool = False, lease: Lease | None = None) -> None:
         self._store = store
         self._lineage = lineage
         self.lease = lease or Lease(store)
-        self.on_published = on_published
+        self.on_published: Callable[[str], None] = lambda _: None
 
     @property
     def healthy(self) -> bool:
@@ -189,7 +186,7 @@ class History:
                 run_rows.amend(transaction, earlier_run, self.lease)
 
         self._store.write(work)
-        self.on_published()
+        self.on_published(pipeline_id)
 
     def accept(self, pipeline_id: str, version: Version, alongside: Sequence[Alongside] = ()) -> Version:
         """Publish a held version, which is returned. Its run stays ``held``.
@@ -217,7 +214,7 @@ class History:
             return published
 
         accepted = self._store.write(work)
-        self.on_published()
+        self.on_published(pipeline_id)
         return accepted
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
