@@ -26,7 +26,7 @@ def insert(transaction: Transaction, pipeline_id: str, run: Run, lease: Lease) -
             "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
             "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
             "value": msgspec.json.encode(run).decode(), "fence": 1 if run.status == "running" else 0,
-            **lease.terms(run.status),
+            "restored": run.restored_from is not None, **lease.terms(run.status),
         },
     )  # fmt: skip
 
@@ -86,6 +86,7 @@ def write(
             "before": before,
             "fence": fence,
             "begun": begun,
+            "restored": run.restored_from is not None,
             **lease.terms(run.status),
         },
     )

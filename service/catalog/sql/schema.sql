@@ -41,7 +41,8 @@ CREATE TABLE runs (
     sequence BIGINT,
     fence BIGINT DEFAULT 0,
     owner VARCHAR,
-    leased_until TIMESTAMP
+    leased_until TIMESTAMP,
+    restored BOOLEAN DEFAULT false
 );
 -- name: versions
 CREATE TABLE versions (
