@@ -1,8 +1,7 @@
 """The composition root: the only module that builds and wires objects. Importing it builds nothing.
 
 ``open_core`` builds everything below the API; the command line works with it. ``serve`` adds the API and listens until
-a signal stops it. A start takes the data directory (the catalog's lock), starts the forkserver, recovers from a crash
-and listens; a stop does the same in reverse order.
+a signal stops it. A start locks the data directory, starts the forkserver, recovers and listens; a stop reverses it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import structlog
 
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
+from service.catalog.leases import Lease
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
@@ -114,9 +114,9 @@ async def open_core(
     async with catalog(settings) as (layout, store):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
-        history = History(store, lineage=settings.openlineage_url is not None)
-        pipelines, integrity = Pipelines(store, clock), Integrity(layout)
-        integrity.present, secrets = history.present, configuration.secrets(environment)
+        lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
+        history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
+        integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from service.catalog import lineage_events, run_rows, statistics, version_marks
+from service.catalog import lineage_events, run_rows, statistics, version_marks, version_rows
+from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
-from service.catalog.store import Row, Store, Transaction, naive
+from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
 from service.model import acceptance
 from service.model.lifecycle import Status
@@ -33,10 +35,6 @@ def _version(row: Row) -> Version:
     return msgspec.json.decode(row["value"], type=Version)
 
 
-def _encoded(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """A version in the catalog; ``live`` is false if its pipeline was deleted."""
 
@@ -48,14 +46,15 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    ``on_published`` is called after a version was published. With ``lineage`` the starts and ends of runs become
-    events for an OpenLineage service.
+    ``on_published`` is called with the id of the pipeline after a version was published. With ``lineage`` the starts
+    and ends of runs become events for an OpenLineage service.
     """
 
-    def __init__(self, store: Store, on_published: Callable[[], None] = lambda: None, *, lineage: bool = False) -> None:
+    def __init__(self, store: Store, *, lineage: bool = False, lease: Lease | None = None) -> None:
         self._store = store
         self._lineage = lineage
-        self.on_published = on_published
+        self.lease = lease or Lease(store)
+        self.on_published: Callable[[str], None] = lambda _: None
 
     @property
     def healthy(self) -> bool:
@@ -71,7 +70,7 @@ class History:
         """
 
         def work(transaction: Transaction) -> None:
-            run_rows.insert(transaction, pipeline_id, run)
+            run_rows.insert(transaction, pipeline_id, run, self.lease)
             if self._lineage:
                 lineage_events.note(transaction, run, pipeline_id)
             for write in alongside:
@@ -96,10 +95,10 @@ class History:
 
     def amend_run(self, run: Run) -> None:
         """Store the present state of a run whose status is the stored one. Raises as ``change_run``."""
-        self._store.write(lambda transaction: run_rows.amend(transaction, run))
+        self._store.write(lambda transaction: run_rows.amend(transaction, run, self.lease))
 
     def _change(self, transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
-        token = run_rows.change(transaction, run, fence, begun=begun)
+        token = run_rows.change(transaction, run, self.lease, fence, begun=begun)
         if self._lineage:
             lineage_events.note(transaction, run)
         return token
@@ -136,9 +135,19 @@ class History:
         )
         return [_run(r) for r in rows], int(total["total"]) if total else 0
 
-    def unfinished(self) -> list[Run]:
-        """Runs that have not ended; at a start, those of an earlier process."""
-        return [_run(r) for r in self._store.rows(_RUNS["unfinished"])]
+    def take_over(self, successor: Callable[[Run], Run], expired_at: datetime | None = None) -> list[Run]:
+        """Store the next states of the running runs of other owners, and return them; their attempts store nothing.
+
+        With ``expired_at`` only of those whose lease had run out by then.
+        """
+
+        def work(transaction: Transaction) -> list[Run]:
+            taken = [successor(_run(row)) for row in self.lease.lost(transaction, expired_at)]
+            for run in taken:
+                self._change(transaction, run, None, begun=1)
+            return taken
+
+        return self._store.write(work)
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
@@ -171,13 +180,13 @@ class History:
 
         def work(transaction: Transaction) -> None:
             self._change(transaction, run, fence)
-            _insert_version(transaction, pipeline_id, version)
+            version_rows.insert(transaction, pipeline_id, version)
             for earlier_run, earlier in changed:
-                _update_version(transaction, pipeline_id, earlier)
-                run_rows.amend(transaction, earlier_run)
+                version_rows.update(transaction, pipeline_id, earlier)
+                run_rows.amend(transaction, earlier_run, self.lease)
 
         self._store.write(work)
-        self.on_published()
+        self.on_published(pipeline_id)
 
     def accept(self, pipeline_id: str, version: Version, alongside: Sequence[Alongside] = ()) -> Version:
         """Publish a held version, which is returned. Its run stays ``held``.
@@ -198,14 +207,14 @@ class History:
                 raise run_rows.missing(held.run_id)
             published = msgspec.structs.replace(held, held=False)
             run = acceptance.published_run(_run(found), published)
-            _update_version(transaction, pipeline_id, published)
-            run_rows.amend(transaction, run)
+            version_rows.update(transaction, pipeline_id, published)
+            run_rows.amend(transaction, run, self.lease)
             for write in alongside:
                 write(transaction, run)
             return published
 
         accepted = self._store.write(work)
-        self.on_published()
+        self.on_published(pipeline_id)
         return accepted
 
     def adopt(self, pipeline_id: str, run: Run, version: Version) -> None:
@@ -214,11 +223,11 @@ class History:
         def work(transaction: Transaction) -> None:
             known = transaction.row(_RUNS["state"], {"run_id": run.run_id})
             if known is None:
-                run_rows.insert(transaction, pipeline_id, run)
-                run_rows.amend(transaction, run)
+                run_rows.insert(transaction, pipeline_id, run, self.lease)
+                run_rows.amend(transaction, run, self.lease)
             else:
-                run_rows.write(transaction, run, [known["status"]])
-            _insert_version(transaction, pipeline_id, version)
+                run_rows.write(transaction, run, [known["status"]], self.lease)
+            version_rows.insert(transaction, pipeline_id, version)
 
         self._store.write(work)
 
@@ -230,7 +239,7 @@ class History:
 
         def work(transaction: Transaction) -> None:
             self._change(transaction, run, fence)
-            _update_version(transaction, pipeline_id, version)
+            version_rows.update(transaction, pipeline_id, version)
 
         self._store.write(work)
 
@@ -238,8 +247,8 @@ class History:
         """Store a version whose native file changed; readers use it from now on."""
 
         def work(transaction: Transaction) -> None:
-            _update_version(transaction, pipeline_id, version)
-            run_rows.amend(transaction, run)
+            version_rows.update(transaction, pipeline_id, version)
+            run_rows.amend(transaction, run, self.lease)
 
         self._store.write(work)
 
@@ -377,24 +386,3 @@ class History:
 
 def _no_version(name: str, number: int | None) -> errors.Missing:
     return errors.Missing(f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version")
-
-
-def _insert_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
-    transaction.execute(
-        _VERSIONS["insert"],
-        {
-            "pipeline_id": pipeline_id, "version": version.version, "run_id": version.run_id,
-            "rows": version.rows, "bytes": version.bytes, "created": naive(version.created),
-            "value": _encoded(version), "held": version.held,
-        },
-    )  # fmt: skip
-
-
-def _update_version(transaction: Transaction, pipeline_id: str, version: Version) -> None:
-    transaction.execute(
-        _VERSIONS["update"],
-        {
-            "pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes,
-            "value": _encoded(version), "held": version.held,
-        },
-    )  # fmt: skip

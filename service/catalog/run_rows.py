@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from service.catalog import deliveries
+from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Transaction, naive
 from service.kit import errors
@@ -15,8 +16,8 @@ from service.model.run import Run
 _SQL = load_sql("runs")
 
 
-def insert(transaction: Transaction, pipeline_id: str, run: Run) -> None:
-    """Add a run; one that is running has the fencing token 1."""
+def insert(transaction: Transaction, pipeline_id: str, run: Run, lease: Lease) -> None:
+    """Add a run; one that is running has the fencing token 1 and is leased."""
     assert run.queued_at is not None
     transaction.execute(
         _SQL["insert"],
@@ -25,17 +26,20 @@ def insert(transaction: Transaction, pipeline_id: str, run: Run) -> None:
             "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
             "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
             "value": msgspec.json.encode(run).decode(), "fence": 1 if run.status == "running" else 0,
+            "restored": run.restored_from is not None, **lease.terms(run.status),
         },
     )  # fmt: skip
 
 
-def change(transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
+def change(transaction: Transaction, run: Run, lease: Lease, fence: int | None, *, begun: int = 0) -> int:
     """Write a run whose status has changed, and the messages about its end. Returns its token, raised by ``begun``.
+
+    A run that is running is leased from then on, and one whose status is another has no owner.
 
     Raises ``lifecycle.IllegalTransition``, ``lifecycle.Superseded``, ``errors.Missing`` (RUN_NOT_FOUND).
     """
     deliveries.note_end(transaction, run)
-    found = write(transaction, run, lifecycle.predecessors(run.status), fence, begun=begun)
+    found = write(transaction, run, lifecycle.predecessors(run.status), lease, fence, begun=begun)
     if found is not None:
         return found
     known = state(transaction, run.run_id)
@@ -44,9 +48,9 @@ def change(transaction: Transaction, run: Run, fence: int | None, *, begun: int 
     raise lifecycle.illegal(run.run_id, known["status"], run.status)
 
 
-def amend(transaction: Transaction, run: Run) -> None:
+def amend(transaction: Transaction, run: Run, lease: Lease) -> None:
     """Write a run whose status is the stored one. Raises as ``change``."""
-    if write(transaction, run, [run.status]) is None:
+    if write(transaction, run, [run.status], lease) is None:
         raise lifecycle.illegal(run.run_id, state(transaction, run.run_id)["status"], run.status)
 
 
@@ -64,7 +68,7 @@ def missing(run_id: str) -> errors.Missing:
 
 
 def write(
-    transaction: Transaction, run: Run, before: list[Status], fence: int | None = None, *, begun: int = 0
+    transaction: Transaction, run: Run, before: list[Status], lease: Lease, fence: int | None = None, *, begun: int = 0
 ) -> int | None:
     """Write a run whose stored status is one of ``before``. Returns its token; None if nothing was changed."""
     row = transaction.returned(
@@ -82,6 +86,8 @@ def write(
             "before": before,
             "fence": fence,
             "begun": begun,
+            "restored": run.restored_from is not None,
+            **lease.terms(run.status),
         },
     )
     return int(row["fence"]) if row is not None else None

@@ -18,14 +18,15 @@ class Surplus:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def versions(self, skip: int = 0) -> list[tuple[str, Version]]:
+    def versions(self, skip: int = 0, pipeline_id: str | None = None) -> list[tuple[str, Version]]:
         """Up to 100 surplus versions with the id of their pipeline, after the first ``skip``, oldest first.
 
-        The newest, pinned or tagged ones are never among them.
+        Those of one pipeline, or of all. The newest, pinned or tagged ones are never among them.
 
         Held versions are counted by themselves, so that they take no place of a published one.
 
         Pipelines of releases without retention keep all versions until their configuration says otherwise.
         """
-        rows = self._store.rows(_SQL["surplus"], {"default_versions": str(DEFAULT_VERSIONS), "skip": skip})
+        values = {"default_versions": str(DEFAULT_VERSIONS), "skip": skip, "pipeline_id": pipeline_id}
+        rows = self._store.rows(_SQL["surplus"], values)
         return [(row["pipeline_id"], msgspec.json.decode(row["value"], type=Version)) for row in rows]

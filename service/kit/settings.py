@@ -17,6 +17,8 @@ SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a pass
 TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
 """The access token that commands send to a running service."""
 MIB = 1024 * 1024
+LEASE_SECONDS = 15.0
+"""How long a lease of a run holds unless it is renewed."""
 _QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
@@ -117,8 +119,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5
     lease_seconds: Annotated[
-        float, _about("A run's process that shows no life for this long has lost its run.", gt=0, le=3600)
-    ] = 15
+        float,
+        _about("A service or a run's process that shows no life for this long has lost its runs.", gt=0, le=3600),
+    ] = LEASE_SECONDS
     allow_unsandboxed_sql: Annotated[
         bool, _about("Answer SQL even if the kernel has no Landlock to confine its process.")
     ] = False

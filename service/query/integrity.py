@@ -31,9 +31,9 @@ class Integrity:
     ``present`` answers a version as the catalog has it now, None if it was deleted: its files went after it.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, present: Callable[[Version], Version | None] = _as_it_is) -> None:
         self.on_damaged_native: Callable[[Version], None] = _nothing
-        self.present: Callable[[Version], Version | None] = _as_it_is
+        self._present = present
         self._layout = layout
         self._checksums = Checksums()
         self._damaged: dict[tuple[str, int], Version] = {}
@@ -49,7 +49,7 @@ class Integrity:
         fault = self._fault(version, [version.native])
         if fault is None:
             return version
-        present = self.present(version)
+        present = self._present(version)
         if present is None or present.native is None:  # it was removed meanwhile
             return msgspec.structs.replace(version, native=None)
         _log.error("native.damaged", pipeline=version.pipeline, version=version.version, fault=fault, read="parquet")
@@ -64,7 +64,7 @@ class Integrity:
         fault = self._fault(version, files)
         if fault is None:
             return
-        if self.present(version) is None:
+        if self._present(version) is None:
             raise errors.Missing(
                 f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
                 field="version",

@@ -94,9 +94,9 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         scheduler.reload()
         triggers.reload()
 
-    def published() -> None:
+    def published(pipeline_id: str) -> None:
         triggers.check()
-        retention.check()
+        retention.check(pipeline_id)
 
     core.history.on_published = published
     core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload

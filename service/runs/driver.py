@@ -23,6 +23,7 @@ from service.model.run import Run
 from service.runs import attempt_records
 from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
+from service.runs.leases import Renewal
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import interrupted
@@ -46,6 +47,11 @@ class RunDriver:
         self._release = release
         self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
         self._records = RunRecords(resources.history)
+        self._renewal = Renewal(resources.history.lease, resources.clock)
+
+    def open(self) -> None:
+        """Begin to renew the lease of this process on its runs."""
+        self._renewal.start()
 
     async def first_state(self, live: LiveRun) -> Run:
         """The state in which a new run is stored: with a free slot its first attempt begins at once."""
@@ -84,8 +90,9 @@ class RunDriver:
         return self._records.unwritten
 
     async def close(self) -> None:
-        """Write the ends of runs that could not be written yet."""
+        """Write the ends of runs that could not be written yet, and let the lease run out."""
         await self._records.close()
+        await self._renewal.close()
 
     async def _drive(self, live: LiveRun, record: PipelineRecord, replay: Replay | None) -> None:
         live.has_begun = True

@@ -18,9 +18,8 @@ import structlog
 from service.catalog.history import History
 from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
-from service.model.run import Run
 from service.model.version import Version
-from service.runs import attempt_records, manifest, remembered_state, run_errors, version_upkeep
+from service.runs import leases, manifest, remembered_state, version_upkeep
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
 
@@ -30,14 +29,10 @@ _log = structlog.get_logger("penstock.recovery")
 def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bool = False) -> list[str]:
     """Take running runs over from a service that is gone, and tidy the data directory. Blocks.
 
-    A run that may have another attempt becomes ``retrying``, others ``interrupted``; runs that wait for an attempt stay
-    as they are. With ``keep_unknown`` (a lost catalog) every folder in the warehouse stays where it is. Returns the ids
-    of the interrupted runs.
+    Runs that wait for an attempt stay as they are. With ``keep_unknown`` (a lost catalog) every folder in the warehouse
+    stays where it is. Returns the ids of the runs that are interrupted.
     """
-    unfinished = [run for run in history.unfinished() if run.status == "running"]
-    interrupted = [run.run_id for run in unfinished if not attempt_records.has_more(run)]
-    for run in unfinished:
-        history.change_run(_taken_over(run, now))
+    taken = leases.take_over(history, now, alone=True)
     if not keep_unknown:
         _tidy_staging(history, layout)
         _tidy_versions(history, layout)
@@ -48,15 +43,7 @@ def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bo
             file.unlink(missing_ok=True)
     for left in (*layout.uploads.glob(RECEIVING + "*"), *layout.root.glob(PROBE + "*")):
         left.unlink(missing_ok=True)
-    return interrupted
-
-
-def _taken_over(run: Run, now: datetime) -> Run:
-    error = run_errors.interrupted(run)
-    if attempt_records.has_more(run):
-        return attempt_records.waiting(run, now, error, 0.0)
-    attempts = attempt_records.closed(run, now, error)
-    return msgspec.structs.replace(run, status="interrupted", end_time=now, phase=None, error=error, attempts=attempts)
+    return [run.run_id for run in taken if run.status == "interrupted"]
 
 
 def sweep_temporary(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Retention at work: versions, runs and logs that no pipeline keeps are deleted, and records that are over forgotten.
 
-Versions are looked at after each commit and at a start, the rest every hour. A sweep has bounded work; what is left is
-done by the next one. The log of a run is deleted before the run, and the totals of deleted runs are written with their
-deletion, so that a service that is killed in between does the same again.
+The versions of a pipeline are looked at after each of its commits, all versions and the rest at a start and every hour.
+A sweep of runs has bounded work; what is left is done by the next one. The log of a run is deleted before the run, and
+the totals of deleted runs are written with their deletion, so that a service that is killed in between does the same
+again.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Retention:
         self._clock = clock
         self._forget = forget
         self._due = clock.now()
+        self._published: set[str] = set()  # pipelines, until their versions were looked at
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -56,11 +58,15 @@ class Retention:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run())
 
-    def check(self) -> None:
-        """Look for surplus versions soon."""
+    def check(self, pipeline_id: str) -> None:
+        """Look for surplus versions of the pipeline soon."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
-                self._loop.call_soon_threadsafe(self._woken.set)
+                self._loop.call_soon_threadsafe(self._note, pipeline_id)
+
+    def _note(self, pipeline_id: str) -> None:
+        self._published.add(pipeline_id)
+        self._woken.set()
 
     async def close(self) -> None:
         """Stop; a deletion that has begun is finished by the next start."""
@@ -69,13 +75,13 @@ class Retention:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def sweep(self) -> int:
-        """Delete surplus versions. Returns how many were deleted; those in use wait for a later commit."""
+    async def sweep(self, pipeline_id: str | None = None) -> int:
+        """Delete surplus versions, of one pipeline or of all. Returns how many; those in use wait for a later sweep."""
         deleted = kept = 0
-        while found := await asyncio.to_thread(self._surplus.versions, kept):
-            for pipeline_id, version in found:
+        while found := await asyncio.to_thread(self._surplus.versions, kept, pipeline_id):
+            for owner, version in found:
                 try:
-                    await self._upkeep.remove(pipeline_id, version, BY)
+                    await self._upkeep.remove(owner, version, BY)
                     deleted += 1
                 except errors.Conflict:  # it is in use
                     kept += 1
@@ -108,7 +114,8 @@ class Retention:
         while True:
             self._woken.clear()
             try:
-                await self.sweep()
+                while self._published:
+                    await self.sweep(self._published.pop())
                 if self._clock.now() >= self._due:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now
@@ -117,6 +124,7 @@ class Retention:
 
     async def _sweep_hourly(self) -> None:
         self._due = self._clock.now() + _HOUR  # also if the sweep fails
+        await self.sweep()
         if await self.sweep_runs() >= _BATCH * _BATCHES:
             self._due = self._clock.now() + _SOON
         await asyncio.to_thread(self._expired.forget_versions, self._clock.now())

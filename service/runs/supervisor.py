@@ -53,7 +53,8 @@ class Supervisor:
     # called by the API and the command line
 
     async def start(self) -> None:
-        """Load native tables that are missing."""
+        """Renew the leases of runs from now on, and load native tables that are missing."""
+        self._driver.open()
         loop = asyncio.get_running_loop()
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
@@ -349,9 +350,7 @@ class Supervisor:
             await asyncio.to_thread(self.pipelines.delete, name)
         self._resources.integrity.forget(name)
         if purge and folder.is_dir():
-            gone = layout.staging(
-                ids.new("purged")
-            )  # a rename is immediate; the next start removes what a crash leaves
+            gone = layout.staging(ids.new("purged"))  # a rename is immediate; a start removes what a crash leaves
             folder.replace(gone)
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 

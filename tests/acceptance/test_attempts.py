@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,20 @@ def test_runs_survive_the_death_of_the_service(tmp_path: Path) -> None:
 def _ask(client: httpx.Client) -> None:
     with contextlib.suppress(httpx.HTTPError):
         client.post("/pipeline/slow/execute?wait=0")
+
+
+def test_a_service_that_was_stopped_past_its_lease_still_owns_its_run(tmp_path: Path) -> None:
+    """Nobody else can have taken it: its attempt goes on and commits."""
+    with a_source() as source, serving(tmp_path / "data", **SETTINGS, PENSTOCK_LEASE_SECONDS="0.5") as served:
+        served.login()
+        create(served, source)
+        source.open.clear()
+        run_id = served.json("POST", "/pipeline/slow/execute?wait=0", status=202)["run_id"]
+        source.wait_for_a_request()
+        served.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)  # twice the lease, while nothing of the service happens
+        served.process.send_signal(signal.SIGCONT)
+        source.open.set()
+        run = end_of(served, run_id)
+        assert (run["status"], run["attempt"], run["version"]) == ("completed", 1, 1)
+        assert served.json("GET", "/pipeline/slow/versions")["items"][0]["run_id"] == run_id

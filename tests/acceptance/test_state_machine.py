@@ -79,7 +79,14 @@ class ServiceMachine(RuleBasedStateMachine):
             self.keyed.append((path, sent, answer, key))
         return answer
 
-    def _published(self) -> None:
+    def _published(self, pipeline: Pipeline) -> None:
+        """Retention looks at the pipeline, and at all of them if an hour has passed since it did."""
+        for one in [pipeline] if not self.world.is_due else self.pipelines.values():
+            one.sweep()
+        self.world.is_due = False
+
+    def _restarted(self) -> None:
+        self.world.is_due = False
         for pipeline in self.pipelines.values():
             pipeline.sweep()
 
@@ -148,7 +155,7 @@ class ServiceMachine(RuleBasedStateMachine):
         shown = (run["status"], run["version"], run["rows_stored"], run["unchanged"])
         assert shown == (expected.status, expected.version, expected.rows, pipeline.next_number == before), run
         if pipeline.next_number != before:
-            self._published()
+            self._published(pipeline)
 
     @precondition(lambda self: self.pipelines)
     @rule(which=NUMBERS, how=st.sampled_from(["cancel", "worker", "worker", "server"]))
@@ -168,7 +175,7 @@ class ServiceMachine(RuleBasedStateMachine):
                 self.world.kill_worker()
             case _:
                 self.world.kill()
-                self._published()
+                self._restarted()
         sources.let_go(pipeline.name)
         self.world.send("GET", f"/runs/{run['run_id']}/events")  # ends with the run
         ended = self.world.ask("GET", f"/runs/{run['run_id']}")
@@ -176,7 +183,7 @@ class ServiceMachine(RuleBasedStateMachine):
             before = pipeline.next_number
             expected = pipeline.executed()
             if pipeline.next_number != before:
-                self._published()
+                self._published(pipeline)
             assert [attempt["number"] for attempt in ended["attempts"]] == [1, 2]
         else:
             expected = Run("cancelled" if how == "cancel" else "interrupted")
@@ -187,7 +194,7 @@ class ServiceMachine(RuleBasedStateMachine):
     @rule()
     def kill_the_service(self) -> None:
         self.world.kill()
-        self._published()
+        self._restarted()
 
     @precondition(lambda self: any(p.hourly for p in self.pipelines.values()))
     @rule()
@@ -199,8 +206,10 @@ class ServiceMachine(RuleBasedStateMachine):
         for pipeline in self.pipelines.values():
             if pipeline.hourly and not pipeline.paused:
                 pipeline.executed()
-        if any(self.pipelines[name].next_number != number for name, number in before.items()):
-            self._published()
+        self.world.is_due = True
+        for name, number in before.items():
+            if self.pipelines[name].next_number != number:
+                self._published(self.pipelines[name])
         for pipeline in self.pipelines.values():
             self._compare(pipeline)
 
@@ -232,7 +241,7 @@ class ServiceMachine(RuleBasedStateMachine):
         assert answer.status_code == (200 if same else 201), answer.text
         if not same:
             pipeline.restored(chosen)
-            self._published()
+            self._published(pipeline)
         assert answer.json()["version"] == pipeline.newest
 
     @precondition(lambda self: any(v.held for p in self.pipelines.values() for v in p.versions.values()))
@@ -250,7 +259,7 @@ class ServiceMachine(RuleBasedStateMachine):
             assert answer.status_code == (200 if accepted else 409), answer.text
             if accepted:
                 version.held = False
-                self._published()
+                self._published(pipeline)
         else:
             answer = self.world.send("POST", f"{path}/reject")
             rejected = version.held and pipeline.is_deletable(chosen)

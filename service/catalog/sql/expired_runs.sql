@@ -25,7 +25,7 @@ SELECT pipeline_id, count(*), count(*) FILTER (status = 'completed'),
     count(*) FILTER (status IN ('failed', 'interrupted')), count(*) FILTER (status = 'held'),
     coalesce(sum(rows_stored) FILTER (status = 'completed'), 0),
     coalesce(sum(epoch_us(end_time) - epoch_us(start_time)) FILTER (status = 'completed'), 0)
-FROM gone WHERE (value ->> 'restored_from') IS NULL
+FROM gone WHERE NOT restored
 GROUP BY pipeline_id
 ON CONFLICT (pipeline_id) DO UPDATE SET executions = executions + excluded.executions,
     successful = successful + excluded.successful, failed = failed + excluded.failed, held = held + excluded.held,
@@ -37,7 +37,7 @@ WITH gone AS MATERIALIZED (
 )
 SELECT pipeline_id, epoch_us(end_time) - epoch_us(start_time) AS duration, count(*)
 FROM gone
-WHERE (value ->> 'restored_from') IS NULL AND status = 'completed' AND start_time IS NOT NULL
+WHERE NOT restored AND status = 'completed' AND start_time IS NOT NULL
 GROUP BY pipeline_id, duration
 -- name: delete
 DELETE FROM runs WHERE sequence BETWEEN $first AND $last AND run_id IN (SELECT unnest($run_ids))

@@ -100,3 +100,7 @@ CREATE TABLE run_durations (
     runs BIGINT NOT NULL
 );
 ALTER TABLE versions ADD COLUMN held BOOLEAN DEFAULT false;
+ALTER TABLE runs ADD COLUMN owner VARCHAR;
+ALTER TABLE runs ADD COLUMN leased_until TIMESTAMP;
+ALTER TABLE runs ADD COLUMN restored BOOLEAN DEFAULT false;
+UPDATE runs SET restored = true WHERE (value ->> 'restored_from') IS NOT NULL;

@@ -1,12 +1,13 @@
 -- name: insert
 INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, start_time, requested_by, value, fence,
-    sequence)
+    owner, leased_until, restored, sequence)
 VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start_time, $requested_by, $value, $fence,
-    (SELECT coalesce(max(sequence), 0) + 1 FROM runs))
+    $owner, $leased_until, $restored, (SELECT coalesce(max(sequence), 0) + 1 FROM runs))
 -- name: change
 UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time, version = $version,
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
-    value = $value, fence = coalesce(fence, 0) + $begun
+    value = $value, fence = coalesce(fence, 0) + $begun, owner = $owner, leased_until = $leased_until,
+    restored = $restored
 WHERE run_id = $run_id AND status = ANY($before) AND ($fence IS NULL OR fence = $fence)
 RETURNING fence, pipeline_id
 -- name: state
@@ -17,8 +18,6 @@ SELECT value FROM runs WHERE run_id = $run_id
 SELECT value FROM runs WHERE pipeline_id = $pipeline_id ORDER BY sequence DESC LIMIT 1
 -- name: newest_statuses
 SELECT pipeline_id, arg_max(status, sequence) AS status FROM runs GROUP BY pipeline_id
--- name: unfinished
-SELECT value FROM runs WHERE status IN ('queued', 'running', 'retrying')
 -- name: waiting
 SELECT pipeline_id, value FROM runs WHERE status IN ('queued', 'retrying') ORDER BY sequence
 -- name: count

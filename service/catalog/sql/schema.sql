@@ -39,7 +39,10 @@ CREATE TABLE runs (
     requested_by VARCHAR,
     value JSON NOT NULL,
     sequence BIGINT,
-    fence BIGINT DEFAULT 0
+    fence BIGINT DEFAULT 0,
+    owner VARCHAR,
+    leased_until TIMESTAMP,
+    restored BOOLEAN DEFAULT false
 );
 -- name: versions
 CREATE TABLE versions (

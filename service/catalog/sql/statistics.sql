@@ -1,7 +1,7 @@
 -- name: runs
 WITH present AS (
     SELECT status, rows_stored, epoch_us(end_time) - epoch_us(start_time) AS microseconds
-    FROM runs WHERE pipeline_id = $pipeline_id AND (value ->> 'restored_from') IS NULL
+    FROM runs WHERE pipeline_id = $pipeline_id AND NOT restored
 ),
 counted AS (
     SELECT

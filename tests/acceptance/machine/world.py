@@ -59,6 +59,7 @@ class World:
         self.data, self.backups, self._clock = folder / "data", folder / "backups", folder / "ahead"
         self._began = (time.time() // 3600 + 1) * 3600 + 60  # a minute past the next hour
         self.sources, self.hours, self.examples = Sources(), 0, 0
+        self.is_due = False  # whether an hour has passed since retention looked at all pipelines
         self._set_clock()
         self._around, self._service = ExitStack(), ExitStack()
         self.source = self._around.enter_context(site.serving(self.sources)).address

@@ -106,6 +106,19 @@ def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> No
 
 
 @pytest.mark.parametrize("schema", OLD, ids=IDS)
+def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema: str) -> None:
+    path = tmp_path / "catalog.duckdb"
+    with duckdb.connect(str(path)) as old:
+        fill(old, schema)
+        restore = (RUN % ("run_b", "completed")).replace("}", ', "restored_from": 1}')
+        old.execute("UPDATE runs SET value = ? WHERE run_id = 'run_b'", [restore])
+    store = Store(path)
+    found = History(store).statistics("p")
+    assert (found["total_executions"], found["successful_executions"]) == (1, 0)
+    store.close()
+
+
+@pytest.mark.parametrize("schema", OLD, ids=IDS)
 def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str) -> None:
     path, when = tmp_path / "catalog.duckdb", datetime(2026, 1, 1, tzinfo=UTC)
     version = Version(

@@ -23,9 +23,7 @@ VERSION = Version(
 
 
 def integrity(root: Path, present: Callable[[Version], Version | None]) -> Integrity:
-    made = Integrity(Layout(root))
-    made.present = present
-    return made
+    return Integrity(Layout(root), present)
 
 
 def test_the_files_of_a_deleted_version_are_not_damaged(tmp_path: Path) -> None:

@@ -111,8 +111,9 @@ def test_a_start_that_dies_leaves_nothing_to_delete_for_the_next(directory: Dire
     """An older catalog has the run of version 2 as running; a first start ends it and dies before it tidies."""
     DISASTERS["catalog of the run of version 2"](directory)
     with Opened(directory) as opened:
-        for run in opened.history.unfinished():
-            opened.history.change_run(msgspec.structs.replace(run, status="interrupted"))
+        run = opened.history.run("run_2")
+        assert run.status == "running"
+        opened.history.change_run(msgspec.structs.replace(run, status="interrupted"))
     directory.start()
     assert orphans(directory) == ["v000002"]
     assert directory.data() == directory.contents

@@ -62,11 +62,14 @@ class Past:
         )
         self.layout.log(run_id).write_text("{}")
 
-    def version(self, run_id: str, number: int) -> None:
-        self.history.adopt(self.ids["shop"], self.history.run(run_id), Version(
-            pipeline="shop", version=number, run_id=run_id, revision=1, table="shop", rows=1, bytes=1, columns=[],
+    def version(self, run_id: str, number: int, name: str = "shop") -> None:
+        self.history.adopt(self.ids[name], self.history.run(run_id), Version(
+            pipeline=name, version=number, run_id=run_id, revision=1, table=name, rows=1, bytes=1, columns=[],
             files=[], sources=[], created=self.clock.now(),
         ))  # fmt: skip
+
+    def surplus(self, pipeline_id: str | None = None) -> list[tuple[str, int]]:
+        return sorted((v.pipeline, v.version) for _, v in Surplus(self.store).versions(pipeline_id=pipeline_id))
 
     def figures(self, name: str = "shop") -> dict[str, object]:
         found = self.history.statistics(self.ids[name])
@@ -218,3 +221,34 @@ def test_the_hourly_sweep_also_forgets_what_is_over(past: Past) -> None:
 
     asyncio.run(hours())
     assert (called[1] - called[0]) == timedelta(hours=1)
+
+
+def test_a_commit_sweeps_the_versions_of_its_pipeline_and_an_hour_those_of_all(past: Past) -> None:
+    for name, owner in past.ids.items():
+        past.pipelines.update(name, name, {"name": name, "keep_versions": 1}, None)
+        past.run(f"{name}_0", "completed", name=name)
+        past.version(f"{name}_0", 1, name)
+        assert past.surplus(owner) == []
+
+    async def settled() -> None:
+        while (sleeps := past.clock.sleeps) is None or sleeps <= 0:  # noqa: ASYNC110 - a test may watch
+            await asyncio.sleep(0.001)
+
+    async def act() -> None:
+        await past.retention.start()
+        await settled()
+        for name in past.ids:
+            past.run(f"{name}_1", "completed", name=name)
+            past.version(f"{name}_1", 2, name)
+        assert past.surplus() == [("other", 1), ("shop", 1)]
+        past.retention.check(past.ids["shop"])
+        while past.surplus(past.ids["shop"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert past.surplus() == [("other", 1)]
+        past.clock.advance(3600)
+        while past.surplus():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await past.retention.close()
+
+    asyncio.run(act())
+    assert [past.history.next_version(owner) for owner in past.ids.values()] == [3, 3]

@@ -32,12 +32,13 @@ class Town:
     @asynccontextmanager
     async def service(self) -> AsyncIterator[None]:
         triggers = Triggers(self.queue, self.inputs)  # type: ignore[arg-type]
-        self.pipelines.on_change, self.history.on_published = triggers.reload, triggers.check
+        self.pipelines.on_change = triggers.reload
+        self.history.on_published = lambda _: triggers.check()
         await triggers.start()
         try:
             yield
         finally:
-            self.pipelines.on_change = self.history.on_published = lambda: None
+            self.pipelines.on_change, self.history.on_published = lambda: None, lambda _: None
             self.queue.on_freed.clear()
             await triggers.close()
 
