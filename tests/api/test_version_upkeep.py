@@ -181,3 +181,13 @@ def test_a_restore_that_was_committed_without_an_answer_answers_201(orders: Clie
     services.store.execute("UPDATE idempotency_keys SET status = NULL, headers = NULL, body = NULL")
     again = orders.post(f"{P}/versions/1/restore", headers={"idempotency-key": "a"})
     assert (again.status_code, again.json(), numbers(orders)) == (201, made.json(), [3, 2, 1])
+
+
+def test_a_key_that_was_used_again_after_a_day_is_kept_for_a_day(orders: Client, services: Services) -> None:
+    """Where nothing was made under it, only the answer is stored."""
+    for _ in range(2):
+        for replayed in (None, "true"):
+            same = orders.post(f"{P}/versions/2/restore", headers={"idempotency-key": "a"})
+            assert (same.status_code, same.headers.get("idempotency-replayed")) == (200, replayed)
+        services.clock.advance(24 * 3600 + 1)  # type: ignore[attr-defined]
+        orders.headers.update(bearer(services, "admin"))
