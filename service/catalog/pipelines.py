@@ -14,6 +14,7 @@ from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids
 from service.kit.clock import Clock
+from service.model.run import Run
 
 _SQL = load_sql("pipelines")
 
@@ -177,6 +178,12 @@ class Pipelines:
             for r in rows
         ]
         return items, int(total["total"]) if total else 0
+
+
+def refuse_deleted(record: PipelineRecord, transaction: Transaction, _: Run) -> None:
+    """Part of the transaction that stores a run: it has a pipeline. Raises ``errors.Missing`` where it was deleted."""
+    if _current(transaction, record.name)["id"] != record.id:
+        raise missing(record.name)
 
 
 def missing(name: str) -> errors.Missing:

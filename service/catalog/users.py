@@ -20,7 +20,7 @@ from service.kit.tokens import Claims
 from service.model.user import RANK, Role, User
 
 _SQL = load_sql("users")
-_SESSIONS = load_sql("sessions")
+_SESSIONS, _KEYS = load_sql("sessions"), load_sql("idempotency")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")
 
 
@@ -169,6 +169,7 @@ class Users:
             self._keep_an_admin(before.user, None)
             with self._store.transaction() as transaction:
                 transaction.execute(_SQL["delete"], {"username": username})
+                transaction.execute(_KEYS["forget"], {"caller": username})  # the name may be given to another person
                 transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(self._clock.now())})
             del self._accounts[username]
 

@@ -12,6 +12,7 @@ import msgspec
 
 from service.kit import placeholders
 from service.kit.errors import Problem
+from service.network import request
 
 HookEvent = Literal["completed", "failed", "cancelled", "interrupted", "held"]
 """The ends of a run, as in its status."""
@@ -61,8 +62,9 @@ def problems(value: Any) -> Iterable[Problem]:
     """What is wrong with the URLs of hooks as they were written."""
     for place, hook in enumerate(value if isinstance(value, list) else []):
         url = hook.get("url") if isinstance(hook, dict) else None
-        if isinstance(url, str) and not url.startswith(("http://", "https://")) and not placeholders.names(url):
-            yield Problem(f"notify[{place}].url", f"'{url}' is not an http:// or https:// URL")
+        wrong = request.fault(url) if isinstance(url, str) and not placeholders.names(url) else None
+        if wrong is not None:
+            yield Problem(f"notify[{place}].url", wrong)
 
 
 def sign(secret: str, body: bytes, at: int) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
-from service.catalog.pipelines import PipelineRecord, Pipelines, missing
+from service.catalog.pipelines import PipelineRecord, Pipelines, missing, refuse_deleted
 from service.catalog.store import Transaction
 from service.files import disk
 from service.files.event_journal import EventKind
@@ -164,7 +164,8 @@ class Supervisor:
         live.committing = True  # it is over soon, and cannot be cancelled
         live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
         self._active[record.id] = self._recent[run.run_id] = live
-        work = asyncio.create_task(self._restore(live, source, newest, state=state, alongside=alongside))
+        there = functools.partial(refuse_deleted, record)
+        work = asyncio.create_task(self._restore(live, source, newest, state=state, alongside=[there, *alongside]))
         self._restoring.add(work)
         work.add_done_callback(self._restoring.discard)
         return await asyncio.shield(work)
@@ -217,7 +218,7 @@ class Supervisor:
         if record.id in self._active:
             raise running(record.name, self._active[record.id].run)
         if record.id in self._reserved:
-            raise errors.Conflict(f"a version of '{record.name}' is being accepted", code="PIPELINE_RUNNING")
+            raise errors.Conflict(f"'{record.name}' is being deleted, or a version accepted", code="PIPELINE_RUNNING")
 
     async def _queue(
         self,
@@ -248,7 +249,7 @@ class Supervisor:
     ) -> None:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
-            run, seen = await self._driver.first_state(live), functools.partial(_note_upstreams, record)
+            run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
             await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
         except BaseException:
             del self._active[record.id], self._recent[live.run.run_id]
@@ -345,13 +346,13 @@ class Supervisor:
             if not (purge and folder.is_dir()):
                 raise
         else:
-            self._refuse_second(record)
-            await self._loads.cancel(record.id, name)
-            await asyncio.to_thread(self.pipelines.delete, name)
+            with self.reserved(record):
+                await self._loads.cancel(record.id, name)
+                await asyncio.to_thread(self.pipelines.delete, name)
         self._resources.integrity.forget(name)
         if purge and folder.is_dir():
-            gone = layout.staging(ids.new("purged"))  # a rename is immediate; a start removes what a crash leaves
-            folder.replace(gone)
+            gone = layout.staging(ids.new("purged"))
+            folder.replace(gone)  # a rename is immediate; the next start removes what a crash leaves
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
     async def close(self) -> None:
@@ -390,7 +391,8 @@ class Supervisor:
             del self._recent[run_id]
 
 
-def _note_upstreams(record: PipelineRecord, transaction: Transaction, run: Run) -> None:
+def _note_pipeline(record: PipelineRecord, transaction: Transaction, run: Run) -> None:
+    refuse_deleted(record, transaction, run)
     trigger_inputs.note_run(transaction, record.id, record.document, run)
 
 

@@ -15,7 +15,8 @@ PATIENCE = 60.0
 
 @dataclass
 class Receiver:
-    """``answers`` are the statuses of the next requests; afterwards every request is accepted."""
+    """``answers`` are the statuses of the next requests; afterwards every request is accepted. Where a
+    redirect leads, a GET is answered with 200, as by a page of a web site."""
 
     address: str = ""
     answers: list[int] = field(default_factory=list)
@@ -45,9 +46,16 @@ def receiving() -> Iterator[Receiver]:
                 status = receiver.answers.pop(0) if receiver.answers else 200
                 receiver.news.notify_all()
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("location", "/elsewhere")
             self.send_header("content-length", "5")
             self.end_headers()
             self.wfile.write(b"hello")
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             return None

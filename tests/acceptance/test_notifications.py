@@ -111,3 +111,19 @@ def test_hooks_go_only_where_collectors_may(tmp_path: Path, receiver: Receiver) 
         assert (delivery["state"], delivery["next_try"] is None) == ("waiting", False)
         assert "is a private address" in delivery["error"]
     assert receiver.got == []
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_does_not_count_as_delivered(tmp_path: Path, receiver: Receiver, status: int) -> None:
+    """Followed, a 302 becomes a GET: a web site answers it with 200, and the message would be lost in silence."""
+    receiver.answers = [status]
+    with start(tmp_path, "127.0.0.1") as served:
+        served.login()
+        upload_and_create(served, notify=[{"url": receiver.address}], storage=PARQUET)
+        served.json("POST", "/pipeline/cities/execute?wait=30")
+        lines = served.until_logged(lambda line: line.get("event") == "notify.delivered")
+        assert [line["event"] for line in lines if line["event"].startswith("notify.")] == [
+            "notify.not_delivered", "notify.delivered",
+        ]  # fmt: skip
+        (first, _), (again, _) = receiver.until(2)
+        assert first == again

@@ -51,8 +51,9 @@ class Supervisor:
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
         now = self.clock.now()
+        number = self.history.runs(record.id, limit=1, offset=0)[1] + 1
         run = Run(
-            run_id=f"run_{self.history.next_version(record.id)}{len(self.going)}{record.id}", pipeline=name,
+            run_id=f"run_{number}{len(self.going)}{record.id}", pipeline=name,
             revision=record.revision, status="running", requested_by=requested_by, queued_at=now,
         )  # fmt: skip
         self.history.add_run(record.id, run, alongside)

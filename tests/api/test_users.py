@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from tests.api.conftest import PASSWORD, bearer
+from tests.api.conftest import PASSWORD, a_pipeline, bearer
 
 Client = TestClient[Litestar]
 USERS = "/api/v1/users"
@@ -48,6 +48,15 @@ def test_an_account_is_created_once_under_its_key(client: Client) -> None:
     assert answers[1].headers["idempotency-replayed"] == "true"
     again = client.post(USERS, json=ANN)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "USER_EXISTS")
+
+
+def test_a_new_account_does_not_get_the_answers_of_an_earlier_one_of_its_name(client: Client) -> None:
+    for expected in ((201, ""), (409, "PIPELINE_EXISTS")):
+        client.post(USERS, json={**ANN, "role": "operator"})
+        headers = {"Authorization": f"Bearer {log_in(client)['access_token']}", "Idempotency-Key": "k"}
+        answer = client.post("/api/v1/pipeline/create", json=a_pipeline(), headers=headers)
+        assert (answer.status_code, answer.json().get("error", {}).get("code", "")) == expected
+        assert client.delete(f"{USERS}/ann").status_code == 204
 
 
 @pytest.mark.parametrize(

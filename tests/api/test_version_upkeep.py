@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
+from service.files import disk
 from tests.api.conftest import bearer
 
 Client = TestClient[Litestar]
@@ -158,3 +159,35 @@ def test_a_restore_answers_the_new_version_or_the_newest(orders: Client) -> None
     same = orders.post(f"{P}/versions/3/restore?state=true")
     assert (same.status_code, same.json()["version"]) == (200, 3)
     assert code(orders.post(f"{P}/versions/9/restore")) == (404, "VERSION_NOT_FOUND")
+
+
+def test_a_restore_that_failed_under_a_key_is_tried_again(
+    orders: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise disk.storage_full()
+
+    key = {"idempotency-key": "a"}
+    with monkeypatch.context() as patch:
+        patch.setattr(services.history, "publish", full)
+        assert code(orders.post(f"{P}/versions/1/restore", headers=key)) == (507, "STORAGE_FULL")
+    assert numbers(orders) == [2, 1]
+    again = orders.post(f"{P}/versions/1/restore", headers=key)
+    assert (again.status_code, again.json()["version"], numbers(orders)) == (201, 3, [3, 2, 1])
+
+
+def test_a_restore_that_was_committed_without_an_answer_answers_201(orders: Client, services: Services) -> None:
+    made = orders.post(f"{P}/versions/1/restore", headers={"idempotency-key": "a"})
+    services.store.execute("UPDATE idempotency_keys SET status = NULL, headers = NULL, body = NULL")
+    again = orders.post(f"{P}/versions/1/restore", headers={"idempotency-key": "a"})
+    assert (again.status_code, again.json(), numbers(orders)) == (201, made.json(), [3, 2, 1])
+
+
+def test_a_key_that_was_used_again_after_a_day_is_kept_for_a_day(orders: Client, services: Services) -> None:
+    """Where nothing was made under it, only the answer is stored."""
+    for _ in range(2):
+        for replayed in (None, "true"):
+            same = orders.post(f"{P}/versions/2/restore", headers={"idempotency-key": "a"})
+            assert (same.status_code, same.headers.get("idempotency-replayed")) == (200, replayed)
+        services.clock.advance(24 * 3600 + 1)  # type: ignore[attr-defined]
+        orders.headers.update(bearer(services, "admin"))

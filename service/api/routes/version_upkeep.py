@@ -22,6 +22,7 @@ from service.model.run import Run
 from service.model.version import Version
 
 _MISSING: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
+_PATIENCE = 60.0  # seconds for a restoration whose caller has gone
 _PINNED = {**examples.VERSION, "pinned": True}
 _TAGGED = {**examples.VERSION, "tags": ["stable"]}
 
@@ -152,17 +153,27 @@ async def restore(
     state = query_string.read(request, RestoreQuery).state
     await request_body.refuse(request, services.settings.max_body_bytes)
     wanted, before = named_version(number, name), await find_version(services, name)
-    version = await _restored(request, services, name, wanted, state=state)
+    version = await _restored_earlier(request, services, name)
+    made = version is not None
+    if version is None:
+        version = await _restored(request, services, name, wanted, state=state)
+        made = version.version > before.version
     shown, _ = await view_version(services, version)
     location = {"location": f"/api/v1/pipeline/{name}/versions/{version.version}"}
-    return Response(shown, status_code=201 if version.version > before.version else 200, headers=location)
+    return Response(shown, status_code=201 if made else 200, headers=location)
+
+
+async def _restored_earlier(request: TypedRequest, services: Services, name: str) -> Version | None:
+    """The version that an earlier try of the request has committed; None if there was none, or if it failed."""
+    claim = idempotency.claimed(request)
+    if claim is None or claim.resource is None:
+        return None
+    run = await services.supervisor.wait(claim.resource, _PATIENCE)
+    return await find_version(services, name, run.version) if run.version is not None else None
 
 
 async def _restored(request: TypedRequest, services: Services, name: str, number: int | str, *, state: bool) -> Version:
     claim = idempotency.claimed(request)
-    if claim is not None and claim.resource is not None:  # an earlier try of this request has restored it
-        run = await services.supervisor.run(claim.resource)
-        return await find_version(services, name, run.version)
 
     def note(transaction: Transaction, run: Run) -> None:
         if claim is not None:

@@ -9,7 +9,9 @@ ON CONFLICT (caller, key) DO UPDATE SET fingerprint = excluded.fingerprint, crea
 -- name: answer
 INSERT INTO idempotency_keys (caller, key, fingerprint, created, status, headers, body)
 VALUES ($caller, $key, $fingerprint, $created, $status, $headers, $body)
-ON CONFLICT (caller, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
-    headers = excluded.headers, body = excluded.body
+ON CONFLICT (caller, key) DO UPDATE SET fingerprint = excluded.fingerprint, created = excluded.created,
+    status = excluded.status, headers = excluded.headers, body = excluded.body
 -- name: sweep
 DELETE FROM idempotency_keys WHERE created <= $oldest
+-- name: forget
+DELETE FROM idempotency_keys WHERE caller = $caller

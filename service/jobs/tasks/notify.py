@@ -38,15 +38,17 @@ async def _send(message: Message, job: Job) -> str | None:
             headers[SIGNATURE_HEADER] = sign(placeholders.fill(message.secret, known, STEP), body, message.at)
         request = Request(
             url=placeholders.fill(message.url, known, STEP), method="POST", content=body, headers=headers,
-            ignore_body=True,
+            ignore_body=True, follow=False,
         )  # fmt: skip
         async with (
             asyncio.timeout(_PATIENCE),
             Client(ctx, timeout_seconds=_SECONDS, retry=Retry(max_attempts=1), field="url") as client,
         ):
-            await client.fetch(request)
+            answer = await client.fetch(request)
     except errors.PenstockError as error:
         return error.message
     except TimeoutError:
         return f"no answer within {_PATIENCE:g} s"
+    if answer.status >= 300:  # followed it may become a GET, whose answer says nothing of the message
+        return "it redirects, which is not followed; write the address that it redirects to"
     return None

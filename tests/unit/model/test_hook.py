@@ -36,6 +36,10 @@ def test_the_check_in_the_guide_accepts_what_is_signed() -> None:
     [
         ({"url": "ftp://example.org"}, "notify[0].url"),
         ({"url": ""}, "notify[0].url"),
+        ({"url": "http://"}, "notify[0].url"),
+        ({"url": "http://[::1"}, "notify[0].url"),
+        ({"url": "https://example.org:99999/"}, "notify[0].url"),
+        ({"url": "https://user:word@example.org/"}, "notify[0].url"),
         ({}, "notify[0].url"),
         ({"url": URL, "events": []}, "notify[0].events"),
         ({"url": URL, "events": ["done"]}, "notify[0].events[0]"),
