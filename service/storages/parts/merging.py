@@ -62,6 +62,27 @@ def check_key(key: Sequence[str], schema: pl.Schema, step: str) -> None:
                                    field="key")  # fmt: skip
 
 
+def check_earlier(parts: Sequence[Part], key: Sequence[str], version: int, step: str) -> None:
+    """Check the rows of a version that another mode or key made.
+
+    Raises ``errors.Permanent`` if rows have no key or that of another one: a merge would never make them unique.
+    """
+    if not parts:
+        return
+    keys = pl.scan_parquet([part.path for part in parts], glob=False, hive_partitioning=False).select(key)
+    counts = keys.group_by(list(key)).agg(pl.len().cast(pl.Int64).alias(_ROW))
+    absent = pl.any_horizontal(pl.col(list(key)).is_null())
+    missing, repeated = pl.col(_ROW).filter(absent).sum(), (pl.col(_ROW) - 1).filter(~absent).sum()
+    found = counts.select(missing.alias("missing"), repeated.alias("repeated")).collect(engine="streaming")
+    for count, what in zip(found.row(0), ("do not have the key", "repeat the key"), strict=True):
+        if count:
+            raise errors.Permanent(
+                f"{count} rows of version {version} {what} ({', '.join(key)}), which identifies a row under merge; "
+                "choose another key, store unique rows with the mode replace first, or execute with full_refresh",
+                step=step, field="key",
+            )  # fmt: skip
+
+
 def _matched(parts: Sequence[Part], batch: Batch, key: Sequence[str]) -> pl.DataFrame:
     """``INDEX`` of each row of the batch with a known key, and ``PLACE`` of the part that has it."""
     nothing = pl.DataFrame(schema={INDEX: pl.UInt32, PLACE: pl.UInt32})

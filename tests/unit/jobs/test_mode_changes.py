@@ -1,0 +1,52 @@
+"""Runs whose settings or columns differ from those of the version before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.unit.jobs.versions import Versions
+
+
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [
+        ({"id": [1, 1, 2], "v": [1, 2, 3]}, "1 rows of version 1 repeat the key (id)"),
+        ({"id": [1, None, 2], "v": [1, 2, 3]}, "1 rows of version 1 do not have the key (id)"),
+        ({"v": [1, 2]}, "2 rows of version 1 do not have the key (id)"),
+    ],
+)
+def test_rows_that_no_merge_made_unique_are_refused(tmp_path: Path, earlier: dict[str, Any], said: str) -> None:
+    versions = Versions(tmp_path, mode="append")
+    versions.run(pl.DataFrame(earlier))
+    versions.settings = {"mode": "merge", "key": "id"}
+    assert versions.run(pl.DataFrame({"id": [3], "v": [4]})) is None
+    assert versions.failed is not None
+    assert said in versions.failed.error.message
+    assert versions.failed.error.details["field"] == "storage[0].key"
+
+
+def test_a_merge_follows_unique_rows_and_notes_its_key(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, mode="append")
+    versions.run(pl.DataFrame({"a": [1, 2], "b": [1, 1]}))
+    versions.settings = {"mode": "merge", "key": "a"}
+    assert versions.run(pl.DataFrame({"a": [2], "b": [1]})).unchanged == 1  # the key alone is not a change
+    merged = versions.run(pl.DataFrame({"a": [2], "b": [5]}))
+    assert merged.layout.key == ["a"]
+    assert versions.rows().rows() == [(1, 1), (2, 5)]
+    versions.run(pl.DataFrame({"a": [3], "b": [5]}))
+    versions.settings = {"mode": "merge", "key": "b"}
+    assert versions.run(pl.DataFrame({"a": [4], "b": [6]})) is None
+    assert versions.failed is not None
+    assert "1 rows of version 3 repeat the key (b)" in versions.failed.error.message
+
+
+@pytest.mark.parametrize("setting", ["cluster_by", "partition_by"])
+def test_an_absent_column_that_arranges_rows_is_null(tmp_path: Path, setting: str) -> None:
+    versions = Versions(tmp_path, mode="append", **{setting: ["x"]})
+    versions.run(pl.DataFrame({"x": [2, 1], "v": [1, 2]}))
+    assert versions.run(pl.DataFrame({"v": [3]})) is not None, versions.failed
+    assert versions.rows().rows() == [(1, 2), (2, 1), (None, 3)]
