@@ -134,8 +134,7 @@ def _chunk_rows(part: Part) -> int:
 def _updated(before: pl.DataFrame, rows: pl.DataFrame, mode: VersionMode) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """``before`` itself if nothing changes, else its rows after the merge; and rows that belong elsewhere now."""
     names = [n for n in before.columns if n != NUMBER]
-    keyed = before.select(mode.key).with_row_index(_ROW)
-    hits = keyed.join(rows.select(mode.key).with_row_index(INDEX), on=mode.key, how="inner", maintain_order="left")
+    hits = _hits(before.select(mode.key).with_row_index(_ROW), rows.select(mode.key).with_row_index(INDEX), mode.key)
     removed = before.height - hits.height if mode.on_delete == "remove" else 0
     old, new = before[hits[_ROW]], rows.select(names)[hits[INDEX]]
     if not removed and old.select(names).equals(new):
@@ -151,6 +150,13 @@ def _updated(before: pl.DataFrame, rows: pl.DataFrame, mode: VersionMode) -> tup
     kept = kept.scatter(hits[_ROW], True if stay is None else stay)
     order = order.scatter(places[_ROW], places[INDEX])
     return pl.concat([before, new.select(before.columns)])[order.filter(kept)], gone
+
+
+def _hits(before: pl.DataFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows of ``before`` with those that have their keys; NaN is a key, which the engine for data in memory misses
+    where one row meets one."""
+    joined = before.lazy().join(rows.lazy(), on=list(key), how="inner", maintain_order="left")
+    return joined.collect(engine="streaming" if before.height == rows.height == 1 else "in-memory")
 
 
 def _moves(old: pl.DataFrame, new: pl.DataFrame, mode: VersionMode) -> pl.Series | None:

@@ -1,4 +1,4 @@
-"""Runs whose settings or columns differ from those of the version before."""
+"""Runs whose settings, columns or single rows meet a version in an unusual way."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ def test_a_merge_follows_unique_rows_and_notes_its_key(tmp_path: Path) -> None:
     versions = Versions(tmp_path, mode="append")
     versions.run(pl.DataFrame({"a": [1, 2], "b": [1, 1]}))
     versions.settings = {"mode": "merge", "key": "a"}
-    assert versions.run(pl.DataFrame({"a": [2], "b": [1]})).unchanged == 1  # the key alone is not a change
+    same = versions.run(pl.DataFrame({"a": [2], "b": [1]}))
+    assert same is not None
+    assert same.unchanged == 1  # the key alone is not a change
     merged = versions.run(pl.DataFrame({"a": [2], "b": [5]}))
+    assert merged is not None
     assert merged.layout.key == ["a"]
     assert versions.rows().rows() == [(1, 1), (2, 5)]
     versions.run(pl.DataFrame({"a": [3], "b": [5]}))
@@ -50,3 +53,11 @@ def test_an_absent_column_that_arranges_rows_is_null(tmp_path: Path, setting: st
     versions.run(pl.DataFrame({"x": [2, 1], "v": [1, 2]}))
     assert versions.run(pl.DataFrame({"v": [3]})) is not None, versions.failed
     assert versions.rows().rows() == [(1, 2), (2, 1), (None, 3)]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_key_may_be_nan(tmp_path: Path, rows: int) -> None:
+    versions = Versions(tmp_path, mode="merge", key="x")
+    versions.run(pl.DataFrame({"x": [float("nan"), 1.0][:rows], "v": [1, 2][:rows]}))
+    versions.run(pl.DataFrame({"x": [float("nan")], "v": [3]}))
+    assert versions.rows()["v"].to_list() == [3, 2][:rows]
