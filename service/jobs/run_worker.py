@@ -106,9 +106,9 @@ class RunWorker:
         quarantine = store.quarantine_of(outcome.rejected, job.folder)
         unchanged = self._unchanged(pipeline, written, columns, quarantine)
         loaded: list[messages.Loaded] = []
+        dataset = _dataset(pipeline, order, parts, written.rows)
+        store.check(pipeline, dataset, job)  # a setting may be wrong for rows that are not new
         if unchanged is None:
-            dataset = _dataset(pipeline, order, parts, written.rows)
-            store.check(pipeline, dataset, job)
             if outcome.postponed:
                 profiles, record = whole_profile.profiles_of(
                     pipeline, outcome.postponed, parts, outcome.fit_record, job
