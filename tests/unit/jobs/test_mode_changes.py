@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.dataset
 import pytest
 
 from tests.unit.jobs.versions import Versions
@@ -61,3 +62,12 @@ def test_a_key_may_be_nan(tmp_path: Path, rows: int) -> None:
     versions.run(pl.DataFrame({"x": [float("nan"), 1.0][:rows], "v": [1, 2][:rows]}))
     versions.run(pl.DataFrame({"x": [float("nan")], "v": [3]}))
     assert versions.rows()["v"].to_list() == [3, 2][:rows]
+
+
+def test_pyarrow_reads_the_folder_of_a_version(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, mode="append", partition_by=["city", "id"])
+    versions.run(pl.DataFrame({"city": ["a/b", None], "id": [1, 2]}))
+    dataset = pyarrow.dataset.dataset(  # type: ignore[no-untyped-call]
+        versions.version, partitioning=None, exclude_invalid_files=True
+    )
+    assert dataset.to_table().sort_by("id").to_pydict() == {"city": ["a/b", None], "id": [1, 2]}
