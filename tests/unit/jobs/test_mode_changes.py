@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.dataset
 import pytest
@@ -71,3 +72,27 @@ def test_pyarrow_reads_the_folder_of_a_version(tmp_path: Path) -> None:
         versions.version, partitioning=None, exclude_invalid_files=True
     )
     assert dataset.to_table().sort_by("id").to_pydict() == {"city": ["a/b", None], "id": [1, 2]}
+
+
+@pytest.mark.parametrize("column", ["order date", "größe", "日付", "a.b-c~d"])
+def test_hive_readers_know_a_partition_column_by_its_name(tmp_path: Path, column: str) -> None:
+    versions = Versions(tmp_path, mode="append", partition_by=[column])
+    versions.run(pl.DataFrame({column: ["a/b", "x"], "v": [1, 2]}))
+    versions.run(pl.DataFrame({column: ["x"], "v": [3]}))
+    files = f"{versions.version}/**/part-*.parquet"
+    assert pl.scan_parquet(files, hive_partitioning=True).filter(pl.col(column) == "x").collect().columns == [
+        column,
+        "v",
+    ]
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT * FROM read_parquet(?, hive_partitioning = true) ORDER BY v", [files])
+        assert [name for name, *_ in found.description or ()] == [column, "v"]
+        assert found.fetchall() == [("a/b", 1), ("x", 2), ("x", 3)]
+
+
+def test_a_partition_column_of_any_name_is_stored(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, mode="append", partition_by=["a/b=c%"])
+    for value in (1, 2):
+        versions.run(pl.DataFrame({"a/b=c%": ["x=y"], "v": [value]}))
+    assert versions.rows().rows() == [("x=y", 1), ("x=y", 2)]
+    assert {path.parent.name for path in versions.parts} == {"a%2Fb%3Dc%25=x%3Dy"}
