@@ -106,9 +106,9 @@ class RunWorker:
         quarantine = store.quarantine_of(outcome.rejected, job.folder)
         unchanged = self._unchanged(pipeline, written, columns, quarantine)
         loaded: list[messages.Loaded] = []
+        dataset = _dataset(pipeline, order, parts, written.rows)
+        store.check(pipeline, dataset, job)  # a setting may be wrong for rows that are not new
         if unchanged is None:
-            dataset = _dataset(pipeline, order, parts, written.rows)
-            store.check(pipeline, dataset, job)
             if outcome.postponed:
                 profiles, record = whole_profile.profiles_of(
                     pipeline, outcome.postponed, parts, outcome.fit_record, job
@@ -148,7 +148,8 @@ class RunWorker:
         if base.table != pipeline.table or base.native != any(s.deferred for s in pipeline.storage):
             return None
         known = {f.sha256 for f in base.quarantine}
-        if any(f.sha256 not in known for f in quarantine.files) or written.layout != base.version.layout:
+        layout = msgspec.structs.replace(written.layout, key=base.version.layout.key)  # says nothing about the rows
+        if any(f.sha256 not in known for f in quarantine.files) or layout != base.version.layout:
             return None
         same = [(f.name, f.sha256) for f in written.files] == [(f.name, f.sha256) for f in base.version.files]
         return base.version.version if same else None

@@ -45,8 +45,13 @@ def problems(storages: Sequence[Storage], document: Mapping[str, Any]) -> Iterab
                     f"storage[{place}].{name}",
                     f"differs from storage[{before}].{name}; all storages of a pipeline have the same {name}",
                 )
-    yield from _combinations(mode_of(storages, document), {name: place for name, (place, _) in first.items()})
     mode = mode_of(storages, document)
+    yield from _combinations(mode, {name: place for name, (place, _) in first.items()})
+    for name in ("key", "partition_by", "cluster_by"):
+        place, value = first.get(name, (0, None))
+        columns = _names(value)
+        for column in sorted({c for c in columns if columns.count(c) > 1}):
+            yield Problem(f"storage[{place}].{name}", f"names '{column}' twice")
     for place, one in enumerate(storages):
         primary = _names(getattr(one, "primary_key", None))
         if mode.mode == "merge" and mode.key and primary and primary != mode.key:
@@ -78,9 +83,6 @@ def _combinations(mode: VersionMode, places: Mapping[str, int]) -> Iterable[Prob
         yield Problem(at("on_delete"), f"belongs to the mode merge, not to {mode.mode}")
     elif mode.on_delete == "remove" and not mode.full:
         yield Problem(at("on_delete"), "remove needs full: true, which says that each run has all rows")
-    for name, columns in (("key", mode.key), ("cluster_by", mode.cluster_by)):
-        for column in sorted({c for c in columns if columns.count(c) > 1}):
-            yield Problem(at(name), f"names '{column}' twice")
 
 
 def _versioned(

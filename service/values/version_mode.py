@@ -44,12 +44,13 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """How the parts of a version are arranged: by partition, then sorted by ``cluster_by``, then by first appearance.
 
     In such a version, each part notes the numbers of its rows in order of appearance; the next new row gets
-    ``next_row``.
+    ``next_row``. ``key`` are the columns by which a merge made each row unique; empty if none did.
     """
 
     partition_by: dict[str, PartitionUnit | None] = {}
     cluster_by: list[str] = []
     next_row: int = 0
+    key: list[str] = []
 
 
 class BaseVersion(msgspec.Struct, frozen=True, kw_only=True):

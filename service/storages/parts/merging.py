@@ -62,6 +62,27 @@ def check_key(key: Sequence[str], schema: pl.Schema, step: str) -> None:
                                    field="key")  # fmt: skip
 
 
+def check_earlier(parts: Sequence[Part], key: Sequence[str], version: int, step: str) -> None:
+    """Check the rows of a version that another mode or key made.
+
+    Raises ``errors.Permanent`` if rows have no key or that of another one: a merge would never make them unique.
+    """
+    if not parts:
+        return
+    keys = pl.scan_parquet([part.path for part in parts], glob=False, hive_partitioning=False).select(key)
+    counts = keys.group_by(list(key)).agg(pl.len().cast(pl.Int64).alias(_ROW))
+    absent = pl.any_horizontal(pl.col(list(key)).is_null())
+    missing, repeated = pl.col(_ROW).filter(absent).sum(), (pl.col(_ROW) - 1).filter(~absent).sum()
+    found = counts.select(missing.alias("missing"), repeated.alias("repeated")).collect(engine="streaming")
+    for count, what in zip(found.row(0), ("do not have the key", "repeat the key"), strict=True):
+        if count:
+            raise errors.Permanent(
+                f"{count} rows of version {version} {what} ({', '.join(key)}), which identifies a row under merge; "
+                "choose another key, store unique rows with the mode replace first, or execute with full_refresh",
+                step=step, field="key",
+            )  # fmt: skip
+
+
 def _matched(parts: Sequence[Part], batch: Batch, key: Sequence[str]) -> pl.DataFrame:
     """``INDEX`` of each row of the batch with a known key, and ``PLACE`` of the part that has it."""
     nothing = pl.DataFrame(schema={INDEX: pl.UInt32, PLACE: pl.UInt32})
@@ -113,8 +134,7 @@ def _chunk_rows(part: Part) -> int:
 def _updated(before: pl.DataFrame, rows: pl.DataFrame, mode: VersionMode) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """``before`` itself if nothing changes, else its rows after the merge; and rows that belong elsewhere now."""
     names = [n for n in before.columns if n != NUMBER]
-    keyed = before.select(mode.key).with_row_index(_ROW)
-    hits = keyed.join(rows.select(mode.key).with_row_index(INDEX), on=mode.key, how="inner", maintain_order="left")
+    hits = _hits(before.select(mode.key).with_row_index(_ROW), rows.select(mode.key).with_row_index(INDEX), mode.key)
     removed = before.height - hits.height if mode.on_delete == "remove" else 0
     old, new = before[hits[_ROW]], rows.select(names)[hits[INDEX]]
     if not removed and old.select(names).equals(new):
@@ -130,6 +150,13 @@ def _updated(before: pl.DataFrame, rows: pl.DataFrame, mode: VersionMode) -> tup
     kept = kept.scatter(hits[_ROW], True if stay is None else stay)
     order = order.scatter(places[_ROW], places[INDEX])
     return pl.concat([before, new.select(before.columns)])[order.filter(kept)], gone
+
+
+def _hits(before: pl.DataFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows of ``before`` with those that have their keys; NaN is a key, which the engine for data in memory misses
+    where one row meets one."""
+    joined = before.lazy().join(rows.lazy(), on=list(key), how="inner", maintain_order="left")
+    return joined.collect(engine="streaming" if before.height == rows.height == 1 else "in-memory")
 
 
 def _moves(old: pl.DataFrame, new: pl.DataFrame, mode: VersionMode) -> pl.Series | None:

@@ -50,8 +50,6 @@ class NextVersion:
         mode, step = self._mode, self._ctx.step
         check_names(frame.schema.names(), step)
         merging.check_key(mode.key, frame.schema, step)
-        for column in mode.cluster_by:
-            setting_columns.type_of(column, frame.schema, step, "cluster_by")
         self._scratch.mkdir()
         try:
             parts, run_rows, next_row = self._parts(frame)
@@ -70,10 +68,14 @@ class NextVersion:
             return self._compacted([*kept, *added], mode.mode), sum(p.rows for p in added), 0
         batch, schema = self._batch(frame, before)
         partitions.check(mode.partition_by, schema, self._ctx.step)
+        for column in mode.cluster_by:
+            setting_columns.type_of(column, schema, self._ctx.step, "cluster_by")
         next_row = base.layout.next_row if base is not None else 0
         if base is not None and before is not None:
             kept, next_row = rearranged(kept, before, schema, base, mode, self._writer, self._scratch)
         if mode.mode == "merge":
+            if base is not None and base.layout.key != mode.key:
+                merging.check_earlier(kept, mode.key, base.version, self._ctx.step)
             return self._merged(kept, batch, schema, next_row)
         chunks = batch.chunks()
         parts = self._inserted(kept, schema, numbered(chunks, next_row) if mode.arranged else chunks, batch.rows,
@@ -208,8 +210,9 @@ class NextVersion:
                 layout.flush(folder)
         rows = sum(f.rows for f in files)
         arranged = Layout(
-            partition_by=by, cluster_by=self._mode.cluster_by, next_row=next_row if self._mode.arranged else 0
-        )
+            partition_by=by, cluster_by=self._mode.cluster_by, next_row=next_row if self._mode.arranged else 0,
+            key=self._mode.key if self._mode.mode == "merge" else [],
+        )  # fmt: skip
         return Written("parquet", files, rows, links, run_rows if self._base is not None else None, arranged)
 
 

@@ -6,6 +6,7 @@ put a column of that name in the place of the file's, which must not be ``create
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -27,6 +28,8 @@ MOST: Final = 1_000
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 _LONGEST: Final = 255
 """Bytes in a file's name."""
+_MEANT: Final = re.compile(r"[^\w .~-]")
+"""Characters of a column's name that may have a meaning in a path. Readers decode values, but never names."""
 _FORMATS: Final = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
 
 
@@ -69,11 +72,12 @@ def expressions(by: By) -> list[pl.Expr]:
 
 def folder(by: By, key: Key, step: str) -> str:
     """The folder of a partition. Raises ``errors.Permanent`` for a value that is too long for a file's name."""
-    names = [f"{quote(_name(c, unit), safe='')}={_encoded(v)}" for (c, unit), v in zip(by.items(), key, strict=True)]
+    names = [f"{_plain(_name(c, unit))}={_encoded(v)}" for (c, unit), v in zip(by.items(), key, strict=True)]
     for column, name in zip(by, names, strict=True):
-        if len(name) > _LONGEST:
+        size = len(name.encode())
+        if size > _LONGEST:
             raise errors.Permanent(
-                f"a value of '{column}' is too long to name a folder ({len(name)} bytes, at most {_LONGEST}); "
+                f"a value of '{column}' is too long to name a folder ({size} bytes, at most {_LONGEST}); "
                 "partition by another column", step=step, field="partition_by",
             )  # fmt: skip
     return "/".join(names)
@@ -104,6 +108,10 @@ def too_many(count: int, step: str) -> errors.Permanent:
 
 def _name(column: str, unit: PartitionUnit | None) -> str:
     return column if unit is None else f"{column}_{unit}"
+
+
+def _plain(name: str) -> str:
+    return _MEANT.sub(lambda found: quote(found[0], safe=""), name)
 
 
 def _encoded(value: str | None) -> str:

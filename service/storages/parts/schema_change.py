@@ -93,7 +93,7 @@ def _wider_integer(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
     if len(signed) != 1:
         return max((one, other), key=_bits)
     unsigned = other if signed[0] is one else one
-    kinds = (pl.Int16(), pl.Int32(), pl.Int64())
+    kinds = (pl.Int16(), pl.Int32(), pl.Int64(), signed[0])
     return next((k for k in kinds if _bits(k) > _bits(unsigned) and _bits(k) >= _bits(signed[0])), None)
 
 

@@ -115,7 +115,8 @@ def test_columns_come_and_go(tmp_path: Path, mode: dict[str, Any]) -> None:
 TYPES = [
     (pl.Int8, pl.Int64, pl.Int64), (pl.UInt8, pl.Int8, pl.Int16), (pl.Int32, pl.Float64, pl.Float64),
     (pl.Float32, pl.Float64, pl.Float64), (pl.Int32, pl.Float32, pl.Float64), (pl.Int64, pl.Float64, pl.Float64),
-    (pl.Int64, pl.UInt64, None), (pl.Int64, pl.String, None), (pl.Date, pl.Datetime("us"), None),
+    (pl.UInt64, pl.Int128, pl.Int128), (pl.Int64, pl.UInt64, None), (pl.Int64, pl.String, None),
+    (pl.Date, pl.Datetime("us"), None),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -57,3 +58,15 @@ def test_another_arrangement_of_equal_rows_is_a_change(tmp_path: Path) -> None:
     versions.settings = {**MERGE, "partition_by": ["city"]}
     assert number(versions, ROWS) is None
     assert number(versions, ROWS) == 2
+
+
+def test_the_settings_of_an_unchanged_run_are_checked(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, type="duckdb", primary_key="id")
+    versions.run(ROWS)
+    assert versions.base is not None
+    versions.base = msgspec.structs.replace(versions.base, native=True)
+    assert number(versions, ROWS) == 1
+    versions.settings = {"type": "duckdb", "primary_key": "city"}
+    assert versions.run(ROWS) is None
+    assert versions.failed is not None
+    assert "the primary key city is missing in 20 rows" in versions.failed.error.message

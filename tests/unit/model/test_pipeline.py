@@ -89,6 +89,14 @@ def test_settings_of_combine_that_cannot_be(combine: dict[str, Any], said: str) 
     assert caught.value.details["field"] == "combine.on"
 
 
+@pytest.mark.parametrize("setting", ["key", "partition_by", "cluster_by"])
+def test_a_column_is_named_once_in_a_setting_of_a_storage(setting: str) -> None:
+    storage = [{"type": "duckdb"}, {"type": "parquet", "mode": "merge", "key": "k", setting: ["a", "a"]}]
+    with pytest.raises(errors.Invalid, match="names 'a' twice") as caught:
+        pipelines.decode({**DOCUMENT, "storage": storage}, REGISTRY)
+    assert caught.value.details["field"] == f"storage[1].{setting}"
+
+
 @pytest.mark.parametrize(
     ("part", "fields"),
     [
