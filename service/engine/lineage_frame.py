@@ -136,8 +136,15 @@ class LineageFrame(DryRunFrame):
             return joined
         if len(added) != len(theirs):
             return self if not added else joined
-        renamed = other.lazy.select(pl.col(name).alias(new) for name, new in zip(theirs, added, strict=True))
-        return self._next(pl.concat([self._lf, renamed], how="horizontal"), expensive=True)
+        beside = [frame.lazy.select(pl.all().name.prefix(f"{place} ")) for place, frame in enumerate((self, other))]
+        columns = [
+            _made_from([f"0 {name}", f"1 {name}"], dtype).alias(name)  # also the keys of rows that only the other has
+            if how == "full" and name in on
+            else pl.col(f"0 {name}").alias(name)
+            for name, dtype in self.schema.items()
+        ]
+        columns += [pl.col(f"1 {name}").alias(new) for name, new in zip(theirs, added, strict=True)]
+        return self._next(pl.concat(beside, how="horizontal").select(columns), expensive=True)
 
     def query(self, sql: str) -> PolarsFrame:
         made = query_sql.described(sql, self.schema).schema

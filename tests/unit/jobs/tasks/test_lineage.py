@@ -82,6 +82,10 @@ def test_sources_that_are_joined_or_united(tmp_path: Path) -> None:
     assert origins(joined)["quantity"] == ["quantity"]
     assert "country" in origins(joined, "collectors[1]")["country"]
     assert "price" in origins(joined, "collectors[1]")["price_right"]
+    assert (origins(joined)["city"], origins(joined, "collectors[1]")["city"]) == (["city"], [])
+    full = trace(tmp_path, sources=(ORDERS, cities), combine={"how": "join", "on": ["city"], "type": "full"})
+    assert (origins(full)["city"], origins(full, "collectors[1]")["city"]) == (["city"], ["city"])
+    assert (origins(full)["price"], origins(full, "collectors[1]")["price"]) == (["price"], [])
     united = trace(tmp_path, sources=(ORDERS, cities))
     assert (origins(united)["price"], origins(united, "collectors[1]")["price"]) == (["price"], ["price"])
     assert (origins(united)["country"], origins(united, "collectors[1]")["country"]) == ([], ["country"])
