@@ -76,6 +76,21 @@ def test_sql_is_traced_by_its_text(tmp_path: Path) -> None:
     assert origins(found) == {"town": ["city"], "t": ["price", "quantity"], "double": ["price", "quantity"]}
 
 
+def test_sql_that_cannot_be_followed_comes_from_every_column(tmp_path: Path) -> None:
+    query = (
+        "SELECT id, EXISTS (SELECT 1 FROM input i WHERE i.price = input.quantity) AS known, "
+        "lag(price) OVER w AS earlier FROM input WINDOW w AS (PARTITION BY city ORDER BY day)"
+    )
+    found = trace(tmp_path, {"type": "sql", "config": {"query": query}})
+    assert origins(found) == {"id": ["id"], "known": list(ORDERS), "earlier": list(ORDERS)}
+
+
+def test_values_that_are_looked_up_come_from_their_column(tmp_path: Path) -> None:
+    target = {"method": "target", "target": "price", "into": "mean_price"}
+    found = trace(tmp_path, transformer(encode={"city": target}), transformer(encode={"city": "frequency"}))
+    assert (origins(found)["mean_price"], origins(found)["city"]) == (["city"], ["city"])
+
+
 def test_sources_that_are_joined_or_united(tmp_path: Path) -> None:
     cities = {"city": "string", "country": "string", "price": "float64"}
     joined = trace(tmp_path, sources=(ORDERS, cities), combine={"how": "join", "on": ["city"], "type": "left"})
