@@ -35,9 +35,10 @@ def _of_column(name: str, sql: str, schema: dict[str, dict[str, str]], columns: 
 
 
 def _is_opaque(expression: Any) -> bool:
-    """Whether a value depends on columns that sqlglot does not follow: those of EXISTS, and of a window by its name."""
-    windows = expression.find_all(sqlglot.exp.Window)
-    return expression.find(sqlglot.exp.Exists) is not None or any(window.alias for window in windows)
+    """Whether a value depends on columns that sqlglot does not follow: EXISTS, a window by its name, a row as one."""
+    exp = sqlglot.exp
+    named = any(window.alias for window in expression.find_all(exp.Window))
+    return named or expression.find(exp.Exists, exp.TableColumn) is not None
 
 
 def _column(leaf: str) -> str:
