@@ -22,15 +22,16 @@ async def find_pipeline(services: Services, name: str, revision: int | None = No
     return await asyncio.to_thread(services.pipelines.get, valid_name(name), revision)
 
 
-async def find_version(services: Services, name: str, which: int | str | None = None) -> Version:
-    """A version of the pipeline of that name, by number or tag (``version=`` in a query string); None: the newest.
+async def find_version(
+    services: Services, name: str, which: int | str | None = None, field: str = "version"
+) -> Version:
+    """A version of the pipeline of that name, by number or tag, as ``field`` of a query names it; None: the newest.
 
     Raises ``errors.Missing``; ``errors.Invalid`` for a text that is neither a number nor a tag.
     """
-    chosen = chosen_version(which) if isinstance(which, str) else which
+    chosen = chosen_version(which, field) if isinstance(which, str) else which
     record = await find_pipeline(services, name)
-
-    return await asyncio.to_thread(services.history.version, record.id, name, chosen)
+    return await asyncio.to_thread(services.history.version, record.id, name, chosen, field)
 
 
 def chosen_version(text: str, field: str = "version") -> int | str:

@@ -252,13 +252,13 @@ class History:
 
         self._store.write(work)
 
-    def version(self, pipeline_id: str, name: str, number: int | str | None = None) -> Version:
-        """A version by its number or a tag, the newest by default.
+    def version(self, pipeline_id: str, name: str, number: int | str | None = None, field: str = "version") -> Version:
+        """A version by its number or a tag, the newest by default; ``field`` is what names it in a request.
 
         Raises ``errors.Missing`` (NO_DATA before the first version, VERSION_NOT_FOUND).
         """
         if isinstance(number, str):
-            number = version_marks.tagged(self._store, pipeline_id, name, number)
+            number = version_marks.tagged(self._store, pipeline_id, name, number, field)
         row = self._find(pipeline_id, number)
         if row is not None:
             return _version(row)
@@ -267,7 +267,7 @@ class History:
                 f"the pipeline '{name}' has no data yet; run it with POST /api/v1/pipeline/{name}/execute",
                 code="NO_DATA",
             )
-        raise _no_version(name, number)
+        raise _no_version(name, number, field)
 
     def newest(self, pipeline_id: str) -> Version | None:
         """The newest published version of a pipeline, or None."""
@@ -384,5 +384,5 @@ class History:
         return [str(r["table_name"]) for r in self._store.rows(_VERSIONS["names"])]
 
 
-def _no_version(name: str, number: int | None) -> errors.Missing:
-    return errors.Missing(f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field="version")
+def _no_version(name: str, number: int | None, field: str = "version") -> errors.Missing:
+    return errors.Missing(f"the pipeline '{name}' has no version {number}", code="VERSION_NOT_FOUND", field=field)

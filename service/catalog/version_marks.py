@@ -80,15 +80,15 @@ class VersionMarks:
             transaction.execute(_SQL["delete"], key)
 
 
-def tagged(store: Store, pipeline_id: str, name: str, tag: str) -> int:
-    """The number of the version that a tag of the pipeline ``name`` names. Blocks.
+def tagged(store: Store, pipeline_id: str, name: str, tag: str, field: str = "version") -> int:
+    """The number of the version that a tag of the pipeline ``name`` names; ``field`` is where it was given. Blocks.
 
     Raises ``errors.Missing`` (VERSION_NOT_FOUND).
     """
     row = store.row(_SQL["tagged"], {"pipeline_id": pipeline_id, "tag": tag})
     if row is None:
         raise errors.Missing(
-            f"the pipeline '{name}' has no version with the tag '{tag}'", code="VERSION_NOT_FOUND", field="version"
+            f"the pipeline '{name}' has no version with the tag '{tag}'", code="VERSION_NOT_FOUND", field=field
         )
     return int(row["version"])
 

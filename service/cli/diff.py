@@ -50,7 +50,7 @@ async def _compare(
         before = await asyncio.to_thread(core.history.version_before, record.id, after)
     else:
         other = path_lookup.chosen_version(against, "against")
-        before = await asyncio.to_thread(core.history.version, record.id, pipeline, other)
+        before = await asyncio.to_thread(core.history.version, record.id, pipeline, other, "against")
     for compared in (before, after):
         await core.sources.of_version(compared)  # checks its files
     revisions = [await asyncio.to_thread(core.pipelines.get, pipeline, v.revision) for v in (before, after)]

@@ -76,16 +76,15 @@ class LineageFrame(DryRunFrame):
                 for name in self.schema}  # fmt: skip
 
     def _needed(self, name: str, alone: dict[str, list[set[str]]], sources: Sequence[Source]) -> list[set[str]]:
-        """What is read for the values of a column: Polars reads one column for the number of rows if it needs none.
+        """What is read for the values of a column: for a constant Polars reads any column, for the number of rows.
 
-        With another column, which needs others of that source, it reads none for the number of rows.
+        With another column, which needs others of that source, it does not read these for the number of rows.
         """
         found = list(alone[name])
         for place, read in enumerate(found):
-            if len(read) == 1:
-                others = (n for n, reads in alone.items() if reads[place] and not reads[place] & read)
-                if (other := next(others, None)) is not None:
-                    found[place] = read & self._read([name, other], sources)[place]
+            others = (n for n, reads in alone.items() if read and reads[place] and not reads[place] >= read)
+            if (other := next(others, None)) is not None and not self._read([name, other], sources)[place] >= read:
+                found[place] = set()
         return found
 
     def _read(self, columns: list[str], sources: Sequence[Source]) -> list[set[str]]:
@@ -115,8 +114,8 @@ class LineageFrame(DryRunFrame):
             (name := a.meta.output_name(), _made_from(list(dict.fromkeys(a.meta.root_names())), types[name]))
             for a in aggregates
         ]
-        lf = self._lf.with_columns(prepared).select(*by, *(value.alias(name) for name, value in made))
-        return self._next(lf, expensive=True)
+        columns = [*map(pl.col, by), *(value.alias(name) for name, value in made)]
+        return self._next(_selected(self._lf.with_columns(prepared), columns), expensive=True)
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [self, *(frame for frame in others if isinstance(frame, PolarsFrame))]
@@ -136,14 +135,33 @@ class LineageFrame(DryRunFrame):
             return joined
         if len(added) != len(theirs):
             return self if not added else joined
-        renamed = other.lazy.select(pl.col(name).alias(new) for name, new in zip(theirs, added, strict=True))
-        return self._next(pl.concat([self._lf, renamed], how="horizontal"), expensive=True)
+        keys = on if how == "full" else ()  # a row that only the other table has brings its key
+        if not theirs and not keys:
+            return self
+        mine = self._lf.select(pl.all().name.prefix("0 "))
+        brought = other.lazy.select(pl.col(*on, *theirs).name.prefix("1 "))  # Polars reads the first for their number
+        columns = [
+            _made_from([f"0 {name}", f"1 {name}"], dtype).alias(name)
+            if name in keys
+            else pl.col(f"0 {name}").alias(name)
+            for name, dtype in self.schema.items()
+        ]
+        columns += [pl.col(f"1 {name}").alias(new) for name, new in zip(theirs, added, strict=True)]
+        return self._next(pl.concat([mine, brought], how="horizontal").select(columns), expensive=True)
 
     def query(self, sql: str) -> PolarsFrame:
         made = query_sql.described(sql, self.schema).schema
         origins = column_origins.of_query(sql, list(self.schema), list(made))
         columns = [_made_from(origins[name], dtype).alias(name) for name, dtype in made.items()]
-        return self._next(self._lf.select(columns), expensive=False)
+        return self._next(_selected(self._lf, columns), expensive=False)
+
+
+def _selected(lf: pl.LazyFrame, columns: list[pl.Expr]) -> pl.LazyFrame:
+    """These columns. For the number of rows Polars reads the first that is no constant: one that is made from all."""
+    if len({bool(column.meta.root_names()) for column in columns}) < 2:
+        return lf.select(columns)
+    every = _made_from(lf.collect_schema().names(), pl.Null()).alias("\0")
+    return lf.select(every, *columns).drop("\0")
 
 
 def _made_from(columns: Sequence[str], dtype: pl.DataType) -> pl.Expr:

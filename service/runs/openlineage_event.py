@@ -155,10 +155,10 @@ def _origins(columns: TracedColumns, inputs: list[tuple[str, Dataset]]) -> dict[
     for step, dataset in inputs:
         places.setdefault(step, []).append(dataset)
     found = {
-        column.name: InputFields([
+        column.name: InputFields(list(dict.fromkeys(  # two collectors may read one dataset
             InputField(dataset.namespace, dataset.name, name)
             for origin in column.origins for dataset in places.get(origin.collector, []) for name in origin.columns
-        ])
+        )))
         for column in columns.columns or []
     }  # fmt: skip
     total = sum(len(fields.input_fields) for fields in found.values())

@@ -30,7 +30,7 @@ def index_of(value: pl.Expr, dtype: pl.DataType, known: pl.Series) -> pl.Expr:
 def replace(value: pl.Expr, dtype: pl.DataType, known: pl.Series, into: pl.Series) -> pl.Expr:
     """The value of ``into`` at the index that the value has in ``known``; null if it is not in there, or null."""
     if not len(known):
-        return pl.lit(None, dtype=into.dtype)
+        return pl.when(value.is_null()).then(pl.lit(None, dtype=into.dtype))  # null, but made from the value
     return pl.lit(into).gather(index_of(value, dtype, known))
 
 

@@ -77,8 +77,12 @@ def test_other_keys_and_versions(served: Served) -> None:
     for query, field in (("key=town", "key"), ("key=id,,", "key"), ("key=id,id", "key"), ("limit=1001", "limit")):
         refused = served.json("GET", f"{path}?{query}", status=400)["error"]
         assert refused["details"]["field"] == field
-    for wrong in ("/pipeline/shops/versions/1/diff", f"{path}?against=9", "/pipeline/shops/versions/9/diff"):
-        assert served.json("GET", wrong, status=404)["error"]["code"] == "VERSION_NOT_FOUND"
+    for wrong, field in (
+        ("/pipeline/shops/versions/1/diff", "against"), (f"{path}?against=9", "against"),
+        (f"{path}?against=stable", "against"), ("/pipeline/shops/versions/9/diff", "version"),
+    ):  # fmt: skip
+        missing = served.json("GET", wrong, status=404)["error"]
+        assert (missing["code"], missing["details"]["field"]) == ("VERSION_NOT_FOUND", field)
 
 
 def test_an_etag_names_the_question(served: Served) -> None:

@@ -9,7 +9,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from service.api import disconnects, etags, examples, query_string
-from service.api.path_lookup import chosen_version, find_pipeline, find_version, named_version
+from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.services import Services, ServicesDependency, TypedRequest
@@ -72,7 +72,7 @@ async def read_diff(
 
 async def _earlier(services: Services, version: Version, against: str | None) -> Version:
     if against is not None:
-        return await find_version(services, version.pipeline, chosen_version(against, "against"))
+        return await find_version(services, version.pipeline, against, "against")
     record = await find_pipeline(services, version.pipeline)
     return await asyncio.to_thread(services.history.version_before, record.id, version)
 

@@ -160,6 +160,18 @@ def test_sources_are_named_without_secrets_and_files_by_their_place(catalog: Cat
     }
 
 
+def test_a_dataset_that_two_collectors_read_is_one_origin(catalog: Catalog) -> None:
+    raw = {"type": "pipeline", "name": "raw"}
+    identity = catalog.create({"name": "cities", "collectors": [raw, raw | {"version": 1}]})
+    catalog.publish(identity, "run_1", 1, [Source(id=i, type="pipeline", rows=3) for i in "ab"])
+    origins = [OriginColumns(collector=f"collectors[{place}]", columns=["n"]) for place in range(2)]
+    traced = TracedColumns(columns=[ColumnOrigins(name="id", type="int64", origins=origins)], why=None)
+    (output,) = catalog.sent(traced)[1]["outputs"]
+    assert output["facets"]["columnLineage"]["fields"] == {
+        "id": {"inputFields": [{"namespace": "prod", "name": "raw", "field": "n"}]}
+    }
+
+
 def test_scheduled_failed_held_and_restored_runs_say_so(catalog: Catalog) -> None:
     identity = catalog.create(CITIES)
     run = catalog.run(identity, "run_1", "running", requested_by="schedule")

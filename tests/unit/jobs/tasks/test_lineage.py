@@ -76,12 +76,48 @@ def test_sql_is_traced_by_its_text(tmp_path: Path) -> None:
     assert origins(found) == {"town": ["city"], "t": ["price", "quantity"], "double": ["price", "quantity"]}
 
 
+def test_sql_that_cannot_be_followed_comes_from_every_column(tmp_path: Path) -> None:
+    query = (
+        "SELECT id, EXISTS (SELECT 1 FROM input i WHERE i.price = input.quantity) AS known, "
+        "lag(price) OVER w AS earlier, input AS whole FROM input WINDOW w AS (PARTITION BY city ORDER BY day)"
+    )
+    found = trace(tmp_path, {"type": "sql", "config": {"query": query}})
+    every = list(ORDERS)
+    assert origins(found) == {"id": ["id"], "known": every, "earlier": every, "whole": every}
+
+
+def test_constants_and_counts_have_no_origin(tmp_path: Path) -> None:
+    query = "SELECT city, count(*) AS n, 1 AS one FROM input GROUP BY city"
+    counted = trace(tmp_path, {"type": "sql", "config": {"query": query}}, transformer(derive={"twice": "n * 2"}))
+    assert origins(counted) == {"city": ["city"], "n": [], "one": [], "twice": []}
+    grouped = trace(tmp_path, transformer(aggregate={"by": ["city"], "metrics": {"n": "count(*)"}}))
+    assert origins(grouped) == {"city": ["city"], "n": []}
+    both = {"how": "join", "on": ["city"], "type": "full"}
+    cities = {"city": "string", "country": "string"}
+    joined = trace(tmp_path, transformer(derive={"one": "1"}), sources=(ORDERS, cities), combine=both)
+    assert (origins(joined)["one"], origins(joined, "collectors[1]")["one"]) == ([], [])
+    looked_up = trace(tmp_path, sources=(ORDERS, cities), combine=both | {"type": "left"})
+    assert {name for name, made in origins(looked_up, "collectors[1]").items() if made} == {"country"}
+    known = trace(tmp_path, sources=(ORDERS, {"city": "string"}), combine=both | {"type": "inner"})
+    assert set(map(tuple, origins(known, "collectors[1]").values())) == {()}
+
+
+def test_values_that_are_looked_up_come_from_their_column(tmp_path: Path) -> None:
+    target = {"method": "target", "target": "price", "into": "mean_price"}
+    found = trace(tmp_path, transformer(encode={"city": target}), transformer(encode={"city": "frequency"}))
+    assert (origins(found)["mean_price"], origins(found)["city"]) == (["city"], ["city"])
+
+
 def test_sources_that_are_joined_or_united(tmp_path: Path) -> None:
     cities = {"city": "string", "country": "string", "price": "float64"}
     joined = trace(tmp_path, sources=(ORDERS, cities), combine={"how": "join", "on": ["city"], "type": "left"})
     assert origins(joined)["quantity"] == ["quantity"]
-    assert "country" in origins(joined, "collectors[1]")["country"]
-    assert "price" in origins(joined, "collectors[1]")["price_right"]
+    assert origins(joined, "collectors[1]")["country"] == ["country"]
+    assert origins(joined, "collectors[1]")["price_right"] == ["price"]
+    assert (origins(joined)["city"], origins(joined, "collectors[1]")["city"]) == (["city"], [])
+    full = trace(tmp_path, sources=(ORDERS, cities), combine={"how": "join", "on": ["city"], "type": "full"})
+    assert (origins(full)["city"], origins(full, "collectors[1]")["city"]) == (["city"], ["city"])
+    assert (origins(full)["price"], origins(full, "collectors[1]")["price"]) == (["price"], [])
     united = trace(tmp_path, sources=(ORDERS, cities))
     assert (origins(united)["price"], origins(united, "collectors[1]")["price"]) == (["price"], ["price"])
     assert (origins(united)["country"], origins(united, "collectors[1]")["country"]) == ([], ["country"])
