@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from service.catalog.store import Store
 from service.files.backup_directory import MANIFEST, BackupDirectory
-from service.files.layout import Layout
+from service.files.layout import RESTORING, Layout
 from service.kit import errors
 from service.model.run import StoredForm
 from service.model.version import Version
@@ -229,6 +230,48 @@ def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
     gone = file == MANIFEST and how in ("missing", "a link")
     assert caught.value.error_code == ("CONFLICT" if gone else "DATA_CORRUPT")
     assert not (tmp_path / "new").exists()
+
+
+class Killed(BaseException):
+    """In place of SIGKILL: no code of the process runs any more."""
+
+
+@pytest.mark.parametrize("moves", [0, 1, 4, 7])
+def test_a_restore_that_was_killed_is_done_again(
+    directory: Directory, place: Path, tmp_path: Path, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was killed after so many files had been moved to their places; foreign files stay."""
+    back_up(directory, place)
+    target, left = tmp_path / "new", tmp_path / "as-it-was-left"
+    rename, done = Path.rename, 0
+
+    def dying(self: Path, to: Path) -> Path:
+        nonlocal done
+        if self.parent.name == RESTORING:
+            if done == moves:
+                shutil.copytree(target, left)
+                raise Killed
+            done += 1
+        return rename(self, to)
+
+    with monkeypatch.context() as patched, contextlib.suppress(Killed):
+        patched.setattr(Path, "rename", dying)
+        restored(place, target)
+    shutil.rmtree(target, ignore_errors=True)
+    if left.exists():
+        left.rename(target)
+    else:  # everything was moved, and the kill came before the folder was removed
+        restored(place, target)
+        (target / RESTORING).mkdir()
+    with pytest.raises(errors.Conflict, match="did not finish"):
+        Layout(target).open()
+    (target / "mine.txt").touch()
+    with pytest.raises(errors.Conflict, match=r"mine\.txt"):
+        restored(place, target)
+    (target / "mine.txt").unlink()
+    assert restored(place, target).versions == 2
+    assert rows(target) == rows(directory.layout.root)
+    assert not (target / RESTORING).exists()
 
 
 def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
