@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -302,7 +303,7 @@ def test_a_missing_backup_is_named(tmp_path: Path) -> None:
     ("text", "message"),
     [("backups", "absolute path"), ("", "absolute path"), ("/a\0b", "absolute path"), ("{data}", "inside the data"),
      ("{data}/b", "inside the data"), ("{link}/b", "inside the data"), ("{used}", "holds other files"),
-     ("{file}", "cannot be read"), ("{file}/b", "cannot be")],
+     ("{file}", "cannot be read"), ("{file}/b", "cannot be"), ("/proc/no-such-place", "cannot be used")],
 )  # fmt: skip
 def test_directories_that_cannot_hold_a_backup(directory: Directory, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "used").mkdir()
@@ -318,6 +319,17 @@ def test_directories_that_cannot_hold_a_backup(directory: Directory, tmp_path: P
 def _make(directory: Directory, text: str) -> BackupReport:
     with Opened(directory) as opened:
         return Backups(opened.store, opened.history, directory.layout, CLOCK).make(text)
+
+
+def test_a_name_that_a_manifest_cannot_hold_is_named(directory: Directory, place: Path) -> None:
+    """A person copied a file with a name in another encoding; it is neither left out nor an unexplained failure."""
+    upload = directory.layout.uploads / os.fsdecode(b"caf\xe9.csv")
+    upload.write_text("a\n1\n")
+    with pytest.raises(errors.Conflict, match=r"caf.*is not UTF-8; rename it"):
+        back_up(directory, place)
+    assert list(place.iterdir()) == []
+    upload.rename(directory.layout.uploads / "café.csv")
+    back_up(directory, place)
 
 
 def test_one_backup_at_a_time_is_written_to_a_directory(directory: Directory, place: Path) -> None:
