@@ -47,13 +47,17 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
 def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> RestoreReport:
     """Restore the backup in ``directory`` (the newest there) to the data directory ``target``. Blocks.
 
-    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or there is no whole backup,
-    ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
-    ``errors.Invalid``. When it raises, ``target`` is as it was.
+    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or in ``directory``, or there is no whole
+    backup, ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
+    ``errors.Invalid``. When it raises, ``target`` is as it was, but without what an interrupted restore left.
     """
     folder = backup_directory.find(directory)
     manifest = backup_directory.read_manifest(folder)
     existed = target.exists()
+    if target.resolve().is_relative_to(directory.resolve()):
+        raise errors.Conflict(
+            f"{target} is inside the directory of the backups; name another with --data-dir", field="data_dir"
+        )
     _refuse_used(target)
     layout = Layout(target / RESTORING, group)
     _clear(layout.root)

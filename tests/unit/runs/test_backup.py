@@ -291,6 +291,16 @@ def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, 
     assert rows(target) == directory.contents
 
 
+@pytest.mark.parametrize("inside", ["new", "{backup}/warehouse/new"])
+def test_a_backup_is_not_restored_into_itself(directory: Directory, place: Path, inside: str) -> None:
+    """It would be changed by the service that runs on what was restored, and removed together with it."""
+    back_up(directory, place)
+    (folder,) = BackupDirectory(place).backups()
+    with pytest.raises(errors.Conflict, match="inside the directory of the backups"):
+        restored(place, place / inside.format(backup=folder.name))
+    assert [path.name for path in place.iterdir()] == [folder.name]
+
+
 def test_a_missing_backup_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.Missing, match="there is no directory"):
         restored(tmp_path / "typo", tmp_path / "new")
