@@ -7,6 +7,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from service import bootstrap
 from service.bootstrap import Core
 from service.catalog.store import Store
@@ -54,8 +56,9 @@ def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
 
 
 def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:
-    """The result of ``work``, which gets the services over the data directory."""
+    """The result of ``work``, which gets the services over the data directory; a run of its own never waits."""
     logs.configure("console", "critical")  # the command prints errors itself
+    chosen = msgspec.structs.replace(chosen, max_concurrent_runs=max(1, chosen.max_concurrent_runs))
 
     async def inside() -> T:
         async with bootstrap.open_core(chosen, os.environ) as core:

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from service.files import disk
 from service.files.layout import flush
 from service.kit import errors, ids
 
@@ -91,7 +92,9 @@ class BackupDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        except OSError as error:
+            if disk.is_full(error):
+                raise
             raise _invalid(f"cannot be used ({error.strerror})") from error
         try:
             try:

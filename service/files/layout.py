@@ -30,6 +30,8 @@ MANIFEST = "manifest.json"
 UNCOMMITTED = ".uncommitted"
 """A file in the folder of a version from before the rename until after the commit."""
 _ODD = frozenset("*?[]{}")
+PARTS = "part-*.parquet"
+"""The files with the rows of a version, in its folder and those below it; no others have such names."""
 CURRENT = "current"
 """The link to the newest version, in the folder of a pipeline."""
 NEW_LINKS = f".{CURRENT}-*"

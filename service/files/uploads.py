@@ -113,10 +113,15 @@ def _files(root: Path, folder: Path) -> Iterator[UploadedLine]:
                 with contextlib.suppress(FileNotFoundError):
                     state = entry.stat(follow_symlinks=False)
                     yield UploadedLine(
-                        path=str(Path(entry.path).relative_to(root)),
+                        path=_shown(str(Path(entry.path).relative_to(root))),
                         bytes=state.st_size,
                         modified=datetime.fromtimestamp(state.st_mtime, UTC),
                     )
+
+
+def _shown(path: str) -> str:
+    """A path as text: somebody may have copied a file whose name has another encoding."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def delete(root: Path, path: str) -> None:

@@ -68,7 +68,7 @@ def divide(memory: int, *, runs: int, queries: int, tasks: int, given: Mapping[s
     """Divide ``memory`` among at most ``runs``, ``queries`` and ``tasks`` children.
 
     ``given`` has limits that an operator has set: ``run_memory_limit``, ``query_memory_limit``. At least one child of
-    each kind is left, however small the memory is.
+    each kind is left, however small the memory is; without ``runs`` there are none, and their memory stays unused.
     """
     rest = int(memory * (1 - _SERVICE_SHARE))
     query_bytes = given.get("query_memory_limit") or _between(
@@ -81,8 +81,8 @@ def divide(memory: int, *, runs: int, queries: int, tasks: int, given: Mapping[s
     )
     tasks = max(2, _fitting(tasks, int(rest * _TASK_SHARE), task_bytes))  # one that waits for sources, and one other
     left = rest - queries * query_bytes - tasks * task_bytes
-    runs = _fitting(runs, left, (run_given or SMALLEST_RUN) + SPARE)
-    run_bytes = run_given or max(SMALLEST_RUN, left // runs - SPARE)
+    runs = _fitting(runs, left, (run_given or SMALLEST_RUN) + SPARE) if runs else 0
+    run_bytes = run_given or max(SMALLEST_RUN, left // max(1, runs) - SPARE)
     return Budget(runs, run_bytes, queries, query_bytes, tasks, task_bytes)
 
 

@@ -43,7 +43,7 @@ def _budget(values: Mapping[str, Any]) -> memory_budget.Budget:
     """The budget of the machine for settings with these values; others have their defaults."""
     return memory_budget.divide(
         memory_budget.available(),
-        runs=values.get("max_concurrent_runs") or _cores(),
+        runs=values.get("max_concurrent_runs", _cores()),
         queries=values.get("max_concurrent_queries") or _QUERIES,
         tasks=_TASKS,
         given={name: values[name] for name in ("run_memory_limit", "query_memory_limit") if name in values},
@@ -71,9 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token_days: Annotated[float, _about("How long a refresh token is valid.", gt=0, le=365)] = 30
     rate_limit_per_minute: Annotated[int, _about("Requests per minute of each user.", ge=1)] = 600
     login_rate_limit_per_minute: Annotated[int, _about("Logins per minute of each address and name.", ge=1)] = 10
-    max_concurrent_runs: Annotated[int, _about("Runs that may be in progress at the same time.", ge=1)] = msgspec.field(
-        default_factory=_cores
-    )
+    max_concurrent_runs: Annotated[
+        int, _about("Runs that may be in progress at the same time; 0 accepts runs, which wait.", ge=0)
+    ] = msgspec.field(default_factory=_cores)
     max_queued_runs: Annotated[int, _about("Runs that may wait; a further one is refused with 503.", ge=0)] = 1000
     run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=512 * MIB)] = msgspec.field(
         default_factory=_run_memory

@@ -8,6 +8,7 @@ The backup gets its name when its last file is flushed; until then it is a hidde
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -163,8 +164,11 @@ class Backups:
             hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
             if path.is_symlink() or not path.is_file() or hidden:
                 continue
+            name = str(path.relative_to(root))
+            if os.fsencode(name).decode(errors="replace") != name:
+                raise errors.Conflict(f"the name of the file {name!r} is not UTF-8; rename it, then try again")
             with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
-                writer.add(path, str(path.relative_to(root)))
+                writer.add(path, name)
 
     def _finish_catalog(self, path: Path, lost: list[Committed]) -> None:
         """Let the copied catalog know native tables that are not in the backup as not built, and check it."""

@@ -117,12 +117,18 @@ def _is_inside(name: str) -> bool:
 
 
 def describes(found: Manifest | None, version: Version) -> bool:
-    """Whether a manifest is that of the version."""
+    """Whether a manifest is that of the version, so that its rows can be taken back from it.
+
+    The manifest is older than the commit, and its state and whether it is held follow the catalog: neither is compared.
+    """
+    return found is not None and _identity(found.as_version()) == _identity(version)
+
+
+def _identity(version: Version) -> tuple[object, ...]:
     return (
-        found is not None
-        and (found.pipeline, found.version, found.run_id) == (version.pipeline, version.version, version.run_id)
-        and found.files == version.files
-    )
+        version.pipeline, version.version, version.run_id, version.rows, version.columns,
+        version.files, version.quarantine, version.fit_record, version.layout, version.quarantine_columns,
+    )  # fmt: skip
 
 
 def run_id(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """Restoring a backup to a new data directory: every file is compared with its checksum, then the whole is verified.
 
 The files are written to a hidden folder of the new data directory and moved to their places at the end, the catalog
-last. ``serve`` refuses a directory in which a restore did not finish.
+last. ``serve`` refuses a directory in which a restore did not finish; the next restore takes its place, so that a kill
+at any moment leaves nothing that a person must tidy.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from service.runs.condition import Condition
 from service.runs.verification import Verifier
 
 _BLOCK = 4 << 20
+_RESTORED = (
+    "warehouse", "uploads", "audit", "logs", "spill", "pace", "secret.key", "catalog.duckdb.wal", "catalog.duckdb",
+)  # fmt: skip
+"""What a restore puts into a data directory: only that is its own to remove."""
 
 
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,16 +47,20 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
 def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> RestoreReport:
     """Restore the backup in ``directory`` (the newest there) to the data directory ``target``. Blocks.
 
-    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or there is no whole backup,
-    ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
-    ``errors.Invalid``. When it raises, ``target`` is as it was.
+    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or in ``directory``, or there is no whole
+    backup, ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
+    ``errors.Invalid``. When it raises, ``target`` is as it was, but without what an interrupted restore left.
     """
     folder = backup_directory.find(directory)
     manifest = backup_directory.read_manifest(folder)
     existed = target.exists()
+    if target.resolve().is_relative_to(directory.resolve()):
+        raise errors.Conflict(
+            f"{target} is inside the directory of the backups; name another with --data-dir", field="data_dir"
+        )
     _refuse_used(target)
-    shutil.rmtree(target / RESTORING, ignore_errors=True)
     layout = Layout(target / RESTORING, group)
+    _clear(layout.root)
     try:
         layout.open()
         for file in manifest.files:
@@ -59,7 +68,7 @@ def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> R
         versions = _verify(layout, clock)
         _promote(layout, Layout(target, group))
     except BaseException as error:
-        shutil.rmtree(layout.root, ignore_errors=True)
+        _clear(layout.root)
         if not existed:
             with contextlib.suppress(OSError):
                 target.rmdir()
@@ -74,13 +83,30 @@ def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> R
 
 def _refuse_used(target: Path) -> None:
     try:
-        used = sorted(p.name for p in target.iterdir() if p.name != RESTORING) if target.exists() else []
+        names = sorted(p.name for p in target.iterdir()) if target.exists() else []
     except OSError as error:
         raise errors.Invalid(f"{target} cannot be read ({error.strerror})", field="data_dir") from error
+    own = {RESTORING, *_RESTORED} if RESTORING in names else set()
+    used = [name for name in names if name not in own]
     if used:
         raise errors.Conflict(
             f"the data directory {target} is not empty ('{used[0]}'); name a new one with --data-dir", field="data_dir"
         )
+
+
+def _clear(staged: Path) -> None:
+    """Remove what a restore wrote, and what it moved to its place already; the folder that says so goes last."""
+    if staged.exists():
+        for name in _RESTORED:
+            _remove(staged.with_name(name))
+        _remove(staged)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path, file: BackupFile) -> None:

@@ -15,7 +15,7 @@ from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
 from service.files import permissions
 from service.files.checksums import Checksums
-from service.files.layout import MANIFEST, UNCOMMITTED, Layout, flush
+from service.files.layout import MANIFEST, PARTS, UNCOMMITTED, Layout, flush
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
@@ -101,7 +101,7 @@ class Verifier:
     def _damage(self, version: Version, *, deep: bool) -> Iterator[Finding]:
         folder = self.layout.version(version.pipeline, version.version)
         faults = (*_faults(folder, self._until_stopped(version), Checksums(), deep=deep),
-                  *_manifest_faults(folder, version))  # fmt: skip
+                  *_manifest_faults(folder, version), *_surplus_faults(folder, version))  # fmt: skip
         for fault in faults:
             yield Finding(
                 kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
@@ -242,3 +242,11 @@ def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: 
 def _manifest_faults(folder: Path, version: Version) -> Iterable[str]:
     if folder.is_dir() and not manifest.describes(manifest.read(folder), version):
         yield f"{MANIFEST} is not that of this version; the catalog has what it said, and readers do not use it"
+
+
+def _surplus_faults(folder: Path, version: Version) -> Iterable[str]:
+    """Readers of the warehouse's folders take every file for a part that has the name of one."""
+    known = {file.name for file in version.files}
+    for path in sorted(folder.rglob(PARTS)):
+        if (name := str(path.relative_to(folder))) not in known:
+            yield f"{name} is not of this version, and who reads the folder takes it for a part; remove it"

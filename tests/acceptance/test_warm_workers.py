@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance import documents
+from tests.acceptance import documents, service
 from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
 
@@ -131,3 +133,29 @@ def test_no_process_is_left_at_the_end(served: Served) -> None:
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(PATIENCE) == 0
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+
+
+def test_a_service_without_runs_accepts_them_for_the_next(tmp_path: Path) -> None:
+    """``PENSTOCK_MAX_CONCURRENT_RUNS=0``: it serves, and its queue outlives it. A command that runs a file does so."""
+    settings = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+    with serving(tmp_path / "data", PENSTOCK_MAX_CONCURRENT_RUNS="0", **settings) as served:
+        served.login()
+        upload_and_create(served)
+        upload_and_create(served, "towns")
+        run = served.json("POST", "/pipeline/cities/execute?wait=0.2", status=202)
+        assert (run["status"], run["attempts"]) == ("queued", [])
+        other = served.json("POST", "/pipeline/towns/execute?wait=0", status=202)["run_id"]
+        assert served.json("POST", f"/runs/{other}/cancel", status=202)["run_id"] == other
+        assert served.json("GET", f"/runs/{other}")["status"] == "cancelled"
+        assert served.json("POST", "/query", json={"sql": "SELECT 1 AS one"})["data"] == [{"one": 1}]
+        served.log()
+    with serving(tmp_path / "data", PENSTOCK_MAX_CONCURRENT_RUNS="1", **settings) as served:
+        served.login()
+        until(lambda: served.json("GET", f"/runs/{run['run_id']}")["status"] == "completed")
+        served.log()
+    environment = service.clean_environment(PYTHONPATH=str(documents.ROOT), PENSTOCK_MAX_CONCURRENT_RUNS="0")
+    (tmp_path / "towns.csv").write_text("id\n1\n")
+    (tmp_path / "towns.yaml").write_text("name: towns\ncollectors: [{type: csv, file_path: towns.csv}]\n")
+    command = [sys.executable, "-m", "service", "run", "towns.yaml", "--data-dir", str(tmp_path / "data")]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert answer.returncode == 0, answer.stderr

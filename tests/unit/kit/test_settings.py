@@ -40,3 +40,12 @@ def test_secrets_are_apart() -> None:
     environment = {"PENSTOCK_SECRET_API": "s3cret", "PENSTOCK_PORT": "1"}
     assert settings.secrets(environment) == {"API": "s3cret"}
     assert settings.load(environment).port == 1
+
+
+def test_no_runs_at_all() -> None:
+    """A service that only serves: spares and slots are none, and the limit of a run is that of a single one."""
+    none, one = (settings.load({"PENSTOCK_MAX_CONCURRENT_RUNS": text}) for text in ("0", "1"))
+    assert (none.max_concurrent_runs, none.spare_workers, none.budget.runs) == (0, 0, 0)
+    assert none.run_memory_limit == one.run_memory_limit
+    with pytest.raises(errors.Invalid, match="PENSTOCK_MAX_CONCURRENT_RUNS"):
+        settings.load({"PENSTOCK_MAX_CONCURRENT_RUNS": "-1"})

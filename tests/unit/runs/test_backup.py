@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from service.catalog.store import Store
 from service.files.backup_directory import MANIFEST, BackupDirectory
-from service.files.layout import Layout
+from service.files.layout import RESTORING, Layout
 from service.kit import errors
 from service.model.run import StoredForm
 from service.model.version import Version
@@ -231,6 +233,48 @@ def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
     assert not (tmp_path / "new").exists()
 
 
+class Killed(BaseException):
+    """In place of SIGKILL: no code of the process runs any more."""
+
+
+@pytest.mark.parametrize("moves", [0, 1, 4, 7])
+def test_a_restore_that_was_killed_is_done_again(
+    directory: Directory, place: Path, tmp_path: Path, moves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was killed after so many files had been moved to their places; foreign files stay."""
+    back_up(directory, place)
+    target, left = tmp_path / "new", tmp_path / "as-it-was-left"
+    rename, done = Path.rename, 0
+
+    def dying(self: Path, to: Path) -> Path:
+        nonlocal done
+        if self.parent.name == RESTORING:
+            if done == moves:
+                shutil.copytree(target, left)
+                raise Killed
+            done += 1
+        return rename(self, to)
+
+    with monkeypatch.context() as patched, contextlib.suppress(Killed):
+        patched.setattr(Path, "rename", dying)
+        restored(place, target)
+    shutil.rmtree(target, ignore_errors=True)
+    if left.exists():
+        left.rename(target)
+    else:  # everything was moved, and the kill came before the folder was removed
+        restored(place, target)
+        (target / RESTORING).mkdir()
+    with pytest.raises(errors.Conflict, match="did not finish"):
+        Layout(target).open()
+    (target / "mine.txt").touch()
+    with pytest.raises(errors.Conflict, match=r"mine\.txt"):
+        restored(place, target)
+    (target / "mine.txt").unlink()
+    assert restored(place, target).versions == 2
+    assert rows(target) == rows(directory.layout.root)
+    assert not (target / RESTORING).exists()
+
+
 def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
     back_up(directory, place)
     target = tmp_path / "new"
@@ -247,6 +291,16 @@ def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, 
     assert rows(target) == directory.contents
 
 
+@pytest.mark.parametrize("inside", ["new", "{backup}/warehouse/new"])
+def test_a_backup_is_not_restored_into_itself(directory: Directory, place: Path, inside: str) -> None:
+    """It would be changed by the service that runs on what was restored, and removed together with it."""
+    back_up(directory, place)
+    (folder,) = BackupDirectory(place).backups()
+    with pytest.raises(errors.Conflict, match="inside the directory of the backups"):
+        restored(place, place / inside.format(backup=folder.name))
+    assert [path.name for path in place.iterdir()] == [folder.name]
+
+
 def test_a_missing_backup_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.Missing, match="there is no directory"):
         restored(tmp_path / "typo", tmp_path / "new")
@@ -259,7 +313,7 @@ def test_a_missing_backup_is_named(tmp_path: Path) -> None:
     ("text", "message"),
     [("backups", "absolute path"), ("", "absolute path"), ("/a\0b", "absolute path"), ("{data}", "inside the data"),
      ("{data}/b", "inside the data"), ("{link}/b", "inside the data"), ("{used}", "holds other files"),
-     ("{file}", "cannot be read"), ("{file}/b", "cannot be")],
+     ("{file}", "cannot be read"), ("{file}/b", "cannot be"), ("/proc/no-such-place", "cannot be used")],
 )  # fmt: skip
 def test_directories_that_cannot_hold_a_backup(directory: Directory, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "used").mkdir()
@@ -275,6 +329,17 @@ def test_directories_that_cannot_hold_a_backup(directory: Directory, tmp_path: P
 def _make(directory: Directory, text: str) -> BackupReport:
     with Opened(directory) as opened:
         return Backups(opened.store, opened.history, directory.layout, CLOCK).make(text)
+
+
+def test_a_name_that_a_manifest_cannot_hold_is_named(directory: Directory, place: Path) -> None:
+    """A person copied a file with a name in another encoding; it is neither left out nor an unexplained failure."""
+    upload = directory.layout.uploads / os.fsdecode(b"caf\xe9.csv")
+    upload.write_text("a\n1\n")
+    with pytest.raises(errors.Conflict, match=r"caf.*is not UTF-8; rename it"):
+        back_up(directory, place)
+    assert list(place.iterdir()) == []
+    upload.rename(directory.layout.uploads / "café.csv")
+    back_up(directory, place)
 
 
 def test_one_backup_at_a_time_is_written_to_a_directory(directory: Directory, place: Path) -> None:

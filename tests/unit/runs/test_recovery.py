@@ -139,6 +139,35 @@ def test_newest_versions_that_lack_files_are_reported_at_the_start(directory: Di
     assert directory.start() == "ok"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": 3},
+        {"columns": [{"name": "b", "type": "Int64"}]},
+        {"tape": {"name": "tape.json", "bytes": 1, "rows": 0, "sha256": "x"}},
+    ],
+    ids=str,
+)
+def test_a_flipped_manifest_is_noticed(directory: Directory, changes: dict[str, object]) -> None:
+    """One that can still be read, but would give the version back as another."""
+    path = directory.layout.version("shop", 2) / MANIFEST
+    content = msgspec.json.decode(path.read_bytes())
+    path.write_bytes(msgspec.json.encode(content | changes))
+    found = directory.verify()
+    assert [(f.kind, f.version) for f in found.findings] == [("damaged", 2)]
+    assert "manifest.json is not that of this version" in found.findings[0].message
+
+
+@pytest.mark.parametrize("name", ["part-00001.parquet", "year=2020/part-00000.parquet"])
+def test_a_file_that_readers_would_take_for_a_part_is_noticed(directory: Directory, name: str) -> None:
+    stray = directory.layout.version("shop", 2) / name
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"rows of somebody")
+    found = directory.verify()
+    assert found.failed
+    assert [(f.kind, f.version, f.message.split(" is not ")[0]) for f in found.findings] == [("damaged", 2, name)]
+
+
 @pytest.mark.parametrize("disaster", ["manifest edited", "manifest removed"])
 def test_verify_compares_manifests(directory: Directory, disaster: str) -> None:
     DISASTERS[disaster](directory)
