@@ -351,8 +351,7 @@ class Supervisor:
                 await asyncio.to_thread(self.pipelines.delete, name)
         self._resources.integrity.forget(name)
         if purge and folder.is_dir():
-            gone = layout.staging(ids.new("purged"))
-            folder.replace(gone)  # a rename is immediate; the next start removes what a crash leaves
+            folder.replace(gone := layout.staging(ids.new("purged")))  # the next start removes what a crash leaves
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
     async def close(self) -> None:

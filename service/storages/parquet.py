@@ -24,12 +24,12 @@ _LEVELS = {"zstd": (1, 22)}
 class ParquetStorage(VersionedStorage, frozen=True, kw_only=True, tag="parquet"):
     """Immutable Parquet files with statistics, one folder a version. Each version is the whole data."""
 
-    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "parquet", "compression": "zstd", "compression_level": 3}
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "parquet", "compression": "zstd", "compression_level": 1}
 
     compression: Annotated[
         Literal["zstd", "snappy", "lz4", "none"], msgspec.Meta(description="How pages are compressed.")
     ] = "zstd"
-    compression_level: Annotated[int, msgspec.Meta(description="zstd: 1 to 22; 3 by default.")] | None = None
+    compression_level: Annotated[int, msgspec.Meta(description="zstd: 1 to 22; 1 by default.")] | None = None
     row_group_size: Annotated[int, msgspec.Meta(ge=1000, le=100_000_000, description="Rows in a row group.")] | None = (
         None
     )
@@ -53,7 +53,7 @@ class ParquetStorage(VersionedStorage, frozen=True, kw_only=True, tag="parquet")
 
     def _level(self) -> int | None:
         if self.compression_level is None:
-            return 3 if self.compression == "zstd" else None
+            return 1 if self.compression == "zstd" else None
         return self.compression_level
 
 
