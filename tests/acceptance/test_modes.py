@@ -64,10 +64,10 @@ def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
 
 
 def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
-    """Rows of one part and new ones: the others are not loaded again."""
+    """Rows of one part and new ones: the others are not loaded again. A small table would be: that costs less."""
     with serving(tmp_path / "data", **ADMIN) as served:
         _created(served, {"type": "parquet", "mode": "merge", "key": "id"}, {"type": "duckdb"})
-        texts = ["".join(f"{n},{n}\n" for n in range(60_000)), "30001,-1\n70000,7\n30000,-2\n"]
+        texts = ["".join(f"{n},{n}\n" for n in range(600_000)), "30001,-1\n700000,7\n30000,-2\n"]
         for text in texts:
             run = _run(served, f"id,v\n{text}")
             while any(s["state"] == "loading" for s in served.json("GET", f"/runs/{run['run_id']}")["storage"]):
@@ -76,8 +76,8 @@ def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
         with duckdb.connect(file, read_only=True) as native:
             found = native.sql("SELECT * FROM orders").fetchall()
             assert native.sql("SELECT v FROM orders WHERE id = 30001").fetchall() == [(-1,)]
-        wanted = [(n, {30_000: -2, 30_001: -1}.get(n, n)) for n in range(60_000)]
-        assert found == [*wanted, (70_000, 7)]
+        wanted = [(n, {30_000: -2, 30_001: -1}.get(n, n)) for n in range(600_000)]
+        assert found == [*wanted, (700_000, 7)]
         changes = [line for line in served.log() if line["event"] == "native.changed"]
         assert [(line["updated"], line["added_parts"]) for line in changes] == [(10_000, 1)]
 

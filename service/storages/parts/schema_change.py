@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
+_UNITS = ("ns", "us", "ms")
 Blank = Callable[[str], bool]
 """Whether a column has no value at all, so that its type means nothing."""
 
@@ -49,19 +50,21 @@ def united(before: pl.Schema, now: pl.Schema, blank_before: Blank, blank_now: Bl
 def cast(lf: pl.LazyFrame, schema: pl.Schema, version: int) -> pl.LazyFrame:
     """The rows with the columns of ``schema``; columns that they lack are null.
 
-    Raises ``errors.Permanent`` (SCHEMA_CHANGED) for a whole number that a float would round.
+    Raises ``errors.Permanent`` (SCHEMA_CHANGED) for a whole number that a float would round, and for a time that is
+    too far away to have nanoseconds.
     """
     own = lf.collect_schema()
     if list(own.items()) == list(schema.items()):
         return lf
-    for name in (n for n, d in own.items() if d.is_integer() and schema[n].is_float()):
-        column = pl.col(name)
-        rounds = column.cast(schema[name]).cast(pl.Int128) != column.cast(pl.Int128)
-        count = lf.select(rounds.sum()).collect(engine="streaming").item()
+    for name in (n for n, d in own.items() if _may_lose(d, schema[n])):
+        back = pl.Int128() if own[name].is_integer() else own[name]
+        differs = pl.col(name).cast(schema[name], strict=False).cast(back).ne_missing(pl.col(name).cast(back))
+        count = lf.select(differs.sum()).collect(engine="streaming").item()
         if count:
+            one, other = (dtypes.name_of(own[name]), dtypes.name_of(schema[name]))
             raise _changed(
-                f"the column '{name}' is {dtypes.name_of(own[name])} beside {dtypes.name_of(schema[name])} in version "
-                f"{version} or now, and {count} of its whole numbers have no exact {dtypes.name_of(schema[name])}"
+                f"the column '{name}' is {one} beside {other} in version {version} or now, and {count} of its values "
+                f"have no exact {other}"
             )
     return lf.select(pl.col(n).cast(d) if n in own else pl.lit(None, dtype=d).alias(n) for n, d in schema.items())
 
@@ -77,7 +80,15 @@ def blank_in(files: Iterable[Path]) -> Blank:
     return blank
 
 
+def _may_lose(own: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether some value of a type has no equal in the wider one."""
+    return own != wanted if own.is_temporal() else own.is_integer() and wanted.is_float()
+
+
 def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType | None:
+    if isinstance(one, pl.Datetime) and isinstance(other, pl.Datetime):
+        finer = min((one, other), key=lambda dtype: _UNITS.index(dtype.time_unit))
+        return finer if one.time_zone == other.time_zone else None
     if one.is_integer() and other.is_integer():
         return _wider_integer(one, other)
     if one.is_float() and other.is_float():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
@@ -11,6 +12,8 @@ import pyarrow.dataset
 import pytest
 
 from tests.unit.jobs.versions import Versions
+
+UNITS: tuple[Literal["ms", "ns", "us"], ...] = ("ms", "ns", "us")
 
 
 @pytest.mark.parametrize(
@@ -96,3 +99,15 @@ def test_a_partition_column_of_any_name_is_stored(tmp_path: Path) -> None:
         versions.run(pl.DataFrame({"a/b=c%": ["x=y"], "v": [value]}))
     assert versions.rows().rows() == [("x=y", 1), ("x=y", 2)]
     assert {path.parent.name for path in versions.parts} == {"a%2Fb%3Dc%25=x%3Dy"}
+
+
+def test_times_take_the_finer_unit_without_loss(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, mode="append")
+    for number, unit in enumerate(UNITS, start=1):
+        rows = pl.DataFrame({"t": [date(2024, 1, number)]}).cast(pl.Datetime("us")).cast({"t": pl.Datetime(unit)})
+        assert versions.run(rows) is not None, versions.failed
+    assert versions.rows()["t"].dt.day().to_list() == [1, 2, 3]
+    assert versions.rows().schema == {"t": pl.Datetime("ns")}
+    assert versions.run(pl.DataFrame({"t": [date(3000, 1, 1)]}).cast(pl.Datetime("ms"))) is None
+    assert versions.failed is not None
+    assert versions.failed.error.code == "SCHEMA_CHANGED"

@@ -116,7 +116,7 @@ TYPES = [
     (pl.Int8, pl.Int64, pl.Int64), (pl.UInt8, pl.Int8, pl.Int16), (pl.Int32, pl.Float64, pl.Float64),
     (pl.Float32, pl.Float64, pl.Float64), (pl.Int32, pl.Float32, pl.Float64), (pl.Int64, pl.Float64, pl.Float64),
     (pl.UInt64, pl.Int128, pl.Int128), (pl.Int64, pl.UInt64, None), (pl.Int64, pl.String, None),
-    (pl.Date, pl.Datetime("us"), None),
+    (pl.Date, pl.Datetime("us"), None), (pl.Datetime("us"), pl.Datetime("us", "UTC"), None),
 ]  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def test_a_number_that_a_float_would_round_is_refused(tmp_path: Path, before: An
     assert versions.run(pl.DataFrame({"a": [now]})) is None
     assert versions.failed is not None
     assert versions.failed.error.code == "SCHEMA_CHANGED"
-    assert "1 of its whole numbers have no exact float64" in versions.failed.error.message
+    assert "1 of its values have no exact float64" in versions.failed.error.message
 
 
 def test_a_column_without_values_has_no_type_of_its_own(tmp_path: Path) -> None:
