@@ -21,7 +21,7 @@ _QUERY, _QUERIES = 0.05, 0.4  # the part of a measurement that one column takes 
 class Counters:
     """What the engine does for one step after another.
 
-    ``rows`` came out of the present or the last pass, ``expected`` should; None if nobody knows. ``counted`` says
+    ``rows`` came out of the present or the last pass, ``expected`` should; None if it is unknown. ``counted`` says
     whether the step has had a pass.
     """
 
@@ -70,7 +70,7 @@ class Counters:
 
     @contextmanager
     def measuring(self, columns: int, *, stages: bool) -> Iterator[None]:
-        """Metrics of so many columns are measured; with ``stages`` the rows are written to a file before."""
+        """Metrics of ``columns`` columns are measured; with ``stages`` the rows are written to a file before."""
         self._split = 1.0 - min(_QUERIES, _QUERY * columns) if stages else 0.0
         try:
             yield

@@ -84,7 +84,7 @@ def answer(
     if together or duplicates or grouped or len(ordered) > 1:
         answers.update(_plain(lf, schema, [*together, Metric("", "rows")], engine))
     columns = [*ordered, *(c for c in grouped if c not in ordered)]
-    first = 1 + len(columns) // 2  # the pass over all columns costs as much as so many of them
+    first = 1 + len(columns) // 2  # the pass over all columns costs as much as half of them
     total = first + len(columns) + len(alone) + len(duplicates)
     counted = itertools.count(first)
     done(next(counted), total)

@@ -57,7 +57,7 @@ class PolarsFrame:
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
-    ``progress`` is told how far an execution is.
+    ``progress`` receives how far an execution is.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class StepMeter:
         )  # fmt: skip
 
     def end(self, step: Step) -> Step:
-        """The step with what only the meter knows; rates are those of the whole step."""
+        """The step with the meter's counts; rates are those of the whole step."""
         ended, seconds = datetime.now(UTC), step.duration
         total = self.bytes_written if self.bytes_read is None else self.bytes_read
         rows = step.rows_out if step.rows_out is not None else self.rows

@@ -18,7 +18,7 @@ Phase = Literal["collecting", "processing", "storing"]
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What one step of a run did, or has done so far: ``ended`` is null while it executes. ``duration`` is in seconds.
 
-    ``fraction`` is how much of it is done, 0 to 1, and null if nobody knows. ``bytes_read`` come from the source, of
+    ``fraction`` is how much of it is done, 0 to 1, and null if it is unknown. ``bytes_read`` come from the source, of
     ``bytes_total`` if that is known; ``bytes_written`` is the size of the file that it writes. Rates are those of the
     last seconds while it executes, and of the whole step afterwards. Row counts are given if they cost nothing.
 

@@ -135,7 +135,7 @@ def _job_facets(document: Mapping[str, Any]) -> dict[str, Facet]:
 
 
 def _dataset(place: tuple[str, str], source: Source | None, *, alone: bool) -> Dataset:
-    """A dataset with what its collector knows; ``alone``: the collector reads no other one."""
+    """A dataset with the facets of its collector; ``alone``: the collector reads no other one."""
     namespace, name = place
     facets: dict[str, Facet] = {}
     read: dict[str, Facet] = {}
