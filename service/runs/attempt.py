@@ -255,9 +255,11 @@ class Attempt:
         if self._replay is not None and not self._is_newest(self._replay.base.version):
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = base = None
+        mode = self._pipeline.mode.mode
         if again is None and not run.full_refresh:
             remembered = resources.remembered(record)
-            base = resources.base(record, self._pipeline.mode.mode)
+        if again is None and (mode == "replace" or not run.full_refresh):
+            base = resources.base(record, mode)
         self._live.reads = (
             *(part for read in stored.values() for part in read.parts),
             *(_replayed(self._replay) if self._replay is not None else ()),

@@ -114,7 +114,12 @@ def test_a_full_refresh_forgets(served: Served) -> None:
         there.hits.clear()
         ended = run(served, "afresh", "&full_refresh=true")
         assert "since" not in there.hits[0].query
-    assert ended["rows_stored"] == 1
+        assert (ended["rows_stored"], ended["unchanged"]) == (1, False)
+        again = run(served, "afresh", "&full_refresh=true")
+        assert (again["version"], again["unchanged"]) == (ended["version"], True)
+        shop.add(1, 3)
+        later = run(served, "afresh")  # it goes on from the state of the run that was unchanged
+    assert (later["rows_collected"], later["rows_stored"]) == (2, 2)
 
 
 def test_a_changed_pipeline_needs_no_second_fetch(served: Served) -> None:
