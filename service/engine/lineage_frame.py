@@ -157,7 +157,7 @@ class LineageFrame(DryRunFrame):
 
 
 def _selected(lf: pl.LazyFrame, columns: list[pl.Expr]) -> pl.LazyFrame:
-    """These columns. For the number of rows Polars reads the first that is not constant: one made from all."""
+    """These columns. For the number of rows Polars reads the first that needs any: one that is made from all."""
     if len({bool(column.meta.root_names()) for column in columns}) < 2:
         return lf.select(columns)
     every = _made_from(lf.collect_schema().names(), pl.Null()).alias("\0")

@@ -161,9 +161,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     problems.extend(hook.problems(document.get("notify")))
     bounds = _part(PublicationBounds | None, document, "publish_if", problems)
     kept = _part(Retention | None, document, "retention", problems)
-    alias = _part(Versions, document, "keep_versions", problems)
-    if alias is not None:
-        kept = Retention(versions=alias)
+    _part(Versions, document, "keep_versions", problems)
     problems.extend(retention.problems(document))
     collectors = _plugins(document, "collectors", registry.collectors, problems, nested=False)
     processors = _plugins(document, "processors", registry.processors, problems, nested=True)
@@ -188,7 +186,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
         trigger=trigger,
         notify=notify,
         publish_if=bounds,
-        retention=kept,
+        retention=kept if kept is not None else retention.by_alias(document),
         document=dict(document),
     )
 

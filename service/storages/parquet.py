@@ -33,6 +33,11 @@ class ParquetStorage(VersionedStorage, frozen=True, kw_only=True, tag="parquet")
     row_group_size: Annotated[int, msgspec.Meta(ge=1000, le=100_000_000, description="Rows in a row group.")] | None = (
         None
     )
+    keep_versions: (
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="How many versions stay: retention.versions.")]
+        | Literal["all"]
+        | None
+    ) = None
 
     def problems(self) -> Iterable[Problem]:
         if self.compression_level is None:

@@ -2,6 +2,7 @@
 WITH counted AS (
     SELECT p.id, coalesce(
         r.document ->> '$.retention.versions', r.document ->> '$.keep_versions',
+        (r.document ->> '$.storage[*].keep_versions')[1],
         CASE WHEN u.pipeline_id IS NOT NULL AND (r.document ->> '$.retention') IS NULL THEN 'all' END,
         $default_versions
     ) AS kept

@@ -131,3 +131,16 @@ def test_null_is_the_word_null_where_that_is_a_choice() -> None:
     cleaned, transformed = (p["config"] for p in resolved(pipelines.decode(document, REGISTRY))["processors"])
     assert (cleaned["cast"]["a"]["on_error"], cleaned["outliers"]["a"]["action"]) == ("null", "null")
     assert transformed["encode"]["c"]["handle_unknown"] == "null"
+
+
+@pytest.mark.parametrize("versions", [5, "all"])
+def test_the_versions_to_keep_may_stand_in_a_storage(versions: int | str) -> None:
+    storage = [{"type": "duckdb"}, {"type": "parquet", "keep_versions": versions}]
+    pipeline = pipelines.decode({**DOCUMENT, "storage": storage}, REGISTRY)
+    assert pipeline.retention is not None
+    assert pipeline.retention.versions == versions
+    assert pipelines.decode(resolved(pipeline), REGISTRY).retention == pipeline.retention
+    for other in ({"retention": {"versions": 7}}, {"retention": {"days": 7}}, {"keep_versions": 7}):
+        with pytest.raises(errors.Invalid) as caught:
+            pipelines.decode({**DOCUMENT, "storage": storage, **other}, REGISTRY)
+        assert caught.value.details["field"] == "storage[1].keep_versions"

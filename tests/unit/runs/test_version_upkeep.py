@@ -106,6 +106,8 @@ def test_the_newest_version_and_marked_ones_stay(directory: Directory, number: i
     ("settings", "stay"),
     [
         ({}, [1, 2, 3, 4, 5]), ({"retention": {"versions": 2}}, [1, 2, 4, 5]), ({"keep_versions": 1}, [1, 2, 5]),
+        ({"storage": [{"type": "duckdb"}, {"type": "parquet", "keep_versions": 2}]}, [1, 2, 4, 5]),
+        ({"storage": [{"type": "parquet", "keep_versions": "all"}]}, [1, 2, 3, 4, 5]),
         ({"retention": {"versions": "all"}}, [1, 2, 3, 4, 5]), ({"retention": {}}, [1, 2, 3, 4, 5]),
     ],
 )  # fmt: skip
