@@ -28,7 +28,7 @@ from service.kit import errors, ids
 
 MANIFEST = "manifest.json"
 UNCOMMITTED = ".uncommitted"
-"""A file in the folder of a version from before the rename until after the commit."""
+"""A file in the folder of a version from before the rename until after the commit and the link to it."""
 _ODD = frozenset("*?[]{}")
 PARTS = "part-*.parquet"
 """The files with the rows of a version, in its folder and those below it; no others have such names."""

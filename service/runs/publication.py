@@ -111,9 +111,9 @@ def commit(
         if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    (folder / UNCOMMITTED).unlink(missing_ok=True)
     if not version.held:
         layout.point_current(version.pipeline, version.version)
+    (folder / UNCOMMITTED).unlink(missing_ok=True)
     for old in surplus_native:
         _remove_native(layout, old)
 

@@ -15,7 +15,7 @@ from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
 from service.files import permissions
 from service.files.checksums import Checksums
-from service.files.layout import MANIFEST, PARTS, UNCOMMITTED, Layout, flush
+from service.files.layout import CURRENT, MANIFEST, PARTS, UNCOMMITTED, Layout, flush
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
@@ -88,6 +88,7 @@ class Verifier:
         for committed in self.history.committed() if suspects else ():  # without what was deleted meanwhile
             if committed.version.run_id in suspects and not self._is_gone(committed):
                 findings += self._damage(committed.version, deep=deep)
+        findings += self._astray()
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
         return Verification(versions=found, files=files, findings=findings)
 
@@ -108,6 +109,23 @@ class Verifier:
                 version=version.version,
             )  # fmt: skip
 
+    def _astray(self) -> Iterator[Finding]:
+        """Links that name another version than the newest; there are none in a file system without links."""
+        for pipeline_id in {c.pipeline_id for c in self.history.committed() if c.live}:
+            newest = self.history.newest(pipeline_id)
+            if newest is None:
+                continue
+            folder = self.layout.version(newest.pipeline, newest.version)
+            link = folder.with_name(CURRENT)
+            if not folder.is_dir() or (folder / UNCOMMITTED).exists() or not link.is_symlink():
+                continue
+            found = str(link.readlink())
+            if found != folder.name and self.history.newest(pipeline_id) == newest:  # else a run committed meanwhile
+                yield Finding(
+                    kind="damaged", folder=self._relative(link), pipeline=newest.pipeline, version=newest.version,
+                    message=f"it names {found} instead of {folder.name}; the next start or version corrects it",
+                )  # fmt: skip
+
     def _until_stopped(self, version: Version) -> Iterator[File]:
         for file in _stored(version):
             if self._stopped.is_set():
@@ -116,8 +134,9 @@ class Verifier:
 
     def _unknown_folders(self) -> list[Path]:
         folders = [folder for _, folder in self.layout.version_folders()]  # first, since a run may commit meanwhile
+        suspects = [folder for folder in folders if not self._is_being_committed(folder)]
         known = {self.layout.version(c.version.pipeline, c.version.version) for c in self.history.committed()}
-        unknown = [folder for folder in folders if folder not in known and not self._is_being_committed(folder)]
+        unknown = [folder for folder in suspects if folder not in known and folder.is_dir()]
         return [*(f for f in unknown if not self.history.was_deleted(manifest.run_id(f))), *self.layout.orphans()]
 
     def _is_being_committed(self, folder: Path) -> bool:
@@ -184,12 +203,11 @@ class Verifier:
         (target / UNCOMMITTED).unlink(missing_ok=True)
         permissions.restrict(target.parent, self.layout.group, shared=0o750)
         permissions.share(target, self.layout.group)
-        if known is not None:
-            return
-        version = self._with_native(
-            msgspec.structs.replace(version, revision=min(found.revision, record.revision)), target
-        )
-        self.history.adopt(record.id, _run(version, str(target.relative_to(self.layout.root))), version)
+        if known is None:
+            version = self._with_native(
+                msgspec.structs.replace(version, revision=min(found.revision, record.revision)), target
+            )
+            self.history.adopt(record.id, _run(version, str(target.relative_to(self.layout.root))), version)
         published = self.history.newest(record.id)
         if published is not None:
             self.layout.point_current(found.pipeline, published.version)

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.files.layout import MANIFEST, UNCOMMITTED, children
-from tests.unit.runs.disasters import DISASTERS, DOCUMENT, Directory, Opened
+from service.files.layout import CURRENT, MANIFEST, UNCOMMITTED, children
+from service.runs import manifest
+from service.runs.verification import Verifier
+from tests.unit.runs.disasters import CLOCK, DISASTERS, DOCUMENT, Directory, Opened
 
 
 @pytest.fixture
@@ -156,6 +158,51 @@ def test_a_flipped_manifest_is_noticed(directory: Directory, changes: dict[str, 
     found = directory.verify()
     assert [(f.kind, f.version) for f in found.findings] == [("damaged", 2)]
     assert "manifest.json is not that of this version" in found.findings[0].message
+
+
+@pytest.mark.parametrize("how", ["older", "dangling", "commit in progress", "without links", "right"])
+def test_a_link_to_another_version_than_the_newest_is_noticed(directory: Directory, how: str) -> None:
+    """Who reads the warehouse by ``current`` would get other rows; one that is committed just now has no link yet."""
+    directory.start()
+    folder = directory.layout.version("shop", 2)
+    link = folder.with_name(CURRENT)
+    if how != "right":
+        link.unlink()
+    if how in ("older", "dangling", "commit in progress"):
+        link.symlink_to("v000009" if how == "dangling" else "v000001")
+    if how == "commit in progress":
+        (folder / UNCOMMITTED).touch()
+    with Opened(directory) as opened:
+        verifier = Verifier(opened.store, opened.history, opened.pipelines, directory.layout, opened.condition)
+        found = [(f.kind, f.folder, f.version) for f in verifier.verify().findings]
+    wrong = [("damaged", "warehouse/shop/current", 2)] if how in ("older", "dangling") else []
+    assert [f for f in found if f[1].endswith(CURRENT)] == wrong
+
+
+def test_a_version_that_is_committed_meanwhile_is_not_unknown(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder was seen before its commit, and its mark was gone after it."""
+    directory.publish(3, commit=False)
+    mark = directory.layout.version("shop", 3) / UNCOMMITTED
+    with Opened(directory) as opened:
+        verifier = Verifier(opened.store, opened.history, opened.pipelines, directory.layout, opened.condition)
+        committed = opened.history.committed
+        seen = Path.exists
+
+        def commit(self: Path) -> bool:
+            if self == mark and seen(mark):
+                run = opened.history.run("run_3")
+                found = manifest.read(mark.parent)
+                assert found is not None
+                done = msgspec.structs.replace(run, status="completed", version=3, end_time=CLOCK.now())
+                opened.history.publish(opened.pipelines.get("shop").id, done, found.as_version())
+                mark.unlink()
+            return seen(self)
+
+        monkeypatch.setattr(Path, "exists", commit)
+        assert verifier.verify().findings == []
+        assert [c.version.version for c in committed()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["part-00001.parquet", "year=2020/part-00000.parquet"])
