@@ -250,8 +250,8 @@ class PolarsFrame:
 
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:
         scan = pl.scan_parquet(list(parts), glob=False)
-        frame = type(self)(scan, self._folder, expensive=False, progress=self._progress)
-        frame._files = tuple(parts)
+        frame = type(self)(scan, self._folder, expensive=False)
+        frame._files, frame._progress = tuple(parts), self._progress
         return frame
 
     def query(self, sql: str) -> PolarsFrame:

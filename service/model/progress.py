@@ -125,7 +125,10 @@ class Outline:
 
 def smoothed(before: float | None, now: float, seconds: float) -> float:
     """An estimate that follows ``now`` within some seconds; ``seconds`` have passed since ``before``."""
-    return now if before is None else before + (now - before) * (1.0 - math.exp(-max(0.0, seconds) / SMOOTHING))
+    if before is None:
+        return now
+    found = before + (now - before) * (1.0 - math.exp(-max(0.0, seconds) / SMOOTHING))
+    return min(max(found, min(before, now)), max(before, now))  # rounding may leave the interval
 
 
 def _attempt_seconds(run: Run) -> float:

@@ -175,7 +175,8 @@ def test_a_probe_of_an_upload_can_be_posted(served: Served) -> None:
 def test_what_a_probe_is_not_given(served: Served) -> None:
     for asked, said in (
         ({"url": "http://169.254.169.254/latest"}, "refused"), ({"url": "http://10.1.2.3/"}, "refused"),
-        ({"file_path": "/etc/passwd"}, "no file"), ({"file_path": "../catalog.duckdb"}, "leads out of the uploads"),
+        ({"file_path": "/etc/passwd"}, "not below the uploads"),
+        ({"file_path": "../catalog.duckdb"}, "leads out of the uploads"),
         ({"url": "http://127.0.0.1/", "headers": {"X": "${UNKNOWN}"}}, "PENSTOCK_SECRET_UNKNOWN"),
     ):  # fmt: skip
         error = served.json("POST", "/pipeline/probe", status=400, json=asked)["error"]
