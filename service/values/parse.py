@@ -67,21 +67,29 @@ def insist(
     if unless is not None:
         misfit = misfit | unless
     reason = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
-    message = pl.concat_str(pl.lit(f"column '{column}': "), text.str.head(_SHOWN), pl.lit(reason))
-    return refuse(misfit, message, result, at).alias(column)
+    shown = pl.when(misfit).then(text).str.head(_SHOWN)
+    return _unless(pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(reason)), result, at).alias(column)
 
 
 def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
     """``value``; execution fails with ``message`` where ``bad``. The message must begin with ``column``.
 
     ``at`` is the step and the field to name: the plan is executed long after the step was applied.
+    Using ``bad`` inside of the message would compute it a second time, with all its inputs.
+    """
+    return _unless(pl.when(bad).then(message), value, at)
+
+
+def _unless(message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None) -> pl.Expr:
+    """``value``; execution fails with ``message`` where that is not null.
+
     Polars cannot raise; a strict cast of the message to a number fails, and ``polars_errors`` finds the message in
-    the error. Using ``bad`` inside of the message would compute it a second time, with all its inputs.
+    the error. Both branches of a condition are computed for all rows, so a message costs little only if its parts are
+    null where nothing is wrong.
     """
     if at is not None:
         message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
-    alarm = pl.when(bad).then(message).otherwise(None).cast(pl.Int8, strict=True)
-    return pl.when(alarm.is_null()).then(value).otherwise(None)
+    return pl.when(message.cast(pl.Int8, strict=True).is_null()).then(value).otherwise(None)
 
 
 def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False) -> pl.Expr:
