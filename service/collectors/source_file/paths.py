@@ -49,7 +49,7 @@ def missing(file_path: str | list[str], files: Files) -> Iterable[Problem]:
     """What a run would not find now. A placeholder is known only in a run."""
     for field, name in _entries(file_path):
         if "${" not in name and not files.finds(name):
-            yield Problem(field, f"there is no file '{name}' yet; a run fails until it is there")
+            yield Problem(field, f"the file '{name}' does not exist yet; a run fails until you add it")
 
 
 def outlook(file_path: str | list[str], ctx: CollectContext) -> dict[str, Any]:
