@@ -24,6 +24,7 @@ SEPARATORS = {",": ",", ".": r"\.", " ": r"[ \u{a0}\u{2007}\u{2009}\u{202f}]", "
 """Thousands separators, and the regular expressions of the characters that they stand for."""
 _ANY_CURRENCY = r"(?:\p{Lu}{0,3}\p{Sc}|[A-Z]{3}|kr\.?|zł|Kč|Ft|Fr\.?|lei|円|元)"
 _EXACT = 2**53  # from here on, a float may stand for several whole numbers
+_FEW = 1_000
 _FLOAT_DIGITS = 15  # decimal numbers of this many digits have different floats
 
 
@@ -52,10 +53,31 @@ class NumberText:
         return None
 
 
-def trimming(text: pl.Expr, read: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """``read`` of the text without white space around it; only texts that cannot be read as they are get trimmed."""
-    value = read(text)
-    return value.fill_null(read(pl.when(value.is_null()).then(text).str.strip_chars()))
+def trimmed_where_missing(value: pl.Series, text: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """``value``, and ``read`` of the text without white space around it where the text as it is cannot be read.
+
+    For one batch of rows: as an expression this would be computed for all rows, though few texts need it.
+    """
+    if value.null_count() == text.null_count():
+        return value
+    missing = value.is_null()
+    if any_of_few(text.filter(missing), lambda shown: shown != shown.strip()) is False:
+        return value
+    rows = (missing & text.is_not_null()).arg_true()
+    trimmed = text.gather(rows).str.strip_chars().to_frame().select(read(pl.all())).to_series()
+    found = trimmed.is_not_null()
+    return value.scatter(rows.filter(found), trimmed.filter(found))
+
+
+def any_of_few(texts: pl.Series, holds: Callable[[str], bool]) -> bool | None:
+    """Whether a condition holds for any of some texts; None where they are too many to ask.
+
+    In the middle of a plan most methods of a series are queries of their own, and threads wait for them. A hundred
+    values of a batch take less time in Python.
+    """
+    if len(texts) > _FEW:
+        return None
+    return any(text is not None and holds(text) for text in texts.to_list())
 
 
 def plain(text: pl.Expr, form: NumberText) -> pl.Expr:
@@ -130,12 +152,17 @@ def _whole_numbers(read: Sequence[pl.Series], target: pl.DataType) -> pl.Series:
 
 def real_number(text: pl.Expr, target: pl.DataType) -> pl.Expr:
     """The text, trimmed, as floats of type ``target``; null where a number is beyond their range, such as 1e400."""
-    number = trimming(text, lambda shown: shown.cast(target, strict=False))
-    return pl.map_batches([number, text], _real_numbers, return_dtype=target, is_elementwise=True)
+
+    def read(shown: pl.Expr) -> pl.Expr:
+        return shown.cast(target, strict=False)
+
+    check = functools.partial(_real_numbers, read=read)
+    return pl.map_batches([read(text), text], check, return_dtype=target, is_elementwise=True)
 
 
-def _real_numbers(read: Sequence[pl.Series]) -> pl.Series:
-    number, text = read
+def _real_numbers(batch: Sequence[pl.Series], read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    text = batch[1]
+    number = trimmed_where_missing(batch[0], text, read)
     rows = (number == math.inf) | (number == -math.inf)  # ``is_infinite`` would plan a query for each batch
     if not rows.any():
         return number

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.kit import lazy
 from service.values import dtypes
-from service.values.number_text import trimming
+from service.values.number_text import any_of_few, trimmed_where_missing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -160,25 +160,34 @@ def _read(text: pl.Expr, form: str, target: pl.DataType) -> pl.Expr:
     rewritten, form = _fraction(trimmed, form)
     shown = text if rewritten is trimmed else rewritten
     if isinstance(target, pl.Date):
-        return _with_check(trimming(shown, lambda t: t.str.to_date(form, strict=False)), shown, _dates, form, pl.Date())
+        return _with_check(lambda t: t.str.to_date(form, strict=False), shown, _dates, form, pl.Date())
     if isinstance(target, pl.Time):
-        return _with_check(trimming(shown, lambda t: t.str.to_time(form, strict=False)), shown, _times, form, pl.Time())
+        return _with_check(lambda t: t.str.to_time(form, strict=False), shown, _times, form, pl.Time())
     assert isinstance(target, pl.Datetime)
-    moment = trimming(shown, lambda t: t.str.to_datetime(form, strict=False, time_unit="us"))
+
+    def read(shown: pl.Expr) -> pl.Expr:
+        return shown.str.to_datetime(form, strict=False, time_unit="us")
+
     if any(mark in form for mark in _WITH_OFFSET):
-        moment = moment.dt.convert_time_zone("UTC")
-        return _from_offset(_with_check(moment, shown, _moments, form, pl.Datetime("us", "UTC")), target)
-    return _in_zone(_with_check(moment, shown, _moments, form, pl.Datetime("us")), None, target)
+        result = pl.Datetime("us", "UTC")
+        moment = _with_check(lambda t: read(t).dt.convert_time_zone("UTC"), shown, _moments, form, result)
+        return _from_offset(moment, target)
+    return _in_zone(_with_check(read, shown, _moments, form, pl.Datetime("us")), None, target)
 
 
 def _with_check(
-    value: pl.Expr, text: pl.Expr, check: Callable[..., pl.Series], form: str, result: pl.DataType
+    read: Callable[[pl.Expr], pl.Expr], text: pl.Expr, check: Callable[..., pl.Series], form: str, result: pl.DataType
 ) -> pl.Expr:
-    """``value``, checked a batch at a time. A check as an expression would read each text three times.
+    """``read`` of the text, trimmed, and checked a batch at a time. As an expression this would read each text often.
 
     (Polars does not share the common parts of an expression in which a function has a null argument.)
     """
-    return pl.map_batches([value, text], functools.partial(check, form=form), return_dtype=result, is_elementwise=True)
+
+    def checked(batch: Sequence[pl.Series]) -> pl.Series:
+        value, shown = batch
+        return check((trimmed_where_missing(value, shown, read), shown), form=form)
+
+    return pl.map_batches([read(text), text], checked, return_dtype=result, is_elementwise=True)
 
 
 def _dates(read: Sequence[pl.Series], form: str) -> pl.Series:
@@ -191,16 +200,16 @@ def _times(read: Sequence[pl.Series], form: str) -> pl.Series:
     value, text = read
     if not any(mark in form for mark in _WITH_SECONDS):
         return value
-    return _checked(value, value.cast(pl.Int64) % (_MINUTE * 1_000) < 1_000_000_000, text, form)
+    return _checked(value, value.cast(pl.Int64) % (_MINUTE * 1_000) < 1_000_000_000, text, form, only="60")
 
 
 def _moments(read: Sequence[pl.Series], form: str) -> pl.Series:
     value, text = _century(read[0], form), read[1]
     moment = value.cast(pl.Int64)
-    doubtful = (moment < _YEAR_1000) | (moment > _LAST)
+    value = _checked(value, (moment < _YEAR_1000) | (moment > _LAST), text, form)
     if any(mark in form for mark in _WITH_SECONDS):
-        doubtful |= moment % _MINUTE < 1_000_000
-    return _checked(value, doubtful, text, form)
+        value = _checked(value, moment % _MINUTE < 1_000_000, text, form, only="60")
+    return value
 
 
 def _century(value: pl.Series, form: str) -> pl.Series:
@@ -211,15 +220,18 @@ def _century(value: pl.Series, form: str) -> pl.Series:
     return value.dt.offset_by("-100y").zip_with(late, value) if late.any() else value
 
 
-def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str) -> pl.Series:
+def _checked(value: pl.Series, doubtful: pl.Series, text: pl.Series, form: str, only: str = "") -> pl.Series:
     """``value``, null where it is doubtful and its text does not have the digits of ``form``.
 
     Only the few doubtful texts are compared with the regular expression of the format: years below 1000 or above 9999,
-    and seconds of 0, which chrono makes of 60, too.
+    and seconds of 0, which chrono makes of 60, too. A text without ``only`` in it is right.
     """
     if not doubtful.any():
         return value
-    fits = text.filter(doubtful).str.contains(rf"^\s*{_pattern(_PART.findall(form))}\s*$")
+    texts = text.filter(doubtful)
+    if only and any_of_few(texts, lambda shown: only in shown) is False:
+        return value
+    fits = texts.str.contains(rf"^\s*{_pattern(_PART.findall(form))}\s*$")
     if fits.all():
         return value
     return value.scatter(doubtful.arg_true().filter(~fits), None)
