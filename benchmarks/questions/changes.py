@@ -3,12 +3,15 @@
 A CSV of ``--rows`` rows is stored by the mode ``append`` and by the mode ``merge`` (by ``order_id``); then one per cent
 is added as new rows, as a stretch of known keys, and as keys from all over. Each in Parquet alone and with the DuckDB
 table, whose load after the commit counts, too. Times are those of the run over the time of the first run; bytes are
-those of new files over the bytes that the rows of the change take in the first version.
+those of new files, and of the changed blocks of a native file that the next version has taken over, over the bytes
+that the rows of the change take in the first version.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ import polars as pl
 from benchmarks import server
 from benchmarks.options import Options
 
+_BLOCK = 256 * 1024
+"""What DuckDB writes at once."""
 CHANGES = {"append": ["new"], "merge": ["new", "clustered", "random"]}
 
 
@@ -42,15 +47,30 @@ def _new_bytes(folder: Path, suffix: str, known: set[int]) -> int:
     return sum(f.st_size for f in files if f.st_ino not in known)
 
 
+def _changed_bytes(folder: Path, copy: Path, inode: int) -> int:
+    """The bytes of a native file that were written: those that differ from ``copy`` if it is the file of ``inode``."""
+    (path,) = folder.glob("*.duckdb")
+    if path.stat().st_ino != inode:
+        return path.stat().st_size
+    with path.open("rb") as now, copy.open("rb") as before:
+        pairs = zip_longest(iter(lambda: now.read(_BLOCK), b""), iter(lambda: before.read(_BLOCK), b""))
+        return sum(len(block or b"") for block, earlier in pairs if block != earlier)
+
+
 def _measured(service: server.Service, name: str, *, native: bool, warehouse: Path) -> dict[str, Any]:
     known = {path.stat().st_ino for path in warehouse.rglob("*.parquet")}
+    copy, inode = service.data.parent / "native.copy", 0
+    for path in (warehouse / name).rglob("*.duckdb"):
+        inode = path.stat().st_ino
+        shutil.copyfile(path, copy)
     began = time.perf_counter()
     run = service.execute(name)
     if native:
         service.settle(name)
     took = time.perf_counter() - began
     folder = warehouse / name / f"v{run['version']:06d}"
-    return {"seconds": took, "bytes": _new_bytes(folder, ".parquet", known), "rows": run["rows_stored"]}
+    size = _new_bytes(folder, ".parquet", known) + (_changed_bytes(folder, copy, inode) if native else 0)
+    return {"seconds": took, "bytes": size, "rows": run["rows_stored"]}
 
 
 def ask(options: Options) -> dict[str, Any]:

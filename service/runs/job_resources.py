@@ -22,7 +22,7 @@ from service.model.version import Version
 from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
-from service.runs import native_changes, remembered_state
+from service.runs import native_changes, publication, remembered_state
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
 from service.values.version_mode import BaseVersion, Mode
@@ -155,7 +155,10 @@ class JobResources:
         )
 
     def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:
-        """The native file of the version before, if it costs less to change that than to build it again. Blocks."""
+        """The native file of the version before, if it costs less to change that than to build it again. Blocks.
+
+        The version before lets its file go if it would not keep it anyway.
+        """
         published = self.history.earlier(record.id, version)
         if published is None:
             return None
@@ -166,8 +169,16 @@ class JobResources:
         same = before.revision == version.revision and before.table == version.table and before.rows > 0
         if before.native is None or not same:
             return None
-        path = self.layout.version(before.pipeline, before.version) / before.native.name
-        return native_changes.changes(str(path), before.files, version.files, self.parts(version))
+        changes = native_changes.changes(before.files, version.files, self.parts(version))
+        if changes is None:
+            return None
+        folder, keep = self.layout.version(version.pipeline, version.version), self.decode(record).native_versions
+        try:
+            path = publication.take_native(self.history, self.layout, record.id, keep, before, folder)
+        except OSError:  # it was deleted meanwhile
+            return None
+        updated, added = changes
+        return Earlier(str(path), updated, added, taken=path.parent == folder)
 
     def _paths(self, version: Version, files: list[File]) -> tuple[str, ...]:
         self.integrity.require(version, files)

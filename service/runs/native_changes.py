@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from service.steps.storage import Earlier, File, UpdatedPart
+from service.steps.storage import File, UpdatedPart
 
 _MOST_UPDATED = 0.2
 """The share of rows in changed parts above which the table is built again: an update costs more there, and its file
 keeps the blocks of what was replaced."""
 
 
-def changes(path: str, before: Sequence[File], after: Sequence[File], parts: Sequence[str]) -> Earlier | None:
-    """What makes the native table of ``after``, of the files ``parts``, from that of ``before`` in the file ``path``.
+def changes(
+    before: Sequence[File], after: Sequence[File], parts: Sequence[str]
+) -> tuple[list[UpdatedPart], list[str]] | None:
+    """The parts that are updated and those that are added by ``after``, of the files ``parts``, to ``before``.
 
     None if rows would leave their places, or too many parts changed.
     """
@@ -29,7 +31,7 @@ def changes(path: str, before: Sequence[File], after: Sequence[File], parts: Seq
             updated.append(UpdatedPart(part, first, file.rows))
     if sum(file.rows for file in after) < rows or sum(part.rows for part in updated) > _MOST_UPDATED * rows:
         return None
-    return Earlier(path, updated, added)
+    return updated, added
 
 
 def _placed(files: Sequence[File]) -> Iterator[tuple[int, File]]:

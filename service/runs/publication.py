@@ -187,6 +187,23 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
         _remove_native(layout, old)
 
 
+def take_native(history: History, layout: Layout, pipeline_id: str, keep: int, old: Version, folder: Path) -> Path:
+    """The native file of ``old``, from which a newer version in ``folder`` makes its own. Blocks.
+
+    If ``old`` is not among the ``keep`` newest versions, its file is moved into the folder under a temporary name, so
+    that it can be changed in its place: ``old`` answers from Parquet from now on, as it would when the newer version
+    has its table. Raises ``OSError``.
+    """
+    assert old.native is not None
+    path = layout.version(old.pipeline, old.version) / old.native.name
+    if old.version not in {version.version for version in _surplus_native(history, pipeline_id, keep)}:
+        return path
+    target = folder / f".tmp-{ids.new('native')}.duckdb"
+    forget_native(history, pipeline_id, old, wanted=False)
+    path.replace(target)
+    return target
+
+
 def forget_native(history: History, pipeline_id: str, version: Version, *, wanted: bool) -> None:
     """Record that a version has no native file, and whether it is to be built again. Blocks."""
     history.note_native(pipeline_id, *_without_native(history, version, wanted=wanted))

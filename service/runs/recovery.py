@@ -94,6 +94,8 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         run_id = found.run_id if found is not None else ""
         if committed is not None and (committed.live or run_id == committed.version.run_id):
             sweep_temporary(folder)
+            if committed.version.native is None:  # the service died before the file was noted, or removed
+                (folder / f"{committed.version.table}.duckdb").unlink(missing_ok=True)
             _tidy_state(layout, folder, committed.version)
             (folder / UNCOMMITTED).unlink(missing_ok=True)
             if run_id == committed.version.run_id:

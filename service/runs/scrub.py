@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -85,13 +86,15 @@ class Scrub:
     async def _read_file(self, path: Path) -> int:
         digest, size, began = hashlib.sha256(), 0, self._clock.monotonic()
         with path.open("rb", buffering=0) as handle:
+            written = os.fstat(handle.fileno()).st_mtime_ns
             while block := await asyncio.to_thread(handle.read, _BLOCK):
                 await asyncio.to_thread(digest.update, block)
                 size += len(block)
                 ahead = size / self._rate - (self._clock.monotonic() - began)
                 if ahead > 0:
                     await self._clock.sleep_until(self._clock.now() + timedelta(seconds=ahead))
-            self._integrity.remember(handle.fileno(), size, digest.hexdigest())
+            if os.fstat(handle.fileno()).st_mtime_ns == written:  # else a newer version has taken a native file over
+                self._integrity.remember(handle.fileno(), size, digest.hexdigest())
         return size
 
     def _compare(self, version: Version) -> None:

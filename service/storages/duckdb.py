@@ -6,6 +6,7 @@ Any DuckDB may open it read-only while the service runs.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -122,9 +123,9 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
 
 
 def _changed(path: Path, earlier: Earlier, dataset: Dataset, table: str, key: Sequence[str], ctx: Context) -> bool:
-    """Make the file from a copy of that of the version before; whether that worked."""
+    """Make the file from that of the version before; whether that worked."""
     try:
-        shutil.copyfile(earlier.path, path)
+        _begin_with(earlier, path)
         with _connect(path, ctx) as connection:
             for part in earlier.updated:
                 _update(connection, table, part, key)
@@ -139,6 +140,37 @@ def _changed(path: Path, earlier: Earlier, dataset: Dataset, table: str, key: Se
         return False
     rows = sum(part.rows for part in earlier.updated)
     ctx.log.info("native.changed", step=ctx.step, updated=rows, added_parts=len(earlier.added))
+    return True
+
+
+def _begin_with(earlier: Earlier, path: Path) -> None:
+    """Put the table of the version before at ``path``: its file itself if nobody else has it, else a copy."""
+    source = Path(earlier.path)
+    if not earlier.taken:
+        shutil.copyfile(source, path)
+        return
+    try:
+        if _is_alone(source):
+            source.replace(path)
+        else:
+            shutil.copyfile(source, path)
+    finally:
+        source.unlink(missing_ok=True)
+
+
+def _is_alone(path: Path) -> bool:
+    """Whether no other name (a backup that is being made, a restored version) and no reader has the file.
+
+    Every DuckDB that reads a file holds a lock on it. Makes the file writable.
+    """
+    if path.stat().st_nlink > 1:
+        return False
+    path.chmod(0o600)
+    with path.open("rb+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
     return True
 
 

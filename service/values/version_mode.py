@@ -92,12 +92,14 @@ class UpdatedPart(msgspec.Struct, frozen=True):
 class Earlier(msgspec.Struct, frozen=True):
     """The native form of the version before, in the file ``path``, and what makes that of the next version from it.
 
-    Its rows keep their places; those of the parts ``added`` follow.
+    Its rows keep their places; those of the parts ``added`` follow. ``taken`` says that the version before has let the
+    file go, which may then be changed in its place.
     """
 
     path: str
     updated: list[UpdatedPart]
     added: list[str]
+    taken: bool = False
 
 
 class Dataset(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ POINTS = [
     "after the native table is noted",
 ]
 
+TAKEOVER_POINTS = ["before the earlier native file moves", "after the earlier native file has moved"]
+
 DECISION_POINTS = [
     "before the acceptance",
     "after the acceptance",
@@ -85,6 +87,9 @@ def arm_decisions(order: Order) -> None:
 def arm(order: Order) -> None:
     """Put the points into the protocol."""
     made, committed, noted = publication.make_room, History.publish, publication.note_loaded
+    forgotten, taken = publication.forget_native, publication.take_native
+    setattr(publication, "forget_native", order.around(forgotten, after=TAKEOVER_POINTS[0]))  # noqa: B010
+    setattr(publication, "take_native", order.around(taken, after=TAKEOVER_POINTS[1]))  # noqa: B010
     setattr(publication, "make_room", order.around(made, after=POINTS[0]))  # noqa: B010 - mypy knows a function here
     setattr(publication, "flush", _dying_flush(order))  # noqa: B010
     setattr(History, "publish", order.around(committed, before=POINTS[2], after=POINTS[3]))  # noqa: B010

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.acceptance.dying import POINTS
+from tests.acceptance.dying import POINTS, TAKEOVER_POINTS
 from tests.acceptance.served import PASSWORD, Served, loaded, serving, upload_and_create
 
 LARGE = 500_000  # rows: that much has its native table loaded after the commit
@@ -100,3 +100,27 @@ def test_a_kill_at(point: str, core: House) -> None:
     )  # equal rows make none
     assert again["rows_stored"] == rows + added
     assert loaded(served)
+
+
+@pytest.mark.parametrize("point", TAKEOVER_POINTS)
+def test_a_kill_while_the_earlier_native_file_is_taken_over(point: str, core: House) -> None:
+    served, name = core.served, f"grown_{TAKEOVER_POINTS.index(point)}"
+    upload_and_create(served, name, storage=[{"type": "parquet", "mode": "append"}, {"type": "duckdb"}])
+    served.http.put("/files/cities.csv", content=("id,city\n" + "0,Oslo\n" * (LARGE + 1)).encode())
+    served.json("POST", f"/pipeline/{name}/execute?wait=30")
+    assert loaded(served, name)
+    served.http.put("/files/cities.csv", content=b"id,city\n1,Ulm\n")
+    core.order.write_text(point)
+    with suppress(httpx.HTTPError):
+        served.json("POST", f"/pipeline/{name}/execute?wait=30")
+    assert served.ended() == -signal.SIGKILL
+
+    served = core.again()
+    assert loaded(served, name)
+    for version, count in ((1, LARGE + 1), (2, LARGE + 2)):
+        sql = f'SELECT count(*) AS n FROM "{name}@{version}"'
+        assert served.json("POST", "/query", json={"sql": sql})["data"] == [{"n": count}]
+    folder = core.data / "warehouse" / name
+    left = [*folder.glob("v*/*.duckdb"), *folder.glob("v*/.*")]
+    assert left == [folder / "v000002" / f"{name}.duckdb"]
+    assert served.json("POST", "/admin/verify", json={"deep": True})["findings"] == []

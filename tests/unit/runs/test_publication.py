@@ -15,7 +15,7 @@ from service.jobs import messages
 from service.jobs.messages import Grants, Order, Remembered
 from service.model.run import Run, StoredForm
 from service.model.version import Version
-from service.runs import publication
+from service.runs import publication, recovery
 from service.steps.storage import File
 from tests.registry import a_pipeline
 from tests.unit.runs.preparing import prepared
@@ -143,6 +143,23 @@ def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:
     ]
     assert [(layout.version("p", n) / "p.duckdb").exists() for n in (1, 2, 3)] == [False, True, True]
     assert [[s.type for s in run.storage] for run in books.runs] == [["parquet"], *[["parquet", "duckdb"]] * 2]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_native_file_that_would_be_removed_moves_to_the_next_version(layout: Layout, keep: int) -> None:
+    books = Books()
+    run, version = published(layout, books, 1, deferred=["duckdb"])
+    file = layout.version("p", 1) / "p.duckdb"
+    file.write_bytes(b"native")
+    version = msgspec.structs.replace(version, native=File("p.duckdb", 6, 1, ""), bytes=10)
+    books.note_native("id", run, version)
+    published(layout, books, 2, deferred=["duckdb"])
+    folder = layout.version("p", 2)
+    path = publication.take_native(books, layout, "id", keep, version, folder)  # type: ignore[arg-type]
+    assert path.read_bytes() == b"native"
+    assert file.exists() == (books.kept[1].native is not None) == (path == file) == (keep == 2)
+    recovery.sweep_temporary(folder)  # as after a load that was killed
+    assert path.exists() == (keep == 2)
 
 
 def test_only_what_is_still_loading_has_failed() -> None:

@@ -258,9 +258,11 @@ def test_staging_of_an_unknown_run_is_kept(directory: Directory) -> None:
 def test_what_an_interrupted_load_left_is_swept(directory: Directory) -> None:
     folder = directory.layout.version("shop", 2)
     (folder / ".tmp-native.duckdb").touch()
+    (folder / "shop.duckdb").touch()  # the catalog was not told of it, or has let it go
     (folder / UNCOMMITTED).touch()
     directory.start()
     assert not (folder / ".tmp-native.duckdb").exists()
+    assert not (folder / "shop.duckdb").exists()
     assert not (folder / UNCOMMITTED).exists()
     assert (directory.layout.pipeline("shop") / "current").resolve() == folder
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from structlog.testing import CapturingLogger
 from service.files import checksums
 from service.runs.native_changes import changes
 from service.steps.context import Context
-from service.steps.storage import Dataset, File
+from service.steps.storage import Dataset, Earlier, File
 from service.storages import duckdb as native
 
 ROWS = 300_000
@@ -71,12 +74,54 @@ def changed(
     storage = native.DuckDBStorage(table="rows", **settings)
     (folder, paths, files), (new_folder, new_paths, new_files) = lists
     storage.load(Dataset("p", 1, paths, sum(f.rows for f in files)), folder, ctx)
-    earlier = changes(str(folder / "rows.duckdb"), files, new_files, [str(p) for p in new_paths])
+    changed = changes(files, new_files, [str(p) for p in new_paths])
+    earlier = Earlier(str(folder / "rows.duckdb"), *changed) if changed is not None else None
     dataset = Dataset("p", 2, new_paths, sum(f.rows for f in new_files), earlier=earlier)
     storage.load(dataset, new_folder, ctx)
     with duckdb.connect(new_folder / "rows.duckdb", read_only=True) as connection:
         found = pl.DataFrame(connection.sql("FROM rows").to_arrow_table())
     return found, [str(call.kwargs.get("message", call.args[0])) for call in log.calls]
+
+
+READER = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("used", ["by nobody", "under another name", "by a reader"])
+def test_a_file_that_the_version_before_let_go_is_changed_in_its_place(tmp_path: Path, used: str) -> None:
+    """Unless somebody else has it, who goes on to see the version before."""
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v2").mkdir()
+    parts = [tmp_path / "v1" / "part-0.parquet", tmp_path / "v2" / "part-1.parquet"]
+    before, after = numbers(0, 1000), numbers(1000, 5)
+    before.write_parquet(parts[0])
+    after.write_parquet(parts[1])
+    ctx = Context(step="storage[0]", folder=tmp_path, memory_bytes=0)
+    storage = native.DuckDBStorage(table="rows", primary_key="id")
+    storage.load(Dataset("p", 1, parts[:1], 1000), parts[0].parent, ctx)
+    taken = tmp_path / "v2" / ".tmp-taken.duckdb"
+    (tmp_path / "v1" / "rows.duckdb").rename(taken)
+    inode, other = taken.stat().st_ino, tmp_path / "other.duckdb"
+    with ExitStack() as users:
+        if used == "under another name":
+            other.hardlink_to(taken)
+        elif used == "by a reader":
+            command = [sys.executable, "-c", READER, str(taken)]
+            reader = users.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == b"\n"
+        earlier = Earlier(str(taken), [], [str(parts[1])], taken=True)
+        storage.load(Dataset("p", 2, parts, 1005, earlier=earlier), tmp_path / "v2", ctx)
+    file = tmp_path / "v2" / "rows.duckdb"
+    assert (file.stat().st_ino == inode) == (used == "by nobody")
+    assert sorted(p.name for p in file.parent.iterdir()) == ["part-1.parquet", "rows.duckdb"]
+    for path, wanted in [(file, pl.concat([before, after])), *([(other, before)] if other.exists() else [])]:
+        with duckdb.connect(path, read_only=True) as connection:
+            assert pl.DataFrame(connection.sql("FROM rows").to_arrow_table()).equals(wanted)
 
 
 def numbers(first: int, count: int, add: int = 0) -> pl.DataFrame:
