@@ -13,12 +13,13 @@ import msgspec
 import pytest
 
 from service.catalog.store import Store
-from service.files.backup_directory import MANIFEST, BackupDirectory
+from service.files.backup_directory import MANIFEST, BackupDirectory, BackupFile
 from service.files.layout import RESTORING, Layout
 from service.kit import errors
 from service.model.run import StoredForm
 from service.model.version import Version
 from service.runs import backup
+from service.runs import restore as restoring
 from service.runs.backup import BackupReport, Backups
 from service.runs.restore import RestoreReport, restore
 from service.steps.storage import File
@@ -287,6 +288,38 @@ def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, 
     (target / ".restoring").mkdir()
     with pytest.raises(errors.Conflict, match="did not finish"):
         Layout(target).open()
+def test_of_two_restores_to_one_directory_the_second_is_refused(
+    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(directory, place)
+    target, copy = tmp_path / "new", restoring._copy
+    refused: list[str] = []
+
+    def copying(source: Path, to: Path, file: BackupFile) -> None:
+        with pytest.raises(errors.Conflict) as caught:
+            restored(place, target)
+        refused.append(caught.value.message)
+        copy(source, to, file)
+
+    monkeypatch.setattr(restoring, "_copy", copying)
+    assert restored(place, target).versions == 2
+    assert set(refused) == {f"another restore to {target} is in progress"}
+    assert rows(target) == directory.contents
+    with pytest.raises(errors.Conflict, match="not empty"):
+        restored(place, target)
+
+
+def test_a_restore_that_fails_leaves_a_directory_as_it_was(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    flip(next(BackupDirectory(place).backups()[0].rglob(NAME)))
+    for target, there in ((tmp_path / "absent", False), (tmp_path / "empty", True)):
+        if there:
+            target.mkdir()
+        with pytest.raises(errors.PenstockError, match="another checksum"):
+            restored(place, target)
+        assert target.exists() is there
+
+
     restored(place, target)
     assert rows(target) == directory.contents
 
