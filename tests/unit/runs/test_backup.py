@@ -234,6 +234,18 @@ def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_damaged_manifest_is_made_from_the_catalog(directory: Directory, place: Path, tmp_path: Path) -> None:
+    """A restore verifies what it restores: a backup of the damage would be one that cannot be restored."""
+    path = directory.layout.version("shop", 2) / "manifest.json"
+    flip(path)
+    damaged = path.read_bytes()
+    assert back_up(directory, place).versions == 2
+    assert restored(place, tmp_path / "new").versions == 2
+    assert path.read_bytes() == damaged
+    shutil.copyfile(Layout(tmp_path / "new").version("shop", 2) / "manifest.json", path)
+    assert directory.verify().findings == []
+
+
 class Killed(BaseException):
     """In place of SIGKILL: no code of the process runs any more."""
 
@@ -276,18 +288,6 @@ def test_a_restore_that_was_killed_is_done_again(
     assert not (target / RESTORING).exists()
 
 
-def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
-    back_up(directory, place)
-    target = tmp_path / "new"
-    target.mkdir()
-    (target / "mine.txt").write_text("mine")
-    with pytest.raises(errors.Conflict, match="not empty"):
-        restored(place, target)
-    assert [p.name for p in target.iterdir()] == ["mine.txt"]
-    (target / "mine.txt").unlink()
-    (target / ".restoring").mkdir()
-    with pytest.raises(errors.Conflict, match="did not finish"):
-        Layout(target).open()
 def test_of_two_restores_to_one_directory_the_second_is_refused(
     directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +320,18 @@ def test_a_restore_that_fails_leaves_a_directory_as_it_was(directory: Directory,
         assert target.exists() is there
 
 
+def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    target = tmp_path / "new"
+    target.mkdir()
+    (target / "mine.txt").write_text("mine")
+    with pytest.raises(errors.Conflict, match="not empty"):
+        restored(place, target)
+    assert [p.name for p in target.iterdir()] == ["mine.txt"]
+    (target / "mine.txt").unlink()
+    (target / ".restoring").mkdir()
+    with pytest.raises(errors.Conflict, match="did not finish"):
+        Layout(target).open()
     restored(place, target)
     assert rows(target) == directory.contents
 
