@@ -135,7 +135,7 @@ async def open_core(
                 TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
-                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity),
+                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
             )  # fmt: skip
         finally:
             await supervisor.close()

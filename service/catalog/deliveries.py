@@ -26,12 +26,13 @@ _KEPT = timedelta(days=30)
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to send now. ``tries`` counts those that failed."""
+    """A message to send now. ``receiver`` is the scheme and host of its URL, ``tries`` counts those that failed."""
 
     id: str
     run_id: str
     event: str
     hook: Hook
+    receiver: str
     body: str
     created: datetime
     tries: int
@@ -57,20 +58,23 @@ class Deliveries:
         self._store = store
         self._clock = clock
 
-    def due(self, limit: int) -> list[Pending]:
-        """The messages to send now, those that wait longest first."""
-        rows = self._store.rows(_SQL["due"], {"now": naive(self._clock.now()), "limit": limit})
+    def due(self, now: datetime, without: Iterable[str], *, each: int, limit: int) -> list[Pending]:
+        """The messages to send at ``now``, those that wait longest first.
+
+        At most ``each`` for one receiver, none for the receivers in ``without``, and at most ``limit`` in all.
+        """
+        values = {"now": naive(now), "without": list(without), "each": each, "limit": limit}
         return [
             Pending(
-                id=r["id"], run_id=r["run_id"], event=r["event"], hook=_hooks(r)[r["hook"]], body=r["body"],
-                created=r["created"].replace(tzinfo=UTC), tries=r["tries"],
+                id=r["id"], run_id=r["run_id"], event=r["event"], hook=_hooks(r)[r["hook"]], receiver=r["receiver"],
+                body=r["body"], created=r["created"].replace(tzinfo=UTC), tries=r["tries"],
             )
-            for r in rows
+            for r in self._store.rows(_SQL["due"], values)
         ]  # fmt: skip
 
-    def next_try(self) -> datetime | None:
-        """When the next message is to be sent; None if none waits."""
-        row = self._store.row(_SQL["next_try"])
+    def next_try(self, now: datetime) -> datetime | None:
+        """When the next message after those of ``now`` is to be sent; None if none waits for a later time."""
+        row = self._store.row(_SQL["next_try"], {"now": naive(now)})
         return row["next_try"].replace(tzinfo=UTC) if row is not None and row["next_try"] is not None else None
 
     def record(self, outcomes: Iterable[Outcome]) -> None:

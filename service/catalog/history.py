@@ -188,8 +188,8 @@ class History:
         self._store.write(work)
         self.on_published(pipeline_id)
 
-    def accept(self, pipeline_id: str, version: Version, alongside: Sequence[Alongside] = ()) -> Version:
-        """Publish a held version, which is returned. Its run stays ``held``.
+    def accept(self, pipeline_id: str, version: Version, at: datetime, alongside: Sequence[Alongside] = ()) -> Version:
+        """Publish a held version at ``at``, and return it. Its run stays ``held``.
 
         ``alongside`` is committed with it. Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (CONFLICT
         if the version is not held, VERSION_SUPERSEDED), and what ``alongside`` raises.
@@ -209,6 +209,8 @@ class History:
             run = acceptance.published_run(_run(found), published)
             version_rows.update(transaction, pipeline_id, published)
             run_rows.amend(transaction, run, self.lease)
+            if self._lineage:
+                lineage_events.note_accepted(transaction, run, at)
             for write in alongside:
                 write(transaction, run)
             return published

@@ -23,12 +23,14 @@ from service.model.version import Version
 _SQL = load_sql("lineage_events")
 _MOST = 10_000
 _PATIENCE = timedelta(hours=24)
+_ACCEPTED = "ACCEPTED"
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """An event to send: what happened to a run and when, its configuration, and the version that it has.
 
-    ``due`` is the time of the schedule that started the run, None for others.
+    ``due`` is the time of the schedule that started the run, None for others. ``accepted``: the run was held, and its
+    version is published now, with which it is complete once more.
     """
 
     sequence: int
@@ -38,6 +40,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
     version: Version | None
     due: datetime | None
+    accepted: bool = False
 
 
 class LineageEvents:
@@ -91,9 +94,16 @@ def note(transaction: Transaction, run: Run, pipeline_id: str | None = None) -> 
         transaction.execute(_SQL["insert"], values | {"pipeline_id": pipeline_id})
 
 
+def note_accepted(transaction: Transaction, run: Run, at: datetime) -> None:
+    """Store that the version of a held run is published. Part of the transaction that publishes it."""
+    transaction.execute(_SQL["insert_of_run"], {"run_id": run.run_id, "event": _ACCEPTED, "time": naive(at)})
+
+
 def _waiting(row: Row) -> Waiting:
+    accepted = row["event"] == _ACCEPTED
     return Waiting(
-        sequence=row["sequence"], event=cast(EventType, row["event"]), time=row["time"].replace(tzinfo=UTC),
+        sequence=row["sequence"], event="COMPLETE" if accepted else cast(EventType, row["event"]), accepted=accepted,
+        time=row["time"].replace(tzinfo=UTC),
         run=msgspec.json.decode(row["run"], type=Run), document=msgspec.json.decode(row["document"]),
         version=msgspec.json.decode(row["version"], type=Version) if row["version"] is not None else None,
         due=row["due"].replace(tzinfo=UTC) if row["due"] is not None else None,

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -22,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from service.files import disk
+from service.files import directory_lock, disk
 from service.files.layout import flush
 from service.kit import errors, ids
 
@@ -89,23 +88,15 @@ class BackupDirectory:
 
         Raises ``errors.Invalid`` if it cannot be written, ``errors.Conflict`` while another backup is being made.
         """
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            if disk.is_full(error):
-                raise
-            raise _invalid(f"cannot be used ({error.strerror})") from error
-        try:
+        busy = "another backup is being written to this directory"
+        with contextlib.ExitStack() as lock:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise errors.Conflict("another backup is being written to this directory", field="directory") from None
-            except OSError:
-                pass  # a file system without locks
+                lock.enter_context(directory_lock.locked(self.path, busy, "directory"))
+            except OSError as error:
+                if disk.is_full(error):
+                    raise
+                raise _invalid(f"cannot be used ({error.strerror})") from error
             yield
-        finally:
-            os.close(handle)
 
     def backups(self) -> list[Path]:
         """The folders of whole backups, oldest first."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from service.engine import fit_record
 from service.engine.fit_record import FitRecord
-from service.files import layout, quarantine
+from service.files import layout, manifest_file, quarantine
 from service.jobs import combine
 from service.jobs.job import Job
 from service.jobs.messages import Order, Prepared, Quarantine
@@ -121,7 +121,7 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
         if path.name not in kept:
             _remove(path)
     manifest = {
-        "format": 1, "pipeline": order.document["name"], "version": order.version,
+        "pipeline": order.document["name"], "version": order.version,
         "run_id": order.run_id, "revision": order.revision, "created": order.created,
         "rows": prepared.rows, "files": prepared.files, "layout": prepared.layout, "columns": prepared.columns,
         "quarantine": prepared.quarantine.files, "refusals": prepared.quarantine.refusals, "tape": prepared.fit_record,
@@ -132,7 +132,7 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
         "configuration": masking.masked(order.document),
     }  # fmt: skip
     path = folder / layout.MANIFEST
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    path.write_bytes(manifest_file.encode(manifest))
     layout.flush(path)
     layout.flush(folder)
 

@@ -78,6 +78,18 @@ class FixedClock:
         return min(self._sleepers.values(), default=self._elapsed) - self._elapsed if self._sleepers else None
 
 
+async def rest_until(clock: Clock, moment: datetime | None, woken: asyncio.Event) -> None:
+    """Return when ``woken`` is set, or when the clock shows ``moment`` if there is one, whichever comes first."""
+    waits: list[asyncio.Task[object]] = [asyncio.create_task(woken.wait())]
+    if moment is not None:
+        waits.append(asyncio.create_task(clock.sleep_until(moment)))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
 def rfc3339(moment: datetime) -> str:
     """``2026-01-01T00:00:00.000000Z``: RFC 3339 in UTC."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

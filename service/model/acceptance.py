@@ -31,6 +31,12 @@ def not_held(version: Version) -> errors.Conflict:
     return errors.Conflict(f"version {version.version} of '{version.pipeline}' is published, not held", field="version")
 
 
+def removed(version: Version) -> errors.Conflict:
+    """The error of a decision about a version that another request removed meanwhile."""
+    message = f"version {version.version} of '{version.pipeline}' was rejected or deleted meanwhile"
+    return errors.Conflict(message, field="version")
+
+
 def _supersedes(newest: Version, version: Version) -> bool:
     return newest.version > version.version or version.continues not in (None, newest.version)
 

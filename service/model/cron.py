@@ -28,11 +28,12 @@ _ALIASES = {
 }
 _FORM = (
     "write minute (0-59), hour (0-23), day of month (1-31), month (1-12 or JAN-DEC) and day of week (0-7 or SUN-SAT), "
-    f"or one of {', '.join(_ALIASES)}"
+    f"ranges upwards, or one of {', '.join(_ALIASES)}"
 )
 _LONGEST = 200
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 _NAMES = ("minute", "hour", "day-of-month", "month", "day-of-week")
+_LAST_VALUES = (59, 23, 31, 12, 6)
 
 
 class Cron:
@@ -43,12 +44,9 @@ class Cron:
         self._fields = _fields(text)
         self._elapsed = any(term.startswith("*") or "/" in term for term in self._fields.split()[1].split(","))
         try:
-            start = datetime(2000, 1, 1)
-            next(iter(self._walls(start)))
+            next(iter(self._walls(datetime(2000, 1, 1))))
         except CronSimError as error:
-            field = str(error).removeprefix("Bad ").lower()
-            reason = f"its {field} field is wrong" if field in _NAMES else str(error)
-            raise ValueError(f"'{text}' is not a cron expression: {reason}; {_FORM}") from None
+            raise ValueError(_fault(text, self._fields, str(error))) from None
         except StopIteration:
             raise ValueError(f"'{text}' never fires: no month has such a day") from None
 
@@ -94,6 +92,52 @@ class Cron:
             if change is None:
                 return instant
             start, wall = change, _wall(change, zone) - _SECOND
+
+
+def check(text: str) -> None:
+    """Raise ``ValueError`` if nobody can mean the expression: it is wrong, or has a step longer than its range.
+
+    ``Cron`` takes such steps, since stored configurations may have them: only the first value of the range fires.
+    """
+    fields = Cron(text)._fields.split()
+    for place, (name, field) in enumerate(zip(_NAMES, fields, strict=True)):
+        for term in field.split(","):
+            span, _, step = term.partition("/")
+            if step and int(step) > (values := _count(place, span)):
+                raise ValueError(
+                    f"'{text}' is not a cron expression: in its {name} field the step {step} is longer than its range "
+                    f"of {values}; list times, or write a schedule that fires more often and skip runs"
+                )
+
+
+def _count(place: int, span: str) -> int:
+    """The number of values in a range of a field; a single value begins a range up to the last one."""
+    lone = ["*"] * len(_NAMES)
+    lone[place] = span
+    cron = CronSim(" ".join(lone), datetime(2000, 1, 1))
+    values = (cron.minutes, cron.hours, cron.days, cron.months, cron.weekdays)[place]
+    last = _LAST_VALUES[place]
+    first = next(iter(values))
+    if len(values) == 1 and isinstance(first, int):
+        return last - first + 1 if first >= 0 else 1  # the last day of a month has a negative number
+    return min(len(values), last + 1 if 0 in values else last)
+
+
+def _fault(text: str, fields: str, reason: str) -> str:
+    """Why cronsim refuses the fields, in our words."""
+    field = reason.removeprefix("Bad ").lower()
+    if field not in _NAMES:
+        return f"'{text}' is not a cron expression: {reason}; {_FORM}"
+    parts = fields.split()
+    wrong = parts[_NAMES.index(field)]
+    if field == "day-of-month":
+        try:
+            CronSim(" ".join([*parts[:3], "*", *parts[4:]]), datetime(2000, 1, 1))
+        except CronSimError:
+            pass
+        else:
+            return f"'{text}' never fires: the months '{parts[3]}' have no day '{wrong}' in the day-of-month field"
+    return f"'{text}' is not a cron expression: its {field} field is wrong: '{wrong}'; {_FORM}"
 
 
 def _fields(text: str) -> str:

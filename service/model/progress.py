@@ -1,7 +1,7 @@
 """Progress: what part of a run is done and how long the rest takes, from the counters of its steps.
 
-Steps weigh what they took in earlier runs of the pipeline, in seconds. Without earlier runs they have fixed shares,
-and the rest is estimated from the speed of the steps so far. Everything here is a pure function of values.
+Steps weigh what they took in earlier runs of the pipeline, in seconds. Without earlier runs the rest is estimated from
+what the steps so far take, and until that is known they have fixed shares. All this is a pure function of values.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from service.model.run import Run, Step
 
 _SHARES = {"collectors": 35.0, "processors": 25.0, "storage": 39.0}
+_LATER = {"collectors": 0.05, "processors": 0.05, "storage": 0.2}
+"""The seconds of a step that has not begun, as a share of those of the steps so far, without earlier runs.
+
+The first pass reads and parses, whichever step needs it; later ones read what it has staged, and many take no time.
+"""
+_UNESTIMATED = 0.1  # the most that is taken as done by fixed shares: they know nothing of this pipeline
 _UNTIMED = 0.95  # the most that is taken as done of a step whose end nobody knows
 _LEAST_FRACTION = 0.05  # of a step, before its end is estimated from it
 _LEAST_SECONDS = 1.0  # that a run has taken, before its end is estimated without earlier runs
@@ -63,6 +69,15 @@ class Outline:
         left, total = self._left({n: self._part(n, s) for n, s in steps.items()}), self._left({})
         return min(1.0, max(0.0, 1.0 - left / total)) if total > 0 else 0.0
 
+    def part(self, steps: Mapping[str, Step], elapsed: float) -> float:
+        """The part of the run's time that has passed, 0 to 1: ``done``, without earlier runs by ``seconds_left``."""
+        if self.usual:
+            return self.done(steps)
+        left = self.seconds_left(steps, elapsed)
+        if left is None:
+            return min(_UNESTIMATED, self.done(steps))
+        return elapsed / (elapsed + left) if elapsed > 0 else 0.0
+
     def seconds_left(self, steps: Mapping[str, Step], elapsed: float) -> float | None:
         """The seconds until the run ends, at least 0 and finite; None while that is unknown."""
         left = self._by_the_usual(steps, elapsed) if self.usual else self._by_the_speed(steps)
@@ -76,12 +91,11 @@ class Outline:
         return left * (elapsed + doubt) / (total - left + doubt)
 
     def _by_the_speed(self, steps: Mapping[str, Step]) -> float | None:
-        taken = weight = later = 0.0
-        side_by_side, left = 0.0, 0.0
+        taken = later = side_by_side = left = 0.0
         for name in self.steps:
             step = steps.get(name)
             if step is None:
-                later += self._weight(name)
+                later += _LATER.get(_kind(name), 0.0)
                 continue
             whole = step.duration
             if step.ended is None:
@@ -93,10 +107,7 @@ class Outline:
                 else:
                     left += whole - step.duration
             taken += whole
-            weight += self._weight(name)
-        if taken < _LEAST_SECONDS or not weight:
-            return None
-        return side_by_side + left + later * taken / weight
+        return side_by_side + left + later * taken if taken >= _LEAST_SECONDS else None
 
     def _left(self, parts: Mapping[str, float]) -> float:
         """The weight of what is not done. Collectors work side by side: the longest counts."""

@@ -12,7 +12,7 @@ import msgspec
 
 from service.kit import errors
 from service.kit.errors import Problem
-from service.model.cron import Cron
+from service.model.cron import Cron, check
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ def problems(value: Any) -> Iterable[Problem]:
     cron, timezone = written.get("cron"), written.get("timezone")
     if isinstance(cron, str):
         try:
-            _cron(cron)
+            check(cron)
         except ValueError as error:
             yield Problem("schedule.cron", str(error))
     if isinstance(timezone, str):

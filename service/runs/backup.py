@@ -21,7 +21,7 @@ import structlog
 import service
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
-from service.files import disk
+from service.files import disk, manifest_file
 from service.files.backup_directory import BackupDirectory, BackupManifest
 from service.files.backup_writer import BackupWriter, Mismatch
 from service.files.layout import MANIFEST, Layout
@@ -129,14 +129,16 @@ class Backups:
         live = self._layout.version(version.pipeline, version.version)
         sources, within = (_folder(pins, version), live), str(live.relative_to(self._layout.root))
 
+        def place(name: str) -> Path:
+            return next((f / name for f in sources if (f / name).is_file()), live / name)
+
         def add(file: File) -> None:
-            source = next((f / file.name for f in sources if (f / file.name).is_file()), live / file.name)
-            size = file.bytes if file.sha256 else None
-            writer.add(source, f"{within}/{file.name}", size=size, checksum=file.sha256)
+            writer.add(place(file.name), f"{within}/{file.name}", size=file.bytes, checksum=file.sha256)
 
         try:
-            for file in (*version.base_files, File(MANIFEST, 0, 0, "")):
+            for file in version.base_files:
                 add(file)
+            writer.add(_manifest(place(MANIFEST), pins, version), f"{within}/{MANIFEST}")
         except (Mismatch, FileNotFoundError) as error:
             if not committed.live and manifest.run_id(live) != version.run_id:
                 writer.withdraw(within)
@@ -180,6 +182,18 @@ class Backups:
             store.check()
         finally:
             store.close()
+
+
+def _manifest(path: Path, pins: Path, version: Version) -> Path:
+    """The manifest of a version, made from the catalog if it is damaged: with it nobody could restore the backup."""
+    try:
+        manifest_file.check(path.read_bytes())
+    except manifest_file.DamagedManifest:
+        again = pins / ids.new("manifest")
+        again.mkdir(mode=0o700)
+        manifest.write(again, version, path.parent)
+        return again / MANIFEST
+    return path
 
 
 def _pin(folder: Path, pins: Path, version: Version) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 
-from service.files import permissions
+from service.files import manifest_file, permissions
 from service.files.layout import MANIFEST, Layout, flush
 from service.kit import ids
 from service.model.breach import Breach
@@ -77,23 +78,51 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> Manifest | None:
-    """The manifest in the folder; None if there is none that can be read, or if it names files outside the folder."""
+    """The manifest in the folder; None if there is none that can be read, or if it names files outside the folder.
+
+    One that is damaged cannot be read.
+    """
     try:
-        found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        found = msgspec.json.decode(manifest_file.check((folder / MANIFEST).read_bytes()), type=Manifest)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
     inside = all(_is_inside(file.name) for file in found.as_version().base_files)
     return found if inside else None
 
 
+def write(folder: Path, version: Version, earlier: Path) -> None:
+    """Write the manifest of a version into the folder, from what the catalog has of it, and flush.
+
+    What only manifests have (the configuration) is that of the manifest in the folder ``earlier``, if it can be read.
+    Raises ``OSError``.
+    """
+    content: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+        content |= manifest_file.decode((earlier / MANIFEST).read_bytes())
+    content |= {
+        "pipeline": version.pipeline, "version": version.version, "run_id": version.run_id,
+        "revision": version.revision, "created": version.created, "rows": version.rows, "files": version.files,
+        "layout": version.layout, "columns": version.columns, "quarantine": version.quarantine,
+        "refusals": version.refusals, "tape": version.fit_record, "state": version.state, "sources": version.sources,
+        "fitted": version.fitted, "profiles": version.profiles, "quarantine_columns": version.quarantine_columns,
+        "replay_of": version.replay_of, "restored_from": version.restored_from, "held": version.held,
+        "held_because": version.held_because, "continues": version.continues,
+    }  # fmt: skip
+    path = folder / MANIFEST
+    path.write_bytes(manifest_file.encode(content))
+    flush(path)
+    flush(folder)
+
+
 def amend(folder: Path, layout: Layout, **changes: Any) -> None:
     """Replace fields of the manifest in the folder; readers see the earlier or the new one.
 
-    Raises ``OSError``, ``msgspec.MsgspecError``, ``UnicodeDecodeError``.
+    Raises ``OSError``, ``ValueError`` (``DamagedManifest``: nobody would notice the damage any more),
+    ``msgspec.MsgspecError``.
     """
-    content = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
+    content = manifest_file.decode((folder / MANIFEST).read_bytes())
     temporary = folder / f".tmp-{ids.new('manifest')}"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode({**content, **changes}), indent=2))
+    temporary.write_bytes(manifest_file.encode({**content, **changes}))
     flush(temporary)
     temporary.replace(folder / MANIFEST)
     permissions.share(folder, layout.group)
@@ -107,7 +136,7 @@ def follow(folder: Path, layout: Layout, version: Version) -> None:
         return
     try:
         amend(folder, layout, held=version.held)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
         _log.error("manifest.not_written", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 
@@ -122,6 +151,19 @@ def describes(found: Manifest | None, version: Version) -> bool:
     The manifest is older than the commit, and its state and whether it is held follow the catalog: neither is compared.
     """
     return found is not None and _identity(found.as_version()) == _identity(version)
+
+
+def fault(folder: Path, version: Version) -> str | None:
+    """What is wrong with the manifest of a version; None if nothing is. The rows do not depend on it."""
+    try:
+        manifest_file.check((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        return f"{MANIFEST} cannot be read ({error.strerror}); the catalog has what it said, and readers do not use it"
+    except manifest_file.DamagedManifest:
+        return f"{MANIFEST} has another checksum than when it was written; readers do not use it"
+    if not describes(read(folder), version):
+        return f"{MANIFEST} is not that of this version; the catalog has what it said, and readers do not use it"
+    return None
 
 
 def _identity(version: Version) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
-"""Notifications: messages about ended runs, sent to hooks by a child until each is accepted, for at most a day.
+"""Notifications: messages about ended runs, sent to hooks by children until each is accepted, for at most a day.
 
 The service reads messages from the catalog and writes there what became of them; it opens no connection and sees no
-answer. One child at a time sends a batch, side by side, so that no hook holds up a run or a request.
+answer. The messages for one receiver go to one child, side by side, and receivers do not wait for each other: those
+that were slow have at most half of the places. No hook holds up a run or a request.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import structlog
 from service.catalog.deliveries import Deliveries, Outcome, Pending
 from service.jobs.tasks.task import Message, Notification
 from service.kit import errors
-from service.kit.clock import Clock
+from service.kit.clock import Clock, rest_until
+from service.network import pacing
+from service.runs import task_runner
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 
 _PATIENCE = timedelta(hours=24)
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 3600.0  # seconds between two tries, doubled after each
-_BATCH = 20
+_BATCH = pacing.AT_ONCE  # messages for one receiver
 _BATCH_SECONDS = 30.0
+_SLOW_SECONDS = 3.0  # a receiver whose last batch took longer is slow
+_MOST_SLOW = task_runner.MOST_BATCHES // 2
 _LONGEST_SLEEP = timedelta(seconds=60)
 _log = structlog.get_logger("penstock.notify")
 
@@ -33,6 +38,8 @@ class Notifications:
 
     def __init__(self, supervisor: Supervisor, tasks: TaskRunner, deliveries: Deliveries, clock: Clock) -> None:
         self._supervisor, self._tasks, self._deliveries, self._clock = supervisor, tasks, deliveries, clock
+        self._sending: dict[str, asyncio.Task[None]] = {}  # by receiver
+        self._slow: set[str] = set()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -44,32 +51,53 @@ class Notifications:
     async def close(self) -> None:
         """Stop; the next start sends what is left."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks = [self._task, *self._sending.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            wake = self._clock.now() + _LONGEST_SLEEP
+            now = self._clock.now()
+            wake = now + _LONGEST_SLEEP
             try:
-                while batch := await asyncio.to_thread(self._deliveries.due, _BATCH):
-                    await self._send(batch)
-                next_try = await asyncio.to_thread(self._deliveries.next_try)
+                for receiver, batch in (await asyncio.to_thread(self._next, now)).items():
+                    self._sending[receiver] = asyncio.create_task(self._serve(receiver, batch))
+                next_try = await asyncio.to_thread(self._deliveries.next_try, now)
                 wake = min(wake, next_try) if next_try is not None else wake
-            except Exception as error:  # the catalog cannot be read or written now
+            except Exception as error:  # the catalog cannot be read now
                 _log.error("notify.stopped", reason=str(error), exception=type(error).__name__)
-            await self._rest(wake)
+            await rest_until(self._clock, wake, self._woken)
 
-    async def _rest(self, until: datetime) -> None:
-        waits = [asyncio.create_task(self._wait()), asyncio.create_task(self._clock.sleep_until(until))]
+    def _next(self, now: datetime) -> dict[str, list[Pending]]:
+        """The messages to send now, by receiver: of as many receivers as have a place."""
+        places = task_runner.MOST_BATCHES - len(self._sending)
+        slow_places = _MOST_SLOW - len(self._slow & self._sending.keys())
+        chosen: dict[str, list[Pending]] = {}
+        if places > 0:
+            skipped = self._sending.keys() | (self._slow if slow_places <= 0 else set())
+            for pending in self._deliveries.due(now, skipped, each=_BATCH, limit=_BATCH * places):
+                if pending.receiver not in chosen:
+                    is_slow = pending.receiver in self._slow
+                    if len(chosen) == places or (is_slow and len(self._slow & chosen.keys()) >= slow_places):
+                        continue
+                chosen.setdefault(pending.receiver, []).append(pending)
+        return chosen
+
+    async def _serve(self, receiver: str, batch: list[Pending]) -> None:
+        """Send the messages for one receiver."""
+        began = self._clock.monotonic()
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await self._send(batch)
+        except Exception as error:  # the catalog cannot be written now: the messages are sent again after a while
+            _log.error("notify.stopped", reason=str(error), exception=type(error).__name__)
+            await self._clock.sleep_until(self._clock.now() + _LONGEST_SLEEP)
         finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _wait(self) -> None:
-        await self._woken.wait()
+            is_slow = self._clock.monotonic() - began > _SLOW_SECONDS
+            (self._slow.add if is_slow else self._slow.discard)(receiver)
+            del self._sending[receiver]
+            self._woken.set()
 
     async def _send(self, batch: list[Pending]) -> None:
         at = int(self._clock.now().timestamp())

@@ -26,7 +26,12 @@ _MOST_ORIGINS = 20_000
 
 def is_traceable(waiting: Waiting) -> bool:
     """Whether the columns of the run's version are made from its collectors' by the steps of the configuration."""
-    return waiting.event == "COMPLETE" and waiting.version is not None and _copied(waiting.run) is None
+    return _has_outputs(waiting) and waiting.version is not None and _copied(waiting.run) is None
+
+
+def _has_outputs(waiting: Waiting) -> bool:
+    """Whether the run has stored what readers see: a held one only when its version is accepted."""
+    return waiting.event == "COMPLETE" and (waiting.run.status != "held" or waiting.accepted)
 
 
 class EventEncoder:
@@ -101,9 +106,12 @@ class EventEncoder:
     def _outputs(
         self, waiting: Waiting, columns: TracedColumns | None, inputs: list[tuple[str, Dataset]]
     ) -> list[Dataset]:
-        """The dataset of the pipeline; what the run stored in it is known when it is complete. A held run has none."""
+        """The dataset of the pipeline; what the run stored in it is known when it is complete.
+
+        A held run has none until its version is accepted.
+        """
         run, version = waiting.run, waiting.version
-        if run.status == "held" and waiting.event == "COMPLETE":
+        if waiting.event == "COMPLETE" and not _has_outputs(waiting):
             return []
         name = (self._namespace, run.pipeline)
         if version is None or waiting.event != "COMPLETE":

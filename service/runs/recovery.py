@@ -12,13 +12,11 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from service.catalog.history import History
 from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
-from service.model.version import Version
 from service.runs import leases, manifest, remembered_state, version_upkeep
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
@@ -96,7 +94,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
             sweep_temporary(folder)
             if committed.version.native is None:  # the service died before the file was noted, or removed
                 (folder / f"{committed.version.table}.duckdb").unlink(missing_ok=True)
-            _tidy_state(layout, folder, committed.version)
+            remembered_state.tidy(folder, layout, committed.version)
             (folder / UNCOMMITTED).unlink(missing_ok=True)
             if run_id == committed.version.run_id:
                 manifest.follow(folder, layout, committed.version)
@@ -117,13 +115,6 @@ def _tidy_versions(history: History, layout: Layout) -> None:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
     for name, number in newest.items():
         layout.point_current(name, number)
-
-
-def _tidy_state(layout: Layout, folder: Path, version: Version) -> None:
-    try:
-        remembered_state.tidy(folder, layout, version)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:  # its manifest is damaged: verification says so
-        _log.warning("state.not_tidied", pipeline=version.pipeline, version=version.version, reason=str(error))
 
 
 def _is_uncommitted(history: History, folder: Path, run_id: str) -> bool:

@@ -11,11 +11,14 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from service.files.layout import RUN_STATE, STATE, Layout
 from service.model.version import Version
 from service.runs import manifest
 from service.steps.storage import File
+
+_log = structlog.get_logger("penstock.recovery")
 
 
 def remembered_in(folder: Path, state: list[File]) -> tuple[Path, list[File]]:
@@ -37,13 +40,17 @@ def plain(state: list[File]) -> list[File]:
 def tidy(folder: Path, layout: Layout, version: Version) -> None:
     """Let the manifest name the state of ``version``, and remove every other state from its folder. Safe to repeat.
 
-    Raises as ``manifest.amend``.
+    If the manifest cannot be written, or is damaged, that is logged, and every state stays.
     """
     if not (folder / RUN_STATE).is_dir():  # no run has left this version unchanged
         return
     found = manifest.read(folder)
-    if found is None or found.state != version.state:  # until it is amended, the earlier state is still there
-        manifest.amend(folder, layout, state=version.state)
+    if found is None or found.state != version.state:
+        try:
+            manifest.amend(folder, layout, state=version.state)
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            _log.warning("state.not_tidied", pipeline=version.pipeline, version=version.version, reason=str(error))
+            return
     place, _ = remembered_in(folder, version.state)
     holding = {place, place / STATE} if version.state else set()
     for earlier in {folder / STATE, *(folder / RUN_STATE).iterdir()} - holding:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from service.catalog.history import History
-from service.files.layout import MANIFEST, Layout, flush
+from service.files.layout import Layout
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
-from service.runs import attempt_records, publication, remembered_state
+from service.runs import attempt_records, manifest, publication, remembered_state
 from service.steps.storage import File
 
 
@@ -62,7 +60,7 @@ def commit(
         source, version=number, run_id=run.run_id, created=ended, bytes=size, state=remembered, native=native,
         wants_native=had_native, replay_of=None, restored_from=source.version, held_because=[], continues=None,
     )  # fmt: skip
-    _write_manifest(folder, staging, version)
+    manifest.write(staging, version, folder)
     publication.make_room(history, layout, source.pipeline, number)
     location = str(layout.version(source.pipeline, number).relative_to(layout.root))
     completed = msgspec.structs.replace(
@@ -89,22 +87,3 @@ def _stored(version: Version, location: str) -> list[StoredForm]:
         where = f"{location}/{version.table}.duckdb"
         forms.append(StoredForm(type="duckdb", location=where, bytes=0, state="loading"))
     return forms
-
-
-def _write_manifest(folder: Path, staging: Path, version: Version) -> None:
-    """Write the manifest: that of the restored version with what differs; all of it if that cannot be read."""
-    content: dict[str, Any] = {"format": 1}
-    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        content |= msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
-    content |= {
-        "pipeline": version.pipeline, "version": version.version, "run_id": version.run_id,
-        "revision": version.revision, "created": version.created, "rows": version.rows, "files": version.files,
-        "layout": version.layout, "columns": version.columns, "quarantine": version.quarantine,
-        "refusals": version.refusals, "tape": version.fit_record, "state": version.state, "sources": version.sources,
-        "fitted": version.fitted, "profiles": version.profiles, "quarantine_columns": version.quarantine_columns,
-        "replay_of": None, "restored_from": version.restored_from, "held_because": [], "continues": None,
-    }  # fmt: skip
-    path = staging / MANIFEST
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2))
-    flush(path)
-    flush(staging)

@@ -18,7 +18,7 @@ import msgspec
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
-from service.files import backup_directory, disk, permissions
+from service.files import backup_directory, directory_lock, disk, permissions
 from service.files.backup_directory import BackupFile
 from service.files.layout import RESTORING, Layout, flush
 from service.kit import errors
@@ -47,9 +47,10 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
 def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> RestoreReport:
     """Restore the backup in ``directory`` (the newest there) to the data directory ``target``. Blocks.
 
-    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or in ``directory``, or there is no whole
-    backup, ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file, ``errors.Unavailable`` (STORAGE_FULL),
-    ``errors.Invalid``. When it raises, ``target`` is as it was, but without what an interrupted restore left.
+    Raises ``errors.Missing``, ``errors.Conflict`` if ``target`` is not empty or in ``directory``, another restore
+    writes to it, or there is no whole backup, ``errors.PenstockError`` (DATA_CORRUPT) naming the damaged file,
+    ``errors.Unavailable`` (STORAGE_FULL), ``errors.Invalid``. When it raises, ``target`` is as it was, but without what
+    an interrupted restore left.
     """
     folder = backup_directory.find(directory)
     manifest = backup_directory.read_manifest(folder)
@@ -58,32 +59,43 @@ def restore(directory: Path, target: Path, group: int | None, clock: Clock) -> R
         raise errors.Conflict(
             f"{target} is inside the directory of the backups; name another with --data-dir", field="data_dir"
         )
-    _refuse_used(target)
-    layout = Layout(target / RESTORING, group)
-    _clear(layout.root)
     try:
-        layout.open()
-        for file in manifest.files:
-            _copy(folder / file.path, layout.root / file.path, file)
-        versions = _verify(layout, clock)
-        _promote(layout, Layout(target, group))
-    except BaseException as error:
-        _clear(layout.root)
-        if not existed:
-            with contextlib.suppress(OSError):
-                target.rmdir()
-        if isinstance(error, OSError):
-            raise (_full(target) if disk.is_full(error) else _failed(error)) from error
-        raise
+        with directory_lock.locked(target, f"another restore to {target} is in progress", "data_dir"):
+            versions = _restore(folder, manifest.files, Layout(target, group), clock, keep=existed)
+    except OSError as error:
+        raise (_full(target) if disk.is_full(error) else _failed(error)) from error
     return RestoreReport(
         backup=str(folder), data_dir=str(target), versions=versions, files=len(manifest.files),
         bytes=sum(f.bytes for f in manifest.files),
     )  # fmt: skip
 
 
+def _restore(folder: Path, files: list[BackupFile], target: Layout, clock: Clock, *, keep: bool) -> int:
+    """Write the files of a backup to a hidden folder, verify them, and move them. Returns the number of versions.
+
+    When it raises, the directory of ``target`` is removed unless ``keep``.
+    """
+    _refuse_used(target.root)
+    staged = Layout(target.root / RESTORING, target.group)
+    try:
+        _clear(staged.root)
+        staged.open()
+        for file in files:
+            _copy(folder / file.path, staged.root / file.path, file)
+        versions = _verify(staged, clock)
+        _promote(staged, target)
+    except BaseException:
+        _clear(staged.root)
+        if not keep:
+            with contextlib.suppress(OSError):
+                target.root.rmdir()
+        raise
+    return versions
+
+
 def _refuse_used(target: Path) -> None:
     try:
-        names = sorted(p.name for p in target.iterdir()) if target.exists() else []
+        names = sorted(p.name for p in target.iterdir())
     except OSError as error:
         raise errors.Invalid(f"{target} cannot be read ({error.strerror})", field="data_dir") from error
     own = {RESTORING, *_RESTORED} if RESTORING in names else set()

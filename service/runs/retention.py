@@ -20,7 +20,7 @@ from service.catalog.expired_runs import Expired, ExpiredRuns
 from service.catalog.surplus import Surplus
 from service.files.layout import Layout
 from service.kit import errors
-from service.kit.clock import Clock
+from service.kit.clock import Clock, rest_until
 from service.runs.version_upkeep import VersionUpkeep
 
 BY = "retention"
@@ -120,7 +120,7 @@ class Retention:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now
                 _log.error("retention.failed", message=str(error), exception=type(error).__name__)
-            await self._rest()
+            await rest_until(self._clock, self._due, self._woken)
 
     async def _sweep_hourly(self) -> None:
         self._due = self._clock.now() + _HOUR  # also if the sweep fails
@@ -130,14 +130,3 @@ class Retention:
         await asyncio.to_thread(self._expired.forget_versions, self._clock.now())
         for forget in self._forget:
             await asyncio.to_thread(forget)
-
-    async def _rest(self) -> None:
-        waits = [asyncio.create_task(self._wait()), asyncio.create_task(self._clock.sleep_until(self._due))]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _wait(self) -> None:
-        await self._woken.wait()

@@ -49,7 +49,7 @@ class RunProgress:
         """Note the steps that have changed."""
         self._steps.update((step.step, step) for step in steps)
         most = _MOST if self.learnt else _MOST_UNLEARNT
-        self.percent = max(self.percent, round(min(most, _MOST * self._outline.done(self._steps)), 1))
+        self.percent = max(self.percent, round(min(most, _MOST * self._outline.part(self._steps, elapsed)), 1))
         left = self._outline.seconds_left(self._steps, elapsed)
         self._end = None if left is None else smoothed(self._end, elapsed + left, elapsed - self._updated)
         self._updated = elapsed

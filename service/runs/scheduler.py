@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import structlog
 
 from service.catalog.schedules import AlreadyFired, Schedules, record_fire
 from service.catalog.store import Transaction
 from service.kit import errors
-from service.kit.clock import Clock
+from service.kit.clock import Clock, rest_until
 from service.model.run import Run
 from service.model.schedule import ScheduleState
 from service.runs.supervisor import Supervisor
@@ -90,7 +89,7 @@ class Scheduler:
                 self._stale = True
                 wake = now + _PAUSE
                 _log.error("schedule.not_fired", reason=str(error), exception=type(error).__name__)
-            await self._rest(wake)
+            await rest_until(self._clock, wake if self._states else None, self._woken)
 
     async def _sweep(self, now: datetime) -> None:
         """Once a day, forget old fires."""
@@ -104,17 +103,6 @@ class Scheduler:
         now, elapsed = self._seen[0], self._seen[1] - began
         jump = (now - before).total_seconds() - elapsed
         return now, jump if abs(jump) > _JUMP or now < before else 0.0
-
-    async def _rest(self, until: datetime) -> None:
-        """Wait until the clock shows ``until`` or somebody wakes the scheduler."""
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._woken.wait())]
-        if self._states:
-            waits.append(asyncio.create_task(self._clock.sleep_until(until)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _load(self) -> None:
         self._stale = False

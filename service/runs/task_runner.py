@@ -2,7 +2,7 @@
 
 Tasks that wait for sources (previews, probes) or read whole versions (comparisons) have separate slots: however many of
 them hang on a slow server, plans, validations and applies still find a free slot.
-Messages to hooks have one slot for themselves, and events for an OpenLineage service another one.
+Messages to hooks have slots for themselves, and events for an OpenLineage service have one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from service.model.version import Version
 from service.runs import cause_of_death, job_resources
 from service.runs.job_resources import JobResources
 
+MOST_BATCHES = 8
+"""How many receivers get messages to hooks at once, each from a child."""
 _LONG = (Preview, Probing, Comparing)
 _DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
@@ -56,8 +58,8 @@ class TaskRunner:
         long = most_long or max(1, budget.tasks * 3 // 7)
         self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
         self._sending: dict[type, asyncio.Semaphore] = {
-            kind: asyncio.Semaphore(1) for kind in (Notification, LineageDelivery)
-        }
+            Notification: asyncio.Semaphore(MOST_BATCHES), LineageDelivery: asyncio.Semaphore(1),
+        }  # fmt: skip
         self._memory_bytes = budget.task_bytes
         self._patience = patience
         self._reading: dict[Path, list[Path]] = {}  # by the folder of the task

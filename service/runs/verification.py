@@ -15,7 +15,7 @@ from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
 from service.files import permissions
 from service.files.checksums import Checksums
-from service.files.layout import CURRENT, MANIFEST, PARTS, UNCOMMITTED, Layout, flush
+from service.files.layout import CURRENT, PARTS, UNCOMMITTED, Layout, flush
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
@@ -258,8 +258,8 @@ def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: 
 
 
 def _manifest_faults(folder: Path, version: Version) -> Iterable[str]:
-    if folder.is_dir() and not manifest.describes(manifest.read(folder), version):
-        yield f"{MANIFEST} is not that of this version; the catalog has what it said, and readers do not use it"
+    if folder.is_dir() and (fault := manifest.fault(folder, version)) is not None:
+        yield fault
 
 
 def _surplus_faults(folder: Path, version: Version) -> Iterable[str]:

@@ -118,7 +118,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         marks=(marks := VersionMarks(store)),
         upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
-        held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity),
+        held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
     )  # fmt: skip
 
 

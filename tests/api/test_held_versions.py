@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
+from service.kit import errors
 from service.model.breach import Breach
-from service.model.version import Column
+from service.model.version import Column, Version
 from tests.api.conftest import bearer
 from tests.api.doubles import Supervisor
 
@@ -69,6 +71,21 @@ def test_an_accepted_version_is_published(held: Client, services: Services, supe
     for number in (3, 2):
         assert code(held.post(f"{P}/versions/{number}/accept")) == (409, "CONFLICT")
         assert code(held.post(f"{P}/versions/{number}/reject")) == (409, "CONFLICT")
+
+
+def test_of_decisions_at_once_one_wins_and_the_others_hear_what_it_did(held: Client, services: Services) -> None:
+    async def decide() -> list[Any]:
+        accepts = [services.held.accept("orders", 3, "ann") for _ in range(2)]
+        rejects = [services.held.reject("orders", 3, "ben") for _ in range(2)]
+        return await asyncio.gather(*accepts, *rejects, return_exceptions=True)
+
+    outcomes = asyncio.run(decide())
+    refused = [outcome for outcome in outcomes if isinstance(outcome, errors.Conflict)]
+    assert ([error.error_code for error in refused], states(held)[0][0] == 3) == (
+        ["CONFLICT"] * 3, any(isinstance(outcome, Version) for outcome in outcomes),
+    )  # fmt: skip
+    became = "is published, not held" if states(held)[0] == (3, "published") else "was rejected or deleted meanwhile"
+    assert {error.message for error in refused} == {f"version 3 of 'orders' {became}"}
 
 
 def test_a_tag_names_a_held_version(held: Client) -> None:

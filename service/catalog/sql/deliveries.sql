@@ -6,12 +6,18 @@ WHERE s.run_id = $run_id
 INSERT INTO deliveries (id, pipeline_id, run_id, revision, hook, event, body, created, state, tries, next_try)
 VALUES ($id, $pipeline_id, $run_id, $revision, $hook, $event, $body, $created, 'waiting', 0, $created)
 -- name: due
-SELECT d.id, d.pipeline_id, d.run_id, d.hook, d.event, d.body, d.created, d.tries, r.document -> '$.notify' AS hooks
-FROM deliveries d JOIN revisions r ON r.pipeline_id = d.pipeline_id AND r.revision = d.revision
-WHERE d.state = 'waiting' AND d.next_try <= $now
-ORDER BY d.next_try, d.id LIMIT $limit
+WITH due AS (
+    SELECT d.*, r.document -> '$.notify' AS hooks,
+           lower(regexp_extract(r.document ->> ('$.notify[' || d.hook || '].url'), '^[^/?#]*//[^/?#]*')) AS receiver
+    FROM deliveries d JOIN revisions r ON r.pipeline_id = d.pipeline_id AND r.revision = d.revision
+    WHERE d.state = 'waiting' AND d.next_try <= $now
+)
+SELECT id, pipeline_id, run_id, hook, event, body, created, tries, hooks, receiver
+FROM due WHERE receiver NOT IN (SELECT unnest($without::VARCHAR[]))
+QUALIFY row_number() OVER (PARTITION BY receiver ORDER BY next_try, id) <= $each
+ORDER BY next_try, id LIMIT $limit
 -- name: next_try
-SELECT min(next_try) AS next_try FROM deliveries WHERE state = 'waiting'
+SELECT min(next_try) AS next_try FROM deliveries WHERE state = 'waiting' AND next_try > $now
 -- name: record
 UPDATE deliveries SET state = $state, tries = $tries, next_try = $next_try, error = $error WHERE id = $id
 -- name: list

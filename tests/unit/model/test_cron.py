@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model.cron import Cron
+from service.model.cron import Cron, check
 from tests.examples import examples
 from tests.unit.model.wall_clock import CHANGES, EXPRESSIONS, MINUTE, fires
 
@@ -86,14 +86,38 @@ def test_aliases_and_names_stand_for_numbers(alias: str, expression: str) -> Non
         ("*/0 * * * *", "its minute field is wrong"),
         ("30-10 * * * *", "its minute field is wrong"),
         ("1,,2 * * * *", "its minute field is wrong"),
-        ("0 0 30 2 *", "its day-of-month field is wrong"),
+        ("0 0 30 2 *", "never fires: the months '2' have no day '30' in the day-of-month field"),
+        ("0 0 31 feb,4-4 *", "never fires: the months 'feb,4-4' have no day '31'"),
+        ("0 0 32 2 *", "its day-of-month field is wrong: '32'"),
+        ("0 0 * * FRI-SUN", "its day-of-week field is wrong: 'FRI-SUN'; .* ranges upwards"),
+        ("*/61 * * * *", "in its minute field the step 61 is longer than its range of 60"),
+        ("0,5/56 * * * *", "in its minute field the step 56 is longer than its range of 55"),
+        ("0 */25 * * *", "in its hour field the step 25 is longer than its range of 24"),
+        ("0 0 */32 * *", "in its day-of-month field the step 32 is longer than its range of 31"),
+        ("0 0 L/2 * *", "in its day-of-month field the step 2 is longer than its range of 1"),
+        ("0 0 1 */13 *", "in its month field the step 13 is longer than its range of 12"),
+        ("0 0 1 JAN-MAR/4 *", "in its month field the step 4 is longer than its range of 3"),
+        ("0 0 * * */8", "in its day-of-week field the step 8 is longer than its range of 7"),
         ("@reboot", "is not a known alias"),
         ("*" * 201, "at most 200 characters"),
     ],
 )
 def test_wrong_expressions_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        Cron(text)
+        check(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["*/60 */24 */31 */12 */7", "5/55 * * * *", "0 0 1 JAN-MAR/3 *", "0 0 L * 5L", "@daily"]
+)
+def test_the_longest_steps_and_other_forms_are_taken(text: str) -> None:
+    check(text)
+
+
+def test_a_stored_expression_with_a_long_step_goes_on() -> None:
+    """An earlier release took it; a service that does not start its schedules would be worse."""
+    noon = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
+    assert Cron("*/61 * * * *").after(noon, BERLIN) == noon.replace(hour=13, minute=0)
 
 
 def test_the_latest_of_ten_years_is_found_at_once() -> None:

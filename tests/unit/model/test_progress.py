@@ -51,6 +51,7 @@ outlines = st.one_of(
 @given(outlines, progressing, seconds)
 def test_what_is_done_and_what_is_left_are_numbers(outline: Outline, steps: dict[str, Step], elapsed: float) -> None:
     assert 0 <= outline.done(steps) <= 1
+    assert 0 <= outline.part(steps, elapsed) <= 1
     left = outline.seconds_left(steps, elapsed)
     assert left is None or (math.isfinite(left) and 0 <= left <= 30 * 86_400)
 
@@ -111,10 +112,39 @@ def test_the_time_of_a_step_without_a_fraction_comes_from_its_rows_or_its_second
 def test_without_earlier_runs_the_speed_so_far_counts() -> None:
     outline = Outline.of([NAMES[0], NAMES[4]])
     collecting = {NAMES[0]: step(NAMES[0], 35, 0.5)}
-    assert outline.seconds_left(collecting, 35) == pytest.approx(35 + 39 * 2)
+    assert outline.seconds_left(collecting, 35) == pytest.approx(35 + 70 * 0.2)
+    assert outline.part(collecting, 35) == pytest.approx(35 / (70 * 1.2))
     assert outline.seconds_left({NAMES[0]: step(NAMES[0], 35)}, 35) is None
+    assert outline.part({NAMES[0]: step(NAMES[0], 35)}, 35) == 0
     assert outline.seconds_left({NAMES[0]: step(NAMES[0], 0.1, 0.5)}, 0.1) is None
+    assert outline.part({NAMES[0]: step(NAMES[0], 0.1, ended=True)}, 0.1) == pytest.approx(0.1)
     assert outline.seconds_left({}, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("took", "reads"),
+    [
+        ([0.1, 0.0, 7.7, 0.0, 1.5], "a file that the first pass parses, for an analyzer"),
+        ([60.0, 0.1, 1.0, 0.0, 2.0], "pages of an API"),
+        ([0.1, 0.0, 0.0, 0.0, 20.0], "a file in the pass of the storage"),
+        ([5.0, 20.0, 9.0, 4.0, 6.0], "a database, for steps that need all rows"),
+    ],
+)
+def test_the_end_of_a_first_run_is_not_far_from_the_truth(took: list[float], reads: str) -> None:
+    """In the second half of its time: between two thirds of the truth and one and a half of it."""
+    outline = Outline.of(NAMES)
+    total, elapsed, steps, found = sum(took), 0.0, dict[str, Step](), []
+    for name, whole in zip(NAMES, took, strict=True):
+        for tenth in range(1, 11):
+            steps[name] = step(name, whole * tenth / 10, tenth / 10, ended=tenth == 10)
+            now = elapsed + whole * tenth / 10
+            left = outline.seconds_left(steps, now)
+            if now >= total / 2 and left is not None:
+                found.append((now + left) / total)
+                assert outline.part(steps, now) == pytest.approx(now / (now + left))
+        elapsed += whole
+    assert (min(found) > 2 / 3, max(found) < 3 / 2) == (True, True), (reads, min(found), max(found))
+    assert found[-1] == pytest.approx(1)
 
 
 def test_runs_with_other_steps_and_replays_are_no_measure() -> None:

@@ -11,6 +11,7 @@ import msgspec
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
+from service.files import manifest_file
 from service.files.checksums import sha256
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
 from service.kit.clock import FixedClock
@@ -53,10 +54,10 @@ class Directory:
             files = [File(NAME, len(content), 1, sha256(folder / NAME))]
             columns = [Column("a", "Int64")]
             manifest = Manifest(
-                format=1, pipeline="shop", version=number, run_id=run.run_id, revision=1, created=now, rows=1,
+                format=2, pipeline="shop", version=number, run_id=run.run_id, revision=1, created=now, rows=1,
                 files=files, columns=columns, configuration=DOCUMENT, held=held, held_because=[BREACH] if held else [],
             )  # fmt: skip
-            (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+            (folder / MANIFEST).write_bytes(manifest_file.encode(msgspec.to_builtins(manifest)))
             (folder / UNCOMMITTED).touch()
             if commit:
                 self.contents.add(content)
@@ -130,7 +131,7 @@ class Opened:
 def _edit_manifest(directory: Directory) -> None:
     path = directory.layout.version("shop", 2) / MANIFEST
     if path.exists():
-        path.write_bytes(path.read_bytes().replace(b"run_2", b"run_X"))
+        path.write_bytes(manifest_file.encode({**manifest_file.decode(path.read_bytes()), "run_id": "run_X"}))
 
 
 def _remove_manifest(directory: Directory) -> None:

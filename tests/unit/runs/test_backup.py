@@ -13,12 +13,13 @@ import msgspec
 import pytest
 
 from service.catalog.store import Store
-from service.files.backup_directory import MANIFEST, BackupDirectory
+from service.files.backup_directory import MANIFEST, BackupDirectory, BackupFile
 from service.files.layout import RESTORING, Layout
 from service.kit import errors
 from service.model.run import StoredForm
 from service.model.version import Version
 from service.runs import backup
+from service.runs import restore as restoring
 from service.runs.backup import BackupReport, Backups
 from service.runs.restore import RestoreReport, restore
 from service.steps.storage import File
@@ -233,6 +234,18 @@ def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_damaged_manifest_is_made_from_the_catalog(directory: Directory, place: Path, tmp_path: Path) -> None:
+    """A restore verifies what it restores: a backup of the damage would be one that cannot be restored."""
+    path = directory.layout.version("shop", 2) / "manifest.json"
+    flip(path)
+    damaged = path.read_bytes()
+    assert back_up(directory, place).versions == 2
+    assert restored(place, tmp_path / "new").versions == 2
+    assert path.read_bytes() == damaged
+    shutil.copyfile(Layout(tmp_path / "new").version("shop", 2) / "manifest.json", path)
+    assert directory.verify().findings == []
+
+
 class Killed(BaseException):
     """In place of SIGKILL: no code of the process runs any more."""
 
@@ -273,6 +286,38 @@ def test_a_restore_that_was_killed_is_done_again(
     assert restored(place, target).versions == 2
     assert rows(target) == rows(directory.layout.root)
     assert not (target / RESTORING).exists()
+
+
+def test_of_two_restores_to_one_directory_the_second_is_refused(
+    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(directory, place)
+    target, copy = tmp_path / "new", restoring._copy
+    refused: list[str] = []
+
+    def copying(source: Path, to: Path, file: BackupFile) -> None:
+        with pytest.raises(errors.Conflict) as caught:
+            restored(place, target)
+        refused.append(caught.value.message)
+        copy(source, to, file)
+
+    monkeypatch.setattr(restoring, "_copy", copying)
+    assert restored(place, target).versions == 2
+    assert set(refused) == {f"another restore to {target} is in progress"}
+    assert rows(target) == directory.contents
+    with pytest.raises(errors.Conflict, match="not empty"):
+        restored(place, target)
+
+
+def test_a_restore_that_fails_leaves_a_directory_as_it_was(directory: Directory, place: Path, tmp_path: Path) -> None:
+    back_up(directory, place)
+    flip(next(BackupDirectory(place).backups()[0].rglob(NAME)))
+    for target, there in ((tmp_path / "absent", False), (tmp_path / "empty", True)):
+        if there:
+            target.mkdir()
+        with pytest.raises(errors.PenstockError, match="another checksum"):
+            restored(place, target)
+        assert target.exists() is there
 
 
 def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def accept(directory: Directory, number: int) -> None:
     """Accept it in the catalog alone: the service dies afterwards."""
     with Opened(directory) as opened:
         record = opened.pipelines.get("shop")
-        opened.history.accept(record.id, opened.history.version(record.id, "shop", number))
+        opened.history.accept(record.id, opened.history.version(record.id, "shop", number), CLOCK.now())
 
 
 def test_a_start_points_at_the_newest_published_version(directory: Directory) -> None:

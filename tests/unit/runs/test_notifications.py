@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
-from service.catalog.deliveries import Deliveries, Pending
+from service.catalog.deliveries import Deliveries, Outcome, Pending
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
+from service.jobs.tasks.task import Notification
 from service.kit.clock import FixedClock
 from service.model.hook import Hook, sign
 from service.model.lifecycle import Status
 from service.model.run import Run
-from service.runs.notifications import outcome
+from service.runs.notifications import Notifications, outcome
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 URL = "https://example.org/hook"
+SENT: dict[str, Any] = {"receiver": "https://example.org", "body": "{}", "created": NOON}
 
 
 def test_tries_end_after_a_day_and_their_pauses_grow_up_to_an_hour() -> None:
-    pending = Pending(id="evt_1", run_id="run_1", event="failed", hook=Hook(url=URL), body="{}", created=NOON, tries=0)
+    pending = Pending(id="evt_1", run_id="run_1", event="failed", hook=Hook(url=URL), **SENT, tries=0)
     now, pauses = NOON, []
     while (ended := outcome(pending, "no answer", now)).next_try is not None:
         assert (ended.state, ended.error) == ("waiting", "no answer")
@@ -38,7 +43,7 @@ def test_tries_end_after_a_day_and_their_pauses_grow_up_to_an_hour() -> None:
 
 
 def test_a_message_that_is_accepted_is_done() -> None:
-    pending = Pending(id="evt_1", run_id="run_1", event="failed", hook=Hook(url=URL), body="{}", created=NOON, tries=3)
+    pending = Pending(id="evt_1", run_id="run_1", event="failed", hook=Hook(url=URL), **SENT, tries=3)
     ended = outcome(pending, None, NOON + timedelta(days=3))
     assert (ended.state, ended.tries, ended.next_try) == ("delivered", 4, None)
 
@@ -51,9 +56,12 @@ def test_the_signature_is_that_of_the_time_and_the_body() -> None:
 
 class Catalog:
     def __init__(self, *hooks: dict[str, Any]) -> None:
-        store, self.clock = Store(None), FixedClock(NOON)
-        self.history, self.deliveries = History(store), Deliveries(store, self.clock)
-        self.id = Pipelines(store, self.clock).create("orders", "orders", {"notify": list(hooks)}, None).id
+        self.store, self.clock = Store(None), FixedClock(NOON)
+        self.history, self.deliveries = History(self.store), Deliveries(self.store, self.clock)
+        self.id = Pipelines(self.store, self.clock).create("orders", "orders", {"notify": list(hooks)}, None).id
+
+    def due(self, *without: str) -> list[Pending]:
+        return self.deliveries.due(self.clock.now(), without, each=10, limit=100)
 
     def run(self, run_id: str, *statuses: Status) -> None:
         run = Run(run_id=run_id, pipeline="orders", revision=1, status="queued", queued_at=NOON)
@@ -68,7 +76,7 @@ class Catalog:
 def test_each_end_that_a_hook_asks_for_makes_one_message(status: Status) -> None:
     catalog = Catalog({"url": URL}, {"url": f"{URL}/2", "events": [status]}, {"url": f"{URL}/3", "events": ["held"]})
     catalog.run("run_1", "running", status, status)  # stored again when its native table is ready
-    found = catalog.deliveries.due(10)
+    found = catalog.due()
     assert sorted((p.event, p.hook.url, p.run_id) for p in found) == [
         (status, URL, "run_1"), (status, f"{URL}/2", "run_1"),
     ]  # fmt: skip
@@ -80,7 +88,7 @@ def test_each_end_that_a_hook_asks_for_makes_one_message(status: Status) -> None
 def test_what_is_recorded_is_listed_and_due_again_at_its_time() -> None:
     catalog = Catalog({"url": f"{URL}?key=abcdef", "secret": "hunter"})
     catalog.run("run_1", "running", "failed")
-    (pending,) = catalog.deliveries.due(10)
+    (pending,) = catalog.due()
     catalog.deliveries.record([outcome(pending, "refused", NOON)])
     (listed,), total = catalog.deliveries.of(catalog.id, limit=10, offset=0)
     assert (total, listed.state, listed.tries, listed.error, listed.url) == (
@@ -90,13 +98,136 @@ def test_what_is_recorded_is_listed_and_due_again_at_its_time() -> None:
         "refused",
         f"{URL}?key=***",
     )
-    assert listed.next_try == catalog.deliveries.next_try()
-    assert catalog.deliveries.due(10) == []
+    assert listed.next_try == catalog.deliveries.next_try(NOON)
+    assert catalog.due() == []
     catalog.clock.advance(10)
-    assert [p.tries for p in catalog.deliveries.due(10)] == [1]
+    assert [p.tries for p in catalog.due()] == [1]
     catalog.deliveries.record([outcome(pending, None, catalog.clock.now())])
     catalog.deliveries.sweep()
-    assert (catalog.deliveries.next_try(), catalog.deliveries.of(catalog.id, limit=1, offset=0)[1]) == (None, 1)
+    assert (catalog.deliveries.next_try(NOON), catalog.deliveries.of(catalog.id, limit=1, offset=0)[1]) == (None, 1)
     catalog.clock.advance(31 * 86400)
     catalog.deliveries.sweep()
     assert catalog.deliveries.of(catalog.id, limit=1, offset=0) == ([], 0)
+
+
+def test_each_receiver_has_its_share_of_what_is_due() -> None:
+    """A receiver is a scheme and host, whatever the path; what waits longest comes first."""
+    busy = [{"url": f"{URL}/{place}"} for place in range(3)]
+    catalog = Catalog(*busy, {"url": "HTTPS://Other.example/a?b"}, {"url": "https://${HOST}/x"})
+    catalog.run("run_1", "running", "failed")
+    due = catalog.deliveries.due(NOON, [], each=2, limit=100)
+    receivers = sorted(pending.receiver for pending in due)
+    assert receivers == ["https://${host}", *["https://example.org"] * 2, "https://other.example"]
+    assert len(catalog.due("https://example.org")) == 2
+    assert len(catalog.deliveries.due(NOON, [], each=2, limit=3)) == 3
+    assert catalog.deliveries.next_try(NOON) is None
+    assert catalog.deliveries.next_try(NOON - timedelta(seconds=1)) == NOON
+
+
+class Receivers:
+    """A supervisor and a task runner: receivers named ``slow…`` answer when ``answering`` is set, others at once."""
+
+    def __init__(self) -> None:
+        self.on_freed: list[Callable[[], None]] = []
+        self.answering = asyncio.Event()
+        self.busy: set[str] = set()
+        self.accepted: list[str] = []
+        self._news = asyncio.Condition()
+
+    async def ask(self, task: Notification, **_: Any) -> bytes:
+        (host,) = {urlsplit(message.url).netloc for message in task.messages}
+        assert host not in self.busy
+        self.busy.add(host)
+        await self._tell()
+        if host.startswith("slow"):
+            await self.answering.wait()
+        self.busy.remove(host)
+        self.accepted += [message.url for message in task.messages]
+        await self._tell()
+        return msgspec.json.encode(dict.fromkeys(message.id for message in task.messages))
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10), self._news:
+            await self._news.wait_for(what)
+
+
+def test_slow_receivers_delay_no_others() -> None:
+    """One that is slow for the first time holds up its own messages; later all slow ones have half of the places."""
+    slow = [f"https://slow{place}.example/hook" for place in range(7)]
+    fast = [f"https://fast{place}.example/hook" for place in range(10)]
+    later = [f"https://later{place}.example/hook" for place in range(10)]
+
+    async def send() -> None:
+        receivers = Receivers()
+        events: dict[str, list[str]] = {"completed": slow, "failed": fast, "cancelled": later}
+        catalog = Catalog(*({"url": url, "events": [event]} for event, urls in events.items() for url in urls))
+        both = cast(Any, receivers)
+        notifications = Notifications(both, both, catalog.deliveries, catalog.clock)
+        await notifications.start()
+
+        def end(run_id: str, status: Status) -> None:
+            catalog.run(run_id, "running", status)
+            for freed in receivers.on_freed:
+                freed()
+
+        end("run_1", "completed")
+        await receivers.until(lambda: len(receivers.busy) == 7)
+        end("run_2", "failed")  # while all seven are waited for
+        await receivers.until(lambda: sorted(receivers.accepted) == fast)
+        catalog.clock.advance(60)
+        receivers.answering.set()
+        await receivers.until(lambda: len(receivers.accepted) == 17)
+        receivers.answering.clear()
+        end("run_3", "completed")
+        await receivers.until(lambda: len(receivers.busy) == 4)
+        end("run_4", "cancelled")
+        await receivers.until(lambda: len(receivers.accepted) == 27)
+        assert len(receivers.busy) == 4
+        await notifications.close()
+
+    asyncio.run(send())
+
+
+class Dozing(FixedClock):
+    """``dozes`` gets the end of each sleep when it begins."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.dozes: asyncio.Queue[datetime] = asyncio.Queue()
+
+    async def sleep_until(self, moment: datetime) -> None:
+        self.dozes.put_nowait(moment)
+        await super().sleep_until(moment)
+
+
+class Unwritable(Deliveries):
+    """The outcomes of the first try cannot be written."""
+
+    tries = 0
+
+    def record(self, outcomes: Iterable[Outcome]) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise OSError("the disk is full")
+        super().record(outcomes)
+
+
+def test_a_message_whose_outcome_cannot_be_written_is_sent_again_after_a_while() -> None:
+    async def send() -> None:
+        receivers, catalog, clock = Receivers(), Catalog({"url": URL}), Dozing(NOON)
+        catalog.run("run_1", "running", "failed")
+        both = cast(Any, receivers)
+        notifications = Notifications(both, both, Unwritable(catalog.store, clock), clock)
+        await notifications.start()
+        async with asyncio.timeout(10):
+            ends = [await clock.dozes.get() for _ in range(2)]  # of the loop and of the receiver
+        assert (ends, receivers.accepted) == ([NOON + timedelta(minutes=1)] * 2, [URL])
+        clock.advance(60)
+        await receivers.until(lambda: receivers.accepted == [URL, URL])
+        await notifications.close()
+
+    asyncio.run(send())

@@ -64,16 +64,19 @@ class Catalog:
         return run
 
     def publish(
-        self, identity: str, run_id: str, number: int, sources: list[Source], name: str = "cities", **more: Any
-    ) -> None:
+        self, identity: str, run_id: str, number: int, sources: list[Source], name: str = "cities", *,
+        held: bool = False, **more: Any,
+    ) -> None:  # fmt: skip
         run = self.run(identity, run_id, "running", name=name, **more)
         ended = NOON + timedelta(seconds=2)
         version = Version(
             pipeline=name, version=number, run_id=run_id, revision=1, table=name, rows=3, bytes=99, columns=COLUMNS,
             files=[File(name="part-0.parquet", rows=3, bytes=90, sha256="")], sources=sources, created=ended,
         )  # fmt: skip
-        done = msgspec.structs.replace(run, status="completed", version=number, end_time=ended)
-        self.history.publish(identity, done, version)
+        done = msgspec.structs.replace(
+            run, status="held" if held else "completed", version=number, end_time=ended, storage_location="x"
+        )
+        self.history.publish(identity, done, msgspec.structs.replace(version, held=held))
 
     def sent(self, columns: TracedColumns | None = None) -> list[dict[str, Any]]:
         """All events as they would be sent; they agree with the specification."""
@@ -188,6 +191,24 @@ def test_scheduled_failed_held_and_restored_runs_say_so(catalog: Catalog) -> Non
     (read,) = restored["inputs"]
     assert (read["name"], read["facets"]["version"]["datasetVersion"]) == ("cities", "1")
     assert restored["outputs"][0]["facets"]["version"]["datasetVersion"] == "2"
+
+
+def test_a_held_run_is_complete_again_with_its_output_when_its_version_is_accepted(catalog: Catalog) -> None:
+    identity = catalog.create(CITIES)
+    catalog.publish(identity, "run_1", 1, [Source(id="a", type="csv", rows=3)], held=True)
+    held = catalog.history.version(identity, "cities", 1)
+    catalog.history.accept(identity, held, NOON + timedelta(hours=1))
+    origins = [OriginColumns(collector="collectors[0]", columns=["n"])]
+    events = catalog.sent(TracedColumns(columns=[ColumnOrigins(name="id", type="int64", origins=origins)], why=None))
+    assert [(e["eventType"], len(e["outputs"])) for e in events] == [("START", 1), ("COMPLETE", 0), ("COMPLETE", 1)]
+    assert [is_traceable(waiting) for waiting in catalog.waiting()] == [False, False, True]
+    assert len({e["run"]["runId"] for e in events}) == 1
+    assert (events[1]["eventTime"], events[2]["eventTime"]) == (
+        "2026-01-01T12:00:02.000000Z", "2026-01-01T13:00:00.000000Z",
+    )  # fmt: skip
+    facets = events[2]["outputs"][0]["facets"]
+    assert (facets["version"]["datasetVersion"], list(facets["columnLineage"]["fields"])) == ("1", ["id"])
+    assert events[2]["inputs"][0]["inputFacets"]["inputStatistics"]["rowCount"] == 3
 
 
 def test_sent_events_are_removed_and_the_queue_is_bounded_in_age_and_number(catalog: Catalog) -> None:

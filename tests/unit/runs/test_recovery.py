@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.files import manifest_file
 from service.files.layout import CURRENT, MANIFEST, UNCOMMITTED, children
 from service.runs import manifest
 from service.runs.verification import Verifier
@@ -150,14 +152,48 @@ def test_newest_versions_that_lack_files_are_reported_at_the_start(directory: Di
     ],
     ids=str,
 )
-def test_a_flipped_manifest_is_noticed(directory: Directory, changes: dict[str, object]) -> None:
-    """One that can still be read, but would give the version back as another."""
+@pytest.mark.parametrize("form", ["1", "2"])
+def test_another_manifest_is_noticed(directory: Directory, changes: dict[str, object], form: str) -> None:
+    """One that can still be read, but would give the version back as another; format 1 is that of older releases."""
     path = directory.layout.version("shop", 2) / MANIFEST
-    content = msgspec.json.decode(path.read_bytes())
-    path.write_bytes(msgspec.json.encode(content | changes))
+    content = manifest_file.decode(path.read_bytes()) | changes
+    path.write_bytes(manifest_file.encode(content) if form == "2" else msgspec.json.encode({"format": 1, **content}))
     found = directory.verify()
     assert [(f.kind, f.version) for f in found.findings] == [("damaged", 2)]
     assert "manifest.json is not that of this version" in found.findings[0].message
+
+
+def test_a_flipped_byte_in_a_manifest_is_noticed_and_never_made_right(directory: Directory) -> None:
+    """Also in what the catalog does not have, or has in another form: here the configuration."""
+    path = directory.layout.version("shop", 2) / MANIFEST
+    whole = path.read_bytes()
+    place = whole.index(b'"configuration"') + len('"configuration": {')
+    path.write_bytes(damaged := whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for _ in range(2):
+        (found,) = directory.verify().findings
+        assert (found.kind, found.version, found.message[:36]) == ("damaged", 2, "manifest.json has another checksum t")
+    changes: list[dict[str, Any]] = [{"state": []}, {"held": True}]
+    for change in changes:
+        with pytest.raises(manifest_file.DamagedManifest):
+            manifest.amend(path.parent, directory.layout, **change)
+    assert path.read_bytes() == damaged
+    DISASTERS["catalog deleted"](directory)
+    adopted = directory.verify(adopt=True)
+    assert [(f.kind, f.version) for f in adopted.findings] == [("adopted", 1), ("unknown", None)]
+    (orphan,) = directory.layout.orphans()
+    (orphan / MANIFEST).write_bytes(whole)  # as a backup has it
+    assert [(f.kind, f.version) for f in directory.verify(adopt=True).findings] == [("adopted", 2)]
+
+
+def test_a_manifest_of_an_older_release_stays_as_it_is_until_it_changes(directory: Directory) -> None:
+    path = directory.layout.version("shop", 2) / MANIFEST
+    older = msgspec.json.format(msgspec.json.encode({"format": 1, **manifest_file.decode(path.read_bytes())}), indent=2)
+    path.write_bytes(older)
+    assert directory.verify().findings == []
+    assert path.read_bytes() == older
+    manifest.amend(path.parent, directory.layout, state=[])
+    assert path.read_bytes()[:14] == b'{\n  "sha256": '
+    assert directory.verify().findings == []
 
 
 @pytest.mark.parametrize("how", ["older", "dangling", "commit in progress", "without links", "right"])
@@ -237,9 +273,9 @@ def test_a_foreign_manifest_leads_nowhere_else(directory: Directory, field: str,
     directory.start()
     (orphan,) = directory.layout.orphans()
     path = orphan / MANIFEST
-    content = msgspec.json.decode(path.read_bytes())
+    content = manifest_file.decode(path.read_bytes())
     fields = dict(zip(("name", "bytes", "rows", "sha256"), value[0], strict=True)) if isinstance(value, list) else None
-    path.write_bytes(msgspec.json.encode({**content, field: [fields] if fields else value}))
+    path.write_bytes(manifest_file.encode({**content, field: [fields] if fields else value}))
     before = sorted(directory.layout.root.parent.iterdir())
     found = directory.verify(adopt=True)
     assert [f.kind for f in found.findings] == ["unknown"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.files import manifest_file
 from service.files.layout import MANIFEST, RUN_STATE, STATE, Layout
 from service.kit.clock import FixedClock
 from service.model.version import Version
@@ -35,7 +36,7 @@ def folder_with(layout: Layout, places: list[str], named: str) -> Path:
         (folder / PLACES[place]).parent.mkdir(parents=True)
         (folder / PLACES[place]).write_text(place)
     content = {"pipeline": "shop", "state": msgspec.to_builtins([file(named)])}
-    (folder / MANIFEST).write_bytes(msgspec.json.encode(content))
+    (folder / MANIFEST).write_bytes(manifest_file.encode(content))
     return folder
 
 
