@@ -8,7 +8,8 @@
     <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
     <data>/warehouse/<pipeline>/current        a link to the newest version
     …/v000003/state/<collector>/               what its collectors remember for the next version
-    <data>/warehouse/.staging/<run>/           what a run is writing
+    <data>/warehouse/.staging/<run>/           what a run is writing; of a worker that may be kept
+    <data>/warehouse/.staging/<worker>/<run>/
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines and other events of a run (files.event_journal)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from service.processes.channel import Channel
 
 
-def run(channel: Channel, order: bytes) -> None:
-    """Execute a run (``jobs.run_worker``)."""
+def run(channel: Channel, order: bytes) -> bool:
+    """Execute a run (``jobs.run_worker``). Returns whether the child can execute another one."""
     from service.jobs import run_worker
 
-    run_worker.work(channel, order)
+    return run_worker.work(channel, order)
 
 
 def task(channel: Channel, call: bytes) -> None:

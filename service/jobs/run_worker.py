@@ -44,11 +44,12 @@ from service.values import polars_errors
 from service.values.version_mode import BaseVersion
 
 
-def work(channel: Channel, order: bytes) -> None:
-    """The entry function of the child."""
+def work(channel: Channel, order: bytes) -> bool:
+    """The entry function of the child. Returns whether it may execute another run: this one made its version."""
     worker = RunWorker(channel, messages.decode_order(order))
     try:
         worker.run()
+        return True
     except errors.PenstockError as error:
         worker.fail(error)
     except MemoryError:
@@ -56,6 +57,7 @@ def work(channel: Channel, order: bytes) -> None:
     except BaseException as error:  # a panic inside Polars is not an Exception
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
+    return False
 
 
 class RunWorker:
@@ -77,6 +79,7 @@ class RunWorker:
             dataset = msgspec.structs.replace(dataset, earlier=reload.earlier)
             self._load(pipeline, dataset, Path(reload.folder))
             return
+        self.job.folder.mkdir(mode=0o700, exist_ok=True)  # in the folder of a worker that may be kept
         with self.job.reporting():
             prepared = self._version(pipeline)
         store.write_manifest(self.order, prepared)

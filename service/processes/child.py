@@ -2,8 +2,9 @@
 
 ``prepare`` starts the forkserver once with a cleared environment. It imports the entry modules and never runs a query;
 forking a child takes about 16 ms. A child waits until it is assigned an entry function and limits, which it applies
-before it has a thread; it does one piece of work and ends. It dies with its parent. It succeeds only if its entry
-function returns and its exit code is 0.
+before it has a thread. It does one piece of work and ends, unless its entry function says that it can do another one:
+then it waits for that, its limits still in force. It dies with its parent. It succeeds only if its entry function
+returns and its exit code is 0.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from service.processes.watch import Observed, Watch
 _LOST = 255  # what multiprocessing reports if the forkserver is gone
 _GRACE_SECONDS = 5.0
 _READY = b""  # the first message of a child: its limits are in force, and it begins
+_FREE = b"\0"  # the last message about a piece of work: the child waits for the next one
 
-Entry = Callable[[Channel, bytes], None]
+Entry = Callable[[Channel, bytes], bool | None]
+"""What a child does. It returns whether the child can do another piece of work, without a trace of this one."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class Exit:
 
 
 class _Assignment(msgspec.Struct, frozen=True):
-    """The entry function of a child, by its name, and its limits."""
+    """The entry function of a child, by its name, and its limits; None if they are in force already."""
 
     module: str
     function: str
-    limits: Limits
+    limits: Limits | None
 
 
 def _run(sock: socket.socket) -> None:
@@ -75,17 +78,23 @@ def _run(sock: socket.socket) -> None:
     forkserver.release()
     rules.isolate()
     channel = Channel(sock)
+    while _work(channel):
+        channel.send(_FREE)
+    channel.close()
+
+
+def _work(channel: Channel) -> bool:
+    """Do the next piece of work. Returns whether another one may follow."""
     assigned = channel.receive()
     if assigned is None:
-        return
+        return False
     assignment = msgspec.msgpack.decode(assigned, type=_Assignment)
     entry: Entry = getattr(importlib.import_module(assignment.module), assignment.function)
-    rules.apply(assignment.limits)
+    if assignment.limits is not None:
+        rules.apply(assignment.limits)
     channel.send(_READY)
     order = channel.receive()
-    if order is not None:
-        entry(channel, order)
-    channel.close()
+    return order is not None and bool(entry(channel, order))
 
 
 def _end(process: ForkServerProcess) -> None:
@@ -148,8 +157,11 @@ class Child:
             forking.add_done_callback(functools.partial(_end_forked, process))
             raise
 
-    async def assign(self, entry: Entry, order: bytes | None, limits: Limits) -> None:
-        """Let a child that waits begin, as ``start`` does. Raises ``ConnectionError`` if it has ended."""
+    async def assign(self, entry: Entry, order: bytes | None, limits: Limits | None) -> None:
+        """Let a child that waits begin, as ``start`` does; ``limits`` is None for one that has worked before.
+
+        Raises ``ConnectionError`` if it has ended.
+        """
         assignment = _Assignment(entry.__module__, entry.__name__, limits)
         await self._channel.send(msgspec.msgpack.encode(assignment))
         if order is not None:
@@ -161,6 +173,21 @@ class Child:
             async with asyncio.timeout(seconds):
                 self._has_begun = self._has_begun or await self._channel.receive() == _READY
         return self._has_begun
+
+    async def is_free(self, seconds: float) -> bool:
+        """Whether the child has done its work and can do another one, within ``seconds``.
+
+        What was observed of it is forgotten then: the next work is observed anew.
+        """
+        free = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                free = await self.receive() == _FREE
+        if free:
+            if self._watch is not None:
+                self._watch.close()
+            self._has_begun, self._watch, self.observed = False, None, Observed()
+        return free
 
     def abandon(self) -> None:
         """Kill the child, of which nobody will hear; its end is not awaited."""

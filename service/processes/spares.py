@@ -47,7 +47,7 @@ class Spares:
         try:
             while self._waiting:
                 child = self._take()
-                if not watch.is_stopped(child.pid) and await self._begins(child, entry, order, limits):
+                if await self.begins(child, entry, order, limits):
                     return child
                 _log.warning("spare.lost", pid=child.pid)
                 self._discard(child)
@@ -71,8 +71,10 @@ class Spares:
         self._waiting.pop(child).cancel()
         return child
 
-    async def _begins(self, child: Child, entry: Entry, order: bytes, limits: Limits) -> bool:
-        """Give the order to a spare; whether it began. One that died before, or does not answer, did not."""
+    async def begins(self, child: Child, entry: Entry, order: bytes, limits: Limits | None) -> bool:
+        """Give the order to a child that waits; whether it began. One that died, is stopped or is silent did not."""
+        if watch.is_stopped(child.pid):
+            return False
         try:
             await child.assign(entry, order, limits)
             return await child.has_begun(_BEGIN_SECONDS)

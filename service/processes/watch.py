@@ -26,12 +26,11 @@ class Observed:
     def sample(self, pid: int) -> bool:
         """Take a sample; returns whether the child is stopped."""
         try:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            fields = _status(pid)
         except OSError:
             return False
-        fields = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-        self.peak_bytes = max(self.peak_bytes, _kib(fields, "VmHWM"))
-        self.data_bytes = max(self.data_bytes, _kib(fields, "VmData"))
+        self.peak_bytes = max(self.peak_bytes, _number(fields, "VmHWM"))
+        self.data_bytes = max(self.data_bytes, _number(fields, "VmData"))
         return bool(fields.get("State", ["?"])[0] in "Tt")
 
 
@@ -82,5 +81,18 @@ def oom_kills() -> int:
     return total
 
 
-def _kib(fields: dict[str, list[str]], name: str) -> int:
-    return int(fields[name][0]) * 1024 if fields.get(name) else 0
+def held(pid: int) -> tuple[int, int]:
+    """The bytes of a process that count against its memory limit now, and its threads. Raises ``OSError``."""
+    fields = _status(pid)
+    return _number(fields, "VmData"), _number(fields, "Threads")
+
+
+def _status(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _number(fields: dict[str, list[str]], name: str) -> int:
+    """A number of ``/proc/<pid>/status``, in bytes where it has a unit; 0 if the process has ended."""
+    value = fields.get(name)
+    return int(value[0]) * (1024 if len(value) > 1 else 1) if value else 0

@@ -7,6 +7,10 @@ An attempt succeeds with a ``Prepared`` message and a committed publication. Any
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
+
+import msgspec
 
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files import disk
@@ -16,11 +20,13 @@ from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.version import Version
 from service.processes.child import Child
+from service.processes.kept import Workplace
 from service.processes.limits import Limits
 from service.runs import (
     attempt_records,
     cause_of_death,
     job_resources,
+    kept_runs,
     publication,
     recovery,
     replay_request,
@@ -56,6 +62,9 @@ class Attempt:
         self._replay = replay
         self._pipeline = resources.decode(record)
         self._child: Child | None = None
+        self._place: Workplace | None = None  # of a child that may be kept
+        self._is_clean = False  # whether the child did what it was asked to do
+        self._folder = resources.layout.staging(live.run.run_id)  # what the child makes
         self._storing: asyncio.Task[None] | None = None
         self._order: Order | None = None
         self._version: Version | None = None
@@ -138,12 +147,18 @@ class Attempt:
             live.run = await asyncio.to_thread(publication.note_unloaded, history, live.run)
 
     async def close(self) -> None:
-        """End the child if it still runs. Safe to call again."""
+        """End the child if it still runs and is not kept, and remove what it left. Safe to call again."""
         if self._storing is not None:  # the token that it takes must be known before the run's end is stored
             await asyncio.gather(self._storing, return_exceptions=True)
-        if self._child is not None:
-            self._child.kill()
-            await self._child.wait()
+        child, self._child = self._child, None
+        place, self._place = self._place, None
+        if child is not None and place is None:
+            child.kill()
+            await child.wait()
+        if self._folder.exists():
+            await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        if place is not None:
+            await self._resources.kept.finish(place, clean=self._is_clean)
 
     async def _start(self) -> None:
         """Make the order and start the child with it."""
@@ -152,6 +167,12 @@ class Attempt:
                 replay_request.build, self._pipelines, self._resources, self._record, self._live.run.replay_of
             )
         self._order = await asyncio.to_thread(self._make_order)
+        shared = kept_runs.limits(self._pipeline, self._order)
+        if shared is not None:
+            self._place = self._resources.kept.take(shared, self._resources.layout.staging_root)
+            self._folder = self._place.folder / self._live.run.run_id
+            grants = msgspec.structs.replace(self._order.grants, folder=str(self._folder))
+            self._order = msgspec.structs.replace(self._order, grants=grants)
         await self._begin(self._order)
 
     async def _store_begin(self, is_stored: bool) -> None:
@@ -162,16 +183,24 @@ class Attempt:
     async def _begin(self, order: Order) -> None:
         for left in reversed(range(_STARTS)):
             try:
-                child = await self._resources.spares.start(entry.run, messages.encode(order), self._limits(order))
+                self._child = await self._begun(order)
                 break
             except errors.Unavailable as error:
                 if not left:
                     raise
                 self._live.log("warning", "worker.not_started", message=error.message)
                 await asyncio.sleep(error.retry_after)
-        self._child = child
+        assert self._child is not None
         settings = self._resources.settings
-        child.watch(min(settings.heartbeat_seconds, settings.lease_seconds))
+        self._child.watch(min(settings.heartbeat_seconds, settings.lease_seconds))
+
+    async def _begun(self, order: Order) -> Child:
+        resources, encoded = self._resources, messages.encode(order)
+        if self._place is not None:
+            return await resources.kept.start(self._place, entry.run, encoded, resources.spares)
+        resources.kept.make_room()
+        await asyncio.to_thread(Path(order.grants.folder).mkdir, 0o700, parents=True, exist_ok=True)
+        return await resources.spares.start(entry.run, encoded, self._limits(order))
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child
@@ -179,6 +208,7 @@ class Attempt:
         while (data := await child.receive()) is not None:
             match messages.decode(data):
                 case messages.Prepared() as prepared:
+                    self._is_clean = True
                     return prepared
                 case messages.Failed() as failed:
                     live.change(
@@ -193,7 +223,8 @@ class Attempt:
                     live.relay(line.fields)
         end = await child.wait()
         live.change(peak_memory_bytes=child.observed.peak_bytes or None)
-        raise cause_of_death.explain(child, end, "run", order.grants)
+        stderr = self._place.stderr if self._place is not None else None
+        raise cause_of_death.explain(child, end, "run", order.grants, stderr)
 
     async def _learn(self) -> None:
         """Compare a run that takes a while with earlier ones, for its estimated end."""
@@ -238,15 +269,11 @@ class Attempt:
         await asyncio.to_thread(publication.expire_native, resources.history, resources.layout, self._record.id, keep)
 
     def _make_order(self, again: Version | None = None) -> Order:
-        """The worker's order, with its staging folder created. With ``again``, its forms are derived in its own folder.
-
-        Blocks.
-        """
+        """The worker's order. With ``again``, the forms of that version are derived in its own folder. Blocks."""
         resources, record, run = self._resources, self._record, self._live.run
         reload = None
         if again is None:
             folder = resources.layout.staging(run.run_id)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
             folder = resources.layout.version(again.pipeline, again.version)
             parts, earlier = resources.parts(again), resources.native_before(record, again)

@@ -21,8 +21,8 @@ _NEAR = 0.9  # an abort with more than this share of the limit in use is for wan
 _CRASHED: dict[Job, Code] = {"run": "RUN_CRASHED", "request": "REQUEST_CRASHED"}
 
 
-def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.PenstockError:
-    """The error of a job whose child ended without an answer.
+def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | None = None) -> errors.PenstockError:
+    """The error of a job whose child ended without an answer. ``stderr`` is by default the file in the job's folder.
 
     SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
     if the child was near its limit. The error has the peak memory that the parent sampled, in bytes.
@@ -46,16 +46,16 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants) -> errors.Penstoc
         message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
         return errors.Transient(message, code=crashed, **details)
     near = seen.data_bytes >= _NEAR * grants.memory_bytes
-    if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_stderr(grants))):
+    if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_tail(stderr or Path(grants.folder, STDERR)))):
         message = f"the {job}'s process ran out of memory (SIGABRT): {peak} and may use {limit}"
         return errors.Permanent(message, code=exhausted, **details)
     message = f"the {job}'s process ended without an answer ({end}); nothing was stored; {peak}"
     return errors.Permanent(message, code=crashed, **details)
 
 
-def _stderr(grants: Grants) -> bytes:
+def _tail(stderr: Path) -> bytes:
     try:
-        with Path(grants.folder, STDERR).open("rb") as handle:
+        with stderr.open("rb") as handle:
             handle.seek(max(0, handle.seek(0, 2) - _TAIL))
             return handle.read()
     except OSError:

@@ -6,7 +6,6 @@ A run holds a slot while an attempt is in progress. While it waits to be tried a
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from typing import Literal
 
@@ -156,7 +155,6 @@ class RunDriver:
             if attempt is not None:
                 await attempt.close()
                 live.close()
-            await asyncio.to_thread(shutil.rmtree, self._resources.layout.staging(live.run.run_id), True)
             self._free(live)
 
     async def _store_waiting(self, live: LiveRun, error: errors.PenstockError, delay: float) -> bool:

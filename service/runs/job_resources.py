@@ -19,6 +19,7 @@ from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.version import Version
+from service.processes.kept import KeptChildren
 from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
@@ -40,6 +41,17 @@ class JobResources:
     secrets: Mapping[str, str]
     integrity: Integrity
     spares: Spares = field(default_factory=Spares)
+    kept: KeptChildren = field(default_factory=KeptChildren)
+
+    async def warm(self) -> None:
+        """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""
+        self.kept.keep(self.settings.spare_workers)
+        await self.spares.fill(self.settings.spare_workers)
+
+    async def close(self) -> None:
+        """End the workers that wait."""
+        await self.kept.close()
+        await self.spares.close()
 
     def decode(self, record: PipelineRecord) -> Pipeline:
         """The pipeline at the revision of the record."""

@@ -17,6 +17,7 @@ import structlog
 from service.catalog.history import History
 from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
+from service.processes import kept
 from service.runs import leases, manifest, remembered_state, version_upkeep
 
 _DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
@@ -71,7 +72,10 @@ def orphan(layout: Layout, name: str, folder: Path, reason: str) -> Path:
 
 
 def _tidy_staging(history: History, layout: Layout) -> None:
-    for folder in children(layout.staging_root):
+    workers = [folder for folder in children(layout.staging_root) if folder.name.startswith(kept.PREFIX)]
+    for folder in (below for above in (layout.staging_root, *workers) for below in children(above)):
+        if folder in workers:
+            continue
         status = history.status(folder.name)
         if status is not None or folder.name.startswith(_DISPOSABLE):
             shutil.rmtree(folder, ignore_errors=True)
@@ -80,6 +84,8 @@ def _tidy_staging(history: History, layout: Layout) -> None:
             orphan(layout, "staging", folder, "the catalog does not know this run")
         else:
             folder.rmdir()
+    for folder in workers:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tidy_versions(history: History, layout: Layout) -> None:

@@ -62,10 +62,10 @@ class Supervisor:
     async def resume(self) -> None:
         """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting.
 
-        From now on spare workers wait for runs.
+        From now on workers wait for runs.
         """
         self._driver.resumes = True
-        await self._resources.spares.fill(self._resources.settings.spare_workers)
+        await self._resources.warm()
         for pipeline_id, run in await asyncio.to_thread(self.history.waiting):
             live = LiveRun(pipeline_id, run, self._resources.layout.log(run.run_id), self._resources.clock)
             try:
@@ -368,7 +368,7 @@ class Supervisor:
         await asyncio.gather(*tasks, *self._restoring, return_exceptions=True)
         await self._loads.close()
         await self._driver.close()
-        await self._resources.spares.close()
+        await self._resources.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""

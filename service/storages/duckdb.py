@@ -7,8 +7,10 @@ Any DuckDB may open it read-only while the service runs.
 from __future__ import annotations
 
 import fcntl
+import functools
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -33,6 +35,8 @@ _UNCERTAIN_TYPES = ("128", "Float16", "Null")
 _PLACE = '"\x1fplace"'
 _ROW_NUMBER = "rowid"
 """DuckDB's name of the place of a row, unless a column has it."""
+_FILE = "native"
+"""The name of the file of a small load in the shared database."""
 _ROW_GROUP = 122_880  # rows; DuckDB gives each thread at least one row group
 _LOAD_MEMORY = 256 * 1024 * 1024
 _LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
@@ -78,8 +82,8 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
         uncertain = any(word in str(dtype) for dtype in schema.values() for word in _UNCERTAIN_TYPES)
         unknown = bool(key) and not (dataset.unique and key == dataset.key)
         if not (unknown or uncertain):
-            return  # a connection costs 25 ms, which a small run would notice
-        with _connect(None, ctx) as connection:
+            return  # a connection costs a small run more than its rows
+        with _shared(ctx) as connection:
             source = _source(dataset.parts)
             connection.execute(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608
             if unknown:
@@ -111,15 +115,25 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
 
     def _build(self, path: Path, dataset: Dataset, table: str, ctx: Context) -> None:
         """Make the file with the table and its indexes."""
-        with _connect(path, ctx, alone=dataset.rows <= _ROW_GROUP) as connection:
-            _copy(connection, _source(dataset.parts), _quoted(table), ctx)
-            if key := self.primary(dataset):
-                columns = ", ".join(map(_quoted, key))
-                connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
-            for number, index in enumerate(self.indexes):
-                columns = ", ".join(map(_quoted, index))
-                connection.execute(f"CREATE INDEX {_quoted(f'{table}_{number}')} ON {_quoted(table)} ({columns})")
-            _check_count(connection, dataset, table, ctx)
+        if dataset.rows <= _ROW_GROUP:
+            try:
+                with _shared(ctx, path) as connection:
+                    self._fill(connection, dataset, table, ctx)
+                return
+            except duckdb.OutOfMemoryException:  # the shared database has no place for what does not fit into memory
+                _remove(path)
+        with _connect(path, ctx) as connection:
+            self._fill(connection, dataset, table, ctx)
+
+    def _fill(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
+        _copy(connection, dataset, _quoted(table), ctx)
+        if key := self.primary(dataset):
+            columns = ", ".join(map(_quoted, key))
+            connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
+        for number, index in enumerate(self.indexes):
+            columns = ", ".join(map(_quoted, index))
+            connection.execute(f"CREATE INDEX {_quoted(f'{table}_{number}')} ON {_quoted(table)} ({columns})")
+        _check_count(connection, dataset, table, ctx)
 
 
 def _changed(path: Path, earlier: Earlier, dataset: Dataset, table: str, key: Sequence[str], ctx: Context) -> bool:
@@ -214,25 +228,54 @@ def _check_count(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table:
 
 def _remove(path: Path) -> None:
     """Remove a file and what DuckDB wrote beside it."""
-    for left in path.parent.glob(f"{path.name}*"):
-        left.unlink()
+    for left in path.parent.iterdir():
+        if left.name.startswith(path.name):
+            left.unlink()
 
 
-def _connect(path: Path | None, ctx: Context, *, alone: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection with the memory of the run; ``alone`` without threads of its own, which a small load never uses."""
-    spill = ctx.folder / ".spill"
-    connection = duckdb.connect(
-        str(path) if path is not None else ":memory:",
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-            "temp_directory": str(spill),
-            **({"threads": 1, "async_threads": 0} if alone else {}),
-        },
-    )
+_CONFIG: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+def _connect(path: Path, ctx: Context) -> duckdb.DuckDBPyConnection:
+    """A connection to a database of its own, with the memory of the run and a place for what does not fit into it."""
+    connection = duckdb.connect(str(path), config={**_CONFIG, "temp_directory": str(ctx.folder / ".spill")})
     _limit(connection, ctx)
     return connection
+
+
+@functools.cache
+def _memory() -> duckdb.DuckDBPyConnection:
+    """The database in memory that the small loads of a process share: to open one costs more than a load.
+
+    It has no threads, which a small load never uses, and writes to no disk.
+    """
+    return duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": "", "threads": 1, "async_threads": 0})
+
+
+@contextmanager
+def _shared(ctx: Context, path: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The shared connection with the memory of the run; statements are about the file ``path``, if there is one.
+
+    Nothing stays in it: the file is detached, and after an error the database is given up.
+    """
+    connection = _memory()
+    try:
+        _limit(connection, ctx)
+        if path is not None:
+            connection.execute(f"ATTACH {_text(path)} AS {_FILE}")
+            connection.execute(f"USE {_FILE}")
+        yield connection
+        if path is not None:
+            connection.execute("USE memory")
+            connection.execute(f"DETACH {_FILE}")
+    except BaseException:
+        _memory.cache_clear()
+        connection.close()
+        raise
 
 
 def _limit(connection: duckdb.DuckDBPyConnection, ctx: Context) -> None:
@@ -242,15 +285,15 @@ def _limit(connection: duckdb.DuckDBPyConnection, ctx: Context) -> None:
         connection.execute("RESET memory_limit")
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, source: str, table: str, ctx: Context) -> None:
-    """Create ``table`` from all rows of ``source``.
+def _copy(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
+    """Create ``table`` from all rows of ``dataset``.
 
     DuckDB uses all the memory that it may, without being faster, so its limit is low. Only data that does not fit (very
     wide rows, very long texts) is loaded again with all the memory of the run.
     """
-    width = len(connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall())  # noqa: S608
+    width = len(pl.read_parquet_schema(dataset.parts[0]))
     low = max(_LOAD_MEMORY, width * _LOAD_MEMORY_PER_COLUMN)
-    sql = f"CREATE TABLE {table} AS SELECT * FROM {source}"  # noqa: S608
+    sql = f"CREATE TABLE {table} AS SELECT * FROM {_source(dataset.parts)}"  # noqa: S608
     if ctx.memory_bytes and low >= ctx.memory_bytes // 2:
         connection.execute(sql)
         return
@@ -267,8 +310,12 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _text(path: Path | str) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 def _source(parts: Sequence[Path | str], *, numbered: bool = False) -> str:
-    files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in parts)
+    files = ", ".join(map(_text, parts))
     return f"read_parquet([{files}], hive_partitioning = false, file_row_number = {numbered})"
 
 

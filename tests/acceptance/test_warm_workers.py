@@ -1,4 +1,4 @@
-"""Workers wait for runs: each is used once, a lost one costs no run, none outlives the service."""
+"""Spare workers wait for runs: a lost one costs no run, none outlives the service."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.login()
         create(served, "forever", "loop")
         upload_and_create(served)
+        query = {"type": "sql", "config": {"query": "SELECT * FROM input"}}
+        upload_and_create(served, "queried", processors=[query])  # its worker is not kept
         yield served
 
 
@@ -93,7 +95,7 @@ def test_a_run_does_without_spares_that_are_lost(served: Served, number: signal.
     lost = settled(served)
     for pid in lost:
         os.kill(pid, number)
-    run = served.json("POST", "/pipeline/cities/execute?wait=60")
+    run = served.json("POST", "/pipeline/queried/execute?wait=60")
     assert run["status"] == "completed", run["error"]
     until(lambda: len(waiting(served) - lost) >= int(WORKERS))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -91,3 +95,72 @@ def look(channel: Channel, order: bytes) -> None:
     attempt("given file", lambda: Path(order.decode()).read_text())
     tried["environment"] = str(len(os.environ))
     channel.send(msgspec.json.encode(tried))
+
+
+class Work(msgspec.Struct):
+    """What ``keep`` does in ``folder``: the acts by their names. It tries to write into the files ``others``."""
+
+    folder: str
+    acts: list[str] = []
+    others: list[str] = []
+    unending: bool = False
+
+
+class Done(msgspec.Struct):
+    """What became of it: the process, its peak memory in MiB, and which of the other files it could write."""
+
+    pid: int
+    peak: int
+    written: list[bool]
+
+
+_HELD: list[Any] = []
+
+
+def _open(folder: Path) -> None:
+    _HELD.append((folder / "part").open("ab"))
+
+
+def _map(folder: Path) -> None:
+    with (folder / "part").open("r+b") as file:
+        _HELD.append(mmap.mmap(file.fileno(), 0))
+
+
+def _start_threads(_: Path) -> None:
+    for _number in range(20):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+_ACTS: dict[str, Callable[[Path], Any]] = {
+    "leave a file": lambda folder: (folder.parent / "left").touch(),
+    "leave an open file": _open,
+    "leave a mapped file": _map,
+    "leave threads": _start_threads,
+    "leave memory": lambda _: _HELD.append(b"x" * (64 << 20)),
+    "need memory": lambda _: len(b"x" * (96 << 20)),
+    "complain": lambda _: os.write(2, b"memory allocation of 8 bytes failed"),
+    "exhaust memory": lambda _: bytearray(4 << 30),
+}
+
+
+def keep(channel: Channel, order: bytes) -> bool:
+    """Work that may be followed by other work."""
+    work = msgspec.json.decode(order, type=Work)
+    folder = Path(work.folder)
+    folder.mkdir()
+    (folder / "part").write_bytes(b"rows")
+    for act in work.acts:
+        _ACTS[act](folder)
+    written = []
+    for other in work.others:
+        try:
+            Path(other).write_bytes(b"changed")
+            written.append(True)
+        except OSError:
+            written.append(False)
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) >> 10
+    channel.send(msgspec.json.encode(Done(os.getpid(), peak, written)))
+    if work.unending:
+        threading.Event().wait()
+    return True

@@ -1,0 +1,199 @@
+"""Kept children: those that ended their work without a trace of it wait for more work with the same limits.
+
+What a child has warmed up (imports, pools of threads, an engine) is most of the cost of a small piece of work. A kept
+child works in a private folder that it keeps, since nobody can widen the rights of a confined process: each piece of
+work has a folder in it, which must be gone when the work has ended. The parent looks from outside whether anything of
+the work is left; a child where something is left, that has grown, is old or has worked often, is ended.
+
+Kept children wait only where a child at work could be in their place, so that they need no memory of their own: who
+starts another child first calls ``make_room``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from service.kit import ids
+from service.processes import watch
+from service.processes.child import Child, Entry
+from service.processes.limits import Limits
+from service.processes.spares import Spares
+
+PREFIX = "worker_"
+"""Of the names of private folders."""
+_STDERR = ".stderr"
+_FREE_SECONDS = 1.0  # how long a child may take from its answer to its readiness for more work
+_IDLE_SECONDS = 20.0
+_MOST_SECONDS = 600.0
+_MOST_WORKS = 200
+_GROWTH = 32 * 1024 * 1024  # bytes that a child may hold more than after its first work
+_MORE_HANDLES = 8  # files and threads, alike
+
+_log = structlog.get_logger("penstock.kept")
+
+
+class Held(NamedTuple):
+    """What a child holds: bytes that count against its limit, open files, threads."""
+
+    data_bytes: int
+    files: int
+    threads: int
+
+
+@dataclass(eq=False)
+class Workplace:
+    """Where a child works: its private folder, and limits that let it write nowhere else.
+
+    ``child`` is None before the first work, and after a child was lost.
+    """
+
+    wanted: Limits
+    folder: Path
+    child: Child | None = None
+    works: int = 0
+    began: float = 0.0
+    first: Held | None = None  # after the first work
+    expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the child: those that are wanted, with the folder to write in."""
+        return msgspec.structs.replace(self.wanted, write=(str(self.folder),), stderr=str(self.stderr))
+
+    @property
+    def stderr(self) -> Path:
+        """The file that takes the child's standard error."""
+        return self.folder / _STDERR
+
+
+class KeptChildren:
+    """The kept children of a service, none until ``keep``. Its methods belong to the event loop."""
+
+    def __init__(self) -> None:
+        self._most = 0
+        self._waiting: list[Workplace] = []  # those that wait longest first
+        self._ends: set[asyncio.Task[None]] = set()
+
+    def keep(self, most: int) -> None:
+        """Keep at most ``most`` children from now on."""
+        self._most = most
+
+    def take(self, wanted: Limits, root: Path) -> Workplace:
+        """The place of a child that waits for work with these limits, or a new one below ``root``, without a child."""
+        for place in reversed(self._waiting):
+            if place.wanted == wanted:
+                self._remove(place)
+                return place
+        self.make_room()
+        return Workplace(wanted, root / ids.new(PREFIX.rstrip("_")))
+
+    def make_room(self) -> None:
+        """End a child that waits, if there is one: another child is about to start."""
+        if self._waiting:
+            self._expire(self._waiting[0])
+
+    async def start(self, place: Workplace, entry: Entry, order: bytes, spares: Spares) -> Child:
+        """Let the child of the place do ``order``; another one with the same limits if it is lost, or is not there.
+
+        Raises as ``Child.start``.
+        """
+        child, place.child = place.child, None
+        if child is not None:
+            if await spares.begins(child, entry, order, None):
+                place.child = child
+                return child
+            _log.warning("kept.lost", pid=child.pid)
+            child.kill()
+            await child.wait()  # it could write into the folder
+        await asyncio.to_thread(_make, place)
+        place.works, place.first, place.began = 0, None, time.monotonic()
+        place.child = await spares.start(entry, order, place.limits)
+        return place.child
+
+    async def finish(self, place: Workplace, *, clean: bool) -> None:
+        """Take a place back: keep its child if the work was ``clean`` and left nothing behind, end it otherwise.
+
+        What is in the folder then is removed. When this returns, the child does not work any more.
+        """
+        place.works += 1
+        if clean and len(self._waiting) < self._most and await self._is_as_before(place):
+            loop = asyncio.get_running_loop()
+            place.expiry = loop.call_later(_IDLE_SECONDS, self._expire, place)
+            self._waiting.append(place)
+            return
+        await self._end(place)
+
+    async def close(self) -> None:
+        """End all kept children."""
+        self._most = 0
+        while self._waiting:
+            self._expire(self._waiting[0])
+        await asyncio.gather(*self._ends, return_exceptions=True)
+
+    async def _is_as_before(self, place: Workplace) -> bool:
+        child = place.child
+        if child is None or place.works >= _MOST_WORKS or time.monotonic() - place.began > _MOST_SECONDS:
+            return False
+        if not await child.is_free(_FREE_SECONDS):
+            return False
+        held = await asyncio.to_thread(_held, place, child.pid)
+        if held is None:
+            _log.info("kept.not_clean", pid=child.pid)
+            return False
+        place.first = place.first or held
+        return (
+            held.data_bytes <= place.first.data_bytes + _GROWTH
+            and held.files <= place.first.files + _MORE_HANDLES
+            and held.threads <= place.first.threads + _MORE_HANDLES
+        )
+
+    def _remove(self, place: Workplace) -> None:
+        self._waiting.remove(place)
+        if place.expiry is not None:
+            place.expiry.cancel()
+
+    def _expire(self, place: Workplace) -> None:
+        self._remove(place)
+        task: asyncio.Task[None] = asyncio.create_task(self._end(place))
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+
+    async def _end(self, place: Workplace) -> None:
+        if place.child is not None:
+            place.child.kill()
+            await place.child.wait()
+        await asyncio.to_thread(shutil.rmtree, place.folder, True)
+
+
+def _make(place: Workplace) -> None:
+    shutil.rmtree(place.folder, ignore_errors=True)  # of a child that was lost
+    place.folder.mkdir(mode=0o700)
+
+
+def _held(place: Workplace, pid: int) -> Held | None:
+    """What the child holds; None if a trace of its work is left: files, open or mapped ones too, words about errors.
+
+    Its peak memory counts from now on. Blocks.
+    """
+    process, root = Path(f"/proc/{pid}"), str(place.folder.parent.parent)
+    try:
+        if [left.name for left in place.folder.iterdir()] != [_STDERR] or place.stderr.stat().st_size:
+            return None
+        opened = [handle.readlink() for handle in (process / "fd").iterdir()]
+        if any(path.is_relative_to(root) and path != place.stderr for path in opened):
+            return None
+        if root.encode() in (process / "maps").read_bytes():
+            return None
+        (process / "clear_refs").write_text("5")
+        data_bytes, threads = watch.held(pid)
+    except OSError:
+        return None
+    return Held(data_bytes, len(opened), threads)
