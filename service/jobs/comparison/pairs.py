@@ -8,7 +8,7 @@ or, without one, all columns that both versions have), ``m0`` and ``m1``, and on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,8 @@ SideName = Literal["b", "a"]
 ROW: dict[SideName, str] = {"b": "rb", "a": "ra"}
 DIGESTS = ["m0", "m1"]
 NUMBER, REST = "n", "v"
+DELTA = "delta"
+"""How much ``v`` of a row grew, which is the sum over its columns."""
 SHORT_BYTES = 32
 """The size of a row in short."""
 
@@ -63,15 +65,16 @@ class Pairs:
         self._key_pairs = [_key_pair(name, by_name) for name in key]
         self.matching_columns = [f"k{i}" for i in range(len(key))] or DIGESTS
         self._seeds = [digests.seeds(len(self.columns)) for _ in range(3)]
+        self._others = [i for i, pair in enumerate(self.columns) if pair.in_both and pair.name not in self.key]
 
     def read(self, side: SideName) -> list[pl.Expr]:
         """The columns of one version under their names in the comparison, and those that match rows."""
         return [*self.read_columns(side), *self.read_keys(side)]
 
-    def read_columns(self, side: SideName) -> list[pl.Expr]:
-        """The columns of one version under their names in the comparison."""
+    def read_columns(self, side: SideName, wanted: Collection[int] | None = None) -> list[pl.Expr]:
+        """The columns of one version (with these numbers) under their names in the comparison."""
         present = [(i, pair) for i, pair in enumerate(self.columns) if pair.type_in(side) is not None]
-        return [pl.col(pair.name).alias(f"{side}{i}") for i, pair in present]
+        return [pl.col(pair.name).alias(f"{side}{i}") for i, pair in present if wanted is None or i in wanted]
 
     def read_keys(self, side: SideName) -> list[pl.Expr]:
         """The columns that match rows."""
@@ -89,16 +92,19 @@ class Pairs:
         if not self.key:
             return [*map(pl.col, DIGESTS), number]
         keys = self._digests([pl.col(name) for name in self.matching_columns])
-        others = [(i, pair) for i, pair in enumerate(self.columns) if pair.in_both and pair.name not in self.key]
-        values = [_comparable(pl.col(f"{side}{i}"), pair, side) for i, pair in others]
-        return [*keys, digests.digest(values, self._seeds[2][: len(values)]).alias(REST), number]
+        return [*keys, self._rest(side, self._others).alias(REST), number]
 
-    def differ(self) -> list[pl.Expr]:
-        """For each column of both versions a boolean under its number: whether the values of a pair of rows differ."""
+    def delta(self, columns: Collection[int]) -> pl.Expr:
+        """What the columns with these numbers add to ``DELTA`` of a pair of rows."""
+        return self._rest("a", columns) - self._rest("b", columns)
+
+    def differ(self, wanted: Collection[int] | None = None) -> list[pl.Expr]:
+        """For each column of both versions (with these numbers) a boolean under its number: whether the values of a
+        pair of rows differ."""
         return [
             equality.differ(pl.col(f"b{i}"), pl.col(f"a{i}"), pair.before, pair.after).alias(str(i))
             for i, pair in enumerate(self.columns)
-            if pair.before is not None and pair.after is not None
+            if pair.before is not None and pair.after is not None and (wanted is None or i in wanted)
         ]
 
     def rows(self, frame: pl.DataFrame, side: SideName) -> pl.DataFrame:
@@ -108,6 +114,10 @@ class Pairs:
             for i, pair in enumerate(self.columns)
             if pair.type_in(side) is not None
         )
+
+    def _rest(self, side: SideName, columns: Collection[int]) -> pl.Expr:
+        values = [_comparable(pl.col(f"{side}{i}"), self.columns[i], side) for i in columns]
+        return digests.digest(values, [self._seeds[2][i] for i in columns])
 
     def _digests(self, values: Sequence[pl.Expr]) -> list[pl.Expr]:
         seeds = zip(self._seeds, DIGESTS, strict=False)

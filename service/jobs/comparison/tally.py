@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -63,7 +64,7 @@ class Tally:
         self.changed_rows = 0
         self.changed: Counter[int] = Counter()
         self.sums = {(side, i): ColumnSums() for side in ROW for i in range(len(pairs.columns))}
-        self._limit = limit
+        self.limit = limit
         self.unpaired: dict[SideName, pl.Series] = {side: pl.Series([], dtype=pl.Int64) for side in ROW}
         """The numbers of the first rows of each version that have no pair."""
         self.samples = RowSample(limit, ROW["a"])
@@ -83,16 +84,26 @@ class Tally:
 
     def pair(self, rows: pl.DataFrame) -> None:
         """Rows of both versions with one key."""
-        flags = self._flags(rows)
+        differing = self._count(rows, self._differ)
+        if differing is not None:
+            self.samples.add(rows, differing)
+
+    def pair_columns(self, rows: pl.DataFrame, columns: Collection[int]) -> None:
+        """As ``pair``, with rows that differ only in some columns, and that are not shown."""
+        self._count(rows, self._pairs.differ(columns))
+
+    def _count(self, rows: pl.DataFrame, differ: Sequence[pl.Expr]) -> pl.Series | None:
+        """Count the pairs and their changes; answers which of them differ, None if all are equal."""
+        flags = rows.lazy().select(differ).collect(engine="in-memory")
         self.paired += rows.height
         counts = flags.sum().row(0) if flags.width else ()
         if not any(counts):
-            return
+            return None
         for name, count in zip(flags.columns, counts, strict=True):
             self.changed[int(name)] += count
         differing = flags.select(pl.any_horizontal(pl.all())).to_series()
         self.changed_rows += int(differing.sum())
-        self.samples.add(rows, differing)
+        return differing
 
     def same(self, count: int) -> None:
         """So many pairs of equal rows."""
@@ -101,10 +112,7 @@ class Tally:
     def leave(self, side: SideName, numbers: pl.Series) -> None:
         """Rows that have no pair in the other version, by their numbers."""
         known = self.unpaired[side]
-        self.unpaired[side] = pl.concat([known, numbers.bottom_k(self._limit)]).sort().head(self._limit)
-
-    def _flags(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.lazy().select(self._differ).collect(engine="in-memory")
+        self.unpaired[side] = pl.concat([known, numbers.bottom_k(self.limit)]).sort().head(self.limit)
 
 
 def _sums(name: str, dtype: pl.DataType) -> list[pl.Expr]:

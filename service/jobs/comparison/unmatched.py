@@ -1,27 +1,29 @@
 """Unmatched rows: those that found no pair near their place, matched when all rows were seen.
 
 They are kept in short, as numbers and digests, in buckets of the digest: 10 million rows take 320 MB. Only rows whose
-digests differ are read again, side by side, to see which values changed; unchanged rows, and those of one version, are
-not.
+digests differ are read again, side by side, to see which values changed, and of most only the columns in which others
+changed; unchanged rows, and those of one version, are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from service.jobs.comparison.pairs import DIGESTS, NUMBER, REST, ROW, SHORT_BYTES, Pairs, SideName
+from service.jobs.comparison.pairs import DELTA, DIGESTS, NUMBER, REST, ROW, SHORT_BYTES, Pairs, SideName
 from service.jobs.comparison.spilled import Spilled, bucket_count
 from service.jobs.comparison.tally import Tally
 from service.jobs.comparison.version_rows import VersionRows
 
 PLACE: dict[SideName, str] = {"b": "place b", "a": "place a"}
 _SAME = "same"
-_PAIR_BYTES = 64
-"""What the numbers of two rows take with copies of them."""
+_PAIR_BYTES = 96
+"""What a changed pair takes (two numbers, a difference) with copies of it."""
+_LEAST_FIRST = 8
+"""How many changed pairs are read at least to learn which columns change."""
 
 
 class Repeated(Exception):
@@ -85,34 +87,57 @@ class Unmatched:
         if not self._pairs.key:
             self._tally.same(found.height)
             return
-        changed = found.filter(before[REST][found[PLACE["b"]]] != after[REST][found[PLACE["a"]]])
+        delta = after[REST][found[PLACE["a"]]] - before[REST][found[PLACE["b"]]]
+        changed, delta = found.filter(delta != 0), delta.filter(delta != 0)
         self._tally.same(found.height - changed.height)
         if changed.height:
             numbers = [before[NUMBER][changed[PLACE["b"]]].alias(ROW["b"])]
             numbers.append(after[NUMBER][changed[PLACE["a"]]].alias(ROW["a"]))
-            self._changed.append(pl.DataFrame(numbers))
+            self._changed.append(pl.DataFrame([*numbers, delta.alias(DELTA)]))
 
     def _read_changed(self) -> None:
-        """Read the rows of changed pairs, those of the earlier version first, and count their changes."""
+        """Read the rows of changed pairs, and count their changes.
+
+        The first ones tell which columns change, and only those of the others are read. Where these make up the
+        difference of the digests, nothing else has changed; if not, the whole rows are read.
+        """
         if not self._changed:
             return
-        pairs = pl.concat(self._changed).sort(ROW["b"])
+        pairs = pl.concat(self._changed).sort(ROW["a"])
         self._changed.clear()
+        first = max(self._tally.limit, _LEAST_FIRST)
+        for rows in self._side_by_side(pairs.head(first)):
+            self._tally.pair(rows.drop(DELTA))
+        known = [column for column, count in sorted(self._tally.changed.items()) if count]
+        unknown = [pairs.clear()]
+        for rows in self._side_by_side(pairs.slice(first), known):
+            explained = rows.select(self._pairs.delta(known) == pl.col(DELTA)).to_series()
+            self._tally.pair_columns(rows.filter(explained), known)
+            unknown.append(rows.filter(~explained).select(pairs.columns))
+        for rows in self._side_by_side(pl.concat(unknown)):
+            self._tally.pair(rows.drop(DELTA))
+
+    def _side_by_side(self, pairs: pl.DataFrame, wanted: Collection[int] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows of pairs with their columns (those ``wanted``) of both versions, those of the earlier one read
+        first."""
+        if not pairs.height:
+            return
+        pairs = pairs.sort(ROW["b"])
         later = self._versions["a"].count()
         before = self._versions["b"]
         buckets = bucket_count(pairs.height * before.row_bytes(), self._room.bucket_bytes)
         spilled = self._spilled("changed", pl.col(ROW["a"]) * buckets // later, buckets)
-        columns = self._pairs.read_columns
+        columns = {side: self._pairs.read_columns(side, wanted) for side in ROW}
         at = 0
-        for rows in before.at(pairs[ROW["b"]], columns("b"), self._room.batch_rows, ROW["b"]):
-            spilled.add(rows.with_columns(pairs[ROW["a"]].slice(at, rows.height)))
+        for rows in before.at(pairs[ROW["b"]], columns["b"], self._room.batch_rows, ROW["b"]):
+            spilled.add(rows.hstack(pairs.select(ROW["a"], DELTA).slice(at, rows.height)))
             at += rows.height
         for bucket in spilled.buckets():
             if bucket is None or not bucket.height:
                 continue
             ordered, at = bucket.sort(ROW["a"]), 0
-            for rows in self._versions["a"].at(ordered[ROW["a"]], columns("a"), self._room.batch_rows, ROW["a"]):
-                self._tally.pair(ordered.slice(at, rows.height).drop(ROW["a"]).hstack(rows))
+            for rows in self._versions["a"].at(ordered[ROW["a"]], columns["a"], self._room.batch_rows, ROW["a"]):
+                yield ordered.slice(at, rows.height).drop(ROW["a"]).hstack(rows)
                 at += rows.height
 
     def _spilled(self, name: str, bucket: pl.Expr, buckets: int) -> Spilled:

@@ -60,14 +60,15 @@ class VersionRows:
             yield batch.with_columns(pl.int_range(at, at + height, dtype=pl.Int64).alias(number))
 
     def at(self, numbers: pl.Series, columns: Sequence[pl.Expr], rows: int, number: str) -> Iterator[pl.DataFrame]:
-        """The rows with these numbers, which only rise, in batches as above. Others are not read where none is near."""
+        """The rows with these numbers, which only rise, in batches as above. Others are not read where none is near,
+        nor are columns that nothing is made of."""
         for at, lf, height in self._slices(rows):
             first, end = numbers.search_sorted(pl.Series([at, at + height], dtype=numbers.dtype))
             if first == end:
                 continue
             wanted = numbers.slice(first, end - first)
             places = pl.repeat(False, height, eager=True).scatter(wanted - at, True)
-            batch = lf.collect(engine="in-memory").filter(places).select(columns)
+            batch = lf.select(columns).collect(engine="in-memory").filter(places)
             yield batch.with_columns(wanted.alias(number))
 
     def _slices(self, rows: int) -> Iterator[tuple[int, pl.LazyFrame, int]]:

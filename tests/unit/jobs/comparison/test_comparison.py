@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.jobs.comparison import unmatched
 from service.jobs.comparison.comparison import Comparison, reject_repeated
 from service.jobs.comparison.digests import comparable, digest
 from service.jobs.comparison.pairs import DIGESTS, SHORT_BYTES, Pairs, SideName
@@ -94,13 +96,18 @@ def compare(
     return Compared(tally, comparison, pairs, unpaired)
 
 
-@given(before=tables(unique=True), after=tables(unique=True), batch=st.integers(1, 5), buckets=st.sampled_from([1, 3]))
+@given(
+    before=tables(unique=True), after=tables(unique=True), batch=st.integers(1, 5), buckets=st.sampled_from([1, 3]),
+    limit=st.sampled_from([0, 1, 100]),
+)  # fmt: skip
 @examples(150)
 def test_rows_by_key(
-    tmp_path_factory: pytest.TempPathFactory, before: list[Any], after: list[Any], batch: int, buckets: int
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], after: list[Any], batch: int, buckets: int, limit: int
 ) -> None:
     folder = tmp_path_factory.mktemp("diff")
-    compared = compare(folder, frame(before), frame(after), ["k"], batch=batch, buckets=buckets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unmatched, "_LEAST_FIRST", 1)
+        compared = compare(folder, frame(before), frame(after), ["k"], batch=batch, buckets=buckets, limit=limit)
     tally, pairs = compared.tally, compared.pairs
     one, other = ({row["k"]: plain(row) for row in rows} for rows in (before, after))
     both = [k for k in other if k in one]
@@ -112,9 +119,9 @@ def test_rows_by_key(
         assert tally.changed[i] == sum(dict(one[k])[name] != dict(other[k])[name] for k in both)
     for side, rows, missing in (("b", before, other), ("a", after, one)):
         found = [row["k"] for row in compared.rows(side)]  # type: ignore[arg-type]
-        assert found == [row["k"] for row in rows if row["k"] not in missing]
+        assert found == [row["k"] for row in rows if row["k"] not in missing][:limit]
     samples = tally.samples.rows
-    assert ([] if samples is None else pairs.rows(samples, "a")["k"].to_list()) == changed
+    assert ([] if samples is None else pairs.rows(samples, "a")["k"].to_list()) == changed[:limit]
     assert list(folder.iterdir()) == []
 
 
@@ -244,6 +251,29 @@ def test_orders_with_nothing_in_common_are_noticed(tmp_path: Path) -> None:
     assert set(samples["b1"]) == {"a"}
     with pytest.raises(Repeated):
         compare(tmp_path, before, pl.concat([after, after.tail(1)]), ["k"], batch=10, buckets=7)
+
+
+def test_only_columns_that_change_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a row changes in another one than the first rows did."""
+    before = pl.DataFrame({"k": range(1000)}).with_columns(v=pl.lit(0), w=pl.lit("a"), x=pl.lit(0.5), y=pl.lit(None))
+    after = before.with_columns(
+        v=pl.col("k") % 2, w=pl.when(pl.col("k").is_in([3, 4])).then(pl.lit("b")).otherwise("w")
+    ).sample(fraction=1.0, shuffle=True, seed=3)
+    late = pl.col("k").is_in([3, 4])
+    after = pl.concat([after.filter(~late), after.filter(late)])
+    read: Counter[str] = Counter()
+    at = VersionRows.at
+
+    def noted(self: VersionRows, numbers: pl.Series, columns: list[pl.Expr], *more: Any) -> Iterator[pl.DataFrame]:
+        read.update({expression.meta.root_names()[0]: len(numbers) for expression in columns})
+        return at(self, numbers, columns, *more)
+
+    monkeypatch.setattr(VersionRows, "at", noted)
+    tally = compare(tmp_path, before, after, ["k"], batch=10, limit=0).tally
+    assert (tally.paired, tally.changed_rows) == (1000, 501)
+    assert +tally.changed == Counter({1: 500, 2: 2})
+    assert read["v"] == 2 * (501 + 2)  # twice, as both versions are read; rows 3 and 4 once more
+    assert read["w"] == read["x"] == read["k"] == 2 * (8 + 2)
 
 
 @pytest.mark.parametrize("repeat", [False, True])
