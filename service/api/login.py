@@ -121,7 +121,8 @@ class Authenticator:
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
-            raise errors.Invalid("this request has no access token, so there is no login to end")
+            message = "this request has no access token, so there is no login to end"
+            raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
 

@@ -105,14 +105,14 @@ def _text(value: bytes | None) -> str | None:
 def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse a request that two readers could understand differently, or with characters that no name may hold."""
     if b"transfer-encoding" in headers and b"content-length" in headers:
-        raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both")
+        raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both", field="transfer-encoding")
     names = [name for name, _ in scope["headers"]]
     for name in (b"content-length", b"authorization", b"content-type", b"host"):
         if names.count(name) > 1:
-            raise errors.Invalid(f"the header {name.decode()} must be sent once")
+            raise errors.Invalid(f"the header {name.decode()} must be sent once", field=name.decode())
     length = headers.get(b"content-length")
     if length is not None and not (length.isdigit() and len(length) < 20):
-        raise errors.Invalid("Content-Length is not a number")
+        raise errors.Invalid("Content-Length is not a number", field="content-length")
     if not _CONTROL.isdisjoint(scope["path"]) or "\ufffd" in scope["path"]:
         raise errors.Invalid("the path must not hold control characters or invalid UTF-8", field="path")
     query = scope.get("query_string", b"")

@@ -6,7 +6,8 @@ Litestar's parser is not used: it takes a text/plain body for JSON and answers 5
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,8 @@ from service.kit import decoding, documents, errors
 
 T = TypeVar("T")
 SECONDS = 30.0
+FIELD = "body"
+"""What errors about the whole body name."""
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _FORM = "application/x-www-form-urlencoded"
 
@@ -39,7 +42,7 @@ async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise _too_slow() from None
         if message["type"] == "http.disconnect":
-            raise errors.Invalid("the client went away before the body was complete")
+            raise errors.Invalid("the client went away before the body was complete", field=FIELD)
         part: bytes = message.get("body", b"")
         seen += len(part)
         if seen > most:
@@ -64,15 +67,18 @@ async def read(request: TypedRequest, most: int) -> bytes:
 
 async def document(request: TypedRequest, most: int) -> Any:
     """The JSON value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
-    return documents.from_json(await json(request, most))
+    text = await json(request, most)
+    with named():
+        return documents.from_json(text)
 
 
-async def configuration(request: TypedRequest, most: int) -> Any:
-    """The JSON or YAML value of the body; raises as ``document``, and for a key that is written twice."""
-    if media_type(request) in _YAML:
-        return await asyncio.to_thread(documents.from_yaml, await read(request, most))
-    text = await json(request, most, also=" or application/yaml")
-    return await asyncio.to_thread(documents.configuration, text)
+async def configuration(request: TypedRequest, most: int) -> dict[str, Any]:
+    """The JSON or YAML object of the body; raises as ``document``, and for a key that is written twice."""
+    is_yaml = media_type(request) in _YAML
+    text = await (read(request, most) if is_yaml else json(request, most, also=" or application/yaml"))
+    with named():
+        read_text = documents.from_yaml if is_yaml else documents.configuration
+        return as_object(await asyncio.to_thread(read_text, text))
 
 
 async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
@@ -92,12 +98,7 @@ async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool =
         plain: Any = _fields(await read(request, most))
     else:
         plain = await document(request, most)
-    if not isinstance(plain, dict):
-        raise errors.Invalid("the body must be a JSON object")
-    found, problems = decoding.decode(kind, plain)
-    if found is None:
-        raise errors.Invalid.of(problems, "body")
-    return found
+    return _as(kind, plain)
 
 
 async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
@@ -107,17 +108,39 @@ async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
         return None
     if media_type(request) != "application/json":
         raise errors.Unsupported("send 'Content-Type: application/json'")
-    found, problems = decoding.decode(kind, documents.from_json(text))
-    if found is None:
-        raise errors.Invalid.of(problems, "body")
-    return found
+    with named():
+        return _as(kind, documents.from_json(text))
 
 
 async def refuse(request: TypedRequest, most: int) -> None:
     """Refuse a body on a route that would ignore it; an empty one or ``{}`` is allowed. Raises ``errors.Invalid``."""
     text = await read(request, most)
     if text.strip() not in (b"", b"{}"):
-        raise errors.Invalid("this route takes no body; leave it out", field="")
+        raise errors.Invalid("this route takes no body; leave it out", field=FIELD)
+
+
+@contextlib.contextmanager
+def named(field: str = FIELD) -> Iterator[None]:
+    """Let errors about the request that name no field name this one."""
+    try:
+        yield
+    except errors.Invalid as error:
+        error.details.setdefault("field", field)
+        raise
+
+
+def as_object(plain: Any) -> dict[str, Any]:
+    """A body that must be an object. Raises ``errors.Invalid``."""
+    if not isinstance(plain, dict):
+        raise errors.Invalid("the body must be an object", field=FIELD)
+    return plain
+
+
+def _as(kind: type[T], plain: Any) -> T:
+    found, problems = decoding.decode(kind, as_object(plain))
+    if found is None:
+        raise errors.Invalid.of(problems, "body")
+    return found
 
 
 def _fields(text: bytes) -> dict[str, str]:
@@ -126,7 +149,7 @@ def _fields(text: bytes) -> dict[str, str]:
             text.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20, errors="strict"
         )
     except ValueError as error:
-        raise errors.Invalid(f"the form cannot be read: {error}") from None
+        raise errors.Invalid(f"the form cannot be read: {error}", field=FIELD) from None
     return dict(pairs)
 
 
@@ -135,4 +158,6 @@ def _too_large(most: int) -> errors.TooLarge:
 
 
 def _too_slow() -> errors.TimedOut:
-    return errors.TimedOut(f"the body did not arrive within {SECONDS:g} s; send it again", code="VALIDATION_ERROR")
+    return errors.TimedOut(
+        f"the body did not arrive within {SECONDS:g} s; send it again", code="VALIDATION_ERROR", field=FIELD
+    )

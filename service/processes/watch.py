@@ -35,7 +35,10 @@ class Observed:
 
 
 class Watch:
-    """Samples a child until it is closed; calls ``stalled`` if the child was stopped for ``patience`` seconds."""
+    """Samples a child until it is closed; calls ``stalled`` if the child was stopped for ``patience`` seconds.
+
+    Time in which this process was stopped itself does not count.
+    """
 
     def __init__(self, pid: int, patience: float, stalled: Callable[[], None]) -> None:
         self.observed = Observed()
@@ -51,17 +54,20 @@ class Watch:
         return self.observed
 
     async def _observe(self) -> None:
-        since: float | None = None
+        pause = min(_SECONDS, self._patience / 2)
+        stopped, looked = 0.0, time.monotonic()
+        was_stopped = False
         while True:
-            if not self.observed.sample(self._pid):
-                since = None
-            elif since is None:
-                since = time.monotonic()
-            elif time.monotonic() - since >= self._patience:
-                self.observed.stopped_seconds, self.is_stalled = time.monotonic() - since, True
+            # A longer gap means that this process was stopped, too (a laptop that sleeps, a paused machine).
+            now = time.monotonic()
+            passed, looked = min(now - looked, 2 * pause), now
+            stopped = stopped + passed if was_stopped else 0.0
+            was_stopped = self.observed.sample(self._pid)
+            if was_stopped and stopped >= self._patience:
+                self.observed.stopped_seconds, self.is_stalled = stopped, True
                 self._stalled()
                 return
-            await asyncio.sleep(min(_SECONDS, self._patience / 2))
+            await asyncio.sleep(pause)
 
 
 def is_stopped(pid: int) -> bool:

@@ -26,12 +26,16 @@ from service.query.integrity import Integrity
 HOUR = 2
 """The hour (UTC) at which a scrub begins."""
 _BLOCK = 1 << 20
+_LATE = 1.0  # seconds that may be made up for
 
 _log = structlog.get_logger("penstock.integrity")
 
 
 class Scrub:
-    """Reads the stored files once a night at ``mib_per_second``; with 0, never."""
+    """Reads the stored files once a night at ``mib_per_second``; with 0, never.
+
+    A file that several versions share is read once.
+    """
 
     def __init__(
         self, history: History, layout: Layout, integrity: Integrity, clock: Clock, mib_per_second: float
@@ -65,33 +69,42 @@ class Scrub:
     async def sweep(self) -> list[str]:
         """Read all committed versions once. Returns the damaged ones, as ``orders@3``."""
         versions = [c.version for c in await asyncio.to_thread(self._history.committed) if c.live]
-        size = 0
+        size, done = 0, set[tuple[int, int]]()
         for version in versions:
-            size += await self._read(version)
+            size += await self._read(version, done)
             await asyncio.to_thread(self._compare, version)
         damaged = await asyncio.to_thread(self._integrity.damaged)
         _log.info("scrub.ended", versions=len(versions), bytes=size, damaged=damaged)
         return damaged
 
-    async def _read(self, version: Version) -> int:
-        """Read the files of a version and remember their checksums. Returns the number of bytes."""
+    async def _read(self, version: Version, done: set[tuple[int, int]]) -> int:
+        """Read the files of a version and remember their checksums. Returns the number of bytes.
+
+        ``done`` are the devices and inodes that were read already.
+        """
         native = [version.native] if version.native is not None else []
         size = 0
         for file in (*version.base_files, *native):
             path = self._layout.version(version.pipeline, version.version) / file.name
             with contextlib.suppress(OSError):  # the comparison reports it
-                size += await self._read_file(path)
+                size += await self._read_file(path, done)
         return size
 
-    async def _read_file(self, path: Path) -> int:
+    async def _read_file(self, path: Path, done: set[tuple[int, int]]) -> int:
         digest, size, began = hashlib.sha256(), 0, self._clock.monotonic()
         with path.open("rb", buffering=0) as handle:
+            status = os.fstat(handle.fileno())
+            if (inode := (status.st_dev, status.st_ino)) in done:
+                return 0
+            done.add(inode)
             written = os.fstat(handle.fileno()).st_mtime_ns
             while block := await asyncio.to_thread(handle.read, _BLOCK):
                 await asyncio.to_thread(digest.update, block)
                 size += len(block)
                 ahead = size / self._rate - (self._clock.monotonic() - began)
-                if ahead > 0:
+                if ahead < -_LATE:  # the disk or the machine stood still, which no haste makes good
+                    began -= ahead
+                elif ahead > 0:
                     await self._clock.sleep_until(self._clock.now() + timedelta(seconds=ahead))
             if os.fstat(handle.fileno()).st_mtime_ns == written:  # else a newer version has taken a native file over
                 self._integrity.remember(handle.fileno(), size, digest.hexdigest())

@@ -72,7 +72,7 @@ def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> 
         ({"records": [], "version": 0}, 400, "VALIDATION_ERROR", "version"),
         ({"records": [], "version": 9}, 404, "VERSION_NOT_FOUND", "version"),
         ({"records": [], "version": 1}, 404, "NO_DATA", "version"),
-        ([], 400, "VALIDATION_ERROR", None),
+        ([], 400, "VALIDATION_ERROR", "body"),
     ],
 )
 def test_what_is_refused(orders: Client, tasks: Tasks, body: Any, status: int, code: str, field: str) -> None:

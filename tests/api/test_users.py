@@ -62,7 +62,7 @@ def test_a_new_account_does_not_get_the_answers_of_an_earlier_one_of_its_name(cl
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "field"),
     [("POST", "", {**ANN, "password": "short"}, 400, "password"), ("POST", "", {**ANN, "role": "king"}, 400, "role"),
-     ("POST", "", {**ANN, "username": "a b"}, 400, "username"), ("PATCH", "/viewer", {}, 400, ""),
+     ("POST", "", {**ANN, "username": "a b"}, 400, "username"), ("PATCH", "/viewer", {}, 400, "body"),
      ("PATCH", "/viewer", {"password": "short"}, 400, "password"),
      ("PATCH", "/nobody", {"role": "admin"}, 404, "username"),
      ("PATCH", "/admin", {"role": "viewer"}, 409, "username"), ("DELETE", "/admin", None, 409, "username"),

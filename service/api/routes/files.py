@@ -108,6 +108,7 @@ async def list_files(request: TypedRequest, services: ServicesDependency) -> dic
 )
 async def remove(request: TypedRequest, services: ServicesDependency, path: FromPath[str]) -> responses.Message:
     query_string.read(request, query_string.NoParameters)
+    await request_body.refuse(request, services.settings.max_body_bytes)
     await asyncio.to_thread(uploads.delete, services.layout.uploads, str(path))
     return responses.Message(message=f"file '{str(path).strip('/')}' removed")
 

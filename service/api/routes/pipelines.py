@@ -212,6 +212,7 @@ async def delete_pipeline(
     request: TypedRequest, services: ServicesDependency, name: FromPath[str]
 ) -> responses.Message:
     purge = query_string.read(request, DeleteQuery).purge
+    await request_body.refuse(request, services.settings.max_body_bytes)
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
     await services.supervisor.delete(valid_name(name), purge=purge)

@@ -17,6 +17,7 @@ from service.jobs.messages import StoredParts
 from service.jobs.tasks.task import Application
 from service.kit import decoding, documents, errors
 from service.kit.codes import Code
+from service.kit.errors import Problem
 from service.values.version_name import VersionName
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
@@ -108,16 +109,10 @@ def _read(text: bytes) -> _RawApplyRequest:
     try:
         return msgspec.json.decode(text, type=_RawApplyRequest)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        decoded, problems = decoding.decode(ApplyRequest, _object(documents.from_json(text)))
-        raise (
-            errors.Invalid.of(problems, "body") if decoded is None else errors.Invalid("the body cannot be read")
-        ) from None
-
-
-def _object(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise errors.Invalid("the body must be a JSON object")
-    return value
+        with request_body.named():
+            found = request_body.as_object(documents.from_json(text))
+            _, problems = decoding.decode(ApplyRequest, found)
+            raise errors.Invalid.of(problems or [Problem(request_body.FIELD, "cannot be read")], "body") from None
 
 
 HANDLERS = [read_fitted, apply]

@@ -90,7 +90,7 @@ async def change_user(request: TypedRequest, services: ServicesDependency, usern
     change = await request_body.value(request, UserChange, services.settings.max_body_bytes)
     changes = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
     if not changes:
-        raise errors.Invalid("name what to change: password, role or disabled")
+        raise errors.Invalid("name what to change: password, role or disabled", field=request_body.FIELD)
     return await asyncio.to_thread(lambda: services.users.change(username, **changes))
 
 
@@ -107,6 +107,7 @@ async def change_user(request: TypedRequest, services: ServicesDependency, usern
 )
 async def delete_user(request: TypedRequest, services: ServicesDependency, username: FromPath[str]) -> Response[None]:
     query_string.read(request, query_string.NoParameters)
+    await request_body.refuse(request, services.settings.max_body_bytes)
     await asyncio.to_thread(services.users.delete, username)
     return Response(None, status_code=204)
 
