@@ -59,7 +59,7 @@ def test_a_pause_of_the_whole_machine_does_not_count(
 
     monkeypatch.setattr(watch, "time", machine)
     monkeypatch.setattr(Observed, "sample", machine.sample)
-    monkeypatch.setattr(watch.asyncio, "sleep", at_once)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
     asyncio.run(observe())
     assert bool(told) is stalled
     assert all(5.0 <= seconds < 6.0 for seconds in told)
