@@ -35,10 +35,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Base(msgspec.Struct, frozen=True, kw_only=True):
     """The newest version of the pipeline, which a run may continue, or equal.
 
-    ``table`` is its name in SQL, ``native`` says whether it has a native form.
+    ``revision`` is that of the pipeline which made it, ``table`` its name in SQL; ``native`` says whether it has a
+    native form.
     """
 
     version: BaseVersion
+    revision: int
     columns: list[Column]
     table: str
     native: bool

@@ -27,6 +27,7 @@ from service.jobs import (
     process,
     replay,
     store,
+    unchanged,
     whole_profile,
 )
 from service.jobs.job import Job
@@ -39,7 +40,7 @@ from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
 from service.model.version import Column
 from service.processes.channel import Channel
-from service.steps.storage import Dataset, Written
+from service.steps.storage import Dataset
 from service.values import polars_errors
 from service.values.version_mode import BaseVersion
 
@@ -107,11 +108,11 @@ class RunWorker:
         schema = pl.read_parquet_schema(parts[0])
         columns = [Column(name, str(dtype)) for name, dtype in schema.items()]
         quarantine = store.quarantine_of(outcome.rejected, job.folder)
-        unchanged = self._unchanged(pipeline, written, columns, quarantine)
+        same = unchanged.unchanged(pipeline, order, written, parts, columns, quarantine)
         loaded: list[messages.Loaded] = []
         dataset = _dataset(pipeline, order, parts, written.rows)
         store.check(pipeline, dataset, job)  # a setting may be wrong for rows that are not new
-        if unchanged is None:
+        if same is None:
             if outcome.postponed:
                 profiles, record = whole_profile.profiles_of(
                     pipeline, outcome.postponed, parts, outcome.fit_record, job
@@ -122,7 +123,7 @@ class RunWorker:
         state, stays = store.write_state(outcome.states, order)
         return messages.Prepared(
             rows=written.rows, rows_collected=job.rows_collected, files=written.files, links=written.links,
-            layout=written.layout, unchanged=unchanged, columns=columns, quarantine=quarantine,
+            layout=written.layout, unchanged=same, columns=columns, quarantine=quarantine,
             fit_record=store.write_fit_record(outcome.fit_record, job.folder), state=state, stays=stays,
             rows_rejected=sum(r.rows for r in outcome.rejected),
             sources=lost_values.in_sources(outcome.sources, outcome.frame),
@@ -137,25 +138,6 @@ class RunWorker:
         if self.order.base is None or self.order.replay is not None or pipeline.mode.mode == "replace":
             return None
         return self.order.base.version
-
-    def _unchanged(
-        self, pipeline: Pipeline, written: Written, columns: list[Column], quarantine: messages.Quarantine
-    ) -> int | None:
-        """The number of the newest version if this run made the same files; equal rows make equal files.
-
-        A run that has other rows in quarantine is a change: they would be lost.
-        """
-        base = self.order.base
-        if base is None or self.order.replay is not None or base.columns != columns:
-            return None
-        if base.table != pipeline.table or base.native != any(s.deferred for s in pipeline.storage):
-            return None
-        known = {f.sha256 for f in base.quarantine}
-        layout = msgspec.structs.replace(written.layout, key=base.version.layout.key)  # says nothing about the rows
-        if any(f.sha256 not in known for f in quarantine.files) or layout != base.version.layout:
-            return None
-        same = [(f.name, f.sha256) for f in written.files] == [(f.name, f.sha256) for f in base.version.files]
-        return base.version.version if same else None
 
     def fail(self, error: errors.PenstockError) -> None:
         """Send the reason why the run ends, and how far it came, without any secret."""

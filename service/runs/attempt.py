@@ -310,8 +310,7 @@ class Attempt:
             return job_resources.limits(order.grants, network=False, read=_replayed(order.replay))
         if order.reload is None:
             remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
-            continues = order.base is not None and self._pipeline.mode.mode != "replace"
-            base = (order.base.version.folder,) if order.base is not None and continues else ()
+            base = (order.base.version.folder,) if order.base is not None else ()
             return job_resources.limits(order.grants, read=(*remembered, *base))
         read = () if order.reload.earlier is None else (order.reload.earlier.path,)
         return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)

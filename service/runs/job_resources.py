@@ -160,6 +160,7 @@ class JobResources:
         )  # fmt: skip
         return messages.Base(
             version=version,
+            revision=newest.revision,
             columns=newest.columns,
             quarantine=newest.quarantine,
             table=newest.table,

@@ -82,6 +82,18 @@ def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
         assert [(line["updated"], line["added_parts"]) for line in changes] == [(10_000, 1)]
 
 
+def test_another_compression_of_equal_rows_adds_no_version(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        _created(served, {"type": "parquet"})
+        _run(served, "id,v\n1,2\n3,4\n")
+        document = served.json("GET", f"{ORDERS}/config")
+        document["storage"] = [{"type": "parquet", "compression": "lz4"}]
+        served.json("PUT", f"{ORDERS}/config", json=document)
+        again = _run(served, "id,v\n1,2\n3,4\n")
+        assert (again["version"], again["unchanged"]) == (1, True)
+        assert _run(served, "id,v\n1,2\n3,5\n")["version"] == 2
+
+
 def test_storages_that_differ_are_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         served.login()

@@ -9,6 +9,8 @@ import msgspec
 import polars as pl
 import pytest
 
+from service.jobs import unchanged
+from service.storages.parts import sizes
 from tests.unit.jobs.versions import Versions
 
 ROWS = pl.DataFrame({"id": range(60), "city": ["a", "b", None] * 20, "value": [0.5, None, -0.0] * 20})
@@ -50,6 +52,46 @@ def test_equal_rows_add_no_version(
     assert number(versions, other) is None
     assert not versions.rows().equals(rows)
     assert number(versions, batch.clear() if mode["mode"] != "replace" and "full" not in mode else other) == 2
+
+
+NESTED = ROWS.with_columns(
+    nan=pl.when(pl.col("id") % 7 == 0).then(float("nan")), list=pl.concat_list("id", "value"), struct=pl.struct("city"),
+    kind=pl.col("city").cast(pl.Categorical), cents=pl.col("value").cast(pl.Decimal(10, 2)),
+)  # fmt: skip
+MANY = pl.concat([NESTED] * 50)
+
+
+@pytest.mark.parametrize(
+    "written", [{"compression_level": 9}, {"compression": "lz4"}, {"row_group_size": 1000}, {"mode": "append"}], ids=str
+)
+def test_equal_rows_that_are_written_in_another_way_add_no_version(tmp_path: Path, written: dict[str, Any]) -> None:
+    versions = Versions(tmp_path)
+    assert number(versions, MANY) is None
+    versions.settings = written
+    assert number(versions, MANY.clear() if "mode" in written else MANY) == 1
+    if "mode" not in written:
+        changed = MANY.with_columns(value=pl.when(pl.int_range(pl.len()) == 2999).then(9.5).otherwise("value"))
+        assert number(versions, changed) is None
+        assert number(versions, changed) == 2
+
+
+def test_equal_rows_in_other_parts_add_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = Versions(tmp_path, mode="append")
+    for place in range(5):
+        assert number(versions, NESTED.slice(place * 12, 12)) is None
+    monkeypatch.setattr(sizes, "MOST_SMALL", 3)
+    assert number(versions, NESTED.clear()) == 5  # although the run wrote small parts together
+    versions.settings = {"mode": "replace"}
+    assert number(versions, NESTED) == 5
+    assert number(versions, NESTED.with_columns(value=pl.col("value").fill_null(0.25))) is None
+
+
+def test_files_that_are_written_alike_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = Versions(tmp_path)
+    versions.run(ROWS)
+    monkeypatch.delattr(unchanged, "_are_equal")
+    assert number(versions, ROWS) == 1
+    assert number(versions, ROWS.with_columns(value=pl.lit(1.5))) is None
 
 
 def test_another_arrangement_of_equal_rows_is_a_change(tmp_path: Path) -> None:

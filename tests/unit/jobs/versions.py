@@ -35,6 +35,7 @@ class Versions:
         self.settings = settings
         self.processors: list[Any] = []
         self.number = 0
+        self.revisions: list[Any] = []
         self.base: Base | None = None
         self.prepared: Prepared | None = None
         self.failed: Failed | None = None
@@ -49,8 +50,11 @@ class Versions:
             "name": "p", "collectors": [{"type": "parquet", "file_path": "batch.parquet"}],
             "processors": self.processors, "storage": [{"type": "parquet", **self.settings}],
         }  # fmt: skip
+        if self.revisions[-1:] != [document]:
+            self.revisions.append(document)
         order = Order(
-            run_id=f"run_{self.number}", pipeline_id="p", document=document, revision=1, version=self.number + 1,
+            run_id=f"run_{self.number}", pipeline_id="p", document=document, revision=len(self.revisions),
+            version=self.number + 1,
             created=datetime.now(UTC), base=self.base,
             grants=Grants(folder=str(staging), memory_bytes=1 << 30, file_roots=(str(self.folder),)),
         )  # fmt: skip
@@ -67,7 +71,9 @@ class Versions:
         self.number += 1
         staging.rename(self.version)
         version = BaseVersion(version=self.number, folder=str(self.version), files=last.files, layout=last.layout)
-        self.base = Base(version=version, columns=last.columns, table="p", native=False)
+        self.base = Base(
+            version=version, revision=order.revision, columns=last.columns, table="p", native=False
+        )  # fmt: skip
         return last
 
     @property
