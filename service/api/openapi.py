@@ -167,7 +167,7 @@ def _operation(
         operation["requestBody"] = _body(description.body, schemas)
     if is_open:
         operation["security"] = []
-    for status, codes in _failures(description, is_open=is_open).items():
+    for status, codes in _failures(description, is_open=is_open, stores=_stores(handler)).items():
         operation["responses"].setdefault(str(status), _failed(status, codes))
     return operation
 
@@ -245,8 +245,15 @@ def _answer(answer: ResponseDoc, schemas: _Schemas, description: Description) ->
     return {**shown, "content": content}
 
 
-def _failures(description: Description, *, is_open: bool) -> dict[int, list[Code]]:
+def _stores(handler: HTTPRouteHandler) -> bool:
+    """Whether a route may write to the disk: those that change something, which viewers do not."""
+    return handler.http_methods.isdisjoint({"GET", "HEAD"}) and handler.opt["role"] in ("operator", "admin")
+
+
+def _failures(description: Description, *, is_open: bool, stores: bool) -> dict[int, list[Code]]:
     codes: list[Code] = list(description.errors)
+    if stores and "STORAGE_FULL" not in codes:
+        codes.append("STORAGE_FULL")
     if description.idempotent:
         codes.append("IDEMPOTENCY_CONFLICT")
     if not is_open:

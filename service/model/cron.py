@@ -106,7 +106,7 @@ def check(text: str) -> None:
             if step and int(step) > (values := _count(place, span)):
                 raise ValueError(
                     f"'{text}' is not a cron expression: in its {name} field the step {step} is longer than its range "
-                    f"of {values}; list times, or write a schedule that fires more often and skip runs"
+                    f"of {values}; list the values instead"
                 )
 
 
@@ -151,7 +151,7 @@ def _fields(text: str) -> str:
         return _ALIASES[plain.lower()]
     fields = plain.split()
     if len(fields) != len(_NAMES):
-        raise ValueError(f"'{text}' has {len(fields)} fields instead of five; {_FORM}")
+        raise ValueError(f"'{text}' has {len(fields)} fields of five; {_FORM}")
     return " ".join(fields)
 
 

@@ -18,16 +18,15 @@ from service.catalog.deliveries import Deliveries, Outcome, Pending
 from service.jobs.tasks.task import Message, Notification
 from service.kit import errors
 from service.kit.clock import Clock, rest_until
-from service.network import pacing
 from service.runs import task_runner
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 
 _PATIENCE = timedelta(hours=24)
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 3600.0  # seconds between two tries, doubled after each
-_BATCH = pacing.AT_ONCE  # messages for one receiver
+_BATCH = 8  # messages for one receiver
 _BATCH_SECONDS = 30.0
-_SLOW_SECONDS = 3.0  # a receiver whose last batch took longer is slow
+_SLOW_SECONDS = 5.0  # a receiver whose last batch took longer is slow
 _MOST_SLOW = task_runner.MOST_BATCHES // 2
 _LONGEST_SLEEP = timedelta(seconds=60)
 _log = structlog.get_logger("penstock.notify")

@@ -35,7 +35,7 @@ def _problems(answer: Any) -> dict[str, str]:
     ("schedule", "fields"),
     [
         ({"cron": "61 * * * *"}, {"schedule.cron": "its minute field is wrong"}),
-        ({"cron": "* * * * * *"}, {"schedule.cron": "6 fields instead of five"}),
+        ({"cron": "* * * * * *"}, {"schedule.cron": "6 fields of five"}),
         ({"cron": "@daily", "timezone": "Europe/Bern"}, {"schedule.timezone": "did you mean 'Europe/Berlin'"}),
         ({"cron": "@daily", "timezone": "../../etc/passwd"}, {"schedule.timezone": "there is no time zone"}),
         ({"cron": "@daily", "timezone": ""}, {"schedule.timezone": "there is no time zone"}),

@@ -48,7 +48,7 @@ class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         "the data directory. An interrupted backup leaves nothing that can be restored, and earlier backups as they "
         "were. `penstock restore` makes a data directory from it.",
         ResponseDoc(text="The backup is whole.", kind=BackupReport, example=examples.BACKUP),
-        errors=("CONFLICT", "DATA_CORRUPT", "OVERLOADED", "STORAGE_FULL"),
+        errors=("CONFLICT", "DATA_CORRUPT", "OVERLOADED"),
         body=RequestBody(kind=BackupRequest, example={"directory": "/var/backups/penstock"}),
     ),
 )

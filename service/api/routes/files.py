@@ -29,7 +29,7 @@ _DISCARDED = 1 << 30  # bytes of a body that are read although they cannot be st
         "complete.",
         ResponseDoc(text="The file was replaced.", kind=uploads.Uploaded, example=examples.UPLOADED),
         ResponseDoc(status=201, text="The file is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
-        errors=("FILE_EXISTS", "OVERLOADED", "STORAGE_FULL"),
+        errors=("FILE_EXISTS", "OVERLOADED"),
         body=RequestBody(media=("application/octet-stream", "text/csv")),
     ),
 )

@@ -34,7 +34,7 @@ _MISSING: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DAT
             kind=responses.VersionView,
             example={**examples.VERSION, "held_because": examples.HELD_BECAUSE},
         ),
-        errors=(*_MISSING, "CONFLICT", "VERSION_SUPERSEDED", "PIPELINE_RUNNING", "DATA_CORRUPT", "STORAGE_FULL"),
+        errors=(*_MISSING, "CONFLICT", "VERSION_SUPERSEDED", "PIPELINE_RUNNING", "DATA_CORRUPT"),
         idempotent=True,
     ),
 )

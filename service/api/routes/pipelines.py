@@ -240,7 +240,7 @@ async def delete_pipeline(
             example={**examples.RUN, "status": "running", "phase": "processing", "progress": 40.0},
             headers={"Location": "The run."},
         ),
-        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED", "STORAGE_FULL"),
+        errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ExecuteQuery,
         idempotent=True,
     ),

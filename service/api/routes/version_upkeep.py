@@ -142,7 +142,7 @@ class RestoreQuery(query_string.NoParameters, frozen=True, kw_only=True):
             example=examples.VERSION,
             headers={"Location": "The version."},
         ),
-        errors=(*_MISSING, "PIPELINE_RUNNING", "CONFLICT", "DATA_CORRUPT", "STORAGE_FULL"),
+        errors=(*_MISSING, "PIPELINE_RUNNING", "CONFLICT", "DATA_CORRUPT"),
         query=RestoreQuery,
         idempotent=True,
     ),

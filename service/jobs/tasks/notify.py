@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import msgspec
 
@@ -11,12 +12,13 @@ from service.jobs.tasks.task import Message, Notification
 from service.kit import errors, placeholders
 from service.model.hook import SIGNATURE_HEADER, sign
 from service.network.client import Client
+from service.network.pacing import HostLimiters
 from service.network.request import Request
 from service.network.retry import Retry
 
 STEP = "notify"
 _SECONDS = 10.0  # for one request, its answer included
-_PATIENCE = 15.0  # for one message, with the wait for the turn of its host
+_PATIENCE = 15.0  # for one message
 
 
 def send(task: Notification, job: Job) -> bytes:
@@ -30,7 +32,10 @@ async def _send_all(task: Notification, job: Job) -> dict[str, str | None]:
 
 
 async def _send(message: Message, job: Job) -> str | None:
-    ctx, body = job.collect_context(STEP), message.body.encode()
+    # Without the limits that collectors share: the service bounds the messages for one receiver, and neither a
+    # collector nor another receiver on the same host may hold one up.
+    ctx = dataclasses.replace(job.collect_context(STEP), limiters=HostLimiters())
+    body = message.body.encode()
     try:
         known = job.grants.secrets
         headers = {}

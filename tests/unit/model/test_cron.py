@@ -75,9 +75,9 @@ def test_aliases_and_names_stand_for_numbers(alias: str, expression: str) -> Non
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "has 0 fields instead of five"),
-        ("* * * *", "has 4 fields instead of five"),
-        ("* * * * * *", "has 6 fields instead of five"),
+        ("", "has 0 fields of five"),
+        ("* * * *", "has 4 fields of five"),
+        ("* * * * * *", "has 6 fields of five"),
         ("61 * * * *", "its minute field is wrong"),
         ("* 24 * * *", "its hour field is wrong"),
         ("* * 0 * *", "its day-of-month field is wrong"),
