@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,7 +13,7 @@ import httpx
 import polars as pl
 
 from service.model.lifecycle import ENDED
-from tests.acceptance import documents, service
+from tests.acceptance import service
 from tests.acceptance.kills.failpoints import ARMED, RECOVERING, VARIABLE, Page, kill
 from tests.acceptance.kills.invariants import Ledger, Snapshot, content_faults, folder_faults, newest_of
 from tests.acceptance.kills.tally import ANY_TIME, Tally
@@ -24,7 +22,7 @@ from tests.acceptance.served import PASSWORD, Served, listening_as, spawned
 from tests.unit.network import site
 
 SERVER = ("server", "server+forkserver", "server+worker")
-ANYBODY = ("worker", "forkserver", *SERVER)
+ANYBODY = ("worker", "worker", "forkserver", "forkserver", *SERVER)
 _RUNS_OUT = 4.0  # seconds after which other steps are tried
 _RARE = 10.0  # seconds in which a step that is left comes or is left
 _SKIPS = (0, 1, 2, 5, 12)
@@ -148,6 +146,7 @@ class Campaign:
             if came and (not armed or self._page.disarm()):
                 break
             self._note(self._page.step, "server")
+            self._say(f"{self.tally.kills:4}          {self._last}")
             self._end()
         assert self._served is not None
         self._served.login()
@@ -305,17 +304,10 @@ class Campaign:
         self._end()
         self._verify(self._data)
         restored = self._folder / "restored"
-        _penstock("restore", str(self._backups), "--data-dir", str(restored))
+        service.penstock("restore", str(self._backups), "--data-dir", str(restored))
         self._verify(restored)
 
     def _verify(self, data: Path) -> None:
-        found = _penstock("verify", "--deep", "--data-dir", str(data))
+        found = service.penstock("verify", "--deep", "--data-dir", str(data))
         if found.returncode:
             raise Violation(f"seed {self._seed}: verify --deep of {data.name}:\n{found.stdout}{found.stderr}")
-
-
-def _penstock(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", *words], capture_output=True, text=True, timeout=120, check=False,
-        env=service.clean_environment(PYTHONPATH=str(documents.ROOT)),
-    )  # fmt: skip
