@@ -11,10 +11,10 @@ ANY_TIME = "at any time"
 _PROTOCOLS = {  # of what a step is, by the modules of its place
     "a backup": ("backup", "backup_writer", "backup_directory"),
     "a merge": ("merging", "batch", "key_statistics"),
-    "a retention sweep": ("version_upkeep", "expired_runs", "remembered_state"),
+    "a retention sweep": ("version_upkeep", "expired_runs"),
     "a publication": (
         "publication", "manifest", "attempt", "next_version", "part", "compaction", "run_worker", "duckdb", "merge",
-        "collect", "limits", "unchanged", "restoration", "held_versions", "history",
+        "collect", "limits", "unchanged", "remembered_state", "restoration", "held_versions", "history",
     ),
 }  # fmt: skip
 
