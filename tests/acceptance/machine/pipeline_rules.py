@@ -69,7 +69,7 @@ class PipelineRules(ServiceMachine):
         name = min(above, default=pipeline.name)
         document = self._document(self.pipelines[name]) | {"trigger": {"after": [pipeline.name, "nobody"]}}
         refused = self.world.ask("PUT", f"/pipeline/{name}/config", 400, json=document)["error"]
-        problems = {problem["field"]: problem["message"] for problem in refused["details"]["problems"]}
+        problems = {problem["field"]: problem["message"] for problem in refused["details"]["errors"]}
         assert set(problems) == {"trigger.after", "trigger.after[1]"}
         cycle = problems["trigger.after"].removeprefix("a cycle: ").split(" runs after ")
         assert cycle[0] == cycle[-1] == f"'{name}'"
