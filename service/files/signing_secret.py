@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
+from service.files.layout import flush
 from service.kit import errors
 
 _SHORTEST = 32  # bytes
@@ -17,13 +17,20 @@ def read_or_create(path: Path) -> str:
 
     Raises ``errors.Invalid`` where the file is too short to be one that was written here.
     """
-    with suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as out:
-            out.write(secrets.token_urlsafe(48))
-            out.flush()
-            os.fsync(out.fileno())
+    if not path.exists():
+        _create(path)
     secret = path.read_text().strip()
     if len(secret.encode()) < _SHORTEST:
         raise errors.Invalid("the data directory's secret.key is damaged; delete it, or set PENSTOCK_JWT_SECRET")
     return secret
+
+
+def _create(path: Path) -> None:
+    """The name stands for a whole secret or for none, so that a first start that is killed leaves nothing damaged."""
+    fresh = path.with_name(f".{path.name}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w") as out:
+        out.write(secrets.token_urlsafe(48))
+    flush(fresh)
+    fresh.replace(path)
+    flush(path.parent)

@@ -146,21 +146,37 @@ def listening(
 ) -> Iterator[Served]:
     """As ``serving``, whether the service is ready or not."""
     first = "PENSTOCK_ADMIN_PASSWORD" not in environment and not data.exists()
-    process = subprocess.Popen(
+    process = spawned(data, *flags, path=path, module=module, **environment)
+    with listening_as(process, data, lines=2 if first else 1) as served:  # the second line shows a first password
+        yield served
+
+
+def spawned(
+    data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service", **environment: str
+) -> subprocess.Popen[str]:
+    """The process of a service over ``data``."""
+    return subprocess.Popen(
         [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data), *flags],
         env=service.clean_environment(PYTHONPATH=path, **environment), cwd=data.parent,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def listening_as(process: subprocess.Popen[str], data: Path, lines: int = 1) -> Iterator[Served]:
+    """The service of a process, as soon as it listens; it is killed in the end if it still runs."""
     try:
         served = Served(process, data)
         with served.http:
-            served.announced(2 if first else 1)  # the second line shows the password of a first start
+            served.announced(lines)
             until_listening(served)
             yield served
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def until_listening(served: Served) -> None:

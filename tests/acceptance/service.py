@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.acceptance import documents
 
 READY_SECONDS = 30.0
 
@@ -47,3 +50,11 @@ def until(command: list[str], child: subprocess.Popen[bytes], *, env: dict[str, 
     while (last := subprocess.run(command, env=env, capture_output=True, text=True)).returncode:
         assert child.poll() is None, f"the service ended with {child.returncode}"
         assert time.monotonic() < deadline, f"no success within {READY_SECONDS} s: {last.stderr}"
+
+
+def penstock(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the product in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *words], capture_output=True, text=True, timeout=120, check=False,
+        env=clean_environment(PYTHONPATH=str(documents.ROOT)),
+    )  # fmt: skip

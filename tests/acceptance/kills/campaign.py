@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +13,26 @@ import httpx
 import polars as pl
 
 from service.model.lifecycle import ENDED
-from tests.acceptance import documents, service
+from tests.acceptance import service
 from tests.acceptance.kills.failpoints import ARMED, RECOVERING, VARIABLE, Page, kill
 from tests.acceptance.kills.invariants import Ledger, Snapshot, content_faults, folder_faults, newest_of
+from tests.acceptance.kills.tally import ANY_TIME, Tally
 from tests.acceptance.kills.workload import Gate, Source, Work
-from tests.acceptance.served import PASSWORD, Served, listening
+from tests.acceptance.served import PASSWORD, Served, listening_as, spawned
 from tests.unit.network import site
 
-ANY_TIME = "at any time"
 SERVER = ("server", "server+forkserver", "server+worker")
-WORKER = ("worker", "forkserver", "server", "server+worker", "server+forkserver")
-_RUNS_OUT = 5.0  # seconds after which other steps are tried
+ANYBODY = ("worker", "worker", "forkserver", "forkserver", *SERVER)
+_RUNS_OUT = 4.0  # seconds after which other steps are tried
+_RARE = 10.0  # seconds in which a step that is left comes or is left
+_SKIPS = (0, 1, 2, 5, 12)
 _PATIENCE = 60.0
-_TRIES = 3
-_RECOVERIES = 0.4  # the share of starts that are killed
+_TRIES = 6
+_AT_ANY_TIME = 0.35  # the share of kills at any time, until there were enough
+_RECOVERIES = 0.6  # the share of starts that are killed, after the first one
 WORKING = ("queued", "running", "retrying")
+_NATIVE = ("replaced", "merged", "guarded", "kept")
 _FACTOR = "30"  # seconds of the service's clock in one
-
-
-@dataclass
-class Tally:
-    """How many kills there were, of whom and where."""
-
-    victims: Counter[str] = field(default_factory=Counter)
-    places: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def kills(self) -> int:
-        return self.victims.total()
-
-    def add(self, place: str, victims: str) -> None:
-        self.victims[victims] += 1
-        self.places[place] += 1
 
 
 class Violation(AssertionError):
@@ -58,12 +42,14 @@ class Violation(AssertionError):
 class Campaign:
     """``run`` kills until enough is killed. Raises ``Violation`` with the seed and the step."""
 
-    def __init__(self, folder: Path, seed: int, record_seconds: float, say: Any = print) -> None:
-        self._folder, self._seed, self._record_seconds, self._say = folder, seed, record_seconds, say
+    def __init__(self, folder: Path, seed: int, say: Any = print) -> None:
+        self._folder, self._seed, self._say = folder, seed, say
         self._random = random.Random(seed)
         self._page = Page(folder)
         self._data, self._backups = folder / "data", folder / "backups"
         self._ledger, self._gate, self.tally = Ledger(), Gate(), Tally()
+        self._met = folder / "steps"
+        self._met.touch()
         self._most: int | None = None
         self._idle = 0  # how often in a row no step was met
         self._service: ExitStack | None = None
@@ -72,38 +58,38 @@ class Campaign:
         self._is_frozen = False  # whether nobody has asked for anything since the snapshot
         self._last = "the start"
 
-    def run(self, kills: int, steps: int | None = None) -> Tally:
-        """Kill ``kills`` times or more, a quarter of them at any time, the others at steps: at all, or ``steps``."""
+    def run(self, at_any_time: int, steps: int | None = None) -> Tally:
+        """Kill ``at_any_time`` times at any time, and at all steps that are met, or at ``steps`` of them."""
         feed, self._most = Source(), steps
         with site.serving(feed) as there:
             self._work = Work(self._gate, there.address, feed, str(self._backups), self._seed)
             try:
-                self._came_up()
-                assert self._served is not None
-                self._served.login()
+                self._prepare()
+                self._come_back(1.0 if steps is None else 0.0)
                 self._open()
                 self._work.create()
                 self._work.start()
-                time.sleep(self._record_seconds)
-                while self.tally.kills < kills or (steps is None and self._idle < _TRIES):
-                    self._next()
+                while self.tally.at_any_time < at_any_time or not (self._enough or self._idle >= _TRIES):
+                    self._next(at_any_time)
                 self._finish()
             finally:
                 self._work.join()
                 if self._service is not None:
                     self._service.close()
+                self._next_one.communicate("")
         return self.tally
 
     def steps(self) -> set[str]:
         """All steps that were met so far. What a service does at any time is no step of its recovery."""
-        steps = set((self._folder / "steps").read_text().splitlines())
+        steps = set(self._met.read_text().splitlines())
         return {
             step for step in steps if step.replace(RECOVERING, "") == step or step.replace(RECOVERING, "") not in steps
         }
 
-    def _next(self) -> None:
-        began, at_random = time.monotonic(), self.tally.places[ANY_TIME]
-        if at_random * 4 <= self.tally.kills or self._enough or not self._kill_at_a_step():
+    def _next(self, at_any_time: int) -> None:
+        began, left = time.monotonic(), at_any_time - self.tally.at_any_time
+        turn = left > 0 and self._random.random() < _AT_ANY_TIME
+        if turn or self._enough or not (self._kill_at_a_step() or left <= 0):
             self._kill_at_any_time()
         self._say(f"{self.tally.kills:4} {time.monotonic() - began:5.1f} s  {self._last}")
 
@@ -113,8 +99,8 @@ class Campaign:
         return self._most is not None and len(self.tally.places) > self._most
 
     def _kill_at_any_time(self) -> None:
-        victims = self._random.choice([*SERVER, *WORKER])
-        time.sleep(self._random.uniform(0.05, 2.0))
+        victims = self._random.choice(ANYBODY)
+        time.sleep(self._random.uniform(0.05, 1.5))
         assert self._served is not None
         kill(self._served.process.pid, victims)
         self._note(ANY_TIME, victims)
@@ -122,12 +108,11 @@ class Campaign:
 
     def _kill_at_a_step(self) -> bool:
         """Let somebody die at a step at which nobody did yet. Returns whether one was met."""
-        time.sleep(self._random.uniform(0, 1.5))
         left = sorted(self.steps() - set(self.tally.places))
-        chosen = [self._random.sample(left, len(left) // 2), []]  # rare steps get their turn, too
-        for spared in chosen:
-            self._arm(spared)
-            deadline = time.monotonic() + _RUNS_OUT
+        half = self._random.sample(left, len(left) // 2)  # rare steps get their turn, too
+        for spared, skips, patience in ((half, self._random.choice(_SKIPS), _RUNS_OUT), ([], 0, _RARE)):
+            self._arm(spared, skips=skips)
+            deadline = time.monotonic() + patience
             while self._page.state == ARMED and time.monotonic() < deadline:
                 time.sleep(0.005)
             if self._page.state != ARMED:
@@ -140,10 +125,10 @@ class Campaign:
         self._recover(self._page.victims)
         return True
 
-    def _arm(self, spared: Iterable[str] = (), victims: tuple[str, str] | None = None) -> None:
+    def _arm(self, spared: Iterable[str] = (), victims: tuple[str, str] | None = None, skips: int = 0) -> None:
         known = {step.replace(" ", f" {RECOVERING}", 1) for step in self.steps() if RECOVERING not in step}
-        chosen = victims or (self._random.choice(SERVER), self._random.choice(WORKER))
-        self._page.arm([*self.tally.places, *known, *spared], *chosen)
+        chosen = victims or (self._random.choice(SERVER), self._random.choice(ANYBODY))
+        self._page.arm([*self.tally.places, *known, *spared], *chosen, skips)
 
     def _note(self, place: str, victims: str) -> None:
         self.tally.add(place, victims)
@@ -151,33 +136,41 @@ class Campaign:
 
     # the service
 
-    def _come_back(self) -> None:
-        """Start a service. Some die at a step of their recovery; then the next one is started."""
+    def _come_back(self, share: float = _RECOVERIES) -> None:
+        """Start a service. A share of them dies at a step of the start; then the next one is started."""
         while True:
-            armed = not self._enough and self._random.random() < _RECOVERIES
+            armed = not self._enough and self._random.random() < share
             if armed:
                 self._arm(victims=("server", "server"))
             came = self._came_up(armed=armed)
             if came and (not armed or self._page.disarm()):
                 break
             self._note(self._page.step, "server")
+            self._say(f"{self.tally.kills:4}          {self._last}")
             self._end()
         assert self._served is not None
         self._served.login()
 
+    def _prepare(self) -> None:
+        """Let a service load its code; it starts when it is its turn."""
+        self._next_one = spawned(self._data, module="tests.acceptance.kills.victim", **self._environment())
+
     def _came_up(self, *, armed: bool = False) -> bool:
-        """Start a service. Returns false if it died at a step of its start."""
-        self._page.is_serving = False
-        self._service = ExitStack()
+        """Start the service that is prepared, and prepare the next. Returns false if it died at a step of its start."""
+        self._page.is_serving, self._served = False, None
+        self._service, process = ExitStack(), self._next_one
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
         try:
-            self._served = self._service.enter_context(
-                listening(self._data, module="tests.acceptance.kills.victim", **self._environment())
-            )
+            self._served = self._service.enter_context(listening_as(process, self._data))
         except (AssertionError, httpx.HTTPError) as error:
+            self._prepare()
             if armed and self._page.state != ARMED:
                 return False
             raise Violation(f"seed {self._seed}, after {self._last} the service does not start: {error}") from error
         self._page.is_serving = True
+        self._prepare()
         return True
 
     def _environment(self) -> dict[str, str]:
@@ -189,9 +182,9 @@ class Campaign:
 
     def _end(self) -> None:
         """Wait for the end of a killed service, and look at what it left."""
-        assert self._served is not None
         assert self._service is not None
-        self._served.process.wait(_PATIENCE)
+        if self._served is not None:
+            self._served.process.wait(_PATIENCE)
         self._page.rest()
         self._gate.close(_PATIENCE)
         self._service.close()
@@ -257,9 +250,7 @@ class Campaign:
             faults.append(str(error))
         if self._listed("ticking") != listed["ticking"]:  # it goes on meanwhile
             faults = [fault for fault in faults if "ticking" not in fault]
-        for name in ("replaced", "merged", "guarded", "kept"):
-            if listed.get(name):
-                faults += self._native_faults(name, newest_of(listed[name]))
+        faults += self._native_faults({n: newest_of(listed[n]) for n in _NATIVE if listed.get(n)})
         return faults
 
     def _listed(self, name: str) -> dict[int, bool]:
@@ -268,20 +259,26 @@ class Campaign:
         found = self._served.json("GET", f"/pipeline/{name}/versions")["items"]
         return {version["version"]: version["state"] == "held" for version in found}
 
-    def _native_faults(self, name: str, newest: int) -> list[str]:
-        """Whether SQL, which asks the native table, answers what the Parquet of the newest version holds."""
+    def _native_faults(self, newest: dict[str, int]) -> list[str]:
+        """Whether SQL, which asks the native tables, answers what the Parquet of the newest versions holds."""
         assert self._served is not None
-        folder = self._data / "warehouse" / name / f"v{newest:06d}"
-        if not (folder / f"{name}.duckdb").exists():
-            return [f"the native table of {name} is missing"]
-        sql = f"SELECT count(*) AS n, sum(id)::BIGINT AS ids, sum(round)::BIGINT AS rounds FROM {name}"
-        answer = self._served.http.post("/query", json={"sql": sql})
-        if answer.status_code == 503:
-            return [f"SQL over {name} is not answered: {answer.text}"]
-        (found,) = answer.json()["data"]
-        frame = pl.read_parquet(folder / "part-*.parquet")
-        expected = {"n": frame.height, "ids": int(frame["id"].sum()), "rounds": int(frame["round"].sum())}
-        return [] if found == expected else [f"SQL over {name} answers {found}, its parts hold {expected}"]
+        folders = {name: self._data / "warehouse" / name / f"v{number:06d}" for name, number in newest.items()}
+        if missing := [name for name, folder in folders.items() if not (folder / f"{name}.duckdb").exists()]:
+            return [f"the native tables of {missing} are missing"]
+        if not folders:
+            return []
+        counts = "count(*) AS n, sum(id)::BIGINT AS ids, sum(round)::BIGINT AS rounds"
+        sql = " UNION ALL ".join(f"SELECT '{name}' AS name, {counts} FROM {name}" for name in sorted(folders))
+        answer = self._served.http.post("/query", json={"sql": f"{sql} ORDER BY name"})
+        if answer.status_code != 200:
+            return [f"SQL is not answered: {answer.text}"]
+        frames = {name: pl.read_parquet(folder / "part-*.parquet") for name, folder in sorted(folders.items())}
+        expected = [
+            {"name": name, "n": frame.height, "ids": int(frame["id"].sum()), "rounds": int(frame["round"].sum())}
+            for name, frame in frames.items()
+        ]
+        found = answer.json()["data"]
+        return [] if found == expected else [f"SQL answers {found}, the parts hold {expected}"]
 
     def _require_soon(self, faults: Callable[[], list[str]]) -> None:
         deadline, pause = time.monotonic() + _PATIENCE, 0.05
@@ -307,17 +304,10 @@ class Campaign:
         self._end()
         self._verify(self._data)
         restored = self._folder / "restored"
-        _penstock("restore", str(self._backups), "--data-dir", str(restored))
+        service.penstock("restore", str(self._backups), "--data-dir", str(restored))
         self._verify(restored)
 
     def _verify(self, data: Path) -> None:
-        found = _penstock("verify", "--deep", "--data-dir", str(data))
+        found = service.penstock("verify", "--deep", "--data-dir", str(data))
         if found.returncode:
             raise Violation(f"seed {self._seed}: verify --deep of {data.name}:\n{found.stdout}{found.stderr}")
-
-
-def _penstock(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", *words], capture_output=True, text=True, timeout=120, check=False,
-        env=service.clean_environment(PYTHONPATH=str(documents.ROOT)),
-    )  # fmt: skip

@@ -1,9 +1,14 @@
 """Failpoints of a service and its workers: every step that changes something on disk, found while they work.
 
-A step is a call that changes a file or a folder below the folder of the campaign (rename, link, unlink, mkdir, fsync,
-an opening that may create, …) or a commit of the catalog, made by code of the service. Between two steps the disk does
-not change, so that kills before and after every step are kills at every state that a crash can leave. A step is named
-by the process, the innermost functions of the service, the call and the kind of its path: new code has new steps.
+A step is a call that changes a file or a folder below the folder of the campaign (rename, link, unlink, mkdir, an
+opening that may create, …) or a commit of the catalog, made by code of the service. Between two steps no name and no
+mode changes, so that kills before and after every step are kills at every state that the death of a process can leave.
+``fsync`` is not a step: it changes nothing that such a death shows.
+
+A step is named by the place in the code (the process, the line, the innermost functions of the service, the call) and
+by which folder of the layout the path is or lies in. The files of a folder are one step where one line goes through
+them; somebody dies at its first file or at a later one, as ``skips`` says. So the steps are as many as the code has
+places, whatever the data, and new code has new steps.
 
 The processes share one page of memory, a file that is mapped when they start: it says where to die, and who. Each
 appends the steps that it has met to ``steps``; both files are open before a worker is confined.
@@ -30,11 +35,11 @@ VARIABLE = "PYTHON_FAILPOINTS"
 """The folder of the campaign. The forkserver keeps variables whose names begin so."""
 IDLE, ARMED, HIT = 0, 1, 2
 RECOVERING = "recovering "
-_PHASE, _PID, _ORDER, _COUNT, _OF_SERVICE, _OF_WORKER, _VICTIMS, _STEP, _SPARED, _PAGE = (
-    1, 8, 16, 24, 64, 128, 192, 256, 4096, 1 << 17
+_PHASE, _PID, _ORDER, _COUNT, _SKIPS, _OF_SERVICE, _OF_WORKER, _VICTIMS, _STEP, _SPARED, _PAGE = (
+    1, 8, 16, 24, 32, 64, 128, 192, 256, 4096, 1 << 17
 )  # fmt: skip
 _CREATES = os.O_CREAT | os.O_TRUNC
-_CALLS = ("rename", "replace", "link", "symlink", "mkdir", "rmdir", "unlink", "remove", "fsync", "chmod", "truncate")
+_CALLS = ("rename", "replace", "link", "symlink", "mkdir", "rmdir", "unlink", "remove", "chmod", "truncate")
 _DEPTH = 3
 _SCRATCH = ("data/spill", "data/pace", "data/logs", "data/.probe")
 _PLUMBING = ("store.", "group_commit.", "layout.flush", "layout.children")
@@ -56,14 +61,18 @@ class Page:
     def state(self) -> int:
         return self._memory[0]
 
-    def arm(self, spared: Iterable[str], of_service: str, of_worker: str) -> None:
-        """Let somebody die at the next step that is not ``spared``: who depends on the process that meets it."""
+    def arm(self, spared: Iterable[str], of_service: str, of_worker: str, skips: int = 0) -> None:
+        """Let somebody die at the next step that is not ``spared``: who depends on the process that meets it.
+
+        The first ``skips`` of those are passed.
+        """
         self._memory[0] = IDLE
         found = sorted({_digest(step) for step in spared})
         self._memory[_SPARED : _SPARED + 8 * len(found)] = b"".join(found)
         self._put(_OF_SERVICE, of_service, 64)
         self._put(_OF_WORKER, of_worker, 64)
         self._number(_COUNT, len(found))
+        self._number(_SKIPS, skips)
         self._number(_ORDER, self._read(_ORDER) + 1)
         self._memory[0] = ARMED
 
@@ -81,6 +90,9 @@ class Page:
     def take(self, step: str, role: str) -> str | None:
         """Who dies here; None if nobody does. Only the first step is one."""
         if self._memory[0] != ARMED or _digest(step) in self._read_spared():
+            return None
+        if skips := self._read(_SKIPS):
+            self._number(_SKIPS, skips - 1)
             return None
         self._memory[0] = HIT
         self._put(_VICTIMS, self._text(_OF_SERVICE if role == "service" else _OF_WORKER, 64), 64)
@@ -164,7 +176,7 @@ class Failpoints:
 
         @functools.wraps(call)
         def called(*args: Any, **named: Any) -> Any:
-            if not is_step(*args, **named) or (kind := self._kind(args, named)) is None:
+            if not is_step(*args, **named) or (kind := self._kind(name, args, named)) is None:
                 return call(*args, **named)
             with self._step(name, kind):
                 return call(*args, **named)
@@ -220,39 +232,40 @@ class Failpoints:
     def _may_create(self, _: Any, mode: Any = "r", *args: Any, **__: Any) -> bool:
         return bool(mode & _CREATES) if isinstance(mode, int) else any(letter in mode for letter in "wax+")
 
-    def _kind(self, args: tuple[Any, ...], named: dict[str, Any]) -> str | None:
-        """The paths of a call below the folder, without numbers and names that are given by chance."""
-        places = args[:2] if isinstance(args[-1], str | os.PathLike) else args[:1]
-        kinds = [_place(place, self._folder, within="dir_fd" in named) for place in places]
-        return None if None in kinds else " ".join(str(kind) for kind in kinds)
+    def _kind(self, call: str, args: tuple[Any, ...], named: dict[str, Any]) -> str | None:
+        """Which folders of the layout the paths of a call are or lie in; None if one is not below the folder."""
+        has_two = call != "symlink" and isinstance(args[-1], str | os.PathLike)
+        paths = args[1:2] if call == "symlink" else args[: 1 + has_two]
+        found = [_path(path, named.get("dir_fd")) for path in paths]
+        first = Path(found[0])
+        is_folder = call in ("mkdir", "rmdir") or (first.is_dir() and not first.is_symlink())
+        places = [_place(path, self._folder, "folder" if is_folder else "file") for path in found]
+        return None if None in places else " ".join(map(str, places))
 
 
-def _place(place: Any, folder: str, *, within: bool) -> str | None:
-    if isinstance(place, int):
-        try:
-            place = str(Path(f"/proc/self/fd/{place}").readlink())
-        except OSError:
-            return None
-    path = os.fspath(place)
-    path = path.decode() if isinstance(path, bytes) else path
-    if not path.startswith(folder):
-        if not within or path.startswith("/"):
-            return None
-    else:
-        path = path.removeprefix(folder)
-    if path.startswith(_SCRATCH):
+_LAYOUT = re.compile(
+    r"data/warehouse/\.staging/(run|backup|purged)_[^/]*|data/warehouse/\.staging|data/warehouse/[^./][^/]*/v\d{6}"
+    r"|data/warehouse/[^./][^/]*|data/warehouse|data/uploads|data|backups/\.partial-[^/]*|backups/[^./][^/]*|backups"
+)
+
+
+def _path(path: Any, within: int | None) -> str:
+    """The path that a call has, or that of the file or folder that it has open."""
+    if isinstance(path, int):
+        return str(Path(f"/proc/self/fd/{path}").readlink())
+    name = os.fsdecode(path)
+    return name if within is None else str(Path(f"/proc/self/fd/{within}").readlink() / name)
+
+
+def _place(path: str, folder: str, kind: str) -> str | None:
+    inner = path.removeprefix(folder)
+    if inner == path or inner.startswith(_SCRATCH):
         return None
-    path = re.sub(r"(?<=/)[a-z][a-z0-9_-]*(?=/v[0-9]{6}|/current|/\.current)", "P", path)
-    path = re.sub(
-        r"^(data/warehouse|data/warehouse/.staging/backup_[0-9a-f]*|backups/[^/]*/warehouse)/[a-z]+$", r"\1/P", path
-    )
-    path = re.sub(r"[0-9a-f]{24}", "*", path)
-    return re.sub(r"[0-9][0-9TZ:-]*", "#", path.replace(path.split("/")[-1], _stem(path.split("/")[-1])))
-
-
-def _stem(name: str) -> str:
-    """A file's name without the pipeline's, which is the table's."""
-    return f"P{name[name.rindex('.') :]}" if name.endswith((".duckdb", ".csv")) and "catalog" not in name else name
+    found = _LAYOUT.match(inner)
+    if found is None:
+        return None
+    known = re.sub(r"[0-9a-f]{24}|[0-9]+[0-9TZ:.-]*", "*", re.sub(r"(?<=warehouse/)[^./][^/]*", "P", found[0]))
+    return known if found[0] == inner else f"{known}/{kind}"
 
 
 def _chain() -> str:
@@ -262,8 +275,8 @@ def _chain() -> str:
         path = frame.f_code.co_filename
         if "/service/" in path and "/tests/" not in path:
             name = f"{Path(path).stem}.{frame.f_code.co_name}"
-            if not name.startswith(_PLUMBING) and name not in names:
-                names.append(name)
+            if not name.startswith(_PLUMBING) and name not in (line.partition(":")[0] for line in names):
+                names.append(name if names else f"{name}:{frame.f_lineno}")
         frame = frame.f_back  # type: ignore[assignment]
     return " < ".join(names)
 

@@ -43,13 +43,15 @@ class Snapshot:
 
     @classmethod
     def of(cls, data: Path, scratch: Path) -> Snapshot:
-        """Read a copy of the catalog and its write-ahead log."""
+        """Read a copy of the catalog and its write-ahead log; empty if there is none yet."""
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         for name in ("catalog.duckdb", "catalog.duckdb.wal"):
             if (data / name).exists():
                 shutil.copyfile(data / name, scratch / name)
         with duckdb.connect(str(scratch / "catalog.duckdb")) as catalog:
+            if not catalog.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'runs'").fetchall():
+                return cls.empty()  # it died at its first start
 
             def rows(sql: str) -> list[Row]:
                 cursor = catalog.execute(sql)

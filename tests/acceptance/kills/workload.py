@@ -137,7 +137,8 @@ class Work:
     def join(self) -> None:
         self.gate.end()
         for thread in self._threads:
-            thread.join(60)
+            if thread.is_alive():
+                thread.join(60)
 
     def _parts(self) -> list[Callable[[], None]]:
         upkeep = [self._keep, self._guard, self._come_and_go, self._back_up]

@@ -1,7 +1,8 @@
-"""A pipeline as it must be: its rows, versions and runs, computed in a few lines of Python."""
+"""Pipelines as they must be: their rows, versions, runs and triggers, computed in a few lines of Python."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,28 +28,37 @@ class Version:
 
 @dataclass
 class Run:
-    """A run: its end, its version, the rows that it stored."""
+    """A run: its end, its version, the rows that it stored. ``by`` is what began it: a person is ``admin``.
+
+    ``read`` is the version that it has read of another pipeline.
+    """
 
     status: str
     version: int | None = None
     rows: int = 0
     restored: bool = False
+    by: str = "admin"
+    read: int | None = None
 
 
 @dataclass
 class Pipeline:
     """A pipeline and the rows that its source answers. ``keep`` is how many versions retention keeps.
 
-    With ``guarded`` a version that has more rows than the one before is held.
+    With ``guarded`` a version that has more rows than the one before is held. It runs after those in ``after``; of each
+    it has ``seen`` a version. With ``reads`` its source is the newest version of the first of them.
     """
 
     name: str
     mode: Mode
+    source: Rows
     keep: int
     attempts: int
     hourly: bool
     guarded: bool
-    source: Rows
+    after: list[str]
+    reads: bool
+    seen: dict[str, int] = field(default_factory=dict)
     revision: int = 1
     paused: bool = False
     next_number: int = 1
@@ -64,6 +74,7 @@ class Pipeline:
             "execution": {"max_attempts": self.attempts, "retry_delay_seconds": 0.01},
             **({"publish_if": {"max_row_growth_share": 0}} if self.guarded else {}),
             **({"schedule": {"cron": "0 * * * *"}} if self.hourly else {}),
+            **({"trigger": {"after": self.after}} if self.after else {}),
         }  # fmt: skip
 
     @property
@@ -75,7 +86,7 @@ class Pipeline:
     def newest(self) -> int | None:
         return max(self.published, default=None)
 
-    def executed(self) -> Run:
+    def executed(self, by: str = "admin", read: int | None = None) -> Run:
         """A run that ended: it commits what follows from the newest version and the source, if that differs."""
         newest = self.newest
         before = self.versions[newest].rows if newest is not None else None
@@ -85,7 +96,8 @@ class Pipeline:
             self.commit(Version(rows, held=True, continues=newest))
         elif rows != before:
             self.commit(Version(rows))
-        run = Run("held", self.next_number - 1, len(rows)) if held else Run("completed", self.newest, len(rows))
+        run = Run("held", self.next_number - 1) if held else Run("completed", self.newest)
+        run.rows, run.by, run.read = len(rows), by, read
         self.runs.append(run)
         return run
 
@@ -134,3 +146,54 @@ class Pipeline:
         if self.mode == "append":
             return before + self.source
         return list((dict(before) | dict(self.source)).items())
+
+
+class Pipelines(dict[str, Pipeline]):
+    """All pipelines by name, and who runs after whom."""
+
+    def execute(self, pipeline: Pipeline, by: str = "admin") -> Run:
+        """A run that ended: it has seen what its upstreams have."""
+        self.begin(pipeline)
+        return self.finish(pipeline, by)
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """A run is stored: from now on, only newer versions of its upstreams count."""
+        pipeline.seen |= {name: self.newest(name) for name in pipeline.after}
+
+    def finish(self, pipeline: Pipeline, by: str = "admin") -> Run:
+        if not pipeline.reads:
+            return pipeline.executed(by)
+        upstream = self[pipeline.after[0]]
+        if upstream.newest is None:
+            pipeline.runs.append(run := Run("failed", by=by))
+            return run
+        pipeline.source = upstream.versions[upstream.newest].rows
+        return pipeline.executed(by, upstream.newest)
+
+    def newest(self, name: str) -> int:
+        return self[name].newest or 0
+
+    def configured(self, pipeline: Pipeline) -> None:
+        """Upstreams that are new to a pipeline count from now on, others from its last run."""
+        pipeline.seen = {name: pipeline.seen.get(name, self.newest(name)) for name in pipeline.after}
+
+    def committed(self, pipeline: Pipeline) -> list[str]:
+        """The upstreams that have committed since the last run."""
+        return [name for name in pipeline.after if self.newest(name) > pipeline.seen.get(name, 0)]
+
+    def ready(self, active: Container[str] = ()) -> list[Pipeline]:
+        """The pipelines whose trigger fires; those that are ``active`` wait for the end of their run."""
+        return [
+            pipeline for name, pipeline in sorted(self.items())
+            if pipeline.after and self.committed(pipeline) == pipeline.after and name not in active
+        ]  # fmt: skip
+
+    def upstreams(self, name: str) -> set[str]:
+        """All pipelines that a pipeline runs after, and those that they run after."""
+        found: set[str] = set()
+        pending = list(self[name].after) if name in self else []
+        while pending:
+            if (one := pending.pop()) not in found:
+                found.add(one)
+                pending += self[one].after
+        return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.acceptance import service
 from tests.acceptance.kills import failpoints
 from tests.acceptance.machine.model import Rows
 from tests.acceptance.served import PASSWORD, Served, serving
@@ -109,6 +110,16 @@ class World:
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         return self.served.http.request(method, path, **request)
+
+    def unsound(self) -> list[str]:
+        """What ``verify --deep`` finds in the data and in the newest backup, after the service has ended."""
+        restored = self.data.with_name("restored")
+        commands = [("verify", "--deep", "--data-dir", str(self.data))]
+        if self.backups.exists():
+            commands.append(("restore", str(self.backups), "--data-dir", str(restored)))
+            commands.append(("verify", "--deep", "--data-dir", str(restored)))
+        ended = [service.penstock(*command) for command in commands]
+        return [f"{end.args}: {end.stdout}{end.stderr}" for end in ended if end.returncode]
 
     def close(self) -> None:
         self._service.close()
