@@ -36,11 +36,12 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     """The newest version of the pipeline, which a run may continue, or equal.
 
     ``revision`` is that of the pipeline which made it, ``table`` its name in SQL; ``native`` says whether it has a
-    native form.
+    native form. ``alike``: this program wrote it whole by this revision, so that other bytes are other rows.
     """
 
     version: BaseVersion
     revision: int
+    alike: bool = False
     columns: list[Column]
     table: str
     native: bool

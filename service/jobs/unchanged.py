@@ -1,8 +1,8 @@
 """Unchanged: whether a run made the rows of the newest version again.
 
-Files that were written alike are equal if their rows are, so that their checksums, which exist anyway, decide. Where
-they were not (another compression or size of row groups, an upgrade, other parts), the rows are compared in step until
-two differ.
+Files that were written alike are equal if their rows are, so that their checksums, which exist anyway, decide; a worker
+that is kept cannot read the newest version at all. Where they were not (another compression or size of row groups, an
+upgrade, other parts), the rows are compared in step until two differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def unchanged(
         return None
     before = list(_placed(base.version.files, [base.version.path(file) for file in base.version.files]))
     after = list(_placed(written.files, parts))
-    same = _have_same_rows(before, after, order.grants.memory_bytes, alike=base.revision == order.revision)
+    if base.alike:
+        same = [f.sha256 for f in base.version.files] == [f.sha256 for f in written.files]
+    else:
+        same = _have_same_rows(before, after, order.grants.memory_bytes, revised=base.revision != order.revision)
     return base.version.version if same else None
 
 
@@ -65,8 +68,8 @@ def _placed(files: Sequence[File], paths: Sequence[Path]) -> Iterator[_Placed]:
         first += file.rows
 
 
-def _have_same_rows(before: Sequence[_Placed], after: Sequence[_Placed], memory: int, *, alike: bool) -> bool:
-    """``alike``: both were written with the same settings."""
+def _have_same_rows(before: Sequence[_Placed], after: Sequence[_Placed], memory: int, *, revised: bool) -> bool:
+    """``revised``: they were not written with the same settings."""
     if sum(file.rows for _, file, _ in before) != sum(file.rows for _, file, _ in after):
         return False
     earlier = {(first, file.rows): (file.sha256, path) for first, file, path in before}
@@ -75,7 +78,7 @@ def _have_same_rows(before: Sequence[_Placed], after: Sequence[_Placed], memory:
         checksum, other = earlier.get((first, file.rows), ("", path))
         if checksum == file.sha256:
             shared.add((first, file.rows))
-        elif checksum and alike and _form(path) == _form(other):
+        elif checksum and not revised and _form(path) == _form(other):
             return False
     one, two = (
         [str(path) for first, file, path in side if (first, file.rows) not in shared] for side in (before, after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class JobResources:
     integrity: Integrity
     spares: Spares = field(default_factory=Spares)
     kept: KeptChildren = field(default_factory=KeptChildren)
+    started: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started", self.clock.now())
 
     async def warm(self) -> None:
         """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""
@@ -161,11 +166,16 @@ class JobResources:
         return messages.Base(
             version=version,
             revision=newest.revision,
+            alike=mode == "replace" and self._is_alike(newest, record.revision),
             columns=newest.columns,
             quarantine=newest.quarantine,
             table=newest.table,
             native=newest.native is not None or newest.wants_native,
         )
+
+    def _is_alike(self, version: Version, revision: int) -> bool:
+        """Whether a run of this process wrote the version by this revision, all of it."""
+        return version.revision == revision and version.restored_from is None and version.created >= self.started
 
     def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:
         """The native file of the version before, if it costs less to change that than to build it again. Blocks.

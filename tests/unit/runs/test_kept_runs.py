@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
-from service.jobs.messages import Grants, Order, Remembered, StoredParts
+from service.jobs.messages import Base, Grants, Order, Remembered, StoredParts
 from service.model import pipeline as pipelines
 from service.model.registry import Registry
 from service.processes.limits import Limits
 from service.runs import kept_runs
+from service.values.version_mode import BaseVersion, Layout
 
+BASE = Base(
+    version=BaseVersion(version=1, folder="/v1", files=[], layout=Layout()), revision=1, columns=[], table="p",
+    native=False,
+)  # fmt: skip
 CSV = {"type": "csv", "file_path": "cities.csv"}
 
 
@@ -38,6 +44,7 @@ def test_runs_over_files_share_a_worker_that_reaches_no_more_than_files(registry
     assert shared is not None
     assert (shared.read, shared.write, shared.network, shared.sandbox) == (("/files",), (), False, True)
     assert shared == limits(registry, {"name": "towns"}, {"folder": "/staging/other"}, {})
+    assert shared == limits(registry, {}, {"pace": "/pace"}, {"base": msgspec.structs.replace(BASE, alike=True)})
 
 
 @pytest.mark.parametrize("grants", [{"memory_bytes": 1 << 29}, {"file_roots": ("/others",)}])
@@ -58,8 +65,9 @@ def test_other_grants_are_other_limits(grants: dict[str, Any], registry: Registr
         ({}, {"secrets": {"TOKEN": "x"}}, {}),
         ({}, {"stored": {"collectors[0].name": StoredParts(pipeline="a", version=1, parts=("/p",), rows=1)}}, {}),
         ({}, {}, {"remembered": Remembered(folder="/v1", files=[])}),
+        ({}, {}, {"base": BASE}),
     ],
-    ids=["network", "network too", "sql", "append", "merge", "secret", "stored version", "state"],
+    ids=["network", "network too", "sql", "append", "merge", "secret", "stored version", "state", "earlier program"],
 )
 def test_other_runs_have_a_worker_of_their_own(
     document: dict[str, Any], grants: dict[str, Any], order: dict[str, Any], registry: Registry
