@@ -138,10 +138,10 @@ def cut(
     if isinstance(source, pl.Categorical | pl.Enum):
         column, source = column.cast(pl.String), pl.String()
     if isinstance(target, pl.Decimal) or (target.is_integer() and not isinstance(source, pl.String)):
-        where = _beyond_digits(column, source, target.scale if isinstance(target, pl.Decimal) else 0, form)
-        whole = "digits after the point, which were cut" if target.is_integer() else ""
-        outcome = whole or f"more than {target.scale} digits after the point and were rounded"
-        return None if where is None else Cut(where, "digits", f"have {outcome}")
+        scale = target.scale if isinstance(target, pl.Decimal) else 0
+        where = _beyond_digits(column, source, scale, form)
+        what = f"more than {scale} digits after the point and were rounded" if scale else "a fraction, which was cut"
+        return None if where is None else Cut(where, "digits", f"have {what}")
     where = _beyond_microseconds(column, source, target, formats)
     return None if where is None else Cut(where, "microseconds", "have digits beyond microseconds, which were cut")
 
