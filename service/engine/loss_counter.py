@@ -11,12 +11,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import polars as pl
 
 from service.kit import errors
-from service.values.losses import CUT, SAMPLES, SHOWN, Conversion, LostValues
-
-_WAS_CUT = "have digits beyond microseconds, which were cut"
+from service.values.losses import SAMPLES, SHOWN, Conversion, Cut, LostValues
 
 
 class LossCounter:
@@ -58,10 +57,7 @@ class LossCounter:
         self._active, self._done = False, True
         every = self._conversions.values()
         found = [(c, self._lost(c, c.name)) for c in every if self._counts.get(c.name, [0])[0]]
-        cut = [
-            replace(c, setting=f"{c.setting}.{CUT}", outcome=_WAS_CUT, hint=None) for c in every if c.cut is not None
-        ]
-        cuts = [self._lost(c, _cut_of(c.name)) for c in cut if self._counts.get(_cut_of(c.name), [0])[0]]
+        cuts = [self._cut(c, c.cut) for c in every if c.cut is not None and self._counts.get(_cut_of(c.name), [0])[0]]
         self.losses = (*(loss for _, loss in found), *cuts)
         for conversion, loss in found:
             if conversion.most is not None and loss.share > conversion.most:
@@ -77,12 +73,16 @@ class LossCounter:
         config = "config." if self._step.startswith("processors") else ""
         return f"{config}{loss.setting}.{loss.column}"
 
+    def _cut(self, conversion: Conversion, cut: Cut) -> LostValues:
+        loss = self._lost(replace(conversion, outcome=cut.outcome, hint=None), _cut_of(conversion.name))
+        return msgspec.structs.replace(loss, setting=f"{conversion.setting}.{cut.unit}")
+
     def _lost(self, conversion: Conversion, key: str) -> LostValues:
         count, known = self._counts[key]
         samples = sorted(self._samples.get(key, []))[:SAMPLES]
         shown = ", ".join(f"'{text}' (row {row})" for row, text in samples)
         values = "value" if known == 1 else "values"
-        place = f"{conversion.setting.removesuffix(f'.{CUT}')}.{conversion.column}"
+        place = f"{conversion.setting}.{conversion.column}"
         message = (
             f"{place}: {count} of {known} {values} ({count / max(known, 1):.1%}) {conversion.outcome}, first {shown}"
         )
@@ -139,12 +139,12 @@ def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
     if conversion.lost is not None:
         fields.append(conversion.lost.fill_null(value=False).alias("lost"))
     if conversion.cut is not None:
-        fields.append(conversion.cut.alias("cut"))
+        fields.append(conversion.cut.where.alias("cut"))
     return pl.struct(fields).alias(conversion.name)
 
 
 def _cut_of(name: str) -> str:
-    return f"{name} {CUT}"
+    return f"{name} cut"
 
 
 def _text(value: object) -> str:

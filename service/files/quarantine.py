@@ -71,13 +71,13 @@ def data_name(name: str) -> str:
     return name[1:] if _RESERVED.fullmatch(name) else name
 
 
-def reason(rule: str, column: str | None, value: pl.Expr, message: str) -> pl.Expr:
+def reason(rule: str, column: str | None, value: pl.Expr, message: str | pl.Expr) -> pl.Expr:
     """One entry of ``_rules``; ``value`` is text (``shown``)."""
     return pl.struct(
         pl.lit(rule).alias("rule"),
         pl.lit(column, dtype=pl.String).alias("column"),
         value.cast(pl.String).alias("value"),
-        pl.lit(message).alias("message"),
+        (pl.lit(message) if isinstance(message, str) else message).alias("message"),
     )
 
 

@@ -19,12 +19,12 @@ from service.model.pipeline import Join, Pipeline
 from service.steps.frame import Frame
 from service.values import common_type, dtypes
 
-Warn = Callable[[str, str], None]
+Warn = Callable[..., None]
 _WIDE = (pl.Int128, pl.UInt128)
 """What whole numbers of both signs become; no file format has these types."""
 
 
-def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda code, message: None) -> Frame:
+def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda *args, **details: None) -> Frame:
     """The frames of all collectors combined by the setting ``combine``.
 
     Raises ``errors.Permanent`` where a source lacks a column to join on, or no type holds the values of all sources.
@@ -41,7 +41,7 @@ def combined(pipeline: Pipeline, frames: Sequence[Frame], warn: Warn = lambda co
         if united is None:
             raise _type_conflict(name, kinds, "and no type holds both")
         if united == pl.String and any(kind != pl.String for kind in kinds):
-            warn("mixed_types", f"column '{name}' is {_types_by_source(kinds)}; it is kept as text")
+            warn("mixed_types", f"column '{name}' is {_types_by_source(kinds)}; it is kept as text", column=name)
         if any(common_type.could_round(kind, united) for kind in kinds):
             numbers[name] = united
     frames = [_exactly(frame, numbers, label) for frame, label in zip(frames, labels, strict=True)]

@@ -101,6 +101,7 @@ def apply(
         sources=() if replay else _sources(pipeline, index, before.rows),
         rejected_before=before.rejected, splits=before.splits,
         keep_originals=not job.dry and _originals_are_shown(pipeline.processors[index + 1 :]),
+        untraced_by=_untraced(pipeline.processors[:index]),
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
@@ -133,6 +134,12 @@ def _originals_are_shown(following: Sequence[Processor]) -> bool:
         if not (processor.carries_originals or processor.read_only):
             return False
     return False
+
+
+def _untraced(before: Sequence[Processor]) -> str | None:
+    """The last of these steps whose rows cannot be traced to those that it read."""
+    places = [i for i, p in enumerate(before) if not (p.carries_originals or p.read_only)]
+    return f"processors[{places[-1]}]" if places else None
 
 
 def _without_originals(frame: Frame) -> Frame:

@@ -37,6 +37,14 @@ _UNICODE = (
 _WESTERN = frozenset("äöüßÄÖÜéèêëàâáãåæçîïíìñóòôõøœúùûÉÈÊÀÁÂÃÇÑÓÔÕÅÆØŒÍÎÚ“”„‘’–—…•€£°§«»®©²³½º´¿¡")
 _ODD = re.compile(r"[^\x00-\x7f]{3}|[a-z][£§«»³²½º¿¡][a-z]")
 
+_DECLARED = re.compile(r'"?sep=([^"\n])"?\n', re.IGNORECASE)
+"""The line that Excel writes above a table and does not show."""
+_SURE = 1.0
+_RAGGED = {
+    "on_malformed": "some rows lack fields at their end, which become null (on_malformed: pad)",
+    "trailing_delimiter": "rows end with a separator (trailing_delimiter)",
+}
+
 
 @dataclass
 class Guess:
@@ -56,23 +64,76 @@ def guess(head: bytes, *, whole: bool) -> Guess:
     if not whole or len(text) > _LOOK:
         lines = lines[: lines.rfind("\n") + 1] or lines
     lines = lines.replace("\r\n", "\n").replace("\r", "\n")
-    separator, quote = _dialect(lines, found)
+    declared = _DECLARED.match(lines)
+    lines = lines[declared.end() :] if declared is not None else lines
+    separator, quote = _dialect(lines, found, declared[1] if declared is not None else None)
     rows = _rows(lines, separator, quote)
+    ragged = _raggedness([row for row in rows if row and not row[0].startswith("#")])
     skip, comment = _preamble(lines, rows)
+    if ragged:
+        found.settings |= ragged
+        found.notes += [_RAGGED[setting] for setting in ragged]
+        skip = 0
     if comment:
         found.settings["comment_prefix"] = comment
     if skip:
         found.settings["skip_rows"] = skip
         found.notes.append(f"the first {skip} lines differ from the others and are skipped (skip_rows)")
+    if declared is not None:
+        found.settings["skip_rows"] = skip + 1
+        found.notes.append("the first line names the separator and is skipped (skip_rows)")
+    names = _commented_names(rows[skip:], separator)
+    comment = "#" if names else comment
     rows = [row for row in rows[skip:] if not (comment and row and row[0].startswith(comment))]
     rows = [row for row in rows if row]
     found.even = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
-    if rows and not has_header(rows):
+    if names:
+        found.settings |= {"comment_prefix": "#", "has_header": False, "column_names": names}
+        found.notes.append("the last comment before the rows names the columns (column_names)")
+        if min(map(len, rows)) < len(names):
+            found.settings["on_malformed"] = "pad"
+            found.notes.append(_RAGGED["on_malformed"])
+    elif rows and not has_header(rows):
         found.settings["has_header"] = False
         found.notes.append("the first row looks like data, not like names; give the names in column_names")
     if separator != "," and _decimal_comma(rows):
         found.settings["decimal_comma"] = True
     return found
+
+
+def _raggedness(rows: list[list[str]]) -> dict[str, Any]:
+    """The setting for rows that are shorter or longer than the names above them, if they are so in a regular way.
+
+    ``rows`` are without comments. A title above a table is narrower than it, and names are distinct words.
+    """
+    if len(rows) < 2 or len(rows[0]) < 2 or not _are_names([cell for cell in rows[0] if cell] or [""]):
+        return {}
+    width, widths = len(rows[0]), {len(row) for row in rows[1:]}
+    closed = all(not row[-1] for row in rows[1:] if len(row) == max(widths))
+    if closed and ((widths <= {width, width + 1} and width + 1 in widths) or (widths == {width} and not rows[0][-1])):
+        return {"trailing_delimiter": True}
+    titled = len(widths) == 1 and _header_score(rows[1:]) >= _SURE
+    if all(rows[0]) and min(widths) < width == max((width, *widths)) and not titled:
+        return {"on_malformed": "pad"}
+    return {}
+
+
+def _commented_names(rows: list[list[str]], separator: str) -> list[str]:
+    """The names of the columns if the last comment above the first row has them and the row itself does not."""
+    first = next((i for i, row in enumerate(rows) if row and not row[0].startswith("#")), 0)
+    if not first or not rows[first - 1]:
+        return []
+    body = [row for row in rows[first:] if row and not row[0].startswith("#")]
+    cells = [rows[first - 1][0].lstrip("#"), *rows[first - 1][1:]]
+    names = [cell.strip() for cell in cells if cell.strip()]
+    prose = separator == "," and any(cell.startswith(" ") for cell in cells[1:])
+    fits = len(names) == max(map(len, body)) > 1 and _are_names(names)
+    return names if fits and _header_score(body) < (0 if prose else _SURE) else []
+
+
+def _are_names(cells: list[str]) -> bool:
+    """Whether the cells can be names: distinct, and none is a number."""
+    return len(set(cells)) == len(cells) and not any(_NUMBER.fullmatch(c.strip()) or not c.strip() for c in cells)
 
 
 def _text(head: bytes, found: Guess, whole: bool) -> str:
@@ -115,13 +176,13 @@ def _is_western(head: bytes) -> bool:
     return text.isascii() or not (any(c > "\x7f" for c in foreign) or _ODD.search(text) or {"õ", "û"} <= set(text))
 
 
-def _dialect(lines: str, found: Guess) -> tuple[str, str | None]:
-    """The separator and the quote character; unusual ones are added to the settings."""
+def _dialect(lines: str, found: Guess, declared: str | None) -> tuple[str, str | None]:
+    """The separator (``declared`` if the file has that) and the quote character; the settings get unusual ones."""
     import clevercsv
 
     usable = "\n".join(line for line in lines.split("\n") if not line.startswith("#")) or lines
-    detected = clevercsv.Detector().detect(usable, delimiters=_SEPARATORS)
-    separator = (detected.delimiter if detected is not None else "") or ","
+    detected = clevercsv.Detector().detect(usable, delimiters=[declared] if declared else _SEPARATORS)
+    separator = declared or (detected.delimiter if detected is not None else "") or ","
     quote = (detected.quotechar if detected is not None else "") or '"'
     if detected is not None and detected.escapechar:
         found.notes.append(
@@ -172,20 +233,26 @@ def _one_line_each(rows: list[list[str]], lines: str) -> bool:
 
 def has_header(rows: list[list[str]]) -> bool:
     """Whether the first row names the columns."""
+    return _header_score(rows) > 0
+
+
+def _header_score(rows: list[list[str]]) -> float:
+    """How much the first row looks like names of columns: more than 0 if it does, ``_SURE`` if that is certain."""
     first, body = rows[0], rows[1:]
     filled = [cell.strip() for cell in first if cell.strip()]
     years = [cell for cell in filled if _YEAR.fullmatch(cell)]
     words = [cell for cell in filled if not _NUMBER.fullmatch(cell)]
     if len(filled) < len(first) - 1:
-        return False
+        return -1.0
     if len(words) < len(filled) and (not words or len(words) + len(years) < len(filled) or years != sorted(years)):
-        return False
+        return -1.0
     score = (0.0 if body else 1.0) - (len(set(filled)) < len(filled))  # header names rarely repeat
     for index, name in enumerate(first):
         values = [row[index] for row in body if index < len(row) and row[index].strip()]
         if not values or not name.strip():
             continue
-        if sum(_VALUE.fullmatch(v.strip()) is not None for v in values) >= 0.9 * len(values):
+        alike = any(map(str.isdigit, name)) and _VALUE.fullmatch(name.strip()) and not _YEAR.fullmatch(name.strip())
+        if not alike and sum(_VALUE.fullmatch(v.strip()) is not None for v in values) >= 0.9 * len(values):
             score += 2.0  # a word above numbers and dates
         elif name in values:
             score -= 2.0
@@ -194,7 +261,7 @@ def has_header(rows: list[list[str]]) -> bool:
         lengths = {len(v) for v in values}
         if len(lengths) == 1 and len(name) not in lengths and len(values) > 2:
             score += 1.0
-    return score > 0
+    return score
 
 
 def _decimal_comma(rows: list[list[str]]) -> bool:

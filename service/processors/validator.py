@@ -228,6 +228,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
         marks = [f.mark for f in serious]
         own = [n for n in originals.visible(marked.schema) if n not in marks and not n.startswith(_prefix(marks[0]))]
         texts = originals.restored(marked, bad)
+        unknown = originals.unknown(marked, ctx.untraced_by)
         made = {
             "_rules": pl.col(reasons), "_step": pl.lit(ctx.step), "_source": row_source(ctx, pl.col(number), rows),
             "_row": pl.col(number) + 1,
@@ -239,7 +240,7 @@ class Validator(Processor, frozen=True, kw_only=True, tag="validator"):
             here = bad if size >= rows else bad & pl.col(number).is_between(start, start + size, closed="left")
             taken = with_row_index.rows(_filter(here))
             # one row per reason, then grouped: building lists of structs row by row takes ten times as long
-            first, *others = (taken.rows(_reasons(f, marked.schema, texts, number, reasons)) for f in serious)
+            first, *others = (taken.rows(_reasons(f, marked.schema, texts, number, reasons, unknown)) for f in serious)
             gathered = first.union(others).group([number], [pl.col(reasons)])
             joined = taken.join(gathered, [number], how="left")
             arranged = joined.rows(lambda lf: quarantine.arrange(lf.with_columns(restored), own, made))
@@ -254,13 +255,24 @@ def _filter(condition: pl.Expr) -> RowLocal:
 
 
 def _reasons(
-    finding: RuleFinding, schema: pl.Schema, restored: Mapping[str, pl.Expr], number: str, name: str
+    finding: RuleFinding,
+    schema: pl.Schema,
+    restored: Mapping[str, pl.Expr],
+    number: str,
+    name: str,
+    unknown: tuple[str, frozenset[str] | None] | None,
 ) -> RowLocal:
     """A row-local step: for each row that breaks the rule its number and, as ``name``, the reason."""
     names = finding.rule.names
     texts = [restored[n] if n in restored else quarantine.shown(n, schema[n]) for n in names]
     value = pl.concat_str(texts, separator=", ") if texts else pl.lit(None)
-    reason = quarantine.reason(finding.name, ", ".join(names) or None, value, finding.rule.expected)
+    expected = finding.rule.expected
+    message = pl.lit(expected)
+    if unknown is not None:
+        text, among = unknown
+        missing = [pl.col(n).is_null() for n in names if n not in restored and (among is None or n in among)]
+        message = pl.when(pl.any_horizontal(missing or False)).then(pl.lit(f"{expected}; {text}")).otherwise(message)
+    reason = quarantine.reason(finding.name, ", ".join(names) or None, value, message)
     return lambda lf: lf.filter(pl.col(finding.mark)).select(number, reason.alias(name))
 
 

@@ -224,6 +224,8 @@ class ProcessContext(Context):
     dry: bool = False
     keep_originals: bool = False
     """Whether a later step wants the values that this one loses, in the column ``values.losses.ORIGINALS``."""
+    untraced_by: str | None = None
+    """The last step before this one whose rows cannot be traced to those that it read, such as an ``sql`` step."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

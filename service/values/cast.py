@@ -8,7 +8,8 @@ value, so that the result would depend on the order of rows. Therefore every for
   beyond 2^53 (no digit is lost in silence);
 * numbers with ``decimal_comma``, ``thousands``, ``percent``, ``currency``: see ``number_text``;
 * floats and decimals: ``12.5``, ``1e3``; floats also ``nan``, ``inf``, but a number beyond their range is bad (1e400,
-  and 1e39 for float32, from text and from float64); decimals round to their scale, halves to even;
+  and 1e39 for float32, from text and from float64); decimals round to their scale, halves to even (``cut`` tells
+  where);
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0 in any case, or other words by ``true_values``/``false_values``;
 * dates: ISO 8601, with or without a time (the date as written); datetimes: ISO 8601 with ``T`` or a space, to the
   minute or the (fractional) second, or a date alone (midnight); times: ``HH:MM`` and ``HH:MM:SS[.fff]``. Years have
@@ -20,7 +21,8 @@ value, so that the result would depend on the order of rows. Therefore every for
   ``epoch_us`` read numbers (or digits) since 1970;
 * durations to numbers: seconds, as everywhere in the API;
 * whole numbers to floats: one that the float cannot hold exactly is a bad value (2^53 + 1);
-* floats to whole numbers are cut towards zero; NaN and values out of range are bad values;
+* floats and decimals to whole numbers are cut towards zero (``cut`` tells where); NaN and values out of range are bad
+  values;
 * dates, times and datetimes to text: ISO 8601, or the first ``format``; lists and structs to text: JSON;
 * bytes are read as UTF-8 text; other bytes are a bad value;
 * text to a list: a JSON array of scalars; each item of a list follows the rules above, and a bad one becomes null.
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING
 
 from service.kit import lazy
 from service.values import common_type, dtypes, json_text, number_text, parse, seconds, time_text
+from service.values.losses import Cut
 from service.values.number_text import NumberText
 
 if TYPE_CHECKING:
@@ -124,14 +127,42 @@ def lost(column: pl.Expr, value: pl.Expr, source: pl.DataType, target: pl.DataTy
     return bad
 
 
-def cut(column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str] = ()) -> pl.Expr | None:
-    """Whether a cast keeps the value of a row only to the microsecond; None where it cannot come to that."""
+def cut(
+    column: pl.Expr,
+    source: pl.DataType,
+    target: pl.DataType,
+    formats: Sequence[str] = (),
+    form: TextForm = TextForm(),
+) -> Cut | None:
+    """Where a cast keeps the value of a row with fewer digits; None where it cannot come to that."""
+    if isinstance(source, pl.Categorical | pl.Enum):
+        column, source = column.cast(pl.String), pl.String()
+    if isinstance(target, pl.Decimal) or (target.is_integer() and not isinstance(source, pl.String)):
+        scale = target.scale if isinstance(target, pl.Decimal) else 0
+        where = _beyond_digits(column, source, scale, form)
+        what = f"more than {scale} digits after the point and were rounded" if scale else "a fraction, which was cut"
+        return None if where is None else Cut(where, "digits", f"have {what}")
+    where = _beyond_microseconds(column, source, target, formats)
+    return None if where is None else Cut(where, "microseconds", "have digits beyond microseconds, which were cut")
+
+
+def _beyond_digits(column: pl.Expr, source: pl.DataType, scale: int, form: TextForm) -> pl.Expr | None:
+    if isinstance(source, pl.String):
+        return number_text.beyond_scale(number_text.plain(column.str.strip_chars(), form.numbers), scale)
+    if source.is_float():
+        return number_text.real_beyond_scale(column.cast(pl.Float64), scale)
+    if isinstance(source, pl.Decimal) and source.scale > scale:
+        return column.round(scale) != column
+    return None
+
+
+def _beyond_microseconds(
+    column: pl.Expr, source: pl.DataType, target: pl.DataType, formats: Sequence[str]
+) -> pl.Expr | None:
     if not isinstance(target, pl.Datetime) or target.time_unit == "ns" or (formats and formats[0] in time_text.EPOCHS):
         return None
     if isinstance(source, pl.Datetime):
         return column.to_physical() % 1000 != 0 if source.time_unit == "ns" else None
-    if isinstance(source, pl.Categorical | pl.Enum):
-        column, source = column.cast(pl.String), pl.String()
     fine = isinstance(source, pl.String) and (not formats or any("f" in form for form in formats))
     return time_text.beyond_microseconds(column, formats) if fine else None
 

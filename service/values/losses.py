@@ -25,8 +25,17 @@ SAMPLES = 3
 SHOWN = 80
 """Characters of a value that is shown."""
 
-CUT = "microseconds"
-"""Follows the setting of a loss that is only the digits beyond microseconds."""
+
+@dataclass(frozen=True)
+class Cut:
+    """Digits that a conversion drops from values that stay: ``where`` it does, and words for the loss.
+
+    ``unit`` follows the setting of such a loss, ``outcome`` ends the sentence "3 of 9 values …".
+    """
+
+    where: pl.Expr
+    unit: str
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class Conversion:
 
     A value is lost where ``source`` is not null and ``value`` is, or where ``lost`` is true. ``outcome`` ends the
     sentence "3 of 9 values …"; ``hint`` may suggest a better setting from samples of lost values. ``most`` is the share
-    of lost values that fails the run if it is exceeded. Where ``cut`` is true the value stays, but only to the
-    microsecond; that is counted apart (``CUT``) and is not a reason to fail.
+    of lost values that fails the run if it is exceeded. Where ``cut`` holds, the value stays with fewer digits; that
+    is counted apart and is not a reason to fail.
     """
 
     name: str
@@ -48,7 +57,7 @@ class Conversion:
     lost: pl.Expr | None = None
     hint: Callable[[list[str]], str | None] | None = None
     most: float | None = None
-    cut: pl.Expr | None = None
+    cut: Cut | None = None
 
 
 def plain_values(expressions: Sequence[pl.Expr | Conversion]) -> list[pl.Expr]:

@@ -2,7 +2,8 @@
 
 Polars expressions can only fail by a strict cast, so the error message is the text of such a cast (``refuse``). Dates
 are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes UTC
-if the target has none. Digits beyond microseconds do not fit a datetime.
+if the target has none. Digits beyond microseconds do not fit a datetime, nor do those
+beyond its scale a decimal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, time_text
+from service.values import dtypes, number_text, time_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,6 +97,8 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
     """Text as ``dtype``, null where it does not fit. Raises ``ValueError`` for types that text cannot be parsed to."""
     if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
         text = text.str.replace(",", ".", literal=True)
+    if isinstance(dtype, pl.Decimal):
+        return pl.when(~number_text.beyond_scale(text, dtype.scale)).then(text.cast(dtype, strict=False))
     if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         return text.cast(dtype, strict=False)
     match dtype:

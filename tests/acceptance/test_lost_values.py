@@ -203,3 +203,26 @@ def test_a_cleaner_that_did_not_change_casts_quarantined_text_again(served: Serv
     assert (replayed["status"], replayed["rows_stored"], replayed["rows_rejected"]) == ("completed", 3, 1), replayed
     left = served.json("GET", "/pipeline/again/quarantine")["data"]
     assert [(r["id"], r["price"]) for r in left] == [(3, -4.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "between", "step", "where"),
+    [
+        ("traced", {}, [], "", ""),
+        ("queried", {}, [("sql", {"query": "FROM input"})], "processors[0]", "after processors[1]"),
+        ("collected", {"schema": {"price": "float64"}, "on_error": "null"}, [], "collectors[0]", "here"),
+    ],
+)
+def test_a_row_in_quarantine_says_that_its_value_is_not_known(
+    served: Served, name: str, source: dict[str, Any], between: list[tuple[str, dict[str, Any]]], step: str, where: str
+) -> None:
+    rules = {"rules": [{"column": "price", "check": "not_null"}], "on_fail": "quarantine"}
+    document = pipeline(name, "prices.csv", ("cleaner", {"cast": {"price": "float64"}}), *between, ("validator", rules))
+    document["collectors"][0] |= source
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    assert served.json("POST", f"/pipeline/{name}/execute?wait=60")["rows_rejected"] == 2
+    sql = f'SELECT price, _rules[1].message AS said FROM "{name}__quarantine" ORDER BY id'
+    rows = served.json("POST", "/query", json={"sql": sql})["data"]
+    assert [row["price"] for row in rows] == ([None] * 2 if step else ["1,299.00", "2,100.50"])
+    unknown = f"; it may have been lost in {step}: a value that was lost there is not known {where}"
+    assert {row["said"] for row in rows} == {"is missing" + (unknown if step else "")}

@@ -63,7 +63,9 @@ class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "operator",
         "Pipelines",
         "Create a pipeline",
-        "Validates the configuration and saves it as revision 1. Nothing is executed and no source is read.",
+        "Validates the configuration and saves it as revision 1. Nothing is executed and no source is read: a file "
+        "that does not exist yet is not an error. `POST /pipeline/validate` warns of it (`no_file`), and a plan lists "
+        "it under `problems`, since a run would fail now.",
         ResponseDoc(
             status=201,
             text="The pipeline was created.",

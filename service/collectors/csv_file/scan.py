@@ -16,7 +16,7 @@ import msgspec
 
 from service.collectors.csv_file import strict_reader, type_inference
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
-from service.collectors.csv_file.settings import LOSSY, CsvSettings, other_separator
+from service.collectors.csv_file.settings import LOSSY, CsvSettings, other_separator, separator_line
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
@@ -101,6 +101,9 @@ class CsvReader:
             raise self.error(original, _first_paragraph(error)) from None
         raw = sample.columns
         names = self._column_names(original, raw, found)
+        declared = separator_line(raw[0]) if self._dialect.has_header else None
+        if declared is not None:
+            raise self.error(original, declared, "skip_rows")
         self._added.refuse_clash(original, names, self._ctx.step)
         sample = sample.rename(dict(zip(raw, names, strict=True)))
         separator = other_separator(found.sample, self._settings.separator) if len(names) == 1 else None
@@ -124,6 +127,8 @@ class CsvReader:
         try:
             columns = self._scan(found.sample, found, None).collect().columns
         except (pl.exceptions.PolarsError, UnicodeDecodeError):
+            return True
+        if self._dialect.columns not in (0, len(columns)):
             return True
         return found.uneven(len(columns), self._dialect) or self._parser_rejects(path, found, columns)
 

@@ -29,6 +29,13 @@ LOSSY = "utf-8-lossy"
 _SEPARATORS = (";", "\t", "|", ",")
 
 
+def separator_line(first: str) -> str | None:
+    """What is wrong if the header begins with ``first``: the line in which Excel names the separator; or None."""
+    if not first.lower().startswith("sep="):
+        return None
+    return f"the first line, '{first[:20]}', names the separator and not the columns; set skip_rows to 1, and separator"
+
+
 def other_separator(sample: bytes, separator: str) -> str | None:
     """A character that looks more like the separator of the first two lines than ``separator``, or None."""
     lines = [line.decode("utf-8", "replace") for line in sample[:65_536].split(b"\n")[:2]]
@@ -122,4 +129,5 @@ class CsvSettings(FileCollector, frozen=True, kw_only=True):
             pad=self.on_malformed == "pad",
             trailing_delimiter=self.trailing_delimiter,
             lossy=self.encoding == LOSSY,
+            columns=len(self.column_names or ()) if self.on_malformed == "pad" and not self.has_header else 0,
         )

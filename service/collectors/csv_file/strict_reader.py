@@ -157,7 +157,7 @@ class _RecordReader:
         )  # fmt: skip
 
     def records(self) -> Iterator[CsvRecord]:
-        expected = 0
+        expected = self._dialect.columns
         reader = self.reader()
         while True:
             self._lines = []

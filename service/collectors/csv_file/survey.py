@@ -63,6 +63,8 @@ class Dialect:
     """Whether missing fields at the end of a row are empty, and the row is not malformed."""
     trailing_delimiter: bool = False
     """Whether rows end with a separator, which no field follows."""
+    columns: int = 0
+    """How many fields a row has, if names that the user gives decide that and not the first row (0)."""
     lossy: bool = False
     """Whether bytes that are not UTF-8 become U+FFFD instead of making a row malformed."""
 

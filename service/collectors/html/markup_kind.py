@@ -13,6 +13,8 @@ _PROLOG = re.compile(rb"(?:\s|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!(?!--)[^>\[]*(
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _DOCTYPE = re.compile(rb"<!doctype\s+html\b", re.IGNORECASE)
 _XHTML = b"http://www.w3.org/1999/xhtml"
+_LINKED = re.compile(rb"<link>[^<\s]|<link>\s*<!\[CDATA\[")
+"""A link with a text inside, which HTML does not have: an HTML parser would lose the text."""
 _LOOK = 4096
 _IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")
 _KNOWN = {
@@ -41,7 +43,7 @@ def xml(body: bytes, content_type: str = "") -> str | None:
     declared = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml")
     kind = content_type.partition(";")[0].strip().lower()
     typed = (kind.endswith(("/xml", "+xml"))) and kind != "application/xhtml+xml"
-    foreign = b"xmlns" in tag and _XHTML not in tag
+    foreign = (b"xmlns" in tag and _XHTML not in tag) or _LINKED.search(head) is not None
     known = plain in _KNOWN and (plain != "error" or declared or typed) and not (plain == "svg" and not declared)
     if known:
         return _KNOWN[plain]

@@ -188,11 +188,14 @@ class Page:
         return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
 
     def shown(self, nodes: list[LexborNode], inside: LexborNode | None = None) -> list[LexborNode]:
-        """``nodes`` without those that are hidden, themselves or by an element around them that is ``inside`` this one
-        (a row group of a table); ``left_out`` counts these."""
+        """``nodes`` without those that are hidden, themselves or by an element around them (``inside`` this one, if
+        that is given); ``left_out`` counts these. If what is around them hides all of them, as a closed tab does, it
+        does not count."""
         if not self.hidden:
             return nodes
-        found = [node for node in nodes if not self._is_hidden(node, node.parent if inside is None else inside)]
+        found = [node for node in nodes if not self._is_hidden(node, inside)]
+        if not found and inside is None:
+            found = [node for node in nodes if not self._is_hidden(node, node.parent)]
         self.left_out += len(nodes) - len(found)
         return found
 

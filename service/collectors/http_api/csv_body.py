@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.collectors.csv_file import quoting, strict_reader
-from service.collectors.csv_file.settings import OnMalformed
+from service.collectors.csv_file.settings import OnMalformed, separator_line
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.http_api import body_faults
@@ -160,6 +160,9 @@ def table(body: bytes, given: CsvFormat) -> pl.DataFrame:
         io.BytesIO(body), has_header=dialect.has_header, separator=separator, quote_char=quote, infer_schema=False,
         null_values=list(given.null_values) or None,
     )  # fmt: skip
+    declared = separator_line(frame.columns[0]) if dialect.has_header else None
+    if declared is not None:
+        raise Unusable(declared)
     if given.column_names:
         if len(given.column_names) != frame.width:
             raise Unusable(f"it has {frame.width} columns, and column_names has {len(given.column_names)}")

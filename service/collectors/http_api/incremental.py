@@ -43,6 +43,7 @@ _UNSORTED = (
     r"(?i)^\s*\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}"  # 03/01/2024
     r"|^\s*\d{4}[/.-]\d[/.-]|^\s*\d{4}[/.-]\d{2}[/.-]\d(\D|$)"  # 2024-1-5
     rf"|\b\d{{1,2}}[ -]({_MONTHS})[a-z]*[ ,.-]+\d|\b({_MONTHS})[a-z]*[ .]+\d{{1,2}}(st|nd|rd|th)?\b"  # 5 Jan 2024
+    rf"|^\s*({_MONTHS})[a-z]*[ ,./'-]+\d{{2,4}}\s*$|^\s*\d{{4}}[ ,./-]+({_MONTHS})[a-z]*\b"  # Jan 2024
     r"|^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +\d|\d\s*(am|pm)\b"
 )
 """Text that means a date or a time and does not sort like it."""
@@ -188,7 +189,7 @@ def _check_text(values: pl.LazyFrame, column: str, ctx: CollectContext) -> None:
     """Raise ``errors.Permanent`` for text whose greatest value is not the newest one."""
     text = pl.col(column)
     kinds = [comparable(text, order).is_not_null() for order in ("integer", "number", "time")]
-    parts = text.str.extract_groups(r"^(\D*)(\d+)(\D*)$").struct
+    parts = text.str.extract_groups(r"^(.*?)(\d+)(\D*)$").struct
     found = values.select(
         text.filter(text.str.contains(_UNSORTED)).first().alias("date"),
         text.filter(pl.any_horizontal(kinds)).first().alias("typed"),

@@ -34,7 +34,10 @@ _TOTAL = re.compile(
 )
 _PAGES = re.compile(r"(total|num|nb|n|numberof|totalnumberof)pages?(count)?|pages?(count|total)?|lastpage|maxpage")
 _TOTAL_HEADER = re.compile(r"(x-)?([a-z]+-)?total(-?(count|items|results|records|hits|elements))?", re.IGNORECASE)
+_NEXT_HEADER = re.compile(r"(x-)?([a-z]+-)?next-?(page|cursor|token|link|url|offset|marker|key)s?", re.IGNORECASE)
+_PAGES_HEADER = re.compile(r"(x-)?([a-z]+-)?(total-?pages|pages?-?(count|total))", re.IGNORECASE)
 _HEADER_TOTAL = re.compile(r"(?:.*/)?\s*(\d{1,15})")
+_NO_PAGE = ("", "0", "null", "none", "false", "-1")
 _KEYS = frozenset({"lastevaluatedkey", "exclusivestartkey", "nextkey", "nextstartkey", "continuationkey"})
 """Names of objects that are the key of the next page."""
 
@@ -71,6 +74,11 @@ def header_sign(headers: Mapping[str, str], collected: int) -> str | None:
         number = _HEADER_TOTAL.fullmatch(value.strip()) if is_total_header(name) else None
         if number is not None and int(number[1]) > collected and not value.lower().startswith("bytes"):
             return f"the header '{name}' is '{value.strip()}', and {collected} records came"
+        if _NEXT_HEADER.fullmatch(name) and value.strip().lower() not in _NO_PAGE:
+            return f"the header '{name}' names a next page"
+        pages = _whole_number(value.strip()) if collected and _PAGES_HEADER.fullmatch(name) else None
+        if pages is not None and pages > 1:
+            return f"the header '{name}' is {pages}, and one page was read"
     return None
 
 

@@ -28,6 +28,8 @@ _REMEMBERED = 1000  # how many pages back a repetition is detected
 _PAST_THE_END = (400, 404, 416, 422)
 _UNCLEAR = (400, 422)  # they also refuse a request: past a full page the end is not certain
 _TOTAL_HEADER = re.compile(r"(?:.*/)?\s*(\d{1,15})\s*")
+_ALIKE = 2
+"""After this number of pages that repeat the one before under a new cursor, the source seems to ignore the cursor."""
 _INDEX = re.compile(r"(^|\.)-?\d+(\.|$)")
 _FALSE = ("", "false", "0", "no", "n", "none", "null")
 _PAGING = frozenset({"first", "prev", "previous", "last"})
@@ -69,6 +71,7 @@ class Pages:
         self._marks: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
         self._requests: set[str] = set()
         self._neighbours: set[int] = set()
+        self._alike = 0
         self._guess = True
         self._empty = 0
         self._last: tuple[PageBody, Response] | None = None
@@ -303,7 +306,9 @@ class Pages:
         """
         kind, before = self._kind, self._marks[-1] if self._marks else None
         mark = (len(body.packed), hash((body.packed, str(following))))
-        if number and body.count and mark == before and self._is_not_as_asked(number):
+        self._alike = self._alike + 1 if self._is_ignored(body) else 0
+        asked = self._alike < _ALIKE and not (mark == before and self._is_not_as_asked(number))
+        if number and body.count and not asked:
             names = ", ".join(f"'{n}'" for n in kind.parameters.values()) or "its next page"
             where = "" if set(kind.names) <= {"query"} else f" in the {', '.join(kind.names)}"
             hint = "; they may belong in the body (pagination.in: body)" if self._posted and not where else ""
@@ -323,6 +328,12 @@ class Pages:
             return True
         self._marks.append(mark)
         return False
+
+    def _is_ignored(self, body: PageBody) -> bool:
+        """Whether a page that a cursor or link led to has the rows of the page before, several and not all alike."""
+        if not pagination.follows(self._kind) or self._last is None or body.packed != self._last[0].packed:
+            return False
+        return len(set(body.packed.split(b"\n"))) > 1
 
     def _is_not_as_asked(self, number: int) -> bool:
         """Whether a page that equals the one before is wrong, and not just the last page for every number past it."""

@@ -253,4 +253,5 @@ class ApiSettings(TypedCollector, frozen=True, kw_only=True):
             has_header=self.has_header,
             pad=self.on_malformed == "pad",
             trailing_delimiter=self.trailing_delimiter,
+            columns=len(self.column_names or ()) if self.on_malformed == "pad" and not self.has_header else 0,
         )

@@ -286,6 +286,9 @@ def table(
     return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), parents
 
 
+_QUOTED = re.compile(r"'([^\n]+)'")
+
+
 def _depth(dtype: Any) -> int:
     depth, level = 0, [dtype]
     while level and depth <= MAX_DEPTH + 1:
@@ -307,12 +310,13 @@ def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame,
         try:
             frame = frame.unnest(nested, separator="_")
         except pl.exceptions.DuplicateError as error:
-            raise Unusable(_name_clash(str(error).splitlines()[0])) from None
+            name = _QUOTED.search(str(error))
+            raise Unusable(_name_clash(name[1] if name is not None else str(error).splitlines()[0])) from None
     return frame, parents
 
 
-def _name_clash(detail: str) -> str:
-    return f"flattening nested objects gives two columns one name ({detail}); set flatten to false"
+def _name_clash(name: str) -> str:
+    return f"flattening nested objects gives two columns the name '{name}'; set flatten to false"
 
 
 def _by_record(

@@ -200,10 +200,8 @@ def _counted(name: str, source: pl.DataType, target: pl.DataType, misfits: Misfi
         raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
     if isinstance(source, pl.Null):
         return value
-    if source.is_float() and target.is_integer():
-        value = pl.when(column == column.floor()).then(value)
     if (cut := casting.cut(column, source, target)) is not None:
-        value = pl.when(~cut.fill_null(value=False)).then(value)
+        value = pl.when(~cut.where.fill_null(value=False)).then(value)
     return misfit(name, value, column, target, misfits, lost)
 
 
@@ -227,11 +225,10 @@ def _cast(name: str, source: pl.DataType, target: pl.DataType, step: str) -> pl.
         cast = casting.cast(name, source, target, strict=True, at=at)
     except ValueError as error:
         raise Misfit(f"column '{name}': {error}; a cleaner's cast can do more", f"schema.{name}") from None
-    if source.is_float() and target.is_integer():
-        cast = parse.refuse(column != column.floor(), message, cast, at).alias(name)
     if (cut := casting.cut(column, source, target)) is not None:
-        hint = pl.lit(", which counts in microseconds; a cleaner's cast cuts the digits beyond, and counts it")
-        cast = parse.refuse(cut, pl.concat_str(message, hint), cast, at).alias(name)
+        unit = ", which counts in microseconds" if cut.unit == "microseconds" else ""
+        hint = pl.lit(f"{unit}; a cleaner's cast drops the digits beyond, and counts it")
+        cast = parse.refuse(cut.where, pl.concat_str(message, hint), cast, at).alias(name)
     return cast
 
 

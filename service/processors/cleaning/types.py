@@ -136,7 +136,7 @@ def _conversion(
     column: str, source: pl.DataType, setting: Cast, most: float | None, ctx: ProcessContext
 ) -> pl.Expr | Conversion:
     value, target = _value(column, source, setting, ctx), setting.target
-    cut = cast.cut(pl.col(column), source, target, setting.formats)
+    cut = cast.cut(pl.col(column), source, target, setting.formats, setting.text_form)
     if isinstance(source, pl.Null) or source == target or (setting.on_error == "fail" and cut is None):
         return value
     original = _source(column, source, target)

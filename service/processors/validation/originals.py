@@ -79,6 +79,24 @@ def restored(frame: Frame, rows: pl.Expr | None) -> dict[str, pl.Expr]:
     return {name: pl.coalesce(_field(name), pl.col(name).cast(pl.String)) for name in known}
 
 
+def unknown(frame: Frame, untraced_by: str | None) -> tuple[str, frozenset[str] | None] | None:
+    """Why missing values may be ones that an earlier step lost and that cannot be shown, and in which columns (None:
+    all): values that collectors lost, and those that any step before ``untraced_by`` did. None if there are none."""
+    last = _place(untraced_by) if untraced_by is not None else 0
+    lost = [loss for loss in frame.losses if _place(loss.step) < last]
+    if not lost:
+        return None
+    where = f"after {untraced_by}" if untraced_by is not None else "here"
+    steps = ", ".join(dict.fromkeys(loss.step for loss in lost))
+    text = f"it may have been lost in {steps}: a value that was lost there is not known {where}"
+    return text, None if untraced_by is not None else frozenset(loss.column for loss in lost)
+
+
+def _place(step: str) -> int:
+    """The place of a processor; -1 for a collector."""
+    return int(step.partition("[")[2].rstrip("]")) if step.startswith("processors") else -1
+
+
 def _field(name: str) -> pl.Expr:
     return pl.col(ORIGINALS).struct.field(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,24 @@ def test_digits_beyond_microseconds_do_not_fit_a_datetime(tmp_path: Path, kind: 
     found, losses = counted(ctx, kind, on_error="null", **settings)
     assert found["t"].is_null().to_list() == [True, False, False]
     assert [loss.samples for loss in losses] == [[NANO]]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_digits_beyond_its_scale_do_not_fit_a_decimal(tmp_path: Path, kind: str, quote: str) -> None:
+    numbers = ["0.125", "1.500", "7"]
+    bodies = {
+        "csv": ("v\n" + "\n".join(numbers)).encode(),
+        "json": "\n".join(f'{{"v":{quote}{n}{quote}}}' for n in numbers).encode(),
+        "parquet": parquet(tmp_path, v=numbers if quote else [float(n) for n in numbers]),
+    }
+    ctx = surroundings(tmp_path, {"a": bodies[kind]})
+    settings: dict[str, Any] = {"file_path": "a", "schema": {"v": "decimal(10,2)"}}
+    with pytest.raises((errors.Permanent, pl.exceptions.PolarsError), match=r"0\.125"):
+        counted(ctx, kind, **settings)
+    found, losses = counted(ctx, kind, on_error="null", **settings)
+    assert found["v"].to_list() == [None, Decimal("1.50"), Decimal("7.00")]
+    assert [loss.samples for loss in losses] == [["0.125"]]
 
 
 def test_a_column_with_such_digits_is_not_taken_for_datetimes(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def made(
     told: list[str] = []
     frames: list[Frame] = [PolarsFrame(source.lazy(), folder) for source in sources]
     pipeline = a_pipeline(collectors=collectors, **more)
-    found = combining.combined(pipeline, frames, lambda code, message: told.append(message))
+    found = combining.combined(pipeline, frames, lambda code, message, **details: told.append(message))
     assert isinstance(found, PolarsFrame)
     return found.lazy.collect(), told
 

@@ -61,6 +61,23 @@ def test_what_is_proposed_reads_every_row(separator: str, encoding: str, header:
         ("only\none\ncolumn\nhere\n", {}),
         ("a,b\r\n1,2\r\n3,4\r\n", {}),
         ("a;b\r1;2\r3;4\r", {"separator": ";"}),
+        ("v,code,made,eol\n1.1,buzz,1993,1996\nx,sid,1993\n2,rex,1996\n", {"on_malformed": "pad"}),
+        ("a,b,c\n1,2\n3,4\n", {"on_malformed": "pad"}),
+        ("A,B,C\n1,4,7,\n2,5,8,\n", {"trailing_delimiter": True}),
+        ("A,B,C,\n1,4,7,\n2,5,8,\n", {"trailing_delimiter": True}),
+        ("Report,by,us\nx,y\n1,2\n3,4\n", {"skip_rows": 1}),
+        (
+            "# by zones\n#\n#code\tat\tTZ\t\tcomments\nAD\t+4230+00131\tEurope/Andorra\nAQ\t-7750+16636\tCasey\tIce\n",
+            {
+                "separator": "\t",
+                "comment_prefix": "#",
+                "has_header": False,
+                "on_malformed": "pad",
+                "column_names": ["code", "at", "TZ", "comments"],
+            },
+        ),
+        ("#id,v\n1,2\n3,4\n", {"comment_prefix": "#", "has_header": False, "column_names": ["id", "v"]}),
+        ("sep=;\r\na;b\r\n1;2\r\n", {"separator": ";", "skip_rows": 1}),
     ],
 )
 def test_settings(body: str, settings: dict[str, Any], tmp_path: Path) -> None:

@@ -69,3 +69,18 @@ def test_another_separator_is_suspected(body: bytes, mark: str, tmp_path: Path) 
 
 def test_a_column_of_text_is_not_suspected(tmp_path: Path) -> None:
     assert read(tmp_path, b"note\nfirst; then second\nthird\n")[1].report().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [(b"1,2\n3,4,5\n", [(1, 2, None), (3, 4, 5)]), (b"1,2\n3,4\n", [(1, 2, None), (3, 4, None)])],
+)
+def test_given_names_say_how_many_fields_a_row_has(body: bytes, wanted: list[Any], tmp_path: Path) -> None:
+    rows, _ = read(tmp_path, body, on_malformed="pad", has_header=False, column_names=["a", "b", "c"])
+    assert (rows.columns, rows.rows()) == (["a", "b", "c"], wanted)
+
+
+@pytest.mark.parametrize("config", [{}, {"separator": ";"}])
+def test_a_line_that_names_the_separator_is_not_the_header(config: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(errors.Permanent, match="names the separator and not the columns; set skip_rows to 1"):
+        read(tmp_path, b"sep=;\r\na;b\r\n1;2\r\n", **config)

@@ -71,6 +71,15 @@ def test_a_hidden_group_of_rows_is_left_out(tmp_path: Path) -> None:
     assert [w.details for w in ctx.report().warnings] == [{"rows": 1}]
 
 
+def test_a_row_inside_a_hidden_element_is_left_out_beside_others(tmp_path: Path) -> None:
+    hidden = "<div style='display:none'><p class=r><b>1</b></p></div>"
+    selectors = {"container": ".r", "v": "b"}
+    rows, ctx = scraped({"/": f"{hidden}<p class=r><b>2</b></p>"}, tmp_path, selectors)
+    assert (rows, [w.details for w in ctx.report().warnings]) == ([{"v": "2"}], [{"rows": 1}])
+    (tmp_path / "all").mkdir()
+    assert scraped({"/": hidden * 2}, tmp_path / "all", selectors)[0] == [{"v": "1"}] * 2  # a tab that is not open
+
+
 def test_hidden_cells_do_not_shift_the_columns(tmp_path: Path) -> None:
     html = (
         "<table><tr><th>a</th><th hidden>key</th><th>b</th></tr><tr><td>1</td>"
@@ -102,6 +111,7 @@ RSS = "<?xml version='1.0'?><!-- x --><rss version='2.0'><channel><item><link>ht
         ("<?xml version='1.0'?>\n<catalog><book/></catalog>", "text/html", "XML with the root element <catalog>"),
         ('<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/"/>', "text/html", "a SOAP envelope (XML)"),
         (RSS.encode("utf-16"), "text/xml", "an RSS feed (XML)"),
+        ("<data><item><link>https://x.test</link></item></data>", "text/html", "XML with the root element <data>"),
         ('{"items": [1]}', "application/json", "JSON (read it with the api collector)"),
         ("%PDF-1.7", "text/html", "a PDF"),
     ],

@@ -27,6 +27,7 @@ BODIES = (
     b"id,note\n1,a,\n2,b,\n",
     b"id,note,\n1,a,\n2,b,\n",
     b"id,note,more\n1\n2,b\n3,c,d\n",
+    b"sep=,\nid,note\n1,a\n",
 )
 WAYS = ("fail", "skip", "quarantine", "pad")
 

@@ -39,6 +39,13 @@ def test_dates_that_do_not_sort_lose_nothing_with_their_format(runs: Runs, key: 
     assert rows["id"].to_list() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("cursors", [("Jan 2024", "Feb 2024"), ("2024 Jan", "2024 Feb"), ("2024-W9", "2024-W10")])
+def test_text_that_does_not_sort_is_refused_at_first_sight(runs: Runs, cursors: tuple[str, str]) -> None:
+    records = [{"id": n, "at": at} for n, at in enumerate(cursors)]
+    with serving(source(records)) as site, pytest.raises(errors.Permanent, match="cannot be a cursor"):
+        runs.run(at(site.address))
+
+
 @pytest.mark.parametrize("key", [{}, {"primary_key": "id"}])
 def test_a_record_from_the_future_hides_no_other(runs: Runs, key: dict[str, str]) -> None:
     records = [{"id": 1, "at": "2024-01-01"}, {"id": 2, "at": "2099-12-31"}]

@@ -232,6 +232,34 @@ def test_the_same_page_again_is_not_what_was_asked_for(kind: dict[str, Any], tmp
     assert error.details["field"] == "pagination"
 
 
+def test_a_cursor_that_changes_and_is_ignored_ends(tmp_path: Path) -> None:
+    kind = {"type": "cursor", "cursor_path": "next", "in": "body"}
+    served = iter(range(100))
+    error = failure(
+        lambda hit: Reply.json({"items": ROWS, "next": f"c{next(served)}"}), tmp_path, pagination=kind, method="POST",
+        body={"q": 1},
+    )  # fmt: skip
+    assert "page 3 equals page 2: what came is not what was asked for" in error.message
+
+    def alike(hit: Hit) -> Reply:
+        page = int(hit.query.get("cursor", 1))
+        return Reply.json({"items": [{"ok": True}] * 2, "next": page + 1 if page < 5 else None})
+
+    frame, _, _ = fetched(alike, tmp_path, pagination={"type": "cursor", "cursor_path": "next"})
+    assert frame.height == 10  # rows that are all alike cannot tell
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Next-Page": "2"}, {"X-Total-Pages": "3"}, {"X-WP-TotalPages": "2"}, {"X-Next-Cursor": "abc"}]
+)
+def test_more_pages_that_a_header_names_are_not_overlooked(headers: dict[str, str], tmp_path: Path) -> None:
+    _, _, ctx = fetched(lambda hit: Reply.json({"items": ROWS}, **headers), tmp_path)
+    assert [w.code for w in ctx.report().warnings] == ["more_pages"]
+    last = {name: "" if "Next" in name else "1" for name in headers}
+    _, _, ctx = fetched(lambda hit: Reply.json({"items": ROWS}, **last), tmp_path)
+    assert not ctx.report().warnings
+
+
 def test_numbered_pages_that_end_with_the_last_one_are_complete(tmp_path: Path) -> None:
     frame, _, ctx = fetched(lambda hit: Reply.json({"items": ROWS}), tmp_path, pagination="page")
     assert (frame.height, [w.code for w in ctx.report().warnings]) == (2, ["page_repeated"])

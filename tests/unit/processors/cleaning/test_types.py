@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -57,13 +58,39 @@ def test_a_value_that_was_missing_is_not_lost() -> None:
     assert (field, "1 of 2 values" in message) == ("cast.a", True)
 
 
+@pytest.mark.parametrize("on_error", ["null", "fail"])
+@pytest.mark.parametrize(
+    ("values", "target", "count"),
+    [
+        (["0.125", "1.50", "2.5000", "-7"], "decimal(10,2)", 1),
+        (["1e-3", "125e-2", "1.5e1", "1.256e1"], "decimal(10,2)", 1),
+        ([0.125, 0.1, 3.3000000000000003, 19.99], "decimal(10,2)", 1),
+        ([Decimal("0.125"), Decimal("0.120")], "decimal(10,2)", 1),
+        ([Decimal("0.125"), Decimal("2.000")], "int64", 1),
+        ([1.5, 2.0, -0.5], "int64", 2),
+        (["0.125", "1.5"], "float64", 0),
+    ],
+)
+def test_digits_that_a_type_does_not_hold_are_counted(
+    values: list[Any], target: str, count: int, on_error: str
+) -> None:
+    cast = {"x": {"type": target, "on_error": on_error}}
+    wanted = [("cast.digits", "x", count, len(values))] if count else []
+    assert losses("cleaner", {"x": values}, cast=cast) == wanted
+
+
+def test_digits_beyond_a_percentage_are_counted() -> None:
+    cast = {"x": {"type": "decimal(10,2)", "percent": True}}
+    assert losses("cleaner", {"x": ["12.5%", "12%"]}, cast=cast) == [("cast.digits", "x", 1, 2)]
+
+
 @pytest.mark.parametrize(
     ("target", "wanted"),
     [
         ("float32", [("cast", "x", 1, 3)]),
         ("string", []),
         ("categorical", []),
-        ("int64", [("cast", "x", 1, 2)]),
+        ("int64", [("cast", "x", 1, 2), ("cast.digits", "x", 1, 2)]),
         ("decimal(10,1)", [("cast", "x", 1, 2)]),
         ("boolean", []),
     ],
