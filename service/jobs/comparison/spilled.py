@@ -74,13 +74,14 @@ class Spilled:
         return pl.concat(frames or [self._empty]).rechunk()
 
     def _divided(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The rows of each bucket; a filter for each is faster than groups."""
+        """The rows of each bucket, in order."""
         if self._buckets == 1:
             yield rows
             return
-        numbers = rows.select(self._bucket).to_series()
+        numbered = rows.with_columns(self._bucket.cast(pl.UInt8).alias(_BUCKET))
+        parts = numbered.partition_by(_BUCKET, as_dict=True, include_key=False)
         for bucket in range(self._buckets):
-            yield rows.filter(numbers == bucket)
+            yield parts.get((bucket,), rows.clear())
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{self._name}-{bucket}.arrow"
