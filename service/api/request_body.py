@@ -120,12 +120,12 @@ async def refuse(request: TypedRequest, most: int) -> None:
 
 
 @contextlib.contextmanager
-def named(field: str = FIELD) -> Iterator[None]:
-    """Let errors about the request that name no field name this one."""
+def named() -> Iterator[None]:
+    """Let errors that name no field name the body."""
     try:
         yield
     except errors.Invalid as error:
-        error.details.setdefault("field", field)
+        error.details.setdefault("field", FIELD)
         raise
 
 

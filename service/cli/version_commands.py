@@ -19,6 +19,13 @@ def _common(command: Command) -> Command:
     return click.argument("pipeline")(command)
 
 
+def _prefork(chosen: dict[str, Any]) -> None:
+    """Without a running service the command forks children: that begins before threads do."""
+    from service.cli import prefork
+
+    prefork.begin_without_service(chosen["url"], chosen["data_dir"])
+
+
 @click.group("version")
 def version_group() -> None:
     """Versions of pipelines; VERSION is a number or a tag."""
@@ -78,50 +85,42 @@ def untag_version(pipeline: str, tag: str, **chosen: Any) -> None:
 @_common
 @_version
 @click.option("--state", is_flag=True, help="Also take the incremental state that collectors had then.")
-def restore_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+def restore_version(pipeline: str, version: str, **chosen: Any) -> None:
     """Make the rows of VERSION of PIPELINE the newest version, by links to its files."""
-    from service.cli import prefork
-
-    prefork.begin_without_service(url, data_dir)
+    _prefork(chosen)
     from service.cli import versions
 
-    versions.restore(pipeline, version, url=url, data_dir=data_dir, **chosen)
+    versions.restore(pipeline, version, **chosen)
 
 
 @version_group.command("accept")
 @_common
 @_version
-def accept_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+def accept_version(pipeline: str, version: str, **chosen: Any) -> None:
     """Publish VERSION of PIPELINE, which `publish_if` held back."""
-    from service.cli import prefork
-
-    prefork.begin_without_service(url, data_dir)
+    _prefork(chosen)
     from service.cli import versions
 
-    versions.accept(pipeline, version, url=url, data_dir=data_dir, **chosen)
+    versions.accept(pipeline, version, **chosen)
 
 
 @version_group.command("reject")
 @_common
 @_version
-def reject_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+def reject_version(pipeline: str, version: str, **chosen: Any) -> None:
     """Delete VERSION of PIPELINE, which `publish_if` held back, and its files for good."""
-    from service.cli import prefork
-
-    prefork.begin_without_service(url, data_dir)
+    _prefork(chosen)
     from service.cli import versions
 
-    versions.reject(pipeline, version, url=url, data_dir=data_dir, **chosen)
+    versions.reject(pipeline, version, **chosen)
 
 
 @version_group.command("delete")
 @_common
 @_version
-def delete_version(pipeline: str, version: str, url: str | None, data_dir: str | None, **chosen: Any) -> None:
+def delete_version(pipeline: str, version: str, **chosen: Any) -> None:
     """Delete VERSION of PIPELINE and its files for good."""
-    from service.cli import prefork
-
-    prefork.begin_without_service(url, data_dir)
+    _prefork(chosen)
     from service.cli import versions
 
-    versions.delete(pipeline, version, url=url, data_dir=data_dir, **chosen)
+    versions.delete(pipeline, version, **chosen)

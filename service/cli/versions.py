@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
@@ -69,68 +69,66 @@ def untag(pipeline: str, tag: str, *, data_dir: str | None, url: str | None, as_
     _say({"pipeline": pipeline, "tag": tag, "removed": True}, f"removed the tag '{tag}' of '{pipeline}'", as_json)
 
 
-def restore(pipeline: str, version: str, *, state: bool, data_dir: str | None, url: str | None, as_json: bool) -> None:
+def restore(pipeline: str, version: str, *, state: bool, as_json: bool, **where: str | None) -> None:
     """Restore a version. Raises ``errors.Missing``, ``errors.Conflict``."""
-    with remote.service(url, data_dir, patient=True) as connection:
-        if connection is not None:
-            path = f"pipeline/{pipeline}/versions/{version}/restore"
-            found = dict(connection.send("POST", f"{path}?state=true" if state else path))
-        else:
 
-            async def work(core: Core) -> dict[str, Any]:
-                which = path_lookup.named_version(version, pipeline)
-                made = await core.supervisor.restore(pipeline, which, BY, state=state)
-                await core.supervisor.loaded()
-                return await asyncio.to_thread(_view, core.store, pipeline, made.version)
+    async def here(core: Core, which: int | str) -> Version:
+        return await core.supervisor.restore(pipeline, which, BY, state=state)
 
-            found = session.with_core(session.existing(data_dir=data_dir), work)
+    found = _published(pipeline, version, "restore?state=true" if state else "restore", here, **where)
     _say(found, f"'{pipeline}' has the rows of version {version}: version {found['version']}", as_json)
 
 
-def accept(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+def accept(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Publish a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
-    with remote.service(url, data_dir, patient=True) as connection:
-        if connection is not None:
-            found = dict(connection.send("POST", f"pipeline/{pipeline}/versions/{version}/accept"))
-        else:
-
-            async def work(core: Core) -> dict[str, Any]:
-                accepted = await core.held.accept(pipeline, path_lookup.named_version(version, pipeline), BY)
-                await core.supervisor.loaded()
-                return await asyncio.to_thread(_view, core.store, pipeline, accepted.version)
-
-            found = session.with_core(session.existing(data_dir=data_dir), work)
+    found = _published(pipeline, version, "accept", lambda core, which: core.held.accept(pipeline, which, BY), **where)
     _say(found, f"version {found['version']} of '{pipeline}' is published", as_json)
 
 
-def reject(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+def reject(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Delete a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
-    with remote.service(url, data_dir) as connection:
-        if connection is not None:
-            connection.send("POST", f"pipeline/{pipeline}/versions/{version}/reject")
-        else:
-
-            async def work(core: Core) -> None:
-                await core.held.reject(pipeline, path_lookup.named_version(version, pipeline), BY)
-
-            session.with_core(session.existing(data_dir=data_dir), work)
+    request = ("POST", f"pipeline/{pipeline}/versions/{version}/reject")
+    _removed(pipeline, version, request, lambda core, which: core.held.reject(pipeline, which, BY), **where)
     shown = {"pipeline": pipeline, "version": version, "rejected": True}
     _say(shown, f"rejected version {version} of '{pipeline}'", as_json)
 
 
-def delete(pipeline: str, version: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
+def delete(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Delete a version. Raises ``errors.Missing``, ``errors.Conflict``."""
-    with remote.service(url, data_dir) as connection:
-        if connection is not None:
-            connection.send("DELETE", f"pipeline/{pipeline}/versions/{version}")
-        else:
-
-            async def work(core: Core) -> None:
-                await core.upkeep.delete(pipeline, path_lookup.named_version(version, pipeline), BY)
-
-            session.with_core(session.existing(data_dir=data_dir), work)
+    request = ("DELETE", f"pipeline/{pipeline}/versions/{version}")
+    _removed(pipeline, version, request, lambda core, which: core.upkeep.delete(pipeline, which, BY), **where)
     shown = {"pipeline": pipeline, "version": version, "deleted": True}
     _say(shown, f"deleted version {version} of '{pipeline}'", as_json)
+
+
+def _published(
+    pipeline: str, version: str, verb: str, publish: Callable[[Core, int | str], Awaitable[Version]], *,
+    data_dir: str | None, url: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The version that a running service publishes, or ``publish`` here, with its native form loaded."""
+
+    async def work(core: Core) -> dict[str, Any]:
+        made = await publish(core, path_lookup.named_version(version, pipeline))
+        await core.supervisor.loaded()
+        return await asyncio.to_thread(_view, core.store, pipeline, made.version)
+
+    with remote.service(url, data_dir, patient=True) as connection:
+        if connection is not None:
+            return dict(connection.send("POST", f"pipeline/{pipeline}/versions/{version}/{verb}"))
+        return session.with_core(session.existing(data_dir=data_dir), work)
+
+
+def _removed(
+    pipeline: str, version: str, request: tuple[str, str], remove: Callable[[Core, int | str], Awaitable[None]], *,
+    data_dir: str | None, url: str | None,
+) -> None:  # fmt: skip
+    """Let a running service remove the version, with the method and path ``request``, or do it here."""
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            connection.send(*request)
+        else:
+            which = path_lookup.named_version(version, pipeline)
+            session.with_core(session.existing(data_dir=data_dir), lambda core: remove(core, which))
 
 
 def _mark(

@@ -116,7 +116,7 @@ class Engine:
     ) -> Answer:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
-        Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE), ``errors.TimedOut``,
+        Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE; ``field`` sql), ``errors.TimedOut``,
         ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` if workers are unconfined.
         """
         if not (self._level or self._allow_unconfined):
@@ -137,7 +137,11 @@ class Engine:
             parameters,
             escape_formulas,
         )
-        return await self._answer(query, seconds)
+        try:
+            return await self._answer(query, seconds)
+        except errors.Invalid as error:  # what refuses a statement knows no request
+            error.details.setdefault("field", "sql")
+            raise
 
     async def data(
         self,

@@ -86,6 +86,21 @@ def test_runs_become_events_with_datasets_columns_and_parents(tmp_path: Path, se
     assert output(failed)["facets"] == {}
 
 
+def test_an_accepted_version_completes_the_lineage_of_its_run(tmp_path: Path, server: LineageServer) -> None:
+    with start(tmp_path, server) as served:
+        served.login()
+        upload_and_create(served, storage=PARQUET, publish_if={"max_row_drop_share": 0.2})
+        served.json("POST", "/pipeline/cities/execute?wait=30")
+        served.http.put("/files/cities.csv", content=b"id,city\n1,Bern\n")
+        assert served.json("POST", "/pipeline/cities/execute?wait=30")["status"] == "held"
+        served.json("POST", "/pipeline/cities/versions/2/accept")
+        held, accepted = server.until(*[("START", "cities"), ("COMPLETE", "cities")] * 2, ("COMPLETE", "cities"))[-2:]
+    assert (held["outputs"], held["run"]["runId"]) == ([], accepted["run"]["runId"])
+    assert output(accepted)["facets"]["version"]["datasetVersion"] == "2"
+    assert output(accepted)["outputFacets"]["outputStatistics"]["rowCount"] == 1
+    assert accepted["eventTime"] > held["eventTime"]
+
+
 def test_events_wait_for_the_server_over_a_kill_and_one_that_it_refuses_is_logged(
     tmp_path: Path, server: LineageServer
 ) -> None:

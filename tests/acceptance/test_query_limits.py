@@ -53,6 +53,7 @@ def test_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
         assert "PASSED" not in said
         assert CANARY not in said
         assert '"code":"SQL_NOT_ALLOWED"' in said or '"code":"INVALID_SQL"' in said
+        assert '"field":"sql"' in said
     assert files(stored) == before
     assert not Path("/tmp/x.csv").exists()
 

@@ -8,9 +8,6 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.kit import errors
-from service.kit.codes import Code
-from tests.api.doubles import Engine
 from tests.api.route_list import routes
 
 Client = TestClient[Litestar]
@@ -47,13 +44,6 @@ def test_wrong_bodies(app: Litestar, orders: Client, body: bytes) -> None:
             if unnamed(answer):
                 found.append((method, path, answer.text))
     assert found == []
-
-
-@pytest.mark.parametrize("code", ["INVALID_SQL", "SQL_NOT_ALLOWED"])
-def test_errors_of_sql(client: Client, engine: Engine, code: Code) -> None:
-    engine.failure = errors.Invalid("no", code=code, position=3)
-    answer = client.post("/api/v1/query", json={"sql": "SELEC"})
-    assert answer.json()["error"]["details"] == {"position": 3, "field": "sql"}
 
 
 def test_no_route_ignores_a_body_or_a_parameter(app: Litestar, orders: Client) -> None:

@@ -57,11 +57,14 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
     form = streaming.format_of(request, query.format)
     statement = await request_body.value(request, Statement, services.settings.max_body_bytes)
     _log.info("sql.asked", username=request.user.username, characters=len(statement.sql), format=form)
-    with request_body.named("sql"):
-        answer = await services.engine.sql(
-            statement.sql, parameters=statement.parameters, limit=statement.limit,
-            timeout_seconds=statement.timeout_seconds, format=form, escape_formulas=query.escape_formulas,
-        )  # fmt: skip
+    answer = await services.engine.sql(
+        statement.sql,
+        parameters=statement.parameters,
+        limit=statement.limit,
+        timeout_seconds=statement.timeout_seconds,
+        format=form,
+        escape_formulas=query.escape_formulas,
+    )
     return streaming.respond(answer, "result", form)
 
 
