@@ -1,6 +1,7 @@
 """Retention at work: versions, runs and logs that no pipeline keeps are deleted, and records that are over forgotten.
 
 The versions of a pipeline are looked at after each of its commits, all versions and the rest at a start and every hour.
+A version that is read, as the one before the newest is until its run has ended, is looked at again seconds later.
 A sweep of runs has bounded work; what is left is done by the next one. The log of a run is deleted before the run, and
 the totals of deleted runs are written with their deletion, so that a service that is killed in between does the same
 again.
@@ -28,6 +29,7 @@ BY = "retention"
 _BATCH, _BATCHES = 500, 20  # runs that are deleted together, and how often in one sweep
 _BREATH = 0.05  # seconds between two batches, in which others may write
 _HOUR, _SOON = timedelta(hours=1), timedelta(minutes=1)
+_AGAIN = timedelta(seconds=5)  # after which versions that were read are looked at again
 _log = structlog.get_logger("penstock.retention")
 
 
@@ -49,6 +51,7 @@ class Retention:
         self._forget = forget
         self._due = clock.now()
         self._published: set[str] = set()  # pipelines, until their versions were looked at
+        self._read: set[str] = set()  # those with surplus versions that were read
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -76,7 +79,7 @@ class Retention:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self, pipeline_id: str | None = None) -> int:
-        """Delete surplus versions, of one pipeline or of all. Returns how many; those in use wait for a later sweep."""
+        """Delete surplus versions, of one pipeline or of all. Returns how many; those in use wait for the next one."""
         deleted = kept = 0
         while found := await asyncio.to_thread(self._surplus.versions, kept, pipeline_id):
             for owner, version in found:
@@ -85,6 +88,8 @@ class Retention:
                     deleted += 1
                 except errors.Conflict:  # it is in use
                     kept += 1
+                    if self._upkeep.is_read(version):
+                        self._read.add(owner)
                 except errors.Missing:  # it was deleted meanwhile
                     continue
         return deleted
@@ -114,13 +119,16 @@ class Retention:
         while True:
             self._woken.clear()
             try:
+                self._published |= self._read
+                self._read = set()
                 while self._published:
                     await self.sweep(self._published.pop())
                 if self._clock.now() >= self._due:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now
                 _log.error("retention.failed", message=str(error), exception=type(error).__name__)
-            await rest_until(self._clock, self._due, self._woken)
+            wake = min(self._due, self._clock.now() + _AGAIN) if self._read else self._due
+            await rest_until(self._clock, wake, self._woken)
 
     async def _sweep_hourly(self) -> None:
         self._due = self._clock.now() + _HOUR  # also if the sweep fails

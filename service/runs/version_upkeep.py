@@ -57,7 +57,7 @@ class VersionUpkeep:
     async def remove(self, pipeline_id: str, version: Version, by: str) -> None:
         """Delete a version. A crash in between leaves a folder that the next start removes. Raises as ``delete``."""
         folder = self._layout.version(version.pipeline, version.version)
-        if self._is_read(folder):
+        if self.is_read(version):
             raise in_use(version, "a run or a query reads it; try again later")
         await asyncio.to_thread(self._marks.delete, pipeline_id, version, self._clock.now())
         _log.info(
@@ -65,12 +65,14 @@ class VersionUpkeep:
             bytes=version.bytes, held=version.held, by=by,
         )  # fmt: skip
         self._integrity.forget(version.pipeline, version.version)
-        if self._is_read(folder):
+        if self.is_read(version):
             _log.info("version.read", pipeline=version.pipeline, version=version.version, removed="at the next start")
             return
         await asyncio.to_thread(remove_folder, self._layout, folder)
 
-    def _is_read(self, folder: Path) -> bool:
+    def is_read(self, version: Version) -> bool:
+        """Whether a run or a query reads the version, or soon will."""
+        folder = self._layout.version(version.pipeline, version.version)
         return any(reads(folder) for reads in self._readers)
 
 

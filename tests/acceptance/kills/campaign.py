@@ -115,15 +115,13 @@ class Campaign:
             deadline = time.monotonic() + patience
             while self._page.state == ARMED and time.monotonic() < deadline:
                 time.sleep(0.005)
-            if self._page.state != ARMED:
-                break
-        if self._page.disarm():
-            self._idle += 1
-            return False
-        self._idle = 0
-        self._note(self._page.step, self._page.victims)
-        self._recover(self._page.victims)
-        return True
+            if not self._page.disarm():
+                self._idle = 0
+                self._note(self._page.step, self._page.victims)
+                self._recover(self._page.victims)
+                return True
+        self._idle += 1
+        return False
 
     def _arm(self, spared: Iterable[str] = (), victims: tuple[str, str] | None = None, skips: int = 0) -> None:
         known = {step.replace(" ", f" {RECOVERING}", 1) for step in self.steps() if RECOVERING not in step}

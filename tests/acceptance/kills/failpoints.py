@@ -16,6 +16,7 @@ appends the steps that it has met to ``steps``; both files are open before a wor
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import io
@@ -55,6 +56,7 @@ class Page:
             file.write_bytes(bytes(_PAGE))
         with file.open("r+b") as handle:
             self._memory = mmap.mmap(handle.fileno(), _PAGE)
+        self._threads, self._lock = threading.Lock(), os.open(file, os.O_RDONLY)
         self._spared: tuple[int, set[bytes]] = (0, set())
 
     @property
@@ -66,38 +68,56 @@ class Page:
 
         The first ``skips`` of those are passed.
         """
-        self._memory[0] = IDLE
         found = sorted({_digest(step) for step in spared})
-        self._memory[_SPARED : _SPARED + 8 * len(found)] = b"".join(found)
-        self._put(_OF_SERVICE, of_service, 64)
-        self._put(_OF_WORKER, of_worker, 64)
-        self._number(_COUNT, len(found))
-        self._number(_SKIPS, skips)
-        self._number(_ORDER, self._read(_ORDER) + 1)
-        self._memory[0] = ARMED
+        with self._alone():
+            self._memory[_SPARED : _SPARED + 8 * len(found)] = b"".join(found)
+            self._put(_OF_SERVICE, of_service, 64)
+            self._put(_OF_WORKER, of_worker, 64)
+            self._number(_COUNT, len(found))
+            self._number(_SKIPS, skips)
+            self._number(_ORDER, self._read(_ORDER) + 1)
+            self._memory[0] = ARMED
 
     def disarm(self) -> bool:
         """Let nobody die. Returns false if somebody does already."""
-        if self._memory[0] != ARMED:
-            return False
-        self.rest()
-        return True
+        return self._becomes_idle(ARMED)
 
     def rest(self) -> None:
         """Forget who was to die: he has died."""
-        self._memory[0] = IDLE
+        self._becomes_idle(HIT)
+
+    def _becomes_idle(self, state: int) -> bool:
+        with self._alone():
+            if self._memory[0] != state:
+                return False
+            self._memory[0] = IDLE
+            return True
 
     def take(self, step: str, role: str) -> str | None:
         """Who dies here; None if nobody does. Only the first step is one."""
-        if self._memory[0] != ARMED or _digest(step) in self._read_spared():
+        if self._memory[0] != ARMED:
             return None
-        if skips := self._read(_SKIPS):
-            self._number(_SKIPS, skips - 1)
-            return None
-        self._memory[0] = HIT
-        self._put(_VICTIMS, self._text(_OF_SERVICE if role == "service" else _OF_WORKER, 64), 64)
-        self._put(_STEP, step, _SPARED - _STEP)
-        return self.victims
+        with self._alone():
+            if self._memory[0] != ARMED or _digest(step) in self._read_spared():
+                return None
+            if skips := self._read(_SKIPS):
+                self._number(_SKIPS, skips - 1)
+                return None
+            victims = self._text(_OF_SERVICE if role == "service" else _OF_WORKER, 64)
+            self._put(_VICTIMS, victims, 64)
+            self._put(_STEP, step, _SPARED - _STEP)
+            self._memory[0] = HIT
+        return victims
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other thread or process looks or arms: two of them would take two steps at once."""
+        with self._threads:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _read_spared(self) -> set[bytes]:
         order = self._read(_ORDER)

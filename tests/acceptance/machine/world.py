@@ -132,4 +132,4 @@ def soon(look: Callable[[], Any], expected: Any) -> None:
     while (found := look()) != expected and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(0.2, pause * 1.5)
-    assert found == expected
+    assert found == expected, f"{found} is not {expected}"

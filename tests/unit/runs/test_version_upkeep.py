@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from service.catalog.surplus import Surplus
 from service.catalog.version_marks import VersionMarks
 from service.files.layout import MANIFEST, children
 from service.kit import errors
+from service.kit.clock import FixedClock
 from service.query.integrity import Integrity
 from service.runs import version_upkeep
 from service.runs.retention import Retention
@@ -130,6 +132,37 @@ def test_retention_keeps_the_newest_and_the_marked(
         assert Surplus(opened.store).versions() == []
     assert [v.version for v in directory.versions()] == stay
     assert (deleted, len(folders(directory))) == (5 - len(stay), len(stay))
+
+
+def test_a_surplus_version_that_is_read_goes_as_soon_as_it_is_not(directory: Directory) -> None:
+    """The run that commits a version reads the one before until it has ended, shortly after retention looks."""
+
+    async def test(opened: Opened) -> None:
+        clock, read = FixedClock(), [True]
+        upkeep = VersionUpkeep(
+            opened.history, opened.pipelines, VersionMarks(opened.store), directory.layout, clock,
+            Integrity(directory.layout), [lambda _: read[0]],
+        )  # fmt: skip
+        retention = Retention(Surplus(opened.store), ExpiredRuns(opened.store), upkeep, directory.layout, clock)
+        await retention.start()
+        try:
+            await until(lambda: clock.sleeps == 5.0)
+            assert folders(directory) == ["v000001", "v000002"]
+            read[0] = False
+            clock.advance(5)
+            await until(lambda: clock.sleeps == 3595.0)
+        finally:
+            await retention.close()
+
+    async def until(there: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not there():  # noqa: ASYNC110 - a test may watch
+                await asyncio.sleep(0.001)
+
+    with Opened(directory) as opened:
+        opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 1}}, None)
+        asyncio.run(test(opened))
+    assert folders(directory) == ["v000002"]
 
 
 def test_retention_goes_on_after_versions_that_configurations_name(directory: Directory) -> None:
