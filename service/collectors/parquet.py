@@ -103,6 +103,12 @@ class _ParquetFile(msgspec.Struct, frozen=True):
         try:
             schema, rows = lf.collect_schema(), int(lf.select(pl.len()).collect().item())
         except pl.exceptions.PanicException:
+            views = parquet_types.list_views(path)
+            if views:
+                raise errors.Permanent(
+                    f"{path.name}: column '{views[0]}' is a list view, which cannot be read; write it as a list",
+                    step=ctx.step, field="file_path",
+                ) from None  # fmt: skip
             if not (names := parquet_types.intervals(path)):
                 raise
             raise errors.Permanent(

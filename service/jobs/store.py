@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from service.engine import fit_record
 from service.engine.fit_record import FitRecord
@@ -35,7 +36,7 @@ def store(pipeline: Pipeline, frame: Frame, job: Job, base: BaseVersion | None =
 
     Raises ``errors.Permanent`` for columns that cannot be stored, and what the storage raises.
     """
-    reject_names(frame.schema.names())
+    reject_names(frame.schema)
     bases = [(i, s) for i, s in enumerate(pipeline.storage) if not s.deferred]
     index, storage = bases[0] if bases else (0, parquet.ParquetStorage())
     tag = tag_of(type(storage))
@@ -137,12 +138,13 @@ def write_manifest(order: Order, prepared: Prepared) -> None:
     layout.flush(folder)
 
 
-def reject_names(names: list[str]) -> None:
-    """Refuse names that SQL cannot tell apart (they differ only in case), names with a NUL, where DuckDB's JSON ends
-    them, and a table without columns.
+def reject_names(schema: Mapping[str, pl.DataType]) -> None:
+    """Refuse names that SQL cannot tell apart (they differ only in case), also of the fields of a struct, names with a
+    NUL, where DuckDB's JSON ends them, and a table without columns.
 
     Raises ``errors.Permanent``.
     """
+    names = list(schema)
     seen: dict[str, str] = {}
     for name in names:
         if "\0" in name:
@@ -157,8 +159,29 @@ def reject_names(names: list[str]) -> None:
                 f"the columns '{twin}' and '{name}' differ only in case, which SQL cannot tell apart; rename one "
                 "(rename_columns, or normalize_names in a cleaner)"
             )
+    for name, dtype in schema.items():
+        twins = _twins(dtype)
+        if twins is not None:
+            raise errors.Permanent(
+                f"the fields '{twins[0]}' and '{twins[1]}' inside of '{name}' differ only in case, which SQL cannot "
+                f"tell apart; keep '{name}' as text (schema: {{{name}: string}}), or cast it to string in a cleaner"
+            )
     if not names:
         raise combine.without_columns("store")
+
+
+def _twins(dtype: pl.DataType | DataTypeClass) -> tuple[str, str] | None:
+    """Two fields of one struct, at any depth, that differ only in case."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _twins(dtype.inner)
+    if not isinstance(dtype, pl.Struct):
+        return None
+    seen: dict[str, str] = {}
+    for field in dtype.fields:
+        twin = seen.setdefault(field.name.lower(), field.name)
+        if twin != field.name:
+            return twin, field.name
+    return next((found for field in dtype.fields if (found := _twins(field.dtype)) is not None), None)
 
 
 def _remove(path: Path) -> None:

@@ -16,6 +16,8 @@ from service.kit import errors
 PATTERN = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 MASK = "***"
 _SHORTEST = 4
+_PART = 6
+_BETWEEN = re.compile(r"[/?#@:\\]")
 _END = re.compile(r"\s*(?:…|\.\.\.|$)")
 """Where an excerpt ends."""
 _CUT = re.compile(rf"(?:(?:%[0-9A-Fa-f]{{2}}){{0,3}}(?:%[0-9A-Fa-f]?)?|\\(?:u[0-9A-Fa-f]{{0,3}})?){_END.pattern}")
@@ -58,11 +60,14 @@ def mask(text: str, values: Iterable[str]) -> str:
 
     A value is also found in other case (the name system lower-cases hosts), percent-encoded, with JSON escapes, and
     inside base64, as ``Basic`` authentication has it. At the end of the text and before ``…`` the first letters of a
-    value are enough: an excerpt may cut it in two. Fewer than 4 letters are not masked.
+    value are enough: an excerpt may cut it in two. So are the parts (of 6 letters or more) into which the characters
+    between the parts of a URL divide it: of a secret in place of a host, errors may name one. Fewer than 4 letters are
+    not masked.
     """
     lower = text.lower()
     readings = [lower, *([unquote(lower).lower(), unquote_plus(lower).lower()] if "%" in text or "+" in text else [])]
-    longest_first = sorted({v for v in values if len(v) >= _SHORTEST}, key=len, reverse=True)  # leaves no tail of one
+    every = {v for value in values for v in (value, *_parts(value)) if len(v) >= _SHORTEST}
+    longest_first = sorted(every, key=len, reverse=True)  # leaves no tail of one
     for value in longest_first:
         if any(value.lower() in reading for reading in readings) or any(form in lower for form in _encoded(value)):
             text = _pattern(value).sub(MASK, text)
@@ -72,6 +77,12 @@ def mask(text: str, values: Iterable[str]) -> str:
             for spelling in _spellings(value):
                 text = spelling.without(text)
     return text
+
+
+@functools.lru_cache(maxsize=256)
+def _parts(value: str) -> tuple[str, ...]:
+    """The parts of a value that could be the host of a URL with it."""
+    return tuple(part for part in _BETWEEN.split(value) if len(part) >= _PART)
 
 
 @dataclass(frozen=True)

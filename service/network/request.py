@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
@@ -20,24 +20,28 @@ _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 
 
+_SAID = re.compile("[:,']")  # what follows in an error of the parser is a part of the URL
 _parse = functools.lru_cache(maxsize=256)(httpx.URL)  # parsing is a tenth of a page's cost, and most URLs recur
 
 
 def fault(url: str) -> str | None:
-    """What is wrong with a URL itself, before any connection; None if nothing is."""
+    """What is wrong with a URL itself, before any connection; None if nothing is.
+
+    The text has no part of the URL: a secret may be in it, and half a secret cannot be recognized and masked.
+    """
     try:
         parsed = _parse(url)
         host = parsed.host and parsed.raw_host.decode()  # reading the host shows invalid punycode
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-        return f"not a URL: {error}"
+        return f"not a URL: {_SAID.split(str(error))[0]}"
     if parsed.scheme not in ("http", "https"):
         return "only http:// and https:// URLs are fetched"
     if not host:
         return "the URL names no host"
     if not _HOST.fullmatch(host):
-        return f"'{unquote(host)}' is not a host name"
+        return "its host is not a host name"
     if parsed.port is not None and not 0 < parsed.port <= 65535:
-        return f"{parsed.port} is not a port number"
+        return "its port is not a port number"
     if parsed.userinfo:
         return "a user name or password in the URL is refused; use 'auth' or 'headers'"
     return None

@@ -46,6 +46,12 @@ def intervals(path: Path) -> list[str]:
     return [name for name, kind in _logical_types(path).items() if kind == "INTERVAL"]
 
 
+def list_views(path: Path) -> list[str]:
+    """The columns with Arrow's list views, which the engine cannot read."""
+    with _open(path) as file:
+        return [field.name for field in file.schema_arrow if "list_view<" in str(field.type)]
+
+
 def _open(path: Path) -> Any:  # pyarrow ships no types
     opened: Any = parquet.ParquetFile
     return opened(path)

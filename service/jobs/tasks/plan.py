@@ -259,7 +259,7 @@ def _warning(error: errors.StepError, job: Job) -> StepWarning:
 def _case_duplicates(schema: pl.Schema, job: Job) -> list[Problem]:
     job.step = "storage"
     try:
-        store.reject_names(schema.names())
+        store.reject_names(schema)
     except errors.StepError as error:
         return [_problem(error, job)]
     return []

@@ -47,7 +47,7 @@ def preview(task: Preview, job: Job) -> bytes:
     processed, _ = process.process(pipeline, start, job, observe)
     frame = processed.frame
     job.step = "storage"
-    store.reject_names(frame.schema.names())
+    store.reject_names(frame.schema)
     if not isinstance(frame, PolarsFrame):
         raise errors.Permanent("the rows of this engine cannot be shown", step=job.step)
     with job.translated(job.step):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,4 +83,18 @@ def test_an_interval_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_nul_in_a_name_is_refused_before_anything_is_stored() -> None:
     with pytest.raises(errors.Permanent, match=r"column 'a␀b' has a NUL in its name"):
-        store.reject_names(["ok", "a\0b"])
+        store.reject_names({"ok": pl.Int64(), "a\0b": pl.Int64()})
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, pl.List, lambda d: pl.Struct({"x": d})])
+def test_fields_that_sql_cannot_tell_apart_are_refused(wrap: Callable[[Any], pl.DataType]) -> None:
+    store.reject_names({"s": wrap(pl.Struct({"b": pl.Int64, "c": pl.Int64}))})
+    with pytest.raises(errors.Permanent, match="the fields 'B' and 'b' inside of 's' differ only in case"):
+        store.reject_names({"s": wrap(pl.Struct({"B": pl.Int64, "b": pl.Int64}))})
+
+
+def test_a_list_view_is_refused_by_name(tmp_path: Path) -> None:
+    body = written(n=[1], v=pa.array([[1]], pa.list_view(pa.int64())))
+    ctx = file_source.surroundings(tmp_path, {"a.parquet": body})
+    error = file_source.refusal(ctx, "parquet", file_path="a.parquet")
+    assert error.message == "a.parquet: column 'v' is a list view, which cannot be read; write it as a list"

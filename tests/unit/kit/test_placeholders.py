@@ -79,3 +79,10 @@ def test_a_secret_without_a_value_is_named() -> None:
     assert placeholders.names("${A} ${B_1} $C") == {"A", "B_1"}
     with pytest.raises(errors.Permanent, match="PENSTOCK_SECRET_TOKEN"):
         placeholders.fill("${TOKEN}", {}, "collectors[0]")
+
+
+@pytest.mark.parametrize("shown", ["the name {} cannot be resolved", "'{}' is odd"])
+def test_a_part_of_a_secret_that_a_url_divides_is_not_shown(shown: str) -> None:
+    text = shown.format("s3cr3t+value")
+    assert placeholders.mask(text, ["s3cr3t+Value/==42"]) == shown.format(placeholders.MASK)
+    assert placeholders.mask("a plain text", ["s3cr3t/plain"]) == "a plain text"  # a short part may be any word
