@@ -17,10 +17,10 @@ from service.kit import clock, ids
 from service.kit.clock import Clock
 from service.model import masking
 from service.model.hook import Delivery, Hook
-from service.model.lifecycle import ENDED
 from service.model.run import Run
 
 _SQL = load_sql("deliveries")
+_EVERY = "*"
 _KEPT = timedelta(days=30)
 """How long it is remembered what became of a message."""
 
@@ -72,6 +72,16 @@ class Deliveries:
             for r in self._store.rows(_SQL["due"], values)
         ]  # fmt: skip
 
+    @property
+    def none_waits(self) -> bool:
+        """Whether it is known from memory, without blocking, that no message waits."""
+        return self._store.keeps("deliveries", _EVERY, _SQL["waiting"]) and not self.waits()
+
+    def waits(self) -> bool:
+        """Whether a message waits to be sent, now or later."""
+        row = self._store.kept_row("deliveries", _EVERY, _SQL["waiting"], ())
+        return row is not None and bool(row["waits"])
+
     def next_try(self, now: datetime) -> datetime | None:
         """When the next message after those of ``now`` is to be sent; None if none waits for a later time."""
         row = self._store.row(_SQL["next_try"], {"now": naive(now)})
@@ -96,12 +106,11 @@ class Deliveries:
         self._store.execute(_SQL["sweep"], {"before": naive(self._clock.now() - _KEPT)})
 
 
-def note_end(transaction: Transaction, run: Run) -> None:
-    """Store the messages about the end of a run. Part of the transaction that ends it, before the run is written."""
-    if not run.ended:
-        return
-    row = transaction.row(_SQL["ending"], {"run_id": run.run_id})
-    if row is None or row["status"] in ENDED or row["hooks"] is None:
+def note_end(transaction: Transaction, pipeline_id: str, run: Run) -> None:
+    """Store the messages about the end of a run. Part of the transaction that ends it."""
+    wanted = {"pipeline_id": pipeline_id, "revision": run.revision}
+    row = transaction.kept_row("pipelines", f"{pipeline_id}@{run.revision}", _SQL["hooks"], wanted)
+    if row is None or row["hooks"] is None:
         return
     ended = run.end_time
     assert ended is not None
@@ -109,7 +118,7 @@ def note_end(transaction: Transaction, run: Run) -> None:
         if run.status not in hook.events:
             continue
         identity = ids.new("evt")
-        values = {"id": identity, "pipeline_id": row["pipeline_id"], "run_id": run.run_id, "revision": run.revision}
+        values = {"id": identity, "pipeline_id": pipeline_id, "run_id": run.run_id, "revision": run.revision}
         values |= {"hook": place, "event": run.status, "body": _body(identity, run, ended), "created": naive(ended)}
         transaction.execute(_SQL["insert"], values)
 

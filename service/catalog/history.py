@@ -180,10 +180,13 @@ class History:
 
         def work(transaction: Transaction) -> None:
             self._change(transaction, run, fence)
-            version_rows.insert(transaction, pipeline_id, version)
+            row = version_rows.insert(transaction, pipeline_id, version)
             for earlier_run, earlier in changed:
                 version_rows.update(transaction, pipeline_id, earlier)
                 run_rows.amend(transaction, earlier_run, self.lease)
+            transaction.keep("versions", pipeline_id, _VERSIONS["newest_number"], {"version": version.version})
+            if not version.held:
+                transaction.keep("versions", pipeline_id, _VERSIONS["find"], row)
 
         self._store.write(work)
         self.on_published(pipeline_id)
@@ -228,7 +231,7 @@ class History:
                 run_rows.insert(transaction, pipeline_id, run, self.lease)
                 run_rows.amend(transaction, run, self.lease)
             else:
-                run_rows.write(transaction, run, [known["status"]], self.lease)
+                run_rows.write(transaction, run, known, self.lease)
             version_rows.insert(transaction, pipeline_id, version)
 
         self._store.write(work)

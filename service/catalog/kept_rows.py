@@ -22,7 +22,8 @@ _MOST = 16_384
 _WRITES = re.compile(r"\b(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
 _WITH = {"revisions": "pipelines", "deleted_versions": "versions"}
 """Tables whose rows are read with those of another one."""
-_BY_NAME = frozenset({"pipelines"})  # their rows are kept by the pipeline's name, and statements have its id
+_BY_NAME = frozenset({"pipelines", "deliveries"})
+"""Their rows are kept by other keys than the pipeline's id, which statements have."""
 _ANY = "*"
 
 
@@ -49,10 +50,18 @@ class KeptRows:
         row = read()
         with self._lock:
             if self._changes == before:  # else it may be older than a commit
-                self._rows.setdefault((table, key), {})[sql] = row
-                if len(self._rows) > _MOST:
-                    self._rows.popitem(last=False)
+                self._keep(table, key, sql, row)
         return row
+
+    def put(self, table: str, key: str, sql: str, row: Row) -> None:
+        """Keep a row that a transaction has written; call it after ``forget``."""
+        with self._lock:
+            self._keep(table, key, sql, row)
+
+    def _keep(self, table: str, key: str, sql: str, row: Row | None) -> None:
+        self._rows.setdefault((table, key), {})[sql] = row
+        if len(self._rows) > _MOST:
+            self._rows.popitem(last=False)
 
     def forget(self, touched: Iterable[Touched]) -> None:
         """Forget what a transaction has changed; call it after its commit, before the writer goes on."""

@@ -182,7 +182,8 @@ class Pipelines:
 
 def refuse_deleted(record: PipelineRecord, transaction: Transaction, _: Run) -> None:
     """Part of the transaction that stores a run: it has a pipeline. Raises ``errors.Missing`` where it was deleted."""
-    if _current(transaction, record.name)["id"] != record.id:
+    row = transaction.kept_row("pipelines", record.name, _SQL["current"], {"name": record.name})
+    if row is None or row["id"] != record.id:
         raise missing(record.name)
 
 

@@ -132,11 +132,12 @@ class Store:
     def _open(self) -> Iterator[Transaction]:
         with self._watched():
             cursor = self._connection.cursor()
-            transaction = Transaction(cursor)
+            transaction, written = Transaction(cursor, self._kept), []
             try:
                 cursor.begin()
                 yield transaction
                 cursor.commit()
+                written = transaction.written
             except duckdb.FatalException:
                 raise
             except BaseException as error:
@@ -147,6 +148,8 @@ class Store:
                 raise
             finally:
                 self._kept.forget(transaction.touched)
+                for row in written:
+                    self._kept.put(*row)
                 cursor.close()
 
     @contextmanager
@@ -215,22 +218,17 @@ class Store:
 class Transaction:
     """Statements that are committed together. ``changed`` is whether one of them may have changed something."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, kept: KeptRows) -> None:
         self._cursor = cursor
+        self._kept = kept
         self.changed = False
         self.touched: set[Touched] = set()
+        self.written: list[tuple[str, str, str, Row]] = []
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
         self.changed = True
         self.touched.add((written_table(sql), _pipeline_in(parameters)))
         self._cursor.execute(sql, parameters)
-
-    def returned(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """The first row that a changing statement with a RETURNING clause answers, or None."""
-        self.changed = True
-        row = self.row(sql, parameters)
-        self.touched.add((written_table(sql), _pipeline_in(row or parameters)))
-        return row
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         return _fetch(self._cursor.execute(sql, parameters))
@@ -238,6 +236,19 @@ class Transaction:
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         found = self.rows(sql, parameters)
         return found[0] if found else None
+
+    def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
+        """As ``row``, from memory as ``Store.kept_row`` while the transaction has not written to ``table``.
+
+        No other transaction commits meanwhile, so what is in memory holds.
+        """
+        if any(table == written for written, _ in self.touched):
+            return self.row(sql, parameters)
+        return self._kept.get(table, key, sql, lambda: self.row(sql, parameters))
+
+    def keep(self, table: str, key: str, sql: str, row: Row) -> None:
+        """Let ``Store.kept_row`` answer ``row`` after the commit, instead of reading what was just written."""
+        self.written.append((table, key, sql, row))
 
 
 def _pipeline_in(values: Parameters) -> str | None:

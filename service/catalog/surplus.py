@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from service.catalog.statements import load_sql
@@ -18,15 +20,16 @@ class Surplus:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def versions(self, skip: int = 0, pipeline_id: str | None = None) -> list[tuple[str, Version]]:
+    def versions(self, skip: int = 0, pipeline_ids: Collection[str] | None = None) -> list[tuple[str, Version]]:
         """Up to 100 surplus versions with the id of their pipeline, after the first ``skip``, oldest first.
 
-        Those of one pipeline, or of all. The newest, pinned or tagged ones are never among them.
+        Those of some pipelines, or of all. The newest, pinned or tagged ones are never among them.
 
         Held versions are counted by themselves, so that they take no place of a published one.
 
         Pipelines of releases without retention keep all versions until their configuration says otherwise.
         """
-        values = {"default_versions": str(DEFAULT_VERSIONS), "skip": skip, "pipeline_id": pipeline_id}
+        wanted = None if pipeline_ids is None else sorted(pipeline_ids)
+        values = {"default_versions": str(DEFAULT_VERSIONS), "skip": skip, "pipeline_ids": wanted}
         rows = self._store.rows(_SQL["surplus"], values)
         return [(row["pipeline_id"], msgspec.json.decode(row["value"], type=Version)) for row in rows]

@@ -6,12 +6,14 @@ A child is sampled from outside, because a process that is stopped or killed rep
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS = 0.2
+_OOM_KILL = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 @dataclass
@@ -80,10 +82,11 @@ def oom_kills() -> int:
     total = 0
     for source in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         try:
-            lines = Path(source).read_text().splitlines()
+            text = Path(source).read_text()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+        found = _OOM_KILL.search(text)
+        total += int(found[1]) if found is not None else 0
     return total
 
 

@@ -61,6 +61,9 @@ class Notifications:
             now = self._clock.now()
             wake = now + _LONGEST_SLEEP
             try:
+                if self._deliveries.none_waits:
+                    await rest_until(self._clock, wake, self._woken)
+                    continue
                 for receiver, batch in (await asyncio.to_thread(self._next, now)).items():
                     self._sending[receiver] = asyncio.create_task(self._serve(receiver, batch))
                 next_try = await asyncio.to_thread(self._deliveries.next_try, now)
@@ -74,7 +77,7 @@ class Notifications:
         places = task_runner.MOST_BATCHES - len(self._sending)
         slow_places = _MOST_SLOW - len(self._slow & self._sending.keys())
         chosen: dict[str, list[Pending]] = {}
-        if places > 0:
+        if places > 0 and self._deliveries.waits():
             skipped = self._sending.keys() | (self._slow if slow_places <= 0 else set())
             for pending in self._deliveries.due(now, skipped, each=_BATCH, limit=_BATCH * places):
                 if pending.receiver not in chosen:

@@ -26,6 +26,9 @@ from service.model.version import Version
 from service.runs import attempt_records, manifest, recovery
 from service.steps.report import StepWarning
 
+_LOOKS = 16
+"""One version of a pipeline in that number looks for all native files that are not kept."""
+
 
 def publish(
     history: History,
@@ -78,7 +81,7 @@ def publish(
         else:
             completed, version = _with_form(completed, version, loaded)
     keep = pipeline.native_versions
-    surplus = _surplus_native(history, order.pipeline_id, keep - 1) if version.native is not None and keep else []
+    surplus = _replaced_native(history, order, keep) if version.native is not None and keep else []
     carry(order, prepared)
     if broken:
         manifest.amend(Path(order.grants.folder), layout, held=True, held_because=broken, continues=version.continues)
@@ -234,6 +237,18 @@ def _without_native(history: History, version: Version, *, wanted: bool = False)
     size = version.bytes - (version.native.bytes if version.native is not None else 0)
     without = msgspec.structs.replace(version, native=None, wants_native=wanted, bytes=size)
     return msgspec.structs.replace(run, storage=kept), without
+
+
+def _replaced_native(history: History, order: Order, keep: int) -> list[Version]:
+    """The versions whose native files the one of the new version replaces.
+
+    If only one is kept, and the newest version has one by the same configuration, no other has; now and then all are
+    looked at, for what a crash left.
+    """
+    newest = history.newest(order.pipeline_id) if keep == 1 and order.version % _LOOKS else None
+    if newest is not None and newest.native is not None and newest.revision == order.revision:
+        return [newest]
+    return _surplus_native(history, order.pipeline_id, keep - 1)
 
 
 def _surplus_native(history: History, pipeline_id: str, keep: int) -> list[Version]:

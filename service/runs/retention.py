@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 import structlog
@@ -28,6 +28,7 @@ BY = "retention"
 """Who deleted a version or a run, in the log."""
 _BATCH, _BATCHES = 500, 20  # runs that are deleted together, and how often in one sweep
 _BREATH = 0.05  # seconds between two batches, in which others may write
+_SETTLE = 1.0  # seconds after a publication, so that one sweep is for many: it costs as much as a small transaction
 _HOUR, _SOON = timedelta(hours=1), timedelta(minutes=1)
 _AGAIN = timedelta(seconds=5)  # after which versions that were read are looked at again
 _log = structlog.get_logger("penstock.retention")
@@ -78,10 +79,10 @@ class Retention:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def sweep(self, pipeline_id: str | None = None) -> int:
-        """Delete surplus versions, of one pipeline or of all. Returns how many; those in use wait for the next one."""
+    async def sweep(self, pipeline_ids: Collection[str] | None = None) -> int:
+        """Delete surplus versions, of some pipelines or all. Returns how many; those in use wait for the next one."""
         deleted = kept = 0
-        while found := await asyncio.to_thread(self._surplus.versions, kept, pipeline_id):
+        while found := await asyncio.to_thread(self._surplus.versions, kept, pipeline_ids):
             for owner, version in found:
                 try:
                     await self._upkeep.remove(owner, version, BY)
@@ -119,10 +120,12 @@ class Retention:
         while True:
             self._woken.clear()
             try:
-                self._published |= self._read
+                if self._published:
+                    await asyncio.sleep(_SETTLE)
+                published, self._published = self._published | self._read, set()
                 self._read = set()
-                while self._published:
-                    await self.sweep(self._published.pop())
+                if published:
+                    await self.sweep(published)
                 if self._clock.now() >= self._due:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now

@@ -83,7 +83,7 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
         unknown = bool(key) and not (dataset.unique and key == dataset.key)
         if not (unknown or uncertain):
             return  # a connection costs a small run more than its rows
-        with _shared(ctx) as connection:
+        with _shared() as connection:
             source = _source(dataset.parts)
             connection.execute(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608
             if unknown:
@@ -117,16 +117,18 @@ class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):
         """Make the file with the table and its indexes."""
         if dataset.rows <= _ROW_GROUP:
             try:
-                with _shared(ctx, path) as connection:
-                    self._fill(connection, dataset, table, ctx)
+                with _shared(path) as connection:
+                    connection.execute(_create(dataset, table))
+                    self._complete(connection, dataset, table, ctx)
                 return
             except duckdb.OutOfMemoryException:  # the shared database has no place for what does not fit into memory
                 _remove(path)
         with _connect(path, ctx) as connection:
-            self._fill(connection, dataset, table, ctx)
+            _copy(connection, dataset, table, ctx)
+            self._complete(connection, dataset, table, ctx)
 
-    def _fill(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
-        _copy(connection, dataset, _quoted(table), ctx)
+    def _complete(self, connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
+        """Add the indexes to the table, and check it."""
         if key := self.primary(dataset):
             columns = ", ".join(map(_quoted, key))
             connection.execute(f"ALTER TABLE {_quoted(table)} ADD PRIMARY KEY ({columns})")
@@ -251,20 +253,20 @@ def _connect(path: Path, ctx: Context) -> duckdb.DuckDBPyConnection:
 def _memory() -> duckdb.DuckDBPyConnection:
     """The database in memory that the small loads of a process share: to open one costs more than a load.
 
-    It has no threads, which a small load never uses, and writes to no disk.
+    It has no threads, which a small load never uses, the memory that any run can spare, and no place on the disk.
     """
-    return duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": "", "threads": 1, "async_threads": 0})
+    config = {**_CONFIG, "temp_directory": "", "threads": 1, "async_threads": 0}
+    return duckdb.connect(":memory:", config={**config, "memory_limit": f"{_LOAD_MEMORY // 1024} KiB"})
 
 
 @contextmanager
-def _shared(ctx: Context, path: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The shared connection with the memory of the run; statements are about the file ``path``, if there is one.
+def _shared(path: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The shared connection; statements are about the file ``path``, if there is one.
 
     Nothing stays in it: the file is detached, and after an error the database is given up.
     """
     connection = _memory()
     try:
-        _limit(connection, ctx)
         if path is not None:
             connection.execute(f"ATTACH {_text(path)} AS {_FILE}")
             connection.execute(f"USE {_FILE}")
@@ -286,14 +288,14 @@ def _limit(connection: duckdb.DuckDBPyConnection, ctx: Context) -> None:
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, ctx: Context) -> None:
-    """Create ``table`` from all rows of ``dataset``.
+    """Create the table from all rows of ``dataset``.
 
     DuckDB uses all the memory that it may, without being faster, so its limit is low. Only data that does not fit (very
     wide rows, very long texts) is loaded again with all the memory of the run.
     """
     width = len(pl.read_parquet_schema(dataset.parts[0]))
     low = max(_LOAD_MEMORY, width * _LOAD_MEMORY_PER_COLUMN)
-    sql = f"CREATE TABLE {table} AS SELECT * FROM {_source(dataset.parts)}"  # noqa: S608
+    sql = _create(dataset, table)
     if ctx.memory_bytes and low >= ctx.memory_bytes // 2:
         connection.execute(sql)
         return
@@ -304,6 +306,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, dataset: Dataset, table: str, c
         _limit(connection, ctx)
         connection.execute(sql)
     _limit(connection, ctx)
+
+
+def _create(dataset: Dataset, table: str) -> str:
+    return f"CREATE TABLE {_quoted(table)} AS SELECT * FROM {_source(dataset.parts)}"  # noqa: S608
 
 
 def _quoted(name: str) -> str:

@@ -1,7 +1,5 @@
--- name: ending
-SELECT s.pipeline_id, s.status, r.document -> '$.notify' AS hooks
-FROM runs s JOIN revisions r ON r.pipeline_id = s.pipeline_id AND r.revision = s.revision
-WHERE s.run_id = $run_id
+-- name: hooks
+SELECT document -> '$.notify' AS hooks FROM revisions WHERE pipeline_id = $pipeline_id AND revision = $revision
 -- name: insert
 INSERT INTO deliveries (id, pipeline_id, run_id, revision, hook, event, body, created, state, tries, next_try)
 VALUES ($id, $pipeline_id, $run_id, $revision, $hook, $event, $body, $created, 'waiting', 0, $created)
@@ -16,6 +14,8 @@ SELECT id, pipeline_id, run_id, hook, event, body, created, tries, hooks, receiv
 FROM due WHERE receiver NOT IN (SELECT unnest($without::VARCHAR[]))
 QUALIFY row_number() OVER (PARTITION BY receiver ORDER BY next_try, id) <= $each
 ORDER BY next_try, id LIMIT $limit
+-- name: waiting
+SELECT EXISTS (FROM deliveries WHERE state = 'waiting') AS waits
 -- name: next_try
 SELECT min(next_try) AS next_try FROM deliveries WHERE state = 'waiting' AND next_try > $now
 -- name: record

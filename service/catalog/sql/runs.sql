@@ -6,12 +6,11 @@ VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start
 -- name: change
 UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time, version = $version,
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
-    value = $value, fence = coalesce(fence, 0) + $begun, owner = $owner, leased_until = $leased_until,
+    value = $value, fence = $fence, owner = $owner, leased_until = $leased_until,
     restored = $restored
-WHERE run_id = $run_id AND status = ANY($before) AND ($fence IS NULL OR fence = $fence)
-RETURNING fence, pipeline_id
+WHERE run_id = $run_id AND pipeline_id = $pipeline_id
 -- name: state
-SELECT status, fence FROM runs WHERE run_id = $run_id
+SELECT status, fence, pipeline_id FROM runs WHERE run_id = $run_id
 -- name: find
 SELECT value FROM runs WHERE run_id = $run_id
 -- name: newest

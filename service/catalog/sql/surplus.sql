@@ -9,12 +9,12 @@ WITH counted AS (
     FROM pipelines p
     JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
     LEFT JOIN unlimited_pipelines u ON u.pipeline_id = p.id
-    WHERE p.deleted IS NULL AND ($pipeline_id IS NULL OR p.id = $pipeline_id)
+    WHERE p.deleted IS NULL AND ($pipeline_ids IS NULL OR p.id IN (SELECT unnest($pipeline_ids::VARCHAR[])))
 ),
 numbered AS (
     SELECT v.pipeline_id, v.version, v.value,
         row_number() OVER (PARTITION BY v.pipeline_id, v.held ORDER BY v.version DESC) AS place
-    FROM versions v WHERE $pipeline_id IS NULL OR v.pipeline_id = $pipeline_id
+    FROM versions v WHERE $pipeline_ids IS NULL OR v.pipeline_id IN (SELECT unnest($pipeline_ids::VARCHAR[]))
 )
 SELECT n.pipeline_id, n.value
 FROM numbered n JOIN counted c ON c.id = n.pipeline_id

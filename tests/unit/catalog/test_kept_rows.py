@@ -12,11 +12,14 @@ import pytest
 from service.catalog import kept_rows
 from service.catalog.history import History
 from service.catalog.kept_rows import KeptRows
-from service.catalog.pipelines import Pipelines
+from service.catalog.pipelines import Pipelines, refuse_deleted
 from service.catalog.statements import load_sql
-from service.catalog.store import Store
+from service.catalog.store import Store, Transaction
+from service.kit import errors
 from service.kit.clock import SystemClock
+from service.model import lifecycle
 from service.model.run import Run
+from service.model.version import Version
 
 CLOCK = SystemClock()
 QUEUED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,3 +106,73 @@ def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("a", "b", "a", "c"):
         kept.get("runs", key, "sql", dict)
     assert [kept.has("runs", key, "sql") for key in ("a", "b", "c")] == [True, False, True]
+
+
+def version(number: int, *, held: bool = False) -> Version:
+    return Version(
+        pipeline="p", version=number, run_id=f"r{number}", revision=1, table="p", rows=1, bytes=number, columns=[],
+        files=[], sources=[], created=QUEUED, held=held,
+    )  # fmt: skip
+
+
+def publish(history: History, number: int, **more: Any) -> None:
+    history.add_run("a", run(number))
+    history.publish("a", run(number, "held" if more.get("held") else "completed"), version(number, **more))
+
+
+def test_a_published_version_is_known_without_a_read(store: Store) -> None:
+    history, find = History(store), load_sql("versions")["find"]
+    publish(history, 1)
+    assert store.keeps("versions", "a", find)
+    publish(history, 2, held=True)
+    assert not store.keeps("versions", "a", find), "a held version is not the newest one"
+    assert (history.newest("a"), history.next_version("a")) == (version(1), 3)
+    publish(history, 3)
+    assert (history.newest("a"), history.next_version("a")) == (version(3), 4)
+    row = store.row(find, {"pipeline_id": "a", "version": None})
+    assert row == store.kept_row("versions", "a", find, {}), "what is kept is what would be read"
+
+
+def test_what_was_not_committed_is_not_known(store: Store) -> None:
+    history = History(store)
+    publish(history, 1)
+    history.add_run("a", run(2))
+    with pytest.raises(lifecycle.Superseded):
+        history.publish("a", run(2, "completed"), version(2), fence=7)
+
+    def broken_off(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM versions")
+        transaction.keep("versions", "a", load_sql("versions")["find"], {"value": "{}"})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.write(broken_off)
+    assert history.newest("a") == version(1)
+
+
+def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: Store) -> None:
+    pipelines, current = Pipelines(store, CLOCK), load_sql("pipelines")["current"]
+
+    def broken_off(transaction: Transaction) -> None:
+        assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is None
+        transaction.execute("INSERT INTO pipelines VALUES ('id', 'p', 'p', 1, '2026-01-01', NULL, NULL)")
+        assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is not None
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.write(broken_off)
+    with pytest.raises(errors.Missing):
+        pipelines.get("p")
+    with store.transaction() as transaction:
+        assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is None
+
+
+def test_a_run_of_a_deleted_pipeline_is_refused(store: Store) -> None:
+    """Its pipeline was known in memory before."""
+    pipelines = Pipelines(store, CLOCK)
+    record = pipelines.create("p", "p", {"name": "p"}, None)
+    with store.transaction() as transaction:
+        refuse_deleted(record, transaction, run(1))
+    pipelines.delete("p")
+    with pytest.raises(errors.Missing), store.transaction() as transaction:
+        refuse_deleted(record, transaction, run(1))

@@ -110,6 +110,22 @@ def test_what_is_recorded_is_listed_and_due_again_at_its_time() -> None:
     assert catalog.deliveries.of(catalog.id, limit=1, offset=0) == ([], 0)
 
 
+def test_it_is_known_from_memory_that_no_message_waits() -> None:
+    catalog = Catalog({"url": URL, "events": ["failed"]})
+    assert not catalog.deliveries.none_waits, "nobody has looked"
+    assert not catalog.deliveries.waits()
+    assert catalog.deliveries.none_waits
+    catalog.run("run_1", "running", "completed")
+    assert catalog.deliveries.none_waits
+    catalog.run("run_2", "running", "failed")
+    assert not catalog.deliveries.none_waits
+    assert catalog.deliveries.waits()
+    assert not catalog.deliveries.none_waits
+    catalog.deliveries.record([outcome(pending, None, NOON) for pending in catalog.due()])
+    assert not catalog.deliveries.waits()
+    assert catalog.deliveries.none_waits
+
+
 def test_each_receiver_has_its_share_of_what_is_due() -> None:
     """A receiver is a scheme and host, whatever the path; what waits longest comes first."""
     busy = [{"url": f"{URL}/{place}"} for place in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import pytest
 from service.catalog.history import Committed
 from service.files.layout import Layout, children
 from service.jobs import messages
-from service.jobs.messages import Grants, Order, Remembered
+from service.jobs.messages import Grants, Loaded, Order, Remembered
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication, recovery
-from service.steps.storage import File
+from service.steps.storage import File, Written
 from tests.registry import a_pipeline
 from tests.unit.runs.preparing import prepared
 
@@ -32,16 +33,23 @@ class Books:
         self.runs: list[Run] = []
         self.kept: list[Version] = []
 
-    def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None, changed: object) -> None:
+    def publish(
+        self, pipeline_id: str, run: Run, version: Version, fence: int | None, changed: Sequence[tuple[Run, Version]]
+    ) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.runs.append(run)
         self.kept.insert(0, version)
+        for earlier in changed:
+            self.note_native(pipeline_id, *earlier)
 
     healthy = True
 
     def committed(self) -> list[Committed]:
         return [Committed(version=version, live=True, pipeline_id="p") for version in self.kept]
+
+    def newest(self, pipeline_id: str) -> Version | None:
+        return self.kept[0] if self.kept else None
 
     def with_native(self, pipeline_id: str, *, skip: int, limit: int) -> list[Version]:
         return [version for version in self.kept[skip : skip + limit] if version.native is not None]
@@ -91,7 +99,7 @@ def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, m
     happened: list[str] = []
 
     class Watched(Books):
-        def publish(self, pipeline_id: str, run: Run, version: Version, fence: int | None, changed: object) -> None:
+        def publish(self, *_: object) -> None:
             happened.append("commit")
 
     def flushed(path: Path) -> None:
@@ -125,6 +133,42 @@ def test_what_another_pipeline_of_that_name_left_is_moved_aside(layout: Layout) 
     assert [path.name for path in layout.version("p", 1).iterdir()] == ["part-0.parquet"]
     (aside,) = layout.deleted_root.iterdir()
     assert (aside / "v000001" / "old").exists()
+
+
+def with_native(number: int) -> Loaded:
+    written = Written("duckdb", [File("p.duckdb", 6, 1, "")], 1)
+    return Loaded(written, "storage[1]", 0.1, 1, NOW)
+
+
+def natives(books: Books) -> list[int]:
+    return [version.version for version in books.kept if version.native is not None]
+
+
+def test_the_native_file_of_a_version_replaces_the_one_before(layout: Layout) -> None:
+    books = Books()
+    for number in (1, 2, 3):
+        published(layout, books, number, deferred=["duckdb"], loaded=[with_native(number)])
+        assert natives(books) == [number]
+
+
+def test_native_files_that_a_crash_left_are_found_after_a_while(layout: Layout) -> None:
+    books = Books()
+    published(layout, books, 1, deferred=["duckdb"], loaded=[with_native(1)])
+    left = books.kept[0]
+    for number in range(2, publication._LOOKS + 1):
+        assert natives(books)[0] == number - 1
+        books.note_native("id", books.run("r1"), left)  # as if it had stayed
+        published(layout, books, number, deferred=["duckdb"], loaded=[with_native(number)])
+    assert natives(books) == [publication._LOOKS]
+
+
+def test_native_files_that_another_configuration_kept_go(layout: Layout) -> None:
+    books = Books()
+    for number in (1, 2):
+        published(layout, books, number, deferred=["duckdb"], loaded=[with_native(number)])
+    books.kept = [msgspec.structs.replace(v, native=File("p.duckdb", 6, 1, ""), revision=9) for v in books.kept]
+    published(layout, books, 3, deferred=["duckdb"], loaded=[with_native(3)])
+    assert natives(books) == [3]
 
 
 def test_native_files_of_old_versions_go_and_no_others(layout: Layout) -> None:

@@ -69,7 +69,8 @@ class Past:
         ))  # fmt: skip
 
     def surplus(self, pipeline_id: str | None = None) -> list[tuple[str, int]]:
-        return sorted((v.pipeline, v.version) for _, v in Surplus(self.store).versions(pipeline_id=pipeline_id))
+        wanted = None if pipeline_id is None else [pipeline_id]
+        return sorted((v.pipeline, v.version) for _, v in Surplus(self.store).versions(pipeline_ids=wanted))
 
     def figures(self, name: str = "shop") -> dict[str, object]:
         found = self.history.statistics(self.ids[name])

@@ -54,6 +54,63 @@ def test_data_that_does_not_fit_is_loaded_with_more_memory(
     assert loaded(tmp_path, frame, memory, primary_key="number", indexes=[["text"]]).equals(frame)
 
 
+SMALL = pl.DataFrame({"number": range(1000)}).with_columns(text=pl.col("number").cast(pl.String))
+
+
+def left_in_memory() -> list[Any]:
+    """What the database that small loads share has of them."""
+    sql = """
+        SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> 'memory'
+        UNION ALL SELECT table_name FROM duckdb_tables()
+        UNION ALL SELECT value FROM duckdb_settings() WHERE name = 'temp_directory' AND value <> ''
+    """
+    return native._memory().execute(sql).fetchall()
+
+
+def test_small_loads_share_a_database_and_leave_nothing_in_it(tmp_path: Path) -> None:
+    before = native._memory()
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert loaded(folder, SMALL.head(number * 400), primary_key="number", indexes=[["text"]]).height == number * 400
+        assert left_in_memory() == []
+        assert sorted(p.name for p in folder.iterdir()) == ["my_rows.duckdb", "part-0.parquet"]
+    assert native._memory() is before
+
+
+def test_a_small_load_that_fails_gives_the_shared_database_up(tmp_path: Path) -> None:
+    before = native._memory()
+    with pytest.raises(duckdb.ConstraintException):
+        loaded(tmp_path, pl.concat([SMALL, SMALL]), primary_key="number")
+    assert [p.name for p in tmp_path.iterdir()] == ["part-0.parquet"]
+    assert native._memory() is not before
+    assert loaded(tmp_path, SMALL, primary_key="number").equals(SMALL)
+
+
+def test_rows_that_the_shared_database_cannot_hold_are_loaded_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native._memory.cache_clear()
+    monkeypatch.setattr(native, "_LOAD_MEMORY", 2 * MIB)
+    wide = SMALL.with_columns(text=pl.lit("x" * 10_000) + pl.col("text"))
+    assert loaded(tmp_path, wide, 1024 * MIB, indexes=[["number"]]).equals(wide)
+    native._memory.cache_clear()
+
+
+def test_a_file_of_a_small_load_is_one_of_any_duckdb(tmp_path: Path) -> None:
+    """Its size of a block and its version of the format are those of a database of its own."""
+    loaded(tmp_path, SMALL)
+    with duckdb.connect(tmp_path / "alone.duckdb") as connection:
+        connection.execute("CREATE TABLE my_rows (number BIGINT)")
+    described = []
+    for name in ("my_rows", "alone"):
+        with duckdb.connect(tmp_path / f"{name}.duckdb", read_only=True) as connection:
+            size = connection.execute("SELECT block_size FROM pragma_database_size()").fetchall()
+            tags = connection.execute("SELECT tags FROM duckdb_databases() WHERE NOT internal").fetchall()
+            described.append((size, tags))
+    assert described[0] == described[1]
+
+
 def changed(
     tmp_path: Path, before: list[pl.DataFrame], after: list[pl.DataFrame], **settings: Any
 ) -> tuple[pl.DataFrame, list[str]]:
