@@ -174,8 +174,12 @@ class JobResources:
         )
 
     def _is_alike(self, version: Version, revision: int) -> bool:
-        """Whether a run of this process wrote the version by this revision, all of it."""
-        return version.revision == revision and version.restored_from is None and version.created >= self.started
+        """Whether a run of this process wrote the version by this revision, all of it.
+
+        The bytes of an arranged version follow from the order in which its rows came, too.
+        """
+        own = version.revision == revision and version.restored_from is None and version.created >= self.started
+        return own and not (version.layout.partition_by or version.layout.cluster_by)
 
     def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:
         """The native file of the version before, if it costs less to change that than to build it again. Blocks.

@@ -94,6 +94,14 @@ def test_another_compression_of_equal_rows_adds_no_version(tmp_path: Path) -> No
         assert _run(served, "id,v\n1,2\n3,5\n")["version"] == 2
 
 
+def test_partitions_of_rows_that_came_in_another_order_add_no_version(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **ADMIN) as served:
+        _created(served, {"type": "parquet", "partition_by": ["city"]})
+        assert _run(served, "id,city\n1,Ulm\n2,Oslo\n3,Ulm\n")["version"] == 1
+        assert _run(served, "id,city\n2,Oslo\n1,Ulm\n3,Ulm\n")["unchanged"]
+        assert _run(served, "id,city\n2,Oslo\n3,Ulm\n1,Ulm\n")["version"] == 2
+
+
 def test_storages_that_differ_are_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         served.login()

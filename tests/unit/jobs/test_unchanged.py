@@ -75,6 +75,15 @@ def test_equal_rows_that_are_written_in_another_way_add_no_version(tmp_path: Pat
         assert number(versions, changed) == 2
 
 
+@pytest.mark.parametrize("arranged", ARRANGED[1:], ids=str)
+def test_rows_that_came_in_another_order_and_are_stored_in_the_same_add_no_version(
+    tmp_path: Path, arranged: dict[str, Any]
+) -> None:
+    versions = Versions(tmp_path, **arranged)
+    assert number(versions, ROWS) is None
+    assert number(versions, ROWS.sort(list(arranged.get("partition_by", arranged.get("cluster_by"))))) == 1
+
+
 def test_equal_rows_in_other_parts_add_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = Versions(tmp_path, mode="append")
     for place in range(5):
