@@ -82,10 +82,12 @@ class Deliveries:
         row = self._store.kept_row("deliveries", _EVERY, _SQL["waiting"], ())
         return row is not None and bool(row["waits"])
 
-    def next_try(self, now: datetime) -> datetime | None:
-        """When the next message after those of ``now`` is to be sent; None if none waits for a later time."""
-        row = self._store.row(_SQL["next_try"], {"now": naive(now)})
-        return row["next_try"].replace(tzinfo=UTC) if row is not None and row["next_try"] is not None else None
+    def outlook(self, now: datetime) -> tuple[bool, datetime | None]:
+        """Whether messages are to be sent at ``now``, and when the first of those that wait for a later time is."""
+        row = self._store.row(_SQL["outlook"], {"now": naive(now)})
+        assert row is not None
+        later = row["later"].replace(tzinfo=UTC) if row["later"] is not None else None
+        return bool(row["is_due"]), later
 
     def record(self, outcomes: Iterable[Outcome]) -> None:
         """Store what became of tries."""

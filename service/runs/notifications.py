@@ -64,10 +64,10 @@ class Notifications:
                 if self._deliveries.none_waits:
                     await rest_until(self._clock, wake, self._woken)
                     continue
-                for receiver, batch in (await asyncio.to_thread(self._next, now)).items():
+                is_due, later = await asyncio.to_thread(self._deliveries.outlook, now)
+                wake = min(wake, later) if later is not None else wake
+                for receiver, batch in (await asyncio.to_thread(self._next, now)).items() if is_due else ():
                     self._sending[receiver] = asyncio.create_task(self._serve(receiver, batch))
-                next_try = await asyncio.to_thread(self._deliveries.next_try, now)
-                wake = min(wake, next_try) if next_try is not None else wake
             except Exception as error:  # the catalog cannot be read now
                 _log.error("notify.stopped", reason=str(error), exception=type(error).__name__)
             await rest_until(self._clock, wake, self._woken)

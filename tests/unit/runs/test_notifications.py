@@ -98,13 +98,16 @@ def test_what_is_recorded_is_listed_and_due_again_at_its_time() -> None:
         "refused",
         f"{URL}?key=***",
     )
-    assert listed.next_try == catalog.deliveries.next_try(NOON)
+    assert catalog.deliveries.outlook(NOON) == (False, listed.next_try)
     assert catalog.due() == []
     catalog.clock.advance(10)
     assert [p.tries for p in catalog.due()] == [1]
     catalog.deliveries.record([outcome(pending, None, catalog.clock.now())])
     catalog.deliveries.sweep()
-    assert (catalog.deliveries.next_try(NOON), catalog.deliveries.of(catalog.id, limit=1, offset=0)[1]) == (None, 1)
+    assert (catalog.deliveries.outlook(NOON), catalog.deliveries.of(catalog.id, limit=1, offset=0)[1]) == (
+        (False, None),
+        1,
+    )
     catalog.clock.advance(31 * 86400)
     catalog.deliveries.sweep()
     assert catalog.deliveries.of(catalog.id, limit=1, offset=0) == ([], 0)
@@ -136,8 +139,8 @@ def test_each_receiver_has_its_share_of_what_is_due() -> None:
     assert receivers == ["https://${host}", *["https://example.org"] * 2, "https://other.example"]
     assert len(catalog.due("https://example.org")) == 2
     assert len(catalog.deliveries.due(NOON, [], each=2, limit=3)) == 3
-    assert catalog.deliveries.next_try(NOON) is None
-    assert catalog.deliveries.next_try(NOON - timedelta(seconds=1)) == NOON
+    assert catalog.deliveries.outlook(NOON) == (True, None)
+    assert catalog.deliveries.outlook(NOON - timedelta(seconds=1)) == (False, NOON)
 
 
 class Receivers:
