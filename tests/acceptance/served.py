@@ -198,6 +198,16 @@ def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None
     served.json("POST", "/pipeline/create", status=201, json=document)
 
 
+def staged(data: Path) -> list[Path]:
+    """What is in staging. The folder of a worker that waits for more work holds no more than an empty file."""
+    found: list[Path] = []
+    for folder in (data / "warehouse" / ".staging").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a worker that ends just now
+            inside = list(folder.iterdir()) if folder.name.startswith("worker_") else [folder]
+            found += [path for path in inside if path.name != ".stderr" or path.stat().st_size]
+    return found
+
+
 def children_of(pid: int) -> list[int]:
     """The processes below ``pid``; one that ends while we look is not among them."""
     found: list[int] = []

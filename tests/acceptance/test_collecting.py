@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving, staged
 from tests.unit.collectors.http_api.faulty_source import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
@@ -44,8 +44,7 @@ def nothing_stored(served: Served, name: str) -> bool:
     """No version, no data, nothing left in staging."""
     assert served.json("GET", f"/pipeline/{name}/data", status=404)["error"]["code"] == "NO_DATA"
     assert served.json("GET", f"/pipeline/{name}/versions")["items"] == []
-    staging = Path(served.data, "warehouse", ".staging")
-    return not Path(served.data, "warehouse", name).exists() and list(staging.iterdir()) == []
+    return not Path(served.data, "warehouse", name).exists() and not staged(served.data)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

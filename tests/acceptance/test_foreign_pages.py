@@ -16,7 +16,7 @@ import pytest
 from statsmodels.datasets import scotland
 
 from tests.acceptance.foreign import collected, started
-from tests.acceptance.served import PASSWORD, Served
+from tests.acceptance.served import PASSWORD, Served, staged
 from tests.acceptance.served import serving as penstock
 from tests.acceptance.service import free_port
 
@@ -182,4 +182,4 @@ def test_what_a_probe_is_not_given(served: Served) -> None:
         error = served.json("POST", "/pipeline/probe", status=400, json=asked)["error"]
         assert said in error["message"]
         assert error["details"].get("step", "probe") == "probe"  # a path may be refused before anything runs
-    assert not list((served.data / "warehouse" / ".staging").iterdir())
+    assert not staged(served.data)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.acceptance.dying import DECISION_POINTS, POINTS
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance.served import PASSWORD, Served, serving, staged
 
 DONE = {
     "after the commit",
@@ -85,7 +85,7 @@ class House:
         folder = self.data / "warehouse" / "shop"
         assert (folder / "current").readlink().name == f"v{newest:06d}"
         assert {p.name for p in folder.iterdir() if not p.is_symlink()} == {f"v{n:06d}" for n in versions}
-        assert not any((self.data / "warehouse" / ".staging").iterdir())
+        assert not staged(self.data)
         assert not (self.data / "warehouse" / ".orphaned").exists()
         for number, state in versions.items():
             text = (folder / f"v{number:06d}" / "manifest.json").read_text()

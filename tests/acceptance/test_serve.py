@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import documents, service
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, staged, upload_and_create
 
 SECRET = "s3cret-value-of-a-source"
 
@@ -164,7 +164,7 @@ def _interrupted(served: Served, run_id: str) -> None:
     assert (run["status"], run["version"]) == ("interrupted", None)
     assert run["error"]["message"]
     assert served.json("GET", "/pipeline/cities/data")["total_rows"] == 3
-    assert not list((served.data / "warehouse" / ".staging").iterdir())
+    assert not staged(served.data)
     assert SECRET not in served.http.get(f"/runs/{run_id}/logs").text
 
 

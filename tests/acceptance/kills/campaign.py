@@ -18,7 +18,7 @@ from tests.acceptance.kills.failpoints import ARMED, RECOVERING, VARIABLE, Page,
 from tests.acceptance.kills.invariants import Ledger, Snapshot, content_faults, folder_faults, newest_of
 from tests.acceptance.kills.tally import ANY_TIME, Tally
 from tests.acceptance.kills.workload import Gate, Source, Work
-from tests.acceptance.served import PASSWORD, Served, listening_as, spawned
+from tests.acceptance.served import PASSWORD, Served, listening_as, spawned, staged
 from tests.unit.network import site
 
 SERVER = ("server", "server+forkserver", "server+worker")
@@ -236,7 +236,7 @@ class Campaign:
         active = {s["run_id"] for s in statuses.values() if s["status"] in WORKING}
         state = statuses["following"]["trigger_state"]
         faults = [f"the trigger of following waits: {state}"] if not state["awaited"] else []
-        left = {folder.name for folder in (self._data / "warehouse" / ".staging").iterdir()}
+        left = {path.name for path in staged(self._data)}
         active.add(served.json("GET", "/pipeline/ticking/status")["run_id"])  # it may have begun since
         if unknown := sorted(left - active):
             faults.append(f"in staging is left {unknown}")
