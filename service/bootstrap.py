@@ -19,15 +19,16 @@ from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.leases import Lease
 from service.catalog.pipelines import Pipelines
+from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
+from service.catalog.system_tables import SystemTables
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
-from service.kit import errors
 from service.kit import settings as configuration
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
@@ -93,14 +94,6 @@ async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
             await asyncio.to_thread(store.close)
 
 
-def _check(settings: Settings) -> None:
-    """Refuse settings that would fail every run. Raises ``errors.Invalid``."""
-    try:
-        egress.Policy.of(settings.allowed_private_hosts)
-    except ValueError as error:
-        raise errors.Invalid.of([errors.Problem("PENSTOCK_ALLOWED_PRIVATE_HOSTS", str(error))], "settings") from error
-
-
 @asynccontextmanager
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
@@ -110,7 +103,7 @@ async def open_core(
     Raises ``errors.Conflict``, ``errors.Invalid``.
     """
     clock = clock or SystemClock()
-    _check(settings)
+    egress.check(settings.allowed_private_hosts)
     async with catalog(settings) as (layout, store):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
@@ -119,7 +112,8 @@ async def open_core(
         integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
         resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
-        sources, condition = Sources(history, integrity), Condition(store, history, layout, integrity)
+        sources = Sources(history, integrity, SystemTables(store, layout))
+        condition = Condition(store, history, layout, integrity)
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
@@ -157,7 +151,7 @@ def application(core: Core, users: Users) -> Litestar:
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
-        marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify,
+        marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
     )  # fmt: skip
     return create_app(services)
 

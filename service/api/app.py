@@ -11,9 +11,11 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from service.api import error_response, login, openapi
+from service.api.answer_cache import AnswerCache
 from service.api.idempotency import HEADER, REPLAYED, Idempotency
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
+from service.api.query_paths import ApiDocument
 from service.api.routes import (
     admin,
     auth,
@@ -29,6 +31,7 @@ from service.api.routes import (
     quarantine,
     results,
     runs,
+    saved_queries,
     schedules,
     serving,
     sql,
@@ -57,6 +60,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *runs.HANDLERS,
     *schedules.HANDLERS,
     *sql.HANDLERS,
+    *saved_queries.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
     *users.HANDLERS,
@@ -68,7 +72,8 @@ _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The application over ``services``; ``lifespan`` runs around its serving."""
     authenticator, schemas, pages = Authenticator(services), SchemaCache(services), VersionCache(profiles.MOST_PAGES)
-    document: list[bytes] = []
+    answers = AnswerCache(services.clock)
+    documents: list[ApiDocument] = []
 
     def _services() -> Services:
         return services
@@ -82,10 +87,13 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
     def _pages() -> VersionCache:
         return pages
 
-    def _document() -> bytes:
-        if not document:
-            document.append(openapi.encoded(app, services.registry))
-        return document[0]
+    def _answers() -> AnswerCache:
+        return answers
+
+    def _document() -> ApiDocument:
+        if not documents:
+            documents.append(ApiDocument(openapi.document(app, services.registry)))
+        return documents[0]
 
     app = Litestar(
         [Router(BASE, route_handlers=_API), *_OPEN],
@@ -94,6 +102,7 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
             "authenticator": Provide(_authenticator, sync_to_thread=False),
             "schemas": Provide(_schemas, sync_to_thread=False),
             "pages": Provide(_pages, sync_to_thread=False),
+            "answers": Provide(_answers, sync_to_thread=False),
             "openapi": Provide(_document, sync_to_thread=False),
         },
         guards=[login.authorise],

@@ -56,11 +56,8 @@ _PARAMETERS = {
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),
 }
-
-
-def encoded(app: Litestar, registry: Registry) -> bytes:
-    """The document as JSON."""
-    return msgspec.json.encode(document(app, registry))
+_QUERY = ("The name of the saved query.", "orders-by-city")
+_OF_QUERIES = ("/api/v1/q/", "/api/v1/queries/")
 
 
 def document(app: Litestar, registry: Registry) -> dict[str, Any]:
@@ -175,7 +172,7 @@ def _operation(
 def _parameters(path: str, description: Description, schemas: _Schemas) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in _PATH.findall(path):
-        text, example = _PARAMETERS[name]
+        text, example = _QUERY if path.startswith(_OF_QUERIES) else _PARAMETERS[name]
         found.append(
             {
                 "name": name,

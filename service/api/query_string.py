@@ -62,10 +62,25 @@ def one_version(query: int | str | None, body: int | str | None) -> int | str | 
 
 def read(request: TypedRequest, kind: type[T]) -> T:
     """The query string as ``kind``. Raises ``errors.Invalid`` with all problems, ``field`` naming the parameter."""
+    return _as(kind, _pairs(request.scope["query_string"]))
+
+
+def read_some(request: TypedRequest, kind: type[T]) -> tuple[T, dict[str, str]]:
+    """The parameters of ``kind``, and all others as texts. Raises as ``read``."""
+    fields = {f.encode_name for f in msgspec.structs.fields(kind)}
+    pairs = _pairs(request.scope["query_string"])
+    others = [(name, text) for name, text in pairs if name not in fields]
+    names = [name for name, _ in others]
+    if repeated := [Problem(name, "is given twice") for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise errors.Invalid.of(repeated, "query string")
+    return _as(kind, [pair for pair in pairs if pair[0] in fields]), dict(others)
+
+
+def _as(kind: type[T], pairs: list[tuple[str, str]]) -> T:
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for name, text in _pairs(request.scope["query_string"]):
+    for name, text in pairs:
         field = fields.get(name)
         if field is None:
             known = f" (known: {', '.join(fields)})" if fields else ""

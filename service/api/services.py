@@ -14,6 +14,7 @@ from litestar.params import SkipValidation
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
+from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
@@ -27,6 +28,7 @@ from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
 from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
+from service.model.query_parameters import Kind
 from service.model.registry import Registry
 from service.model.run import Run
 from service.model.user import User
@@ -129,6 +131,8 @@ class Queries(Protocol):
         timeout_seconds: float | None = None,
         format: str = "json",
         escape_formulas: bool = True,
+        types: dict[str, Kind] | None = None,
+        rehearsal: bool = False,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -206,6 +210,7 @@ class Services:
     verify: Callable[..., Verification]
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
+    saved: SavedQueries
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -32,7 +32,7 @@ class KeptRows:
 
     def __init__(self) -> None:
         self._rows: OrderedDict[tuple[str, str], dict[str, Row | None]] = OrderedDict()
-        self._changes = 0
+        self.changes = 0
         self._lock = threading.Lock()
 
     def has(self, table: str, key: str, sql: str) -> bool:
@@ -46,10 +46,10 @@ class KeptRows:
             if known is not None and sql in known:
                 self._rows.move_to_end((table, key))
                 return known[sql]
-            before = self._changes
+            before = self.changes
         row = read()
         with self._lock:
-            if self._changes == before:  # else it may be older than a commit
+            if self.changes == before:  # else it may be older than a commit
                 self._keep(table, key, sql, row)
         return row
 
@@ -67,7 +67,7 @@ class KeptRows:
         """Forget what a transaction has changed; call it after its commit, before the writer goes on."""
         with self._lock:
             for table, key in touched:
-                self._changes += 1
+                self.changes += 1
                 if key is not None and table not in _BY_NAME:
                     self._rows.pop((table, key), None)
                     continue

@@ -99,6 +99,25 @@ class Store:
         finally:
             cursor.close()
 
+    def export(self, sql: str, parameters: Parameters, path: Path) -> None:
+        """Write the rows of a SELECT to a new Parquet file. Raises ``errors.Unavailable`` (STORAGE_FULL)."""
+        target = str(path).replace("'", "''")
+        cursor = self._connection.cursor()
+        try:
+            with self._watched():
+                cursor.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet)", parameters)
+        except duckdb.Error as error:
+            if disk.is_full(error):
+                raise disk.storage_full() from error
+            raise
+        finally:
+            cursor.close()
+
+    @property
+    def changes(self) -> int:
+        """Counts the writes that were committed: while it stays the same, so do the rows."""
+        return self._kept.changes
+
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """The first row of a SELECT, or None."""
         found = self.rows(sql, parameters)

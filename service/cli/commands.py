@@ -232,6 +232,17 @@ def restore(directory: str, **chosen: Any) -> None:
     backups.restore(directory, **chosen)
 
 
+@penstock.command()
+@options.data_dir()
+@options.url
+@options.as_json
+def queries(**chosen: Any) -> None:
+    """List the saved queries, which GET /api/v1/q/NAME answers."""
+    from service.cli import queries as saved
+
+    saved.show(**chosen)
+
+
 @penstock.group()
 def schedule() -> None:
     """Schedules of pipelines."""

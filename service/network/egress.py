@@ -20,6 +20,8 @@ from typing import Literal
 
 import httpcore
 
+from service.kit import errors
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 Verdict = Literal["public", "private", "never"]
@@ -148,6 +150,14 @@ class Policy:
                 f"port {port} of {host} is refused: below 1024 only 80 and 443 may be called; "
                 f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={_netloc(host)}:{port}"
             )
+
+
+def check(entries: Iterable[str]) -> None:
+    """Refuse a list of allowed hosts that would fail every run. Raises ``errors.Invalid``."""
+    try:
+        Policy.of(entries)
+    except ValueError as error:
+        raise errors.Invalid.of([errors.Problem("PENSTOCK_ALLOWED_PRIVATE_HOSTS", str(error))], "settings") from error
 
 
 def _netloc(host: str) -> str:

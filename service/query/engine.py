@@ -21,6 +21,7 @@ import msgspec
 from service.files.layout import Layout
 from service.kit import errors
 from service.model.formats import FORMATS
+from service.model.query_parameters import Kind
 from service.processes import landlock
 from service.processes.child import Exit
 from service.query import messages
@@ -113,8 +114,13 @@ class Engine:
         timeout_seconds: float | None = None,
         format: str = "json",
         escape_formulas: bool = True,
+        types: dict[str, Kind] | None = None,
+        rehearsal: bool = False,
     ) -> Answer:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
+
+        With ``types``, parameters are texts that the worker converts. A ``rehearsal`` executes nothing
+        (``messages.Rehearsal``).
 
         Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE; ``field`` sql), ``errors.TimedOut``,
         ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` if workers are unconfined.
@@ -136,6 +142,8 @@ class Engine:
             self._stream_seconds if FORMATS[format].streamed else seconds,
             parameters,
             escape_formulas,
+            types,
+            rehearsal,
         )
         try:
             return await self._answer(query, seconds)
@@ -318,4 +326,5 @@ class Engine:
                 table=name,
             )
         taken = {s.table for s in named.sources}
-        return Resolved([*named.sources, *(s for s in everything.sources if s.table not in taken)])
+        sources = [*named.sources, *(s for s in everything.sources if s.table not in taken)]
+        return Resolved(sources, snapshots=named.snapshots)

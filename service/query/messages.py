@@ -22,6 +22,8 @@ from typing import Any
 
 import msgspec
 
+from service.model.answers import ColumnType
+from service.model.query_parameters import Kind
 from service.sandbox.source import TableSource
 
 READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
@@ -30,12 +32,13 @@ READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
 class Resolved(msgspec.Struct, frozen=True):
     """The sources of the requested names (in any case); ``missing`` are names that are not stored tables.
 
-    ``known`` may name other tables, for a hint.
+    ``known`` may name other tables, for a hint. ``snapshots`` are system tables, as Parquet files in memory.
     """
 
     sources: list[TableSource]
     missing: list[str] = []
     known: list[str] = []
+    snapshots: dict[str, bytes] = {}
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -54,7 +57,11 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
-    """One statement of a user. ``limit`` None: all rows; ``max_bytes`` cuts a JSON answer."""
+    """One statement of a user. ``limit`` None: all rows; ``max_bytes`` cuts a JSON answer.
+
+    ``types`` are those of parameters that are given as texts (``query_parameters``). A ``rehearsal`` binds the
+    statement and executes nothing; its answer is a ``Rehearsal`` as JSON.
+    """
 
     statement: str
     format: str
@@ -63,6 +70,16 @@ class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
     seconds: float
     parameters: list[Any] | dict[str, Any] | None = None
     escape_formulas: bool = True
+    types: dict[str, Kind] | None = None
+    rehearsal: bool = False
+
+
+class Rehearsal(msgspec.Struct, frozen=True):
+    """The columns that a statement would answer, and the tables that it names; ``everything``: it lists the tables."""
+
+    columns: list[ColumnType]
+    tables: list[str]
+    everything: bool
 
 
 class DataQuery(msgspec.Struct, frozen=True, tag="data"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from service.kit import errors
@@ -27,12 +28,22 @@ class Tables(Protocol):
     def table_names(self) -> list[str]: ...
 
 
+class SystemTables(Protocol):
+    """What the service knows of itself, as tables of SQL. ``snapshot`` blocks."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def snapshot(self, name: str) -> bytes: ...
+
+
 class Sources:
     """The sources of stored tables and versions. Their files are checked before a worker may open them."""
 
-    def __init__(self, tables: Tables, integrity: Integrity) -> None:
+    def __init__(self, tables: Tables, integrity: Integrity, system: SystemTables) -> None:
         self._tables = tables
         self._integrity = integrity
+        self._system = system
 
     async def resolve(self, names: list[str] | None) -> Resolved:
         """The sources of the names in a statement (None: of all tables, whose files are then not checked).
@@ -64,10 +75,12 @@ class Sources:
         return Resolved([of_table(t) for t in self._tables.tables()])
 
     def _named(self, names: list[str]) -> Resolved:
-        found = {name: self._tables.table(name) for name in names}
+        system = [name.casefold() for name in names if name.casefold() in self._system.names]
+        found = {name: self._tables.table(name) for name in names if name.casefold() not in system}
         sources = [self._checked(table) for table in found.values() if table is not None]
         missing = [name for name, table in found.items() if table is None]
-        return Resolved(sources, missing, self._tables.table_names() if missing else [])
+        known = [*self._tables.table_names(), *self._system.names] if missing else []
+        return Resolved(sources, missing, known, {name: self._system.snapshot(name) for name in system})
 
     def _checked(self, table: Table) -> TableSource:
         if table.quarantine:

@@ -77,7 +77,7 @@ class Notifications:
         places = task_runner.MOST_BATCHES - len(self._sending)
         slow_places = _MOST_SLOW - len(self._slow & self._sending.keys())
         chosen: dict[str, list[Pending]] = {}
-        if places > 0 and self._deliveries.waits():
+        if places > 0:
             skipped = self._sending.keys() | (self._slow if slow_places <= 0 else set())
             for pending in self._deliveries.due(now, skipped, each=_BATCH, limit=_BATCH * places):
                 if pending.receiver not in chosen:

@@ -18,6 +18,7 @@ import msgspec
 
 from service.kit import errors
 from service.sandbox.duckdb_errors import characters
+from service.sandbox.snapshots import SCHEMA
 
 MAX_BYTES = 64 * 1024
 
@@ -216,8 +217,14 @@ def _qualified(value: dict[str, Any]) -> bool:
 
 def _stored(value: dict[str, Any]) -> str:
     if _qualified(value):
-        path = ".".join(value.get("qualified_name", {}).get("path", []))
-        raise refused(f"'{path}': stored tables are named without a schema or database", value.get("query_location"))
+        parts = value.get("qualified_name", {}).get("path", [])
+        path = ".".join(parts)
+        if len(parts) == 2 and parts[0].casefold() == SCHEMA and "at_clause" not in value:
+            return path
+        raise refused(
+            f"'{path}': stored tables are named without a schema or database, system tables as {SCHEMA}.runs",
+            value.get("query_location"),
+        )
     if "at_clause" in value:
         raise refused(
             f"AT is not supported; version 3 of '{value['table_name']}' is the table \"{value['table_name']}@3\"",

@@ -16,6 +16,7 @@ from service.api.services import Services
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
 from service.catalog.store import Store
@@ -119,6 +120,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
         held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
+        saved=SavedQueries(store, clock),
     )  # fmt: skip
 
 

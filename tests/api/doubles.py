@@ -211,7 +211,9 @@ class Engine:
         if self.failure is not None:
             raise self.failure
         content = msgspec.json.encode({"asked": kind, **options})
-        if options["format"] == "json":
+        if options.get("rehearsal"):
+            content = b'{"columns": [{"name": "a", "type": "BIGINT"}], "tables": [], "everything": false}'
+        if options.get("format", "json") == "json":
             return Answer("application/json", Blocks([content]), content=content)
         self.last = Blocks([b"first\n", b"second\n"])
         return Answer("text/csv", self.last)

@@ -18,7 +18,7 @@ Client = TestClient[Litestar]
 A = "/api/v1/auth"
 OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
-    "GET /docs/openapi.json", "GET /docs/{asset}",
+    "GET /docs/openapi.json", "GET /docs/{asset}", "GET /api/v1/q/{name}",
 }  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from litestar.params import FromPath, SkipValidation
 
 import service
 from service.api import streaming
+from service.api.query_paths import ApiDocument
 from service.api.route_docs import ResponseDoc, route
-from service.api.services import TypedRequest
+from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.formats import FORMATS, Format
 
-DocumentDependency = NamedDependency[SkipValidation[bytes]]
+DocumentDependency = NamedDependency[SkipValidation[ApiDocument]]
 _ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -110,12 +111,15 @@ async def page() -> Response[str]:
         "Service",
         "Read this description",
         "OpenAPI 3.1. The schema of a pipeline configuration lists every collector, processor and storage that this "
-        "installation has.",
+        "installation has. Each saved query has its own path; a request without a token sees the public ones.",
         ResponseDoc(text="The description.", kind=dict[str, Any]),
     ),
 )
-async def document(openapi: DocumentDependency) -> Response[bytes]:
-    return Response(openapi, media_type="application/json", headers={"cache-control": "no-cache"})
+async def document(request: TypedRequest, services: ServicesDependency, openapi: DocumentDependency) -> Response[bytes]:
+    saved = await asyncio.to_thread(services.saved.all)
+    shown = [query for query in saved if query.public or request.scope["user"] is not None]
+    headers = {"cache-control": "private, no-cache", "vary": "Authorization"}
+    return Response(openapi.encoded(shown), media_type="application/json", headers=headers)
 
 
 @get(

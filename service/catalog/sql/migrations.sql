@@ -104,3 +104,7 @@ ALTER TABLE runs ADD COLUMN owner VARCHAR;
 ALTER TABLE runs ADD COLUMN leased_until TIMESTAMP;
 ALTER TABLE runs ADD COLUMN restored BOOLEAN DEFAULT false;
 UPDATE runs SET restored = true WHERE (value ->> 'restored_from') IS NOT NULL;
+CREATE TABLE saved_queries (
+    name VARCHAR PRIMARY KEY,
+    value JSON NOT NULL
+);

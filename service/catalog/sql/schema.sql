@@ -180,3 +180,8 @@ CREATE TABLE run_durations (
     microseconds BIGINT NOT NULL,
     runs BIGINT NOT NULL
 );
+-- name: saved_queries
+CREATE TABLE saved_queries (
+    name VARCHAR PRIMARY KEY,
+    value JSON NOT NULL
+);

@@ -23,11 +23,12 @@ import duckdb
 import msgspec
 
 from service.kit import errors
+from service.model import query_parameters
 from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import data_select, describe, encode
-from service.sandbox import confinement, gate, logical_types, quoting
+from service.sandbox import confinement, gate, logical_types, quoting, snapshots
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -105,7 +106,14 @@ class QueryWorker:
         except duckdb.Error as error:
             raise self._translate(error, statement=query.statement) from None
         self._resolve(accepted)
+        if query.types is not None and isinstance(query.parameters, dict):
+            typed = query_parameters.converted(query.parameters, query.types)
+            query = msgspec.structs.replace(query, parameters=typed)
         rows = self._bound(accepted, query)
+        if query.rehearsal:
+            found = {"columns": rows.columns, "tables": list(accepted.tables), "everything": accepted.everything}
+            self._whole("json", [msgspec.json.encode(found)])
+            return
         if query.format != "json":
             self._stream(
                 query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
@@ -135,6 +143,7 @@ class QueryWorker:
         if message is None:
             raise Gone
         resolved = _decode_resolved(message)
+        snapshots.load(self._connection, resolved.snapshots)
         wanted = {n.casefold() for n in accepted.tables}
         named = [s for s in resolved.sources if s.table.casefold() in wanted]
         self._confine(named, [s.table for s in resolved.sources] if accepted.everything else [])

@@ -1,0 +1,261 @@
+"""Routes of saved queries: they are saved, listed and removed by name, and answered by ``GET /q/{name}``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import Response, delete, get, put
+from litestar.params import FromPath
+
+import service
+from service.api import etags, examples, query_string, request_body, streaming
+from service.api.answer_cache import AnswerCacheDependency
+from service.api.query_string import EscapeFormulas, Format, PageRequest, about
+from service.api.repeatable import is_repeatable
+from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
+from service.kit import errors
+from service.kit.codes import Code
+from service.model import query_parameters, saved_query
+from service.model.answers import QueryResult
+from service.model.formats import FORMATS, MEDIA_TYPES
+from service.model.saved_query import QueryDefinition, SavedQuery
+from service.query.messages import Rehearsal
+
+_log = structlog.get_logger("penstock.sql")
+_SQL: tuple[Code, ...] = ("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "OVERLOADED")
+_SAMPLED = re.compile(r"\b(?:table)?sample\b", re.IGNORECASE)
+_UNDECLARED = "Values were not provided for the following"
+_MOST_JSON_ROWS = 100_000
+_DEFINITION = {
+    "sql": "SELECT city, count(*) AS orders FROM orders WHERE price >= $least GROUP BY city ORDER BY city",
+    "description": "Orders by city.",
+    "parameters": {"least": {"type": "number", "default": 0}},
+    "max_rows": 1000,
+    "cache_seconds": 60,
+    "public": False,
+}
+_SAVED = {
+    **_DEFINITION,
+    "parameters": {"least": {"type": "number", "default": 0, "required": False, "enum": None, "description": ""}},
+    "name": "orders-by-city",
+    "columns": [{"name": "city", "type": "VARCHAR"}, {"name": "orders", "type": "BIGINT"}],
+    "tables": ["orders"],
+    "repeatable": True,
+    "created": "2026-01-31T06:30:00Z",
+    "created_by": "ann",
+    "updated": "2026-01-31T06:30:00Z",
+    "updated_by": "ann",
+}
+_RESULT = {**examples.RESULT, "columns": _SAVED["columns"], "data": [{"city": "Bern", "orders": 3}], "row_count": 1}
+
+
+class AnswerQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """How the answer is given; every other parameter is one of the saved query."""
+
+    limit: Annotated[int, about("Rows at most; never more than the query's `max_rows`.", ge=0, le=2**53)] | None = None
+    format: Format | None = None
+    escape_formulas: EscapeFormulas = True
+
+
+@put(
+    "/queries/{name:str}",
+    **route(
+        "operator",
+        "SQL",
+        "Save a query",
+        "Saves a SELECT with typed parameters under a name, or replaces it; `GET /api/v1/q/{name}` answers it from "
+        "then on. It is bound against the stored tables first, so that a table or column that does not exist is an "
+        "error now. Only an admin saves or replaces a `public` query.",
+        ResponseDoc(
+            status=201, text="It was saved.", kind=SavedQuery, example=_SAVED, headers={"Location": "Its path."}
+        ),
+        ResponseDoc(status=200, text="It was replaced.", kind=SavedQuery, example=_SAVED),
+        errors=(*_SQL, "STORAGE_FULL"),
+        body=RequestBody(kind=QueryDefinition, example=_DEFINITION),
+    ),
+)
+async def save_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[SavedQuery]:
+    query_string.read(request, query_string.NoParameters)
+    definition = await request_body.value(request, QueryDefinition, services.settings.max_body_bytes)
+    saved_query.check(name, definition)
+    before = await asyncio.to_thread(services.saved.find, name)
+    if (definition.public or (before is not None and before.public)) and not request.user.may("admin"):
+        raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
+    found = await _rehearsed(services, definition)
+    system = any("." in table for table in found.tables)
+    repeatable = is_repeatable(definition.sql) and _SAMPLED.search(definition.sql) is None
+    saved, new = await asyncio.to_thread(
+        services.saved.put, name, definition, by=request.user.username, columns=found.columns, tables=found.tables,
+        repeatable=repeatable and not (found.everything or system),
+    )  # fmt: skip
+    _log.info("query.saved", query=name, username=request.user.username, public=definition.public)
+    headers = {"location": f"/api/v1/queries/{name}"}
+    return Response(saved, status_code=201, headers=headers) if new else Response(saved, status_code=200)
+
+
+async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehearsal:
+    parameters = definition.parameters
+    try:
+        answer = await services.engine.sql(
+            definition.sql, parameters=query_parameters.samples(parameters) or None,
+            types=query_parameters.kinds(parameters), rehearsal=True,
+        )  # fmt: skip
+    except errors.Invalid as error:
+        if _UNDECLARED in error.message:
+            error.details["field"] = "parameters"
+        raise
+    return msgspec.json.decode(answer.content or b"", type=Rehearsal)
+
+
+@get(
+    "/queries",
+    **route(
+        "viewer",
+        "SQL",
+        "List saved queries",
+        "Lists the saved queries by name.",
+        ResponseDoc(text="A page.", kind=list[SavedQuery], example=examples.page(_SAVED)),
+        query=PageRequest,
+    ),
+)
+async def list_queries(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
+    page = query_string.read(request, PageRequest)
+    found = await asyncio.to_thread(services.saved.all)
+    return query_string.page_of(found[page.offset : page.offset + page.limit], len(found), page)
+
+
+@get(
+    "/queries/{name:str}",
+    **route(
+        "viewer",
+        "SQL",
+        "Read a saved query",
+        "Answers the definition of a saved query, and the columns and tables that it had when it was saved.",
+        ResponseDoc(text="The query.", kind=SavedQuery, example=_SAVED),
+        errors=("NOT_FOUND",),
+    ),
+)
+async def read_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> SavedQuery:
+    query_string.read(request, query_string.NoParameters)
+    return await asyncio.to_thread(services.saved.get, name)
+
+
+@delete(
+    "/queries/{name:str}",
+    **route(
+        "operator",
+        "SQL",
+        "Remove a saved query",
+        "Removes a saved query; its path then answers 404.",
+        ResponseDoc(status=204, text="It was removed.", media=()),
+        errors=("NOT_FOUND", "STORAGE_FULL"),
+    ),
+)
+async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
+    query_string.read(request, query_string.NoParameters)
+    await asyncio.to_thread(services.saved.delete, name)
+    _log.info("query.removed", query=name, username=request.user.username)
+
+
+@get(
+    "/q/{name:str}",
+    **route(
+        "public",
+        "SQL",
+        "Answer a saved query",
+        "Answers a saved query in any format; its own parameters stand in the query string beside those listed here. "
+        "The `ETag` changes when a version that it reads does. With `cache_seconds`, a JSON answer of that age (`Age`) "
+        "is given again. A query that is not `public` needs the role viewer.",
+        ResponseDoc(
+            text="The result.",
+            kind=QueryResult,
+            example=_RESULT,
+            media=MEDIA_TYPES,
+            headers={"ETag": "The versions and the parameters; absent if the query depends on time or chance.",
+                     "Age": "The seconds since the answer was made, if it was made for an earlier request."},
+        ),
+        etags.NOT_MODIFIED,
+        errors=(*_SQL, "UNAUTHORIZED", "TOKEN_EXPIRED", "NOT_FOUND", "NOT_ACCEPTABLE"),
+        query=AnswerQuery,
+        headers=etags.REQUEST_HEADERS,
+    ),
+)  # fmt: skip
+async def answer_query(
+    request: TypedRequest, services: ServicesDependency, answers: AnswerCacheDependency, name: FromPath[str]
+) -> Response[Any]:
+    saved = await _allowed(request, services, name)
+    asked, given = query_string.read_some(request, AnswerQuery)
+    values = query_parameters.values(saved.parameters, given)
+    asked = msgspec.structs.replace(asked, format=streaming.format_of(request, asked.format))
+    form = asked.format or "json"
+    key = (name, saved.updated, tuple(values.items()), asked)
+    headers = {"cache-control": _cache_control(saved), "vary": "Accept"}
+    if (known := answers.get(key)) is not None:
+        answer, age = known
+        headers |= {"age": str(age), **({"etag": answer.etag} if answer.etag else {})}
+        media = FORMATS[form].media_type
+        return _unchanged(request, headers) or Response(answer.content, media_type=media, headers=headers)
+    if (tag := await _tag(services, saved, [values, asked])) is not None:
+        headers["etag"] = tag
+        if (unchanged := _unchanged(request, headers)) is not None:
+            return unchanged
+    made = await _answered(services, saved, values, asked)
+    if saved.cache_seconds and made.content is not None:
+        answers.put(key, made.content, tag, saved.cache_seconds)
+    return streaming.respond(made, name, form, headers)
+
+
+async def _allowed(request: TypedRequest, services: Services, name: str) -> SavedQuery:
+    """The query, if the caller may have it answered. Raises ``errors.Unauthenticated``, ``errors.Missing``."""
+    identity = request.scope["identity"]  # type: ignore[typeddict-item]
+    query = await asyncio.to_thread(services.saved.find, name)
+    if identity.user is None and (query is None or not query.public):
+        raise identity.refusal
+    if query is None:
+        return await asyncio.to_thread(services.saved.get, name)  # raises, with a hint
+    return query
+
+
+async def _answered(
+    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery
+) -> EngineAnswer:
+    form = asked.format or "json"
+    bounds = [rows for rows in (asked.limit, query.max_rows) if rows is not None]
+    limit = min(bounds) if bounds else None
+    if limit is not None and asked.limit is None and not FORMATS[form].streamed:
+        limit = min(limit, _MOST_JSON_ROWS)
+    _log.info("query.asked", query=query.name, format=form)
+    return await services.engine.sql(
+        query.sql, parameters=values or None, types=query_parameters.kinds(query.parameters), limit=limit, format=form,
+        escape_formulas=asked.escape_formulas,
+    )  # fmt: skip
+
+
+async def _tag(services: Services, query: SavedQuery, deciding: list[Any]) -> str | None:
+    """The ETag of an answer; None if more than the versions that the query reads decides it."""
+    if not query.repeatable:
+        return None
+    tables = await asyncio.to_thread(lambda: [services.history.table(table) for table in query.tables])
+    runs = [table.version.run_id for table in tables if table is not None]
+    if len(runs) < len(tables):
+        return None
+    text = msgspec.json.encode([service.__version__, runs, query.sql, query.max_rows, *deciding])
+    return f'"q-{hashlib.sha256(text).hexdigest()[:16]}"'
+
+
+def _unchanged(request: TypedRequest, headers: dict[str, str]) -> Response[Any] | None:
+    return etags.not_modified(request, headers) if "etag" in headers else None
+
+
+def _cache_control(query: SavedQuery) -> str:
+    audience = "public" if query.public else "private"
+    return f"{audience}, max-age={query.cache_seconds}" if query.cache_seconds else f"{audience}, no-cache"
+
+
+HANDLERS = [save_query, list_queries, read_query, delete_query, answer_query]

@@ -1,0 +1,74 @@
+"""Saved queries in the catalog."""
+
+from __future__ import annotations
+
+import msgspec
+
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store
+from service.kit import errors
+from service.kit.clock import Clock
+from service.model.answers import ColumnType
+from service.model.saved_query import QueryDefinition, SavedQuery
+
+_SQL = load_sql("saved_queries")
+_TABLE = "saved_queries"
+
+
+class SavedQueries:
+    """The saved queries, by name. Methods block."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def all(self) -> list[SavedQuery]:
+        """Every saved query, by name."""
+        return [_query(row) for row in self._store.rows(_SQL["list"])]
+
+    def find(self, name: str) -> SavedQuery | None:
+        """The saved query of that name, from memory while none is changed."""
+        row = self._store.kept_row(_TABLE, name, _SQL["find"], {"name": name})
+        return _query(row) if row is not None else None
+
+    def get(self, name: str) -> SavedQuery:
+        """As ``find``. Raises ``errors.Missing``."""
+        found = self.find(name)
+        if found is None:
+            names = [query.name for query in self.all()]
+            hint = errors.did_you_mean(name[:80], names)
+            raise errors.Missing(f"there is no saved query '{name[:80]}'{hint}", field="name")
+        return found
+
+    def put(
+        self,
+        name: str,
+        definition: QueryDefinition,
+        *,
+        by: str,
+        columns: list[ColumnType],
+        tables: list[str],
+        repeatable: bool,
+    ) -> tuple[SavedQuery, bool]:
+        """Save a query, which replaces the one of that name. Returns it, and whether it is new."""
+        now = self._clock.now()
+        with self._store.transaction() as transaction:
+            row = transaction.row(_SQL["find"], {"name": name})
+            before = _query(row) if row is not None else None
+            saved = SavedQuery(
+                **msgspec.structs.asdict(definition), name=name, columns=columns, tables=tables,
+                repeatable=repeatable,
+                created=before.created if before else now, created_by=before.created_by if before else by,
+                updated=now, updated_by=by,
+            )  # fmt: skip
+            transaction.execute(_SQL["put"], {"name": name, "value": msgspec.json.encode(saved).decode()})
+        return saved, before is None
+
+    def delete(self, name: str) -> None:
+        """Remove a saved query. Raises ``errors.Missing``."""
+        self.get(name)
+        self._store.execute(_SQL["delete"], {"name": name})
+
+
+def _query(row: Row) -> SavedQuery:
+    return msgspec.json.decode(row["value"], type=SavedQuery)
