@@ -5,15 +5,19 @@ INSERT INTO deliveries (id, pipeline_id, run_id, revision, hook, event, body, cr
 VALUES ($id, $pipeline_id, $run_id, $revision, $hook, $event, $body, $created, 'waiting', 0, $created)
 -- name: due
 WITH due AS (
-    SELECT d.*, r.document -> '$.notify' AS hooks,
-           lower(regexp_extract(r.document ->> ('$.notify[' || d.hook || '].url'), '^[^/?#]*//[^/?#]*')) AS receiver
-    FROM deliveries d JOIN revisions r ON r.pipeline_id = d.pipeline_id AND r.revision = d.revision
-    WHERE d.state = 'waiting' AND d.next_try <= $now
+    SELECT id, pipeline_id, revision, hook, next_try FROM deliveries WHERE state = 'waiting' AND next_try <= $now
+), receivers AS (
+    SELECT h.pipeline_id, h.revision, h.hook, r.document -> '$.notify' AS hooks,
+           lower(regexp_extract(r.document ->> ('$.notify[' || h.hook || '].url'), '^[^/?#]*//[^/?#]*')) AS receiver
+    FROM (SELECT DISTINCT pipeline_id, revision, hook FROM due) h JOIN revisions r USING (pipeline_id, revision)
+), chosen AS (
+    SELECT id, hooks, receiver FROM due JOIN receivers USING (pipeline_id, revision, hook)
+    WHERE receiver NOT IN (SELECT unnest($without::VARCHAR[]))
+    QUALIFY row_number() OVER (PARTITION BY receiver ORDER BY next_try, id) <= $each
+    ORDER BY next_try, id LIMIT $limit
 )
-SELECT id, pipeline_id, run_id, hook, event, body, created, tries, hooks, receiver
-FROM due WHERE receiver NOT IN (SELECT unnest($without::VARCHAR[]))
-QUALIFY row_number() OVER (PARTITION BY receiver ORDER BY next_try, id) <= $each
-ORDER BY next_try, id LIMIT $limit
+SELECT d.id, d.pipeline_id, d.run_id, d.hook, d.event, d.body, d.created, d.tries, c.hooks, c.receiver
+FROM chosen c JOIN deliveries d USING (id) ORDER BY d.next_try, d.id
 -- name: waiting
 SELECT EXISTS (FROM deliveries WHERE state = 'waiting') AS waits
 -- name: next_try
