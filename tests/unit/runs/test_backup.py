@@ -2,77 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from service.catalog.store import Store
-from service.files.backup_directory import MANIFEST, BackupDirectory, BackupFile
-from service.files.layout import RESTORING, Layout
+from service.files.backup_directory import MANIFEST, BackupDirectory
+from service.files.layout import Layout
 from service.kit import errors
 from service.model.run import StoredForm
 from service.model.version import Version
 from service.runs import backup
-from service.runs import restore as restoring
 from service.runs.backup import BackupReport, Backups
-from service.runs.restore import RestoreReport, restore
 from service.steps.storage import File
+from tests.unit.runs.backing_up import back_up, data_directory, flip, inodes, restored, rows
 from tests.unit.runs.disasters import CLOCK, NAME, Directory, Opened
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Directory:
-    """A data directory with two versions, an upload and a signing secret."""
-    found = Directory(tmp_path / "data")
-    found.publish(1)
-    found.publish(2)
-    (found.layout.uploads / "a.csv").write_text("a\n1\n")
-    found.layout.secret.write_text("s" * 48)
-    return found
+    return data_directory(tmp_path / "data")
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "backups"
-
-
-def back_up(directory: Directory, place: Path, during: Callable[[Opened], None] | None = None) -> BackupReport:
-    with Opened(directory) as opened:
-        backups = Backups(opened.store, opened.history, directory.layout, CLOCK)
-        if during is not None:
-            copy = opened.store.copy_to
-
-            def copy_to(path: Path, alongside: Callable[[], None]) -> None:
-                copy(path, alongside)
-                during(opened)
-
-            opened.store.copy_to = copy_to  # type: ignore[method-assign]
-        return backups.make(str(place))
-
-
-def restored(place: Path, target: Path) -> RestoreReport:
-    return restore(place, target, None, CLOCK)
-
-
-def rows(data: Path) -> set[bytes]:
-    return {path.read_bytes() for path in (data / "warehouse").rglob(NAME)}
-
-
-def inodes(folder: Path) -> set[int]:
-    return {path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(content)
 
 
 def test_what_is_restored_is_what_was_backed_up(directory: Directory, place: Path, tmp_path: Path) -> None:
@@ -211,29 +169,6 @@ def test_a_version_that_is_purged_while_it_is_pinned_is_left_out(
     assert rows(tmp_path / "new") == {b"rows 1"}
 
 
-@pytest.mark.parametrize("file", ["catalog.duckdb", "uploads/a.csv", f"warehouse/shop/v000002/{NAME}", MANIFEST])
-@pytest.mark.parametrize("how", ["flipped", "shortened", "missing", "a link"])
-def test_a_damaged_backup_is_refused_with_the_name_of_the_file(
-    directory: Directory, place: Path, tmp_path: Path, file: str, how: str
-) -> None:
-    back_up(directory, place)
-    (folder,) = BackupDirectory(place).backups()
-    path = folder / file
-    if how == "flipped":
-        flip(path)
-    elif how == "shortened":
-        path.write_bytes(path.read_bytes()[:-1])
-    else:
-        path.rename(tmp_path / "moved")
-        if how == "a link" and file != MANIFEST:
-            path.symlink_to(tmp_path / "moved")
-    with pytest.raises(errors.PenstockError, match=file) as caught:
-        restored(place, tmp_path / "new")
-    gone = file == MANIFEST and how in ("missing", "a link")
-    assert caught.value.error_code == ("CONFLICT" if gone else "DATA_CORRUPT")
-    assert not (tmp_path / "new").exists()
-
-
 def test_a_damaged_manifest_is_made_from_the_catalog(directory: Directory, place: Path, tmp_path: Path) -> None:
     """A restore verifies what it restores: a backup of the damage would be one that cannot be restored."""
     path = directory.layout.version("shop", 2) / "manifest.json"
@@ -244,114 +179,6 @@ def test_a_damaged_manifest_is_made_from_the_catalog(directory: Directory, place
     assert path.read_bytes() == damaged
     shutil.copyfile(Layout(tmp_path / "new").version("shop", 2) / "manifest.json", path)
     assert directory.verify().findings == []
-
-
-class Killed(BaseException):
-    """In place of SIGKILL: no code of the process runs any more."""
-
-
-@pytest.mark.parametrize("moves", [0, 1, 4, 7])
-def test_a_restore_that_was_killed_is_done_again(
-    directory: Directory, place: Path, tmp_path: Path, moves: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also one that was killed after so many files had been moved to their places; foreign files stay."""
-    back_up(directory, place)
-    target, left = tmp_path / "new", tmp_path / "as-it-was-left"
-    rename, done = Path.rename, 0
-
-    def dying(self: Path, to: Path) -> Path:
-        nonlocal done
-        if self.parent.name == RESTORING:
-            if done == moves:
-                shutil.copytree(target, left)
-                raise Killed
-            done += 1
-        return rename(self, to)
-
-    with monkeypatch.context() as patched, contextlib.suppress(Killed):
-        patched.setattr(Path, "rename", dying)
-        restored(place, target)
-    shutil.rmtree(target, ignore_errors=True)
-    if left.exists():
-        left.rename(target)
-    else:  # everything was moved, and the kill came before the folder was removed
-        restored(place, target)
-        (target / RESTORING).mkdir()
-    with pytest.raises(errors.Conflict, match="did not finish"):
-        Layout(target).open()
-    (target / "mine.txt").touch()
-    with pytest.raises(errors.Conflict, match=r"mine\.txt"):
-        restored(place, target)
-    (target / "mine.txt").unlink()
-    assert restored(place, target).versions == 2
-    assert rows(target) == rows(directory.layout.root)
-    assert not (target / RESTORING).exists()
-
-
-def test_of_two_restores_to_one_directory_the_second_is_refused(
-    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    back_up(directory, place)
-    target, copy = tmp_path / "new", restoring._copy
-    refused: list[str] = []
-
-    def copying(source: Path, to: Path, file: BackupFile) -> None:
-        with pytest.raises(errors.Conflict) as caught:
-            restored(place, target)
-        refused.append(caught.value.message)
-        copy(source, to, file)
-
-    monkeypatch.setattr(restoring, "_copy", copying)
-    assert restored(place, target).versions == 2
-    assert set(refused) == {f"another restore to {target} is in progress"}
-    assert rows(target) == directory.contents
-    with pytest.raises(errors.Conflict, match="not empty"):
-        restored(place, target)
-
-
-def test_a_restore_that_fails_leaves_a_directory_as_it_was(directory: Directory, place: Path, tmp_path: Path) -> None:
-    back_up(directory, place)
-    flip(next(BackupDirectory(place).backups()[0].rglob(NAME)))
-    for target, there in ((tmp_path / "absent", False), (tmp_path / "empty", True)):
-        if there:
-            target.mkdir()
-        with pytest.raises(errors.PenstockError, match="another checksum"):
-            restored(place, target)
-        assert target.exists() is there
-
-
-def test_a_directory_that_is_not_empty_is_not_restored_to(directory: Directory, place: Path, tmp_path: Path) -> None:
-    back_up(directory, place)
-    target = tmp_path / "new"
-    target.mkdir()
-    (target / "mine.txt").write_text("mine")
-    with pytest.raises(errors.Conflict, match="not empty"):
-        restored(place, target)
-    assert [p.name for p in target.iterdir()] == ["mine.txt"]
-    (target / "mine.txt").unlink()
-    (target / ".restoring").mkdir()
-    with pytest.raises(errors.Conflict, match="did not finish"):
-        Layout(target).open()
-    restored(place, target)
-    assert rows(target) == directory.contents
-
-
-@pytest.mark.parametrize("inside", ["new", "{backup}/warehouse/new"])
-def test_a_backup_is_not_restored_into_itself(directory: Directory, place: Path, inside: str) -> None:
-    """It would be changed by the service that runs on what was restored, and removed together with it."""
-    back_up(directory, place)
-    (folder,) = BackupDirectory(place).backups()
-    with pytest.raises(errors.Conflict, match="inside the directory of the backups"):
-        restored(place, place / inside.format(backup=folder.name))
-    assert [path.name for path in place.iterdir()] == [folder.name]
-
-
-def test_a_missing_backup_is_named(tmp_path: Path) -> None:
-    with pytest.raises(errors.Missing, match="there is no directory"):
-        restored(tmp_path / "typo", tmp_path / "new")
-    (tmp_path / "typo" / ".partial-backup_1").mkdir(parents=True)
-    with pytest.raises(errors.Conflict, match="no whole backup"):
-        restored(tmp_path / "typo", tmp_path / "new")
 
 
 @pytest.mark.parametrize(
