@@ -81,7 +81,8 @@ def test_rows_that_came_in_another_order_and_are_stored_in_the_same_add_no_versi
 ) -> None:
     versions = Versions(tmp_path, **arranged)
     assert number(versions, ROWS) is None
-    assert number(versions, ROWS.sort(arranged.get("partition_by") or arranged["cluster_by"])) == 1
+    columns = [column for named in arranged.values() for column in named]
+    assert number(versions, ROWS.sort(columns, maintain_order=True)) == 1
 
 
 def test_equal_rows_in_other_parts_add_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
