@@ -122,16 +122,22 @@ class Retention:
             try:
                 if self._published:
                     await asyncio.sleep(_SETTLE)
-                published, self._published = self._published | self._read, set()
-                self._read = set()
-                if published:
-                    await self.sweep(published)
+                looked, self._published, self._read = self._published | self._read, set(), set()
+                if looked:
+                    await self._sweep_published(looked)
                 if self._clock.now() >= self._due:
                     await self._sweep_hourly()
             except Exception as error:  # the catalog or the disk cannot be read or written now
                 _log.error("retention.failed", message=str(error), exception=type(error).__name__)
             wake = min(self._due, self._clock.now() + _AGAIN) if self._read else self._due
             await rest_until(self._clock, wake, self._woken)
+
+    async def _sweep_published(self, pipeline_ids: set[str]) -> None:
+        try:
+            await self.sweep(pipeline_ids)
+        except Exception:
+            self._published |= pipeline_ids  # they are looked at with the next ones
+            raise
 
     async def _sweep_hourly(self) -> None:
         self._due = self._clock.now() + _HOUR  # also if the sweep fails

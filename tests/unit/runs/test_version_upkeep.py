@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,9 @@ from service.catalog.version_marks import VersionMarks
 from service.files.layout import MANIFEST, children
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.model.version import Version
 from service.query.integrity import Integrity
+from service.runs import retention as retention_task
 from service.runs import version_upkeep
 from service.runs.retention import Retention
 from service.runs.version_upkeep import VersionUpkeep
@@ -154,15 +157,51 @@ def test_a_surplus_version_that_is_read_goes_as_soon_as_it_is_not(directory: Dir
         finally:
             await retention.close()
 
-    async def until(there: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not there():  # noqa: ASYNC110 - a test may watch
-                await asyncio.sleep(0.001)
-
     with Opened(directory) as opened:
         opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 1}}, None)
         asyncio.run(test(opened))
     assert folders(directory) == ["v000002"]
+
+
+def test_what_a_sweep_could_not_look_at_is_looked_at_with_the_next_one(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_task, "_SETTLE", 0.0)
+
+    async def test(opened: Opened) -> None:
+        clock, surplus, failures = FixedClock(), Surplus(opened.store), [OSError("full"), OSError("full")]
+        look = surplus.versions
+
+        def versions(*given: Any) -> list[tuple[str, Version]]:
+            if failures:
+                raise failures.pop()
+            return look(*given)
+
+        monkeypatch.setattr(surplus, "versions", versions)
+        upkeep = VersionUpkeep(
+            opened.history, opened.pipelines, VersionMarks(opened.store), directory.layout, clock,
+            Integrity(directory.layout),
+        )  # fmt: skip
+        retention = Retention(surplus, ExpiredRuns(opened.store), upkeep, directory.layout, clock)
+        await retention.start()
+        try:
+            await until(lambda: clock.sleeps == 3600.0)  # the first sweep, of all, has failed
+            retention.check(opened.pipelines.get("shop").id)
+            await until(lambda: not failures and clock.sleeps == 3600.0)
+            retention.check("another")
+            await until(lambda: folders(directory) == ["v000002"])
+        finally:
+            await retention.close()
+
+    with Opened(directory) as opened:
+        opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 1}}, None)
+        asyncio.run(test(opened))
+
+
+async def until(there: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not there():  # noqa: ASYNC110 - a test may watch
+            await asyncio.sleep(0.001)
 
 
 def test_retention_goes_on_after_versions_that_configurations_name(directory: Directory) -> None:
