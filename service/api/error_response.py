@@ -70,8 +70,10 @@ def _from_litestar(error: HTTPException) -> errors.PenstockError:
     if error.status_code == 404:
         return errors.Missing("there is nothing at this path; GET /docs lists all routes")
     if error.status_code == 405:
-        methods = sorted(m.strip() for m in headers.get("allow", "").split(","))
-        return MethodNotAllowed(", ".join(m for m in methods if m))
+        methods = {m.strip() for m in headers.get("allow", "").split(",") if m.strip()}
+        if "GET" in methods:
+            methods.add("HEAD")
+        return MethodNotAllowed(", ".join(sorted(methods)))
     if error.status_code == 413:
         return errors.TooLarge("the request is too large")
     if error.status_code < 500:

@@ -263,7 +263,7 @@ def _failures(description: Description, *, is_open: bool, stores: bool) -> dict[
         codes += ["PAYLOAD_TOO_LARGE"]
     if description.body is not None and JSON in description.body.media:
         codes += ["INVALID_JSON", "UNSUPPORTED_MEDIA_TYPE"]
-    codes += ["RATE_LIMITED", "INTERNAL_ERROR"]
+    codes += ["HEADERS_TOO_LARGE", "RATE_LIMITED", "INTERNAL_ERROR"]
     found: dict[int, list[Code]] = {}
     for code in codes:
         found.setdefault(CODES[code].status, []).append(code)

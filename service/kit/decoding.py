@@ -7,6 +7,7 @@ msgspec checks the leaves.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from service.kit.errors import Problem, did_you_mean
+from service.kit.errors import MOST_PROBLEMS, Problem, did_you_mean
 
 T = TypeVar("T")
 
@@ -30,8 +31,8 @@ def join(path: str, name: str) -> str:
 
 
 def decode(kind: type[T], value: Any, path: str = "") -> tuple[T | None, list[Problem]]:
-    """``value`` (JSON-like) as ``kind``, or None and every problem found."""
-    problems = list(_walk(kind, value, path))
+    """``value`` (JSON-like) as ``kind``, or None and the problems found (no more than an answer lists)."""
+    problems = list(itertools.islice(_walk(kind, value, path), MOST_PROBLEMS + 1))
     if not problems:
         try:
             return msgspec.convert(value, kind), []

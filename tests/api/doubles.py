@@ -195,6 +195,8 @@ class Engine:
     failure: Exception | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last: Blocks | None = None
+    media_type: str = "text/csv"
+    parts: list[bytes] = field(default_factory=lambda: [b"first\n", b"second\n"])
 
     async def sql(self, statement: str, **options: Any) -> Answer:
         return self._answer("sql", {"statement": statement, **options})
@@ -213,8 +215,8 @@ class Engine:
         content = msgspec.json.encode({"asked": kind, **options})
         if options["format"] == "json":
             return Answer("application/json", Blocks([content]), content=content)
-        self.last = Blocks([b"first\n", b"second\n"])
-        return Answer("text/csv", self.last)
+        self.last = Blocks(list(self.parts))
+        return Answer(self.media_type, self.last)
 
 
 @dataclass

@@ -84,7 +84,7 @@ async def read_fitted(
 )
 async def apply(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[bytes]:
     named = query_string.read(request, query_string.ByVersion).version
-    body = _read(await request_body.json(request, services.settings.max_body_bytes))
+    body = await request_body.decoded(await request_body.json(request, services.settings.max_body_bytes), _read)
     query = chosen_version(named) if named is not None else None
     version = await find_version(services, name, query_string.one_version(query, body.version))
     fit_record = await services.tasks.fit_record(version)

@@ -18,14 +18,20 @@ from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import MEDIA_TYPES
 
+_MOST_PARAMETERS = 10_000
+
 _log = structlog.get_logger("penstock.sql")
+
+
+_Positional = Annotated[list[Any], msgspec.Meta(max_length=_MOST_PARAMETERS)]
+_Named = Annotated[dict[str, Any], msgspec.Meta(max_length=_MOST_PARAMETERS)]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A SELECT. ``parameters`` are the values of ``?`` (a list) or ``$name`` (an object)."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, description='One SELECT; `orders` is a table, `"orders@3"` too.')]
-    parameters: list[Any] | dict[str, Any] | None = None
+    parameters: _Positional | _Named | None = None
     limit: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] | None = None
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="Stop the query after this time.")] | None = None
 
