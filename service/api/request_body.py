@@ -17,7 +17,12 @@ from service.kit import decoding, documents, errors
 
 T = TypeVar("T")
 SECONDS = 30.0
+LONGEST = 1024 * 1024
+"""Bytes of a JSON value. One call of the parser reads it, for which all other requests wait; records of ``/apply`` are
+decoded by a child process and may be longer.
+"""
 LONGEST_CONFIGURATION = 512 * 1024
+"""A configuration is read twice: the second time to find keys that are written twice."""
 _THREAD_BYTES = 64 * 1024
 _decoder = ThreadPoolExecutor(1, "decoder")  # one, so that long bodies share one turn of the interpreter
 FIELD = "body"
@@ -72,8 +77,6 @@ async def read(request: TypedRequest, most: int) -> bytes:
 async def configuration(request: TypedRequest, most: int) -> dict[str, Any]:
     """The JSON or YAML object of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON), the latter
     also for a key that is written twice.
-
-    A configuration is shorter than other bodies may be: one call of the parser reads it, and all requests wait for it.
     """
     is_yaml = media_type(request) in _YAML
     most = min(most, LONGEST_CONFIGURATION)
@@ -97,12 +100,12 @@ async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool =
     """
     if form and media_type(request) == _FORM:
         return _as(kind, _fields(await read(request, most)))
-    return await decoded(await json(request, most), lambda text: _as(kind, documents.from_json(text)))
+    return await decoded(await json(request, min(most, LONGEST)), lambda text: _as(kind, documents.from_json(text)))
 
 
 async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
     """As ``value``; None without a body."""
-    text = await read(request, most)
+    text = await read(request, min(most, LONGEST))
     if not text.strip():
         return None
     if media_type(request) != "application/json":

@@ -83,15 +83,16 @@ def _walk(kind: Any, value: Any, path: str) -> Iterable[Problem]:
             yield from _walk(item_kind, item, join(path, str(key)))
         yield from _bounds(kind, value, path)
     elif origin in (list, Sequence) and isinstance(value, list):
-        for index, item in enumerate(value):
+        beyond = list(_bounds(kind, value, path))
+        yield from beyond
+        for index, item in enumerate(value if not beyond else ()):  # a list that is too long is not walked
             yield from _walk(get_args(bare)[0], item, f"{path}[{index}]")
-        yield from _bounds(kind, value, path)
     else:
         yield from _leaf(kind, value, path)
 
 
 def _bounds(kind: Any, value: Any, path: str) -> Iterable[Problem]:
-    """Check the length bounds of an annotated list or dict, whose items were checked already."""
+    """Check the length bounds of an annotated list or dict; its items are not checked."""
     if get_origin(kind) is Annotated:
         plain: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
         yield from _leaf(Annotated[(plain, *get_args(kind)[1:])], value, path)

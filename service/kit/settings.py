@@ -85,7 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=_query_memory
     )
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
-    max_body_bytes: Annotated[int, _about("The largest request body, except uploads.", ge=1024)] = 8 * MIB
+    max_body_bytes: Annotated[
+        int, _about("The largest body of records to apply; other bodies are at most 1 MiB.", ge=1024)
+    ] = 8 * MIB
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
     file_roots: Annotated[
         tuple[str, ...],

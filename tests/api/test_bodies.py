@@ -57,6 +57,8 @@ def test_problems_of_many_steps_are_bounded() -> None:
         (CREATE, keys(60_000), 413, "PAYLOAD_TOO_LARGE"),
         ("/api/v1/query", b'{"sql":' + b"[" * 100_001 + b"]" * 100_001 + b"}", 400, "INVALID_JSON"),
         ("/api/v1/query", b'{"sql":[' + b"{}," * 100_001 + b"0]}", 400, "INVALID_JSON"),
+        ("/api/v1/query", keys(100_000), 413, "PAYLOAD_TOO_LARGE"),
+        ("/api/v1/pipeline/orders/apply", b'{"recordx":[' + b"0," * 600_000 + b"0]}", 400, "VALIDATION_ERROR"),
         ("/api/v1/query", b'{"sql":"SELECT 1","parameters":[' + b"0," * 300_000 + b"0]}", 400, "VALIDATION_ERROR"),
     ],
 )

@@ -108,7 +108,9 @@ def _read(text: bytes) -> _RawApplyRequest:
     """The body with its records as bytes, which a child process decodes. Raises ``errors.Invalid``."""
     try:
         return msgspec.json.decode(text, type=_RawApplyRequest)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if len(text) > request_body.LONGEST:
+            raise errors.Invalid(f"the body cannot be read: {error}", field=request_body.FIELD) from None
         with request_body.named():
             found = request_body.as_object(documents.from_json(text))
             _, problems = decoding.decode(ApplyRequest, found)
