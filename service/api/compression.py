@@ -55,8 +55,9 @@ class _Zstd:
         self._stream = zstd.ZstdCompressor(level=_LEVEL)
 
     def encode(self, part: bytes, *, last: bool) -> bytes:
-        mode = zstd.ZstdCompressor.FLUSH_FRAME if last else zstd.ZstdCompressor.FLUSH_BLOCK
-        return self._stream.compress(part, mode)
+        if last:
+            return self._stream.compress(part, zstd.ZstdCompressor.FLUSH_FRAME)
+        return self._stream.compress(part, zstd.ZstdCompressor.FLUSH_BLOCK)
 
 
 _CODINGS: dict[str, type[_Gzip | _Zstd]] = {"zstd": _Zstd, "gzip": _Gzip}  # the better one first

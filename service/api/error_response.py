@@ -33,6 +33,16 @@ class MethodNotAllowed(errors.PenstockError):
         self.allow = allow
 
 
+class RangeNotSatisfiable(errors.PenstockError):
+    """A range begins after the end of a file of ``size`` bytes."""
+
+    code: ClassVar[Code] = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range begins after the end of the file, which has {size} bytes", field="range")
+        self.size = size
+
+
 def body_of(error: errors.PenstockError) -> dict[str, Any]:
     """The error body of the contract."""
     return {"error": {"code": error.error_code, "message": error.message, "details": error.details}}
@@ -47,6 +57,8 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
         return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, MethodNotAllowed):
         return {"allow": error.allow}
+    if isinstance(error, RangeNotSatisfiable):
+        return {"content-range": f"bytes */{error.size}", "accept-ranges": "bytes"}
     return {}
 
 

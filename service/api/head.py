@@ -24,7 +24,7 @@ def without_body(receive: Receive, send: Send) -> tuple[Receive, Send]:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def hear() -> Any:
-        message = asyncio.ensure_future(receive())  # type: ignore[arg-type]
+        message = asyncio.ensure_future(receive())
         end = asyncio.ensure_future(answered.wait())
         try:
             await asyncio.wait({message, end}, return_when=asyncio.FIRST_COMPLETED)

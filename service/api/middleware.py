@@ -54,7 +54,8 @@ class RequestMiddleware:
         began, status, size = self._clock.monotonic(), 0, 0
         method = scope["method"]
         if method == "HEAD":
-            scope["method"] = "GET"  # type: ignore[arg-type]
+            scope["method"] = "GET"
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
             receive, send = head.without_body(receive, send)
 
         async def answer(message: Message) -> None:
@@ -128,7 +129,8 @@ def _text(value: bytes | None) -> str | None:
 
 def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse a request that two readers could understand differently, or with characters that no name may hold."""
-    if len(scope["headers"]) > _MOST_HEADERS or sum(len(n) + len(v) for n, v in scope["headers"]) > _MOST_HEADER_BYTES:
+    sizes = [len(name) + len(value) for name, value in scope["headers"]]
+    if len(sizes) > _MOST_HEADERS or sum(sizes) > _MOST_HEADER_BYTES:
         message = f"a request has at most {_MOST_HEADERS} headers, of {_MOST_HEADER_BYTES} bytes together"
         raise errors.TooLarge(message, code="HEADERS_TOO_LARGE")
     if b"transfer-encoding" in headers and b"content-length" in headers:

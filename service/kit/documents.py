@@ -138,7 +138,7 @@ def _checked(value: Any, code: Code) -> Any:
 
 def _problem(kind: type, values: list[Any]) -> str | None:
     """What is wrong with those of ``values`` that are of this type, or None."""
-    mine = (value for value in values if type(value) is kind)
+    mine: Iterable[Any] = (value for value in values if type(value) is kind)
     if kind is str:
         return "strings must not hold the NUL character" if any("\x00" in text for text in mine) else None
     if kind is float:

@@ -82,15 +82,21 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         "List tables",
         "Lists the tables that SQL can read, with the pipeline and the version behind each; `<table>__quarantine` if "
         "rows of the newest version are in quarantine (if none are, that table is empty in SQL).",
-        ResponseDoc(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
+        ResponseDoc(
+            text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE),
+            headers=etags.RESPONSE_HEADERS,
+        ),
+        etags.NOT_MODIFIED,
         query=PageRequest,
+        headers=etags.REQUEST_HEADERS,
     ),
-)
-async def list_tables(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
+)  # fmt: skip
+async def list_tables(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     page = query_string.read(request, PageRequest)
     tables = await asyncio.to_thread(services.history.tables)
     part = tables[page.offset : page.offset + page.limit]
-    return query_string.page_of([responses.table(t) for t in part], len(tables), page)
+    listed = query_string.page_of([responses.table(t) for t in part], len(tables), page)
+    return etags.respond(request, msgspec.json.encode(listed))
 
 
 @get(
