@@ -154,7 +154,7 @@ def _is_compressible(content_type: str) -> bool:
 
 
 def varying(headers: Any, name: bytes) -> list[tuple[bytes, bytes]]:
-    """``headers`` whose ``Vary`` names a header too."""
+    """``headers`` whose Vary names a header, too."""
     others = [(bytes(n), bytes(v)) for n, v in headers if bytes(n).lower() != b"vary"]
     named = [part.strip() for n, v in headers if bytes(n).lower() == b"vary" for part in bytes(v).split(b",")]
     if name.lower() not in (part.lower() for part in named):

@@ -43,7 +43,7 @@ class Cors:
 
     @property
     def varies(self) -> bool:
-        """Whether answers depend on ``Origin``."""
+        """Whether answers depend on the origin."""
         return bool(self._origins) and "*" not in self._origins
 
     def preflight(self, method: str, request: Mapping[bytes, bytes]) -> Headers | None:
