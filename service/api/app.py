@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from litestar import Litestar, Router
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from service.api import error_response, login, openapi
 from service.api.answer_cache import AnswerCache
-from service.api.idempotency import HEADER, REPLAYED, Idempotency
+from service.api.compression import Compression
+from service.api.idempotency import Idempotency
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
 from service.api.query_paths import ApiDocument
@@ -107,7 +107,6 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
         },
         guards=[login.authorise],
         exception_handlers={Exception: error_response.handle},
-        cors_config=_cors(services.settings.cors_origins),
         lifespan=list(lifespan),
         openapi_config=None,
         logging_config=None,
@@ -115,24 +114,5 @@ def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litesta
         debug=False,
     )
     keyed = Idempotency(app.asgi_handler, services, services.tokens.derived("idempotency keys"))
-    app.asgi_handler = RequestMiddleware(keyed, services, authenticator)
+    app.asgi_handler = RequestMiddleware(Compression(keyed), services, authenticator)
     return app
-
-
-def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
-    if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "If-Match",
-            "If-None-Match",
-            "Last-Event-ID",
-            "X-Request-ID",
-            HEADER,
-        ],
-        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Disposition", REPLAYED],
-    )

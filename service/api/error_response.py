@@ -33,6 +33,16 @@ class MethodNotAllowed(errors.PenstockError):
         self.allow = allow
 
 
+class RangeNotSatisfiable(errors.PenstockError):
+    """A range begins after the end of a file of ``size`` bytes."""
+
+    code: ClassVar[Code] = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range begins after the end of the file, which has {size} bytes", field="range")
+        self.size = size
+
+
 def body_of(error: errors.PenstockError) -> dict[str, Any]:
     """The error body of the contract."""
     return {"error": {"code": error.error_code, "message": error.message, "details": error.details}}
@@ -47,6 +57,8 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
         return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, MethodNotAllowed):
         return {"allow": error.allow}
+    if isinstance(error, RangeNotSatisfiable):
+        return {"content-range": f"bytes */{error.size}", "accept-ranges": "bytes"}
     return {}
 
 
@@ -70,8 +82,10 @@ def _from_litestar(error: HTTPException) -> errors.PenstockError:
     if error.status_code == 404:
         return errors.Missing("there is nothing at this path; GET /docs lists all routes")
     if error.status_code == 405:
-        methods = sorted(m.strip() for m in headers.get("allow", "").split(","))
-        return MethodNotAllowed(", ".join(m for m in methods if m))
+        methods = {m.strip() for m in headers.get("allow", "").split(",") if m.strip()}
+        if "GET" in methods:
+            methods.add("HEAD")
+        return MethodNotAllowed(", ".join(sorted(methods)))
     if error.status_code == 413:
         return errors.TooLarge("the request is too large")
     if error.status_code < 500:

@@ -27,6 +27,11 @@ def of(version: Version, *deciding: Any) -> str:
     return f'"v{version.version}-{hashlib.sha256(text).hexdigest()[:16]}"'
 
 
+def of_content(content: bytes) -> str:
+    """The ETag of an answer that several versions or revisions decide: of its bytes."""
+    return f'"c-{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
 def headers(tag: str) -> dict[str, str]:
     """The headers of an answer with an ETag: a client keeps it, and asks each time whether it changed."""
     return {"etag": tag, "cache-control": "private, no-cache"}
@@ -38,6 +43,12 @@ def match(request: TypedRequest, tag: str) -> Literal["this", "any"] | None:
     if tag in tags:
         return "this"
     return "any" if "*" in tags else None
+
+
+def respond(request: TypedRequest, content: bytes) -> Response[Any]:
+    """JSON with the ETag of its bytes, or the 304."""
+    shown = headers(of_content(content))
+    return not_modified(request, shown) or Response(content, media_type="application/json", headers=shown)
 
 
 def not_modified(request: TypedRequest, shown: dict[str, str]) -> Response[Any] | None:

@@ -148,6 +148,7 @@ DATA = {
     "limit": 1,
     "offset": 0,
     "next_offset": 1,
+    "next": "l9kjL2FwaS92MS9waXBlbGluZS9vcmRlcnMvZGF0YQ",
 }
 QUARANTINE = {
     "pipeline": "orders",
@@ -172,6 +173,7 @@ QUARANTINE = {
     "limit": 1,
     "offset": 0,
     "next_offset": 1,
+    "next": "l9kjL2FwaS92MS9waXBlbGluZS9vcmRlcnMvZGF0YQ",
 }
 SCHEMA = {
     "pipeline": "orders",

@@ -10,13 +10,16 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import error_response, local_caller
+from service.api import compression, error_response, head, local_caller
+from service.api.cors import Cors, Headers
 from service.api.login import Authenticator
+from service.api.proxies import TrustedProxies
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.kit import errors, ids
 
 _UNLIMITED = "/health"  # container platforms call it every few seconds
+_MOST_HEADERS, _MOST_HEADER_BYTES = 64, 65_536  # the server's own 431, for more than 100 headers, has no body
 _CONTROL = frozenset(map(chr, (*range(32), 127)))
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -39,6 +42,8 @@ class RequestMiddleware:
         self._clock = services.clock
         self._gatekeeper = authenticator
         self._rate_limiter = RateLimiter(services.settings.rate_limit_per_minute, services.clock)
+        self._cors = Cors(services.settings.cors_origins)
+        self._proxies = TrustedProxies(services.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -47,12 +52,17 @@ class RequestMiddleware:
         headers = dict(scope["headers"])  # the last of several; _refuse counts those that matter
         request_id = ids.request_id(_text(headers.get(b"x-request-id")))
         began, status, size = self._clock.monotonic(), 0, 0
+        method = scope["method"]
+        if method == "HEAD":
+            scope["method"] = "GET"
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
+            receive, send = head.without_body(receive, send)
 
         async def answer(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_headers(message["headers"], request_id)
+                message["headers"] = self._with_headers(message["headers"], headers, request_id)
             elif message["type"] == "http.response.body":
                 size += len(message["body"])
             await send(message)
@@ -60,16 +70,31 @@ class RequestMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 self._admit(scope, headers)
-                await self._app(scope, receive, answer)
+                preflight = self._cors.preflight(method, headers)
+                if preflight is None:
+                    await self._app(scope, receive, answer)
+                else:
+                    await _answer(204, preflight, b"", answer)
             except Exception as error:
                 if status:
                     _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                     raise  # the server breaks the connection, so that the client sees an incomplete answer
-                await _send(error, scope, receive, answer)
+                await _send(error, answer)
             finally:
-                self._log_request(scope, status, size, began)
+                self._log_request(scope, method, status, size, began)
+
+    def _with_headers(self, headers_in: object, request: dict[bytes, bytes], request_id: str) -> Headers:
+        """The headers of an answer, with those that every answer has."""
+        headers = [(bytes(name), bytes(value)) for name, value in headers_in]  # type: ignore[attr-defined]
+        if self._cors.varies:
+            headers = compression.varying(headers, b"Origin")
+        names = {name.lower() for name, _ in headers}
+        headers += [*_ALWAYS, (b"x-request-id", request_id.encode()), *self._cors.headers(request)]
+        headers += [(name, value) for name, value in _UNLESS_SET if name not in names]
+        return headers
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
         who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
@@ -78,11 +103,11 @@ class RequestMiddleware:
             self._rate_limiter.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
         _refuse(scope, headers)
 
-    def _log_request(self, scope: Scope, status: int, size: int, began: float) -> None:
+    def _log_request(self, scope: Scope, method: str, status: int, size: int, began: float) -> None:
         who = scope.get("user")
         _log.info(
             "request.finished",
-            method=scope["method"],  # type: ignore[typeddict-item]
+            method=method,
             path=scope.get("path_template") or "(no route)",
             status=status,
             bytes=size,
@@ -93,7 +118,7 @@ class RequestMiddleware:
 
 
 def address(scope: Scope) -> str:
-    """The address of the client. Forwarded headers are not trusted."""
+    """The address of the client; the one that a trusted proxy names (``TrustedProxies``)."""
     client = scope.get("client")
     return client[0] if client else "unknown"
 
@@ -104,6 +129,10 @@ def _text(value: bytes | None) -> str | None:
 
 def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse a request that two readers could understand differently, or with characters that no name may hold."""
+    sizes = [len(name) + len(value) for name, value in scope["headers"]]
+    if len(sizes) > _MOST_HEADERS or sum(sizes) > _MOST_HEADER_BYTES:
+        message = f"a request has at most {_MOST_HEADERS} headers, of {_MOST_HEADER_BYTES} bytes together"
+        raise errors.TooLarge(message, code="HEADERS_TOO_LARGE")
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both", field="transfer-encoding")
     names = [name for name, _ in scope["headers"]]
@@ -120,23 +149,15 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-def _with_headers(headers_in: object, request_id: str) -> list[tuple[bytes, bytes]]:
-    # Litestar's CORS overwrites the Vary of a route that answers in several formats
-    headers = [
-        (bytes(name), b"Accept, Origin" if (name.lower(), value) == (b"vary", b"Origin") else bytes(value))
-        for name, value in headers_in  # type: ignore[attr-defined]
-    ]
-    names = {name.lower() for name, _ in headers}
-    headers += [*_ALWAYS, (b"x-request-id", request_id.encode())]
-    headers += [(name, value) for name, value in _UNLESS_SET if name not in names]
-    return headers
-
-
-async def _send(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send(error: Exception, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
     response = error_response.respond(error)
     body: bytes = response.content
     headers = {**response.headers, "content-type": "application/json", "content-length": str(len(body))}
     encoded = [(k.lower().encode(), str(v).encode("latin-1")) for k, v in headers.items()]
-    await send({"type": "http.response.start", "status": response.status_code or 500, "headers": encoded})
+    await _answer(response.status_code or 500, encoded, body, send)
+
+
+async def _answer(status: int, headers: Headers, body: bytes, send: Send) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,14 @@ from service.kit import decoding, documents, errors
 
 T = TypeVar("T")
 SECONDS = 30.0
+LONGEST = 1024 * 1024
+"""Bytes of a JSON value. One call of the parser reads it, for which all other requests wait; records of ``/apply`` are
+decoded by a child process and may be longer.
+"""
+LONGEST_CONFIGURATION = 512 * 1024
+"""A configuration is read twice: the second time to find keys that are written twice."""
+_THREAD_BYTES = 64 * 1024
+_decoder = ThreadPoolExecutor(1, "decoder")  # one, so that long bodies share one turn of the interpreter
 FIELD = "body"
 """What errors about the whole body name."""
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
@@ -65,20 +74,15 @@ async def read(request: TypedRequest, most: int) -> bytes:
         raise _too_slow() from None
 
 
-async def document(request: TypedRequest, most: int) -> Any:
-    """The JSON value of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON)."""
-    text = await json(request, most)
-    with named():
-        return documents.from_json(text)
-
-
 async def configuration(request: TypedRequest, most: int) -> dict[str, Any]:
-    """The JSON or YAML object of the body; raises as ``document``, and for a key that is written twice."""
+    """The JSON or YAML object of the body. Raises ``errors.Unsupported``, ``errors.Invalid`` (INVALID_JSON), the latter
+    also for a key that is written twice.
+    """
     is_yaml = media_type(request) in _YAML
+    most = min(most, LONGEST_CONFIGURATION)
     text = await (read(request, most) if is_yaml else json(request, most, also=" or application/yaml"))
-    with named():
-        read_text = documents.from_yaml if is_yaml else documents.configuration
-        return as_object(await asyncio.to_thread(read_text, text))
+    read_text = documents.from_yaml if is_yaml else documents.configuration
+    return as_object(await decoded(text, read_text))
 
 
 async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
@@ -95,21 +99,26 @@ async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool =
     Raises ``errors.Invalid`` with all problems, ``errors.Unsupported``.
     """
     if form and media_type(request) == _FORM:
-        plain: Any = _fields(await read(request, most))
-    else:
-        plain = await document(request, most)
-    return _as(kind, plain)
+        return _as(kind, _fields(await read(request, most)))
+    return await decoded(await json(request, min(most, LONGEST)), lambda text: _as(kind, documents.from_json(text)))
 
 
 async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
     """As ``value``; None without a body."""
-    text = await read(request, most)
+    text = await read(request, min(most, LONGEST))
     if not text.strip():
         return None
     if media_type(request) != "application/json":
         raise errors.Unsupported("send 'Content-Type: application/json'")
+    return await decoded(text, lambda text: _as(kind, documents.from_json(text)))
+
+
+async def decoded(text: bytes, decode: Callable[[bytes], T]) -> T:
+    """``decode(text)``, whose errors name the body; a long text is decoded in a thread, one at a time."""
     with named():
-        return _as(kind, documents.from_json(text))
+        if len(text) <= _THREAD_BYTES:
+            return decode(text)
+        return await asyncio.get_running_loop().run_in_executor(_decoder, decode, text)
 
 
 async def refuse(request: TypedRequest, most: int) -> None:

@@ -7,6 +7,7 @@ msgspec checks the leaves.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from service.kit.errors import Problem, did_you_mean
+from service.kit.errors import MOST_PROBLEMS, Problem, did_you_mean
 
 T = TypeVar("T")
 
@@ -30,8 +31,8 @@ def join(path: str, name: str) -> str:
 
 
 def decode(kind: type[T], value: Any, path: str = "") -> tuple[T | None, list[Problem]]:
-    """``value`` (JSON-like) as ``kind``, or None and every problem found."""
-    problems = list(_walk(kind, value, path))
+    """``value`` (JSON-like) as ``kind``, or None and the problems found (no more than an answer lists)."""
+    problems = list(itertools.islice(_walk(kind, value, path), MOST_PROBLEMS + 1))
     if not problems:
         try:
             return msgspec.convert(value, kind), []
@@ -82,15 +83,16 @@ def _walk(kind: Any, value: Any, path: str) -> Iterable[Problem]:
             yield from _walk(item_kind, item, join(path, str(key)))
         yield from _bounds(kind, value, path)
     elif origin in (list, Sequence) and isinstance(value, list):
-        for index, item in enumerate(value):
+        beyond = list(_bounds(kind, value, path))
+        yield from beyond
+        for index, item in enumerate(value if not beyond else ()):  # a list that is too long is not walked
             yield from _walk(get_args(bare)[0], item, f"{path}[{index}]")
-        yield from _bounds(kind, value, path)
     else:
         yield from _leaf(kind, value, path)
 
 
 def _bounds(kind: Any, value: Any, path: str) -> Iterable[Problem]:
-    """Check the length bounds of an annotated list or dict, whose items were checked already."""
+    """Check the length bounds of an annotated list or dict; its items are not checked."""
     if get_origin(kind) is Annotated:
         plain: Any = list[Any] if isinstance(value, list) else dict[Any, Any]
         yield from _leaf(Annotated[(plain, *get_args(kind)[1:])], value, path)

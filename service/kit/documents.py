@@ -8,6 +8,7 @@ VALIDATION_ERROR.
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -20,11 +21,16 @@ from service.kit.codes import Code
 
 DEEPEST = 64
 LONGEST_YAML = 256 * 1024
+MOST_CONTAINERS = 100_000
+"""Objects and lists of a JSON text: a million of them keep Python's memory management busy for seconds."""
+_AT_ONCE = 50_000  # values that one call looks at: other threads wait for it
 _WHOLE = range(-(2**63), 2**64)
 
 
 def from_json(text: bytes) -> Any:
     """The value of a JSON text. Raises ``errors.Invalid`` (INVALID_JSON)."""
+    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
+        raise errors.Invalid(f"the text has more than {MOST_CONTAINERS} objects and lists", code="INVALID_JSON")
     try:
         value = msgspec.json.decode(text)
     except RecursionError:
@@ -111,31 +117,37 @@ def _checked(value: Any, code: Code) -> Any:
     level = [value]
     for depth in range(DEEPEST + 1):
         below: list[Any] = []
-        for item in level:
-            if depth == DEEPEST and isinstance(item, dict | list):
+        for start in range(0, len(level), _AT_ONCE):
+            part = level[start : start + _AT_ONCE]
+            kinds = set(map(type, part))
+            if depth == DEEPEST and kinds & {dict, list}:
                 raise _too_deep(code)
-            if isinstance(item, dict):
-                if not all(isinstance(key, str) for key in item):
-                    raise errors.Invalid("the keys of an object must be strings", code=code)
-                below.extend(item)
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-            elif problem := _problem(item):
+            if problem := next((p for kind in kinds if (p := _problem(kind, part)) is not None), None):
                 raise errors.Invalid(problem, code=code)
+            if dict in kinds:
+                for item in (item for item in part if type(item) is dict):
+                    below.extend(item)
+                    below.extend(item.values())
+                    if not all(isinstance(key, str) for key in item):
+                        raise errors.Invalid("the keys of an object must be strings", code=code)
+            if list in kinds:
+                below.extend(itertools.chain.from_iterable(item for item in part if type(item) is list))
         level = below
     return value
 
 
-def _problem(leaf: Any) -> str | None:
-    """What is wrong with a value that is neither an object nor a list, or None."""
-    if isinstance(leaf, str):
-        return "strings must not hold the NUL character" if "\x00" in leaf else None
-    if isinstance(leaf, float):
-        return None if math.isfinite(leaf) else "numbers must be finite"
-    if isinstance(leaf, int):
-        return None if leaf in _WHOLE else "whole numbers must fit into 64 bits; write a longer one as a string"
-    return None if leaf is None else f"a {type(leaf).__name__} is not a JSON value"
+def _problem(kind: type, values: list[Any]) -> str | None:
+    """What is wrong with those of ``values`` that are of this type, or None."""
+    mine: Iterable[Any] = (value for value in values if type(value) is kind)
+    if kind is str:
+        return "strings must not hold the NUL character" if any("\x00" in text for text in mine) else None
+    if kind is float:
+        return None if all(map(math.isfinite, mine)) else "numbers must be finite"
+    if kind is int:
+        numbers = list(mine)
+        fit = min(numbers) in _WHOLE and max(numbers) in _WHOLE
+        return None if fit else "whole numbers must fit into 64 bits; write a longer one as a string"
+    return None if kind in (bool, type(None), dict, list) else f"a {kind.__name__} is not a JSON value"
 
 
 def _repeats_keys(text: bytes) -> bool:

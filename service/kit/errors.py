@@ -26,12 +26,16 @@ in ``kit.codes``. An error crosses a process border as its ``Body`` (``as_body``
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
 
 from service.kit.codes import CODES, Code, Entry, is_known
+
+MOST_PROBLEMS = 100
+"""How many problems an error lists."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -79,12 +83,14 @@ class Invalid(PenstockError):
 
     @classmethod
     def of(cls, problems: Iterable[Problem], what: str = "configuration") -> Invalid:
-        """One error for several problems: all in ``details.errors``, the first in ``details.field``."""
-        listed = list(problems)
+        """One error for several problems: in ``details.errors`` (100 at most), the first in ``details.field``."""
+        found = list(itertools.islice(problems, MOST_PROBLEMS + 1))
+        listed = found[:MOST_PROBLEMS]
         first = listed[0]
         message = f"{first.field}: {first.message}" if first.field else first.message
         if len(listed) > 1:
-            message = f"{len(listed)} problems in the {what}; the first: {message}"
+            number = len(listed) if len(found) == len(listed) else f"more than {MOST_PROBLEMS}"
+            message = f"{number} problems in the {what}; the first: {message}"
         errors = [{"field": p.field, "message": p.message} for p in listed]
         return cls(message, field=first.field, errors=errors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ _QUERIES, _TASKS = 4, 7
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes"})
-_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins"})
+_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies"})
 
 
 def _cores() -> int:
@@ -84,7 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=_query_memory
     )
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
-    max_body_bytes: Annotated[int, _about("The largest request body, except uploads.", ge=1024)] = 8 * MIB
+    max_body_bytes: Annotated[
+        int, _about("The largest body of records to apply; other bodies are at most 1 MiB.", ge=1024)
+    ] = 8 * MIB
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
     file_roots: Annotated[
         tuple[str, ...],
@@ -94,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
     ] = ()
     cors_origins: Annotated[tuple[str, ...], _about("Origins that browsers may call from.")] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _about("Reverse proxies (IP or CIDR) whose X-Forwarded-For and X-Forwarded-Proto name the client."),
+    ] = ()
     log_format: Annotated[Literal["json", "console"], _about("The format of log lines.")] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("The lowest level that is logged.")] = (
         "info"
@@ -168,6 +175,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
     if not str(decoded.get("openlineage_url") or "http://").startswith(("http://", "https://")):
         problems.append(errors.Problem("PENSTOCK_OPENLINEAGE_URL", "is not an http:// or https:// URL"))
+    problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]
     if problems:
         raise errors.Invalid.of(problems, "settings")
     budget = _budget(decoded)
@@ -176,6 +184,17 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         "max_concurrent_queries": budget.queries, "query_memory_limit": budget.query_bytes,
     }  # fmt: skip
     return Settings(**decoded)
+
+
+def _no_networks(decoded: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the addresses of trusted proxies."""
+    found = []
+    for text in decoded.get("trusted_proxies", ()):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            found.append(f"'{text}' is not an IP address or a network (10.0.0.0/8)")
+    return found
 
 
 def unknown(environment: Mapping[str, str]) -> list[errors.Problem]:

@@ -20,7 +20,10 @@ class ColumnType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of a version. ``next_offset`` is null on the last page; ``total_rows`` counts what the filter keeps."""
+    """Rows of a version. ``total_rows`` counts what the filter keeps.
+
+    ``next`` is what ``cursor`` takes to read on in the same version; it and ``next_offset`` are null on the last page.
+    """
 
     pipeline: str
     version: int
@@ -31,6 +34,7 @@ class DataPage(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     offset: int
     next_offset: int | None
+    next: str | None
 
 
 class QuarantinePage(DataPage, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -145,8 +146,7 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     problems: list[Problem] = []
     problems.extend(
         Problem(str(key), f"unknown setting{errors.did_you_mean(str(key), _KEYS)} (known: {', '.join(_KEYS)})")
-        for key in document
-        if key not in _KEYS
+        for key in itertools.islice((key for key in document if key not in _KEYS), errors.MOST_PROBLEMS + 1)
     )
     name = _part(Name, document, "name", problems, required=True)
     description = _part(str | None, document, "description", problems)
@@ -218,6 +218,8 @@ def _plugins(
         return []
     decoded = []
     for index, item in enumerate(items):
+        if len(problems) > errors.MOST_PROBLEMS:  # an answer lists no more
+            break
         value = _plugin(item, f"{key}[{index}]", shelf, problems, nested=nested)
         if value is not None:
             decoded.append(value)

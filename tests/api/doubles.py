@@ -195,6 +195,9 @@ class Engine:
     failure: Exception | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last: Blocks | None = None
+    total: int = 10
+    media_type: str = "text/csv"
+    parts: list[bytes] = field(default_factory=lambda: [b"first\n", b"second\n"])
 
     async def sql(self, statement: str, **options: Any) -> Answer:
         return self._answer("sql", {"statement": statement, **options})
@@ -206,17 +209,22 @@ class Engine:
         self._answer("schema", {"source": source, "format": "json"})
         return b'{"version": 1, "columns": []}'
 
+    def _next(self, options: dict[str, Any]) -> int | None:
+        after = options["offset"] + (options["limit"] or 0)
+        return after if options["limit"] and after < self.total else None
+
     def _answer(self, kind: str, options: dict[str, Any]) -> Answer:
         self.asked.append((kind, options))
         if self.failure is not None:
             raise self.failure
-        content = msgspec.json.encode({"asked": kind, **options})
+        page = {"total_rows": self.total, "next_offset": self._next(options)} if kind == "data" else {}
+        content = msgspec.json.encode({"asked": kind, **options, **page})
         if options.get("rehearsal"):
             content = b'{"columns": [{"name": "a", "type": "BIGINT"}], "tables": [], "everything": false}'
         if options.get("format", "json") == "json":
             return Answer("application/json", Blocks([content]), content=content)
-        self.last = Blocks([b"first\n", b"second\n"])
-        return Answer("text/csv", self.last)
+        self.last = Blocks(list(self.parts))
+        return Answer(self.media_type, self.last)
 
 
 @dataclass

@@ -215,7 +215,10 @@ def test_browsers(services: Services) -> None:
         client.post(CREATE, json=a_pipeline())
         client.post("/api/v1/pipeline/orders/execute")
         rows = client.get("/api/v1/pipeline/orders/data", headers={"origin": "https://app.example"})
-        assert (rows.status_code, set(rows.headers["vary"].split(", "))) == (200, {"Accept", "Origin"})
+        assert (rows.status_code, set(rows.headers["vary"].split(", "))) == (
+            200,
+            {"Accept", "Accept-Encoding", "Origin"},
+        )
         stranger = client.get("/health", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in stranger.headers
         assert "frame-ancestors 'none'" in stranger.headers["content-security-policy"]

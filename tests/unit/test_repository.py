@@ -117,7 +117,9 @@ def test_no_leftovers_of_unfinished_work() -> None:
     assert {name: hits for name, hits in found.items() if hits} == {}
 
 
+LATER_PYTHONS = {"compression"}  # modules of the standard library from 3.14 on
 DISTRIBUTIONS = {
+    "backports": "backports.zstd",
     "argon2": "argon2-cffi",
     "jwt": "PyJWT",
     "yaml": "PyYAML",
@@ -133,7 +135,7 @@ def _imported(folder: str) -> set[str]:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             found |= {name.partition(".")[0] for name in names}
-    return found - sys.stdlib_module_names
+    return found - sys.stdlib_module_names - LATER_PYTHONS
 
 
 def test_what_the_service_imports_is_declared_and_nothing_else() -> None:

@@ -40,7 +40,7 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
     Its trigger may name pipelines of the catalog only, and makes no cycle with theirs.
     """
     document = await request_body.configuration(request, services.settings.max_body_bytes)
-    pipeline = model.decode(document, services.registry)
+    pipeline = await asyncio.to_thread(model.decode, document, services.registry)
     await asyncio.to_thread(source_files.check, pipeline, _readable(services))
     if pipeline.trigger is not None:
         await asyncio.to_thread(services.trigger_inputs.check, pipeline.name, pipeline.document)

@@ -9,26 +9,18 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import etags, examples, idempotency, query_string, request_body, streaming
-from service.api.path_lookup import chosen_version, find_version, valid_name
-from service.api.query_string import EscapeFormulas, Format, Offset, VersionChoice, about
+from service.api import cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
+from service.api.cursors import RowsQuery
+from service.api.path_lookup import chosen_version, valid_name
+from service.api.query_string import VersionChoice, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.routes.pipelines import Waiting, respond_to_run
-from service.api.services import ServicesDependency, TypedRequest
+from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import Run
+from service.model.version import Version
 from service.values.version_name import VersionName
-
-
-class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
-    """Which rows, in which format."""
-
-    version: VersionChoice | None = None
-    limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
-    offset: Offset = 0
-    format: Format | None = None
-    escape_formulas: EscapeFormulas = True
 
 
 @get(
@@ -50,26 +42,33 @@ class QuarantineQuery(query_string.NoParameters, frozen=True, kw_only=True):
             kind=QuarantinePage,
             example=examples.QUARANTINE,
             media=MEDIA_TYPES,
-            headers=etags.RESPONSE_HEADERS,
+            headers={**etags.RESPONSE_HEADERS, **cursors.HEADERS},
         ),
         etags.NOT_MODIFIED,
         errors=(
             "PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE",
             "OVERLOADED",
         ),
-        query=QuarantineQuery,
+        query=RowsQuery,
         headers=etags.REQUEST_HEADERS,
     ),
 )  # fmt: skip
 async def read_quarantine(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
-    query = query_string.read(request, QuarantineQuery)
-    form = streaming.format_of(request, query.format)
-    version = await find_version(services, name, query.version)
+    asked = query_string.read(request, RowsQuery)
+    form = streaming.format_of(request, asked.format)
+    version, query = await cursors.resolve(request, services, name, asked)
     tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
     headers = {**etags.headers(tag), "vary": "Accept"}
     if (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
-    answer = await services.engine.data(
+    return await rows.respond(
+        request, services, version, query, form, functools.partial(_rows, services, version),
+        rows=version.quarantined, name=f"{name}-v{version.version}-quarantine", headers=headers,
+    )  # fmt: skip
+
+
+async def _rows(services: Services, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
+    return await services.engine.data(
         await services.quarantine_of(version),
         limit=query.limit,
         offset=query.offset,
@@ -77,7 +76,6 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
         escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
     )
-    return streaming.respond(answer, f"{name}-v{version.version}-quarantine", form, headers)
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, responses, streaming
+from service.api import cursors, etags, examples, query_string, responses, rows, stored_file, streaming
+from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
-from service.api.query_string import EscapeFormulas, Format, Offset, PageRequest, VersionChoice, about
+from service.api.query_string import PageRequest, VersionChoice, about
 from service.api.repeatable import is_repeatable
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.api.version_cache import SchemaCacheDependency
 from service.kit.codes import Code
 from service.model.answers import DataPage, TableSchema
-from service.model.formats import MEDIA_TYPES
+from service.model.formats import FORMATS, MEDIA_TYPES
 from service.model.version import Version
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 
 
-class DataQuery(query_string.NoParameters, frozen=True, kw_only=True):
+class DataQuery(RowsQuery, frozen=True, kw_only=True):
     """Which rows, in which format."""
 
-    version: VersionChoice | None = None
     columns: Annotated[str, about("Only these columns, in this order: `a,b`.")] | None = None
     filter: Annotated[str, about("A SQL condition over the columns: `price > 10 AND city = 'Bern'`.")] | None = None
     sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
-    limit: Annotated[int, about("Rows at most; JSON: 1000 by default, 100000 at most.", ge=0, le=2**53)] | None = None
-    offset: Offset = 0
-    format: Format | None = None
-    escape_formulas: EscapeFormulas = True
 
 
 class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
@@ -50,24 +47,41 @@ class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "Results",
         "Read rows",
         "Answers the rows of the newest version, or of `version`, in stored order unless `sort` is given. JSON is a "
-        "page; ndjson, csv, arrow and parquet stream all rows up to `limit`.",
+        "page; ndjson, csv, arrow and parquet stream all rows up to `limit`. `next` of a page, or the `Link` of any "
+        "answer that `limit` cuts, leads on in the same version, also when newer ones are there. All rows as parquet "
+        "of a version of one file can be read by ranges.",
         ResponseDoc(
             text="The rows.",
             kind=DataPage,
             example=examples.DATA,
             media=MEDIA_TYPES,
-            headers={"ETag": "The version and the query; absent if `filter` depends on time or chance."},
+            headers={
+                "ETag": "The version and the query; absent if `filter` depends on time or chance.",
+                "Accept-Ranges": "`bytes`, if ranges of the answer can be read.",
+                **cursors.HEADERS,
+            },
+        ),
+        ResponseDoc(
+            status=206,
+            text="A range of the Parquet file.",
+            media=(FORMATS["parquet"].media_type,),
+            headers={"Content-Range": "Which bytes of how many these are."},
         ),
         etags.NOT_MODIFIED,
-        errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
+        errors=(*_NONE, "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "RANGE_NOT_SATISFIABLE", "OVERLOADED"),
         query=DataQuery,
-        headers=etags.REQUEST_HEADERS,
+        headers={
+            **etags.REQUEST_HEADERS,
+            "Range": "One range of bytes (`bytes=0-1023`) of a Parquet file.",
+            "If-Range": "The ETag of the file that the range is of; another file is answered whole.",
+        },
     ),
 )
 async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
-    query = query_string.read(request, DataQuery)
-    form = streaming.format_of(request, query.format)
-    version = await find_version(services, name, query.version)
+    asked = query_string.read(request, DataQuery)
+    form = streaming.format_of(request, asked.format)
+    version, query = await cursors.resolve(request, services, name, asked)
+    file = f"{name}-v{version.version}"
     headers = {"cache-control": "private, no-cache", "vary": "Accept"}
     if is_repeatable(query.filter):
         headers |= etags.headers(etags.of(version, "data", msgspec.structs.replace(query, version=None, format=form)))
@@ -75,8 +89,21 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
             await _rows(services, version, msgspec.structs.replace(query, limit=0), "json")
         if (unchanged := etags.not_modified(request, headers)) is not None:
             return unchanged
-    answer = await _rows(services, version, query, form)
-    return streaming.respond(answer, f"{name}-v{version.version}", form, headers)
+    if form == "parquet" and _is_stored_file(version, query):
+        await services.source_of(version)  # checks the file
+        path = services.layout.version(name, version.version) / version.files[0].name
+        return await stored_file.respond(request, path, file, headers)
+    read = functools.partial(_rows, services, version)
+    return await rows.respond(
+        request, services, version, query, form, read, rows=version.rows, name=file, headers=headers
+    )
+
+
+def _is_stored_file(version: Version, query: DataQuery) -> bool:
+    """Whether a Parquet answer is the one file of the version; 128 bits are written in another way than stored."""
+    parts = (query.columns, query.filter, query.sort, query.limit)
+    whole = not query.offset and all(part is None for part in parts)
+    return whole and len(version.files) == 1 and not any("Int128" in column.type for column in version.columns)
 
 
 async def _rows(services: Services, version: Version, query: DataQuery, form: str) -> EngineAnswer:
@@ -125,18 +152,24 @@ async def read_schema(
         "List versions",
         "Lists the versions, newest first, each with the differences of its columns from the published version before. "
         "Those whose `state` is `held` wait to be accepted or rejected.",
-        ResponseDoc(text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION)),
+        ResponseDoc(
+            text="A page.", kind=list[responses.VersionView], example=examples.page(examples.VERSION),
+            headers=etags.RESPONSE_HEADERS,
+        ),
+        etags.NOT_MODIFIED,
         errors=("PIPELINE_NOT_FOUND",),
         query=PageRequest,
+        headers=etags.REQUEST_HEADERS,
     ),
-)
-async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> dict[str, Any]:
+)  # fmt: skip
+async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
     page = query_string.read(request, PageRequest)
     record = await find_pipeline(services, name)
     found, total = await asyncio.to_thread(services.history.versions, record.id, limit=page.limit, offset=page.offset)
     marks = await asyncio.to_thread(services.marks.of, record.id)
     older = await asyncio.to_thread(services.history.earlier, record.id, found[-1]) if found else None
-    return query_string.page_of(responses.versions(found, older, marks), total, page)
+    listed = query_string.page_of(responses.versions(found, older, marks), total, page)
+    return etags.respond(request, msgspec.json.encode(listed))
 
 
 @get(

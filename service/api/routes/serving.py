@@ -84,7 +84,7 @@ async def read_fitted(
 )
 async def apply(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[bytes]:
     named = query_string.read(request, query_string.ByVersion).version
-    body = _read(await request_body.json(request, services.settings.max_body_bytes))
+    body = await request_body.decoded(await request_body.json(request, services.settings.max_body_bytes), _read)
     query = chosen_version(named) if named is not None else None
     version = await find_version(services, name, query_string.one_version(query, body.version))
     fit_record = await services.tasks.fit_record(version)
@@ -108,7 +108,9 @@ def _read(text: bytes) -> _RawApplyRequest:
     """The body with its records as bytes, which a child process decodes. Raises ``errors.Invalid``."""
     try:
         return msgspec.json.decode(text, type=_RawApplyRequest)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if len(text) > request_body.LONGEST:
+            raise errors.Invalid(f"the body cannot be read: {error}", field=request_body.FIELD) from None
         with request_body.named():
             found = request_body.as_object(documents.from_json(text))
             _, problems = decoding.decode(ApplyRequest, found)

@@ -18,14 +18,20 @@ from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import MEDIA_TYPES
 
+_MOST_PARAMETERS = 10_000
+
 _log = structlog.get_logger("penstock.sql")
+
+
+_Positional = Annotated[list[Any], msgspec.Meta(max_length=_MOST_PARAMETERS)]
+_Named = Annotated[dict[str, Any], msgspec.Meta(max_length=_MOST_PARAMETERS)]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A SELECT. ``parameters`` are the values of ``?`` (a list) or ``$name`` (an object)."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, description='One SELECT; `orders` is a table, `"orders@3"` too.')]
-    parameters: list[Any] | dict[str, Any] | None = None
+    parameters: _Positional | _Named | None = None
     limit: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="Rows at most.")] | None = None
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, description="Stop the query after this time.")] | None = None
 
@@ -76,15 +82,21 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         "List tables",
         "Lists the tables that SQL can read, with the pipeline and the version behind each; `<table>__quarantine` if "
         "rows of the newest version are in quarantine (if none are, that table is empty in SQL).",
-        ResponseDoc(text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE)),
+        ResponseDoc(
+            text="A page.", kind=list[responses.TableView], example=examples.page(examples.TABLE),
+            headers=etags.RESPONSE_HEADERS,
+        ),
+        etags.NOT_MODIFIED,
         query=PageRequest,
+        headers=etags.REQUEST_HEADERS,
     ),
-)
-async def list_tables(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
+)  # fmt: skip
+async def list_tables(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     page = query_string.read(request, PageRequest)
     tables = await asyncio.to_thread(services.history.tables)
     part = tables[page.offset : page.offset + page.limit]
-    return query_string.page_of([responses.table(t) for t in part], len(tables), page)
+    listed = query_string.page_of([responses.table(t) for t in part], len(tables), page)
+    return etags.respond(request, msgspec.json.encode(listed))
 
 
 @get(

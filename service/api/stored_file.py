@@ -1,0 +1,88 @@
+"""A stored Parquet file as the answer, whole or a range of it, so that readers of Parquet take only what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from service.api import error_response
+from service.api.services import TypedRequest
+from service.api.streaming import Relay
+from service.model.formats import FORMATS
+
+_PART_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+
+
+async def respond(request: TypedRequest, path: Path, name: str, headers: dict[str, str]) -> Relay:
+    """The file at ``path``, or the one range that ``Range`` asks for; several ranges are answered by the whole file.
+
+    ``headers`` have its ETag. Raises ``error_response.RangeNotSatisfiable``.
+    """
+    file = await asyncio.to_thread(path.open, "rb", 0)
+    size = await asyncio.to_thread(file.seek, 0, 2)
+    try:
+        span = _span(request, size, headers["etag"])
+    except BaseException:
+        file.close()
+        raise
+    first, end = span or (0, size)
+    headers = {
+        **headers,
+        "accept-ranges": "bytes",
+        "content-length": str(end - first),
+        "content-disposition": f'attachment; filename="{name}.{FORMATS["parquet"].ending}"',
+    }
+    if span is not None:
+        headers["content-range"] = f"bytes {first}-{end - 1}/{size}"
+    answer = Relay(_Bytes(file, first, end), media_type=FORMATS["parquet"].media_type, headers=headers)
+    answer.status_code = 206 if span is not None else 200
+    return answer
+
+
+def _span(request: TypedRequest, size: int, tag: str) -> tuple[int, int] | None:
+    """The first byte and the end of the range that is wanted; None for the whole file."""
+    match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", "").lower())
+    condition = request.headers.get("if-range")
+    if match is None or match[0] == "bytes=-" or (condition is not None and condition.strip() != tag):
+        return None
+    first, last = match.groups()
+    if not first:
+        begin, end = max(size - int(last), 0), size
+    else:
+        begin, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < int(first):  # not a range (RFC 9110, 14.1.1): ignored
+            return None
+    if begin >= end:
+        raise error_response.RangeNotSatisfiable(size)
+    return begin, end
+
+
+class _Bytes:
+    """The bytes of an open file from ``at`` to ``end``, read in a thread; closing it closes the file."""
+
+    def __init__(self, file: BinaryIO, at: int, end: int) -> None:
+        self._file = file
+        self._at = at
+        self._end = end
+
+    def __aiter__(self) -> _Bytes:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._at >= self._end:
+            raise StopAsyncIteration
+        part = await asyncio.to_thread(self._read)
+        if not part:
+            raise EOFError("the stored file became shorter")
+        self._at += len(part)
+        return part
+
+    def _read(self) -> bytes:
+        self._file.seek(self._at)
+        return self._file.read(min(_PART_BYTES, self._end - self._at))
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._file.close)
