@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from service.cli import session
-from service.client.connection import Connection, NoService, ServiceError
+from service.client.connection import Connection
+from service.client.errors import NoService, ServiceError
 from service.files import service_socket
 from service.kit import errors
 from service.kit.codes import is_known

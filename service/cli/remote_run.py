@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from service.client.connection import Connection, ServiceError
+from service.client.connection import Connection
+from service.client.errors import ServiceError
 from service.model import masking
 from service.model.pipeline import Pipeline
 from service.model.run import Run

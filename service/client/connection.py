@@ -1,4 +1,4 @@
-"""Requests to a running service, by URL or through a socket; errors of the service as values."""
+"""Requests to a running service, by URL or through a socket, for the command line."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from typing import Any
 
 import httpx
 
+from service.client.errors import NoService, error_of
+
 _SECONDS = httpx.Timeout(10.0, read=120.0)
 _PATIENT = httpx.Timeout(10.0, read=None)
-
-
-class ServiceError(Exception):
-    """The service refused a request. ``status`` is the HTTP status; the others are those of its error body."""
-
-    def __init__(self, status: int, code: str, message: str, details: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.details = details
-
-
-class NoService(Exception):
-    """There is no service at the URL, or the connection to it broke."""
 
 
 class Connection:
@@ -64,15 +51,7 @@ class Connection:
         try:
             with self._client.stream(method, path, params=query, json=body) as answer:
                 if answer.status_code >= 400:
-                    raise _error(answer.status_code, answer.read())
+                    raise error_of(answer.status_code, answer.read())
                 yield from answer.iter_bytes()
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise NoService(str(error) or type(error).__name__) from error
-
-
-def _error(status: int, content: bytes) -> ServiceError:
-    try:
-        error = json.loads(content)["error"]
-        return ServiceError(status, str(error["code"]), str(error["message"]), dict(error["details"]))
-    except (ValueError, KeyError, TypeError):
-        return ServiceError(status, "INTERNAL_ERROR", f"the answer with status {status} is not one of Penstock", {})

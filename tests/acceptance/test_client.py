@@ -1,0 +1,211 @@
+"""The client against a real service: a pipeline from its configuration to its frames, typed errors, retries, logins."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from rich.console import Console
+
+from service.client import (
+    AsyncPenstock,
+    ConflictError,
+    InvalidError,
+    NoService,
+    NotFoundError,
+    NotLoggedInError,
+    OverloadedError,
+    Penstock,
+    RateLimitedError,
+    RunFailed,
+)
+from service.client.progress import Bar, EventParser
+from tests.acceptance.served import CSV, PASSWORD, Served, serving
+
+CITIES: dict[str, Any] = {"name": "cities", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    data = tmp_path_factory.mktemp("client") / "data"
+    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[Penstock]:
+    with Penstock(served.address, username="admin", password=PASSWORD) as logged_in:
+        logged_in.upload("cities.csv", CSV.encode())
+        logged_in.create(CITIES)
+        logged_in.execute("cities")
+        yield logged_in
+
+
+def test_a_pipeline_from_its_configuration_to_frames(client: Penstock) -> None:
+    document = {**CITIES, "name": "towns"}
+    assert client.validate(document)["valid"] is True
+    assert client.create(document).revision == 1
+    events: list[dict[str, Any]] = []
+    run = client.execute("towns", progress=events.append)
+    assert (run.status, run.version, run.progress, run.rows_stored) == ("completed", 1, 100.0, 3)
+    assert events[-1]["status"] == "completed"
+    whole = pl.DataFrame({"id": [1, 2, 3], "city": ["Bern", "Rome", None]})
+    assert client.data("towns").equals(whole)
+    assert client.data("towns", columns=["city"], filter="id > 1", sort="-id").rows() == [(None,), ("Rome",)]
+    assert client.query("SELECT city FROM towns WHERE id = $id", {"id": 2}).item() == "Rome"
+    assert client.query("SELECT count(*) FROM towns WHERE id > ?", [1]).item() == 2
+    assert client.stats("towns")["successful_executions"] == 1
+    assert [column["name"] for column in client.schema("towns")["columns"]] == ["id", "city"]
+    assert [p.name for p in client.pipelines()] == ["cities", "towns"]
+    client.delete("towns", purge=True)
+    assert [p.name for p in client.pipelines()] == ["cities"]
+
+
+def test_versions_and_tags(client: Penstock) -> None:
+    client.upload("cities.csv", (CSV + "4,Oslo\n").encode())
+    run = client.execute("cities", progress=False)
+    assert run.version is not None
+    client.tag("cities", run.version, "stable")
+    assert client.tags("cities") == {"stable": run.version}
+    assert client.version("cities", "stable").rows == 4
+    assert client.diff("cities", run.version)["rows"]["added"] == 1
+    client.untag("cities", "stable")
+    assert [version.version for version in client.versions("cities")] == [run.version, run.version - 1]
+    assert [r.version for r in client.runs("cities")] == [run.version, run.version - 1]
+
+
+def test_saved_queries(client: Penstock) -> None:
+    least = {"least": {"type": "integer", "default": 1}}
+    saved = client.save_query("from-id", "SELECT id FROM cities WHERE id >= $least ORDER BY id", parameters=least)
+    assert saved.columns == [{"name": "id", "type": "BIGINT"}]
+    assert client.answer("from-id", least=3)["id"].to_list()[0] == 3
+    assert [query.name for query in client.queries()] == ["from-id"]
+    client.delete_query("from-id")
+
+
+def test_errors_have_their_class_code_field_and_hint(client: Penstock) -> None:
+    with pytest.raises(InvalidError) as invalid:
+        client.create({"name": "x", "collectors": [{"type": "csf"}], "storage": []})
+    assert invalid.value.code == "VALIDATION_ERROR"
+    assert invalid.value.field == "collectors[0].type"
+    assert invalid.value.hint == "csv"
+    assert len(invalid.value.problems) == 2
+    assert "storage" in str(invalid.value)
+    assert invalid.value.request_id
+    with pytest.raises(ConflictError) as conflict:
+        client.create(CITIES)
+    assert conflict.value.code == "PIPELINE_EXISTS"
+    with pytest.raises(NotFoundError):
+        client.data("nothing")
+    with pytest.raises(InvalidError) as sql:
+        client.query("SELECT * FROM citees")
+    assert (sql.value.code, sql.value.hint) == ("SQL_NOT_ALLOWED", "cities")
+
+
+def test_a_run_that_fails_is_raised(client: Penstock) -> None:
+    client.create({"name": "broken", "collectors": [{"type": "csv", "file_path": "absent.csv"}]})
+    with pytest.raises(RunFailed) as failed:
+        client.execute("broken", progress=False)
+    assert (failed.value.code, failed.value.run.status) == ("STEP_FAILED", "failed")
+    assert "absent.csv" in str(failed.value)
+    assert client.execute("broken", progress=False, check=False).status == "failed"
+
+
+def test_a_login_is_renewed_and_ended(served: Served) -> None:
+    with Penstock(served.address, username="admin", password=PASSWORD) as client:
+        client.pipelines()
+        client._session._token = "x.y.z"
+        client.pipelines()
+        client._session._token = client._session.refresh_token = "x.y.z"
+        client.pipelines()
+        token = client._session._token
+    with Penstock(served.address, token=token) as after, pytest.raises(NotLoggedInError):
+        after.pipelines()
+    with Penstock(served.address, username="admin", password="wrong") as wrong, pytest.raises(NotLoggedInError) as no:
+        wrong.pipelines()
+    assert no.value.code == "INVALID_CREDENTIALS"
+
+
+def test_asyncio(served: Served, client: Penstock) -> None:
+    async def work() -> tuple[int, int, int]:
+        async with AsyncPenstock(served.address, username="admin", password=PASSWORD) as found:
+            run = await found.execute("cities", progress=False)
+            frames = await asyncio.gather(*(found.query("SELECT $n AS n", {"n": n}) for n in range(3)))
+            return (await found.data("cities")).height, run.rows_stored, sum(frame.item() for frame in frames)
+
+    assert asyncio.run(work()) == (4, 4, 3)
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def methods(kind: type) -> dict[str, inspect.Signature]:
+        found = inspect.getmembers(kind, inspect.isfunction)
+        return {name: inspect.signature(method) for name, method in found if not name.startswith("_")}
+
+    assert methods(Penstock) == methods(AsyncPenstock)
+
+
+def answering(*answers: httpx.Response | Exception) -> tuple[Penstock, list[httpx.Request]]:
+    """A client of a service that gives these answers, one after another."""
+    left, asked = list(answers), list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        following = left.pop(0)
+        if isinstance(following, Exception):
+            raise following
+        return following
+
+    return Penstock("http://service.test", token="t", transport=httpx.MockTransport(answer), retries=2), asked
+
+
+def refusal(status: int, seconds: str) -> httpx.Response:
+    body = {"error": {"code": "OVERLOADED", "message": "busy", "details": {}}}
+    return httpx.Response(status, json=body, headers={"retry-after": seconds})
+
+
+def test_a_busy_service_is_asked_again_with_the_same_key() -> None:
+    run = httpx.Response(202, json={"run_id": "run_1", "pipeline": "p", "revision": 1, "status": "queued"})
+    client, asked = answering(refusal(503, "0"), httpx.ConnectError("refused"), run)
+    assert client.execute("p", wait=False).run_id == "run_1"
+    assert len({request.headers["idempotency-key"] for request in asked}) == 1
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ([refusal(503, "0")] * 3, OverloadedError),
+        ([refusal(429, "0")] * 3, RateLimitedError),
+        ([refusal(429, "3600")], RateLimitedError),
+        ([httpx.ConnectError("refused")] * 3, NoService),
+        ([httpx.Response(502, text="<html>")], Exception),
+    ],
+)
+def test_the_last_error_is_raised(answers: list[Any], error: type[Exception]) -> None:
+    client, asked = answering(*answers)
+    with pytest.raises(error):
+        client.run("run_1")
+    assert len(asked) == len(answers)
+
+
+def test_events_continue_after_a_broken_connection() -> None:
+    parser = EventParser()
+    assert list(parser.feed(b'id: 1\nevent: status\ndata: {"status": "run')) == []
+    assert list(parser.feed(b'ning"}\n\n: still here\n\nid: 2\nevent: prog')) == [("status", {"status": "running"})]
+    assert parser.reconnect() == {"last-event-id": "2"}
+    assert list(parser.feed(b"id: 3\nevent: end\ndata: {}\n\n")) == [("end", {})]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_bar_is_for_terminals(terminal: bool) -> None:
+    screen = io.StringIO()
+    with Bar("cities", Console(file=screen, force_terminal=terminal, width=100)) as bar:
+        bar({"status": "running", "phase": "storing", "progress": 40.0})
+    assert ("cities" in screen.getvalue()) == terminal
+    assert ("40%" in screen.getvalue()) == terminal
