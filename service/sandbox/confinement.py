@@ -141,12 +141,9 @@ def close(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: int, warehouse: str) -> Relation:
-    if source.native:
-        # A newer version may have let this file go since its name was looked up; then the Parquet answers.
-        with contextlib.suppress(duckdb.IOException):
-            connection.execute(f"ATTACH {literal(relative(source.native, warehouse))} AS stored_{number} (READ_ONLY)")
-            table = f"stored_{number}.main.{quoted(source.native_table or source.table)}"
-            return _restored(Relation(table, ("rowid",)), source, warehouse)
+    if source.native and _attach_native(connection, relative(source.native, warehouse), f"stored_{number}", warehouse):
+        table = f"stored_{number}.main.{quoted(source.native_table or source.table)}"
+        return _restored(Relation(table, ("rowid",)), source, warehouse)
     if source.united:
         files = [relative(p, warehouse) for p in source.parts]
         return Relation(parquet_union.relation(connection, files), parquet_union.ORDER)
@@ -158,6 +155,26 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: 
         source,
         warehouse,
     )
+
+
+def _attach_native(connection: duckdb.DuckDBPyConnection, file: str, name: str, warehouse: str) -> bool:
+    """Attach the native file of a version, if it still is that; else the Parquet answers.
+
+    A newer version may have let it go since its name was looked up. Where that happens between the moment when DuckDB
+    opens the file and the one when it has its lock, nobody saw this reader, and the file may have other rows by now:
+    then it has lost its name. A file whose name is still there when the lock is held is changed by nobody.
+    """
+    path = Path(warehouse) / file
+    try:
+        before = path.stat()
+        connection.execute(f"ATTACH {literal(file)} AS {name} (READ_ONLY)")
+    except (OSError, duckdb.IOException):
+        return False
+    with contextlib.suppress(OSError):
+        if os.path.samestat(before, path.stat()):
+            return True
+    connection.execute(f"DETACH {name}")
+    return False
 
 
 def _restored(plain: Relation, source: TableSource, warehouse: str) -> Relation:
