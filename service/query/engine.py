@@ -186,9 +186,9 @@ class Engine:
         )
         return await self._answer(query, self._timeout)
 
-    async def schema(self, source: TableSource) -> bytes:
-        """Columns and statistics of one source, as JSON."""
-        answer = await self._answer(messages.SchemaQuery(source, self._timeout), self._timeout)
+    async def schema(self, source: TableSource, *, form: str = "json") -> bytes:
+        """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
+        answer = await self._answer(messages.SchemaQuery(source, self._timeout, form), self._timeout)
         return answer.content or b""
 
     def reads(self, folder: Path) -> bool:

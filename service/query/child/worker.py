@@ -27,7 +27,7 @@ from service.model import query_parameters
 from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
-from service.query.child import data_select, describe, encode
+from service.query.child import data_select, describe, encode, schema_forms
 from service.sandbox import confinement, gate, logical_types, quoting, snapshots
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
@@ -96,7 +96,10 @@ class QueryWorker:
             self._data(query)
         else:
             relation = self._confine([query.source])[query.source.table]
-            body = describe.describe(self._connection, query.source, relation.sql, self._setup.warehouse)
+            if query.form == "json":
+                body = describe.describe(self._connection, query.source, relation.sql, self._setup.warehouse)
+            else:
+                body = schema_forms.write(self._connection, query.source, relation, query.form)
             self._whole("json", [body])
 
     def _sql(self, query: messages.SqlQuery) -> None:
