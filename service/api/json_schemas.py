@@ -58,7 +58,7 @@ def of_media(media: str) -> dict[str, Any]:
 
 
 def _short(name: str) -> str:
-    """The name of a component; that of two types of one name (``room.module.Name``) begins with their room."""
+    """The name of a component; where two types have one name, msgspec gives the full path, whose room comes first."""
     parts = name.split(".")
     return name if len(parts) < 3 else f"{parts[1].capitalize()}{parts[-1]}"
 
