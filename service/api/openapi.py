@@ -16,21 +16,14 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 import service
-from service.api import error_response, examples, idempotency, json_schemas
+from service.api import configuration_schema, error_response, examples, idempotency, json_schemas
 from service.api.json_schemas import REFERENCE, Schemas
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.kit.codes import CODES, Code
-from service.model import pipeline as model
-from service.model.hook import Hook
-from service.model.publication_bounds import PublicationBounds
-from service.model.registry import Registry, Shelf, tag_of
-from service.model.retention import Retention
-from service.model.schedule import Schedule
-from service.model.trigger import Trigger
+from service.model.registry import Registry
 
-_SETTINGS = (model.Execution, Schedule, Trigger, Hook, PublicationBounds, Retention)
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
     "Pipelines": "Configurations, their runs and statistics.",
@@ -63,11 +56,12 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
     """The document of the routes of ``app`` with the plug-ins of ``registry``."""
     routes = list(_routes(app))
     named = [kind for _, _, description in routes for kind in _kinds(description)]
-    schemas = Schemas([*named, *configurable(registry)])
+    schemas = Schemas([*named, *configuration_schema.kinds(registry)])
+    configurations = configuration_schema.named_examples(registry)
     paths: dict[str, dict[str, Any]] = {}
     for path, handler, description in sorted(routes, key=lambda r: (r[0], min(r[1].http_methods))):
         method = min(handler.http_methods).lower()
-        paths.setdefault(path, {})[method] = _operation(path, method, handler, description, schemas)
+        paths.setdefault(path, {})[method] = _operation(path, method, handler, description, schemas, configurations)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -84,7 +78,7 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": configuration(registry, schemas),
+            "schemas": configuration_schema.components(registry, schemas),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "password": {
@@ -120,7 +114,12 @@ def _kinds(description: Description) -> Iterator[Any]:
 
 
 def _operation(
-    path: str, method: str, handler: HTTPRouteHandler, description: Description, schemas: Schemas
+    path: str,
+    method: str,
+    handler: HTTPRouteHandler,
+    description: Description,
+    schemas: Schemas,
+    configurations: dict[str, Any],
 ) -> dict[str, Any]:
     is_open = handler.opt["role"] == PUBLIC
     operation: dict[str, Any] = {
@@ -132,7 +131,7 @@ def _operation(
         "responses": {str(a.status): _answer(a, schemas, description) for a in description.answers},
     }
     if description.body is not None:
-        operation["requestBody"] = _body(description.body, schemas)
+        operation["requestBody"] = _body(description.body, schemas, configurations)
     if is_open:
         operation["security"] = []
     for status, codes in _failures(description, is_open=is_open, stores=_stores(handler)).items():
@@ -176,12 +175,14 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _body(body: RequestBody, schemas: Schemas) -> dict[str, Any]:
+def _body(body: RequestBody, schemas: Schemas, configurations: dict[str, Any]) -> dict[str, Any]:
     if body.pipeline:
         schema: dict[str, Any] | None = {"$ref": REFERENCE.format(name="PipelineConfiguration")}
     else:
         schema = schemas.of(body.kind) if body.kind is not None else None
-    example = {"example": body.example} if body.example is not None else {}
+    example = {"examples": configurations} if body.pipeline else {"example": body.example}
+    if body.example is None and not body.pipeline:
+        example = {}
     content = {media: {"schema": schema or json_schemas.of_media(media), **example} for media in body.media}
     return {"required": body.required, "content": content}
 
@@ -253,77 +254,3 @@ def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
             }
         },
     }
-
-
-def configurable(registry: Registry) -> list[Any]:
-    """The types that a pipeline configuration consists of."""
-    shelves: tuple[Shelf[Any], ...] = (registry.collectors, registry.processors, registry.storages)
-    return [*_SETTINGS, model.Concat, model.Join, model.Name, *(k for shelf in shelves for k in shelf.kinds.values())]
-
-
-def configuration(registry: Registry, schemas: Schemas) -> dict[str, Any]:
-    """All components: those of the routes, one for each plug-in, and ``PipelineConfiguration``."""
-    components = schemas.components
-    shelves: list[tuple[str, Shelf[Any]]] = [
-        ("Collector", registry.collectors),
-        ("Processor", registry.processors),
-        ("Storage", registry.storages),
-    ]
-    for title, shelf in shelves:
-        known = {tag_of(kind): schemas.name(kind) for kind in shelf.kinds.values()}
-        for tag, kind in shelf.kinds.items():
-            components[known[tag]]["examples"] = [kind.EXAMPLE]
-        if title == "Processor":
-            known = {tag: _wrapped(components, tag, name) for tag, name in known.items()}
-        references = {tag: REFERENCE.format(name=name) for tag, name in sorted(known.items())}
-        components[title] = {
-            "title": title,
-            "oneOf": [{"$ref": reference} for reference in references.values()],
-            "discriminator": {"propertyName": "type", "mapping": references},
-        }
-    name = schemas.of(model.Name)
-    components["PipelineConfiguration"] = {
-        "title": "PipelineConfiguration",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["name", "collectors"],
-        "properties": {
-            "name": name,
-            "description": {"type": ["string", "null"]},
-            "collectors": _several("Collector", minItems=1),
-            "combine": {"oneOf": [schemas.of(model.Concat), schemas.of(model.Join)]},
-            "processors": _several("Processor"),
-            "storage": _several("Storage", minItems=1, default=model.DEFAULT_STORAGE),
-            "execution": schemas.of(model.Execution),
-            "schedule": schemas.of(Schedule),
-            "trigger": schemas.of(Trigger),
-            "notify": {"type": "array", "items": schemas.of(Hook)},
-            "publish_if": schemas.of(PublicationBounds),
-            "retention": schemas.of(Retention),
-            "keep_versions": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]},
-        },
-        "examples": [examples.PIPELINE],
-    }
-    return components
-
-
-def _several(name: str, **bounds: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"$ref": REFERENCE.format(name=name)}, **bounds}
-
-
-def _wrapped(components: dict[str, Any], tag: str, name: str) -> str:
-    """A processor is written ``{"type": tag, "config": {its fields}}``: the tag moves out of its settings."""
-    settings = components[name]
-    example = settings.pop("examples")
-    settings["properties"].pop("type", None)
-    settings["required"] = [r for r in settings.get("required", []) if r != "type"]
-    wrapped = f"{name}Step"
-    components[wrapped] = {
-        "title": wrapped,
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["type"],
-        "properties": {"type": {"enum": [tag]}, "config": {"$ref": REFERENCE.format(name=name)}},
-        "examples": example,
-    }
-    return wrapped
