@@ -43,6 +43,7 @@ _JSON_AS_IS = frozenset(
         "null",
     ]
 )
+_PLAIN = _JSON_AS_IS - {"float"}  # which Python widens to a double
 _BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "time_ns", "blob", "enum"}
 _NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
 # First characters that make a spreadsheet run a cell (OWASP), and their full-width twins.
@@ -77,6 +78,14 @@ def json_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | Non
     return _nested(expression, type_, depth, json_form, keys_as_text=True) or (
         None if name in _NESTED else _text(expression)
     )
+
+
+def is_plain(type_: DuckDBPyType) -> bool:
+    """Whether DuckDB's Python object of such a value has the JSON text that Polars writes for it."""
+    name = kind(type_)
+    if name in ("list", "struct"):
+        return all(is_plain(child) for _, child in _children(type_))
+    return name in _PLAIN
 
 
 def json_column(expression: str, type_: DuckDBPyType) -> str | None:
