@@ -86,13 +86,14 @@ class Accepted:
     """A statement that may run: the SELECT, how it is to be explained, and the tables it names.
 
     ``tables`` maps each name (as first written) to its place in the statement, in characters.
-    ``everything``: the statement lists the tables.
+    ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
     """
 
     select: str
     explain: str | None = None
     tables: dict[str, int | None] = field(default_factory=dict)
     everything: bool = False
+    takes_limit: bool = False
 
 
 def refused(message: str, position: int | None = None) -> errors.Invalid:
@@ -171,6 +172,11 @@ def tree(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, Any]:
 
 def _judged(connection: duckdb.DuckDBPyConnection, select: str) -> Accepted:
     accepted, root = Accepted(select), tree(connection, select)
+    accepted.takes_limit = (
+        root.get("type") == "SELECT_NODE"
+        and not any(str(m.get("type", "")).startswith("LIMIT") for m in root.get("modifiers", []))
+        and root.get("from_table", {}).get("type") != "SHOW_REF"
+    )
     seen: set[str] = set()
     try:
         for name, place in _tables(root, accepted):

@@ -142,7 +142,7 @@ class Answering:
         limit = query.limit
         if judged.plain and limit is not None and encode.are_few(limit, judged.plain):
             try:
-                found = encode.few(self._cursor, _cut(select, limit), query.parameters)
+                found = encode.few(self._cursor, _cut(select, limit, judged), query.parameters)
             except duckdb.Error as error:
                 raise self._located(error, select, query) from None
             if found is not None:
@@ -150,7 +150,7 @@ class Answering:
             self._again()
         rows = self._bound(select, judged, query)
         if limit is not None:
-            rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit))
+            rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit, judged))
         judged.plain = len(rows.names) if judged.explain is None and encode.is_plain(rows.types) else 0
         return encode.JsonRecords.read(rows, limit, query.max_bytes), rows.columns
 
@@ -269,6 +269,8 @@ def _names(known: messages.Resolved) -> set[str]:
     return {quoting.same(s.table) for s in known.sources} | set(known.snapshots)
 
 
-def _cut(select: str, limit: int | None) -> str:
+def _cut(select: str, limit: int, judged: Judged) -> str:
     """The SELECT with one row more than the limit, which tells whether there are more."""
-    return select if limit is None else f"SELECT * FROM ({select}\n) AS q LIMIT {limit + 1}"
+    if judged.takes_limit and judged.explain is None:  # a subquery would have all columns bound twice
+        return f"{select}\nLIMIT {limit + 1}"
+    return f"SELECT * FROM ({select}\n) AS q LIMIT {limit + 1}"

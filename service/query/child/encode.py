@@ -170,14 +170,25 @@ def few(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None)
         if not is_plain(types):
             return None
         columns = type_forms.unique(names)
+        moments = [place for place, type_ in enumerate(types) if type_forms.is_moment(type_)]
         texts, size = [], 0
         while (part := connection.fetchmany(_FEW_ROWS)) and size < _FEW_BYTES:
-            texts.append((len(part), _encode_lines([dict(zip(columns, row, strict=True)) for row in part])))
+            texts.append((len(part), _encode_lines([dict(zip(columns, row)) for row in _told(part, moments)])))  # noqa: B905
             size += len(texts[-1][1])
-    except (duckdb.OutOfMemoryException, MemoryError):  # a stream needs less
+    except (duckdb.OutOfMemoryException, MemoryError, OverflowError):  # a stream needs less, and can tell all
         return None
     shown = [{"name": n, "type": str(t)} for n, t in zip(columns, types, strict=True)]
     return Few(shown, texts) if size < _FEW_BYTES else None
+
+
+def _told(rows: list[tuple[Any, ...]], moments: list[int]) -> Iterable[tuple[Any, ...]]:
+    """The rows with the columns at the places ``moments`` as texts."""
+    if not moments:
+        return rows
+    columns: list[Any] = list(zip(*rows, strict=True))
+    for place in moments:
+        columns[place] = list(map(type_forms.moment_text, columns[place]))
+    return zip(*columns, strict=True)
 
 
 def warm_up(connection: duckdb.DuckDBPyConnection) -> None:

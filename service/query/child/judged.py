@@ -34,6 +34,7 @@ class Judged:
         self.everything = accepted.everything
         self.start = statement.find(accepted.select) if accepted.explain is None else -1
         self.end = self.start + len(accepted.select)
+        self.takes_limit = accepted.takes_limit
         self.plain = 0
         self.columns: dict[_Shape, Columns] = {}
 

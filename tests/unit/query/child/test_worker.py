@@ -186,6 +186,49 @@ def test_a_worker_answers_one_query_after_the_other(started: Callable[..., Api])
     assert ([c["name"] for c in schema["columns"]], free) == (["id", "v"], True)
 
 
+@pytest.mark.parametrize(
+    ("statement", "first"),
+    [
+        ("SELECT range AS n FROM range(9) -- all", 0),
+        ("SELECT range AS n FROM range(9) ORDER BY n DESC", 8),
+        ("SELECT range AS n FROM range(9) LIMIT 3", 0),
+        ("SELECT range AS n FROM range(9) OFFSET 4", 4),
+        ("SELECT range AS n FROM range(9) LIMIT 50%", 0),
+        ("SELECT DISTINCT range AS n FROM range(9) QUALIFY row_number() OVER (ORDER BY n) > 2 ORDER BY 1", 2),
+        ("WITH t AS (SELECT range AS n FROM range(9)) FROM t", 0),
+        ("WITH t AS (SELECT range AS n FROM range(9) LIMIT 3) FROM t ORDER BY n DESC", 2),
+        ("VALUES (0), (1), (2)", 0),
+        ("FROM range(3) UNION ALL SELECT 7", 0),
+        ("(SELECT 5 AS n UNION ALL SELECT 6) ORDER BY n", 5),
+        ("FROM range(9) t(n) PIVOT (count(*) FOR n IN (1)) SELECT 3 AS n UNION ALL SELECT 4 UNION ALL SELECT 5", 3),
+    ],
+)
+def test_every_kind_of_select_is_cut(started: Callable[..., Api], statement: str, first: int) -> None:
+    api = started()
+    for _ in range(2):
+        document, free = api.ask(sql(statement, [], limit=1))
+        assert (document["row_count"], document["truncated"], free) == (1, True, True)
+        assert list(document["data"][0].values()) == [first]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "TIMESTAMP '2024-01-01 00:00:07.5'", "TIMESTAMP '0044-03-15 01:02:03'", "'infinity'::TIMESTAMP",
+        "TIMESTAMP '294000-01-01'", "DATE '2024-02-29'", "DATE '5000-01-01 (BC)'", "'-infinity'::DATE",
+        "TIMESTAMP_MS '2024-01-01 00:00:01.25'", "TIMESTAMPTZ '2024-01-01 00:00:00+02'", "TIMESTAMP_NS '2024-01-01'",
+        "TIME '06:30:00'", "INTERVAL 3 DAY", "'x'::ENUM ('x')", "0.1::FLOAT", "'NaN'::DOUBLE", "1.50::DECIMAL(4, 2)",
+        "170141183460469231731687303715884105727::HUGEINT", r"'\xAA'::BLOB", "[1.5::DECIMAL(3, 1), NULL]",
+        "{'a': [1, 2]}", "[DATE '2024-01-01']", "MAP {1: 'a'}", "'7ea2f341-503b-4b6c-a66c-9b70a9571d40'::UUID",
+    ],
+)  # fmt: skip
+def test_a_repeated_answer_has_the_form_of_the_first(started: Callable[..., Api], value: str) -> None:
+    api = started()
+    first, again, third = (api.ask(sql(f"SELECT {value} AS v, NULL AS n", []))[0] for _ in range(3))
+    for answer in (again, third):
+        assert {**answer, "elapsed_ms": 0} == {**first, "elapsed_ms": 0}
+
+
 def test_a_statement_with_other_parameters_is_typed_anew(started: Callable[..., Api]) -> None:
     api = started()
     for value, kind in (
