@@ -30,6 +30,7 @@ _TYPES = frozenset(
         "application/json",
         "application/x-ndjson",
         "application/javascript",
+        "application/sql",
         "application/xml",
         "application/vnd.apache.arrow.stream",
         "image/svg+xml",

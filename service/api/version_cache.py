@@ -38,19 +38,23 @@ class VersionCache:
 
 
 class SchemaCache:
-    """The schemas of versions as JSON."""
+    """The schemas of versions, in each format."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._cache = VersionCache(_MAX_SCHEMAS)
 
-    async def get(self, version: Version) -> bytes:
-        """The schema of a version as JSON."""
-        key = (version.run_id, version.native is not None)  # the native form appears later, and the schema names it
-        return await self._cache.get(key, lambda: self._compute(version))
+    async def get(self, version: Version, form: str = "json") -> bytes:
+        """The schema of a version."""
+        key = (
+            form,
+            version.run_id,
+            version.native is not None,
+        )  # the native form appears later, and the schema names it
+        return await self._cache.get(key, lambda: self._compute(version, form))
 
-    async def _compute(self, version: Version) -> bytes:
-        return await self._services.engine.schema(await self._services.source_of(version))
+    async def _compute(self, version: Version, form: str) -> bytes:
+        return await self._services.engine.schema(await self._services.source_of(version), form=form)
 
 
 SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]

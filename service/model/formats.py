@@ -32,3 +32,12 @@ FORMATS: dict[str, Format] = {
 
 MEDIA_TYPES: tuple[str, ...] = tuple(form.media_type for form in FORMATS.values())
 """The media types of the answers."""
+
+SCHEMA_FORMATS: dict[str, Format] = {
+    "json": FORMATS["json"],
+    "json-schema": Format(("application/schema+json",), "schema.json"),
+    "sql": Format(("application/sql",), "sql"),
+    "arrow": Format(("application/vnd.apache.arrow.stream",), "arrows", binary=True),
+    "avro": Format(("application/vnd.apache.avro+json", "application/avro+json"), "avsc"),
+}
+"""The formats in which the schema of a version is answered."""

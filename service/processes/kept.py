@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ import msgspec
 import structlog
 
 from service.kit import ids
-from service.processes import watch
+from service.processes import forkserver, watch
 from service.processes.child import Child, Entry
 from service.processes.limits import Limits
 from service.processes.spares import Spares
@@ -34,16 +35,26 @@ _FREE_SECONDS = 1.0  # how long a child may take from its answer to its readines
 _IDLE_SECONDS = 20.0
 _MOST_SECONDS = 600.0
 _MOST_WORKS = 200
-_GROWTH = 32 * 1024 * 1024  # bytes that a child may hold more than after its first work
+_GROWTH = 32 * 1024 * 1024  # bytes that a child may hold more than the forkserver, beside its threads
+_THREAD = 8 * 1024 * 1024  # of each thread: its stack, which counts wholly, and what its allocator keeps
 _MORE_HANDLES = 8  # files and threads, alike
 
 _log = structlog.get_logger("penstock.kept")
 
 
+Identity = tuple[int, int] | None
+"""The device and the number of a file or folder; None for a name of nothing."""
+
+
 class Held(NamedTuple):
-    """What a child holds: bytes that count against its limit, open files, threads."""
+    """What a child holds: bytes that count against its limit, open files, threads.
+
+    ``forked_bytes`` is what it held before its first work. What a large first work has left in an allocator is not
+    there for the next work, which may need it in another one.
+    """
 
     data_bytes: int
+    forked_bytes: int
     files: int
     threads: int
 
@@ -52,11 +63,13 @@ class Held(NamedTuple):
 class Workplace:
     """Where a child works: its private folder, and limits that let it write nowhere else.
 
-    ``child`` is None before the first work, and after a child was lost.
+    ``child`` is None before the first work, and after a child was lost. ``readable`` is what ``wanted.read`` named when
+    the place was made: rights are rights to that, and not to what has the name later.
     """
 
     wanted: Limits
     folder: Path
+    readable: tuple[Identity, ...] = ()
     child: Child | None = None
     works: int = 0
     began: float = 0.0
@@ -86,14 +99,19 @@ class KeptChildren:
         """Keep at most ``most`` children from now on."""
         self._most = most
 
-    def take(self, wanted: Limits, root: Path) -> Workplace:
-        """The place of a child that waits for work with these limits, or a new one below ``root``, without a child."""
+    async def take(self, wanted: Limits, root: Path) -> Workplace:
+        """The place of a child that waits for work with these limits, or a new one below ``root``, without a child.
+
+        A child does not wait for work where another folder has the name of one that it may read (one that was replaced,
+        a link that was changed, a disk that was mounted).
+        """
+        readable = await asyncio.to_thread(_identities, wanted.read)
         for place in reversed(self._waiting):
-            if place.wanted == wanted:
+            if place.wanted == wanted and place.readable == readable:
                 self._remove(place)
                 return place
         self.make_room()
-        return Workplace(wanted, root / ids.new(PREFIX.rstrip("_")))
+        return Workplace(wanted, root / ids.new(PREFIX.rstrip("_")), readable)
 
     def make_room(self) -> None:
         """End a child that waits, if there is one: another child is about to start."""
@@ -105,14 +123,14 @@ class KeptChildren:
 
         Raises as ``Child.start``.
         """
-        child, place.child = place.child, None
+        child = place.child
         if child is not None:
             if await spares.begins(child, entry, order, None):
-                place.child = child
                 return child
             _log.warning("kept.lost", pid=child.pid)
             child.kill()
             await child.wait()  # it could write into the folder
+            place.child = None
         await asyncio.to_thread(_make, place)
         place.works, place.first, place.began = 0, None, time.monotonic()
         place.child = await spares.start(entry, order, place.limits)
@@ -124,7 +142,7 @@ class KeptChildren:
         What is in the folder then is removed. When this returns, the child does not work any more.
         """
         place.works += 1
-        if clean and len(self._waiting) < self._most and await self._is_as_before(place):
+        if clean and self._has_room and await self._is_as_before(place) and self._has_room:
             loop = asyncio.get_running_loop()
             place.expiry = loop.call_later(_IDLE_SECONDS, self._expire, place)
             self._waiting.append(place)
@@ -138,6 +156,10 @@ class KeptChildren:
             self._expire(self._waiting[0])
         await asyncio.gather(*self._ends, return_exceptions=True)
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._waiting) < self._most
+
     async def _is_as_before(self, place: Workplace) -> bool:
         child = place.child
         if child is None or place.works >= _MOST_WORKS or time.monotonic() - place.began > _MOST_SECONDS:
@@ -150,7 +172,7 @@ class KeptChildren:
             return False
         place.first = place.first or held
         return (
-            held.data_bytes <= place.first.data_bytes + _GROWTH
+            held.data_bytes <= held.forked_bytes + _GROWTH + held.threads * _THREAD
             and held.files <= place.first.files + _MORE_HANDLES
             and held.threads <= place.first.threads + _MORE_HANDLES
         )
@@ -171,6 +193,18 @@ class KeptChildren:
             place.child.kill()
             await place.child.wait()
         await asyncio.to_thread(shutil.rmtree, place.folder, True)
+
+
+def _identities(paths: Sequence[str]) -> tuple[Identity, ...]:
+    return tuple(map(_identity, paths))
+
+
+def _identity(path: str) -> Identity:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make(place: Workplace) -> None:
@@ -194,6 +228,7 @@ def _held(place: Workplace, pid: int) -> Held | None:
             return None
         (process / "clear_refs").write_text("5")
         data_bytes, threads = watch.held(pid)
+        forked_bytes, _ = watch.held(forkserver.pid() or 0)
     except OSError:
         return None
-    return Held(data_bytes, len(opened), threads)
+    return Held(data_bytes, forked_bytes, len(opened), threads)

@@ -195,9 +195,9 @@ class Engine:
         )
         return await self._answer(query, Group(readable, filter is not None), Resolved([query.source]), self._timeout)
 
-    async def schema(self, source: TableSource, *, readable: frozenset[str] | None = None) -> bytes:
-        """Columns and statistics of one source, as JSON."""
-        query = messages.SchemaQuery(wanted.pinned(source), self._timeout)
+    async def schema(self, source: TableSource, *, form: str = "json", readable: frozenset[str] | None = None) -> bytes:
+        """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
+        query = messages.SchemaQuery(wanted.pinned(source), self._timeout, form)
         answer = await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
         return answer.content or b""
 

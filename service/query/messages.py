@@ -124,10 +124,11 @@ class DataQuery(msgspec.Struct, frozen=True, tag="data"):
 
 
 class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
-    """The columns of one source with their statistics."""
+    """The columns of one source with their statistics; in another ``form`` than JSON, see ``child.schema_forms``."""
 
     source: TableSource
     seconds: float
+    form: str = "json"
     others: list[TableSource] = []
 
 

@@ -14,7 +14,7 @@ from service.query.integrity import Integrity
 from service.query.messages import Resolved
 from service.sandbox.source import TableSource
 
-_LOGICAL = re.compile(r"Duration|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
+_LOGICAL = re.compile(r"Duration|\bArray\b|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
 """Polars types, as text, that DuckDB does not read from Parquet as they were written."""
 
 

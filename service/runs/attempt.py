@@ -169,7 +169,7 @@ class Attempt:
         self._order = await asyncio.to_thread(self._make_order)
         shared = kept_runs.limits(self._pipeline, self._order)
         if shared is not None:
-            self._place = self._resources.kept.take(shared, self._resources.layout.staging_root)
+            self._place = await self._resources.kept.take(shared, self._resources.layout.staging_root)
             self._folder = self._place.folder / self._live.run.run_id
             grants = msgspec.structs.replace(self._order.grants, folder=str(self._folder))
             self._order = msgspec.structs.replace(self._order, grants=grants)

@@ -172,15 +172,9 @@ def _attach(
     connection: duckdb.DuckDBPyConnection, source: TableSource, databases: dict[str, str], warehouse: str
 ) -> Relation:
     """The relation of a source; ``databases`` are the native files that are attached already, each under its name."""
-    if source.native:
-        # A newer version may have let this file go since its name was looked up; then the Parquet answers.
-        with contextlib.suppress(duckdb.IOException):
-            file = relative(source.native, warehouse)
-            if file not in databases:
-                connection.execute(f"ATTACH {literal(file)} AS stored_{len(databases)} (READ_ONLY)")
-                databases[file] = f"stored_{len(databases)}"
-            table = f"{databases[file]}.main.{quoted(source.native_table or source.table)}"
-            return _restored(Relation(table, ("rowid",)), source, warehouse)
+    if source.native and (name := _attach_native(connection, relative(source.native, warehouse), databases, warehouse)):
+        table = f"{name}.main.{quoted(source.native_table or source.table)}"
+        return _restored(Relation(table, ("rowid",)), source, warehouse)
     if source.united:
         files = [relative(p, warehouse) for p in source.parts]
         return Relation(parquet_union.relation(connection, files), parquet_union.ORDER)
@@ -192,6 +186,31 @@ def _attach(
         source,
         warehouse,
     )
+
+
+def _attach_native(
+    connection: duckdb.DuckDBPyConnection, file: str, databases: dict[str, str], warehouse: str
+) -> str | None:
+    """Attach the native file of a version, if it still is that, and answer its name; else the Parquet answers.
+
+    A newer version may have let it go since its name was looked up. Where that happens between the moment when DuckDB
+    opens the file and the one when it has its lock, nobody saw this reader, and the file may have other rows by now:
+    then it has lost its name. A file whose name is still there when the lock is held is changed by nobody.
+    """
+    if file in databases:
+        return databases[file]
+    path, name = Path(warehouse) / file, f"stored_{len(databases)}"
+    try:
+        before = path.stat()
+        connection.execute(f"ATTACH {literal(file)} AS {name} (READ_ONLY)")
+    except (OSError, duckdb.IOException):
+        return None
+    with contextlib.suppress(OSError):
+        if os.path.samestat(before, path.stat()):
+            databases[file] = name
+            return name
+    connection.execute(f"DETACH {name}")
+    return None
 
 
 def _restored(plain: Relation, source: TableSource, warehouse: str) -> Relation:

@@ -3,7 +3,7 @@
 Parquet has no durations: Polars writes their number and notes the unit in the file's Arrow schema, which DuckDB does
 not read. So they are INTERVALs here. A time of day has nanoseconds, for which DuckDB has TIME_NS, a type without
 averages; it is TIME here. Both hold microseconds; a value with a part of one is an error, never another value. An
-Int128 is 16 bytes in the file and a HUGEINT here.
+Int128 is 16 bytes in the file and a HUGEINT here. An Array is a list in the file, whose length only Polars notes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def replaced(schema: Mapping[str, pl.DataType]) -> str:
 
 def is_read_as_stored(dtype: pl.DataType | None) -> bool:
     """Whether Arrow and Parquet get the stored value of such a column, to be cast to its type again."""
-    return dtype is not None and not isinstance(dtype, pl.Int128)
+    return dtype is not None and not _has_int128(dtype)
+
+
+def _has_int128(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _has_int128(_instance(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return any(_has_int128(_instance(field.dtype)) for field in dtype.fields)
+    return isinstance(dtype, pl.Int128)
 
 
 def _form(expression: str, name: str, dtype: pl.DataType, depth: int) -> str | None:
@@ -42,7 +50,7 @@ def _form(expression: str, name: str, dtype: pl.DataType, depth: int) -> str | N
         )
     if isinstance(dtype, pl.Int128):
         return _hugeint(expression)
-    if isinstance(dtype, pl.List):
+    if isinstance(dtype, pl.List | pl.Array):
         inner = _form(f"x{depth}", name, _instance(dtype.inner), depth + 1)
         return f"list_transform({expression}, lambda x{depth}: {inner})" if inner is not None else None
     if isinstance(dtype, pl.Struct):

@@ -8,18 +8,14 @@ import io
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pyarrow.ipc as ipc
 import pytest
 
 from service.kit import errors
-from service.model.version import Column, Version
 from service.query.engine import Answer, Engine
-from service.query.sources import source_of
-from service.steps.storage import File
 from tests.acceptance import warehouse
-from tests.acceptance.warehouse import Warehouse, answered, document
+from tests.acceptance.warehouse import Warehouse, answered, document, store
 
 LONG = dt.timedelta(minutes=1, seconds=30, microseconds=1500)
 FRAME = pl.DataFrame(
@@ -39,24 +35,6 @@ FRAME = pl.DataFrame(
         "inner": pl.Series([{"x": LONG}, None, {"x": None}], dtype=pl.Struct({"x": pl.Duration("us")})),
     }
 )
-
-
-def store(root: Path, frame: pl.DataFrame, *, native: bool = False) -> Warehouse:
-    """A warehouse whose table ``orders`` is ``frame``, as a run would store it."""
-    stored = warehouse.build(root)
-    folder = stored.layout.version("orders", 3)
-    folder.mkdir(parents=True)
-    frame.write_parquet(folder / "part-00000.parquet")
-    if native:
-        with duckdb.connect(str(folder / "orders.duckdb")) as connection:
-            connection.execute(f"CREATE TABLE orders AS FROM '{folder / 'part-00000.parquet'}'")
-    version = Version(
-        pipeline="orders", version=3, run_id="run_1", revision=1, table="orders", rows=frame.height, bytes=1,
-        columns=[Column(n, str(t)) for n, t in frame.schema.items()], files=[File("part-00000.parquet", 1, 1, "")],
-        sources=[], created=dt.datetime.now(dt.UTC), native=File("orders.duckdb", 1, 1, "") if native else None,
-    )  # fmt: skip
-    stored.sources["orders"] = source_of(version)
-    return stored
 
 
 @pytest.fixture(scope="module", params=["parquet", "native"])

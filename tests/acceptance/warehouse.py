@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ import msgspec
 import polars as pl
 
 from service.files.layout import Layout
+from service.model.version import Column, Version
 from service.query.engine import Answer, Engine
 from service.query.messages import Resolved
+from service.query.sources import source_of
 from service.sandbox.source import TableSource
+from service.steps.storage import File
 
 T = TypeVar("T")
 CANARY = "canary-of-another"
@@ -76,6 +80,24 @@ def build(root: Path) -> Warehouse:
             ),
         },
     )
+
+
+def store(root: Path, frame: pl.DataFrame, *, native: bool = False) -> Warehouse:
+    """A warehouse whose table ``orders`` is ``frame``, as a run would store it."""
+    stored = build(root)
+    folder = stored.layout.version("orders", 3)
+    folder.mkdir(parents=True)
+    frame.write_parquet(folder / "part-00000.parquet")
+    if native:
+        with duckdb.connect(str(folder / "orders.duckdb")) as connection:
+            connection.execute(f"CREATE TABLE orders AS FROM '{folder / 'part-00000.parquet'}'")
+    version = Version(
+        pipeline="orders", version=3, run_id="run_1", revision=1, table="orders", rows=frame.height, bytes=1,
+        columns=[Column(n, str(t)) for n, t in frame.schema.items()], files=[File("part-00000.parquet", 1, 1, "")],
+        sources=[], created=dt.datetime.now(dt.UTC), native=File("orders.duckdb", 1, 1, "") if native else None,
+    )  # fmt: skip
+    stored.sources["orders"] = source_of(version)
+    return stored
 
 
 @contextlib.asynccontextmanager

@@ -205,9 +205,9 @@ class Engine:
     async def data(self, source: Any, **options: Any) -> Answer:
         return self._answer("data", {"source": source, **options})
 
-    async def schema(self, source: Any) -> bytes:
-        self._answer("schema", {"source": source, "format": "json"})
-        return b'{"version": 1, "columns": []}'
+    async def schema(self, source: Any, *, form: str = "json") -> bytes:
+        self._answer("schema", {"source": source, "format": "json", "form": form})
+        return b'{"version": 1, "columns": []}' if form == "json" else form.encode()
 
     def _next(self, options: dict[str, Any]) -> int | None:
         after = options["offset"] + (options["limit"] or 0)

@@ -74,7 +74,7 @@ def test_answers_over_1_kb_are_compressed(client: Client, coding: str, decode: A
         sent = b"".join(answer.iter_raw())
     assert decode(sent) == plain.content
     assert (answer.headers["content-encoding"], int(answer.headers["content-length"])) == (coding, len(sent))
-    assert answer.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["vary"] == plain.headers["vary"] == "Authorization, Accept-Encoding"
     assert "content-encoding" not in plain.headers
     small = client.get("/health", headers={"accept-encoding": coding})
     assert ("content-encoding" in small.headers, small.headers["vary"]) == (False, "Accept-Encoding")

@@ -241,3 +241,29 @@ def test_a_source_that_fails_breaks_the_answer_off() -> None:
         assert body.closed.is_set()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "ending"),
+    [
+        ("json-schema", "application/schema+json", "schema.json"),
+        ("sql", "application/sql", "sql"),
+        ("arrow", "application/vnd.apache.arrow.stream", "arrows"),
+        ("avro", "application/vnd.apache.avro+json", "avsc"),
+    ],
+)
+def test_the_schema_in_other_formats(orders: Client, engine: Engine, form: str, media: str, ending: str) -> None:
+    answer = orders.get(f"{P}/schema?format={form}")
+    assert (answer.text, answer.headers["content-type"]) == (form, media)
+    assert answer.headers["content-disposition"] == f'attachment; filename="orders-v2.{ending}"'
+    assert orders.get(f"{P}/schema", headers={"accept": media}).text == form
+    assert [options["form"] for kind, options in engine.asked if kind == "schema"] == [form]  # one, then from memory
+    tag = answer.headers["etag"]
+    assert orders.get(f"{P}/schema?format={form}", headers={"if-none-match": tag}).status_code == 304
+    assert orders.get(f"{P}/schema").headers["etag"] != tag
+
+
+def test_a_format_of_schemas_that_is_unknown(orders: Client) -> None:
+    refused = orders.get(f"{P}/schema?format=jsonschema")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (406, "NOT_ACCEPTABLE")
+    assert "did you mean 'json-schema'" in refused.json()["error"]["message"]

@@ -20,7 +20,7 @@ from service.api.services import EngineAnswer, Services, ServicesDependency, Typ
 from service.api.version_cache import SchemaCacheDependency
 from service.kit.codes import Code
 from service.model.answers import DataPage, TableSchema
-from service.model.formats import FORMATS, MEDIA_TYPES
+from service.model.formats import FORMATS, MEDIA_TYPES, SCHEMA_FORMATS
 from service.model.version import Version
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
@@ -34,10 +34,13 @@ class DataQuery(RowsQuery, frozen=True, kw_only=True):
     sort: Annotated[str, about("Columns to sort by, `-` for descending: `city,-price`.")] | None = None
 
 
-class VersionQuery(query_string.NoParameters, frozen=True, kw_only=True):
-    """Which version."""
+class SchemaQuery(query_string.NoParameters, frozen=True, kw_only=True):
+    """Which version, in which format."""
 
     version: VersionChoice | None = None
+    format: Annotated[str, about("json, json-schema, sql, arrow or avro; wins over Accept.", max_length=40)] | None = (
+        None
+    )
 
 
 @get(
@@ -126,22 +129,36 @@ async def _rows(services: Services, version: Version, query: DataQuery, form: st
         "Results",
         "Read the schema",
         "Answers the columns with their types and statistics, five rows, and where the version is stored; from "
-        "DuckDB's introspection.",
-        ResponseDoc(text="The schema.", kind=TableSchema, example=examples.SCHEMA, headers=etags.RESPONSE_HEADERS),
+        "DuckDB's introspection. In other formats it is the schema alone: of a record of JSON or NDJSON "
+        "(`json-schema`, 2020-12), as `CREATE TABLE` of DuckDB (`sql`), of an Arrow stream (`arrow`), of an Avro "
+        "record (`avro`). A column is nullable if the version has a missing value in it.",
+        ResponseDoc(
+            text="The schema.",
+            kind=TableSchema,
+            example=examples.SCHEMA,
+            headers=etags.RESPONSE_HEADERS,
+            media=tuple(form.media_type for form in SCHEMA_FORMATS.values()),
+        ),
         etags.NOT_MODIFIED,
-        errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
-        query=VersionQuery,
+        errors=(*_NONE, "QUERY_TIMEOUT", "NOT_ACCEPTABLE", "OVERLOADED"),
+        query=SchemaQuery,
         headers=etags.REQUEST_HEADERS,
     ),
 )
 async def read_schema(
     request: TypedRequest, services: ServicesDependency, schemas: SchemaCacheDependency, name: FromPath[str]
 ) -> Response[Any]:
-    version = await find_version(services, name, query_string.read(request, VersionQuery).version)
-    headers = etags.headers(etags.of(version, "schema", version.native))  # the native form appears later
+    query = query_string.read(request, SchemaQuery)
+    form = streaming.format_of(request, query.format, SCHEMA_FORMATS)
+    version = await find_version(services, name, query.version)
+    tag = etags.of(version, "schema", form, version.native)  # the native form appears later
+    headers = {**etags.headers(tag), "vary": "Accept"}
     if (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
-    return Response(await schemas.get(version), media_type="application/json", headers=headers)
+    if form != "json":
+        ending = SCHEMA_FORMATS[form].ending
+        headers["content-disposition"] = f'attachment; filename="{name}-v{version.version}.{ending}"'
+    return Response(await schemas.get(version, form), media_type=SCHEMA_FORMATS[form].media_type, headers=headers)
 
 
 @get(

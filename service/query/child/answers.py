@@ -23,7 +23,7 @@ from service.kit import errors
 from service.model import query_parameters
 from service.model.formats import FORMATS
 from service.query import messages
-from service.query.child import data_select, describe, encode
+from service.query.child import data_select, describe, encode, schema_forms
 from service.query.child.judged import Columns, Judged, Judgements, shape
 from service.sandbox import confinement, logical_types, quoting
 from service.sandbox.duckdb_errors import Translator
@@ -91,8 +91,13 @@ class Answering:
         if isinstance(query, messages.DataQuery):
             return self._data(query)
         relation = self._confined([query.source], query.others)[query.source.table]
-        warehouse = self._worker.setup.warehouse
-        return self._whole("json", [describe.describe(self._cursor, query.source, relation.sql, warehouse)])
+        if query.form == "json":
+            body = describe.describe(self._cursor, query.source, relation.sql, self._worker.setup.warehouse)
+        else:
+            table = query.source.table.partition("@")[0]
+            named = msgspec.structs.replace(query.source, table=table)
+            body = schema_forms.write(self._cursor, named, relation, query.form)
+        return self._whole("json", [body])
 
     def _sql(self, query: messages.SqlQuery) -> list[bytes] | None:
         started = time.perf_counter()

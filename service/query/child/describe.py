@@ -10,6 +10,7 @@ approximations of SUMMARIZE, which reads the data once, and the answer has ``"ap
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -238,9 +239,9 @@ def _storage(source: TableSource, warehouse: str) -> list[StorageSize]:
     if source.parts:
         size = sum((Path(warehouse) / relative(p, warehouse)).stat().st_size for p in source.parts)
         found.append(StorageSize(type="parquet", location=folder, bytes=size))
-    native = Path(warehouse) / relative(source.native, warehouse) if source.native else None
-    if source.native and native is not None and native.exists():
-        size = native.stat().st_size
-        location = f"warehouse/{relative(source.native, warehouse)}"
-        found.append(StorageSize(type="duckdb", location=location, bytes=size))
+    if source.native:
+        native = relative(source.native, warehouse)
+        with contextlib.suppress(OSError):  # a newer version may have let it go
+            size = (Path(warehouse) / native).stat().st_size
+            found.append(StorageSize(type="duckdb", location=f"warehouse/{native}", bytes=size))
     return found

@@ -334,6 +334,12 @@ def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
     yield sink.take()
 
 
+def arrow_schema(rows: Rows, stored_types: Mapping[str, pl.DataType]) -> lib.Schema:
+    """The schema that Arrow and Parquet answers of ``rows`` have."""
+    schema, _ = rows.reader(type_forms.binary_form, 0)
+    return arrow_types.Restorer(schema, stored_types, _intervals(rows)).schema
+
+
 def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
     schema, batches = rows.reader(type_forms.binary_form, limit)
     restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))

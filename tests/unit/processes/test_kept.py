@@ -41,7 +41,7 @@ class Workshop:
 
     async def work(self, *acts: str, wanted: Limits = LIMITS, clean: bool = True, publish: bool = True) -> Done:
         """One piece of work; it also tries to write into what earlier ones published."""
-        place = self.children.take(wanted, self.staging)
+        place = await self.children.take(wanted, self.staging)
         folder = place.folder / "run"
         others = [str(file) for file in sorted(self.published.glob("*/part"))]
         order = msgspec.json.encode(Work(str(folder), list(acts), others))
@@ -113,6 +113,14 @@ def test_a_child_that_grows_is_ended(growth: str, in_workshop: InWorkshop) -> No
     in_workshop(act)
 
 
+def test_a_child_whose_first_work_left_memory_is_ended(in_workshop: InWorkshop) -> None:
+    async def act(workshop: Workshop) -> None:
+        await workshop.work("leave memory")
+        assert not workshop.waiting()
+
+    in_workshop(act)
+
+
 def test_a_child_whose_files_are_still_there_is_ended(in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         await workshop.work(publish=False)
@@ -135,7 +143,7 @@ def test_a_child_that_does_not_come_to_an_end_is_ended(
     monkeypatch.setattr(kept, "_FREE_SECONDS", 0.1)
 
     async def act(workshop: Workshop) -> None:
-        place = workshop.children.take(LIMITS, workshop.staging)
+        place = await workshop.children.take(LIMITS, workshop.staging)
         order = msgspec.json.encode(Work(str(place.folder / "run"), unending=True))
         child = await workshop.children.start(place, entries.keep, order, workshop.spares)
         assert await child.receive()
@@ -174,6 +182,33 @@ def test_a_child_does_no_work_with_other_limits(in_workshop: InWorkshop, tmp_pat
     in_workshop(act)
 
 
+@pytest.mark.parametrize("how", ["replaced", "linked", "made"])
+def test_a_child_does_no_work_where_what_it_may_read_is_another(
+    how: str, in_workshop: InWorkshop, tmp_path: Path
+) -> None:
+    """Its rights are rights to the folder that had the name when they were made."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    other.mkdir()
+    if how != "made":
+        root.mkdir()
+
+    async def act(workshop: Workshop) -> None:
+        wanted = msgspec.structs.replace(LIMITS, read=(str(root),))
+        first = await workshop.work(wanted=wanted)
+        assert (await workshop.work(wanted=wanted)).pid == first.pid
+        if how != "made":
+            root.rename(tmp_path / "before")
+        if how == "linked":
+            root.symlink_to(other)
+        else:
+            root.mkdir()
+        second = await workshop.work(wanted=wanted)
+        assert second.pid != first.pid
+        assert (await workshop.work(wanted=wanted)).pid == second.pid
+
+    in_workshop(act)
+
+
 def test_peak_memory_is_that_of_the_present_work(in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         before = await workshop.work()
@@ -200,7 +235,7 @@ def test_a_lost_child_costs_no_work(number: signal.Signals, in_workshop: InWorks
 def test_a_child_that_is_killed_at_work_is_not_kept(in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         await workshop.work()
-        place = workshop.children.take(LIMITS, workshop.staging)
+        place = await workshop.children.take(LIMITS, workshop.staging)
         order = msgspec.json.encode(Work(str(place.folder / "run"), unending=True))
         child = await workshop.children.start(place, entries.keep, order, workshop.spares)
         assert await child.receive()
@@ -240,7 +275,7 @@ def test_a_child_waits_and_works_for_a_while_only(in_workshop: InWorkshop, monke
 def test_no_more_wait_than_may(in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         workshop.children.keep(1)
-        places = [workshop.children.take(LIMITS, workshop.staging) for _ in range(2)]
+        places = [await workshop.children.take(LIMITS, workshop.staging) for _ in range(2)]
         for number, place in enumerate(places):
             order = msgspec.json.encode(Work(str(place.folder / "run")))
             child = await workshop.children.start(place, entries.keep, order, workshop.spares)
@@ -253,11 +288,30 @@ def test_no_more_wait_than_may(in_workshop: InWorkshop) -> None:
     in_workshop(act)
 
 
+def test_works_that_end_together_leave_no_more_than_may_wait(in_workshop: InWorkshop) -> None:
+    async def act(workshop: Workshop) -> None:
+        for most in (1, 0):
+            workshop.children.keep(1)
+            places = [await workshop.children.take(LIMITS, workshop.staging) for _ in range(2)]
+            for number, place in enumerate(places):
+                order = msgspec.json.encode(Work(str(place.folder / "run")))
+                child = await workshop.children.start(place, entries.keep, order, workshop.spares)
+                assert await child.receive()
+                (place.folder / "run").rename(workshop.published / f"{most} {number}")
+            ends = [asyncio.create_task(workshop.children.finish(place, clean=True)) for place in places]
+            await asyncio.sleep(0)
+            workshop.children.keep(most)  # 0: the service stops meanwhile
+            await asyncio.gather(*ends)
+            assert len(workshop.waiting()) == most
+
+    in_workshop(act)
+
+
 def test_a_start_that_is_cancelled_leaves_nothing(in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         for delay in (0.0, 0.001, 0.01, 0.02):
             await workshop.work()
-            place = workshop.children.take(LIMITS, workshop.staging)
+            place = await workshop.children.take(LIMITS, workshop.staging)
             order = msgspec.json.encode(Work(str(place.folder / "run")))
             starting = asyncio.create_task(workshop.children.start(place, entries.keep, order, workshop.spares))
             await asyncio.sleep(delay)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgspec
@@ -63,6 +65,36 @@ def test_a_native_file_that_was_let_go_is_answered_by_the_parquet(
     gone = msgspec.structs.replace(source("orders", native=True), native="orders/v000001/gone.duckdb")
     confinement.confine(opened, [gone], warehouse=str(warehouse), seconds=5)
     assert opened.execute("SELECT count(*) FROM orders").fetchone() == (2,)
+
+
+class _Late:
+    """A connection whose file is moved after DuckDB has opened it; a newer version then changes its rows."""
+
+    def __init__(self, opened: duckdb.DuckDBPyConnection, file: Path) -> None:
+        self._opened, self._file = opened, file
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if not sql.startswith("ATTACH"):
+            return self._opened.execute(sql)
+        newer = self._file.rename(self._file.with_name("newer.duckdb"))
+        with duckdb.connect(str(newer)) as changed:
+            changed.execute(f"UPDATE \"{self._file.stem}\" SET v = 'newer'")
+        return self._opened.execute(sql.replace(self._file.name, newer.name))
+
+
+def test_a_native_file_that_is_let_go_while_it_is_opened_is_answered_by_the_parquet(
+    opened: duckdb.DuckDBPyConnection, warehouse: Path
+) -> None:
+    file = warehouse / "other" / "v000001" / "moved.duckdb"
+    shutil.copyfile(file.with_name("other.duckdb"), file)
+    with duckdb.connect(str(file)) as native:
+        native.execute('ALTER TABLE "other" RENAME TO "moved"')
+    gone = msgspec.structs.replace(source("other"), native="other/v000001/moved.duckdb", native_table="moved")
+    late: Any = _Late(opened, file)
+    confinement.confine(late, [gone], warehouse=str(warehouse), seconds=5)
+    assert opened.execute("SELECT DISTINCT v FROM other").fetchall() == [(SECRET,)]
+    attached = opened.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name LIKE 'stored_%'")
+    assert attached.fetchone() == (0,)
 
 
 @pytest.mark.parametrize("native", [False, True])
