@@ -71,7 +71,8 @@ class Service:
         return rows
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -88,7 +89,7 @@ def _answers(address: str) -> bool:
 def running(files: Path) -> Iterator[Service]:
     """A fresh service over an empty data directory that may read ``files``; stopped and swept away at the end."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=files) as folder:
-        port, log = _free_port(), Path(folder) / "service.log"
+        port, log = free_port(), Path(folder) / "service.log"
         environment = os.environ | {
             "PENSTOCK_ADMIN_PASSWORD": _PASSWORD,
             "PENSTOCK_FILE_ROOTS": str(files),

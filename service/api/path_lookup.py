@@ -31,6 +31,8 @@ async def find_version(
     """
     chosen = chosen_version(which, field) if isinstance(which, str) else which
     record = await find_pipeline(services, name)
+    if chosen is None and services.history.has_newest(record.id):
+        return services.history.version(record.id, name)
     return await asyncio.to_thread(services.history.version, record.id, name, chosen, field)
 
 

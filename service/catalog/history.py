@@ -10,6 +10,7 @@ import msgspec
 
 from service.catalog import lineage_events, run_rows, statistics, version_marks, version_rows
 from service.catalog.leases import Lease
+from service.catalog.newest_versions import NewestVersions
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
@@ -46,8 +47,9 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """The runs and versions in the catalog. Methods block; the API calls them in threads.
 
-    ``on_published`` is called with the id of the pipeline after a version was published. With ``lineage`` the starts
-    and ends of runs become events for an OpenLineage service.
+    ``on_published`` is called with the id of the pipeline after a version was published. ``has_newest`` and
+    ``has_table`` say that ``newest`` and ``table`` do not block. With ``lineage`` the starts and ends of runs become
+    events for an OpenLineage service.
     """
 
     def __init__(self, store: Store, *, lineage: bool = False, lease: Lease | None = None) -> None:
@@ -55,6 +57,8 @@ class History:
         self._lineage = lineage
         self.lease = lease or Lease(store)
         self.on_published: Callable[[str], None] = lambda _: None
+        self._newest = NewestVersions(store)
+        self.has_newest, self.has_table = self._newest.has, self._newest.has_table
 
     @property
     def healthy(self) -> bool:
@@ -264,6 +268,8 @@ class History:
         """
         if isinstance(number, str):
             number = version_marks.tagged(self._store, pipeline_id, name, number, field)
+        if number is None and (newest := self.newest(pipeline_id)) is not None:
+            return newest
         row = self._find(pipeline_id, number)
         if row is not None:
             return _version(row)
@@ -276,14 +282,10 @@ class History:
 
     def newest(self, pipeline_id: str) -> Version | None:
         """The newest published version of a pipeline, or None."""
-        row = self._find(pipeline_id, None)
-        return _version(row) if row is not None else None
+        return self._newest.of(pipeline_id)
 
     def _find(self, pipeline_id: str, number: int | None) -> Row | None:
-        wanted = {"pipeline_id": pipeline_id, "version": number}
-        if number is None:
-            return self._store.kept_row("versions", pipeline_id, _VERSIONS["find"], wanted)
-        return self._store.row(_VERSIONS["find"], wanted)
+        return self._store.row(_VERSIONS["find"], {"pipeline_id": pipeline_id, "version": number})
 
     def earlier(self, pipeline_id: str, version: Version) -> Version | None:
         """The newest published version that is older than ``version``, or None."""
@@ -366,6 +368,9 @@ class History:
         The suffix ``__quarantine`` names the quarantined rows of a version; a version without any has no rows there.
         """
         base, _, which = name.partition("@")
+        newest = self._newest.of_table(base) if not which else None
+        if newest is not None:
+            return Table(name=name, version=newest)
         version = self._numbered(base, which) if which else None
         if which and version is None:
             return None

@@ -57,6 +57,15 @@ class Checksums:
         if status.st_size == size:
             self._known[status.st_dev, status.st_ino] = ((status.st_size, status.st_mtime_ns), checksum)
 
+    def knows(self, path: Path) -> bool:
+        """Whether ``fault`` need not read the file."""
+        try:
+            status = path.lstat()
+        except OSError:
+            return True
+        known = self._known.get((status.st_dev, status.st_ino))
+        return known is not None and known[0] == (status.st_size, status.st_mtime_ns)
+
     def _checksum(self, path: Path, status: os.stat_result) -> str:
         inode, stamp = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)
         known = self._known.get(inode)

@@ -1,7 +1,9 @@
 """The query engine: the API's side of query workers. It relays bytes and enforces deadlines; it parses no user input.
 
-A worker answers one query and ends. One spare worker is kept ready (connected, waiting), so that a point query does
-not wait for a start. A deadline ends a worker with SIGKILL, since nothing else stops a query that is being planned.
+A worker that has answered is kept for the next query over sources that it may read. A worker reports which tables a
+statement names; the engine remembers it, so that the same text goes to the right worker at once. A deadline ends a
+worker with SIGKILL, since nothing else stops a query that is being planned.
+
 A worker that dies without a message reached its memory limit or crashed, which are errors of the query, or was killed
 from outside, which is not.
 """
@@ -9,9 +11,10 @@ from outside, which is not.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,19 +27,16 @@ from service.model.formats import FORMATS
 from service.model.query_parameters import Kind
 from service.processes import landlock
 from service.processes.child import Exit
-from service.query import messages
+from service.query import messages, wanted
 from service.query.messages import Resolved
-from service.query.pool import Pool, PooledWorker
+from service.query.pool import Group, Pool, PooledWorker
 from service.query.stream import Stream
+from service.query.wanted import RecentTables, Resolve, Statements
 from service.sandbox.duckdb_errors import timed_out, too_large
 from service.sandbox.source import TableSource
 
-Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
-"""Finds the sources of tables by name (None: of all tables)."""
-
-
 _MIB = 1 << 20
-_GRACE_SECONDS = 0.2  # DuckDB's own limit ends a query cleanly; SIGKILL is for a query that ignores it
+_DISMISSED = msgspec.msgpack.encode(messages.Dismissed())
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Engine:
         memory_bytes: int = 1024 * _MIB,
         spill_bytes: int = 1024 * _MIB,
         max_concurrent: int = 4,
-        max_waiting: int = 32,
+        max_waiting: int = 256,
         max_rows: int = 100_000,
         max_bytes: int = 32 * _MIB,
         level: int | None = None,
@@ -89,7 +89,10 @@ class Engine:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._layout = layout
-        self._reading: dict[int, list[TableSource]] = {}
+        self._reading: dict[PooledWorker, list[TableSource]] = {}
+        self._statements = Statements()
+        self._recent = RecentTables()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = Pool(
             layout,
             memory_bytes=memory_bytes,
@@ -97,6 +100,7 @@ class Engine:
             max_concurrent=max_concurrent,
             max_waiting=max_waiting,
             wait_seconds=timeout_seconds,
+            most_seconds=max(timeout_seconds, stream_seconds) + 1,
             sandbox=self._level > 0,
         )
 
@@ -116,11 +120,12 @@ class Engine:
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
+        readable: frozenset[str] | None = None,
     ) -> Answer:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
         With ``types``, parameters are texts that the worker converts. A ``rehearsal`` executes nothing
-        (``messages.Rehearsal``).
+        (``messages.Rehearsal``). ``readable`` are the pipelines that the caller may read (None: all).
 
         Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE; ``field`` sql), ``errors.TimedOut``,
         ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` if workers are unconfined.
@@ -146,7 +151,10 @@ class Engine:
             rehearsal,
         )
         try:
-            return await self._answer(query, seconds)
+            need = self._statements.need(readable, statement)
+            if need is not None:
+                query = msgspec.structs.replace(query, known=await wanted.needed(need, self._resolve, readable))
+            return await self._answer(query, Group(readable), query.known, seconds)
         except errors.Invalid as error:  # what refuses a statement knows no request
             error.details.setdefault("field", "sql")
             raise
@@ -163,6 +171,7 @@ class Engine:
         format: str = "json",
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
+        readable: frozenset[str] | None = None,
     ) -> Answer:
         """The rows of one source. ``about`` is added to a page of JSON as it is.
 
@@ -172,7 +181,7 @@ class Engine:
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
         query = messages.DataQuery(
-            source,
+            wanted.pinned(source),
             format,
             self._rows(limit, format),
             offset,
@@ -184,20 +193,45 @@ class Engine:
             escape_formulas,
             about or {},
         )
-        return await self._answer(query, self._timeout)
+        return await self._answer(query, Group(readable, filter is not None), Resolved([query.source]), self._timeout)
 
-    async def schema(self, source: TableSource, *, form: str = "json") -> bytes:
+    async def schema(self, source: TableSource, *, form: str = "json", readable: frozenset[str] | None = None) -> bytes:
         """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
-        answer = await self._answer(messages.SchemaQuery(source, self._timeout, form), self._timeout)
+        query = messages.SchemaQuery(wanted.pinned(source), self._timeout, form)
+        answer = await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
         return answer.content or b""
 
     def reads(self, folder: Path) -> bool:
-        """Whether a query in progress reads the version in ``folder``."""
-        sources = (source for taken in self._reading.values() for source in taken)
-        return any(self._layout.version(source.pipeline, source.version) == folder for source in sources)
+        """Whether a query in progress reads the version in ``folder``. Workers that merely may read it are let go."""
+
+        def inside(source: TableSource) -> bool:
+            return self._layout.version(source.pipeline, source.version) == folder
+
+        if any(inside(source) for taken in self._reading.values() for source in taken):
+            return True
+        self._recent.forget(inside)
+        self._pool.let_go(inside)
+        return False
+
+    def follow_soon(self) -> None:
+        """A version was published: let the workers go that have an older one. Any thread may call it."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
+                self._loop.call_soon_threadsafe(self._start_to_follow)
+
+    def _start_to_follow(self) -> None:
+        self._pool.task(self._follow())
+
+    async def _follow(self) -> None:
+        for name in self._recent.names():
+            with contextlib.suppress(errors.PenstockError):
+                for newest in map(wanted.named, (await self._resolve([name])).sources):
+                    self._recent.replace(newest)
+                    self._pool.let_go(functools.partial(wanted.is_older, newest=newest))
 
     async def warm(self) -> None:
         """Start the spare worker, so that the first query need not wait for it."""
+        self._loop = asyncio.get_running_loop()
         await self._pool.warm()
 
     async def close(self) -> None:
@@ -231,62 +265,90 @@ class Engine:
             )
         return min(1000, self._max_rows) if limit is None else limit
 
-    async def _answer(self, query: messages.Query, seconds: float) -> Answer:
-        worker = await self._pool.take()
-        if not isinstance(query, messages.SqlQuery):
-            self._reading[id(worker)] = [query.source]
+    async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
+        """The answer over ``known`` sources; None: those that a worker finds in the statement."""
+        sources = known.sources if known is not None else None
+        worker = await self._pool.take(group, sources)
+        end = asyncio.get_running_loop().time() + seconds
         try:
-            return await self._converse(worker, query, seconds)
+            async with asyncio.timeout_at(end):
+                blank = await self._begin(worker, query, group, sources)
+                kind, payload = await self._message(worker)
+                while kind == messages.NEED:
+                    need = msgspec.msgpack.decode(payload, type=messages.Need)
+                    try:
+                        known = await wanted.needed(need, self._resolve, group.readable)
+                    except errors.PenstockError:
+                        if not blank:
+                            await self._dismiss(worker)
+                            self._finish(worker, free=True)
+                        raise
+                    if isinstance(query, messages.SqlQuery) and not need.everything:
+                        self._statements.remember(group.readable, query.statement, need)
+                        query = msgspec.structs.replace(query, known=known)
+                    if blank or (not need.everything and worker.holds(known.sources)):
+                        self._reads(worker, group, known.sources)
+                        await worker.child.send(msgspec.msgpack.encode(known))
+                    else:
+                        await self._dismiss(worker)
+                        self._reading.pop(worker, None)
+                        worker = await self._pool.exchange(worker, group, known.sources, blank=need.everything)
+                        blank = await self._begin(worker, query, group, None if need.everything else known.sources)
+                    kind, payload = await self._message(worker)
+        except TimeoutError:
+            self._finish(worker)
+            raise timed_out(seconds) from None
         except BaseException:
             self._finish(worker)
             raise
-
-    def _finish(self, worker: PooledWorker) -> None:
-        self._reading.pop(id(worker), None)
-        self._pool.finish(worker)
-
-    async def _converse(self, worker: PooledWorker, query: messages.Query, seconds: float) -> Answer:
-        """Send the query and wait for the head; a whole answer is read to its end, a stream is returned."""
-        deadline = time.monotonic() + seconds + _GRACE_SECONDS
-        try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds + _GRACE_SECONDS):
-                await self._send(worker, query)
-                head = await self._head(worker)
-                if head.whole:
-                    content = b"".join([part async for part in self._parts(worker)])
-                    self._finish(worker)
-                    return Answer(head.media_type, _once(content), head.headers, content)
-        except TimeoutError:
-            raise timed_out(seconds) from None
+        if kind == messages.WHOLE:
+            media_type, content, free = messages.opened(payload)
+            self._finish(worker, free=free)
+            return Answer(media_type, _once(content), content=content)
         body = Stream(
             self._parts(worker),
             finish=lambda: self._finish(worker),
-            seconds=max(deadline - time.monotonic(), 1.0),
+            seconds=max(end - asyncio.get_running_loop().time(), 1.0),
             total_seconds=self._stream_seconds,
         )
-        return Answer(head.media_type, body, head.headers)
+        return Answer(msgspec.msgpack.decode(payload, type=messages.Head).media_type, body)
 
-    async def _send(self, worker: PooledWorker, query: messages.Query) -> None:
+    async def _begin(
+        self, worker: PooledWorker, query: messages.Query, group: Group, sources: list[TableSource] | None
+    ) -> bool:
+        """Send the query; whether the worker has no sources yet, and gets those of late with it."""
+        blank = worker.sources is None
+        if blank:
+            others = self._recent.of(group.readable)
+            worker.sources = {s.table: s for s in others}
+            query = msgspec.structs.replace(query, others=others)
+        self._reads(worker, group, sources or [])
         try:
             await worker.child.send(msgspec.msgpack.encode(query))
         except (ConnectionError, OSError):
             raise errors.Unavailable("the query worker was lost before it began; try again") from None
+        return blank
 
-    async def _head(self, worker: PooledWorker) -> messages.Head:
-        while True:
-            kind, payload = await self._message(worker)
-            if kind == messages.HEAD:
-                return msgspec.msgpack.decode(payload, type=messages.Head)
-            if kind == messages.NEED:
-                need = msgspec.msgpack.decode(payload, type=messages.Need)
-                resolved = await self._resolved(need)
-                self._reading.setdefault(id(worker), []).extend(resolved.sources)
-                await worker.child.send(msgspec.msgpack.encode(resolved))
+    async def _dismiss(self, worker: PooledWorker) -> None:
+        with contextlib.suppress(ConnectionError, OSError):  # the pool notices its end
+            await worker.child.send(_DISMISSED)
+
+    def _reads(self, worker: PooledWorker, group: Group, sources: list[TableSource]) -> None:
+        """Note what a worker reads for its present query."""
+        self._recent.note(group.readable, sources)
+        self._reading[worker] = sources
+        if worker.sources is not None:
+            worker.sources |= {s.table: s for s in sources}
+
+    def _finish(self, worker: PooledWorker, *, free: bool = False) -> None:
+        self._reading.pop(worker, None)
+        self._pool.finish(worker, free=free)
 
     async def _parts(self, worker: PooledWorker) -> AsyncIterator[bytes]:
         while True:
             kind, payload = await self._message(worker)
             if kind == messages.DONE:
+                self._finish(worker, free=payload == messages.FREE)
                 return
             if payload:
                 yield payload
@@ -311,20 +373,3 @@ class Engine:
             f"the query ended its worker ({end}); nothing else was affected. Write the query another way",
             code="QUERY_TOO_LARGE",
         )
-
-    async def _resolved(self, need: messages.Need) -> Resolved:
-        everything = await self._resolve(None) if need.everything else Resolved([])
-        named = await self._resolve(list(need.tables)) if need.tables else Resolved([])
-        if named.missing:
-            name = named.missing[0]
-            hint = errors.did_you_mean(name, named.known)
-            known = f" (stored: {', '.join(sorted(named.known)[:20])})" if named.known and not hint else ""
-            raise errors.Invalid(
-                f"no stored table '{name}'{hint}{known}",
-                code="SQL_NOT_ALLOWED",
-                position=need.tables.get(name),
-                table=name,
-            )
-        taken = {s.table for s in named.sources}
-        sources = [*named.sources, *(s for s in everything.sources if s.table not in taken)]
-        return Resolved(sources, snapshots=named.snapshots)

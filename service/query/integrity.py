@@ -13,6 +13,7 @@ from service.kit import errors
 from service.model.version import Version
 from service.steps.storage import File
 
+_FEW = 16  # files
 _log = structlog.get_logger("penstock.integrity")
 
 
@@ -55,6 +56,14 @@ class Integrity:
         _log.error("native.damaged", pipeline=version.pipeline, version=version.version, fault=fault, read="parquet")
         self.on_damaged_native(version)
         return msgspec.structs.replace(version, native=None)
+
+    def is_quick(self, version: Version) -> bool:
+        """Whether ``checked`` takes no longer than a look at a few files."""
+        files = [*version.base_files, *([version.native] if version.native is not None else [])]
+        if len(files) > _FEW:
+            return False
+        folder = self._layout.version(version.pipeline, version.version)
+        return all(self._checksums.knows(folder / file.name) for file in files)
 
     def require(self, version: Version, files: Iterable[File]) -> None:
         """Check some files of a version.

@@ -9,15 +9,18 @@ READY   to API     nothing: the worker is connected and waits for a query
 NEED    to API     ``Need``: the stored tables that the statement names
 HEAD    to API     ``Head``: the answer begins; every later error ends it early
 BODY    to API     bytes of the answer
-DONE    to API     nothing: the answer is complete
+DONE    to API     ``FREE`` or ``USED``: the answer is complete
+WHOLE   to API     ``FREE`` or ``USED``, then an answer of one piece (``whole``)
 FAILED  to API     ``errors.Body``
 ======  =========  ==========================================================
 
-The API sends a ``Query``, then, when asked, a ``Resolved``.
+The API sends a ``Query``, then, when asked, a ``Resolved``, or ``Dismissed`` where another worker shall answer. A
+worker that says ``FREE`` has put everything of the query away and waits for another one; any other ends.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgspec
@@ -26,10 +29,25 @@ from service.model.answers import ColumnType
 from service.model.query_parameters import Kind
 from service.sandbox.source import TableSource
 
-READY, NEED, HEAD, BODY, DONE, FAILED = b"R", b"N", b"H", b"B", b"D", b"F"
+READY, NEED, HEAD, BODY, DONE, WHOLE, FAILED = b"R", b"N", b"H", b"B", b"D", b"W", b"F"
+FREE, USED = b"\x01", b"\x00"
+_LENGTH = struct.Struct("!H")
 
 
-class Resolved(msgspec.Struct, frozen=True):
+def whole(media_type: str, chunks: list[bytes], *, free: bool) -> bytes:
+    """The message of an answer in one piece."""
+    name = media_type.encode()
+    return b"".join([WHOLE, FREE if free else USED, _LENGTH.pack(len(name)), name, *chunks])
+
+
+def opened(payload: bytes) -> tuple[str, bytes, bool]:
+    """Media type and content of an answer in one piece, and whether its worker is free."""
+    (length,) = _LENGTH.unpack_from(payload, 1)
+    start = 1 + _LENGTH.size + length
+    return payload[1 + _LENGTH.size : start].decode(), payload[start:], payload[:1] == FREE
+
+
+class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
     """The sources of the requested names (in any case); ``missing`` are names that are not stored tables.
 
     ``known`` may name other tables, for a hint. ``snapshots`` are system tables, as Parquet files in memory.
@@ -41,6 +59,10 @@ class Resolved(msgspec.Struct, frozen=True):
     snapshots: dict[str, bytes] = {}
 
 
+class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
+    """The query needs sources that the worker does not have: another one answers it."""
+
+
 class Need(msgspec.Struct, frozen=True):
     """Names of tables as the statement has them, with their positions; ``everything`` for SHOW TABLES."""
 
@@ -49,11 +71,9 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The answer begins. ``whole``: it is complete in memory, so that nothing can fail any more."""
+    """A streamed answer begins."""
 
     media_type: str
-    whole: bool
-    headers: dict[str, str] = {}
 
 
 class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
@@ -61,6 +81,8 @@ class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
 
     ``types`` are those of parameters that are given as texts (``query_parameters``). A ``rehearsal`` binds the
     statement and executes nothing; its answer is a ``Rehearsal`` as JSON.
+    ``known`` are the sources of the tables that it names, where they are known from an earlier time. In every query
+    ``others`` are more sources for a worker that has none yet, for the queries that follow.
     """
 
     statement: str
@@ -72,6 +94,8 @@ class SqlQuery(msgspec.Struct, frozen=True, tag="sql"):
     escape_formulas: bool = True
     types: dict[str, Kind] | None = None
     rehearsal: bool = False
+    known: Resolved | None = None
+    others: list[TableSource] = []
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
@@ -96,6 +120,7 @@ class DataQuery(msgspec.Struct, frozen=True, tag="data"):
     sort: str | None = None
     escape_formulas: bool = True
     about: dict[str, Any] = {}
+    others: list[TableSource] = []
 
 
 class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
@@ -104,6 +129,7 @@ class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
     source: TableSource
     seconds: float
     form: str = "json"
+    others: list[TableSource] = []
 
 
 Query = SqlQuery | DataQuery | SchemaQuery

@@ -1,6 +1,9 @@
-"""The pool of query workers: their number, the spare worker that waits, and the removal of used ones.
+"""The pool of query workers: those at work, those that are kept for the next query, and one that knows no query yet.
 
-A worker is used once. The next spare is started when a query has ended, not while it competes for the cores.
+A kept worker may read the sources that its first query brought, and answers any query over some of them. There are at
+most ``max_concurrent`` workers, kept ones included, and the spare: a query that no kept worker can answer takes the
+spare, and ends the worker that waits longest if there is no place. The next spare is started when a query has ended,
+not while it competes for the cores.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,21 +26,53 @@ from service.processes.child import Child
 from service.processes.limits import Limits
 from service.query import entry
 from service.sandbox import source
+from service.sandbox.source import TableSource
 
 _START_SECONDS = 10.0
+_IDLE_SECONDS = 60.0
+
+
+Chosen = Callable[[TableSource], bool]
+"""Whether a source is one of those that are meant."""
+
+
+class Group(NamedTuple):
+    """Queries that may share workers: of callers who may read the same pipelines (None: all of them).
+
+    ``ordered`` are those that filter rows and keep their order, for which DuckDB is set up differently.
+    """
+
+    readable: frozenset[str] | None = None
+    ordered: bool = False
 
 
 class PooledWorker:
-    """A child that is connected and waits for its query, and its private scratch folder."""
+    """A child that is connected and waits for a query, and its private scratch folder.
+
+    ``sources`` are those that it may read, by table; None before its first query. ``may_stay`` says whether it may be
+    kept after its present query.
+    """
 
     def __init__(self, child: Child, spill: Path, oom_kills: int) -> None:
         self.child = child
         self.spill = spill
+        self.group: Group | None = None
+        self.sources: dict[str, TableSource] | None = None
+        self.may_stay = True
+        self.expiry: asyncio.TimerHandle | None = None
         self._oom_kills = oom_kills  # when it was started
 
     def was_out_of_memory(self) -> bool:
         """Whether the kernel killed a process for want of memory since the start of this one."""
         return watch.oom_kills() > self._oom_kills
+
+    def holds(self, wanted: Iterable[TableSource]) -> bool:
+        """Whether it may read these sources."""
+        return self.sources is not None and all(self.sources.get(s.table) == s for s in wanted)
+
+    def has(self, chosen: Chosen) -> bool:
+        """Whether it may read a chosen source, whose files it may have open."""
+        return any(map(chosen, (self.sources or {}).values()))
 
     async def receive(self) -> tuple[bytes, bytes] | None:
         """Kind and payload of the next message; None when the worker has ended."""
@@ -46,7 +81,10 @@ class PooledWorker:
 
 
 class Pool:
-    """At most ``max_concurrent`` busy workers; ``max_waiting`` queries may wait for ``wait_seconds``."""
+    """At most ``max_concurrent`` workers; ``max_waiting`` queries may wait for ``wait_seconds``. Sizes are bytes.
+
+    No query takes longer than ``most_seconds``.
+    """
 
     def __init__(
         self,
@@ -57,39 +95,68 @@ class Pool:
         max_concurrent: int,
         max_waiting: int,
         wait_seconds: float,
+        most_seconds: float,
         sandbox: bool,
     ) -> None:
         self._layout = layout
         self._memory = memory_bytes
         self._spill = spill_bytes
+        self._most = max_concurrent
         self._max_waiting = max_waiting
         self._wait_seconds = wait_seconds
+        self._most_seconds = most_seconds
         self._sandbox = sandbox
         self._slots = asyncio.Semaphore(max_concurrent)
+        self._taken = 0
         self._waiting = 0
         self._spare: asyncio.Task[PooledWorker] | None = None
-        self._live: set[PooledWorker] = set()
+        self._busy: set[PooledWorker] = set()
+        self._idle: list[PooledWorker] = []  # those that wait longest first
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def take(self) -> PooledWorker:
-        """A worker for one query; give it to ``finish`` afterwards. Raises ``errors.Unavailable`` if none is free."""
+    async def take(self, group: Group, wanted: Collection[TableSource] | None) -> PooledWorker:
+        """A worker for one query over the sources ``wanted`` (None: not known yet); give it to ``finish`` afterwards.
+
+        It has these sources, or none yet. Raises ``errors.Unavailable`` if none is free.
+        """
         await self._acquire()
         try:
-            taken = await self._ready()
+            return await self._chosen(group, wanted)
         except BaseException:
-            self._slots.release()
+            self._release()
             raise
-        self._live.add(taken)
-        return taken
 
-    def finish(self, worker: PooledWorker) -> None:
-        """End the worker, free its place, and start the next spare. May be called again."""
-        if worker in self._live:
-            self._live.discard(worker)
+    async def exchange(
+        self, worker: PooledWorker, group: Group, wanted: Collection[TableSource] | None, *, blank: bool = False
+    ) -> PooledWorker:
+        """Another worker in place of one that has not begun; a ``blank`` one has no sources yet. Raises as ``take``."""
+        self._busy.discard(worker)
+        self._keep(worker)
+        try:
+            return await self._chosen(group, None if blank else wanted, blank=blank)
+        except BaseException:
+            self._release()
+            raise
+
+    def finish(self, worker: PooledWorker, *, free: bool = False) -> None:
+        """Take the worker back: keep it if it is ``free``, else end it. May be called again."""
+        if worker not in self._busy:
+            return
+        self._busy.discard(worker)
+        if free and worker.may_stay and worker.sources is not None and not self._closed:
+            self._keep(worker)
+        else:
             self._retire(worker)
-            self._slots.release()
-            self._refill()
+        self._release()
+        self._refill()
+
+    def let_go(self, chosen: Chosen) -> None:
+        """End the workers that wait and may read a chosen source; keep none of those at work."""
+        for worker in [w for w in self._idle if w.has(chosen)]:
+            self._expire(worker)
+        for worker in self._busy:
+            worker.may_stay = worker.may_stay and not worker.has(chosen)
 
     async def warm(self) -> None:
         """Start the spare worker, so that the first query need not wait for it."""
@@ -103,24 +170,73 @@ class Pool:
         spare, self._spare = self._spare, None
         if spare is not None:
             await self._discard(spare)
-        for worker in list(self._live):
+        for worker in list(self._busy):
             self.finish(worker)
+        for worker in list(self._idle):
+            self._expire(worker)
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     async def _acquire(self) -> None:
         if self._closed:
             raise errors.Unavailable("the service is stopping", retry_after=5.0)
-        if self._slots.locked() and self._waiting >= self._max_waiting:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            self._taken += 1
+            return
+        if self._waiting >= self._max_waiting:
             raise errors.Unavailable("too many queries are waiting; try again shortly", retry_after=2.0)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._slots.acquire()
+                self._taken += 1
         except TimeoutError:
             raise errors.Unavailable("no query worker became free in time", retry_after=5.0) from None
         finally:
             self._waiting -= 1
+
+    def _release(self) -> None:
+        self._taken -= 1
+        self._slots.release()
+
+    async def _chosen(
+        self, group: Group, wanted: Collection[TableSource] | None, *, blank: bool = False
+    ) -> PooledWorker:
+        worker = None if blank else self._kept(group, wanted)
+        if worker is None:
+            while self._idle and len(self._idle) + self._taken > self._most:
+                self._expire(self._idle[0])
+            worker = await self._ready()
+            worker.group = group
+        self._busy.add(worker)
+        return worker
+
+    def _kept(self, group: Group, wanted: Collection[TableSource] | None) -> PooledWorker | None:
+        """The kept worker that worked last among those that can answer."""
+        for worker in [w for w in self._idle if w.child.has_ended]:
+            self._expire(worker)
+        for worker in reversed(self._idle):
+            if worker.group == group and (wanted is None or worker.holds(wanted)):
+                self._leave(worker)
+                return worker
+        return None
+
+    def _keep(self, worker: PooledWorker) -> None:
+        if worker.sources is None:  # it was dismissed by its first query, which it has judged
+            self._retire(worker)
+            return
+        worker.expiry = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._expire, worker)
+        self._idle.append(worker)
+
+    def _leave(self, worker: PooledWorker) -> None:
+        self._idle.remove(worker)
+        if worker.expiry is not None:
+            worker.expiry.cancel()
+
+    def _expire(self, worker: PooledWorker) -> None:
+        self._leave(worker)
+        self._retire(worker)
 
     async def _ready(self) -> PooledWorker:
         spare, self._spare = self._spare, None
@@ -133,7 +249,7 @@ class Pool:
             except (errors.PenstockError, OSError):
                 pass  # the spare did not start; a new one reports why
             except asyncio.CancelledError:
-                self._task(self._discard(spare))
+                self.task(self._discard(spare))
                 raise
         return await self._start()
 
@@ -153,7 +269,7 @@ class Pool:
         try:
             child = await Child.start(entry.serve, msgspec.msgpack.encode(order), limits)
         except BaseException:
-            self._task(self._remove(spill))
+            self.task(self._remove(spill))
             raise
         worker = PooledWorker(child, spill, oom_kills)
         try:
@@ -173,16 +289,16 @@ class Pool:
         spill = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self._layout.spill)).resolve()
         warehouse = self._layout.warehouse.resolve()
         threads = min(os.cpu_count() or 2, 4)
-        setup = source.WorkerSetup(str(warehouse), str(spill), self._memory, self._spill, threads)
+        setup = source.WorkerSetup(str(warehouse), str(spill), self._memory, self._spill, threads, self._most_seconds)
         return spill, setup, watch.oom_kills()
 
     def _refill(self) -> None:
         if self._spare is None and not self._closed:
-            self._spare = self._task(self._start())
+            self._spare = self.task(self._start())
 
     def _retire(self, worker: PooledWorker) -> None:
         worker.child.kill()
-        self._task(self._bury(worker))
+        self.task(self._bury(worker))
 
     async def _bury(self, worker: PooledWorker) -> None:
         await worker.child.wait()
@@ -192,7 +308,8 @@ class Pool:
     async def _remove(folder: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run ``work`` beside the queries; ``close`` waits for its end."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)

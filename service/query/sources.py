@@ -25,6 +25,8 @@ class Tables(Protocol):
 
     def table(self, name: str) -> Table | None: ...
 
+    def has_table(self, name: str) -> bool: ...
+
     def table_names(self) -> list[str]: ...
 
 
@@ -50,10 +52,22 @@ class Sources:
 
         Raises ``errors.PenstockError`` (DATA_CORRUPT).
         """
-        return await (asyncio.to_thread(self._all) if names is None else asyncio.to_thread(self._named, names))
+        if names is None:
+            return await asyncio.to_thread(self._all)
+        if all(map(self._is_quick, names)):
+            return self._named(names)
+        return await asyncio.to_thread(self._named, names)
+
+    def _is_quick(self, name: str) -> bool:
+        if not self._tables.has_table(name):
+            return False
+        table = self._tables.table(name)
+        return table is not None and self._integrity.is_quick(table.version)
 
     async def of_version(self, version: Version) -> TableSource:
         """The source of a version's rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        if self._integrity.is_quick(version):
+            return source_of(self._integrity.checked(version))
         return source_of(await asyncio.to_thread(self._integrity.checked, version))
 
     async def of_quarantine(self, version: Version) -> TableSource:

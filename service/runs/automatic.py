@@ -31,11 +31,20 @@ from service.runs.triggers import Triggers
 from service.runs.version_upkeep import VersionUpkeep
 
 
+class Follower(Protocol):
+    """What holds versions open, and lets older ones go."""
+
+    def follow_soon(self) -> None: ...
+
+
 class Core(Protocol):
     """The part of the service that works by itself."""
 
     @property
     def supervisor(self) -> Supervisor: ...
+
+    @property
+    def engine(self) -> Follower: ...
 
     @property
     def tasks(self) -> TaskRunner: ...
@@ -95,6 +104,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         triggers.reload()
 
     def published(pipeline_id: str) -> None:
+        core.engine.follow_soon()
         triggers.check()
         retention.check(pipeline_id)
 

@@ -53,6 +53,7 @@ CLOSED: dict[str, bool | int | str] = {
 # what Python, Arrow and Polars reserve (450 MiB with two cores, most of it never touched).
 _BESIDE_DUCKDB = 512 << 20
 _LEAST = 64 << 20
+_NOTHING = "SELECT NULL AS unread"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,19 @@ def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
             "errors_as_json": True,
         },
     )
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # for every cursor
+    for view in _system_views(connection):
+        connection.execute(f"CREATE VIEW {quoted(view)} AS {_NOTHING}")
     return connection
+
+
+def _system_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Views of DuckDB that a statement can name without a schema.
+
+    Ours of the same names come first in the search path, so that no such name is bound to DuckDB's, whoever misread it.
+    """
+    rows = connection.execute("SELECT DISTINCT view_name FROM duckdb_views() WHERE internal ORDER BY 1").fetchall()
+    return [str(name) for (name,) in rows]
 
 
 def relative(path: str, warehouse: str) -> str:
@@ -107,28 +119,36 @@ def confine(
     *,
     warehouse: str,
     seconds: float,
+    others: Iterable[TableSource] = (),
     stubs: Iterable[str] = (),
     keep_order: bool = False,
 ) -> dict[str, Relation]:
     """Give the connection its sources as views, close everything else, and check that it is closed.
 
-    ``stubs`` are tables that shall only be listed. ``keep_order`` keeps rows in their stored order through every
-    filter: DuckDB would turn a list of IN into a join, which does not.
-    Answers how our own SQL reads each source, by table.
+    ``others`` are more sources, left out where their files cannot be read. ``stubs`` are tables that shall only be
+    listed. ``keep_order`` keeps rows in their stored order through every filter: DuckDB would turn a list of IN into a
+    join, which does not. Answers how our own SQL reads each source, by table.
     """
-    wanted = list(sources)
+    wanted, more = list(sources), list(others)
     connection.execute(f"SET GLOBAL max_execution_time = {max(int(seconds * 1000), 1)}")
     if keep_order:
         connection.execute("SET disabled_optimizers = 'in_clause'")
-    files = [relative(p, warehouse) for s in wanted for p in (*([s.native] if s.native else []), *s.parts)]
+    files = [relative(p, warehouse) for s in [*wanted, *more] for p in (*([s.native] if s.native else []), *s.parts)]
     connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
     relations: dict[str, Relation] = {}
-    for number, source in enumerate(wanted):
-        relations[source.table] = relation = _attach(connection, source, number, warehouse)
-        connection.execute(f"CREATE VIEW {quoted(source.table)} AS FROM {relation.sql}")
-    for table in stubs:
+    databases: dict[str, str] = {}
+    listed = list(stubs)
+    if listed:  # they are all that SHOW TABLES shall list
+        for view in _system_views(connection):
+            connection.execute(f"DROP VIEW {quoted(view)}")
+    for source in wanted:
+        relations[source.table] = _view(connection, source, databases, warehouse)
+    for source in more:
+        with contextlib.suppress(duckdb.Error, OSError):
+            relations[source.table] = _view(connection, source, databases, warehouse)
+    for table in listed:
         if table not in relations:
-            connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT NULL AS unread")
+            connection.execute(f"CREATE VIEW {quoted(table)} AS {_NOTHING}")
     close(connection)
     return relations
 
@@ -140,9 +160,20 @@ def close(connection: duckdb.DuckDBPyConnection) -> None:
     verify(connection)
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: int, warehouse: str) -> Relation:
-    if source.native and _attach_native(connection, relative(source.native, warehouse), f"stored_{number}", warehouse):
-        table = f"stored_{number}.main.{quoted(source.native_table or source.table)}"
+def _view(
+    connection: duckdb.DuckDBPyConnection, source: TableSource, databases: dict[str, str], warehouse: str
+) -> Relation:
+    relation = _attach(connection, source, databases, warehouse)
+    connection.execute(f"CREATE OR REPLACE VIEW {quoted(source.table)} AS FROM {relation.sql}")
+    return relation
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, source: TableSource, databases: dict[str, str], warehouse: str
+) -> Relation:
+    """The relation of a source; ``databases`` are the native files that are attached already, each under its name."""
+    if source.native and (name := _attach_native(connection, relative(source.native, warehouse), databases, warehouse)):
+        table = f"{name}.main.{quoted(source.native_table or source.table)}"
         return _restored(Relation(table, ("rowid",)), source, warehouse)
     if source.united:
         files = [relative(p, warehouse) for p in source.parts]
@@ -157,24 +188,29 @@ def _attach(connection: duckdb.DuckDBPyConnection, source: TableSource, number: 
     )
 
 
-def _attach_native(connection: duckdb.DuckDBPyConnection, file: str, name: str, warehouse: str) -> bool:
-    """Attach the native file of a version, if it still is that; else the Parquet answers.
+def _attach_native(
+    connection: duckdb.DuckDBPyConnection, file: str, databases: dict[str, str], warehouse: str
+) -> str | None:
+    """Attach the native file of a version, if it still is that, and answer its name; else the Parquet answers.
 
     A newer version may have let it go since its name was looked up. Where that happens between the moment when DuckDB
     opens the file and the one when it has its lock, nobody saw this reader, and the file may have other rows by now:
     then it has lost its name. A file whose name is still there when the lock is held is changed by nobody.
     """
-    path = Path(warehouse) / file
+    if file in databases:
+        return databases[file]
+    path, name = Path(warehouse) / file, f"stored_{len(databases)}"
     try:
         before = path.stat()
         connection.execute(f"ATTACH {literal(file)} AS {name} (READ_ONLY)")
     except (OSError, duckdb.IOException):
-        return False
+        return None
     with contextlib.suppress(OSError):
         if os.path.samestat(before, path.stat()):
-            return True
+            databases[file] = name
+            return name
     connection.execute(f"DETACH {name}")
-    return False
+    return None
 
 
 def _restored(plain: Relation, source: TableSource, warehouse: str) -> Relation:

@@ -18,6 +18,7 @@ import msgspec
 
 from service.kit import errors
 from service.sandbox.duckdb_errors import characters
+from service.sandbox.quoting import same
 from service.sandbox.snapshots import SCHEMA
 
 MAX_BYTES = 64 * 1024
@@ -85,13 +86,14 @@ class Accepted:
     """A statement that may run: the SELECT, how it is to be explained, and the tables it names.
 
     ``tables`` maps each name (as first written) to its place in the statement, in characters.
-    ``everything``: the statement lists the tables.
+    ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
     """
 
     select: str
     explain: str | None = None
     tables: dict[str, int | None] = field(default_factory=dict)
     everything: bool = False
+    takes_limit: bool = False
 
 
 def refused(message: str, position: int | None = None) -> errors.Invalid:
@@ -170,11 +172,16 @@ def tree(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, Any]:
 
 def _judged(connection: duckdb.DuckDBPyConnection, select: str) -> Accepted:
     accepted, root = Accepted(select), tree(connection, select)
+    accepted.takes_limit = (
+        root.get("type") == "SELECT_NODE"
+        and not any(str(m.get("type", "")).startswith("LIMIT") for m in root.get("modifiers", []))
+        and root.get("from_table", {}).get("type") != "SHOW_REF"
+    )
     seen: set[str] = set()
     try:
         for name, place in _tables(root, accepted):
-            if name.casefold() not in seen:
-                seen.add(name.casefold())
+            if same(name) not in seen:
+                seen.add(same(name))
                 accepted.tables[name] = characters(select, place)
     except errors.Invalid as error:
         raise refused(error.message, characters(select, error.details.get("position"))) from None
@@ -193,21 +200,23 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
             kind = value.get("type")
             if kind == "BASE_TABLE":
                 name = value["table_name"]
-                if _qualified(value) or name.casefold() not in scope:
+                if _qualified(value) or same(name) not in scope:
                     yield _stored(value), value.get("query_location")
             elif kind == "SHOW_REF":
                 yield from _shown(value, accepted)
-            if kind == "RECURSIVE_CTE_NODE":
-                scope = scope | {str(value.get("cte_name", "")).casefold()}
             scope = _ctes(value, scope, pending)
-            pending.extend((item, scope) for key, item in value.items() if key != "cte_map")
+            for key, item in value.items():
+                if kind == "RECURSIVE_CTE_NODE" and key == "right":  # the part before it does not know the name
+                    pending.append((item, scope | {same(str(value.get("cte_name", "")))}))
+                elif key != "cte_map":
+                    pending.append((item, scope))
 
 
 def _ctes(value: dict[str, Any], scope: frozenset[str], pending: list[tuple[Any, frozenset[str]]]) -> frozenset[str]:
     """Queue the CTEs of a node, each in the scope of those before it; answer the scope of the node itself."""
     for entry in (value.get("cte_map") or {}).get("map", []):
         pending.append((entry["value"], scope))
-        scope = scope | {str(entry["key"]).casefold()}
+        scope = scope | {same(str(entry["key"]))}
     return scope
 
 
@@ -219,7 +228,7 @@ def _stored(value: dict[str, Any]) -> str:
     if _qualified(value):
         parts = value.get("qualified_name", {}).get("path", [])
         path = ".".join(parts)
-        if len(parts) == 2 and parts[0].casefold() == SCHEMA and "at_clause" not in value:
+        if len(parts) == 2 and same(parts[0]) == SCHEMA and "at_clause" not in value:
             return path
         raise refused(
             f"'{path}': stored tables are named without a schema or database, system tables as {SCHEMA}.runs",

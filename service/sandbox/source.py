@@ -26,10 +26,14 @@ class TableSource(msgspec.Struct, frozen=True):
 
 
 class WorkerSetup(msgspec.Struct, frozen=True):
-    """How a worker sets itself up before it knows its job. Sizes are bytes."""
+    """How a worker sets itself up before it knows its job. Sizes are bytes; no query takes longer than
+    ``seconds``, and a worker ends after ``queries`` queries.
+    """
 
     warehouse: str
     spill: str
     memory_bytes: int
     spill_bytes: int
     threads: int
+    seconds: float = 3600.0
+    queries: int = 5_000

@@ -13,6 +13,7 @@ import pytest
 
 from service.kit import errors
 from service.query.engine import Answer, Engine
+from service.query.pool import Group
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import CANARY, Warehouse, answered, document
 from tests.unit.sandbox import attacks
@@ -205,7 +206,7 @@ def test_a_cancelled_query_gives_its_place_back(stored: Warehouse) -> None:
 
 def test_a_worker_that_is_killed_is_an_error_and_no_more(stored: Warehouse) -> None:
     async def act(made: Engine) -> dict[str, Any]:
-        taken = await made._pool.take()
+        taken = await made._pool.take(Group(), None)
         taken.child.kill()
         made._pool.finish(taken)
         made._pool.finish(taken)

@@ -32,6 +32,9 @@ SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
 WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
     AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id AND NOT held))
+-- name: named_pipeline
+SELECT p.id FROM pipelines p
+WHERE p.deleted IS NULL AND (lower(p.table_name) = lower($table_name) OR p.name = $table_name)
 -- name: tagged
 SELECT t.version
 FROM pipelines p JOIN version_tags t ON t.pipeline_id = p.id

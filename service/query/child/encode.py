@@ -8,7 +8,7 @@ becomes a Python object. The reader stops after ``limit`` rows; a LIMIT in the S
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,10 @@ _BATCH_ROWS = 8_192
 _GROUP_ROWS, _GROUP_BYTES = 122_880, 32 << 20
 _ROW_FACTOR = 4
 """How many times ``max_bytes`` a single row may have."""
+_FEW_VALUES, _FEW_COLUMNS = 50_000, 500
+_FEW_ROWS, _FEW_BYTES = 128, 8 << 20
 _CSV_CUT = "\r\n"
+_encode_lines = msgspec.json.Encoder().encode_lines
 # pyarrow ships no types.
 _ParquetWriter: Any = parquet.ParquetWriter
 _stream_writer: Any = ipc.new_stream
@@ -137,11 +140,63 @@ def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
         yield frame.height, text.getvalue()
 
 
+@dataclass(frozen=True)
+class Few:
+    """Few rows as NDJSON, with the columns of the result."""
+
+    columns: list[dict[str, str]]
+    lines: Iterable[tuple[int, bytes]]
+
+
+def are_few(rows: int, columns: int) -> bool:
+    """Whether such a result is written faster as Python objects than by Polars, whose start takes longer."""
+    return rows * columns <= _FEW_VALUES and columns <= _FEW_COLUMNS
+
+
+def is_plain(types: Iterable[DuckDBPyType]) -> bool:
+    """Whether each value is a Python object with the JSON text that ``lines`` would write."""
+    return all(map(type_forms.is_plain, types))
+
+
+def few(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> Few | None:
+    """The rows of a SELECT that yields few, bound once; None where ``lines`` must write them.
+
+    Raises ``duckdb.Error``.
+    """
+    try:
+        connection.execute(sql, parameters)
+        description = connection.description or []
+        names, types = [str(c[0]) for c in description], [c[1] for c in description]
+        if not is_plain(types):
+            return None
+        columns = type_forms.unique(names)
+        moments = [place for place, type_ in enumerate(types) if type_forms.is_moment(type_)]
+        texts, size = [], 0
+        while (part := connection.fetchmany(_FEW_ROWS)) and size < _FEW_BYTES:
+            texts.append((len(part), _encode_lines([dict(zip(columns, row)) for row in _told(part, moments)])))  # noqa: B905
+            size += len(texts[-1][1])
+    except (duckdb.OutOfMemoryException, MemoryError, OverflowError):  # a stream needs less, and can tell all
+        return None
+    shown = [{"name": n, "type": str(t)} for n, t in zip(columns, types, strict=True)]
+    return Few(shown, texts) if size < _FEW_BYTES else None
+
+
+def _told(rows: list[tuple[Any, ...]], moments: list[int]) -> Iterable[tuple[Any, ...]]:
+    """The rows with the columns at the places ``moments`` as texts."""
+    if not moments:
+        return rows
+    columns: list[Any] = list(zip(*rows, strict=True))
+    for place in moments:
+        columns[place] = list(map(type_forms.moment_text, columns[place]))
+    return zip(*columns, strict=True)
+
+
 def warm_up(connection: duckdb.DuckDBPyConnection) -> None:
     """Make a small answer once, so that a waiting worker has started its threads and loaded its tables."""
     connection.execute("SELECT json_serialize_sql('SELECT 1')").fetchall()
-    for _ in lines(Rows.of(connection, "SELECT 1 AS a, 'b' AS b")):
-        pass
+    rows = Rows.of(connection, "SELECT 1 AS a, 'b' AS b")
+    for _ in lines(rows):
+        few(connection, rows.sql)
 
 
 @dataclass
@@ -155,8 +210,13 @@ class JsonRecords:
     @classmethod
     def read(cls, rows: Rows, limit: int | None, max_bytes: int) -> JsonRecords:
         """``truncated``: rows were left out; to know it, ``rows`` must have one more than ``limit``."""
+        return cls.of(lines(rows, None if limit is None else limit + 1), limit, max_bytes)
+
+    @classmethod
+    def of(cls, texts: Iterable[tuple[int, bytes]], limit: int | None, max_bytes: int) -> JsonRecords:
+        """As ``read``, of NDJSON with the number of rows in each text."""
         found, size = cls([], 0, False), 0
-        for count, text in lines(rows, None if limit is None else limit + 1):
+        for count, text in texts:
             excess = 0 if limit is None else found.count + count - limit
             if excess > 0:
                 text, count = _head(text, count - excess), count - excess

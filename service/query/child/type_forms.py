@@ -14,6 +14,8 @@ spreadsheet would run as a formula. Arrow and Parquet keep types; a type that th
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 from duckdb.sqltypes import DuckDBPyType
@@ -43,6 +45,9 @@ _JSON_AS_IS = frozenset(
         "null",
     ]
 )
+_PLAIN = (_JSON_AS_IS | {"enum"}) - {"float"}  # which Python widens to a double
+_MOMENTS = frozenset({"timestamp", "timestamp_s", "timestamp_ms", "date"})
+_ENDS = frozenset({datetime.max, datetime.min, date.max, date.min})
 _BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "time_ns", "blob", "enum"}
 _NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
 # First characters that make a spreadsheet run a cell (OWASP), and their full-width twins.
@@ -77,6 +82,29 @@ def json_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | Non
     return _nested(expression, type_, depth, json_form, keys_as_text=True) or (
         None if name in _NESTED else _text(expression)
     )
+
+
+def is_plain(type_: DuckDBPyType) -> bool:
+    """Whether the JSON text of such a value can be made of DuckDB's Python object of it (``moment_text``)."""
+    name = kind(type_)
+    if name in ("list", "struct"):
+        return all(kind(c) in _PLAIN or (kind(c) in ("list", "struct") and is_plain(c)) for _, c in _children(type_))
+    return name in _PLAIN or is_moment(type_)
+
+
+def is_moment(type_: DuckDBPyType) -> bool:
+    """Whether such a value is a ``datetime`` or a ``date`` in Python, with all that it has in DuckDB."""
+    return kind(type_) in _MOMENTS
+
+
+def moment_text(value: Any) -> Any:
+    """A ``datetime`` or ``date`` as ``json_form`` has it. Raises ``OverflowError`` for one that Python may not hold."""
+    if value is None:
+        return None
+    if isinstance(value, str) or value in _ENDS:  # out of range, or infinite
+        raise OverflowError
+    text = value.isoformat()
+    return text.rstrip("0") if "." in text else text
 
 
 def json_column(expression: str, type_: DuckDBPyType) -> str | None:

@@ -1,40 +1,37 @@
-"""The query worker, which runs in a child: it connects, reports that it is ready, answers one query and ends.
+"""The query worker, which runs in a child: it connects, reports that it is ready, and answers queries one by one.
 
-Everything that a user sends is parsed, checked, executed and encoded here. A JSON answer is complete before its first
-byte is sent, so that an error is an error answer and not half a body. The streaming formats send their first batch as
-soon as it exists; an error after that ends the stream early, and the API breaks the response off.
+Everything that a user sends is parsed, checked, executed and encoded here. The first query says which sources the
+worker may read, for its whole life. Each query has a cursor of its own, so that what a session holds (temporary
+objects, variables, settings, the state of ``random``, results) ends with it, and a transaction that can only read, so
+that nothing lasts beyond the session. A worker that failed, that keeps a trace of a query, or that has answered many,
+ends.
 
 Imports only the engines: the forkserver preloads this module.
 """
 
-# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
-
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import itertools
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import msgspec
 
 from service.kit import errors
-from service.model import query_parameters
-from service.model.formats import FORMATS
 from service.processes.channel import Channel
 from service.query import messages
-from service.query.child import data_select, describe, encode, schema_forms
-from service.sandbox import confinement, gate, logical_types, quoting, snapshots
+from service.query.child import encode, type_forms
+from service.query.child.answers import Answering, Gone
+from service.query.child.judged import Columns, Judgements
+from service.query.child.traces import Traces
+from service.sandbox import confinement, gate, snapshots
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
-_CHUNK = 256 << 10  # what a socket takes without much waiting
 _decode_query = msgspec.msgpack.Decoder(messages.Query).decode
-_decode_resolved = msgspec.msgpack.Decoder(messages.Resolved).decode
+_decode_reply = msgspec.msgpack.Decoder(messages.Resolved | messages.Dismissed).decode
 
 
 def serve(channel: Channel, order: bytes) -> None:
@@ -42,231 +39,143 @@ def serve(channel: Channel, order: bytes) -> None:
     setup = msgspec.msgpack.decode(order, type=WorkerSetup)
     connection = confinement.open_connection(setup)
     encode.warm_up(connection)
+    worker = QueryWorker(channel, setup, connection)
     channel.send(messages.READY)
-    message = channel.receive()
-    if message is None:
-        return
-    query = _decode_query(message)
-    worker = QueryWorker(channel, setup, connection, query)
-    try:
-        worker.answer(query)
-    except Gone:
-        return
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            channel.send(messages.FAILED + msgspec.msgpack.encode(worker.failure(error).as_body()))
-
-
-class Gone(Exception):
-    """The API closed the channel."""
+    with contextlib.suppress(Gone):
+        while worker.answers_next():
+            pass
 
 
 class QueryWorker:
-    """Answers one query on one connection."""
+    """Answers the queries of one channel over the sources that the first of them names."""
 
-    def __init__(
-        self, channel: Channel, setup: WorkerSetup, connection: duckdb.DuckDBPyConnection, query: messages.Query
-    ) -> None:
+    def __init__(self, channel: Channel, setup: WorkerSetup, connection: duckdb.DuckDBPyConnection) -> None:
+        self.setup = setup
+        self.judgements = Judgements()
         self._channel = channel
-        self._setup = setup
         self._connection = connection
-        self._seconds = query.seconds
-        self._translate = Translator(
-            roots=(setup.warehouse, setup.spill, str(Path(setup.warehouse).parent), sys.prefix, sys.base_prefix),
-            memory_bytes=setup.memory_bytes,
-            seconds=query.seconds,
-        )
+        self._sources: dict[str, TableSource] | None = None
+        self._relations: dict[str, confinement.Relation] = {}
+        self._columns: dict[str, Columns] = {}
+        self._traces = Traces(connection, Path(setup.spill))
+        self._answered = 0
+        self._may_stay = True
+        self._keeps_order = False
+        self._has_snapshots = False
 
-    def failure(self, error: BaseException) -> errors.PenstockError:
+    def answers_next(self) -> bool:
+        """Answer the next query; whether another one may follow. Raises ``Gone``."""
+        message = self._channel.receive()
+        if message is None:
+            return False
+        query = _decode_query(message)
+        translate = Translator(
+            roots=(self.setup.warehouse, self.setup.spill, str(Path(self.setup.warehouse).parent), sys.prefix,
+                   sys.base_prefix),
+            memory_bytes=self.setup.memory_bytes,
+            seconds=query.seconds,
+        )  # fmt: skip
+        try:
+            answering = Answering(self, self._connection.cursor(), translate)
+            try:
+                chunks = answering.answer(query)
+            finally:
+                answering.close()
+                self._unload()
+            if chunks is None:  # another worker answers
+                return self._is_free()
+            free = self._is_free()
+            self.send(messages.whole(answering.media_type, chunks, free=free) if chunks else _done(free))
+            return free
+        except Gone:
+            raise
+        except BaseException as error:
+            with contextlib.suppress(Gone):
+                failure = self._failure(error, translate)
+                self.send(messages.FAILED + msgspec.msgpack.encode(failure.as_body()))
+            return False
+
+    def _is_free(self) -> bool:
+        """Whether nothing of the query is left and another one may follow."""
+        self._answered += 1
+        return self._may_stay and self._answered < self.setup.queries and self._traces.are_gone()
+
+    def _failure(self, error: BaseException, translate: Translator) -> errors.PenstockError:
         """An exception of any kind as an error of the product."""
         if isinstance(error, errors.PenstockError):
             return error
         if isinstance(error, duckdb.Error | encode.Interrupted):
-            return self._translate(error)
+            return translate(error)
         if isinstance(error, MemoryError):
-            return too_large(self._setup.memory_bytes)
+            return too_large(self.setup.memory_bytes)
         if isinstance(error, RecursionError):
             return gate.invalid("the statement is nested too deeply")
         return errors.PenstockError(f"the query worker could not encode the answer ({type(error).__name__})")
 
-    def answer(self, query: messages.Query) -> None:
-        if isinstance(query, messages.SqlQuery):
-            self._sql(query)
-        elif isinstance(query, messages.DataQuery):
-            self._data(query)
-        else:
-            relation = self._confine([query.source])[query.source.table]
-            if query.form == "json":
-                body = describe.describe(self._connection, query.source, relation.sql, self._setup.warehouse)
-            else:
-                body = schema_forms.write(self._connection, query.source, relation, query.form)
-            self._whole("json", [body])
-
-    def _sql(self, query: messages.SqlQuery) -> None:
-        started = time.perf_counter()
-        try:
-            accepted = gate.accept(self._connection, query.statement)
-        except duckdb.Error as error:
-            raise self._translate(error, statement=query.statement) from None
-        self._resolve(accepted)
-        if query.types is not None and isinstance(query.parameters, dict):
-            typed = query_parameters.converted(query.parameters, query.types)
-            query = msgspec.structs.replace(query, parameters=typed)
-        rows = self._bound(accepted, query)
-        if query.rehearsal:
-            found = {"columns": rows.columns, "tables": list(accepted.tables), "everything": accepted.everything}
-            self._whole("json", [msgspec.json.encode(found)])
-            return
-        if query.format != "json":
-            self._stream(
-                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
-            )
-            return
-        if query.limit is not None:
-            rows = encode.Rows(
-                rows.connection,
-                f"SELECT * FROM ({rows.sql}\n) AS q LIMIT {query.limit + 1}",
-                rows.names,
-                rows.types,
-                rows.parameters,
-            )
-        records = encode.JsonRecords.read(rows, query.limit, query.max_bytes)
-        elapsed = round((time.perf_counter() - started) * 1000, 3)
-        after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
-        self._whole("json", encode.document({"columns": rows.columns}, records, after))
-
-    def _resolve(self, accepted: gate.Accepted) -> None:
-        """Ask the API for the tables that the statement names, and attach only those."""
-        if not accepted.tables and not accepted.everything:
-            self._confine([])
-            return
-        need = messages.Need(accepted.tables, accepted.everything)
-        self._send(messages.NEED + msgspec.msgpack.encode(need))
-        message = self._channel.receive()
-        if message is None:
-            raise Gone
-        resolved = _decode_resolved(message)
-        snapshots.load(self._connection, resolved.snapshots)
-        wanted = {n.casefold() for n in accepted.tables}
-        named = [s for s in resolved.sources if s.table.casefold() in wanted]
-        self._confine(named, [s.table for s in resolved.sources] if accepted.everything else [])
-
-    def _bound(self, accepted: gate.Accepted, query: messages.SqlQuery) -> encode.Rows:
-        """Bind the SELECT. The position in an error is one in the user's statement."""
-        try:
-            rows = encode.Rows.of(self._connection, accepted.select, query.parameters)
-            if accepted.explain is None:
-                return rows
-            plan = self._connection.execute(f"{accepted.explain} {accepted.select}", query.parameters).fetchall()
-        except duckdb.Error as error:
-            raise self._located(error, accepted, query) from None
-        lines = [line for row in plan for line in str(row[1]).splitlines()]
-        values = ", ".join(f"({i}, {quoting.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
-        return encode.Rows.of(self._connection, f"SELECT plan FROM (VALUES {values}) AS p(line, plan) ORDER BY line")
-
-    def _located(self, error: duckdb.Error, accepted: gate.Accepted, query: messages.SqlQuery) -> errors.PenstockError:
-        """The error with its position, which the relation API loses; executing the statement reports it."""
-        if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
-            try:
-                self._connection.execute(f"EXPLAIN {accepted.select}", query.parameters)
-            except duckdb.Error as again:
-                return self._translate(again, statement=query.statement, shift=len("EXPLAIN "))
-        return self._translate(error)
-
-    def _data(self, query: messages.DataQuery) -> None:
-        relation = self._confine([query.source], keep_order=True)[query.source.table]
-        plain = query.columns is None and query.filter is None and query.sort is None
-        relayed = all(map(logical_types.is_read_as_stored, relation.logical.values()))
-        if query.format == "parquet" and plain and relayed and self._single(query):
-            self._stream("parquet", self._stored(query.source.parts[0]))
-            return
-        known = self._connection.sql(f"FROM {quoting.quoted(query.source.table)}").columns
-        chosen = data_select.chosen(query.columns, known)
-        where = data_select.filtered(self._connection, query.filter, known)
-        order = data_select.ordered(query.sort, known, relation)
-        binary = FORMATS[query.format].binary
-        columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
-        rows_of = relation.with_stored or relation.sql
-        sql = f"SELECT {columns} FROM {rows_of}{where}{order}"
-        try:
-            if query.format == "json":
-                self._page(query, relation, sql, where)
-                return
-            rows = encode.Rows.of(self._connection, sql + (f" OFFSET {query.offset}" if query.offset else ""))
-            if binary:
-                types = {n: t for n, t in relation.logical.items() if logical_types.is_read_as_stored(t)}
-                rows = dataclasses.replace(rows, stored_types=types)
-            self._stream(
-                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
-            )
-        except (duckdb.Error, encode.Interrupted) as error:
-            raise self._translate(error, field="filter" if where else None) from None
-
-    def _page(self, query: messages.DataQuery, relation: confinement.Relation, sql: str, where: str) -> None:
-        limit = query.limit if query.limit is not None else query.source.rows
-        total = query.source.rows
-        if where:
-            total = int(self._connection.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
-        # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
-        cut = f" LIMIT {limit}" if query.sort else ""
-        rows = encode.Rows.of(self._connection, f"{sql}{cut} OFFSET {query.offset}")
-        records = encode.JsonRecords.read(rows, limit, query.max_bytes)
-        after_this = query.offset + records.count
-        source = query.source
-        before = {"pipeline": source.pipeline, "version": source.version, **query.about, "columns": rows.columns}
-        after = {
-            "row_count": records.count,
-            "total_rows": total,
-            "limit": limit,
-            "offset": query.offset,
-            "next_offset": after_this if records.count and after_this < total else None,
-        }
-        self._whole("json", encode.document(before, records, after))
-
-    @staticmethod
-    def _single(query: messages.DataQuery) -> bool:
-        return len(query.source.parts) == 1 and query.limit is None and query.offset == 0
-
-    def _stored(self, part: str) -> Iterator[bytes]:
-        """The Parquet file of a version of one part, which is the answer as it is."""
-        path = Path(self._setup.warehouse) / confinement.relative(part, self._setup.warehouse)
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
-
-    def _confine(
-        self, sources: list[TableSource], stubs: list[str] | None = None, *, keep_order: bool = False
-    ) -> dict[str, confinement.Relation]:
-        return confinement.confine(
-            self._connection,
-            sources,
-            warehouse=self._setup.warehouse,
-            seconds=self._seconds,
-            stubs=stubs or (),
-            keep_order=keep_order,
-        )
-
-    def _send(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
+        """Raises ``Gone``."""
         try:
             self._channel.send(message)
         except OSError:
             raise Gone from None
 
-    def _head(self, format_: str, whole: bool) -> None:
-        head = messages.Head(FORMATS[format_].media_type, whole)
-        self._send(messages.HEAD + msgspec.msgpack.encode(head))
+    def resolved(self, need: messages.Need) -> messages.Resolved | None:
+        """Ask the API for the sources of tables; None: another worker answers. Raises ``Gone``."""
+        self.send(messages.NEED + msgspec.msgpack.encode(need))
+        message = self._channel.receive()
+        if message is None:
+            raise Gone
+        reply = _decode_reply(message)
+        return reply if isinstance(reply, messages.Resolved) else None
 
-    def _whole(self, format_: str, chunks: list[bytes]) -> None:
-        self._head(format_, whole=True)
-        self._body(chunks)
+    def load(self, tables: Mapping[str, bytes]) -> None:
+        """Create system tables from their snapshots, for the present query alone."""
+        if tables:
+            self._has_snapshots = True
+            snapshots.load(self._connection, tables)
 
-    def _stream(self, format_: str, chunks: Iterator[bytes]) -> None:
-        first = next(chunks, b"")
-        self._head(format_, whole=False)
-        self._body(itertools.chain((first,), chunks))
+    def _unload(self) -> None:
+        if self._has_snapshots:
+            snapshots.load(self._connection, {})
+            self._has_snapshots = False
 
-    def _body(self, chunks: Iterable[bytes]) -> None:
-        for chunk in chunks:
-            for start in range(0, len(chunk), _CHUNK):
-                self._send(messages.BODY + chunk[start : start + _CHUNK])
-        self._send(messages.DONE)
+    def confined(
+        self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
+        stubs: Sequence[str] = (),
+    ) -> dict[str, confinement.Relation]:  # fmt: skip
+        """How SQL reads the sources ``wanted``, by table.
+
+        The first call decides what the worker may read from then on: these and ``others``. With ``stubs``, tables that
+        are only listed, it answers no other query.
+        """
+        if self._sources is None:
+            self._sources, self._keeps_order = {}, keep_order
+            more = [] if stubs else [s for s in others if s.table not in {w.table for w in wanted}]
+            self._relations = confinement.confine(
+                self._connection, wanted, warehouse=self.setup.warehouse, seconds=self.setup.seconds, others=more,
+                stubs=stubs, keep_order=keep_order,
+            )  # fmt: skip
+            self._sources = {s.table: s for s in [*wanted, *more] if s.table in self._relations}
+            self._may_stay = not stubs and len(self._sources) == len(wanted) + len(more)
+            self._traces.begin()
+        if keep_order and not self._keeps_order:
+            raise errors.PenstockError("the query worker does not keep the order of rows")
+        for source in wanted:
+            if self._sources.get(source.table) != source:
+                raise errors.PenstockError(f"the query worker was given another version of '{source.table}'")
+        return {s.table: self._relations[s.table] for s in wanted}
+
+    def columns(self, table: str) -> Columns:
+        """The names and types of the columns of a source."""
+        found = self._columns.get(table)
+        if found is None:
+            cursor = self._connection.cursor()
+            try:
+                found = self._columns[table] = type_forms.described(cursor, f"FROM {self._relations[table].sql}")
+            finally:
+                cursor.close()
+        return found
+
+
+def _done(free: bool) -> bytes:
+    return messages.DONE + (messages.FREE if free else messages.USED)

@@ -1,0 +1,281 @@
+"""The answer to one query: the sources that it needs, its SQL, and its rows in the format that was asked for.
+
+A JSON answer is complete before its first byte is sent, so that an error is an error answer and not half a body. The
+streaming formats send their first batch as soon as it exists; an error after that ends the stream early, and the API
+breaks the response off.
+"""
+
+# ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import msgspec
+
+from service.kit import errors
+from service.model import query_parameters
+from service.model.formats import FORMATS
+from service.query import messages
+from service.query.child import data_select, describe, encode, schema_forms
+from service.query.child.judged import Columns, Judged, Judgements, shape
+from service.sandbox import confinement, logical_types, quoting
+from service.sandbox.duckdb_errors import Translator
+from service.sandbox.source import TableSource, WorkerSetup
+
+_READ_ONLY = "BEGIN TRANSACTION READ ONLY"
+_CHUNK = 256 << 10  # what a socket takes without much waiting
+
+
+class Gone(Exception):
+    """The API closed the channel."""
+
+
+class Worker(Protocol):
+    """What a query needs of its worker. Its methods raise ``Gone``."""
+
+    setup: WorkerSetup
+    judgements: Judgements
+
+    def send(self, message: bytes) -> None: ...
+
+    def resolved(self, need: messages.Need) -> messages.Resolved | None: ...
+
+    def load(self, tables: Mapping[str, bytes]) -> None: ...
+
+    def columns(self, table: str) -> Columns: ...
+
+    def confined(
+        self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
+        stubs: Sequence[str] = (),
+    ) -> dict[str, confinement.Relation]: ...  # fmt: skip
+
+
+class Answering:
+    """Answers one query on ``cursor``, which is its own."""
+
+    def __init__(self, worker: Worker, cursor: duckdb.DuckDBPyConnection, translate: Translator) -> None:
+        self.media_type = ""
+        self._worker = worker
+        self._cursor = cursor
+        self._translate = translate
+
+    def close(self) -> None:
+        """Drop everything that the session holds; its transaction is rolled back."""
+        self._cursor.close()
+
+    def _confined(
+        self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
+        stubs: Sequence[str] = (),
+    ) -> dict[str, confinement.Relation]:  # fmt: skip
+        """As ``Worker.confined``; from then on the session cannot change what other sessions see."""
+        relations = self._worker.confined(wanted, others, keep_order=keep_order, stubs=stubs)
+        self._cursor.execute(_READ_ONLY)
+        return relations
+
+    def _again(self) -> None:
+        """Go on after an error."""
+        self._cursor.rollback()
+        self._cursor.execute(_READ_ONLY)
+
+    def answer(self, query: messages.Query) -> list[bytes] | None:
+        """The whole answer; empty if it was streamed, None if another worker answers. Raises what went wrong."""
+        if isinstance(query, messages.SqlQuery):
+            return self._sql(query)
+        if isinstance(query, messages.DataQuery):
+            return self._data(query)
+        relation = self._confined([query.source], query.others)[query.source.table]
+        if query.form == "json":
+            body = describe.describe(self._cursor, query.source, relation.sql, self._worker.setup.warehouse)
+        else:
+            table = query.source.table.partition("@")[0]
+            named = msgspec.structs.replace(query.source, table=table)
+            body = schema_forms.write(self._cursor, named, relation, query.form)
+        return self._whole("json", [body])
+
+    def _sql(self, query: messages.SqlQuery) -> list[bytes] | None:
+        started = time.perf_counter()
+        try:
+            select, judged = self._worker.judgements.of(self._cursor, query.statement)
+        except duckdb.Error as error:
+            raise self._translate(error, statement=query.statement) from None
+        if not self._may_read(judged, query):
+            return None
+        if query.types is not None and isinstance(query.parameters, dict):
+            typed = query_parameters.converted(query.parameters, query.types)
+            query = msgspec.structs.replace(query, parameters=typed)
+        if query.rehearsal:
+            columns = self._bound(select, judged, query).columns
+            found = {"columns": columns, "tables": list(judged.tables), "everything": judged.everything}
+            return self._whole("json", [msgspec.json.encode(found)])
+        if query.format != "json":
+            rows = self._bound(select, judged, query)
+            return self._stream(
+                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
+            )
+        records, columns = self._records(select, judged, query)
+        elapsed = round((time.perf_counter() - started) * 1000, 3)
+        after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
+        return self._whole("json", encode.document({"columns": columns}, records, after))
+
+    def _may_read(self, judged: Judged, query: messages.SqlQuery) -> bool:
+        """Attach the tables that the statement names, and only those; False if another worker does."""
+        known = query.known
+        if not judged.tables and not judged.everything:
+            known = messages.Resolved([])
+        wanted = {quoting.same(n) for n in judged.tables}
+        if known is None or judged.everything or not wanted <= _names(known):
+            known = self._worker.resolved(messages.Need(judged.tables, judged.everything))
+            if known is None:
+                return False
+        self._worker.load(known.snapshots)
+        named = [s for s in known.sources if quoting.same(s.table) in wanted]
+        stubs = [s.table for s in known.sources] if judged.everything else []
+        self._confined(named, query.others, stubs=stubs)
+        return True
+
+    def _records(
+        self, select: str, judged: Judged, query: messages.SqlQuery
+    ) -> tuple[encode.JsonRecords, list[dict[str, str]]]:
+        """The rows of a page and its columns; what is plain is bound once."""
+        limit = query.limit
+        if judged.plain and limit is not None and encode.are_few(limit, judged.plain):
+            try:
+                found = encode.few(self._cursor, _cut(select, limit, judged), query.parameters)
+            except duckdb.Error as error:
+                raise self._located(error, select, query) from None
+            if found is not None:
+                return encode.JsonRecords.of(found.lines, limit, query.max_bytes), found.columns
+            self._again()
+        rows = self._bound(select, judged, query)
+        if limit is not None:
+            rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit, judged))
+        judged.plain = len(rows.names) if judged.explain is None and encode.is_plain(rows.types) else 0
+        return encode.JsonRecords.read(rows, limit, query.max_bytes), rows.columns
+
+    def _bound(self, select: str, judged: Judged, query: messages.SqlQuery) -> encode.Rows:
+        """Bind the SELECT. The position in an error is one in the user's statement."""
+        kind = shape(query.parameters)
+        known = judged.columns.get(kind) if kind is not None else None
+        if known is not None:
+            return encode.Rows(self._cursor, select, *known, query.parameters)
+        try:
+            rows = encode.Rows.of(self._cursor, select, query.parameters)
+            if judged.explain is None:
+                if kind is not None and len(judged.columns) < 16:
+                    judged.columns[kind] = (rows.names, rows.types)
+                return rows
+            plan = self._cursor.execute(f"{judged.explain} {select}", query.parameters).fetchall()
+        except duckdb.Error as error:
+            raise self._located(error, select, query) from None
+        lines = [line for row in plan for line in str(row[1]).splitlines()]
+        values = ", ".join(f"({i}, {quoting.literal(line)})" for i, line in enumerate(lines)) or "(0, '')"
+        return encode.Rows.of(self._cursor, f"SELECT plan FROM (VALUES {values}) AS p(line, plan) ORDER BY line")
+
+    def _located(self, error: duckdb.Error, select: str, query: messages.SqlQuery) -> errors.PenstockError:
+        """The error with its position, which the relation API loses; executing the statement reports it."""
+        if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+            try:
+                self._cursor.execute(f"EXPLAIN {select}", query.parameters)
+            except duckdb.Error as again:
+                return self._translate(again, statement=query.statement, shift=len("EXPLAIN "))
+        return self._translate(error)
+
+    def _data(self, query: messages.DataQuery) -> list[bytes]:
+        ordered = query.filter is not None
+        relation = self._confined([query.source], query.others, keep_order=ordered)[query.source.table]
+        plain = query.columns is None and query.filter is None and query.sort is None
+        relayed = all(map(logical_types.is_read_as_stored, relation.logical.values()))
+        if query.format == "parquet" and plain and relayed and self._single(query):
+            return self._stream("parquet", self._stored(query.source.parts[0]))
+        known, types = self._worker.columns(query.source.table)
+        chosen = data_select.chosen(query.columns, known)
+        where = data_select.filtered(self._cursor, query.filter, known)
+        order = data_select.ordered(query.sort, known, relation)
+        binary = FORMATS[query.format].binary
+        columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
+        rows_of = relation.with_stored or relation.sql
+        sql = f"SELECT {columns} FROM {rows_of}{where}{order}"
+        try:
+            if query.format == "json":
+                rows = encode.Rows(self._cursor, sql, chosen, [types[known.index(name)] for name in chosen])
+                return self._page(query, relation, rows, where)
+            rows = encode.Rows.of(self._cursor, sql + (f" OFFSET {query.offset}" if query.offset else ""))
+            if binary:
+                stored = {n: t for n, t in relation.logical.items() if logical_types.is_read_as_stored(t)}
+                rows = dataclasses.replace(rows, stored_types=stored)
+            return self._stream(
+                query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
+            )
+        except (duckdb.Error, encode.Interrupted) as error:
+            raise self._translate(error, field="filter" if where else None) from None
+
+    def _page(
+        self, query: messages.DataQuery, relation: confinement.Relation, rows: encode.Rows, where: str
+    ) -> list[bytes]:
+        limit = query.limit if query.limit is not None else query.source.rows
+        total = query.source.rows
+        if where:
+            total = int(self._cursor.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
+        few = encode.are_few(limit, len(rows.names)) and encode.is_plain(rows.types)
+        # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
+        cut = f" LIMIT {limit}" if query.sort or few else ""
+        rows = dataclasses.replace(rows, sql=f"{rows.sql}{cut} OFFSET {query.offset}")
+        found = encode.few(self._cursor, rows.sql) if few else None
+        if few and found is None:
+            self._again()
+        texts = found.lines if found is not None else encode.lines(rows, limit)
+        records = encode.JsonRecords.of(texts, limit, query.max_bytes)
+        after_this = query.offset + records.count
+        source = query.source
+        before = {"pipeline": source.pipeline, "version": source.version, **query.about, "columns": rows.columns}
+        after = {
+            "row_count": records.count,
+            "total_rows": total,
+            "limit": limit,
+            "offset": query.offset,
+            "next_offset": after_this if records.count and after_this < total else None,
+        }
+        return self._whole("json", encode.document(before, records, after))
+
+    @staticmethod
+    def _single(query: messages.DataQuery) -> bool:
+        return len(query.source.parts) == 1 and query.limit is None and query.offset == 0
+
+    def _stored(self, part: str) -> Iterator[bytes]:
+        """The Parquet file of a version of one part, which is the answer as it is."""
+        warehouse = self._worker.setup.warehouse
+        path = Path(warehouse) / confinement.relative(part, warehouse)
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def _whole(self, format_: str, chunks: list[bytes]) -> list[bytes]:
+        self.media_type = FORMATS[format_].media_type
+        return chunks
+
+    def _stream(self, format_: str, chunks: Iterator[bytes]) -> list[bytes]:
+        first = next(chunks, b"")
+        head = messages.Head(FORMATS[format_].media_type)
+        self._worker.send(messages.HEAD + msgspec.msgpack.encode(head))
+        for chunk in itertools.chain((first,), chunks):
+            for start in range(0, len(chunk), _CHUNK):
+                self._worker.send(messages.BODY + chunk[start : start + _CHUNK])
+        return []
+
+
+def _names(known: messages.Resolved) -> set[str]:
+    return {quoting.same(s.table) for s in known.sources} | set(known.snapshots)
+
+
+def _cut(select: str, limit: int, judged: Judged) -> str:
+    """The SELECT with one row more than the limit, which tells whether there are more."""
+    if judged.takes_limit and judged.explain is None:  # a subquery would have all columns bound twice
+        return f"{select}\nLIMIT {limit + 1}"
+    return f"SELECT * FROM ({select}\n) AS q LIMIT {limit + 1}"

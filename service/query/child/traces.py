@@ -1,0 +1,53 @@
+"""What a query leaves in its worker: spill files, and memory that does not come back.
+
+DuckDB's buffers hold blocks of stored tables, which the next query may use; they do not count, since their limit is
+part of the worker's memory. What Python, Arrow, Polars and the allocators keep counts against the next query.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+from pathlib import Path
+
+import duckdb
+
+_GROWTH = 96 << 20
+"""Bytes that a worker may hold more than before its first query."""
+_STATM = Path("/proc/self/statm")
+_PAGE = resource.getpagesize()
+
+
+class Traces:
+    """The traces that the queries of a connection leave. ``spill`` is its temporary directory."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+        self._connection = connection
+        self._spill = spill
+        self._before = 0
+
+    def begin(self) -> None:
+        """Compare with what is held now, from now on."""
+        self._before = self._held()
+
+    def are_gone(self) -> bool:
+        """Whether nothing is left that the next query could find or would have to do without."""
+        if next(self._spill.iterdir(), None) is not None:
+            return False
+        if _data_bytes() <= self._before + _GROWTH or self._held() <= self._before + _GROWTH:
+            return True
+        ctypes.CDLL(None).malloc_trim(0)
+        return self._held() <= self._before + _GROWTH
+
+    def _held(self) -> int:
+        """Bytes of this process that count against its limit, without DuckDB's buffers."""
+        cursor = self._connection.cursor()
+        try:
+            rows = cursor.execute("SELECT CAST(sum(memory_usage_bytes) AS BIGINT) FROM duckdb_memory()").fetchall()
+        finally:
+            cursor.close()
+        return _data_bytes() - int(rows[0][0] or 0)
+
+
+def _data_bytes() -> int:
+    return int(_STATM.read_bytes().split()[5]) * _PAGE
