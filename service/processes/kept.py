@@ -63,8 +63,8 @@ class Held(NamedTuple):
 class Workplace:
     """Where a child works: its private folder, and limits that let it write nowhere else.
 
-    ``child`` is None before the first work, and after a child was lost. ``readable`` is what the limits let it read when
-    the place was made: rights are rights to that, and not to what has the name later.
+    ``child`` is None before the first work, and after a child was lost. ``readable`` is what the limits let it read
+    when the place was made: rights are rights to that, and not to what has the name later.
     """
 
     wanted: Limits
