@@ -17,7 +17,7 @@ ALLOWED = {
     "pin_version", "unpin_version", "tag_version", "untag_version", "restore_version",
     "accept_version", "reject_version",
     "to_asgi_response", "send_body",  # Litestar's response protocol
-    "do_GET", "log_message", "protocol_version",  # http.server
+    "do_GET", "do_HEAD", "log_message", "protocol_version",  # http.server
     "connect_unix_socket",  # httpcore's network backend
     "writable", "tell",  # the file that Arrow writes to
     "handlers",  # logging

@@ -12,7 +12,7 @@ PIPELINE: dict[str, Any] = {
     "description": "Orders of the shop",
     "collectors": [{"type": "csv", "file_path": "orders.csv"}],
     "processors": [
-        {"type": "cleaner", "config": {"cast": {"price": "float"}}},
+        {"type": "cleaner", "config": {"cast": {"price": "float64"}}},
         {"type": "analyzer", "config": {}},
     ],
     "storage": [{"type": "parquet"}, {"type": "duckdb"}],

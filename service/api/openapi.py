@@ -6,9 +6,8 @@ Litestar's own generator is not used, since it does not see the bodies and query
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,21 +16,14 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 import service
-from service.api import error_response, examples, idempotency, responses
+from service.api import configuration_schema, error_response, examples, idempotency, json_schemas
+from service.api.json_schemas import REFERENCE, Schemas
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.kit.codes import CODES, Code
-from service.model import pipeline as model
-from service.model.hook import Hook
-from service.model.publication_bounds import PublicationBounds
-from service.model.registry import Registry, Shelf, tag_of
-from service.model.retention import Retention
-from service.model.schedule import Schedule
-from service.model.trigger import Trigger
+from service.model.registry import Registry
 
-_REF = "#/components/schemas/{name}"
-_SETTINGS = (model.Execution, Schedule, Trigger, Hook, PublicationBounds, Retention)
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = {
     "Pipelines": "Configurations, their runs and statistics.",
@@ -64,11 +56,12 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
     """The document of the routes of ``app`` with the plug-ins of ``registry``."""
     routes = list(_routes(app))
     named = [kind for _, _, description in routes for kind in _kinds(description)]
-    schemas = _Schemas([*named, *configurable(registry)])
+    schemas = Schemas([*named, *configuration_schema.kinds(registry)])
+    configurations = configuration_schema.named_examples(registry)
     paths: dict[str, dict[str, Any]] = {}
     for path, handler, description in sorted(routes, key=lambda r: (r[0], min(r[1].http_methods))):
         method = min(handler.http_methods).lower()
-        paths.setdefault(path, {})[method] = _operation(path, method, handler, description, schemas)
+        paths.setdefault(path, {})[method] = _operation(path, method, handler, description, schemas, configurations)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -85,7 +78,7 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": configuration(registry, schemas),
+            "schemas": configuration_schema.components(registry, schemas),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "password": {
@@ -120,37 +113,13 @@ def _kinds(description: Description) -> Iterator[Any]:
         yield description.body.kind
 
 
-class _Schemas:
-    """The schemas of all types that routes name, with their components."""
-
-    def __init__(self, kinds: Iterable[Any]) -> None:
-        # All in one call, so that msgspec gives types of the same name their full names.
-        self._order = [responses.FailureAnswer, *kinds]
-        schemas, self.components = msgspec.json.schema_components(self._order, ref_template=_REF)
-        for component in self.components.values():  # docstrings are marked up for readers of the source
-            if "description" in component:
-                component["description"] = inspect.cleandoc(component["description"]).replace("``", "`")
-        self._schemas = list(schemas)
-
-    def name(self, kind: Any) -> str:
-        """The name of a struct's component."""
-        return str(self._schemas[self._order.index(kind)]["$ref"]).rpartition("/")[2]
-
-    def of(self, kind: Any) -> dict[str, Any]:
-        """The schema of a type; that of a list is the schema of a page of it."""
-        schema = self._schemas[self._order.index(kind)]
-        if getattr(kind, "__origin__", None) is not list:
-            return dict(schema)
-        number = {"type": "integer", "minimum": 0}
-        return {
-            "type": "object",
-            "properties": {"items": schema, "total": number, "limit": number, "offset": number},
-            "required": ["items", "total", "limit", "offset"],
-        }
-
-
 def _operation(
-    path: str, method: str, handler: HTTPRouteHandler, description: Description, schemas: _Schemas
+    path: str,
+    method: str,
+    handler: HTTPRouteHandler,
+    description: Description,
+    schemas: Schemas,
+    configurations: dict[str, Any],
 ) -> dict[str, Any]:
     is_open = handler.opt["role"] == PUBLIC
     operation: dict[str, Any] = {
@@ -162,7 +131,7 @@ def _operation(
         "responses": {str(a.status): _answer(a, schemas, description) for a in description.answers},
     }
     if description.body is not None:
-        operation["requestBody"] = _body(description.body, schemas)
+        operation["requestBody"] = _body(description.body, schemas, configurations)
     if is_open:
         operation["security"] = []
     for status, codes in _failures(description, is_open=is_open, stores=_stores(handler)).items():
@@ -170,7 +139,7 @@ def _operation(
     return operation
 
 
-def _parameters(path: str, description: Description, schemas: _Schemas) -> list[dict[str, Any]]:
+def _parameters(path: str, description: Description, schemas: Schemas) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in _PATH.findall(path):
         text, example = _QUERY if path.startswith(_OF_QUERIES) else _PARAMETERS[name]
@@ -206,20 +175,19 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _body(body: RequestBody, schemas: _Schemas) -> dict[str, Any]:
+def _body(body: RequestBody, schemas: Schemas, configurations: dict[str, Any]) -> dict[str, Any]:
     if body.pipeline:
-        schema: dict[str, Any] = {"$ref": _REF.format(name="PipelineConfiguration")}
-    elif body.kind is None:
-        schema = {}
+        schema: dict[str, Any] | None = {"$ref": REFERENCE.format(name="PipelineConfiguration")}
     else:
-        schema = schemas.of(body.kind)
-    content: dict[str, Any] = {"schema": schema} if schema else {}
-    if body.example is not None:
-        content["example"] = body.example
-    return {"required": body.required, "content": dict.fromkeys(body.media, content)}
+        schema = schemas.of(body.kind) if body.kind is not None else None
+    example = {"examples": configurations} if body.pipeline else {"example": body.example}
+    if body.example is None and not body.pipeline:
+        example = {}
+    content = {media: {"schema": schema or json_schemas.of_media(media), **example} for media in body.media}
+    return {"required": body.required, "content": content}
 
 
-def _answer(answer: ResponseDoc, schemas: _Schemas, description: Description) -> dict[str, Any]:
+def _answer(answer: ResponseDoc, schemas: Schemas, description: Description) -> dict[str, Any]:
     header = {"X-Request-ID": "The id of this request in the log."}
     if description.idempotent:
         header[idempotency.REPLAYED] = "`true` if this is the first answer again."
@@ -234,9 +202,8 @@ def _answer(answer: ResponseDoc, schemas: _Schemas, description: Description) ->
         return shown
     content: dict[str, Any] = {}
     for media in answer.media:
-        described: dict[str, Any] = {}
-        if media == JSON and answer.kind is not None:
-            described["schema"] = schemas.of(answer.kind)
+        known = media == JSON and answer.kind is not None
+        described = {"schema": schemas.of(answer.kind) if known else json_schemas.of_media(media)}
         if answer.example is not None and (media == JSON or len(answer.media) == 1):
             described["example"] = answer.example
         content[media] = described
@@ -279,7 +246,7 @@ def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
         "headers": header,
         "content": {
             JSON: {
-                "schema": {"$ref": _REF.format(name="FailureAnswer")},
+                "schema": {"$ref": REFERENCE.format(name="FailureAnswer")},
                 "examples": {
                     code: {"value": error_response.body_of(errors.PenstockError(CODES[code].example, code=code))}
                     for code in codes
@@ -287,76 +254,3 @@ def _failed(status: int, codes: list[Code]) -> dict[str, Any]:
             }
         },
     }
-
-
-def configurable(registry: Registry) -> list[Any]:
-    """The types that a pipeline configuration consists of."""
-    shelves: tuple[Shelf[Any], ...] = (registry.collectors, registry.processors, registry.storages)
-    return [*_SETTINGS, model.Concat, model.Join, *(k for shelf in shelves for k in shelf.kinds.values())]
-
-
-def configuration(registry: Registry, schemas: _Schemas) -> dict[str, Any]:
-    """All components: those of the routes, one for each plug-in, and ``PipelineConfiguration``."""
-    components = schemas.components
-    shelves: list[tuple[str, Shelf[Any]]] = [
-        ("Collector", registry.collectors),
-        ("Processor", registry.processors),
-        ("Storage", registry.storages),
-    ]
-    for title, shelf in shelves:
-        known = {tag_of(kind): schemas.name(kind) for kind in shelf.kinds.values()}
-        for tag, kind in shelf.kinds.items():
-            components[known[tag]]["examples"] = [kind.EXAMPLE]
-        if title == "Processor":
-            known = {tag: _wrapped(components, tag, name) for tag, name in known.items()}
-        references = {tag: _REF.format(name=name) for tag, name in sorted(known.items())}
-        components[title] = {
-            "oneOf": [{"$ref": reference} for reference in references.values()],
-            "discriminator": {"propertyName": "type", "mapping": references},
-        }
-    (name,), _ = msgspec.json.schema_components([model.Name], ref_template=_REF)
-    components["PipelineConfiguration"] = {
-        "title": "PipelineConfiguration",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["name", "collectors"],
-        "properties": {
-            "name": name,
-            "description": {"type": ["string", "null"]},
-            "collectors": _several("Collector", minItems=1),
-            "combine": {"oneOf": [schemas.of(model.Concat), schemas.of(model.Join)]},
-            "processors": _several("Processor"),
-            "storage": _several("Storage", minItems=1, default=model.DEFAULT_STORAGE),
-            "execution": schemas.of(model.Execution),
-            "schedule": schemas.of(Schedule),
-            "trigger": schemas.of(Trigger),
-            "notify": {"type": "array", "items": schemas.of(Hook)},
-            "publish_if": schemas.of(PublicationBounds),
-            "retention": schemas.of(Retention),
-            "keep_versions": {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]},
-        },
-        "examples": [examples.PIPELINE],
-    }
-    return components
-
-
-def _several(name: str, **bounds: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"$ref": _REF.format(name=name)}, **bounds}
-
-
-def _wrapped(components: dict[str, Any], tag: str, name: str) -> str:
-    """A processor is written ``{"type": tag, "config": {its fields}}``: the tag moves out of its settings."""
-    settings = components[name]
-    example = settings.pop("examples")
-    settings["properties"].pop("type", None)
-    settings["required"] = [r for r in settings.get("required", []) if r != "type"]
-    wrapped = f"{name}Step"
-    components[wrapped] = {
-        "title": wrapped,
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["type"],
-        "properties": {"type": {"enum": [tag]}, "config": {"$ref": _REF.format(name=name)}},
-        "examples": example,
-    }
-    return wrapped

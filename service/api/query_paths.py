@@ -54,20 +54,35 @@ class ApiDocument:
 
     def _paths(self, queries: Sequence[SavedQuery]) -> dict[str, Any]:
         general = self._document["paths"][_GENERAL]["get"]
-        return {_GENERAL.format(name=query.name): {"get": operation(query, general)} for query in queries}
+        return {
+            _GENERAL.format(name=query.name): {"get": operation(query, identity, general)}
+            for query, identity in zip(queries, _identities(queries), strict=True)
+        }
 
 
-def operation(query: SavedQuery, general: dict[str, Any]) -> dict[str, Any]:
+def _identities(queries: Sequence[SavedQuery]) -> list[str]:
+    """A name for each query as programs have them; ``a-b`` and ``a_b`` get different ones."""
+    taken: list[str] = []
+    for query in queries:
+        plain, number = query.name.replace("-", "_"), 2
+        identity = plain
+        while identity in taken:
+            identity, number = f"{plain}_{number}", number + 1
+        taken.append(identity)
+    return taken
+
+
+def operation(query: SavedQuery, identity: str, general: dict[str, Any]) -> dict[str, Any]:
     """The operation of one saved query, made from that of the general path."""
     shared = [parameter for parameter in general["parameters"] if parameter["in"] != "path"]
     answer = general["responses"]["200"]
     content: dict[str, Any] = {media: {} for media in MEDIA_TYPES}
-    content[FORMATS["json"].media_type] = {"schema": _result(query)}
+    content[FORMATS["json"].media_type] = {"schema": _result(query, identity)}
     needs: dict[str, Any] = {"security": []} if query.public else {"security": [{"token": []}, {"password": []}]}
     return {
         **general,
         **needs,
-        "operationId": f"query_{query.name.replace('-', '_')}",
+        "operationId": f"query_{identity}",
         "summary": query.description.partition("\n")[0][:120] or f"Answer the saved query {query.name}",
         "description": query.description or f"Answers the saved query `{query.name}`.",
         "parameters": [*(_parameter(name, about) for name, about in query.parameters.items()), *shared],
@@ -85,16 +100,17 @@ def _parameter(name: str, about: Parameter) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": about.required, "description": text, "schema": schema}
 
 
-def _result(query: SavedQuery) -> dict[str, Any]:
+def _result(query: SavedQuery, identity: str) -> dict[str, Any]:
+    title = "".join(part.capitalize() for part in identity.split("_"))
     row = {
         "type": "object",
-        "title": f"{_title(query)}Row",
+        "title": f"{title}Row",
         "properties": {column.name: column_schema(column.type) for column in query.columns},
         "required": list(dict.fromkeys(column.name for column in query.columns)),
     }
     return {
         "type": "object",
-        "title": f"{_title(query)}Result",
+        "title": f"{title}Result",
         "properties": {
             "columns": {"type": "array", "items": {"$ref": "#/components/schemas/ColumnType"}},
             "data": {"type": "array", "items": row},
@@ -116,7 +132,3 @@ def column_schema(kind: str) -> dict[str, Any]:
         return {}
     schema = _COLUMNS.get(kind, {"type": "string"})
     return {**schema, "type": [schema["type"], "null"]}
-
-
-def _title(query: SavedQuery) -> str:
-    return "".join(part.capitalize() for part in query.name.replace("_", "-").split("-"))

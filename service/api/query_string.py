@@ -10,6 +10,7 @@ import msgspec
 from service.api.services import TypedRequest
 from service.kit import errors
 from service.kit.errors import Problem
+from service.model.formats import FORMATS
 
 T = TypeVar("T", bound=msgspec.Struct)
 _MOST_OFFSET = 2**53
@@ -25,7 +26,14 @@ Revision = Annotated[int, about("A revision of the configuration; the newest by 
 VersionChoice = Annotated[
     str, about("A version, by its number or a tag; the newest by default.", examples=["3", "stable"])
 ]
-Format = Annotated[str, about("json, ndjson, csv, arrow or parquet; wins over Accept.", max_length=40)]
+Format = Annotated[
+    str,
+    about(
+        "json, ndjson, csv, arrow or parquet; wins over Accept.",
+        max_length=40,
+        extra_json_schema={"enum": list(FORMATS)},
+    ),
+]
 
 EscapeFormulas = Annotated[
     bool,

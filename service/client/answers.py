@@ -84,6 +84,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     state: str = "published"
     rows_quarantined: int = 0
+    replay_of: int | None = None
+    restored_from: int | None = None
     pinned: bool = False
     tags: list[str] = []
     schema_changes: list[JsonObject] = []

@@ -221,33 +221,37 @@ class AsyncPenstock:
         """The tags of a pipeline's versions, and the version that each names."""
         return {tag: version.version for version in await self.versions(name) for tag in version.tags}
 
-    async def tag(self, name: str, number: int | str, tag: str) -> None:
+    async def tag(self, name: str, number: int | str, tag: str) -> Version:
         """Let a tag name a version."""
-        await self._ask(calls.decide(name, number, "tag", {"tag": tag}))
+        return await self._ask(calls.change_version(name, number, "tag", {"tag": tag}))
 
     async def untag(self, name: str, tag: str) -> None:
         """Remove a tag."""
         await self._ask(calls.untag(name, tag))
 
-    async def pin(self, name: str, number: int | str) -> None:
+    async def pin(self, name: str, number: int | str) -> Version:
         """Keep a version until it is unpinned."""
-        await self._ask(calls.decide(name, number, "pin"))
+        return await self._ask(calls.change_version(name, number, "pin"))
 
-    async def unpin(self, name: str, number: int | str) -> None:
+    async def unpin(self, name: str, number: int | str) -> Version:
         """Let retention remove a version again."""
-        await self._ask(calls.decide(name, number, "unpin"))
+        return await self._ask(calls.change_version(name, number, "unpin"))
 
-    async def restore(self, name: str, number: int | str) -> None:
+    async def restore(self, name: str, number: int | str) -> Version:
         """Make the rows of an earlier version the newest version."""
-        await self._ask(calls.decide(name, number, "restore"))
+        return await self._ask(calls.change_version(name, number, "restore"))
 
-    async def accept(self, name: str, number: int | str) -> None:
+    async def accept(self, name: str, number: int | str) -> Version:
         """Publish a held version."""
-        await self._ask(calls.decide(name, number, "accept"))
+        return await self._ask(calls.change_version(name, number, "accept"))
 
     async def reject(self, name: str, number: int | str) -> None:
         """Delete a held version."""
-        await self._ask(calls.decide(name, number, "reject"))
+        await self._ask(calls.reject(name, number))
+
+    async def delete_version(self, name: str, number: int | str) -> None:
+        """Delete a version that is neither the newest, nor pinned, tagged or in use."""
+        await self._ask(calls.delete_version(name, number))
 
     # schedules
 

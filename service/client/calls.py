@@ -184,10 +184,18 @@ def diff(name: str, number: int | str, against: int | str | None, key: Sequence[
     return Call("GET", _at("pipeline", name, "versions", number, "diff"), _object, query)
 
 
-def decide(name: str, number: int | str, verb: str, body: JsonObject | None = None) -> Call[None]:
-    """What is done with a version: pin, unpin, tag, restore, accept or reject it."""
+def change_version(name: str, number: int | str, verb: str, body: JsonObject | None = None) -> Call[Version]:
+    """What is done with a version that stays: pin, unpin, tag, restore or accept it."""
     headers = _key() if verb in ("restore", "accept") else {}
-    return Call("POST", _at("pipeline", name, "versions", number, verb), _nothing, body=body, headers=headers)
+    return Call("POST", _at("pipeline", name, "versions", number, verb), _as(Version), body=body, headers=headers)
+
+
+def reject(name: str, number: int | str) -> Call[None]:
+    return Call("POST", _at("pipeline", name, "versions", number, "reject"), _nothing)
+
+
+def delete_version(name: str, number: int | str) -> Call[None]:
+    return Call("DELETE", _at("pipeline", name, "versions", number), _nothing)
 
 
 def untag(name: str, tag: str) -> Call[None]:

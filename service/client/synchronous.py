@@ -223,33 +223,37 @@ class Penstock:
         """The tags of a pipeline's versions, and the version that each names."""
         return {tag: version.version for version in self.versions(name) for tag in version.tags}
 
-    def tag(self, name: str, number: int | str, tag: str) -> None:
+    def tag(self, name: str, number: int | str, tag: str) -> Version:
         """Let a tag name a version."""
-        self._ask(calls.decide(name, number, "tag", {"tag": tag}))
+        return self._ask(calls.change_version(name, number, "tag", {"tag": tag}))
 
     def untag(self, name: str, tag: str) -> None:
         """Remove a tag."""
         self._ask(calls.untag(name, tag))
 
-    def pin(self, name: str, number: int | str) -> None:
+    def pin(self, name: str, number: int | str) -> Version:
         """Keep a version until it is unpinned."""
-        self._ask(calls.decide(name, number, "pin"))
+        return self._ask(calls.change_version(name, number, "pin"))
 
-    def unpin(self, name: str, number: int | str) -> None:
+    def unpin(self, name: str, number: int | str) -> Version:
         """Let retention remove a version again."""
-        self._ask(calls.decide(name, number, "unpin"))
+        return self._ask(calls.change_version(name, number, "unpin"))
 
-    def restore(self, name: str, number: int | str) -> None:
+    def restore(self, name: str, number: int | str) -> Version:
         """Make the rows of an earlier version the newest version."""
-        self._ask(calls.decide(name, number, "restore"))
+        return self._ask(calls.change_version(name, number, "restore"))
 
-    def accept(self, name: str, number: int | str) -> None:
+    def accept(self, name: str, number: int | str) -> Version:
         """Publish a held version."""
-        self._ask(calls.decide(name, number, "accept"))
+        return self._ask(calls.change_version(name, number, "accept"))
 
     def reject(self, name: str, number: int | str) -> None:
         """Delete a held version."""
-        self._ask(calls.decide(name, number, "reject"))
+        self._ask(calls.reject(name, number))
+
+    def delete_version(self, name: str, number: int | str) -> None:
+        """Delete a version that is neither the newest, nor pinned, tagged or in use."""
+        self._ask(calls.delete_version(name, number))
 
     # schedules
 

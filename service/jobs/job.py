@@ -22,6 +22,7 @@ from service.engine.counters import Counters
 from service.engine.polars_frame import PolarsFrame
 from service.files import layout
 from service.files.allowed_files import Files
+from service.jobs import memory
 from service.jobs.journal import Journal
 from service.jobs.messages import Grants, Progress
 from service.jobs.step_meter import StepMeter
@@ -233,6 +234,8 @@ class Job:
         except (errors.PenstockError, MemoryError, asyncio.CancelledError):
             raise
         except BaseException as error:  # a panic inside Polars is not an Exception
+            if memory.is_exhausted(error):
+                raise MemoryError from error
             raise polars_errors.translate(error, step) from error
 
     def body(self, error: errors.PenstockError) -> errors.Body:

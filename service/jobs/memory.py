@@ -16,6 +16,8 @@ _SETTINGS: dict[Job, str] = {
     "request": "a share of the memory of the machine, never more than PENSTOCK_RUN_MEMORY_LIMIT; ask for fewer rows",
 }
 
+_NO_THREAD = "can't start new thread"
+
 
 def peak() -> int:
     """The most memory this process held at once, in bytes (VmHWM)."""
@@ -23,6 +25,11 @@ def peak() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory; the stack of a thread takes some, too."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_THREAD in str(error))
 
 
 def exhausted(limit: int, job: Job) -> errors.Permanent:

@@ -46,16 +46,20 @@ from service.values.version_mode import BaseVersion
 
 
 def work(channel: Channel, order: bytes) -> bool:
-    """The entry function of the child. Returns whether it may execute another run: this one made its version."""
+    """The entry function of the child. Returns whether it may execute another run: this one made its version.
+
+    A child that loads forms of a committed version says by its end that there are no more.
+    """
     worker = RunWorker(channel, messages.decode_order(order))
     try:
         worker.run()
-        return True
+        return worker.order.reload is None
     except errors.PenstockError as error:
         worker.fail(error)
-    except MemoryError:
-        worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
     except BaseException as error:  # a panic inside Polars is not an Exception
+        if memory.is_exhausted(error):
+            worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
+            return False
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
     return False

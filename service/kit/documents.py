@@ -21,6 +21,7 @@ from service.kit.codes import Code
 
 DEEPEST = 64
 LONGEST_YAML = 256 * 1024
+MOST_YAML_VALUES = 20_000  # the parser of YAML takes ten times as long as that of JSON, and others wait for it
 MOST_CONTAINERS = 100_000
 """Objects and lists of a JSON text: a million of them keep Python's memory management busy for seconds."""
 _AT_ONCE = 50_000  # values that one call looks at: other threads wait for it
@@ -75,11 +76,14 @@ def _cause(error: Exception) -> str:
 
 
 def _check_events(events: Iterable[Any]) -> None:
-    """Refuse aliases and deep nesting before a value is built: parsers take minutes over 100 000 brackets."""
+    """Refuse aliases, deep nesting and very many values before one is built: 100 000 brackets take minutes."""
     import yaml
 
-    depth = 0
+    depth = values = 0
     for event in events:
+        values += isinstance(event, yaml.NodeEvent)
+        if values > MOST_YAML_VALUES:
+            raise errors.Invalid(f"a YAML document has at most {MOST_YAML_VALUES} values and keys; send JSON")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise errors.Invalid("anchors and aliases are not read; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -63,7 +63,7 @@ class Held(NamedTuple):
 class Workplace:
     """Where a child works: its private folder, and limits that let it write nowhere else.
 
-    ``child`` is None before the first work, and after a child was lost. ``readable`` is what ``wanted.read`` named when
+    ``child`` is None before the first work, and after a child was lost. ``readable`` is what the limits named to read when
     the place was made: rights are rights to that, and not to what has the name later.
     """
 
@@ -128,13 +128,18 @@ class KeptChildren:
             if await spares.begins(child, entry, order, None):
                 return child
             _log.warning("kept.lost", pid=child.pid)
-            child.kill()
-            await child.wait()  # it could write into the folder
-            place.child = None
+            await self.renew(place)  # it could write into the folder
         await asyncio.to_thread(_make, place)
         place.works, place.first, place.began = 0, None, time.monotonic()
         place.child = await spares.start(entry, order, place.limits)
         return place.child
+
+    async def renew(self, place: Workplace) -> None:
+        """End the child of the place, so that another one starts there."""
+        if place.child is not None:
+            place.child.kill()
+            await place.child.wait()
+            place.child = None
 
     async def finish(self, place: Workplace, *, clean: bool) -> None:
         """Take a place back: keep its child if the work was ``clean`` and left nothing behind, end it otherwise.
@@ -189,9 +194,7 @@ class KeptChildren:
         task.add_done_callback(self._ends.discard)
 
     async def _end(self, place: Workplace) -> None:
-        if place.child is not None:
-            place.child.kill()
-            await place.child.wait()
+        await self.renew(place)
         await asyncio.to_thread(shutil.rmtree, place.folder, True)
 
 

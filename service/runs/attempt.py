@@ -15,7 +15,7 @@ import msgspec
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files import disk
 from service.files.layout import STATE
-from service.jobs import entry, messages
+from service.jobs import entry, memory, messages
 from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.version import Version
@@ -91,7 +91,7 @@ class Attempt:
         order = self._order
         assert order is not None
         async with asyncio.timeout(self.limit):
-            prepared = await self._listen(order)
+            prepared = await self._prepared(order)
         live.committing = True
         if prepared.unchanged is not None:
             completed, version = await asyncio.to_thread(
@@ -201,6 +201,24 @@ class Attempt:
         resources.kept.make_room()
         await asyncio.to_thread(Path(order.grants.folder).mkdir, 0o700, parents=True, exist_ok=True)
         return await resources.spares.start(entry.run, encoded, self._limits(order))
+
+    async def _prepared(self, order: Order) -> messages.Prepared:
+        """What the child has made.
+
+        One that worked before has less memory left than a new one, which then does the work again: no run fails because
+        of another one.
+        """
+        kept, place = self._resources.kept, self._place
+        reused = place is not None and place.works > 0
+        try:
+            return await self._listen(order)
+        except errors.PenstockError as error:
+            if place is None or not reused or error.error_code != memory.OUT_OF_MEMORY["run"]:
+                raise
+            self._live.log("warning", "worker.replaced", message=error.message)
+        await kept.renew(place)
+        await self._begin(order)
+        return await self._listen(order)
 
     async def _listen(self, order: Order) -> messages.Prepared:
         live, child = self._live, self._child

@@ -6,6 +6,7 @@ that looks for the newest version passes it over.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,7 +24,7 @@ from service.model.breach import Breach
 from service.model.pipeline import Pipeline
 from service.model.run import Run, StoredForm
 from service.model.version import Version
-from service.runs import attempt_records, manifest, recovery
+from service.runs import attempt_records, manifest, recovery, version_upkeep
 from service.steps.report import StepWarning
 
 _LOOKS = 16
@@ -112,7 +113,8 @@ def commit(
         history.publish(pipeline_id, run, version, fence, [_without_native(history, v) for v in surplus_native])
     except BaseException:
         if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides by the catalog
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next start removes what carries the mark
+                version_upkeep.remove_folder(layout, folder)
         raise
     if not version.held:
         layout.point_current(version.pipeline, version.version)

@@ -105,7 +105,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
             if run_id == committed.version.run_id:
                 manifest.follow(folder, layout, committed.version)
         elif _is_uncommitted(history, folder, run_id):
-            shutil.rmtree(folder, ignore_errors=True)
+            version_upkeep.remove_folder(layout, folder)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="never committed")
         elif committed is None and run_id and history.was_deleted(run_id):
             version_upkeep.remove_folder(layout, folder)

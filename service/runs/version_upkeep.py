@@ -77,7 +77,7 @@ class VersionUpkeep:
 
 
 def remove_folder(layout: Layout, folder: Path) -> None:
-    """Remove the folder of a deleted version: first by a rename, so that none is ever half there. Blocks."""
+    """Remove the folder of a version, first by a rename: what a crash leaves of it is known to be removed. Blocks."""
     if not folder.is_dir():
         return
     gone = layout.staging(ids.new("purged"))

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import httpx
 
+from service.client import Penstock
 from tests.acceptance import documents, service
 
 PASSWORD = "a long pass phrase"
@@ -90,6 +91,11 @@ class Served:
         pair: dict[str, Any] = self.json("POST", "/auth/token", json={"username": "admin", "password": password})
         self.http.headers["authorization"] = f"Bearer {pair['access_token']}"
         return pair
+
+    def client(self) -> Penstock:
+        """A client of the API with the token of the log-in."""
+        token = self.http.headers["authorization"].removeprefix("Bearer ")
+        return Penstock(self.address, token=token, timeout=PATIENCE, retries=0)
 
     def json(self, method: str, path: str, *, status: int = 200, **request: Any) -> Any:
         try:

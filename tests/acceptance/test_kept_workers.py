@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from service.processes import watch
 from tests.acceptance import documents
 from tests.acceptance.hostile_runs import EXTENSION
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
@@ -20,6 +23,7 @@ SETTINGS = {
     "PENSTOCK_MAX_CONCURRENT_RUNS": "2",
     "PENSTOCK_RATE_LIMIT_PER_MINUTE": "100000",
 }
+MARGIN = 4 << 20  # bytes
 CITIES = {"type": "csv", "file_path": "cities.csv"}
 OTHERS: dict[str, dict[str, Any]] = {
     "queried": {"collectors": [CITIES], "processors": [{"type": "sql", "config": {"query": "SELECT * FROM input"}}]},
@@ -123,6 +127,19 @@ def test_a_worker_that_is_lost_while_it_waits_costs_no_run(number: signal.Signal
     until(lambda: lost not in kept(served))
 
 
+def test_a_kept_worker_that_lacks_memory_costs_no_run(served: Served) -> None:
+    worked = kept_after(served, "cities")
+    rewrite(served, 100_000)
+    held, _ = watch.held(worked)
+    resource.prlimit(
+        worked, resource.RLIMIT_DATA, (held + MARGIN, held + MARGIN)
+    )  # as if earlier runs had left no more
+    ended = run(served, "cities")
+    assert (ended["status"], ended["rows_stored"], len(ended["attempts"])) == ("completed", 100_000, 1)
+    assert worked not in kept(served)
+    served.until_logged(lambda line: line["event"] == "worker.replaced" and line["run_id"] == ended["run_id"])
+
+
 def test_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **SETTINGS) as served:
         served.login()
@@ -134,6 +151,18 @@ def test_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_
         assert list((served.data / "warehouse" / ".staging").glob("worker_*"))
     with serving(tmp_path / "data", **SETTINGS) as served:
         assert not list((served.data / "warehouse" / ".staging").iterdir())
+
+
+def test_a_worker_that_loads_a_large_native_table_ends_without_an_error(served: Served) -> None:
+    rewrite(served, 500_001)
+    ended = run(served, "towns")
+    assert ended["status"] == "completed"
+    about = {"loaded": "native.loaded", "failed": "native.failed"}
+    served.until_logged(lambda line: line["event"] == about["loaded"] and line.get("run_id") == ended["run_id"])
+    rewrite(served, 2)
+    run(served, "towns")  # what is logged about the load is logged by now
+    kept_after(served, "towns")
+    assert not [line for line in map(json.loads, served.err.said) if line["event"] == about["failed"]]
 
 
 def test_no_worker_outlives_the_service(served: Served) -> None:

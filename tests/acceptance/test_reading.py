@@ -7,7 +7,9 @@ import io
 import random
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -209,3 +211,63 @@ def test_what_the_server_logs_of_them(served: Served) -> None:
     served.http.head("/tables")
     lines = served.until_logged(lambda line: line.get("method") == "HEAD" and line.get("path") == "/api/v1/tables")
     assert lines[-1]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("filter=nope%3D1", "VALIDATION_ERROR"), ("filter=id%20%3E", "INVALID_SQL"), ("sort=nope", "VALIDATION_ERROR"),
+        ("columns=nope", "VALIDATION_ERROR"), ("limit=100001", "VALIDATION_ERROR"),
+        ("format=csv&filter=nope%3D1", "VALIDATION_ERROR"), ("cursor=nope", "VALIDATION_ERROR"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_before_that_nothing_changed(served: Served, query: str, code: str) -> None:
+    error = served.json("GET", f"{P}/data?{query}", status=400, headers={"if-none-match": "*"})["error"]
+    assert error["code"] == code
+    assert served.http.get(f"{P}/data?limit=5", headers={"if-none-match": "*"}).status_code == 304
+
+
+@pytest.mark.parametrize("text", ["id < random() * 100", "now() > TIMESTAMP '2020-01-01'", "current_date IS NOT NULL"])
+def test_what_does_not_repeat_has_no_etag(served: Served, text: str) -> None:
+    answer = served.http.get(f"{P}/data", params={"filter": text, "limit": 5}, headers={"if-none-match": "*"})
+    assert (answer.status_code, "etag" in answer.headers) == (200, False)
+
+
+@pytest.fixture
+def forwarded(served: Served) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
+    """A proxy that adds the token, for readers that send no headers; and what they asked: method, status, bytes."""
+    asked: list[tuple[str, int, int]] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            sent = {name: value for name, value in self.headers.items() if name.lower() in ("range", "if-range")}
+            url = served.address + self.path
+            answer = served.http.request(self.command, url, headers={**sent, "accept-encoding": "identity"})
+            asked.append((self.command, answer.status_code, len(answer.content)))
+            self.send_response(answer.status_code)
+            for name in ("content-length", "content-range", "accept-ranges", "etag", "content-type"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_HEAD = do_GET  # noqa: N815 - its name in http.server
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_polars_scans_by_ranges(served: Served, forwarded: tuple[str, list[tuple[str, int, int]]]) -> None:
+    address, asked = forwarded
+    url = f"{address}/api/v1{P}/data?version=1&format=parquet"
+    assert pl.scan_parquet(url, glob=False).select(pl.col("id").sum()).collect().item() == sum(range(ROWS))
+    assert ("GET", 206) in {(method, status) for method, status, _ in asked}, asked

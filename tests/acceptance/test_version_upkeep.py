@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.client import ConflictError, InvalidError
 from tests.acceptance.served import PASSWORD, Served, serving
 
 PIPELINE: dict[str, Any] = {"name": "shops", "collectors": [{"type": "csv", "file_path": "shops.csv"}]}
@@ -47,25 +48,27 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_tags_name_versions_and_deleted_versions_are_gone(served: Served) -> None:
-    served.json("POST", "/pipeline/shops/versions/2/tag", json={"tag": "stable"})
-    assert ids(served, "shops@stable") == ids(served, "shops@2") == [0, 1]
-    assert served.json("GET", "/pipeline/shops/data?version=stable")["version"] == 2
-    copy = {"name": "copy", "collectors": [{"type": "pipeline", "name": "shops", "version": "stable"}]}
-    served.json("POST", "/pipeline/create", status=201, json={**copy, "storage": [{"type": "parquet"}]})
-    run = served.json("POST", "/pipeline/copy/execute?wait=60")
-    assert (run["rows_stored"], run["steps"][0]["evidence"]["version"]) == (2, 2)
-    served.json("POST", "/pipeline/shops/versions/3/tag", json={"tag": "stable"})
-    assert served.json("POST", "/pipeline/copy/execute?wait=60")["rows_stored"] == 3
-    assert served.json("GET", "/pipeline/shops/versions/stable/diff?against=2")["rows"]["added"] == 1
-    served.json("POST", "/pipeline/shops/versions/2/tag", json={"tag": "stable"})
-    refused = served.json("DELETE", "/pipeline/shops/versions/2", status=409)
-    assert refused["error"]["code"] == "VERSION_IN_USE"
-    assert served.http.delete("/pipeline/shops/versions/1").status_code == 204
-    wrong = served.json("POST", "/query", status=400, json={"sql": 'SELECT * FROM "shops@1"'})
-    assert "shops@1" in wrong["error"]["message"]
-    served.json("POST", "/query", status=400, json={"sql": 'SELECT * FROM "shops@unstable"'})
-    listed = served.json("GET", "/pipeline/shops/versions")["items"]
-    assert [(v["version"], v["pinned"], v["tags"]) for v in listed] == [(3, False, []), (2, False, ["stable"])]
+    with served.client() as client:
+        client.tag("shops", 2, "stable")
+        assert ids(served, "shops@stable") == ids(served, "shops@2") == [0, 1]
+        assert client.data("shops", version="stable").height == 2
+        copy = {"name": "copy", "collectors": [{"type": "pipeline", "name": "shops", "version": "stable"}]}
+        client.create({**copy, "storage": [{"type": "parquet"}]})
+        run = client.execute("copy")
+        assert (run.rows_stored, run.steps[0]["evidence"]["version"]) == (2, 2)
+        client.tag("shops", 3, "stable")
+        assert client.execute("copy").rows_stored == 3
+        assert client.diff("shops", "stable", against=2)["rows"]["added"] == 1
+        client.tag("shops", 2, "stable")
+        with pytest.raises(ConflictError) as refused:
+            client.delete_version("shops", 2)
+        assert refused.value.code == "VERSION_IN_USE"
+        client.delete_version("shops", 1)
+        for gone in ("shops@1", "shops@unstable"):
+            with pytest.raises(InvalidError, match=gone):
+                client.query(f'SELECT * FROM "{gone}"')
+        listed = [(v.version, v.pinned, v.tags) for v in client.versions("shops")]
+    assert listed == [(3, False, []), (2, False, ["stable"])]
     assert sorted(f.name for f in (served.data / "warehouse" / "shops").iterdir()) == ["current", "v000002", "v000003"]
     assert [line["version"] for line in served.log() if line["event"] == "version.deleted"] == [1]
 

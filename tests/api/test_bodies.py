@@ -83,3 +83,10 @@ def test_values_are_checked_wherever_they_are(value: list[Any]) -> None:
         text = msgspec.json.encode(value)[:-1] + b"," + wrong + b"]"
         with pytest.raises(errors.Invalid, match=message):
             documents.from_json(text)
+
+
+def test_the_values_of_yaml_are_counted() -> None:
+    assert len(documents.from_yaml(b"- b\n" * 19_999)) == 19_999
+    for text in (b"- b\n" * 20_000, b"[" + b"1," * 20_000 + b"1]", b"".join(b"k%d: 1\n" % i for i in range(10_001))):
+        with pytest.raises(errors.Invalid, match="at most 20000 values and keys; send JSON"):
+            documents.from_yaml(text)

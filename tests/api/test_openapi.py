@@ -13,9 +13,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.api import examples, openapi, responses
+from service.api import configuration_schema, examples, openapi, responses
 from service.files import uploads
 from service.kit.codes import CODES
+from service.model import pipeline as pipelines
 from service.model.registry import Registry
 from service.model.run import Run
 from tests.api.route_list import routes
@@ -67,7 +68,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
             assert parameter["description"], f"{where} {parameter['name']}"
         body = operation.get("requestBody")
         if body is not None and "application/json" in body["content"]:
-            assert "example" in body["content"]["application/json"], where
+            assert {"example", "examples"} & set(body["content"]["application/json"]), where
     names = [o["operationId"] for _, _, o in operations(document)]
     assert len(names) == len(set(names))
 
@@ -81,6 +82,24 @@ def test_plug_ins_are_in_the_schema_of_a_configuration(document: dict[str, Any])
     assert schemas["Cleaner"]["properties"]["drop"]["description"] == "Columns to drop."
     assert "type" not in schemas["Cleaner"]["properties"]
     assert schemas["PipelineConfiguration"]["required"] == ["name", "collectors"]
+
+
+def test_a_configuration_is_taught_by_an_example_of_each_plug_in() -> None:
+    registry = Registry.load()
+    shown = configuration_schema.named_examples(registry)
+    assert {"pipeline", "collector-api", "processor-cleaner", "storage-parquet"} <= set(shown)
+    for name, example in shown.items():
+        assert example["summary"], name
+        pipelines.decode(example["value"], registry)
+
+
+def test_every_setting_of_a_configuration_is_described(app: Litestar) -> None:
+    schemas = openapi.document(app, Registry.load())["components"]["schemas"]
+    steps = [ref.rpartition("/")[2] for kind in ("Collector", "Processor", "Storage")
+             for ref in schemas[kind]["discriminator"]["mapping"].values()]  # fmt: skip
+    assert [name for name in ["PipelineConfiguration", *steps] if not schemas[name].get("description")] == []
+    settings = schemas["PipelineConfiguration"]["properties"].items()
+    assert [name for name, schema in settings if not ("description" in schema or "$ref" in schema)] == []
 
 
 @pytest.mark.parametrize(

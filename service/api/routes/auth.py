@@ -11,12 +11,11 @@ from litestar.params import SkipValidation
 
 from service.api import examples, middleware, query_string, request_body, responses
 from service.api.login import Authenticator, TokenPair
-from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import TypedRequest
 from service.model.user import User
 
 AuthenticatorDependency = NamedDependency[SkipValidation[Authenticator]]
-_FORM = "application/x-www-form-urlencoded"
 _MOST_BYTES = 16 * 1024
 
 
@@ -44,11 +43,12 @@ class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         "public",
         "Authentication",
         "Log in",
-        "Answers a pair of tokens for a username and password, sent as JSON or as the OAuth2 password form. Send the "
-        "access token as `Authorization: Bearer …`; the refresh token can be used once.",
+        "Answers a pair of tokens for a username and password, sent as JSON or as the form of OAuth2's password flow "
+        "(the security scheme `password`). Send the access token as `Authorization: Bearer …`; the refresh token can "
+        "be used once.",
         ResponseDoc(text="Logged in.", kind=TokenPair, example=examples.PAIR),
         errors=("INVALID_CREDENTIALS",),
-        body=RequestBody(kind=Credentials, example=examples.LOGIN, media=(JSON, _FORM)),
+        body=RequestBody(kind=Credentials, example=examples.LOGIN),
     ),
 )
 async def log_in(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:
@@ -63,10 +63,11 @@ async def log_in(request: TypedRequest, authenticator: AuthenticatorDependency) 
         "public",
         "Authentication",
         "Refresh a login",
-        "Answers a new pair. The old refresh token is used up; its second use ends the whole login.",
+        "Answers a new pair, also for the form of OAuth2. The old refresh token is used up; its second use ends the "
+        "whole login.",
         ResponseDoc(text="A new pair.", kind=TokenPair, example=examples.PAIR),
         errors=("UNAUTHORIZED",),
-        body=RequestBody(kind=RefreshRequest, example={"refresh_token": "pr_…"}, media=(JSON, _FORM)),
+        body=RequestBody(kind=RefreshRequest, example={"refresh_token": "pr_…"}),
     ),
 )
 async def refresh(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:

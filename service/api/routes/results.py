@@ -89,7 +89,8 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     if is_repeatable(query.filter):
         headers |= etags.headers(etags.of(version, "data", msgspec.structs.replace(query, version=None, format=form)))
         if etags.match(request, headers["etag"]) == "any":  # the request may be new, so it may be invalid
-            await _rows(services, version, msgspec.structs.replace(query, limit=0), "json")
+            checked = query if form == "json" else msgspec.structs.replace(query, limit=0)
+            await _rows(services, version, checked, "json")
         if (unchanged := etags.not_modified(request, headers)) is not None:
             return unchanged
     if form == "parquet" and _is_stored_file(version, query):

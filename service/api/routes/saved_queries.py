@@ -29,7 +29,7 @@ from service.query.messages import Rehearsal
 
 _log = structlog.get_logger("penstock.sql")
 _SQL: tuple[Code, ...] = ("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "OVERLOADED")
-_SAMPLED = re.compile(r"\b(?:table)?sample\b", re.IGNORECASE)
+_BY_CHANCE = re.compile(r"\b(?:(?:table)?sample|explain)\b", re.IGNORECASE)
 _UNDECLARED = "Values were not provided for the following"
 _MOST_JSON_ROWS = 100_000
 _DEFINITION = {
@@ -89,7 +89,7 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
         raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
     found = await _rehearsed(services, definition)
     system = any("." in table for table in found.tables)
-    repeatable = is_repeatable(definition.sql) and _SAMPLED.search(definition.sql) is None
+    repeatable = is_repeatable(definition.sql) and _BY_CHANCE.search(definition.sql) is None
     saved, new = await asyncio.to_thread(
         services.saved.put, name, definition, by=request.user.username, columns=found.columns, tables=found.tables,
         repeatable=repeatable and not (found.everything or system),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,28 @@ def test_an_uncommitted_folder_of_a_known_run_is_removed(directory: Directory) -
     assert folders(directory) == ["v000001", "v000002"]
     assert orphans(directory) == []
     assert not staging.exists()
+
+
+def test_a_start_that_dies_while_it_removes_a_folder_leaves_none_that_is_unknown(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(path: Path, **_: Any) -> None:
+        for file in path.iterdir():
+            file.unlink()
+        raise Died
+
+    directory.publish(3, commit=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", die)
+        with pytest.raises(Died):
+            directory.start()
+    directory.start()
+    assert folders(directory) == ["v000001", "v000002"]
+    assert orphans(directory) == []
+    assert children(directory.layout.staging_root) == []
 
 
 def test_a_start_that_dies_leaves_nothing_to_delete_for_the_next(directory: Directory) -> None:
