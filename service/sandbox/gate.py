@@ -18,6 +18,7 @@ import msgspec
 
 from service.kit import errors
 from service.sandbox.duckdb_errors import characters
+from service.sandbox.functions import ALLOWED, REFUSED, REFUSED_PREFIXES
 from service.sandbox.quoting import same
 from service.sandbox.snapshots import SCHEMA
 
@@ -51,32 +52,6 @@ EXPRESSIONS = frozenset(
     ]
 )
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
-REFUSED_FUNCTIONS = frozenset(
-    [
-        "current_setting",
-        "currval",
-        "format_type",
-        "get_block_size",
-        "getenv",
-        "getvariable",
-        "json_deserialize_sql",
-        "json_execute_serialized_sql",
-        "json_serialize_plan",
-        "nextval",
-        "parse_duckdb_log_message",
-        "pg_get_constraintdef",
-        "pg_get_viewdef",
-        "query",
-        "query_table",
-        "sleep",
-        "sleep_ms",
-        "txid_current",
-        "which_secret",
-        "write_log",
-    ]
-)
-REFUSED_PREFIXES = ("__internal", "duckdb_", "pragma_", "read_", "scan_", "parquet_", "sniff_", "test_")
-
 _BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _EXPLAIN = re.compile(rf"\A{_BLANK}*explain\b{_BLANK}*(?P<analyze>analy[sz]e\b)?", re.IGNORECASE | re.DOTALL)
 
@@ -184,7 +159,8 @@ def _judged(connection: duckdb.DuckDBPyConnection, select: str) -> Accepted:
                 seen.add(same(name))
                 accepted.tables[name] = characters(select, place)
     except errors.Invalid as error:
-        raise refused(error.message, characters(select, error.details.get("position"))) from None
+        place = characters(select, error.details.get("position"))
+        raise errors.Invalid(error.message, code=error.error_code, position=place) from None
     return accepted
 
 
@@ -271,7 +247,7 @@ def check(value: dict[str, Any]) -> None:
         if kind not in NODES | REFERENCES | MODIFIERS | ORDERS:
             raise refused(f"{_ONLY}; {kind.removesuffix('_NODE').replace('_', ' ')} is not allowed", place)
         if kind == "TABLE_FUNCTION":
-            name = str(value.get("function", {}).get("function_name", "")).casefold()
+            name = same(str(value.get("function", {}).get("function_name", "")))
             if name not in TABLE_FUNCTIONS:
                 raise refused(
                     f"the table function '{name}' is not allowed; allowed are {', '.join(sorted(TABLE_FUNCTIONS))}",
@@ -281,8 +257,10 @@ def check(value: dict[str, Any]) -> None:
 
 def _function(value: dict[str, Any], place: int | None) -> None:
     path = value.get("qualified_name", {}).get("path", [])
-    name = str(value["function_name"]).casefold()
+    name = same(str(value["function_name"]))
     if len(path) > 1:
         raise refused(f"'{'.'.join(path)}': functions are named without a schema or database", place)
-    if name in REFUSED_FUNCTIONS or name.startswith(REFUSED_PREFIXES):
+    if name in REFUSED or name.startswith(REFUSED_PREFIXES):
         raise refused(f"the function '{name}' is not allowed", place)
+    if name not in ALLOWED and name not in TABLE_FUNCTIONS:
+        raise invalid(f"there is no function '{name}'{errors.did_you_mean(name, ALLOWED)}", place)
