@@ -33,6 +33,7 @@ from service.processes.watch import Observed, Watch
 
 _LOST = 255  # what multiprocessing reports if the forkserver is gone
 _GRACE_SECONDS = 5.0
+_SOON = 0.2  # seconds after which another child may be started
 _READY = b""  # the first message of a child: its limits are in force, and it begins
 _FREE = b"\0"  # the last message about a piece of work: the child waits for the next one
 
@@ -126,11 +127,14 @@ class Child:
         """Fork a child that applies ``limits`` and then calls ``entry(channel, order)``.
 
         With ``order`` None the child waits until ``send`` sends the order. A cancelled start leaves no child. Raises
-        ``errors.Unavailable`` if the forkserver does not answer.
+        ``errors.Unavailable`` if the forkserver does not answer, or the child is lost before it begins.
         """
         child = await cls.fork()
         try:
             await child.assign(entry, order, limits)
+        except ConnectionError:
+            child.abandon()
+            raise errors.Unavailable("the worker was lost before it began; try again", retry_after=_SOON) from None
         except BaseException:
             child.abandon()
             raise

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from service.kit import errors
 from service.processes import child, forkserver, landlock
 from service.processes.child import Child, Exit
 from service.processes.limits import Limits
@@ -137,6 +138,23 @@ def test_a_start_that_is_cancelled_leaves_nobody() -> None:
     deadline = time.monotonic() + 10
     while left := set(children_of(os.getpid())) - before:
         assert time.monotonic() < deadline, left
+
+
+def test_a_child_that_is_killed_before_it_begins_is_a_start_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = Child.fork
+
+    async def killed() -> Child:
+        made = await fork()
+        made.kill()
+        await made.wait()
+        return made
+
+    async def act() -> None:
+        with pytest.raises(errors.Unavailable, match="before it began"):
+            await Child.start(entries.echo, b"x" * (8 << 20), LIMITS)
+
+    monkeypatch.setattr(Child, "fork", killed)
+    run(act)
 
 
 def test_a_child_sees_only_what_it_was_given(tmp_path: Path) -> None:
