@@ -194,7 +194,7 @@ class PolarsFrame:
         self._staged[0] += 1
         with self._computing(), self._progress.passing(self._lf, path) as lf:
             lf.sink_parquet(
-                path, compression="lz4", statistics=False, engine="streaming", row_group_size=self._group_rows
+                path, compression="uncompressed", statistics=False, engine="streaming", row_group_size=self._group_rows
             )
         self._lf = _unfiltered(pl.scan_parquet(path, glob=False, schema=schema), len(schema))
         self._small = not keep and _is_small(path)
