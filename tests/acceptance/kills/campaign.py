@@ -298,14 +298,18 @@ class Campaign:
         self._gate.close(_PATIENCE)
         self._served.json("POST", "/pipeline/ticking/schedule/pause")
         self._require_soon(self._faults_now)
+        self._served.json("POST", "/admin/backup", json={"directory": str(self._backups)})  # few kills leave no time
         self._served.log()
         self._end()
         self._verify(self._data)
         restored = self._folder / "restored"
-        service.penstock("restore", str(self._backups), "--data-dir", str(restored))
+        self._command("restore", str(self._backups), "--data-dir", str(restored))
         self._verify(restored)
 
     def _verify(self, data: Path) -> None:
-        found = service.penstock("verify", "--deep", "--data-dir", str(data))
+        self._command("verify", "--deep", "--data-dir", str(data))
+
+    def _command(self, *words: str) -> None:
+        found = service.penstock(*words)
         if found.returncode:
-            raise Violation(f"seed {self._seed}: verify --deep of {data.name}:\n{found.stdout}{found.stderr}")
+            raise Violation(f"seed {self._seed}: {' '.join(words)}:\n{found.stdout}{found.stderr}")
