@@ -79,13 +79,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _about("Runs that may be in progress at the same time; 0 accepts runs, which wait.", ge=0)
     ] = msgspec.field(default_factory=_cores)
     max_queued_runs: Annotated[int, _about("Runs that may wait; a further one is refused with 503.", ge=0)] = 1000
-    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = msgspec.field(
-        default_factory=_run_memory
+    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = (
+        msgspec.field(default_factory=_run_memory)
     )
     run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
     query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
-    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=memory_budget.SMALLEST_QUERY)] = msgspec.field(
-        default_factory=_query_memory
+    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=memory_budget.SMALLEST_QUERY)] = (
+        msgspec.field(default_factory=_query_memory)
     )
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
     max_body_bytes: Annotated[

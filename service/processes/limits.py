@@ -16,7 +16,7 @@ import msgspec
 from service.processes import landlock
 
 _PR_SET_PDEATHSIG = 1
-_WRITTEN = 16 << 20  # what a child comes to write of the shared pages, which are its own from then on (measured: 10 MiB)
+_WRITTEN = 16 << 20  # of the shared pages, a child comes to write to so many, which are its own then (measured: 10 MiB)
 
 # What Python, polars and duckdb need to read to work at all; DuckDB aborts without /proc/self and /sys/fs/cgroup.
 SYSTEM_READ = (
