@@ -157,19 +157,21 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], announce: Callable[[str, str | None], None],
-    clock: Clock | None = None,
+    settings: Settings, environment: Mapping[str, str], announce: Callable[[str], None],
+    show_password: Callable[[str], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
     """Run the REST service until SIGTERM or SIGINT.
 
-    ``announce`` gets the URL and, if no account was an admin, the generated password of the account that is one now.
+    If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one;
+    ``announce`` gets the URL when it is served.
     """
     from service.api import server
 
     port = server.free_port(settings.host, settings.port)
     async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
-        password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
+        first = (settings.admin_username, settings.admin_password)
+        await asyncio.to_thread(users.ensure_admin, *first, show_password)
         app = await asyncio.to_thread(application, core, users)
         await asyncio.gather(core.engine.warm(), core.supervisor.resume())
         stopping = asyncio.Event()
@@ -177,7 +179,7 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
         def started() -> None:
-            announce(server.url(settings.host, port), password)
+            announce(server.url(settings.host, port))
             _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
 
         async def drain() -> None:  # waiting requests and event streams end with their runs

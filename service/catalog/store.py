@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import structlog
 
 from service.catalog import migrations
 from service.catalog.group_commit import GroupCommit
@@ -30,9 +31,11 @@ _PATHS = re.compile(r'"(/[^"]*)"')
 _LOCKED = re.compile(r"Could not set lock|Conflicting lock", re.IGNORECASE)
 _CORRUPT = re.compile(
     r"Corrupt|checksum|not a valid DuckDB|Extension .* not found|Could not read (enough bytes )?from file"
-    r"|deserializ|WAL replay",
+    r"|deserializ|WAL replay|This WAL",
     re.IGNORECASE,
 )
+
+_log = structlog.get_logger("penstock.catalog")
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -49,6 +52,8 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        if path is not None:
+            _put_log_aside(path)
         try:
             self._connection = duckdb.connect(
                 str(path) if path is not None else ":memory:",
@@ -277,6 +282,20 @@ def _pipeline_in(values: Parameters) -> str | None:
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _put_log_aside(path: Path) -> None:
+    """Rename a write-ahead log without its catalog, which DuckDB would delete: who puts the catalog back needs it."""
+    log, number = Path(f"{path}.wal"), 1
+    if path.exists() or not log.exists():
+        return
+    while (aside := log.with_name(f"{log.name}.{number}")).exists():
+        number += 1
+    log.rename(aside)
+    _log.error(
+        "catalog.log_put_aside", moved_to=aside.name,
+        hint=f"there is no {path.name}; who puts it back renames {aside.name} to {log.name} before",
+    )  # fmt: skip
 
 
 def _not_opened(path: Path | None, error: duckdb.Error) -> errors.PenstockError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -70,14 +71,15 @@ class Users:
         """All accounts by name."""
         return [self._accounts[name].user for name in sorted(self._accounts)]
 
-    def ensure_admin(self, username: str, password: str | None) -> str | None:
+    def ensure_admin(self, username: str, password: str | None, show: Callable[[str], None]) -> None:
         """Create the account of an admin if no enabled account is one.
 
-        Returns the generated password; None if one was given or an admin exists. Raises ``errors.Conflict``
-        (USER_EXISTS) if the name is that of an account with another role, ``errors.Invalid`` naming the setting.
+        A password that is generated goes to ``show`` before the account exists: one that nobody saw could not be shown
+        again. Raises ``errors.Conflict`` (USER_EXISTS) if the name is that of an account with another role,
+        ``errors.Invalid`` naming the setting.
         """
         if any(account.user.may("admin") for account in self._accounts.values()):
-            return None
+            return
         if username in self._accounts:
             raise errors.Conflict(
                 f"no account is an admin, and '{username}' is one of a "
@@ -86,12 +88,14 @@ class Users:
             )  # fmt: skip
         chosen = password if password is not None else passwords.generated()
         try:
+            _check(username, "admin")
+            if password is None:
+                show(chosen)
             self.add(username, chosen, "admin")
         except errors.Invalid as error:  # the settings are what the operator can mend
             field = str(error.details["field"])
             setting, text = f"PENSTOCK_ADMIN_{field.upper()}", error.message.removeprefix(f"{field}: ")
             raise errors.Invalid(f"{setting}: {text}", field=setting) from None
-        return None if password is not None else chosen
 
     def add(self, username: str, password: str, role: Role, claim: Claim | None = None) -> User:
         """Create an account, with the idempotency key of the request.

@@ -69,7 +69,7 @@ def demo(data_dir: str | None) -> None:
 @options.data_dir()
 @options.several("--file-root", "file_roots", "A directory that collectors may read, besides the uploads; repeatable.")
 @options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
-@click.option("--max-concurrent-runs", type=click.IntRange(1), help="Runs that may be in progress at the same time.")
+@click.option("--max-concurrent-runs", type=click.IntRange(0), help="Runs that may be in progress; 0: none starts.")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="The format of log lines.  [default: json]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(**chosen: Any) -> None:

@@ -25,6 +25,9 @@ def probe(source: str, *, allowed_private_hosts: tuple[str, ...] | None, as_json
     Raises ``errors.Invalid``, ``errors.TimedOut`` and what a step raises.
     """
     is_url = re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE) is not None
+    if not is_url and not Path(source).is_file():
+        reason = "Is a directory" if source and Path(source).is_dir() else "No such file or directory"
+        raise errors.Missing(f"{source or 'the file'} cannot be read: {reason}", field="file_path")
     question = Probe(url=source) if is_url else Probe(file_path=source)
     problems = list(question.problems())
     if problems:

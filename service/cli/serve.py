@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,18 +23,23 @@ def serve(**chosen: Any) -> None:
         if name.startswith(configuration.PREFIX):
             del os.environ[name]  # no child process may find a secret in its environment
     logs.configure(settings.log_format, settings.log_level)
+    log = structlog.get_logger("penstock.server")
     wanted = {name.removeprefix(configuration.PREFIX).lower(): value for name, value in environment.items()}
     for problem in configuration.reduced(wanted | {k: v for k, v in chosen.items() if v is not None}, settings):
-        structlog.get_logger("penstock.server").warning("settings.reduced", setting=problem.field, hint=problem.message)
+        log.warning("settings.reduced", setting=problem.field, hint=problem.message)
     for problem in configuration.unknown(environment):
-        structlog.get_logger("penstock.server").warning("settings.unknown", setting=problem.field, hint=problem.message)
-    asyncio.run(bootstrap.serve(settings, environment, _announce(settings.admin_username)))
+        log.warning("settings.unknown", setting=problem.field, hint=problem.message)
+    for root in settings.file_roots:
+        if not Path(root).is_dir():
+            log.warning("settings.no_file_root", path=root, hint="there is no such directory")
+
+    def show_password(password: str) -> None:
+        click.echo(
+            f"First start: the account '{settings.admin_username}' has the password {password} (shown this once)"
+        )
+
+    asyncio.run(bootstrap.serve(settings, environment, _announce, show_password))
 
 
-def _announce(username: str) -> Any:
-    def announce(address: str, password: str | None) -> None:
-        click.echo(f"Penstock listens on {address} (the API is described at {address}/docs)")
-        if password is not None:
-            click.echo(f"First start: the account '{username}' has the password {password} (shown this once)")
-
-    return announce
+def _announce(address: str) -> None:
+    click.echo(f"Penstock listens on {address} (the API is described at {address}/docs)")

@@ -169,6 +169,14 @@ class Layout:
             temporary.replace(link)
 
 
+def linked(folder: Path) -> str | None:
+    """What is wrong with the folder of a version if it, or the one of its pipeline, is a link; readers follow none."""
+    for place in (folder.parent, folder):
+        if place.is_symlink():
+            return f"{place.name} is a symbolic link; move the folder itself to its place"
+    return None
+
+
 def children(folder: Path) -> list[Path]:
     """The folders in ``folder``, by name, without links and hidden ones; empty if it does not exist."""
     if not folder.is_dir():

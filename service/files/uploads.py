@@ -145,7 +145,7 @@ def delete(root: Path, path: str) -> None:
 @contextlib.contextmanager
 def _walk(root: Path, parts: list[str], *, create: bool) -> Iterator[int]:
     """A descriptor of the folder at ``parts`` below ``root``."""
-    folder = os.open(root, _FOLDER)
+    folder = os.open(root, _FOLDER & ~os.O_NOFOLLOW)  # an operator may have put a link in its place
     try:
         for depth, part in enumerate(parts):
             try:
@@ -182,7 +182,7 @@ def _conflict(path: str) -> errors.Conflict:
 def _full(error: OSError) -> errors.PenstockError:
     if disk.is_full(error):
         return disk.storage_full()
-    return errors.Unavailable("the file could not be written; nothing was kept", retry_after=5)
+    return errors.Unavailable(f"the file could not be written ({error.strerror}); nothing was kept", retry_after=5)
 
 
 class Uploaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ _SETTINGS: dict[Job, str] = {
 }
 
 _NO_THREAD = "can't start new thread"
+_OF_DUCKDB = "OutOfMemoryException"  # this room does not import DuckDB
 
 
 def peak() -> int:
@@ -29,7 +30,9 @@ def peak() -> int:
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error says that there is no more memory; the stack of a thread takes some, too."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_THREAD in str(error))
+    if isinstance(error, MemoryError) or type(error).__name__ == _OF_DUCKDB:
+        return True
+    return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
 
 
 def exhausted(limit: int, job: Job) -> errors.Permanent:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 MIB = 1024 * 1024
 SMALLEST_RUN = 512 * MIB
-SMALLEST_QUERY = 128 * MIB
-_SMALLEST_TASK = 256 * MIB
+SMALLEST_QUERY = 384 * MIB
+_SMALLEST_TASK = 384 * MIB
+"""With less, DuckDB does not start, or a page of rows does not fit: its threads alone take 100 MiB of addresses."""
 SPARE = 8 * MIB
 """What a worker that waits for a run holds: 5 MiB of its own, and page tables. There is one for each run at most."""
 _LARGEST_QUERY = 1024 * MIB

@@ -23,6 +23,9 @@ LEASE_SECONDS = 15.0
 _QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
+_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=) ([0-9.]+)$")
+_KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes"})
 _LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies"})
@@ -76,13 +79,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _about("Runs that may be in progress at the same time; 0 accepts runs, which wait.", ge=0)
     ] = msgspec.field(default_factory=_cores)
     max_queued_runs: Annotated[int, _about("Runs that may wait; a further one is refused with 503.", ge=0)] = 1000
-    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=512 * MIB)] = msgspec.field(
-        default_factory=_run_memory
+    run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = (
+        msgspec.field(default_factory=_run_memory)
     )
     run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
     query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
-    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=128 * MIB)] = msgspec.field(
-        default_factory=_query_memory
+    query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=memory_budget.SMALLEST_QUERY)] = (
+        msgspec.field(default_factory=_query_memory)
     )
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
     max_body_bytes: Annotated[
@@ -169,7 +172,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         try:
             decoded[name] = msgspec.convert(_parsed(name, value), fields[name].type, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
-            problems.append(errors.Problem(PREFIX + name.upper(), str(error)))
+            problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
     secret = decoded.get("jwt_secret")
     if isinstance(secret, str) and len(secret.encode()) < 32:
         problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
@@ -215,6 +218,17 @@ def reduced(wanted: Mapping[str, Any], settings: Settings) -> list[errors.Proble
         for name in names
         if str(wanted.get(name) or "").isdecimal() and int(wanted[name]) > getattr(settings, name)
     ]
+
+
+def _plain(name: str, value: Any, text: str) -> str:
+    """What is wrong with a value, in words; ``text`` is what its decoder says."""
+    bound = _BOUND.match(text)
+    if bound is not None:
+        least, number = bound[1] == ">=", bound[2]
+        shown = f"{int(number) // MIB}MiB" if name in _SIZES and int(number) >= MIB else number
+        return f"must be {'at least' if least else 'at most'} {shown}"
+    kind = _KIND.match(text)
+    return f"'{value}' is not {_WORDS[kind[1]]}" if kind is not None else text
 
 
 def _parsed(name: str, value: Any) -> Any:

@@ -16,6 +16,7 @@ import msgspec
 from service.processes import landlock
 
 _PR_SET_PDEATHSIG = 1
+_WRITTEN = 16 << 20  # of the shared pages, a child comes to write to so many, which are its own then (measured: 10 MiB)
 
 # What Python, polars and duckdb need to read to work at all; DuckDB aborts without /proc/self and /sys/fs/cgroup.
 SYSTEM_READ = (
@@ -49,8 +50,8 @@ NETWORK_READ = (
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one child. Sizes are bytes; ``read`` and ``write`` are paths beyond what Python itself needs.
 
-    ``memory_bytes`` bounds the private data of the process (RLIMIT_DATA, exact to what it allocates; mapped
-    files do not count). Without ``sandbox`` file and network rights are not restricted.
+    ``memory_bytes`` bounds the private data of the process (RLIMIT_DATA, exact to what it allocates; mapped files and
+    what it shares with its forkserver do not count). Without ``sandbox`` file and network rights are not restricted.
     """
 
     memory_bytes: int
@@ -91,8 +92,11 @@ def isolate() -> None:
 
 def apply(limits: Limits) -> int:
     """Apply the limits to this process for the rest of its life; returns the Landlock ABI in force (0: none)."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
-    resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = limits.open_files if most == resource.RLIM_INFINITY else min(limits.open_files, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    data = limits.memory_bytes + shared_bytes()
+    resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     if limits.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     if limits.stderr is not None:
@@ -101,6 +105,12 @@ def apply(limits: Limits) -> int:
         return 0
     read = (*SYSTEM_READ, *_python_tree(), *limits.read, *(NETWORK_READ if limits.network else ()))
     return landlock.restrict(read=read, write=("/dev/null", *limits.write), network=limits.network)
+
+
+def shared_bytes() -> int:
+    """What this process has from its forkserver and shares with it: pages that it only reads, stacks of no thread."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return max(0, pages * os.sysconf("SC_PAGE_SIZE") - _WRITTEN)
 
 
 def _silence() -> None:

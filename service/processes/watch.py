@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ _OOM_KILL = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 @dataclass
 class Observed:
-    """What was seen so far. Sizes are bytes; ``data_bytes`` is what counts against the memory limit of the child."""
+    """What was seen so far. Sizes are bytes; ``data_share`` is the share of the memory limit of the child in use."""
 
     peak_bytes: int = 0
-    data_bytes: int = 0
+    data_share: float = 0.0
     stopped_seconds: float = 0.0
     oom_kills: int = 0  # of the whole machine and of our cgroup, since the child began
 
@@ -29,10 +30,12 @@ class Observed:
         """Take a sample; returns whether the child is stopped."""
         try:
             fields = _status(pid)
+            limit, _ = resource.prlimit(pid, resource.RLIMIT_DATA)
         except OSError:
             return False
         self.peak_bytes = max(self.peak_bytes, _number(fields, "VmHWM"))
-        self.data_bytes = max(self.data_bytes, _number(fields, "VmData"))
+        if limit > 0:  # there is one
+            self.data_share = max(self.data_share, _number(fields, "VmData") / limit)
         return bool(fields.get("State", ["?"])[0] in "Tt")
 
 

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from service.files.checksums import Checksums
-from service.files.layout import Layout
+from service.files.layout import Layout, linked
 from service.kit import errors
 from service.model.version import Version
 from service.steps.storage import File
@@ -93,9 +93,7 @@ class Integrity:
 
     def compare_sizes(self, version: Version) -> None:
         """Compare the sizes of the files of a version; remember it as damaged if one is missing or differs."""
-        folder = self._layout.version(version.pipeline, version.version)
-        faults = (self._checksums.fault(folder / file.name, file.bytes, "") for file in version.base_files)
-        fault = next((fault for fault in faults if fault is not None), None)
+        fault = self._fault(version, (msgspec.structs.replace(file, sha256="") for file in version.base_files))
         if fault is not None:
             self._note(version, fault)
 
@@ -117,5 +115,7 @@ class Integrity:
 
     def _fault(self, version: Version, files: Iterable[File]) -> str | None:
         folder = self._layout.version(version.pipeline, version.version)
+        if (fault := linked(folder)) is not None:
+            return fault
         faults = (self._checksums.fault(folder / file.name, file.bytes, file.sha256) for file in files)
         return next((fault for fault in faults if fault is not None), None)

@@ -45,7 +45,7 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | No
     if end.signal is signal.SIGKILL:
         message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
         return errors.Transient(message, code=crashed, **details)
-    near = seen.data_bytes >= _NEAR * grants.memory_bytes
+    near = seen.data_share >= _NEAR
     if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_tail(stderr or Path(grants.folder, STDERR)))):
         message = f"the {job}'s process ran out of memory (SIGABRT): {peak} and may use {limit}"
         return errors.Permanent(message, code=exhausted, **details)

@@ -18,7 +18,7 @@ from service.catalog.history import History
 from service.files import permissions
 from service.files.layout import UNCOMMITTED, Layout, children, flush
 from service.jobs.messages import Loaded, Order, Prepared
-from service.kit import ids
+from service.kit import errors, ids
 from service.model import publication_bounds
 from service.model.breach import Breach
 from service.model.pipeline import Pipeline
@@ -266,6 +266,11 @@ def _remove_native(layout: Layout, version: Version) -> None:
 def make_room(history: History, layout: Layout, name: str, number: int) -> None:
     """Move aside what has the place of the version: of a deleted pipeline, one that the catalog lost, or a copy."""
     folder = layout.pipeline(name)
+    if folder.is_symlink():
+        raise errors.PenstockError(
+            f"{folder.name} in the warehouse is a symbolic link; move the folder itself to its place",
+            code="DATA_CORRUPT",
+        )
     if number == 1 and folder.exists() and any(folder.iterdir()):
         if any(c.version.pipeline == name for c in history.committed()):
             layout.deleted_root.mkdir(mode=0o700, exist_ok=True)

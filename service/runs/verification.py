@@ -15,7 +15,7 @@ from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
 from service.files import permissions
 from service.files.checksums import Checksums
-from service.files.layout import CURRENT, PARTS, UNCOMMITTED, Layout, flush
+from service.files.layout import CURRENT, PARTS, UNCOMMITTED, Layout, flush, linked
 from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
@@ -251,6 +251,8 @@ def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: 
     if not folder.is_dir():
         yield "the folder is missing"
         return
+    if (fault := linked(folder)) is not None:
+        yield fault
     for file in files:
         fault = checksums.fault(folder / file.name, file.bytes, file.sha256 if deep else "")
         if fault is not None:

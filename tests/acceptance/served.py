@@ -84,7 +84,7 @@ class Served:
         """Wait until it said where it listens, in so many lines."""
         said = self.out.until(lambda said: len(said) >= lines)
         assert said, f"it did not start:\n{self.out.tail}{self.err.tail}"
-        self.address = next(word for word in self.out.said[0].split() if word.startswith("http://"))
+        self.address = next(word for word in " ".join(self.out.said).split() if word.startswith("http://"))
         self.http.base_url = f"{self.address}/api/v1"
 
     def login(self, password: str = PASSWORD) -> dict[str, Any]:

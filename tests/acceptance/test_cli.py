@@ -230,7 +230,8 @@ def test_a_probe_prints_a_pipeline_that_runs(terminal: Terminal) -> None:
     assert "completed people version 1: 3 rows" in terminal.ok("run", "probed.yaml")
     finding = json.loads(terminal.ok("probe", "people.csv", "--json"))
     assert (finding["format"], [c["name"] for c in finding["columns"]]) == ("csv", ["name", "age"])
-    assert terminal.refused("probe", "nothing.csv", code=1)["details"]["field"] == "file_path"
+    for missing in ("nothing.csv", "", "."):
+        assert terminal.refused("probe", missing, code=3)["details"]["field"] == "file_path"
     assert not (terminal.folder / "probed").exists()
 
 

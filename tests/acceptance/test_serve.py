@@ -64,7 +64,7 @@ def test_the_main_job_by_http(running: Served) -> None:
 def test_the_first_start_makes_a_password_and_a_secret_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data) as served:
-        password = served.out.said[1].split(" the password ")[1].split()[0]
+        password = served.out.said[0].split(" the password ")[1].split()[0]
         token = served.login(password)["access_token"]
         assert stat.S_IMODE((data / "secret.key").stat().st_mode) == 0o600
         assert served.log()[-1]["event"] == "server.stopped"

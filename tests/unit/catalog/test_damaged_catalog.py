@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,47 @@ def test_a_catalog_that_cannot_be_opened_is_left_as_it_is(path: Path, damage: st
     assert "penstock verify --adopt" in str(raised.value)
     assert str(path.parent) not in str(raised.value)
     assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+@pytest.mark.parametrize("older", ["file", "log"])
+def test_a_catalog_and_a_log_of_other_moments_are_told_and_left(path: Path, tmp_path: Path, older: str) -> None:
+    """As after putting back a copy of one of them: that is no busy service, and no matter of the disk."""
+    copies = []
+    for number in range(2):
+        killed = tmp_path / f"killed-{number}"
+        killed.mkdir()
+        store = Store(path)
+        store.set_property("number", str(number))
+        for name in (path.name, f"{path.name}.wal"):  # as it is while it is open: the last write is in the log
+            shutil.copyfile(path.with_name(name), killed / name)
+        store.close()
+        copies.append(killed / path.name)
+    old, new = copies
+    shutil.copyfile(*((old, new) if older == "file" else (f"{old}.wal", f"{new}.wal")))
+    before = new.read_bytes(), Path(f"{new}.wal").read_bytes()
+    with pytest.raises(errors.PenstockError, match=r"catalog\.duckdb\.wal") as raised:
+        Store(new)
+    assert raised.value.error_code == "DATA_CORRUPT"
+    assert (new.read_bytes(), Path(f"{new}.wal").read_bytes()) == before
+
+
+def test_a_log_without_its_catalog_is_kept(tmp_path: Path) -> None:
+    """DuckDB deletes it when it makes a new file; with it, the last commits would be lost to who puts the file back."""
+    live, moved = tmp_path / "live", tmp_path / "moved"
+    for folder in (live, moved):
+        folder.mkdir()
+    store = Store(live / "catalog.duckdb")
+    store.set_property("last", "write")
+    for name in ("catalog.duckdb", "catalog.duckdb.wal"):
+        shutil.copyfile(live / name, moved / name)
+    store.close()
+    (moved / "catalog.duckdb").rename(moved / "mislaid")
+    Store(moved / "catalog.duckdb").close()
+    (moved / "mislaid").replace(moved / "catalog.duckdb")
+    (moved / "catalog.duckdb.wal.1").rename(moved / "catalog.duckdb.wal")
+    store = Store(moved / "catalog.duckdb")
+    assert store.property("last") == "write"
+    store.close()
 
 
 def test_damage_that_a_read_meets_is_reported(path: Path) -> None:

@@ -49,3 +49,20 @@ def test_no_runs_at_all() -> None:
     assert none.run_memory_limit == one.run_memory_limit
     with pytest.raises(errors.Invalid, match="PENSTOCK_MAX_CONCURRENT_RUNS"):
         settings.load({"PENSTOCK_MAX_CONCURRENT_RUNS": "-1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PENSTOCK_PORT", "abc", "'abc' is not a whole number"),
+        ("PENSTOCK_PORT", "99999", "must be at most 65535"),
+        ("PENSTOCK_QUERY_MEMORY_LIMIT", "64MiB", "must be at least 384MiB"),
+        ("PENSTOCK_RUN_MEMORY_LIMIT", "1024", "must be at least 512MiB"),
+        ("PENSTOCK_QUERY_TIMEOUT_SECONDS", "soon", "'soon' is not a number"),
+        ("PENSTOCK_ALLOW_UNSANDBOXED_SQL", "maybe", "'maybe' is not true or false"),
+    ],
+)
+def test_a_wrong_value_is_explained_in_words(variable: str, value: str, message: str) -> None:
+    with pytest.raises(errors.Invalid) as raised:
+        settings.load({variable: value})
+    assert raised.value.details["errors"] == [{"field": variable, "message": message}]

@@ -14,6 +14,7 @@ from service.catalog.history import Committed
 from service.files.layout import Layout, children
 from service.jobs import messages
 from service.jobs.messages import Grants, Loaded, Order, Remembered
+from service.kit import errors
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import publication, recovery
@@ -133,6 +134,15 @@ def test_what_another_pipeline_of_that_name_left_is_moved_aside(layout: Layout) 
     assert [path.name for path in layout.version("p", 1).iterdir()] == ["part-0.parquet"]
     (aside,) = layout.deleted_root.iterdir()
     assert (aside / "v000001" / "old").exists()
+
+
+def test_a_link_in_the_place_of_the_pipeline_is_refused(layout: Layout, tmp_path: Path) -> None:
+    """No reader would follow it to the new version."""
+    (tmp_path / "elsewhere").mkdir()
+    layout.pipeline("p").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.PenstockError, match="symbolic link"):
+        published(layout, Books(), 1)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def with_native(number: int) -> Loaded:

@@ -166,6 +166,21 @@ def test_newest_versions_that_lack_files_are_reported_at_the_start(directory: Di
     assert directory.start() == "ok"
 
 
+@pytest.mark.parametrize("name", ["shop", "shop/v000002"])
+def test_a_link_in_the_place_of_a_folder_is_damage(directory: Directory, tmp_path: Path, name: str) -> None:
+    """Confined readers cannot follow it, so that it must not look whole."""
+    folder = directory.layout.warehouse / name
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    assert directory.start() == "damaged: shop@2"
+    found = [f.message for f in directory.verify().findings if f.version == 2]
+    assert [f"{folder.name} is a symbolic link; move the folder itself to its place"] == found
+    folder.unlink()
+    (tmp_path / "moved").rename(folder)
+    assert directory.start() == "ok"
+    assert not directory.verify().failed
+
+
 @pytest.mark.parametrize(
     "changes",
     [
