@@ -30,6 +30,7 @@ from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
 from service.kit import settings as configuration
+from service.kit import startup
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
@@ -51,6 +52,8 @@ from service.runs.version_upkeep import VersionUpkeep
 
 if TYPE_CHECKING:
     from litestar import Litestar
+
+    from service.api.server import Listener
 
 _log = structlog.get_logger("penstock.server")
 
@@ -157,16 +160,15 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], announce: Callable[[str, str | None], None],
-    clock: Clock | None = None,
+    settings: Settings, environment: Mapping[str, str], listener: Listener,
+    announce: Callable[[str, str | None], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Run the REST service until SIGTERM or SIGINT.
+    """Run the REST service behind ``listener`` until SIGTERM or SIGINT.
 
     ``announce`` gets the URL and, if no account was an admin, the generated password of the account that is one now.
     """
     from service.api import server
 
-    port = server.free_port(settings.host, settings.port)
     async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
         password = await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password)
@@ -177,8 +179,9 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
         def started() -> None:
-            announce(server.url(settings.host, port), password)
-            _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
+            startup.end()
+            announce(listener.url, password)
+            _log.info("server.started", host=settings.host, port=listener.port, sandbox=core.engine.level)
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
@@ -187,7 +190,5 @@ async def serve(
             await core.supervisor.close()
 
         async with automatic(core):
-            await server.listen(
-                app, settings.host, port, core.layout.root, stopping=stopping, started=started, drain=drain
-            )
+            await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

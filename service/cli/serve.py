@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import click
 import structlog
 
-from service import bootstrap
+from service.api import server
 from service.kit import settings as configuration
+from service.kit.settings import Settings
 from service.telemetry import logs
 
 
@@ -27,7 +30,21 @@ def serve(**chosen: Any) -> None:
         structlog.get_logger("penstock.server").warning("settings.reduced", setting=problem.field, hint=problem.message)
     for problem in configuration.unknown(environment):
         structlog.get_logger("penstock.server").warning("settings.unknown", setting=problem.field, hint=problem.message)
-    asyncio.run(bootstrap.serve(settings, environment, _announce(settings.admin_username)))
+    asyncio.run(_serve(settings, environment))
+
+
+async def _serve(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Listen at once; the rest of the service is loaded meanwhile."""
+    async with server.listening(settings.host, settings.port) as listener:
+        bootstrap = await asyncio.to_thread(_loaded)
+        await bootstrap.serve(settings, environment, listener, _announce(settings.admin_username))
+
+
+def _loaded() -> ModuleType:
+    from service import bootstrap
+    from service.api import app  # noqa: F401 - bootstrap imports it when it is needed
+
+    return bootstrap
 
 
 def _announce(username: str) -> Any:
