@@ -19,4 +19,4 @@ for _shelf in (plugins.registry().collectors, plugins.registry().processors, plu
         _example = _kind.EXAMPLE
         decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})
 
-startup.end()  # a collection in a child would write to every object, and so copy the pages that children share
+startup.end()

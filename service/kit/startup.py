@@ -31,8 +31,8 @@ def begin(*libraries: str) -> None:
 
 
 def end() -> None:
-    """Collect garbage as usual from now on, but nothing of what was loaded until now."""
-    gc.collect()
+    """Collect garbage as usual from now on, but nothing of what was loaded: a look at all of it takes 60 ms, finds
+    nothing, and in a child writes to every page that it shares."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # what stays frozen is not freed at the end, and libraries report it as leaked
     gc.set_threshold(*_DEFAULT)
