@@ -22,6 +22,7 @@ ALLOWED = {
     "writable", "tell",  # the file that Arrow writes to
     "handlers",  # logging
     "bind_uds",  # Granian
+    "_get_default_plugins",  # Litestar
     "NULL_ORDERING",  # a sqlglot dialect
     "ENTRIES",  # imported so that the forkserver loads the modules
     "_check_problems", "_expression_problems", "_row_count_problems", "_freshness_problems",  # chosen by a rule's kind

@@ -30,6 +30,7 @@ from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
 from service.kit import settings as configuration
+from service.kit import startup
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 from service.kit.tokens import Tokens
@@ -51,6 +52,8 @@ from service.runs.version_upkeep import VersionUpkeep
 
 if TYPE_CHECKING:
     from litestar import Litestar
+
+    from service.api.server import Listener
 
 _log = structlog.get_logger("penstock.server")
 
@@ -157,17 +160,16 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], announce: Callable[[str], None],
+    settings: Settings, environment: Mapping[str, str], listener: Listener, announce: Callable[[str], None],
     show_password: Callable[[str], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Run the REST service until SIGTERM or SIGINT.
+    """Run the REST service behind ``listener`` until SIGTERM or SIGINT.
 
     If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one;
     ``announce`` gets the URL when it is served.
     """
     from service.api import server
 
-    port = server.free_port(settings.host, settings.port)
     async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
         first = (settings.admin_username, settings.admin_password)
@@ -179,8 +181,9 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
         def started() -> None:
-            announce(server.url(settings.host, port))
-            _log.info("server.started", host=settings.host, port=port, sandbox=core.engine.level)
+            startup.end()
+            announce(listener.url)
+            _log.info("server.started", host=settings.host, port=listener.port, sandbox=core.engine.level)
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
@@ -189,7 +192,5 @@ async def serve(
             await core.supervisor.close()
 
         async with automatic(core):
-            await server.listen(
-                app, settings.host, port, core.layout.root, stopping=stopping, started=started, drain=drain
-            )
+            await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
 from service.api import error_response, login, openapi
@@ -67,52 +71,82 @@ _API: Sequence[ControllerRouterHandler] = [
     *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
+_PROVIDED = ("services", "authenticator", "schemas", "pages", "answers", "openapi")
 
 
-def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """The application over ``services``; ``lifespan`` runs around its serving."""
-    authenticator, schemas, pages = Authenticator(services), SchemaCache(services), VersionCache(profiles.MOST_PAGES)
-    answers = AnswerCache(services.clock)
-    documents: list[ApiDocument] = []
+class _Routes(Router):
+    """Routes that belong to one application, which need not copy them when it registers them."""
 
-    def _services() -> Services:
-        return services
+    def __deepcopy__(self, _: dict[int, Any]) -> _Routes:
+        return self
 
-    def _authenticator() -> Authenticator:
-        return authenticator
 
-    def _schemas() -> SchemaCache:
-        return schemas
+@dataclass(frozen=True)
+class _Bound:
+    """What the handlers of one application work with."""
 
-    def _pages() -> VersionCache:
-        return pages
+    services: Services
+    authenticator: Authenticator
+    schemas: SchemaCache
+    pages: VersionCache
+    answers: AnswerCache
+    documents: list[ApiDocument] = field(default_factory=list)
 
-    def _answers() -> AnswerCache:
-        return answers
 
-    def _document() -> ApiDocument:
+class Api(Litestar):
+    """The routes, without services until ``bind`` gives them some."""
+
+    def __init__(self, lifespan: Sequence[Lifespan] = ()) -> None:
+        super().__init__(
+            [_Routes(BASE, route_handlers=_API), *_OPEN],
+            dependencies={name: Provide(getattr(self, f"_{name}"), sync_to_thread=False) for name in _PROVIDED},
+            guards=[login.authorise],
+            exception_handlers={Exception: error_response.handle},
+            lifespan=list(lifespan),
+            openapi_config=None,
+            logging_config=None,
+            request_max_body_size=None,  # request_body bounds each body as its route needs
+            debug=False,
+        )
+        self._router = self.asgi_handler
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        """Without those for models of pydantic and attrs: there are none, and pydantic takes 70 ms to load."""
+        return [*plugins, MsgspecDIPlugin()]
+
+    def bind(self, services: Services) -> None:
+        """Let the handlers work with ``services`` from now on, with empty caches."""
+        authenticator, schemas = Authenticator(services), SchemaCache(services)
+        pages, answers = VersionCache(profiles.MOST_PAGES), AnswerCache(services.clock)
+        self._bound = _Bound(services, authenticator, schemas, pages, answers)
+        keyed = Idempotency(self._router, services, services.tokens.derived("idempotency keys"))
+        self.asgi_handler = RequestMiddleware(Compression(keyed), services, authenticator)
+
+    def _services(self) -> Services:
+        return self._bound.services
+
+    def _authenticator(self) -> Authenticator:
+        return self._bound.authenticator
+
+    def _schemas(self) -> SchemaCache:
+        return self._bound.schemas
+
+    def _pages(self) -> VersionCache:
+        return self._bound.pages
+
+    def _answers(self) -> AnswerCache:
+        return self._bound.answers
+
+    def _openapi(self) -> ApiDocument:
+        documents = self._bound.documents
         if not documents:
-            documents.append(ApiDocument(openapi.document(app, services.registry)))
+            documents.append(ApiDocument(openapi.document(self, self._bound.services.registry)))
         return documents[0]
 
-    app = Litestar(
-        [Router(BASE, route_handlers=_API), *_OPEN],
-        dependencies={
-            "services": Provide(_services, sync_to_thread=False),
-            "authenticator": Provide(_authenticator, sync_to_thread=False),
-            "schemas": Provide(_schemas, sync_to_thread=False),
-            "pages": Provide(_pages, sync_to_thread=False),
-            "answers": Provide(_answers, sync_to_thread=False),
-            "openapi": Provide(_document, sync_to_thread=False),
-        },
-        guards=[login.authorise],
-        exception_handlers={Exception: error_response.handle},
-        lifespan=list(lifespan),
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=None,  # request_body bounds each body as its route needs
-        debug=False,
-    )
-    keyed = Idempotency(app.asgi_handler, services, services.tokens.derived("idempotency keys"))
-    app.asgi_handler = RequestMiddleware(Compression(keyed), services, authenticator)
+
+def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Api:
+    """The application over ``services``; ``lifespan`` runs around its serving."""
+    app = Api(lifespan)
+    app.bind(services)
     return app

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import compression, error_response, head, local_caller
 from service.api.cors import Cors, Headers
+from service.api.early_answers import ALWAYS, UNLESS_SET
 from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
 from service.api.rate_limit import RateLimiter
@@ -21,15 +22,6 @@ from service.kit import errors, ids
 _UNLIMITED = "/health"  # container platforms call it every few seconds
 _MOST_HEADERS, _MOST_HEADER_BYTES = 64, 65_536  # the server's own 431, for more than 100 headers, has no body
 _CONTROL = frozenset(map(chr, (*range(32), 127)))
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-)
-_UNLESS_SET = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
 
 _log = structlog.get_logger("penstock.api")
 
@@ -89,8 +81,8 @@ class RequestMiddleware:
         if self._cors.varies:
             headers = compression.varying(headers, b"Origin")
         names = {name.lower() for name, _ in headers}
-        headers += [*_ALWAYS, (b"x-request-id", request_id.encode()), *self._cors.headers(request)]
-        headers += [(name, value) for name, value in _UNLESS_SET if name not in names]
+        headers += [*ALWAYS, (b"x-request-id", request_id.encode()), *self._cors.headers(request)]
+        headers += [(name, value) for name, value in UNLESS_SET if name not in names]
         return headers
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:

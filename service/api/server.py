@@ -1,4 +1,7 @@
-"""The HTTP server: the check that a port is free, the URL of an address, and Granian until a signal stops it."""
+"""The HTTP server: the check that a port is free, the URL of an address, and Granian until a signal stops it.
+
+This module is loaded before the framework is.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from service.api import local_caller
+from service.api.early_answers import StartingApp
 from service.files.service_socket import ServiceSocket
 from service.kit import errors
 from service.telemetry import logs
@@ -50,31 +53,60 @@ def url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def listen(
-    app: Litestar, host: str, port: int, folder: Path, *, stopping: asyncio.Event, started: Callable[[], None],
+class Listener:
+    """A port that answers from the start on (``early_answers``), and with an application as soon as it has one."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._app = StartingApp()
+        self._server = _server(self._app, address=host, port=port)
+        self.port, self.url = port, url(host, port)
+        self.serving = asyncio.create_task(self._server.serve())
+
+    def answer_with(self, app: ASGIApp) -> None:
+        """Let ``app`` answer from now on."""
+        self._app.app = app
+
+    async def stop(self) -> None:
+        """Stop listening and wait for the last responses. May be called again."""
+        self._server.stop()  # type: ignore[no-untyped-call]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.serving), _DRAIN_SECONDS)
+
+
+@asynccontextmanager
+async def listening(host: str, port: int) -> AsyncIterator[Listener]:
+    """Listen on ``port``, or a free one for 0. Raises ``errors.Conflict``, ``errors.Invalid``."""
+    listener = Listener(host, free_port(host, port))
+    try:
+        yield listener
+    finally:
+        await listener.stop()
+
+
+async def answer(
+    listener: Listener, app: Litestar, folder: Path, *, stopping: asyncio.Event, started: Callable[[], None],
     drain: Callable[[], Awaitable[None]],
 ) -> None:  # fmt: skip
-    """Serve ``app`` until ``stopping`` is set, then wait for ``drain`` and for the last responses.
+    """Answer with ``app`` until ``stopping`` is set, then wait for ``drain`` and for the last responses.
 
-    It listens on the port and, for commands of the same user, on a socket in ``folder``. ``started`` is called when the
-    server begins to listen; ``drain`` ends what responses wait for (runs).
+    Commands of the same user are answered on a socket in ``folder``, too. ``started`` is called when requests reach
+    ``app``; ``drain`` ends what responses wait for (runs).
     """
-    server = _server(app, address=host, port=port)
     async with _listening_locally(app, folder):
-        serving = asyncio.create_task(server.serve())
+        listener.answer_with(app)
         waiting = asyncio.create_task(stopping.wait())
         started()
-        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([listener.serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         await drain()
-        server.stop()  # type: ignore[no-untyped-call]
-    with suppress(TimeoutError):
-        await asyncio.wait_for(serving, _DRAIN_SECONDS)
+    await listener.stop()
     waiting.cancel()
 
 
 @asynccontextmanager
 async def _listening_locally(app: Litestar, folder: Path) -> AsyncIterator[None]:
     """Serve ``app`` on the socket in ``folder`` meanwhile; a file system without sockets is a warning."""
+    from service.api import local_caller
+
     socket = ServiceSocket(folder)
     server = _server(local_caller.marked(app), uds=socket.binding)
     server.bind_uds = socket.binding  # Granian resolves the path that it gets, which makes it long again

@@ -14,6 +14,7 @@ import click
 import service
 from service.cli import errors, options
 from service.cli.version_commands import version_group
+from service.kit import startup
 from service.model.formats import FORMATS
 from service.model.user import Role
 
@@ -28,6 +29,7 @@ class Commands(click.Group):
     """Commands whose errors are printed as text and become exit codes, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        startup.begin("structlog")
         with errors.report(as_json=lambda: bool(ctx.meta.get("json"))):
             return super().invoke(ctx)
 
@@ -109,9 +111,9 @@ def run(file: Path, url: str | None, data_dir: str | None, **chosen: Any) -> Non
 @options.as_json
 def validate(file: Path, as_json: bool) -> None:
     """Check the pipeline in FILE: every problem with its path. No source is read."""
-    from service.cli import run as run_command
+    from service.cli import validate as validate_command
 
-    run_command.validate_file(file, as_json=as_json)
+    validate_command.validate_file(file, as_json=as_json)
 
 
 @penstock.command()

@@ -1,8 +1,7 @@
-"""``penstock run`` and ``penstock validate``: one pipeline file."""
+"""``penstock run``: one pipeline file."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,55 +13,15 @@ import msgspec
 
 from service.bootstrap import Core
 from service.cli import errors as command_errors
-from service.cli import output, remote, remote_run, session
-from service.files.allowed_files import Files
-from service.files.layout import Layout
-from service.kit import documents, errors
+from service.cli import output, pipeline_file, remote, remote_run, session
+from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model import source_files
 from service.model.lifecycle import STORED
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.run import Run
 
 _QUIET_SECONDS = 60.0
-
-
-def read(file: Path) -> dict[str, Any]:
-    """The document in a file: JSON if its name ends in ``.json``, else YAML.
-
-    Raises ``errors.Invalid``, ``errors.Missing``.
-    """
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise errors.Missing(f"{file} cannot be read: {error.strerror}", field="file") from error
-    document = documents.configuration(text) if file.suffix.lower() == ".json" else documents.from_yaml(text)
-    if not isinstance(document, dict):
-        raise errors.Invalid(f"{file}: a pipeline is a mapping with at least 'name' and 'collectors'")
-    return document
-
-
-def validate_file(file: Path, *, as_json: bool) -> None:
-    """Check a pipeline file, its processors on the columns that its settings name, and the paths of its files.
-
-    Raises ``errors.Invalid`` with all problems, or with the first that the columns show.
-    """
-    from service.jobs.tasks import plan
-
-    pipeline = pipelines.decode(read(file), Registry.load())
-    settings = session.settings()
-    files = Files((Layout(settings.root).uploads, *map(Path, (*settings.file_roots, *_nearby(file)))), settings.root)
-    source_files.check(pipeline, files)
-    with tempfile.TemporaryDirectory() as folder:
-        warnings = [*source_files.missing(pipeline, files), *plan.validate_offline(pipeline.document, Path(folder))]
-    if as_json:
-        click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
-        return
-    for warning in warnings:
-        output.ERR.print(f"[yellow]warning[/yellow] {output.escape(warning.message)}")
-    parts = ", ".join(f"{len(getattr(pipeline, part))} in {part}" for part in ("collectors", "processors", "storage"))
-    click.echo(f"{file}: the pipeline '{pipeline.name}' is valid ({parts})")
 
 
 def run_file(
@@ -79,9 +38,11 @@ def run_file(
 
     A running service runs it with its own file roots, hosts and secrets.
     """
-    document = read(file)
+    document = pipeline_file.read(file)
     chosen = session.settings(data_dir=data_dir, allowed_private_hosts=allowed_private_hosts)
-    chosen = msgspec.structs.replace(chosen, file_roots=(*(file_roots or chosen.file_roots), *_nearby(file)))
+    chosen = msgspec.structs.replace(
+        chosen, file_roots=(*(file_roots or chosen.file_roots), *pipeline_file.roots(file))
+    )
 
     async def work(core: Core) -> Run:
         pipeline = pipelines.decode(document, core.registry)
@@ -118,11 +79,6 @@ async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: b
                     advance(msgspec.json.decode(event.data))
         await core.supervisor.loaded()
         return await core.supervisor.run(run.run_id)
-
-
-def _nearby(file: Path) -> tuple[str, str]:
-    """What a relative path at a terminal means."""
-    return str(file.absolute().parent), str(Path.cwd())
 
 
 @contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 import structlog
 
-from service import bootstrap
+from service.api import server
 from service.kit import settings as configuration
+from service.kit.settings import Settings
 from service.telemetry import logs
 
 
@@ -32,13 +35,27 @@ def serve(**chosen: Any) -> None:
     for root in settings.file_roots:
         if not Path(root).is_dir():
             log.warning("settings.no_file_root", path=root, hint="there is no such directory")
+    asyncio.run(_serve(settings, environment))
+
+
+async def _serve(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Listen at once; the rest of the service is loaded meanwhile."""
 
     def show_password(password: str) -> None:
         click.echo(
             f"First start: the account '{settings.admin_username}' has the password {password} (shown this once)"
         )
 
-    asyncio.run(bootstrap.serve(settings, environment, _announce, show_password))
+    async with server.listening(settings.host, settings.port) as listener:
+        bootstrap = await asyncio.to_thread(_loaded)
+        await bootstrap.serve(settings, environment, listener, _announce, show_password)
+
+
+def _loaded() -> ModuleType:
+    from service import bootstrap
+    from service.api import app  # noqa: F401 - bootstrap imports it when it is needed
+
+    return bootstrap
 
 
 def _announce(address: str) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from service import bootstrap
-from service.bootstrap import Core
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
 from service.kit.settings import Settings
 from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from service.bootstrap import Core
+    from service.catalog.store import Store
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings
 
 def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
     """The result of ``work``, which gets the data directory and its catalog and may block."""
+    from service import bootstrap
 
     async def inside() -> T:
         async with bootstrap.catalog(chosen) as (layout, store):
@@ -57,6 +59,8 @@ def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
 
 def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:
     """The result of ``work``, which gets the services over the data directory; a run of its own never waits."""
+    from service import bootstrap
+
     logs.configure("console", "critical")  # the command prints errors itself
     chosen = msgspec.structs.replace(chosen, max_concurrent_runs=max(1, chosen.max_concurrent_runs))
 

@@ -4,14 +4,11 @@ It imports, and it decodes each plug-in's example, so that types are resolved on
 may run in the forkserver's own process. What libraries import at their first use is imported here, too.
 """
 
-import atexit
-import gc
-
 import pyarrow.compute  # noqa: F401 - 35 ms at the first exchange between Polars and Arrow
 
 from service.jobs import plugins, run_worker
 from service.jobs.tasks import worker
-from service.kit import decoding, lazy
+from service.kit import decoding, lazy, startup
 
 ENTRIES = (run_worker.work, worker.work)
 
@@ -22,6 +19,4 @@ for _shelf in (plugins.registry().collectors, plugins.registry().processors, plu
         _example = _kind.EXAMPLE
         decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})
 
-gc.collect()
-atexit.register(gc.unfreeze)  # what stays frozen is not freed at the end, and libraries report it as leaked
-gc.freeze()  # a collection in a child would write to every object, and so copy the pages that children share
+startup.end()

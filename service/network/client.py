@@ -31,7 +31,7 @@ import httpx
 import service
 from service.kit import errors, placeholders
 from service.kit.excerpts import excerpt
-from service.network import compression, egress, error_table, redirect
+from service.network import compression, egress, error_table, guarded_backend, redirect
 from service.network.pacing import exhausted
 from service.network.policy import ClientContext
 from service.network.request import Hop, Request, Response, fault
@@ -86,7 +86,7 @@ class Client:
         at_once: int | None = None,
         tally: Tally | None = None,
         sleep: Sleep = asyncio.sleep,
-        resolver: egress.Resolver = egress.resolve,
+        resolver: guarded_backend.Resolver = guarded_backend.resolve,
     ) -> None:
         self._ctx, self._retry, self._field, self._sleep = ctx, retry, field, sleep
         self._timeout, self._interval, self._at_once = timeout_seconds, interval, at_once
@@ -99,7 +99,7 @@ class Client:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def _new_pool(self) -> httpcore.AsyncConnectionPool:
-        backend = egress.Backend(self._policy, self._resolver)
+        backend = guarded_backend.Backend(self._policy, self._resolver)
         return httpcore.AsyncConnectionPool(_trust(), max_connections=1, network_backend=backend)
 
     async def __aenter__(self) -> Client:

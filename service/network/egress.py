@@ -1,8 +1,8 @@
-"""The egress policy: which addresses the guarded client may connect to, and the network backend that enforces it.
+"""The egress policy: which addresses the guarded client may connect to. ``guarded_backend`` enforces it.
 
 A host name is resolved once for each connection, **all** its addresses are checked, and one of the checked literal
 addresses is dialled, so that a name that resolves differently the second time (DNS rebinding) gains nothing. Every
-redirect and every new connection goes through this backend. An address inside another one (mapped, NAT64, 6to4) is
+redirect and every new connection goes through that backend. An address inside another one (mapped, NAT64, 6to4) is
 checked too.
 
 Three verdicts: *public* is dialled; *private* only if the operator allowed it; *never* (metadata services,
@@ -11,21 +11,16 @@ link-local, multicast, the unspecified address) not even then. Without an answer
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-
-import httpcore
 
 from service.kit import errors
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 Verdict = Literal["public", "private", "never"]
-Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 _NEVER: tuple[Subnet, ...] = tuple(
     ipaddress.ip_network(n)
@@ -119,16 +114,16 @@ class Policy:
                 raise ValueError(f"'{entry}' is not a host, host:port, address or CIDR")
             if not host or "/" in host:
                 raise ValueError(f"'{entry}' is not a host, host:port, address or CIDR")
-            hosts.add((_plain(host), int(port) if colon else None))
+            hosts.add((plain(host), int(port) if colon else None))
         return cls(frozenset(hosts), tuple(networks))
 
     def names(self, host: str, port: int) -> bool:
         """Whether the operator allowed this host, by name or as a literal address."""
-        plain = _plain(host)
-        if (plain, port) in self.hosts or (plain, None) in self.hosts:
+        name = plain(host)
+        if (name, port) in self.hosts or (name, None) in self.hosts:
             return True
         try:
-            return self._in_networks(ipaddress.ip_address(plain))
+            return self._in_networks(ipaddress.ip_address(name))
         except ValueError:
             return False
 
@@ -148,7 +143,7 @@ class Policy:
         if port < 1024 and port not in (80, 443) and not self.names(host, port):
             raise Refused(
                 f"port {port} of {host} is refused: below 1024 only 80 and 443 may be called; "
-                f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={_netloc(host)}:{port}"
+                f"an operator can allow it with PENSTOCK_ALLOWED_PRIVATE_HOSTS={netloc(host)}:{port}"
             )
 
 
@@ -160,82 +155,11 @@ def check(entries: Iterable[str]) -> None:
         raise errors.Invalid.of([errors.Problem("PENSTOCK_ALLOWED_PRIVATE_HOSTS", str(error))], "settings") from error
 
 
-def _netloc(host: str) -> str:
+def netloc(host: str) -> str:
+    """The host as a URL shows it: an IPv6 address has brackets."""
     return f"[{host}]" if ":" in host else host
 
 
-def _plain(host: str) -> str:
+def plain(host: str) -> str:
+    """The host as it is compared: lower case, without brackets and without a final dot."""
     return host.strip("[]").rstrip(".").lower()
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """Every address of ``host``, from the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
-
-
-class Backend(httpcore.AsyncNetworkBackend):
-    """Dials only addresses that the policy admits."""
-
-    def __init__(
-        self, policy: Policy, resolver: Resolver = resolve, inner: httpcore.AsyncNetworkBackend | None = None
-    ) -> None:
-        self._policy = policy
-        self._resolver = resolver
-        self._inner = inner or httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first checked address of ``host`` that answers.
-
-        Raises ``Refused``, or httpcore's connection errors.
-        """
-        self._policy.check_port(host, port)
-        failure: Exception = httpcore.ConnectError(f"the name {host} has no address")
-        for address in await self._checked(host, port, timeout):
-            try:
-                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def _checked(self, host: str, port: int, limit: float | None) -> list[Address]:
-        try:
-            async with asyncio.timeout(limit):
-                answers = await self._resolver(_plain(host), port)
-            addresses = [ipaddress.ip_address(a) for a in dict.fromkeys(answers)]
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"resolving the name {host} took too long") from error
-        except (OSError, ValueError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"the name {host} cannot be resolved") from error
-        for address in addresses:
-            if not self._policy.admits(address, host, port):
-                raise Refused(self._why(address, host, port))
-        return addresses
-
-    def _why(self, address: Address, host: str, port: int) -> str:
-        if judge(address) == "never":
-            return f"{host} is refused: it is a link-local, metadata, multicast or unspecified address"
-        return (
-            f"{host} is refused: it is a private address; an operator can allow it with "
-            f"PENSTOCK_ALLOWED_PRIVATE_HOSTS={_netloc(host)}:{port}"
-        )
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Always ``Refused``: a source is on the network."""
-        raise Refused("unix sockets are refused")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait between httpcore's own attempts."""
-        await self._inner.sleep(seconds)

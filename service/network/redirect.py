@@ -8,10 +8,15 @@ fails there (``client``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import httpx
-
+from service.kit import lazy
 from service.network.request import Hop, fault
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazy.module("httpx")
 
 MOST = 3
 """Redirects that one request follows."""

@@ -6,13 +6,18 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-import httpcore
-import httpx
-
+from service.kit import lazy
 from service.network import link_header
+
+if TYPE_CHECKING:
+    import httpcore
+    import httpx
+else:  # the first URL loads them
+    httpcore = lazy.module("httpcore")
+    httpx = lazy.module("httpx")
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -21,7 +26,11 @@ _HOST = re.compile(r"[A-Za-z0-9._:~-]+")
 
 
 _SAID = re.compile("[:,']")  # what follows in an error of the parser is a part of the URL
-_parse = functools.lru_cache(maxsize=256)(httpx.URL)  # parsing is a tenth of a page's cost, and most URLs recur
+
+
+@functools.lru_cache(maxsize=256)  # parsing is a tenth of a page's cost, and most URLs recur
+def _parse(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def fault(url: str) -> str | None:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-MODULES = ("polars", "duckdb", "service.query.child.worker", "service.jobs.preload")
+MODULES = ("service.jobs.preload_begin", "polars", "duckdb", "service.query.child.worker", "service.jobs.preload")

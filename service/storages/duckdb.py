@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import duckdb
 import msgspec
 
 from service.files import layout
@@ -26,8 +25,10 @@ from service.storages import parquet
 from service.storages.versioned_storage import Columns, VersionedStorage
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
 else:
+    duckdb = lazy.module("duckdb")
     pl = lazy.module("polars")
 
 _UNCERTAIN_TYPES = ("128", "Float16", "Null")

@@ -175,7 +175,6 @@ def listening_as(process: subprocess.Popen[str], data: Path, lines: int = 1) -> 
         served = Served(process, data)
         with served.http:
             served.announced(lines)
-            until_listening(served)
             yield served
     finally:
         if process.poll() is None:
@@ -185,17 +184,15 @@ def listening_as(process: subprocess.Popen[str], data: Path, lines: int = 1) -> 
             process.stdin.close()
 
 
-def until_listening(served: Served) -> None:
-    """It listens some milliseconds after it says so: connect until it does, without a pause between the tries."""
-    where = httpx.URL(served.address)
+def wait_for_port(process: subprocess.Popen[str], port: int) -> None:
+    """Connect until the process listens, without a pause between the tries."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        try:
-            socket.create_connection((where.host, where.port or 80), PATIENCE).close()
-            break
-        except ConnectionRefusedError:
-            assert served.process.poll() is None, f"it ended:\n{served.err.tail}"
-            assert time.monotonic() < deadline, f"it does not listen:\n{served.err.tail}"
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            return
+        assert process.poll() is None, f"it ended with {process.returncode}"
+        assert time.monotonic() < deadline, "it does not listen"
 
 
 def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None:

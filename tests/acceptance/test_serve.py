@@ -15,10 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.acceptance import documents, service
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, staged, upload_and_create
+from tests.acceptance.served import (
+    PASSWORD,
+    PATIENCE,
+    Served,
+    children_of,
+    listening_as,
+    serving,
+    spawned,
+    staged,
+    upload_and_create,
+    wait_for_port,
+)
 
 SECRET = "s3cret-value-of-a-source"
 
@@ -194,3 +206,23 @@ def test_runs_that_the_service_ends_under(tmp_path: Path) -> None:
             served.login()
             _interrupted(served, killed)
             assert served.json("GET", f"/runs/{asked_to}")["status"] == "interrupted"
+
+
+def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
+    port = service.free_port()
+    process = spawned(
+        tmp_path / "data", "--port", str(port), module="tests.acceptance.held_start", PENSTOCK_ADMIN_PASSWORD=PASSWORD
+    )
+    address = f"http://127.0.0.1:{port}"
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+        wait_for_port(process, port)
+        assert http.get(f"{address}/health").json()["status"] == "healthy"
+        ready = http.get(f"{address}/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+        refused = http.post(f"{address}/api/v1/auth/token", json={"username": "admin", "password": PASSWORD})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "OVERLOADED")
+        assert process.stdin is not None
+        process.stdin.close()
+        with listening_as(process, tmp_path / "data") as served:
+            assert served.http.get(f"{address}/health/ready").json()["status"] == "ready"
+            served.login()

@@ -16,7 +16,7 @@ from service.files import service_socket
 from tests.acceptance.served import CSV, PASSWORD, serving
 from tests.acceptance.shell import Shell
 
-ORDERS = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}], "schedule": {"cron": "@hourly"}}
+ORDERS = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}], "schedule": {"cron": "@yearly"}}
 SAME = [
     ["list"], ["list", "--json"], ["log", "orders"], ["log", "orders", "--json"], ["log", "nobody"],
     ["version", "list", "orders"], ["version", "list", "orders", "--json"], ["version", "list", "nobody"],

@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api.app import create_app
+from service.api.app import Api
 from service.api.services import Services
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
@@ -124,9 +124,16 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def routes() -> Api:
+    """The routes, which take a moment to make and are the same for each test."""
+    return Api()
+
+
 @pytest.fixture
-def app(services: Services) -> Litestar:
-    return create_app(services)
+def app(routes: Api, services: Services) -> Litestar:
+    routes.bind(services)
+    return routes
 
 
 @pytest.fixture

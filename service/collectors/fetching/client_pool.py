@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from service.collectors.fetching.completeness import Evidence
-from service.network.client import Client, Tally
 from service.network.request import Request, Response
 from service.network.retry import Retry
 from service.steps.context import CollectContext
+
+if TYPE_CHECKING:
+    from service.network.client import Client
 
 
 class Clients:
@@ -26,6 +29,8 @@ class Clients:
         retry: Retry,
         field: str,
     ) -> None:
+        from service.network.client import Client, Tally  # what describes a collector makes no request
+
         self._ctx = ctx
         self._tally = Tally()
         self._reported = 0  # bytes

@@ -10,8 +10,9 @@ from typing import Any
 import httpcore
 import pytest
 
-from service.network import egress
-from service.network.egress import Backend, Policy, Refused, judge
+from service.network import guarded_backend
+from service.network.egress import Policy, Refused, judge
+from service.network.guarded_backend import Backend
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
 PRIVATE = [
@@ -115,7 +116,7 @@ def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
 @pytest.mark.parametrize("form", ["2130706433", "127.1", "0x7f000001", "017700000001", "127.0.0.1", "localhost"])
 def test_every_way_to_write_loopback_is_refused_by_the_system_resolver(form: str) -> None:
     with pytest.raises((Refused, httpcore.ConnectError)):
-        asyncio.run(Backend(Policy(), egress.resolve, Wire()).connect_tcp(form, 8080))
+        asyncio.run(Backend(Policy(), guarded_backend.resolve, Wire()).connect_tcp(form, 8080))
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long"), ValueError("not one")])
@@ -200,6 +201,6 @@ def test_entries_that_mean_nothing_are_errors(entry: str) -> None:
 
 def test_unix_sockets_are_refused_and_waiting_is_httpcores() -> None:
     with pytest.raises(Refused, match="unix"):
-        asyncio.run(Backend(Policy(), egress.resolve, Wire()).connect_unix_socket("/run/x"))
+        asyncio.run(Backend(Policy(), guarded_backend.resolve, Wire()).connect_unix_socket("/run/x"))
     with pytest.raises(Dialled, match=r"0\.5"):
-        asyncio.run(Backend(Policy(), egress.resolve, Wire()).sleep(0.5))
+        asyncio.run(Backend(Policy(), guarded_backend.resolve, Wire()).sleep(0.5))
