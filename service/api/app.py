@@ -71,7 +71,6 @@ _API: Sequence[ControllerRouterHandler] = [
     *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
-_PROVIDED = ("services", "authenticator", "schemas", "pages", "answers", "openapi")
 
 
 class _Routes(Router):
@@ -99,7 +98,14 @@ class Api(Litestar):
     def __init__(self, lifespan: Sequence[Lifespan] = ()) -> None:
         super().__init__(
             [_Routes(BASE, route_handlers=_API), *_OPEN],
-            dependencies={name: Provide(getattr(self, f"_{name}"), sync_to_thread=False) for name in _PROVIDED},
+            dependencies={
+                "services": Provide(self._services, sync_to_thread=False),
+                "authenticator": Provide(self._authenticator, sync_to_thread=False),
+                "schemas": Provide(self._schemas, sync_to_thread=False),
+                "pages": Provide(self._pages, sync_to_thread=False),
+                "answers": Provide(self._answers, sync_to_thread=False),
+                "openapi": Provide(self._openapi, sync_to_thread=False),
+            },
             guards=[login.authorise],
             exception_handlers={Exception: error_response.handle},
             lifespan=list(lifespan),
