@@ -21,6 +21,7 @@ ALLOWED = {
     "connect_unix_socket",  # httpcore's network backend
     "writable", "tell",  # the file that Arrow writes to
     "handlers",  # logging
+    "oneof_index", "proto3_optional",  # fields of Protobuf's descriptors
     "bind_uds",  # Granian
     "_get_default_plugins",  # Litestar
     "NULL_ORDERING",  # a sqlglot dialect

@@ -83,6 +83,27 @@ def serve(**chosen: Any) -> None:
 
 
 @penstock.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=31337, show_default=True, help="0 takes a free one.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service whose tables are served.")
+@click.option("--tls-certificate", "certificate", type=click.Path(path_type=Path), help="A certificate (chain) in PEM.")
+@click.option("--tls-key", "key", type=click.Path(path_type=Path), help="Its key in PEM.")
+@click.option(
+    "--timeout-seconds", type=click.FloatRange(1), default=600.0, show_default=True,
+    help="The longest wait for the next part of an answer of the service.",
+)  # fmt: skip
+@click.option(
+    "--stall-seconds", type=click.FloatRange(1), default=60.0, show_default=True,
+    help="How long a client may read nothing of an answer before it is cut off.",
+)  # fmt: skip
+def flight(**chosen: Any) -> None:
+    """Serve Flight SQL, for BI tools and ADBC or JDBC drivers, until SIGTERM or Ctrl-C (needs the extra 'flight')."""
+    from service.cli import flight as flight_command
+
+    flight_command.flight(**chosen)
+
+
+@penstock.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @options.data_dir()
 @options.several(

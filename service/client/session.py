@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from service.client.answers import JsonObject
-from service.client.calls import Call
 from service.client.errors import NoService, ServiceError, error_of
+
+if TYPE_CHECKING:
+    from service.client.calls import Call  # which needs Polars
 
 VARIABLE = "PENSTOCK_TOKEN"
 _LONGEST_SECONDS = 30.0

@@ -121,6 +121,8 @@ LATER_PYTHONS = {"compression"}  # modules of the standard library from 3.14 on
 DISTRIBUTIONS = {
     "backports": "backports.zstd",
     "argon2": "argon2-cffi",
+    "google": "protobuf",
+    "grpc": "grpcio",
     "jwt": "PyJWT",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",
@@ -140,7 +142,8 @@ def _imported(folder: str) -> set[str]:
 
 def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in project["dependencies"]}
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["flight"]]
+    declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in wanted}
     imported = {DISTRIBUTIONS.get(name, name).lower() for name in _imported("service") - {"service"}}
     # one is served from its installed files, the other one read by zoneinfo; neither is imported
     assert imported | {"swagger-ui-py", "tzdata"} == declared
