@@ -27,6 +27,7 @@ from service.flight.errors import Refused
 MOST_OF_A_USER = 32
 _HEADER = "authorization"
 _KNOWN_SECONDS, _MOST_KNOWN = 10.0, 1_024
+_SHARED_PART = 0.1  # of its time, so that no connection gets a token that is about to expire
 _WHO = "send 'authorization: Bearer <access token>', or log in with a name and a password (UNAUTHORIZED)"
 _BUSY = f"a user has at most {MOST_OF_A_USER} calls at the same time (OVERLOADED)"
 
@@ -38,7 +39,7 @@ class Callers:
         self._relay = relay
         self._users: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._calls: Counter[str] = Counter()
-        self._logins: OrderedDict[bytes, str] = OrderedDict()
+        self._logins: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._key = secrets.token_bytes(32)
 
     @contextlib.asynccontextmanager
@@ -51,6 +52,9 @@ class Callers:
         self._calls[user] += 1
         try:
             yield party
+        except NotLoggedInError:
+            self._users.pop(party.token or "", None)
+            raise
         finally:
             self._calls[user] -= 1
             if not self._calls[user]:
@@ -70,9 +74,10 @@ class Callers:
         return party
 
     async def _logged_in(self, credentials: str, address: str | None) -> Party:
-        """A token for a name and a password. Pools connect often: while a login lasts, it serves all of them."""
+        """A token for a name and a password. Pools connect often: a young login serves all their connections."""
         digest = hmac.digest(self._key, credentials.encode(), "sha256")
-        if (token := self._logins.get(digest)) is not None:
+        token, until = self._logins.get(digest, ("", 0.0))
+        if time.monotonic() < until:
             with contextlib.suppress(NotLoggedInError):
                 await self._user(Party(token, address))
                 return Party(token, address)
@@ -83,10 +88,12 @@ class Callers:
         name, _, password = text.partition(":")
         body = {"username": name, "password": password}
         pair = json.loads(await self._relay.ask(Party(None, address), "POST", "auth/token", body=body))
-        self._logins[digest] = str(pair["access_token"])
+        token = str(pair["access_token"])
+        self._logins[digest] = token, time.monotonic() + pair["expires_in"] * _SHARED_PART
+        self._logins.move_to_end(digest)
         if len(self._logins) > _MOST_KNOWN:
             self._logins.popitem(last=False)
-        return Party(self._logins[digest], address)
+        return Party(token, address)
 
     async def _user(self, party: Party) -> str:
         token = party.token or ""

@@ -24,7 +24,7 @@ from service.flight.callers import Callers
 from service.flight.errors import Refused
 from service.flight.messages import Message
 from service.flight.metadata import Metadata
-from service.flight.statements import Statement
+from service.flight.statements import RecentColumns, Statement
 
 MOST_CALLS = 128
 MOST_REQUEST_BYTES = 1 << 20
@@ -52,6 +52,7 @@ class Server:
         self._relay = relay
         self._stall_seconds = stall_seconds
         self._callers = Callers(relay)
+        self._columns = RecentColumns(relay)
         self._metadata = Metadata(relay)
         self._server = aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
         self._server.add_generic_rpc_handlers([self._handlers()])
@@ -153,7 +154,7 @@ class Server:
             statement = Statement.of(command.prepared_statement_handle)
         else:
             raise errors.read_only(_WRITES[name]) if name in _WRITES else Refused(f"a {name} does not ask for rows")
-        schema = await statements.columns(self._relay, party, statement)
+        schema = await self._columns.of(party, statement)
         return schema, messages.packed(messages.new("TicketStatementQuery", statement_handle=statement.handle))
 
     async def _do_get(self, ticket: Message, context: Any, party: Party) -> None:
@@ -197,7 +198,7 @@ class Server:
         """A statement without values. Its columns are unknown where SQL needs the types of the values to tell them."""
         names = parameters.names(parameters.placeholders(sql))
         try:
-            columns = await statements.columns(self._relay, party, Statement(sql, parameters.nulls(names)))
+            columns = await self._columns.of(party, Statement(sql, parameters.nulls(names)))
         except ServiceError as error:
             if not names or error.code != "INVALID_SQL":
                 raise

@@ -6,6 +6,9 @@ grants nothing: the service answers the statement in it with the rights of whoev
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,6 +18,8 @@ from service.client.relay import Party, Relay
 from service.flight import arrow_stream
 from service.flight.arrow_stream import Piece
 from service.flight.errors import Refused
+
+_RECENT_SECONDS, _MOST_RECENT = 2.0, 1_024
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
@@ -55,3 +60,24 @@ async def columns(relay: Relay, party: Party, statement: Statement) -> bytes:
     """The schema message of a statement, which is bound and not executed. Raises as ``rows``."""
     found = [piece async for piece in rows(relay, party, statement, limit=0)]
     return found[0].framed
+
+
+class RecentColumns:
+    """The columns of statements, kept for two seconds: drivers ask for them twice, to prepare and to execute."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._known: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+
+    async def of(self, party: Party, statement: Statement) -> bytes:
+        """As ``columns``; each token has its own."""
+        key = hashlib.sha256(msgspec.msgpack.encode((party.token, statement))).digest()
+        found, until = self._known.get(key, (b"", 0.0))
+        if time.monotonic() < until:
+            return found
+        found = await columns(self._relay, party, statement)
+        self._known[key] = found, time.monotonic() + _RECENT_SECONDS
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST_RECENT:
+            self._known.popitem(last=False)
+        return found

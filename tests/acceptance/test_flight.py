@@ -9,7 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import grpc
+import pandas as pd
+import polars as pl
 import pyarrow.compute
+import pyarrow.flight
 import pytest
 from adbc_driver_flightsql import DatabaseOptions, dbapi
 from adbc_driver_manager import DatabaseError, NotSupportedError, ProgrammingError
@@ -91,6 +94,21 @@ def test_rows_whose_batches_are_larger_than_a_message(cursor: Any) -> None:
     assert table.num_rows == 10_000
     assert table.column("id").to_pylist() == list(range(10_000))
     assert compute.sum(compute.binary_length(table.column("text"))).as_py() == 40_000_000
+
+
+def test_other_clients_read_it(flight: Flight) -> None:
+    arrow: Any = pyarrow.flight
+    with arrow.connect(flight.address) as client:
+        options = arrow.FlightCallOptions(headers=[client.authenticate_basic_token("admin", PASSWORD)])
+        command = messages.packed(messages.new("CommandStatementQuery", query="FROM cities ORDER BY id"))
+        descriptor = arrow.FlightDescriptor.for_command(command)
+        info = client.get_flight_info(descriptor, options)
+        table = client.do_get(info.endpoints[0].ticket, options).read_all()
+        assert table.schema == info.schema == client.get_schema(descriptor, options).schema
+        assert table.to_pylist() == CITIES
+    with flight.connect() as connection:
+        assert pl.read_database("FROM cities ORDER BY id", connection).rows(named=True) == CITIES
+        assert pd.read_sql("SELECT city FROM cities WHERE id = 2", connection).to_dict("list") == {"city": ["Rome"]}
 
 
 # prepared statements
@@ -235,6 +253,26 @@ def test_without_a_user_nothing_is_answered(flight: Flight) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         flight.call("DoGet", "FlightData", messages.new("Ticket"), token="x").result()
     assert caught.value.code() is StatusCode.UNAUTHENTICATED
+
+
+def test_a_pool_of_connections_shares_a_login(flight: Flight, served: Served) -> None:
+    user = {"username": "pool", "password": PASSWORD, "role": "viewer"}
+    served.json("POST", "/users", status=201, json=user)
+    login = {"username": "pool", "password": PASSWORD}
+    for _ in range(15):  # more than the logins of a name in a minute
+        with flight.connect(**login) as connection, connection.cursor() as cursor:
+            assert asked(cursor, "SELECT 1 AS one") == [{"one": 1}]
+    served.json("PATCH", "/users/pool", json={"password": "another long pass phrase"})
+    with pytest.raises(ProgrammingError, match="UNAUTHENTICATED"):
+        read(flight, login)
+    with pytest.raises(ProgrammingError, match="INVALID_CREDENTIALS"):
+        read(flight, login)
+    assert read(flight, {**login, "password": "another long pass phrase"}) == CITIES
+
+
+def read(flight: Flight, options: dict[str, str]) -> list[dict[str, Any]]:
+    with flight.connect(**options) as connection, connection.cursor() as cursor:
+        return asked(cursor, "FROM cities ORDER BY id")
 
 
 def test_a_token_ends_here_when_it_ends_there(flight: Flight, served: Served) -> None:
