@@ -149,7 +149,7 @@ class Attempt:
                 break
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
-            live.run = await asyncio.to_thread(publication.note_unloaded, history, live.run)
+            live.run = await asyncio.to_thread(publication.note_unloaded, history, self._record.id, live.run)
 
     async def close(self) -> None:
         """End the child if it still runs and is not kept, and remove what it left. Safe to call again."""
