@@ -60,8 +60,10 @@ def change(transaction: Transaction, run: Run, lease: Lease, fence: int | None, 
 
 def amend(transaction: Transaction, pipeline_id: str, run: Run) -> None:
     """Write what else is to be said of a run whose status is the stored one. Raises as ``change``."""
-    values = {"run_id": run.run_id, "pipeline_id": pipeline_id, "status": run.status}
-    values |= {"peak_memory_bytes": run.peak_memory_bytes, "value": msgspec.json.encode(run).decode()}
+    values = {
+        "run_id": run.run_id, "pipeline_id": pipeline_id, "status": run.status,
+        "peak_memory_bytes": run.peak_memory_bytes, "value": msgspec.json.encode(run).decode(),
+    }  # fmt: skip
     if not transaction.execute(_SQL["amend"], values):
         raise lifecycle.illegal(run.run_id, state(transaction, run.run_id)["status"], run.status)
 
