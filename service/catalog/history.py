@@ -97,9 +97,9 @@ class History:
         """
         self._store.write(lambda transaction: self._change(transaction, run, fence))
 
-    def amend_run(self, run: Run) -> None:
+    def amend_run(self, pipeline_id: str, run: Run) -> None:
         """Store the present state of a run whose status is the stored one. Raises as ``change_run``."""
-        self._store.write(lambda transaction: run_rows.amend(transaction, run, self.lease))
+        self._store.write(lambda transaction: run_rows.amend(transaction, pipeline_id, run))
 
     def _change(self, transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int:
         token = run_rows.change(transaction, run, self.lease, fence, begun=begun)
@@ -187,7 +187,7 @@ class History:
             row = version_rows.insert(transaction, pipeline_id, version)
             for earlier_run, earlier in changed:
                 version_rows.update(transaction, pipeline_id, earlier)
-                run_rows.amend(transaction, earlier_run, self.lease)
+                run_rows.amend(transaction, pipeline_id, earlier_run)
             transaction.keep("versions", pipeline_id, _VERSIONS["newest_number"], {"version": version.version})
             if not version.held:
                 transaction.keep("versions", pipeline_id, _VERSIONS["find"], row)
@@ -215,7 +215,7 @@ class History:
             published = msgspec.structs.replace(held, held=False)
             run = acceptance.published_run(_run(found), published)
             version_rows.update(transaction, pipeline_id, published)
-            run_rows.amend(transaction, run, self.lease)
+            run_rows.amend(transaction, pipeline_id, run)
             if self._lineage:
                 lineage_events.note_accepted(transaction, run, at)
             for write in alongside:
@@ -233,9 +233,7 @@ class History:
             known = transaction.row(_RUNS["state"], {"run_id": run.run_id})
             if known is None:
                 run_rows.insert(transaction, pipeline_id, run, self.lease)
-                run_rows.amend(transaction, run, self.lease)
-            else:
-                run_rows.write(transaction, run, known, self.lease)
+            run_rows.write(transaction, run, known or run_rows.state(transaction, run.run_id), self.lease)
             version_rows.insert(transaction, pipeline_id, version)
 
         self._store.write(work)
@@ -257,7 +255,7 @@ class History:
 
         def work(transaction: Transaction) -> None:
             version_rows.update(transaction, pipeline_id, version)
-            run_rows.amend(transaction, run, self.lease)
+            run_rows.amend(transaction, pipeline_id, run)
 
         self._store.write(work)
 

@@ -11,12 +11,12 @@ import functools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Row = dict[str, Any]
 Touched = tuple[str, str | None]
-"""A table, and the pipeline whose rows a statement wrote; None for any."""
+"""A table, and the pipeline (of ``RUN_STATES``: the run) whose rows a statement wrote; None for any."""
 
 _MOST = 16_384
 _WRITES = re.compile(r"\b(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
@@ -25,6 +25,8 @@ _WITH = {"revisions": "pipelines", "deleted_versions": "versions"}
 _BY_NAME = frozenset({"pipelines", "deliveries"})
 """Their rows are kept by other keys than the pipeline's id, which statements have."""
 _ANY = "*"
+RUN_STATES = "run_states"
+"""What is kept of single runs, by their ids; a statement that writes to ``runs`` concerns it, too."""
 
 
 class KeptRows:
@@ -73,6 +75,21 @@ class KeptRows:
                     continue
                 for one in [k for k in self._rows if table in (k[0], _ANY)]:
                     del self._rows[one]
+
+
+def touched(sql: str, parameters: Any) -> set[Touched]:
+    """What a statement with these parameters writes."""
+    given = parameters if isinstance(parameters, Mapping) else {}
+    table = written_table(sql)
+    written = {(table, given.get("pipeline_id"))}
+    return written | {(RUN_STATES, given.get("run_id"))} if table == "runs" else written
+
+
+def concerns(what: Iterable[Touched], table: str, key: str) -> bool:
+    """Whether rows of ``table`` that are kept under ``key`` may be others after the statements that wrote ``what``."""
+    return any(
+        written == _ANY or (written == table and (written in _BY_NAME or of in (None, key))) for written, of in what
+    )
 
 
 @functools.lru_cache(maxsize=512)

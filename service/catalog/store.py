@@ -20,7 +20,7 @@ import structlog
 
 from service.catalog import migrations
 from service.catalog.group_commit import GroupCommit
-from service.catalog.kept_rows import KeptRows, Touched, written_table
+from service.catalog.kept_rows import KeptRows, Touched, concerns, touched
 from service.files import disk
 from service.kit import errors
 
@@ -156,7 +156,7 @@ class Store:
     def _open(self) -> Iterator[Transaction]:
         with self._watched():
             cursor = self._connection.cursor()
-            transaction, written = Transaction(cursor, self._kept), []
+            transaction, written = Transaction(cursor, self._kept), {}
             try:
                 cursor.begin()
                 yield transaction
@@ -172,8 +172,8 @@ class Store:
                 raise
             finally:
                 self._kept.forget(transaction.touched)
-                for row in written:
-                    self._kept.put(*row)
+                for place, row in written.items():
+                    self._kept.put(*place, row)
                 cursor.close()
 
     @contextmanager
@@ -247,12 +247,16 @@ class Transaction:
         self._kept = kept
         self.changed = False
         self.touched: set[Touched] = set()
-        self.written: list[tuple[str, str, str, Row]] = []
+        self.written: dict[tuple[str, str, str], Row] = {}
 
-    def execute(self, sql: str, parameters: Parameters = ()) -> None:
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Execute a statement that writes. Returns how many rows it wrote."""
         self.changed = True
-        self.touched.add((written_table(sql), _pipeline_in(parameters)))
-        self._cursor.execute(sql, parameters)
+        new = touched(sql, parameters)
+        self.touched |= new
+        self.written = {place: row for place, row in self.written.items() if not concerns(new, *place[:2])}
+        counted = self._cursor.execute(sql, parameters).fetchone()
+        return int(counted[0]) if counted is not None else 0
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         return _fetch(self._cursor.execute(sql, parameters))
@@ -262,21 +266,19 @@ class Transaction:
         return found[0] if found else None
 
     def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
-        """As ``row``, from memory as ``Store.kept_row`` while the transaction has not written to ``table``.
+        """As ``row``, from memory as ``Store.kept_row`` while the transaction has not written what concerns it.
 
-        No other transaction commits meanwhile, so what is in memory holds.
+        No other transaction commits meanwhile, so what is in memory holds. What ``keep`` got in it holds, too.
         """
-        if any(table == written for written, _ in self.touched):
+        if (table, key, sql) in self.written:
+            return self.written[table, key, sql]
+        if concerns(self.touched, table, key):
             return self.row(sql, parameters)
         return self._kept.get(table, key, sql, lambda: self.row(sql, parameters))
 
     def keep(self, table: str, key: str, sql: str, row: Row) -> None:
         """Let ``Store.kept_row`` answer ``row`` after the commit, instead of reading what was just written."""
-        self.written.append((table, key, sql, row))
-
-
-def _pipeline_in(values: Parameters) -> str | None:
-    return values.get("pipeline_id") if isinstance(values, Mapping) else None
+        self.written[table, key, sql] = row
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:

@@ -35,7 +35,7 @@ _FREE_SECONDS = 1.0  # how long a child may take from its answer to its readines
 _IDLE_SECONDS = 20.0
 _MOST_SECONDS = 600.0
 _MOST_WORKS = 200
-_GROWTH = 32 * 1024 * 1024  # bytes that a child may hold more than the forkserver, beside its threads
+_GROWTH = 48 * 1024 * 1024  # bytes that a child may hold more than the forkserver, beside its threads
 _THREAD = 8 * 1024 * 1024  # of each thread: its stack, which counts wholly, and what its allocator keeps
 _MORE_HANDLES = 8  # files and threads, alike
 
@@ -175,12 +175,15 @@ class KeptChildren:
         if held is None:
             _log.info("kept.not_clean", pid=child.pid)
             return False
-        place.first = place.first or held
-        return (
+        first = place.first = place.first or held
+        if (
             held.data_bytes <= held.forked_bytes + _GROWTH + held.threads * _THREAD
-            and held.files <= place.first.files + _MORE_HANDLES
-            and held.threads <= place.first.threads + _MORE_HANDLES
-        )
+            and held.files <= first.files + _MORE_HANDLES
+            and held.threads <= first.threads + _MORE_HANDLES
+        ):
+            return True
+        _log.info("kept.grown", pid=child.pid, works=place.works, **held._asdict())
+        return False
 
     def _remove(self, place: Workplace) -> None:
         self._waiting.remove(place)

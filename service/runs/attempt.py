@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -66,6 +67,7 @@ class Attempt:
         self._is_clean = False  # whether the child did what it was asked to do
         self._folder = resources.layout.staging(live.run.run_id)  # what the child makes
         self._storing: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._order: Order | None = None
         self._version: Version | None = None
 
@@ -74,10 +76,11 @@ class Attempt:
         """The longest that the attempt may take, in seconds."""
         return min(self._pipeline.execution.timeout_seconds, self._resources.settings.run_timeout_seconds)
 
-    async def run(self) -> bool:
+    async def run(self, left: Callable[[], None]) -> bool:
         """Collect, process, store, commit. Returns whether there are deferred forms to derive.
 
-        Raises the error of the run; ``TimeoutError`` after ``limit``.
+        ``left`` is called when the child is at work no more, while the commit may be in progress. Raises the error of
+        the run; ``TimeoutError`` after ``limit``.
         """
         live, history = self._live, self._resources.history
         is_stored = live.begin(attempt_records.begun(live.run, self._resources.clock.now()))
@@ -93,6 +96,8 @@ class Attempt:
         async with asyncio.timeout(self.limit):
             prepared = await self._prepared(order)
         live.committing = True
+        order = await self._taken_out(order)
+        self._leaving = asyncio.create_task(self._leave(left))
         if prepared.unchanged is not None:
             completed, version = await asyncio.to_thread(
                 unchanged.commit, history, self._resources.layout, order, prepared, live.run,
@@ -144,21 +149,40 @@ class Attempt:
                 break
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
-            live.run = await asyncio.to_thread(publication.note_unloaded, history, live.run)
+            live.run = await asyncio.to_thread(publication.note_unloaded, history, self._record.id, live.run)
 
     async def close(self) -> None:
         """End the child if it still runs and is not kept, and remove what it left. Safe to call again."""
         if self._storing is not None:  # the token that it takes must be known before the run's end is stored
             await asyncio.gather(self._storing, return_exceptions=True)
-        child, self._child = self._child, None
-        place, self._place = self._place, None
-        if child is not None and place is None:
-            child.kill()
-            await child.wait()
+        if self._leaving is not None:
+            await asyncio.gather(self._leaving, return_exceptions=True)
+        await self._end_child()
         if self._folder.exists():
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
+
+    async def _taken_out(self, order: Order) -> Order:
+        """The order with the folder of the version, out of the reach of a child that may be kept."""
+        if self._place is None:
+            return order
+        made, self._folder = self._folder, self._resources.layout.staging(order.run_id)
+        await asyncio.to_thread(made.replace, self._folder)
+        grants = msgspec.structs.replace(order.grants, folder=str(self._folder))
+        return msgspec.structs.replace(order, grants=grants)
+
+    async def _leave(self, left: Callable[[], None]) -> None:
+        await self._end_child()
+        left()
+
+    async def _end_child(self) -> None:
+        """End the child, or let it wait for more work if it did what it was asked to do."""
+        child, self._child = self._child, None
+        place, self._place = self._place, None
         if place is not None:
             await self._resources.kept.finish(place, clean=self._is_clean)
+        elif child is not None:
+            child.kill()
+            await child.wait()
 
     async def _start(self) -> None:
         """Make the order and start the child with it."""

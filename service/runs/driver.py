@@ -1,11 +1,12 @@
 """The driver of runs: takes a run through its attempts to its end, and stores each change of its status.
 
-A run holds a slot while an attempt is in progress. While it waits to be tried again, its slot is free.
+A run holds a slot while a worker is at work for it (``runs.slots``), and none while it waits to be tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -27,6 +28,7 @@ from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
+from service.runs.slots import Slots
 
 
 class RunDriver:
@@ -44,7 +46,7 @@ class RunDriver:
         self._history = resources.history
         self._loads = loads
         self._release = release
-        self._slots = asyncio.Semaphore(resources.settings.max_concurrent_runs)
+        self._slots = Slots(resources.settings.max_concurrent_runs)
         self._records = RunRecords(resources.history)
         self._renewal = Renewal(resources.history.lease, resources.clock)
 
@@ -54,16 +56,16 @@ class RunDriver:
 
     async def first_state(self, live: LiveRun) -> Run:
         """The state in which a new run is stored: with a free slot its first attempt begins at once."""
-        if self._slots.locked():
+        if not self._slots.has_free:
             return live.run
-        await self._slots.acquire()
-        live.has_slot, live.fence = True, 1
+        await self._slots.take(live.run.run_id)
+        live.fence = 1
         live.stored_begin = attempt_records.begun(live.run, self._resources.clock.now())
         return live.stored_begin
 
     def abandon(self, live: LiveRun) -> None:
         """Forget a run that could not be stored."""
-        self._free(live)
+        self._slots.free(live.run.run_id)
         live.suspend()
 
     def start(self, live: LiveRun, record: PipelineRecord, replay: Replay | None = None) -> None:
@@ -114,15 +116,13 @@ class RunDriver:
             live.log("error", "run.bug", exception=repr(error))
             await self.fail(live, _unexpected(error))
         finally:
-            self._free(live)
+            self._slots.free(live.run.run_id)
 
     async def _wait(self, live: LiveRun) -> None:
         """Wait until the next attempt of a run may begin."""
         if live.run.retry_at is not None:
             await asyncio.sleep((live.run.retry_at - self._resources.clock.now()).total_seconds())
-        if not live.has_slot:
-            await self._slots.acquire()
-            live.has_slot = True
+        await self._slots.take(live.run.run_id)
 
     async def _attempt(
         self, live: LiveRun, record: PipelineRecord, replay: Replay | None
@@ -131,7 +131,7 @@ class RunDriver:
         attempt: Attempt | None = None
         try:
             attempt = Attempt(self._resources, self._pipelines, live, record, replay)
-            unfinished = await attempt.run()
+            unfinished = await attempt.run(functools.partial(self._slots.commit_without, live.run.run_id))
             self._release(live)
             if unfinished:
                 self._loads.finish(attempt, live)
@@ -155,7 +155,7 @@ class RunDriver:
             if attempt is not None:
                 await attempt.close()
                 live.close()
-            self._free(live)
+            self._slots.free(live.run.run_id)
 
     async def _store_waiting(self, live: LiveRun, error: errors.PenstockError, delay: float) -> bool:
         """Store that a run waits for its next attempt. Returns whether the catalog could be written."""
@@ -224,11 +224,6 @@ class RunDriver:
     def _body(self, live: LiveRun, error: errors.PenstockError) -> errors.Body:
         body = disk.explain(error, self._resources.layout.warehouse).as_body()
         return msgspec.structs.replace(body, details={"step": live.run.step, **body.details})
-
-    def _free(self, live: LiveRun) -> None:
-        if live.has_slot:
-            live.has_slot = False
-            self._slots.release()
 
 
 def execution(record: PipelineRecord) -> Execution:

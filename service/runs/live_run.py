@@ -36,7 +36,6 @@ class LiveRun:
         self.fence: int | None = None  # the token of the present attempt
         self.stored_begin: Run | None = None  # the first attempt, if the catalog got it with the run
         self.has_begun = False  # whether its task has taken its first step
-        self.has_slot = False
         self.settled = asyncio.Event()  # set when the run has ended, or waits for another process
         self._clock = clock
         self._began: float | None = None

@@ -177,11 +177,11 @@ def note_loaded(
     return run, version
 
 
-def note_unloaded(history: History, run: Run) -> Run:
+def note_unloaded(history: History, pipeline_id: str, run: Run) -> Run:
     """Record that forms which are still loading have failed; the version answers from Parquet. Blocks."""
     stored = [msgspec.structs.replace(s, state="failed") if s.state == "loading" else s for s in run.storage]
     run = msgspec.structs.replace(run, storage=stored)
-    history.amend_run(run)
+    history.amend_run(pipeline_id, run)
     return run
 
 

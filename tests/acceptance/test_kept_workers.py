@@ -96,6 +96,13 @@ def test_runs_of_several_pipelines_share_a_worker(served: Served) -> None:
     assert [left.name for left in (served.data / "warehouse" / ".staging").glob("worker_*/*")] == [".stderr"]
 
 
+def test_a_worker_does_not_grow_with_small_runs(served: Served) -> None:
+    first = kept_after(served, "cities")
+    for number in range(12):
+        rewrite(served, 1_000 + number)
+        assert kept_after(served, "cities") == first
+
+
 @pytest.mark.parametrize("name", list(OTHERS))
 def test_other_runs_have_a_worker_of_their_own(name: str, served: Served) -> None:
     served.json("POST", "/pipeline/create", status=201, json={"name": name, **OTHERS[name]})

@@ -89,7 +89,7 @@ class Supervisor:
         run = msgspec.structs.replace(
             await self.execute(name, requested_by, alongside=alongside), replay_of=found.version
         )
-        await asyncio.to_thread(self.history.amend_run, run)
+        await asyncio.to_thread(self.history.amend_run, record.id, run)
         return run
 
     async def restore(

@@ -2,13 +2,22 @@
 INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, start_time, requested_by, value, fence,
     owner, leased_until, restored, sequence)
 VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start_time, $requested_by, $value, $fence,
-    $owner, $leased_until, $restored, (SELECT coalesce(max(sequence), 0) + 1 FROM runs))
+    $owner, $leased_until, $restored, $sequence)
+-- name: newest_sequence
+SELECT coalesce(max(sequence), 0) AS sequence FROM runs
 -- name: change
 UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time, version = $version,
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
     value = $value, fence = $fence, owner = $owner, leased_until = $leased_until,
     restored = $restored
-WHERE run_id = $run_id AND pipeline_id = $pipeline_id
+WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $before
+-- name: begin
+UPDATE runs SET status = $status, start_time = $start_time, value = $value, fence = $fence, owner = $owner,
+    leased_until = $leased_until
+WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $before
+-- name: amend
+UPDATE runs SET peak_memory_bytes = $peak_memory_bytes, value = $value
+WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $status
 -- name: state
 SELECT status, fence, pipeline_id FROM runs WHERE run_id = $run_id
 -- name: find

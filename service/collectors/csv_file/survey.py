@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,16 +127,17 @@ class Survey:
 def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
     """Read ``path`` once; ``sample_rows`` is about how many rows the sample holds. Raises ``Unreadable``."""
     found = Survey(size=path.stat().st_size)
-    found.eol = _line_end(path)
+    found.eol = _line_end(path, found.size)
     found.start = at = _start(path, dialect.skip_lines, found.eol)
     counter = _Counter(found, dialect)
     places: list[int] | None = None
     size = 0
     counting: Future[None] | None = None
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as other:
+        read = _bounded(file, found.size)
         while True:
             file.seek(at)
-            piece = _piece(file.read, found, dialect)
+            piece = _piece(read, found, dialect)
             if not piece:
                 break
             if places is None:
@@ -151,6 +153,14 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
             counting.result()
         found.blank_tail = _blank_tail(file.seek, file.read, found)
     return found
+
+
+def _bounded(file: FileIO, size: int) -> Callable[[int], bytes]:
+    """Reads of a file that had ``size`` bytes, which take no more memory than what is left of it.
+
+    An allocator keeps what it gave out once: a worker of small files would grow by megabytes with each of them.
+    """
+    return lambda wanted: file.read(min(wanted, max(size - file.tell(), 0) + _BLOCK)) or b""
 
 
 def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> bytes:
@@ -285,10 +295,10 @@ def _ends(piece: bytes, eol: str, quote: bytes | None) -> int:
     return int(lines.select(pl.len()).collect().item())
 
 
-def _line_end(path: Path) -> bytes:
+def _line_end(path: Path, size: int) -> bytes:
     with path.open("rb", buffering=0) as file:
-        returns = False
-        while chunk := file.read(_CHUNK):
+        read, returns = _bounded(file, size), False
+        while chunk := read(_CHUNK):
             if b"\n" in chunk:
                 return b"\n"
             returns = returns or b"\r" in chunk

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service.catalog import kept_rows
+from service.catalog import kept_rows, run_rows
 from service.catalog.history import History
-from service.catalog.kept_rows import KeptRows
+from service.catalog.kept_rows import RUN_STATES, KeptRows
 from service.catalog.pipelines import Pipelines, refuse_deleted
 from service.catalog.statements import load_sql
 from service.catalog.store import Store, Transaction
@@ -165,6 +165,50 @@ def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: Store) -> 
         pipelines.get("p")
     with store.transaction() as transaction:
         assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is None
+
+
+def test_runs_are_numbered_in_their_order_whatever_is_rolled_back(store: Store) -> None:
+    history = History(store)
+
+    def two(transaction: Transaction, *, fails: bool) -> None:
+        for number in (2, 3):
+            run_rows.insert(transaction, "a", run(number), history.lease)
+        if fails:
+            raise ZeroDivisionError
+
+    history.add_run("a", run(1))
+    with pytest.raises(ZeroDivisionError):
+        store.write(lambda transaction: two(transaction, fails=True))
+    store.write(lambda transaction: two(transaction, fails=False))
+    store.execute("DELETE FROM runs WHERE run_id = 'r3'")
+    history.add_run("a", run(4))
+    rows = store.rows("SELECT run_id, sequence FROM runs ORDER BY sequence")
+    assert [(row["run_id"], row["sequence"]) for row in rows] == [("r1", 1), ("r2", 2), ("r4", 3)]
+
+
+def test_the_state_of_a_run_is_known_until_it_ends_or_another_statement_writes_runs(store: Store) -> None:
+    history, state = History(store), load_sql("runs")["state"]
+    history.add_run("a", run(1, "queued"))
+    assert store.keeps(RUN_STATES, "r1", state)
+    assert history.begin_attempt(run(1)) == 1
+    known = store.kept_row(RUN_STATES, "r1", state, {"run_id": "r1"})
+    assert known == store.row(state, {"run_id": "r1"}) == {"status": "running", "fence": 1, "pipeline_id": "a"}
+    history.add_run("b", run(2))
+    assert store.keeps(RUN_STATES, "r1", state), "a statement about another run"
+    store.execute("UPDATE runs SET fence = 5 WHERE run_id LIKE 'r%'")
+    with pytest.raises(lifecycle.Superseded):
+        history.change_run(run(1, "completed"), fence=1)
+    history.change_run(run(1, "completed"), fence=5)
+    assert not store.keeps(RUN_STATES, "r1", state)
+
+
+def test_a_run_that_is_not_as_it_is_known_is_not_written(store: Store) -> None:
+    history = History(store)
+    history.add_run("a", run(1))
+    store._connection.execute("UPDATE runs SET status = 'cancelled'")  # as if somebody else could write
+    with pytest.raises(lifecycle.Superseded):
+        history.publish("a", run(1, "completed"), version(1))
+    assert history.newest("a") is None
 
 
 def test_a_run_of_a_deleted_pipeline_is_refused(store: Store) -> None:

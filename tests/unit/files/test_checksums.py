@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +73,15 @@ def test_bytes_are_read_once_under_all_names(tmp_path: Path, monkeypatch: pytest
     path.chmod(stat.S_IRUSR)
     assert known.fault(path, 4, checksum) is None
     assert read == [path]
+
+
+def test_a_small_file_is_hashed_through_a_small_buffer(tmp_path: Path) -> None:
+    path = tmp_path / "part"
+    path.write_bytes(b"rows")
+    tracemalloc.start()
+    try:
+        assert checksums.sha256(path) == hashlib.sha256(b"rows").hexdigest()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20

@@ -67,9 +67,12 @@ class Catalog:
         run = Run(run_id=run_id, pipeline="orders", revision=1, status="queued", queued_at=NOON)
         self.history.add_run(self.id, run)
         for status in statuses:
-            write = self.history.amend_run if run.status == status else self.history.change_run
+            again = run.status == status
             run = msgspec.structs.replace(run, status=status, end_time=NOON if status != "running" else None)
-            write(run)
+            if again:
+                self.history.amend_run(self.id, run)
+            else:
+                self.history.change_run(run)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "interrupted"])

@@ -62,7 +62,7 @@ class Books:
         self.runs = [run if run.run_id == known.run_id else known for known in self.runs]
         self.kept = [version if version.version == known.version else known for known in self.kept]
 
-    def amend_run(self, run: Run) -> None:
+    def amend_run(self, pipeline_id: str, run: Run) -> None:
         self.runs = [run]
 
 
@@ -223,7 +223,7 @@ def test_only_what_is_still_loading_has_failed() -> None:
         StoredForm(type="b", location="", bytes=0, state="loading"),
     ]
     run = Run(run_id="r", pipeline="p", revision=1, status="completed", storage=forms)
-    told = publication.note_unloaded(books, run)  # type: ignore[arg-type]
+    told = publication.note_unloaded(books, "id", run)  # type: ignore[arg-type]
     assert [s.state for s in told.storage] == ["ready", "failed"]
     assert books.runs == [told]
 

@@ -115,7 +115,7 @@ def test_a_native_form_adds_to_the_version_and_the_run(shop: Shop, peak: int, mo
 
 def test_a_native_form_that_does_not_come_leaves_the_others_as_they_are(shop: Shop) -> None:
     _, run, _ = shop.publish(1)
-    run = publication.note_unloaded(shop.history, run)
+    run = publication.note_unloaded(shop.history, shop.id, run)
     assert [(s.type, s.state) for s in run.storage] == [("parquet", "ready"), ("duckdb", "failed")]
     assert shop.history.run("run_1") == run
 

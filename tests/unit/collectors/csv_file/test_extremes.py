@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,17 @@ def test_all_bad_rows_are_counted_and_the_first_are_shown(tmp_path: Path) -> Non
     (warning,) = ctx.report().warnings
     assert warning.details["count"] == 500
     assert [r["line"] for r in warning.details["first"]] == [2 * i + 3 for i in range(malformed_rows.SHOWN_ROWS)]
+
+
+def test_a_small_file_is_read_through_small_buffers(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(b"id,city\n" + b"1,Berlin\n" * 1_000)
+    survey.survey(path, survey.Dialect(), 100)  # what Polars imports at first
+    tracemalloc.start()
+    try:
+        found = survey.survey(path, survey.Dialect(), 100)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.lines == 1_001
+    assert most < 1 << 20, "an allocator keeps what it gave out once, and a worker reads many files"

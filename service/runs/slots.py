@@ -1,0 +1,47 @@
+"""Slots: how many runs may have a worker at the same time.
+
+A run has its slot from the start of an attempt until its worker is gone; what it commits then needs none, so that the
+next run works meanwhile. The runs that commit without a slot are bounded, too: a catalog that is slow must not let
+versions pile up that nobody has committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Slots:
+    """``count`` slots, held by runs, which are named by their ids. Used in the event loop only."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = asyncio.Semaphore(count)
+        self._held: set[str] = set()
+        self._committing: set[str] = set()
+
+    @property
+    def has_free(self) -> bool:
+        """Whether ``take`` returns at once."""
+        return not self._free.locked()
+
+    async def take(self, run_id: str) -> None:
+        """Wait for a slot, unless the run has one."""
+        if run_id not in self._held:
+            await self._free.acquire()
+            self._held.add(run_id)
+
+    def commit_without(self, run_id: str) -> None:
+        """Give the slot of a run that commits to another run, unless as many runs as there are slots do so."""
+        if len(self._committing) < self._count:
+            self._committing.add(run_id)
+            self._give(run_id)
+
+    def free(self, run_id: str) -> None:
+        """Note that an attempt of the run is over, or does not come. Safe to call again."""
+        self._committing.discard(run_id)
+        self._give(run_id)
+
+    def _give(self, run_id: str) -> None:
+        if run_id in self._held:
+            self._held.remove(run_id)
+            self._free.release()
