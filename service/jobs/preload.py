@@ -9,11 +9,11 @@ import gc
 
 import pyarrow.compute  # noqa: F401 - 35 ms at the first exchange between Polars and Arrow
 
-from service.jobs import plugins, run_worker
+from service.jobs import apply_worker, plugins, run_worker
 from service.jobs.tasks import worker
 from service.kit import decoding, lazy
 
-ENTRIES = (run_worker.work, worker.work)
+ENTRIES = (run_worker.work, worker.work, apply_worker.work)
 
 plugins.registry()
 lazy.load()
