@@ -136,6 +136,7 @@ async def open_core(
             )  # fmt: skip
         finally:
             await supervisor.close()
+            await tasks.close()
             await engine.close()
 
 

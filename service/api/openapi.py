@@ -22,6 +22,7 @@ from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
 from service.kit import errors
 from service.kit.codes import CODES, Code
+from service.model.formats import MEDIA_TYPES
 from service.model.registry import Registry
 
 _PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -49,6 +50,7 @@ _PARAMETERS = {
     "asset": ("The asset's name.", "start.js"),
 }
 _QUERY = ("The name of the saved query.", "orders-by-city")
+_OF_ROWS = frozenset(MEDIA_TYPES) - {JSON}
 _OF_QUERIES = ("/api/v1/q/", "/api/v1/queries/")
 
 
@@ -183,7 +185,12 @@ def _body(body: RequestBody, schemas: Schemas, configurations: dict[str, Any]) -
     example = {"examples": configurations} if body.pipeline else {"example": body.example}
     if body.example is None and not body.pipeline:
         example = {}
-    content = {media: {"schema": schema or json_schemas.of_media(media), **example} for media in body.media}
+    content = {
+        media: {"schema": schema or json_schemas.of_media(media), **example}
+        if media not in _OF_ROWS
+        else {"schema": json_schemas.of_media(media)}
+        for media in body.media
+    }
     return {"required": body.required, "content": content}
 
 

@@ -23,6 +23,7 @@ from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
 from service.files.event_journal import Event
 from service.files.layout import Layout
+from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.tokens import Claims, Tokens
@@ -169,7 +170,10 @@ class Tasks(Protocol):
 
     async def stored(self, pipeline: Pipeline) -> Any: ...
 
-    async def fit_record(self, version: Version) -> str | None: ...
+    async def apply(
+        self, version: Version, document: Callable[[], Awaitable[dict[str, Any]]], request: ApplyRequest, *,
+        seconds: float,
+    ) -> ApplyAnswer: ...  # fmt: skip
 
 
 class BackupMaker(Protocol):

@@ -21,3 +21,10 @@ def task(channel: Channel, call: bytes) -> None:
     from service.jobs.tasks import worker
 
     worker.work(channel, call)
+
+
+def apply(channel: Channel, setup: bytes) -> None:
+    """Apply a version to the records of one request after the other (``jobs.apply_worker``)."""
+    from service.jobs import apply_worker
+
+    apply_worker.work(channel, setup)

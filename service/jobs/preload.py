@@ -6,11 +6,11 @@ may run in the forkserver's own process. What libraries import at their first us
 
 import pyarrow.compute  # noqa: F401 - 35 ms at the first exchange between Polars and Arrow
 
-from service.jobs import plugins, run_worker
+from service.jobs import apply_worker, plugins, run_worker
 from service.jobs.tasks import worker
 from service.kit import decoding, lazy, startup
 
-ENTRIES = (run_worker.work, worker.work)
+ENTRIES = (run_worker.work, worker.work, apply_worker.work)
 
 plugins.registry()
 lazy.load()

@@ -25,6 +25,11 @@ def tag_of(cls: type[Any]) -> str:
     return str(cls.__struct_config__.tag)
 
 
+def is_ours(plugin: object) -> bool:
+    """Whether a plug-in is one of Penstock's own, and not a third party's."""
+    return type(plugin).__module__.startswith("service.")
+
+
 @dataclass
 class Shelf(Generic[T]):
     """The plug-ins of one contract, by ``type``."""

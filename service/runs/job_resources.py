@@ -130,9 +130,17 @@ class JobResources:
         """Paths of the files with the rows that a version quarantined."""
         return self._paths(version, version.quarantine)
 
-    def fit_record(self, version: Version) -> str | None:
-        """Path of the fit record of a version; versions of older releases have none."""
-        return self._paths(version, [version.fit_record])[0] if version.fit_record is not None else None
+    def fit_record(self, version: Version) -> str:
+        """Path of the fit record of a version. Blocks; raises ``errors.PenstockError`` (DATA_CORRUPT), and
+        ``errors.Missing`` (NO_DATA) for a version of an older release, which has none.
+        """
+        if version.fit_record is None:
+            message = (
+                f"version {version.version} was made by a release that could not apply versions; "
+                "execute the pipeline again"
+            )
+            raise errors.Missing(message, code="NO_DATA", field="version")
+        return self._paths(version, [version.fit_record])[0]
 
     def remembered(self, record: PipelineRecord) -> messages.Remembered | None:
         """The incremental state that collectors stored with the newest version of a pipeline, if any. Blocks."""

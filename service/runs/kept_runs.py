@@ -11,11 +11,10 @@ import msgspec
 
 from service.jobs.messages import Order
 from service.model.pipeline import Pipeline
+from service.model.registry import is_ours
 from service.processes.limits import Limits
 from service.processors.sql import Sql
 from service.runs import job_resources
-
-_OURS = "service."
 
 
 def limits(pipeline: Pipeline, order: Order) -> Limits | None:
@@ -30,6 +29,6 @@ def limits(pipeline: Pipeline, order: Order) -> Limits | None:
     if not all(collector.local for collector in pipeline.collectors):
         return None
     steps = (*pipeline.collectors, *pipeline.processors, *pipeline.storage)
-    if not all(type(step).__module__.startswith(_OURS) and not isinstance(step, Sql) for step in steps):
+    if not all(is_ours(step) and not isinstance(step, Sql) for step in steps):
         return None
     return msgspec.structs.replace(job_resources.limits(grants, network=False), write=(), stderr=None)

@@ -50,7 +50,7 @@ def build(
         fitted=newest.fitted,
         carried=resources.quarantine(newest) if other else (),
         base_before=_processors(pipelines, newest),
-        fit_record=resources.fit_record(newest),
+        fit_record=resources.fit_record(newest) if newest.fit_record is not None else None,
     )  # fmt: skip
 
 

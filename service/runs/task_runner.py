@@ -8,18 +8,23 @@ Messages to hooks have slots for themselves, and events for an OpenLineage servi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from service.files import disk
-from service.jobs import entry, messages
+from service.jobs import application, entry, messages
+from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
 from service.jobs.tasks.task import (
+    Application,
     Call,
     Comparing,
     LineageDelivery,
@@ -32,13 +37,17 @@ from service.jobs.tasks.task import (
     TaskError,
 )
 from service.kit import errors, ids
+from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
+from service.model.registry import is_ours
 from service.model.version import Version
-from service.runs import cause_of_death, job_resources
+from service.runs import apply_pool, cause_of_death, job_resources
+from service.runs.apply_pool import ApplyPool, Document, Key, key_of
 from service.runs.job_resources import JobResources
 
 MOST_BATCHES = 8
 """How many receivers get messages to hooks at once, each from a child."""
+_MOST_KNOWN = 1_024
 _LONG = (Preview, Probing, Comparing)
 _DRAWING_BYTES = 768 << 20  # addresses that the engine of the charts (V8) reserves; it holds some 120 MiB of them
 
@@ -56,13 +65,16 @@ class TaskRunner:
         self.resources = resources
         budget = resources.settings.budget
         long = most_long or max(1, budget.tasks * 3 // 7)
-        self._short, self._long = asyncio.Semaphore(most or max(1, budget.tasks - long)), asyncio.Semaphore(long)
+        short = most or max(1, budget.tasks - long)
+        self._short, self._long = asyncio.Semaphore(short), asyncio.Semaphore(long)
         self._sending: dict[type, asyncio.Semaphore] = {
             Notification: asyncio.Semaphore(MOST_BATCHES), LineageDelivery: asyncio.Semaphore(1),
         }  # fmt: skip
         self._memory_bytes = budget.task_bytes
         self._patience = patience
         self._reading: dict[Path, list[Path]] = {}  # by the folder of the task
+        self._ours: OrderedDict[Key, bool] = OrderedDict()  # whether the steps of a version are all ours
+        self._appliers = ApplyPool(resources, short, self._memory_bytes)
 
     async def ask(
         self,
@@ -82,13 +94,52 @@ class TaskRunner:
         running, and ``errors.Permanent`` if the child died.
         """
         slots = self._sending.get(type(task)) or (self._long if isinstance(task, _LONG) else self._short)
-        try:
-            async with asyncio.timeout(self._patience):
-                await slots.acquire()
-        except TimeoutError:
-            raise errors.Unavailable(
-                "too many requests of this kind are running; try again later", retry_after=5
-            ) from None
+        async with self._places(slots):
+            with self._appliers.displacing() if slots is self._short else contextlib.nullcontext():
+                return await self._ask(task, seconds, document, stored, network=network, hosts=hosts)
+
+    async def apply(
+        self, version: Version, document: Document, request: ApplyRequest, *, seconds: float
+    ) -> ApplyAnswer:
+        """The answer of a worker that applies a version, made by the revision that ``document`` finds.
+
+        Steps of third parties get a worker of their own each time. Raises as ``ask``, and ``errors.Missing`` (NO_DATA)
+        for a version of a release that kept no fit record.
+        """
+        ours = self._ours.get(key_of(version))
+        if ours is None:
+            pipeline = pipelines.decode(await document(), self.resources.registry)
+            ours = self._ours[key_of(version)] = all(map(is_ours, pipeline.processors))
+            if len(self._ours) > _MOST_KNOWN:
+                self._ours.popitem(last=False)
+        if ours:
+            async with self._places(self._appliers.turn(version), self._short):
+                return await self._appliers.ask(version, document, request, seconds=seconds)
+        found = await document()
+        path = await asyncio.to_thread(self.resources.fit_record, version)
+        task = Application(document=found, version=version.version, fit_record=path, request=request)
+        stored = apply_pool.readable(version, path)
+        answer = await self.ask(task, seconds=seconds, document=found.get("processors"), stored=stored)
+        return application.decode_answer(answer)
+
+    @contextlib.asynccontextmanager
+    async def _places(self, *places: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        """Wait for all ``places`` in turn. Raises ``errors.Unavailable`` if that takes too long."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._patience):
+                    for place in places:
+                        await stack.enter_async_context(place)
+            except TimeoutError:
+                raise errors.Unavailable(
+                    "too many requests of this kind are running; try again later", retry_after=5
+                ) from None
+            yield
+
+    async def _ask(
+        self, task: Task, seconds: float, document: Any, stored: Mapping[str, messages.StoredParts] | None, *,
+        network: bool, hosts: tuple[str, ...],
+    ) -> bytes:  # fmt: skip
         folder = self.resources.layout.staging(ids.new("task"))
         self._reading[folder] = [Path(part) for read in (stored or {}).values() for part in read.parts]
         try:
@@ -103,12 +154,12 @@ class TaskRunner:
             raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
         finally:
             del self._reading[folder]
-            slots.release()
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     def reads(self, folder: Path) -> bool:
-        """Whether a task in progress reads the version in ``folder``."""
-        return any(part.is_relative_to(folder) for parts in self._reading.values() for part in parts)
+        """Whether a task in progress reads the version in ``folder``. Kept workers that may read it end."""
+        reading = (part for parts in self._reading.values() for part in parts)
+        return self._appliers.reads(folder) or any(part.is_relative_to(folder) for part in reading)
 
     def _make(self, folder: Path) -> None:
         try:
@@ -130,12 +181,9 @@ class TaskRunner:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
         return await asyncio.to_thread(self.resources.stored, pipeline)
 
-    async def fit_record(self, version: Version) -> str | None:
-        """The path of the fit record of a version; None if a release without them made it.
-
-        Raises ``errors.PenstockError`` (DATA_CORRUPT).
-        """
-        return await asyncio.to_thread(self.resources.fit_record, version)
+    async def close(self) -> None:
+        """End the workers that are kept."""
+        await self._appliers.close()
 
     async def _answer(self, call: Call, *, network: bool) -> bytes:
         limits = job_resources.limits(call.grants, network=network)

@@ -29,6 +29,7 @@ def connect(
     *, threads: int, memory_bytes: int, zone: str = "UTC", spill: Path | None = None, files: Iterable[Path] = ()
 ) -> duckdb.DuckDBPyConnection:
     """A closed connection that may read and write exactly ``files`` and spill into the folder ``spill``."""
+    allowed = ", ".join(literal(str(f)) for f in files)
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -38,11 +39,11 @@ def connect(
             "temp_directory": "" if spill is None else str(spill),
             "arrow_output_version": "1.4",
             "produce_arrow_string_view": True,
+            **({"async_threads": 0} if spill is None and not allowed else {}),  # it reads no files: 16 stacks less
             "disabled_optimizers": "in_clause",  # a long IN list would become a join, which does not keep the order
         },
     )
     connection.execute(f"SET GLOBAL TimeZone = {literal(zone)}")
-    allowed = ", ".join(literal(str(f)) for f in files)
     if allowed:
         connection.execute(f"SET allowed_paths = [{allowed}]")
     confinement.close(connection)

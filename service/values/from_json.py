@@ -82,7 +82,7 @@ def _shape(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> list[Pr
                 if n not in names
             ]
             problems += [
-                Problem(f"records[{place}].{n}", f"is missing; give {_with_article(t)}, or null if it is unknown")
+                Problem(f"records[{place}].{n}", f"is missing; give {with_article(t)}, or null if it is unknown")
                 for n, t in schema.items()
                 if n not in record
             ]
@@ -112,7 +112,8 @@ def _column(name: str, dtype: pl.DataType, values: list[Any], problems: list[Pro
     return pl.Series(name, converted, dtype=_physical(dtype), strict=True).cast(dtype)
 
 
-def _with_article(dtype: pl.DataType) -> str:
+def with_article(dtype: pl.DataType) -> str:
+    """The name of a type in a sentence: an int64, a string."""
     name = dtypes.name_of(dtype)
     return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars.testing import assert_frame_equal
 
 from tests.acceptance.served import PASSWORD, serving
 
@@ -129,3 +130,14 @@ def test_what_is_answered_as_data_of_any_kind_can_be_given_back(tmp_path: Path) 
         for records in (stored["data"], stored["data"][:1]):
             applied = served.json("POST", "/pipeline/kinds/apply", json={"records": records})
             assert (applied["data"], applied["columns"]) == (records, stored["columns"])
+        for form, media in (("arrow", "application/vnd.apache.arrow.stream"), ("ndjson", "application/x-ndjson")):
+            content = served.http.get("/pipeline/kinds/data", params={"format": form}).content
+            headers = {"content-type": media, "accept": media}
+            applied = served.http.post("/pipeline/kinds/apply", content=content, headers=headers)
+            assert (applied.status_code, applied.headers["content-type"]) == (200, media), applied.text
+            assert (applied.headers["penstock-version"], applied.headers["penstock-dropped"]) == ("1", "0")
+            if form == "arrow":
+                before, after = (pl.read_ipc_stream(io.BytesIO(c)) for c in (content, applied.content))
+                assert_frame_equal(before, after, check_exact=True)
+            else:
+                assert applied.content == content

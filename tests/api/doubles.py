@@ -14,6 +14,7 @@ from service.api.examples import PROFILES
 from service.catalog.history import Alongside, History
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files.event_journal import Event
+from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.kit import errors
 from service.kit.clock import Clock
 from service.model.lifecycle import Status
@@ -249,6 +250,8 @@ class Tasks:
     async def stored(self, pipeline: Any) -> dict[int, Any]:
         return {}
 
-    async def fit_record(self, version: Version) -> str | None:
-        name = version.fit_record.name if version.fit_record is not None else None
-        return name and f"warehouse/{version.pipeline}/v{version.version:06d}/{name}"
+    async def apply(self, version: Version, document: Any, request: ApplyRequest, *, seconds: float) -> ApplyAnswer:
+        if version.fit_record is None:
+            raise errors.Missing("it has no fit record", code="NO_DATA", field="version")
+        content = await self.ask((version.version, await document(), request))
+        return ApplyAnswer(content=content, dropped=3)

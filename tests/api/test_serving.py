@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from service.jobs.tasks.task import Application
+from service.jobs.application import ApplyRequest
 from service.kit import errors
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Tasks
@@ -36,19 +36,51 @@ def test_what_was_fitted(orders: Client) -> None:
     assert orders.get(f"{P}/versions/x/fitted").json()["error"]["code"] == "VERSION_NOT_FOUND"
 
 
+def asked_by(tasks: Tasks) -> list[ApplyRequest]:
+    return [request for _, _, request in tasks.asked]
+
+
 def test_records_go_to_a_child_as_they_came(orders: Client, tasks: Tasks, services: Services) -> None:
     orders.headers.update(bearer(services, "viewer"))
     answer = orders.post(
         f"{P}/apply", content=b'{"records": [ {"a": 1.50} ]}', headers={"content-type": "application/json"}
     )
     assert (answer.status_code, answer.json()) == (200, {"version": 2, "data": []})
-    (asked,) = tasks.asked
-    assert isinstance(asked, Application)
-    assert (asked.version, asked.records) == (2, b'[ {"a": 1.50} ]')
-    assert asked.document == a_pipeline()  # of the version's revision, not the newest
-    assert asked.fit_record.endswith("/orders/v000002/tape.json")
-    (readable,) = tasks.given[-1]["stored"].values()
-    assert readable.parts == (asked.fit_record,)
+    assert (answer.headers["penstock-version"], answer.headers["penstock-dropped"]) == ("2", "3")
+    ((version, document, asked),) = tasks.asked
+    assert (version, asked) == (2, ApplyRequest(records=b'[ {"a": 1.50} ]'))
+    assert document == a_pipeline()  # of the version's revision, not the newest
+
+
+@pytest.mark.parametrize(
+    ("media", "query", "accept", "wanted"),
+    [
+        ("application/x-ndjson", "", "application/x-ndjson", ("ndjson", "ndjson", None)),
+        ("application/jsonl; charset=utf-8", "?index=row", None, ("ndjson", "json", "row")),
+        ("application/vnd.apache.arrow.stream", "?format=arrow&version=2", "text/csv", ("arrow", "arrow", None)),
+        ("application/vnd.apache.arrow.stream", "", "application/vnd.apache.arrow.stream", ("arrow", "arrow", None)),
+    ],
+)
+def test_records_come_and_go_in_other_formats(
+    orders: Client, tasks: Tasks, media: str, query: str, accept: str | None, wanted: tuple[Any, ...]
+) -> None:
+    headers = {"content-type": media, **({"accept": accept} if accept else {})}
+    answer = orders.post(f"{P}/apply{query}", content=b"any bytes", headers=headers)
+    assert answer.status_code == 200
+    (asked,) = asked_by(tasks)
+    assert (asked.given, asked.wanted, asked.index, asked.records) == (*wanted, b"any bytes")
+    media_type = {"json": "application/json", "ndjson": "application/x-ndjson"}.get(wanted[1], media)
+    assert answer.headers["content-type"].startswith(media_type)
+
+
+def test_formats_that_rows_are_not_applied_in(orders: Client, tasks: Tasks) -> None:
+    for query, accept in (("?format=csv", None), ("?format=parquet", None), ("", "text/csv")):
+        answer = orders.post(f"{P}/apply{query}", json={"records": []}, headers={"accept": accept or "*/*"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (406, "NOT_ACCEPTABLE")
+    assert orders.post(f"{P}/apply?index=", json={"records": []}).status_code == 400
+    large = orders.post(f"{P}/apply", content=b"x" * 30_000, headers={"content-type": "application/x-ndjson"})
+    assert large.status_code == 413
+    assert tasks.asked == []
 
 
 def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> None:
@@ -57,7 +89,7 @@ def test_the_version_may_be_named_as_elsewhere(orders: Client, tasks: Tasks) -> 
         orders.post(f"{P}/apply?version=2", json={"records": [], "version": 2}),
     ):
         assert answer.status_code == 200
-    assert [asked.version for asked in tasks.asked if isinstance(asked, Application)] == [2, 2]
+    assert [version for version, _, _ in tasks.asked] == [2, 2]
     for wrong in ("version=9", "version=0", "version=null", "versions=2"):
         assert orders.post(f"{P}/apply?{wrong}", json={"records": []}).status_code in (400, 404)
     differing = orders.post(f"{P}/apply?version=1", json={"records": [], "version": 2})

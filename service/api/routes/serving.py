@@ -8,13 +8,12 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, request_body, responses
+from service.api import disconnects, etags, examples, query_string, request_body, responses, streaming
 from service.api.path_lookup import chosen_version, find_pipeline, find_version, named_version
 from service.api.query_string import about
-from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
-from service.jobs.messages import StoredParts
-from service.jobs.tasks.task import Application
+from service.jobs.application import APPLY_FORMATS, MOST_RECORDS, ApplyRequest, RecordFormat
 from service.kit import decoding, documents, errors
 from service.kit.codes import Code
 from service.kit.errors import Problem
@@ -22,17 +21,44 @@ from service.values.version_name import VersionName
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 _SECONDS = 30.0
+_MEDIA = tuple(form.media_type for form in APPLY_FORMATS.values())
+_FORMAT: dict[str, RecordFormat] = {"json": "json", "ndjson": "ndjson", "arrow": "arrow"}
+VERSION, DROPPED = "Penstock-Version", "Penstock-Dropped"
 
 
-class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApplyQuery(query_string.ByVersion, frozen=True, kw_only=True):
+    """Which version, and how the rows are answered."""
+
+    format: (
+        Annotated[
+            str,
+            about(
+                "json, ndjson or arrow; wins over Accept.",
+                max_length=40,
+                extra_json_schema={"enum": list(APPLY_FORMATS)},
+            ),
+        ]
+        | None
+    ) = None
+    index: (
+        Annotated[
+            str,
+            about("Add a first column of this name: the index, from 0, of the record of each row.", min_length=1,
+                  max_length=200),
+        ]
+        | None
+    ) = None  # fmt: skip
+
+
+class ApplyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Records as the version's sources have them: each an object with every column, null for a missing value."""
 
-    records: Annotated[list[dict[str, Any]], about("One object per record.", max_length=10_000)]
+    records: Annotated[list[dict[str, Any]], about("One object per record.", max_length=MOST_RECORDS)]
     version: VersionName | None = None
 
 
-class _RawApplyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``ApplyRequest`` with records that a child process decodes."""
+class _RawApplyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``ApplyBody`` with records that a child process decodes."""
 
     records: msgspec.Raw
     version: VersionName | None = None
@@ -73,48 +99,67 @@ async def read_fitted(
         "Applies the processors that made a version to up to 10000 records, with its configuration, fitted parameters "
         "and types: a record that equals a row of the sources becomes what was stored for that row, so that training "
         "and serving cannot drift. Every record has every column of the collected data (`null` for a missing value), "
-        "in the form in which JSON data is answered. `dropped` names records that a step removes; operations that "
-        "need other rows (sorting, duplicates, windows, groups) are skipped and named in `skipped`. Nothing is "
-        "stored.",
-        ResponseDoc(text="The processed records.", kind=responses.AppliedRecords, example=examples.APPLIED),
-        errors=(*_NONE, "QUERY_TIMEOUT", "OVERLOADED"),
-        query=query_string.ByVersion,
-        body=RequestBody(kind=ApplyRequest, example=examples.APPLY, media=(JSON,)),
+        "in the form in which JSON data is answered; records also come as NDJSON, one a line, and as an Arrow IPC "
+        "stream, whose columns have the types of the collected data or others that lose nothing. The rows are answered "
+        "in the format that `format` or `Accept` names. In JSON, `rows` has the index of the record of each row, "
+        "`dropped` names records that a step removes, and operations that need other rows (sorting, duplicates, "
+        "windows, groups) are skipped and named in `skipped`; in other formats `index` adds the index of the record. "
+        "Nothing is stored.",
+        ResponseDoc(
+            text="The processed records.",
+            kind=responses.AppliedRecords,
+            example=examples.APPLIED,
+            media=_MEDIA,
+            headers={
+                VERSION: "The number of the version that was applied.",
+                DROPPED: "How many records a step removed.",
+            },
+        ),
+        errors=(*_NONE, "NOT_ACCEPTABLE", "QUERY_TIMEOUT", "REQUEST_OUT_OF_MEMORY", "OVERLOADED"),
+        query=ApplyQuery,
+        body=RequestBody(kind=ApplyBody, example=examples.APPLY, media=_MEDIA),
     ),
 )
 async def apply(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[bytes]:
-    named = query_string.read(request, query_string.ByVersion).version
-    body = await request_body.decoded(await request_body.json(request, services.settings.max_body_bytes), _read)
-    query = chosen_version(named) if named is not None else None
-    version = await find_version(services, name, query_string.one_version(query, body.version))
-    fit_record = await services.tasks.fit_record(version)
-    if fit_record is None:
-        message = (
-            f"version {version.version} was made by a release that could not apply versions; execute the pipeline again"
-        )
-        raise errors.Missing(message, code="NO_DATA", field="version")
-    record = await find_pipeline(services, name, version.revision)
-    task = Application(
-        document=record.document, version=version.version, fit_record=fit_record, records=bytes(body.records)
+    query = query_string.read(request, ApplyQuery)
+    wanted = streaming.format_of(request, query.format, APPLY_FORMATS)
+    given, body = await _records(request, services.settings.max_body_bytes)
+    named = chosen_version(query.version) if query.version is not None else None
+    version = await find_version(services, name, query_string.one_version(named, body.version))
+
+    async def document() -> dict[str, Any]:
+        return (await find_pipeline(services, name, version.revision)).document
+
+    order = ApplyRequest(records=bytes(body.records), given=given, wanted=_FORMAT[wanted], index=query.index)
+    answer = await disconnects.unless_gone(
+        request.receive, services.tasks.apply(version, document, order, seconds=_SECONDS)
     )
-    readable = {"fit_record": StoredParts(pipeline=name, version=version.version, parts=(fit_record,), rows=0)}
-    content = await services.tasks.ask(
-        task, seconds=_SECONDS, document=record.document.get("processors"), stored=readable
-    )
-    return Response(content, media_type=JSON, status_code=200)
+    headers = {VERSION: str(version.version), DROPPED: str(answer.dropped)}
+    return Response(answer.content, media_type=APPLY_FORMATS[wanted].media_type, headers=headers, status_code=200)
 
 
-def _read(text: bytes) -> _RawApplyRequest:
+async def _records(request: TypedRequest, most: int) -> tuple[RecordFormat, _RawApplyBody]:
+    """The format of the records, and the body; one that is not JSON has only the records."""
+    kind = request_body.media_type(request)
+    for form in ("ndjson", "arrow"):
+        if kind in APPLY_FORMATS[form].media_types:
+            return _FORMAT[form], _RawApplyBody(records=msgspec.Raw(await request_body.read(request, most)))
+    text = await request_body.json(request, most, also=f", {_MEDIA[1]} or {_MEDIA[2]}")
+    return "json", await request_body.decoded(text, _read)
+
+
+def _read(text: bytes) -> _RawApplyBody:
     """The body with its records as bytes, which a child process decodes. Raises ``errors.Invalid``."""
     try:
-        return msgspec.json.decode(text, type=_RawApplyRequest)
+        return _decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         if len(text) > request_body.LONGEST:
             raise errors.Invalid(f"the body cannot be read: {error}", field=request_body.FIELD) from None
         with request_body.named():
             found = request_body.as_object(documents.from_json(text))
-            _, problems = decoding.decode(ApplyRequest, found)
+            _, problems = decoding.decode(ApplyBody, found)
             raise errors.Invalid.of(problems or [Problem(request_body.FIELD, "cannot be read")], "body") from None
 
 
+_decode = msgspec.json.Decoder(_RawApplyBody).decode
 HANDLERS = [read_fitted, apply]

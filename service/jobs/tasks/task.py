@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.jobs.messages import Grants, LogLine
 from service.kit import errors
 from service.model.version import Column
@@ -65,16 +66,15 @@ class Probing(msgspec.Struct, frozen=True, kw_only=True, tag="probing"):
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, tag="application"):
-    """Apply version ``version`` to ``records`` (a JSON array).
+    """Apply a version to records; the answer is an ``ApplyAnswer``, encoded.
 
-    ``document`` is the revision that made it, ``fit_record`` the path of its fit record. The answer is
-    ``{"pipeline", "version", "columns", "data", "rows", "dropped", "skipped"}``.
+    ``document`` is the revision that made the version, ``fit_record`` the path of its fit record.
     """
 
     document: dict[str, Any]
     version: int
     fit_record: str
-    records: bytes
+    request: ApplyRequest
 
 
 class ComparedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,12 +171,13 @@ class TaskAnswer(msgspec.Struct, frozen=True, tag=True):
 
 
 class TaskError(msgspec.Struct, frozen=True, tag=True):
-    """The error with which a task ended."""
+    """The error with which a task ended. ``free``: the worker waits for another request (``jobs.apply_worker``)."""
 
     error: errors.Body
+    free: bool = False
 
 
-TaskMessage = TaskAnswer | TaskError | LogLine
+TaskMessage = TaskAnswer | ApplyAnswer | TaskError | LogLine
 
 encode = msgspec.msgpack.Encoder().encode
 _calls = msgspec.msgpack.Decoder(Call)

@@ -19,9 +19,9 @@ _PAGE = resource.getpagesize()
 
 
 class Traces:
-    """The traces that the queries of a connection leave. ``spill`` is its temporary directory."""
+    """The traces that the queries of a connection leave, if there is one. ``spill`` is its temporary directory."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection | None, spill: Path) -> None:
         self._connection = connection
         self._spill = spill
         self._before = 0
@@ -41,6 +41,8 @@ class Traces:
 
     def _held(self) -> int:
         """Bytes of this process that count against its limit, without DuckDB's buffers."""
+        if self._connection is None:
+            return _data_bytes()
         cursor = self._connection.cursor()
         try:
             rows = cursor.execute("SELECT CAST(sum(memory_usage_bytes) AS BIGINT) FROM duckdb_memory()").fetchall()

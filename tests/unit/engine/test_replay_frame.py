@@ -8,18 +8,32 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from service.engine import fit_record, replay_frame
+from service.engine import fit_record, row_operations
 from service.engine.polars_frame import PolarsFrame
 from service.engine.replay_frame import ReplayFrame
+from service.engine.row_operations import Rows
 from service.kit import errors
 from service.steps.frame import Frame
 
 
 def of(tmp_path: Path, **columns: list[Any]) -> ReplayFrame:
+    """The frame of a step that gets these columns."""
+    schema = pl.DataFrame(columns).schema
+    return ReplayFrame(schema, fit_record.Playback("processors[0]", fit_record.StepRecord()), tmp_path)
+
+
+def done(frame: ReplayFrame, **columns: list[Any]) -> Rows:
+    """Records with these values after the operations of the frame; their places begin with 10."""
     data = pl.DataFrame(columns)
     places = pl.Series("place", range(10, 10 + data.height), dtype=pl.UInt32())
-    return ReplayFrame(data, places, fit_record.Playback("processors[0]", fit_record.StepRecord()), tmp_path)
+    rows = row_operations.one_by_one(frame.operations, Rows(data, places))
+    halved = row_operations.halved(frame.operations, Rows(data, places))
+    assert_frame_equal(rows.data, halved.data, check_exact=True)
+    assert rows.places.equals(halved.places)
+    assert rows.data.schema == frame.schema
+    return rows
 
 
 def keep_odd(lf: pl.LazyFrame) -> pl.LazyFrame:
@@ -36,10 +50,10 @@ def keep_odd(lf: pl.LazyFrame) -> pl.LazyFrame:
     ],
 )
 def test_rows_that_are_taken_out_are_known(tmp_path: Path, step: Callable[[pl.LazyFrame], pl.LazyFrame]) -> None:
-    frame = of(tmp_path, a=[1, 2, 3, 4, 4, 5]).rows(step)
+    frame = done(of(tmp_path, a=[1]).rows(step), a=[1, 2, 3, 4, 4, 5])
     assert frame.places.to_list() == [10, 12, 15]
     assert frame.data.to_series().to_list() == [1, 3, 5]
-    nothing = of(tmp_path, a=[2, 4]).rows(step)
+    nothing = done(of(tmp_path, a=[1]).rows(step), a=[2, 4])
     assert (nothing.places.to_list(), nothing.data.height) == ([], 0)
 
 
@@ -47,22 +61,22 @@ def test_rows_that_are_taken_out_are_known(tmp_path: Path, step: Callable[[pl.La
     lambda lf: lf.explode("a", empty_as_null=True), lambda lf: lf.select(pl.col("a").explode(empty_as_null=True)),
 ])  # fmt: skip
 def test_a_record_may_become_several_rows(tmp_path: Path, step: Any) -> None:
-    frame = of(tmp_path, a=[[1, 2], [3], [4, 5, 6]]).rows(step)
+    frame = done(of(tmp_path, a=[[1]]).rows(step), a=[[1, 2], [3], [4, 5, 6]])
     assert frame.data["a"].to_list() == [1, 2, 3, 4, 5, 6]
     assert frame.places.to_list() == [10, 10, 11, 12, 12, 12]
 
 
 def test_a_step_that_fails_names_the_first_record(tmp_path: Path) -> None:
-    frame = of(tmp_path, a=["1", "2", "x", "3", "y"])
+    frame = of(tmp_path, a=["1"]).rows(lambda lf: lf.with_columns(pl.col("a").cast(pl.Int64)))
     with pytest.raises(errors.Permanent) as caught:
-        frame.rows(lambda lf: lf.with_columns(pl.col("a").cast(pl.Int64)))
+        done(frame, a=["1", "2", "x", "3", "y"])
     assert caught.value.details["record"] == 12
     assert "x" in caught.value.message
     assert "y" not in caught.value.message
-    theirs = replay_frame.record_error(caught.value)
+    theirs = row_operations.record_error(caught.value)
     assert theirs is not None
     assert theirs.details["field"] == "records[12]"
-    assert replay_frame.record_error(errors.Permanent("something else")) is None
+    assert row_operations.record_error(errors.Permanent("something else")) is None
 
 
 def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) -> None:
@@ -73,10 +87,11 @@ def test_what_needs_other_rows_leaves_the_records_as_they_are(tmp_path: Path) ->
     ])  # fmt: skip
     frame = frame.join(of(tmp_path, a=[2], c=[1.5]), ["a"], how="inner")
     frame = frame.union([PolarsFrame(pl.LazyFrame({"d": [True]}), tmp_path)])
-    assert frame.data.rows() == [(0, v, t, None, 1, float(v), None, None) for v, t in [(2, "x"), (1, "y"), (2, "x")]]
-    assert frame.data.columns == ["n", "a", "b", "before", "many", "mean", "c", "d"]
+    rows = done(frame, a=[2, 1, 2], b=["x", "y", "x"])
+    assert rows.data.rows() == [(0, v, t, None, 1, float(v), None, None) for v, t in [(2, "x"), (1, "y"), (2, "x")]]
+    assert rows.data.columns == ["n", "a", "b", "before", "many", "mean", "c", "d"]
     assert (frame.schema["c"], frame.schema["d"]) == (pl.Float64, pl.Boolean)
-    assert frame.places.to_list() == [10, 11, 12]
+    assert rows.places.to_list() == [10, 11, 12]
     assert [(s.operation, s.columns) for s in frame.skipped] == [
         ("distinct", ()), ("sort", ()), ("with_row_index", ("n",)), ("per_group", ("before", "many", "mean")),
         ("join", ("c",)), ("union", ("d",)),
@@ -90,9 +105,10 @@ def test_elsewhere_has_a_schema_and_no_rows(tmp_path: Path) -> None:
     groups = frame.group(["b"], [pl.col("a").sum().alias("total")])
     later = groups.rows(lambda lf: lf.with_columns(half=pl.col("total") / 2)).sort(["total"], descending=[False])
     assert later.schema == {"b": pl.String, "total": pl.Int64, "half": pl.Float64}
-    assert (later.data.height, later.origin) == (0, frame)
+    assert (later.operations, later.origin) == ((), frame)
     joined = frame.join(groups, ["b"])
-    assert (joined.origin, joined.data.rows()) == (None, [(2, "x", None), (1, "y", None)])
+    assert joined.origin is None
+    assert done(joined, a=[2, 1], b=["x", "y"]).data.rows() == [(2, "x", None), (1, "y", None)]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +137,10 @@ def test_a_select_over_one_row_is_done(
     if wanted is None:
         assert made.origin is frame
     else:
-        assert made.data.to_dict(as_series=False) == wanted
+        rows = done(made, a=[2, 1, 3], b=["x", "y", "z"])
+        assert rows.data.to_dict(as_series=False) == wanted
         kept = {"WHERE a > 1": [10, 12], "WHERE a < 3": [10, 11]}
-        assert made.places.to_list() == next((p for text, p in kept.items() if text in query), [10, 11, 12])
+        assert rows.places.to_list() == next((p for text, p in kept.items() if text in query), [10, 11, 12])
 
 
 def test_it_is_a_frame(tmp_path: Path) -> None:

@@ -16,13 +16,23 @@ from service.engine import fit_record
 from service.engine.fit_record import FitRecord
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import child_log, process
+from service.jobs.compiled_steps import CompiledSteps
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.process import Processed
-from service.jobs.tasks.apply import Applied, Applier
 from service.model.pipeline import Pipeline
-from service.values import from_json, tagged_json
+from service.values import from_json
 from tests.registry import a_pipeline
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Rows made of records: ``places`` are the indexes of their records."""
+
+    data: pl.DataFrame
+    places: pl.Series
+    dropped: list[dict[str, Any]]
+    skipped: list[dict[str, Any]]
 
 
 @dataclass
@@ -33,11 +43,17 @@ class Made:
     stored: pl.DataFrame
     fit_record: FitRecord
     processed: Processed
+    steps: CompiledSteps | None = None
 
-    def apply(self, records: list[dict[str, Any]]) -> Applied:
+    def apply(self, records: list[dict[str, Any]], *, at_once: bool = True) -> Applied:
+        """The records through the steps, which are compiled once; or step by step."""
         with tempfile.TemporaryDirectory() as folder:
-            data = from_json.table(records, tagged_json.decode_schema(self.fit_record.schema))
-            return Applier(self.pipeline, self.fit_record, job_in(folder)).apply(data)
+            if self.steps is None:
+                self.steps = CompiledSteps(self.pipeline, self.fit_record, job_in(folder))
+            together, self.steps._at_once = self.steps._at_once, self.steps._at_once and at_once
+            done = self.steps.apply(from_json.table(records, self.steps.source))
+            self.steps._at_once = together
+        return Applied(done.rows.data, done.rows.places, done.dropped, self.steps.skipped)
 
 
 def job_in(folder: str) -> Job:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from service.engine import fit_record
-from service.engine.replay_frame import ReplayFrame
-from service.jobs.tasks import apply
-from service.jobs.tasks.apply import Applier
+from service.engine.row_operations import Rows
+from service.jobs import compiled_steps
+from service.jobs.compiled_steps import CompiledSteps
 from service.kit import errors
 from tests.unit.jobs.walking import cleaner, job_in, made, records, transformer
 
@@ -102,6 +101,7 @@ def test_the_time_of_the_version_is_told_to_its_steps() -> None:
     version = made(source, {"type": "validator", "config": {"rules": [rule]}})
     assert version.apply([{"t": "2020-01-01T00:00:00Z"}]).data.height == 1
     version.fit_record.now += dt.timedelta(days=1)
+    version.steps = None
     with pytest.raises(errors.Permanent, match="seconds old"):
         version.apply([{"t": "2020-01-01T00:00:00Z"}])
 
@@ -115,25 +115,41 @@ def test_a_step_that_has_changed_since_is_told_apart() -> None:
     version = made(SOURCE, cleaner(fill_na={"v": {"strategy": "mean"}}))
     other = made(SOURCE, cleaner(fill_na={"v": {"strategy": "max"}}))
     with pytest.raises(errors.Permanent, match="execute the pipeline again"):
-        Applier(other.pipeline, version.fit_record, job_in(".")).apply(SOURCE)
+        CompiledSteps(other.pipeline, version.fit_record, job_in("."))
 
 
 def test_a_record_whose_every_row_is_taken_out_is_named_once() -> None:
-    def frame(places: list[int]) -> ReplayFrame:
-        data, whence = pl.DataFrame({"v": places}), pl.Series("place", places, dtype=pl.UInt32)
-        return ReplayFrame(data, whence, fit_record.Playback("s", fit_record.StepRecord()), Path())
+    def rows(places: list[int]) -> Rows:
+        return Rows(pl.DataFrame({"v": places}), pl.Series("place", places, dtype=pl.UInt32))
 
-    two_rows_of_the_first = frame([0, 0, 1])
-    at = apply.Applied(two_rows_of_the_first.data, two_rows_of_the_first.places, [])
-    assert apply._moved(at, frame([1]), "s").dropped == [{"index": 0, "step": "s"}]
-    assert apply._moved(at, frame([0, 1]), "s").dropped == []
+    assert compiled_steps._dropped(rows([0, 0, 1]), rows([1]), "s") == [{"index": 0, "step": "s"}]
+    assert compiled_steps._dropped(rows([0, 0, 1]), rows([0, 1]), "s") == []
 
 
-def test_the_number_of_records_is_bounded() -> None:
-    assert len(apply._decode_records(b"[" + b",".join([b"1"] * 10_000) + b"]")) == 10_000
-    with pytest.raises(errors.Invalid, match="10001 are more than 10000"):
-        apply._decode_records(b"[" + b",".join([b"1"] * 10_001) + b"]")
-    for text, code in ((b"{}", "VALIDATION_ERROR"), (b"[}", "INVALID_JSON")):
-        with pytest.raises(errors.Invalid) as caught:
-            apply._decode_records(text)
-        assert caught.value.error_code == code
+def test_steps_are_compiled_once_and_keep_nothing_of_the_records() -> None:
+    """A record that fails, one that is taken out and one that is strange change nothing for those that follow."""
+    version = made(
+        SOURCE,
+        cleaner(cast={"c": {"type": "string", "on_error": "fail"}}, filter="v < 50 or v is null"),
+        transformer(normalize={"v": "standard"}, encode={"c": {"method": "ordinal", "handle_unknown": "fail"}}),
+    )
+    first = version.apply(records(SOURCE))
+    steps = version.steps
+    with pytest.raises(errors.Invalid, match="not a known category"):
+        version.apply([{"id": 7, "v": 1.0, "c": "never seen"}])
+    assert version.apply([{"id": 8, "v": 51.0, "c": "x"}]).dropped == [{"index": 0, "step": "processors[0]"}]
+    assert version.apply([]).data.height == 0
+    again = version.apply(records(SOURCE))
+    assert version.steps is steps
+    assert_frame_equal(again.data, first.data, check_exact=True)
+
+
+def test_steps_in_one_plan_are_those_one_by_one() -> None:
+    steps = [cleaner(cast={"c": "categorical"}, fill_na={"v": {"strategy": "mean"}}),
+             transformer(derive={"w": "v * id"}, normalize={"v": "robust"}, encode={"c": "onehot"}, select=["w", "v"]),
+    ]  # fmt: skip
+    version = made(SOURCE, *steps)
+    together = version.apply(records(SOURCE))
+    alone = version.apply(records(SOURCE), at_once=False)
+    assert_frame_equal(alone.data, together.data, check_exact=True)
+    assert_frame_equal(together.data, version.stored, check_exact=True)
