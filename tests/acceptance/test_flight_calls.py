@@ -29,6 +29,7 @@ from tests.acceptance.flights import CITIES, Flight, asked, flying, serving_citi
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, upload_and_create
 
 new_stream: Any = ipc.new_stream  # pyarrow ships no types
+ENDLESS = "SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
 FREE = 20.0  # seconds for what waits for a place; a query that goes on holds it for 30
 
 
@@ -99,6 +100,13 @@ def test_tables_are_read_page_by_page(served: Served, monkeypatch: pytest.Monkey
             await relay.close()
 
     assert asyncio.run(listed()).column("table_name").to_pylist() == names
+
+
+def test_columns_are_known_without_executing(flight: Flight) -> None:
+    command = messages.packed(messages.new("CommandStatementQuery", query=ENDLESS))
+    descriptor = messages.new("FlightDescriptor", type=2, cmd=command)
+    info = flight.call("GetFlightInfo", "FlightInfo", descriptor, seconds=FREE)
+    assert lib.read_schema(lib.py_buffer(info.schema)) == lib.schema([("n", lib.int64())])
 
 
 # who goes away, and who does not read
