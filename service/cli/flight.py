@@ -10,7 +10,7 @@ import click
 
 from service.kit import errors
 
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 3.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -48,6 +48,8 @@ async def pieces(parts: AsyncIterator[bytes]) -> AsyncIterator[Piece]:
         if mark != _MARK:
             raise Cut("the answer is not a stream of Arrow")
         if size == 0:
+            async for _ in parts:  # the end of the answer, without which its connection is not used again
+                pass
             return
         header = await source.read(size)
         message = _Table.root(header)

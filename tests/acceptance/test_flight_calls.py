@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import queue
 import signal
@@ -19,13 +20,16 @@ from adbc_driver_manager import OperationalError
 from grpc import StatusCode
 from pyarrow import lib
 
-from service.flight import messages
+from service.client.relay import Party, Relay
+from service.flight import messages, metadata
+from service.flight.metadata import Metadata
 from service.flight.statements import Statement
 from tests.acceptance import documents, service
 from tests.acceptance.flights import CITIES, Flight, asked, flying, serving_cities, status
-from tests.acceptance.served import PASSWORD, PATIENCE, Served
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, upload_and_create
 
 new_stream: Any = ipc.new_stream  # pyarrow ships no types
+ENDLESS = "SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
 FREE = 20.0  # seconds for what waits for a place; a query that goes on holds it for 30
 
 
@@ -79,6 +83,32 @@ def test_wrong_messages_are_refused(flight: Flight) -> None:
         assert status(functools.partial(flight.call, "DoAction", "Result", action)) is expected
 
 
+def test_tables_are_read_page_by_page(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["cities", "towns", "villages"]
+    for name in names[1:]:
+        upload_and_create(served, name)
+        served.json("POST", f"/pipeline/{name}/execute?wait=60", json={})
+    monkeypatch.setattr(metadata, "_PAGE", 1)
+
+    async def listed() -> Any:
+        relay = Relay(served.address, seconds=PATIENCE, connections=1)
+        try:
+            command = messages.new("CommandGetTables", table_types=["TABLE"])
+            token = str(served.http.headers["authorization"]).removeprefix("Bearer ")
+            return await Metadata(relay).answer("CommandGetTables", command, Party(token))
+        finally:
+            await relay.close()
+
+    assert asyncio.run(listed()).column("table_name").to_pylist() == names
+
+
+def test_columns_are_known_without_executing(flight: Flight) -> None:
+    command = messages.packed(messages.new("CommandStatementQuery", query=ENDLESS))
+    descriptor = messages.new("FlightDescriptor", type=2, cmd=command)
+    info = flight.call("GetFlightInfo", "FlightInfo", descriptor, seconds=FREE)
+    assert lib.read_schema(lib.py_buffer(info.schema)) == lib.schema([("n", lib.int64())])
+
+
 # who goes away, and who does not read
 
 
@@ -128,6 +158,15 @@ def test_it_ends_when_it_is_asked_to(served: Served) -> None:
             assert asked(cursor, "SELECT 1 AS one") == [{"one": 1}]
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(PATIENCE) == 0
+
+
+def test_a_reader_does_not_keep_it_from_ending(served: Served) -> None:
+    with flying(served) as running:
+        call = running.rows("SELECT range, repeat('x', 1000) AS text FROM range(1000000)")
+        next(call)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(PATIENCE) == 0
+        assert status(lambda: call) in (StatusCode.CANCELLED, StatusCode.UNAVAILABLE)
 
 
 def test_a_service_that_is_not_there(served: Served) -> None:

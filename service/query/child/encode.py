@@ -65,7 +65,7 @@ class Rows:
         self, form: Callable[[str, DuckDBPyType], str | None], limit: int | None, batch_rows: int = _BATCH_ROWS
     ) -> tuple[lib.Schema, Batches]:
         """The Arrow schema and batches of the rows, or of the first ``limit``, with the columns in ``form``."""
-        sql = type_forms.select(self.sql, self.names, self.types, form)
+        sql = type_forms.select(self.sql, self.names, self.types, form) + (" LIMIT 0" if limit == 0 else "")
         reader = self.connection.sql(sql, params=self.parameters).to_arrow_reader(batch_rows)
         return reader.schema, _cut(reader, limit)
 

@@ -54,6 +54,22 @@ def test_parts_of_every_size_are_the_same_messages(size: int) -> None:
     assert arrow_stream.table(found).equals(TABLE)
 
 
+def test_the_answer_is_read_to_its_end() -> None:
+    """An answer that is left before its end costs its connection, and the service a query worker."""
+    ended = []
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield stream()
+        ended.append(True)
+
+    async def read() -> None:
+        async for _ in arrow_stream.pieces(parts()):
+            assert not ended
+
+    asyncio.run(read())
+    assert ended
+
+
 def test_a_table_as_messages() -> None:
     assert arrow_stream.table(arrow_stream.of_table(TABLE)).equals(TABLE)
     empty = TABLE.schema.empty_table()

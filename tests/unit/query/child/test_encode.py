@@ -216,6 +216,14 @@ def test_a_limit_cuts_an_export(connection: duckdb.DuckDBPyConnection, format_: 
         assert body.count(b"\n") == limit + (format_ == "csv")
 
 
+def test_columns_without_rows_are_not_executed(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = Rows.of(connection, "SELECT CAST('x' || range AS INTEGER) AS a FROM range(3)")
+    with pytest.raises(duckdb.ConversionException):
+        list(encode.stream(rows, "arrow", 1))
+    table = read_stream(b"".join(encode.stream(rows, "arrow", 0))).read_all()
+    assert (table.num_rows, str(table.schema.field("a").type)) == (0, "int32")
+
+
 def test_an_export_comes_in_pieces(connection: duckdb.DuckDBPyConnection) -> None:
     chunks = encode.stream(Rows.of(connection, "SELECT range AS a FROM range(1000000000000)"), "ndjson")
     assert next(chunks).startswith(b'{"a":0}\n')
