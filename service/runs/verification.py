@@ -30,8 +30,8 @@ Kind = Literal["damaged", "unknown", "adopted", "refused"]
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One finding. ``folder`` is relative to the data directory.
 
-    ``damaged``: files of a version in the catalog are missing or changed, or the catalog itself is lost. ``unknown``: a folder that the catalog does
-    not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
+    ``damaged``: files of a version in the catalog are missing or changed, or the catalog itself is lost. ``unknown``:
+    a folder that the catalog does not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
     """
 
     kind: Kind
