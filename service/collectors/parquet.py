@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -84,7 +84,7 @@ class ParquetCollector(FileCollector, frozen=True, kw_only=True, tag="parquet"):
         plain = not (self.columns or self.schema or added.types) and all(f.types == files[0].schema for f in files)
         if plain:
             return ctx.scan_parquet([f.path for f in files])
-        frame = _all_rows(files, schema, added, ctx, self.misfits(ctx))
+        frame = _all_rows(files, kept, schema, added, ctx, self.misfits(ctx))
         selected = self.columns
         return frame if selected is None else frame.rows(lambda lf: lf.select(selected))
 
@@ -149,14 +149,19 @@ def _digits(dtype: Any) -> int:
 
 
 def _all_rows(
-    files: list[_ParquetFile], schema: Mapping[str, str], added: PathColumns, ctx: CollectContext, misfits: Misfits
+    files: list[_ParquetFile],
+    kept: Collection[str],
+    schema: Mapping[str, str],
+    added: PathColumns,
+    ctx: CollectContext,
+    misfits: Misfits,
 ) -> Frame:
     first = files[0]
     if all((f.schema, f.texts) == (first.schema, first.texts) for f in files) and not added.types:
         lf = pl.scan_parquet([f.path for f in files], glob=False)
         lf = parquet_types.readable(lf, first.schema, first.texts)
         return record_schema.cast_columns(ctx.frame(lf, expensive=False), schema, ctx, misfits)
-    types = _common_types(files, schema, ctx)
+    types = _common_types(files, kept, schema, ctx)
     types |= {name: dtype for name, dtype in added.types.items() if name not in types}
     counted = [name for name in schema if misfits.become_null and any(name in f.schema for f in files)]
     originals = {name: f"{_ORIGINAL}{place}" for place, name in enumerate(counted)}
@@ -204,10 +209,16 @@ def _scan_as(
     return lf.select([*types, *originals.values()])
 
 
-def _common_types(files: list[_ParquetFile], schema: Mapping[str, str], ctx: CollectContext) -> dict[str, pl.DataType]:
-    """The types of all columns in which the files are united. Raises ``errors.Permanent`` if there is none."""
+def _common_types(
+    files: list[_ParquetFile], kept: Collection[str], schema: Mapping[str, str], ctx: CollectContext
+) -> dict[str, pl.DataType]:
+    """The types of all columns in which the files are united, with a warning for each ``kept`` one of mixed types.
+
+    Raises ``errors.Permanent`` if there is none.
+    """
     types: dict[str, pl.DataType] = {}
     homes: dict[str, str] = {}
+    first: dict[str, dict[pl.DataType, str]] = {}
     for file in files:
         for name, dtype in file.types.items():
             if name in schema:
@@ -224,6 +235,9 @@ def _common_types(files: list[_ParquetFile], schema: Mapping[str, str], ctx: Col
                     step=ctx.step, field="file_path",
                 )  # fmt: skip
             homes.setdefault(name, file.path.name)
+            if dtype != pl.Null and name in kept:
+                first.setdefault(name, {}).setdefault(dtype, file.path.name)
+    record_schema.warn_of_kinds(first, types, ctx)
     return types
 
 

@@ -43,7 +43,7 @@ class LossCounter:
         counted = packed.map_batches(
             self._count, predicate_pushdown=False, slice_pushdown=False, projection_pushdown=True, streamable=True
         )
-        return counted.with_columns(pl.col(name).struct.field("value").alias(name) for name in self._conversions)
+        return counted.with_columns(_value(c).alias(c.name) for c in self._conversions.values())
 
     def start(self) -> None:
         """Count from zero, unless all rows were counted before."""
@@ -102,7 +102,7 @@ class LossCounter:
         return batch
 
     def _add(self, name: str, conversion: Conversion, column: pl.Series) -> None:
-        fields = column.struct.unnest()  # a tenth of the time of one field after another
+        fields = _fields(column)
         source, value = fields.get_column("source"), fields.get_column("value")
         missing = source.null_count()
         flags = fields.get_column("lost") if conversion.lost is not None else None
@@ -110,7 +110,7 @@ class LossCounter:
         self._add_count(name, count, len(column) - missing, fields, flags)
         if conversion.cut is not None:
             cut = fields.get_column("cut")
-            if cut.any():  # as part of the plan, this would compute the value a second time
+            if value.null_count() and cut.any():  # as part of the plan, this would compute the value a second time
                 cut = (cut & value.is_not_null()).fill_null(value=False)
             self._add_count(_cut_of(name), int(cut.sum()), len(column) - missing, fields, cut)
 
@@ -135,12 +135,27 @@ class LossCounter:
 
 
 def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
-    fields = [conversion.value.alias("value"), conversion.source.alias("source"), number.alias("number")]
+    fields, cut = [conversion.source.alias("source"), number.alias("number")], conversion.cut
     if conversion.lost is not None:
         fields.append(conversion.lost.fill_null(value=False).alias("lost"))
-    if conversion.cut is not None:
-        fields.append(conversion.cut.where.alias("cut"))
+    if cut is not None and cut.both is not None:
+        fields.append(cut.both.alias("both"))
+    else:
+        fields += [conversion.value.alias("value"), *([] if cut is None else [cut.where.alias("cut")])]
     return pl.struct(fields).alias(conversion.name)
+
+
+def _value(conversion: Conversion) -> pl.Expr:
+    """The new column of the struct that travelled."""
+    packed = pl.col(conversion.name).struct
+    if conversion.cut is not None and conversion.cut.both is not None:
+        packed = packed.field("both").struct
+    return packed.field("value")
+
+
+def _fields(column: pl.Series) -> pl.DataFrame:
+    fields = column.struct.unnest()  # a tenth of the time of one field after another
+    return fields if "both" not in fields.columns else fields.unnest("both")
 
 
 def _cut_of(name: str) -> str:

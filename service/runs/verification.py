@@ -30,8 +30,8 @@ Kind = Literal["damaged", "unknown", "adopted", "refused"]
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One finding. ``folder`` is relative to the data directory.
 
-    ``damaged``: files of a version in the catalog are missing or changed. ``unknown``: a folder that the catalog does
-    not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
+    ``damaged``: files of a version in the catalog are missing or changed, or the catalog itself is lost. ``unknown``:
+    a folder that the catalog does not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
     """
 
     kind: Kind
@@ -50,7 +50,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether data is damaged, or a folder could not be adopted."""
+        """Whether data is damaged, the catalog is lost, or a folder could not be adopted."""
         return any(f.kind in ("damaged", "refused") for f in self.findings)
 
 
@@ -88,7 +88,7 @@ class Verifier:
         for committed in self.history.committed() if suspects else ():  # without what was deleted meanwhile
             if committed.version.run_id in suspects and not self._is_gone(committed):
                 findings += self._damage(committed.version, deep=deep)
-        findings += self._astray()
+        findings += [*self._lost_catalog(), *self._astray()]
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
         return Verification(versions=found, files=files, findings=findings)
 
@@ -108,6 +108,11 @@ class Verifier:
                 kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
                 version=version.version,
             )  # fmt: skip
+
+    def _lost_catalog(self) -> Iterator[Finding]:
+        """Without it nothing was compared, so that all folders are unknown and none is damaged."""
+        if self.condition.catalog_is_lost:
+            yield Finding(kind="damaged", folder=self._relative(self.layout.catalog), message=self.condition.report())
 
     def _astray(self) -> Iterator[Finding]:
         """Links that name another version than the newest; there are none in a file system without links."""

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import common_type, dtypes, json_text, number_text, parse, seconds, time_text
+from service.values import common_type, decimal_text, dtypes, json_text, number_text, parse, seconds, time_text
 from service.values.losses import Cut
 from service.values.number_text import NumberText
 
@@ -139,16 +139,17 @@ def cut(
         column, source = column.cast(pl.String), pl.String()
     if isinstance(target, pl.Decimal) or (target.is_integer() and not isinstance(source, pl.String)):
         scale = target.scale if isinstance(target, pl.Decimal) else 0
-        where = _beyond_digits(column, source, scale, form)
+        both = None
+        if isinstance(source, pl.String) and isinstance(target, pl.Decimal):
+            both = decimal_text.counted(_plain_number(column, form), target)
+        where = _beyond_digits(column, source, scale) if both is None else both.struct.field("cut")
         what = f"more than {scale} digits after the point and were rounded" if scale else "a fraction, which was cut"
-        return None if where is None else Cut(where, "digits", f"have {what}")
+        return None if where is None else Cut(where, "digits", f"have {what}", both)
     where = _beyond_microseconds(column, source, target, formats)
     return None if where is None else Cut(where, "microseconds", "have digits beyond microseconds, which were cut")
 
 
-def _beyond_digits(column: pl.Expr, source: pl.DataType, scale: int, form: TextForm) -> pl.Expr | None:
-    if isinstance(source, pl.String):
-        return number_text.beyond_scale(number_text.plain(column.str.strip_chars(), form.numbers), scale)
+def _beyond_digits(column: pl.Expr, source: pl.DataType, scale: int) -> pl.Expr | None:
     if source.is_float():
         return number_text.real_beyond_scale(column.cast(pl.Float64), scale)
     if isinstance(source, pl.Decimal) and source.scale > scale:
@@ -285,8 +286,15 @@ def _from_text(column: pl.Expr, target: pl.DataType, formats: Sequence[str], for
     if isinstance(target, pl.Time):
         return time_text.read_time(column if formats else text, formats)
     if target.is_float():
-        return number_text.real_number(number_text.plain(text, form.numbers) if form.numbers else column, target)
+        return number_text.real_number(_plain_number(column, form), target)
+    if isinstance(target, pl.Decimal):
+        return decimal_text.rounded(_plain_number(column, form), target)
     return number_text.plain(text, form.numbers)
+
+
+def _plain_number(column: pl.Expr, form: TextForm) -> pl.Expr:
+    """The text in plain digits. Without a form it is as it came: whoever reads it trims the few that need it."""
+    return number_text.plain(column.str.strip_chars(), form.numbers) if form.numbers else column
 
 
 def _boolean(text: pl.Expr, form: TextForm) -> pl.Expr:

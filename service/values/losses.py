@@ -30,12 +30,14 @@ SHOWN = 80
 class Cut:
     """Digits that a conversion drops from values that stay: ``where`` it does, and words for the loss.
 
-    ``unit`` follows the setting of such a loss, ``outcome`` ends the sentence "3 of 9 values …".
+    ``unit`` follows the setting of such a loss, ``outcome`` ends the sentence "3 of 9 values …". ``both`` is a struct
+    of the new ``value`` and ``cut`` if one reading of the source gives both.
     """
 
     where: pl.Expr
     unit: str
     outcome: str
+    both: pl.Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -150,22 +150,6 @@ def _whole_numbers(read: Sequence[pl.Series], target: pl.DataType) -> pl.Series:
     return direct.scatter(rows.filter(found), values)
 
 
-def beyond_scale(text: pl.Expr, scale: int) -> pl.Expr:
-    """Whether a number in plain digits has others than zeros after ``scale`` digits behind its point."""
-    check = functools.partial(_beyond_scale, pattern=rf"\.[0-9]{{{scale}}}[0-9]*[1-9]|[eE]", scale=scale)
-    return text.map_batches(check, return_dtype=pl.Boolean(), is_elementwise=True)
-
-
-def _beyond_scale(text: pl.Series, pattern: str, scale: int) -> pl.Series:
-    found = text.str.contains(pattern).fill_null(value=False)
-    rows = found.arg_true()
-    powers = rows.filter(text.gather(rows).str.contains("[eE]")) if len(rows) else rows
-    if not len(powers):
-        return found
-    number = pl.DataFrame({"number": text.gather(powers).cast(pl.Float64, strict=False)})
-    return found.scatter(powers, number.select(real_beyond_scale(pl.col("number"), scale)).to_series())
-
-
 def real_beyond_scale(number: pl.Expr, scale: int) -> pl.Expr:
     """Whether a float differs from the one with ``scale`` decimals by more than floats of its size are apart."""
     return (number - number.round(scale)).abs() > (number.abs() * 2.0**-50 if scale else 0)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import dtypes, number_text, time_text
+from service.values import decimal_text, dtypes, time_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,7 +98,7 @@ def tolerantly(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool = False
     if decimal_comma and (dtype.is_float() or dtype.is_decimal()):
         text = text.str.replace(",", ".", literal=True)
     if isinstance(dtype, pl.Decimal):
-        return pl.when(~number_text.beyond_scale(text, dtype.scale)).then(text.cast(dtype, strict=False))
+        return decimal_text.exact(text, dtype)
     if dtype.is_numeric() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         return text.cast(dtype, strict=False)
     match dtype:

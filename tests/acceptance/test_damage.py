@@ -164,7 +164,8 @@ def test_a_lost_catalog_is_taken_back(tmp_path: Path) -> None:
         assert folder.is_dir()
         assert any(line["event"] == "catalog.missing" and line["level"] == "error" for line in served.log())
     listed = penstock(data, "verify")
-    assert (listed.returncode, "unknown: warehouse/cities/v000001" in listed.stdout) == (0, True)
+    assert (listed.returncode, "unknown: warehouse/cities/v000001" in listed.stdout) == (1, True)
+    assert "damaged: catalog.duckdb: the catalog is missing" in listed.stdout
     adopted = penstock(data, "verify", "--adopt")
     assert (adopted.returncode, "adopted: warehouse/cities/v000001" in adopted.stdout) == (0, True)
     with serving(data, **ADMIN) as served:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.csv_file import strict_reader, type_inference
+from service.collectors.csv_file import strict_reader, suspicions, type_inference
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
-from service.collectors.csv_file.settings import LOSSY, CsvSettings, other_separator, separator_line
+from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
@@ -79,8 +79,7 @@ class CsvReader:
             raise self.error(original, str(error)) from None
         if found.zero_at is not None:
             line = line_at(path, found.zero_at, found.eol)
-            text = f"line {line}: a zero byte (at {found.zero_at}); is it UTF-16? Then set encoding"
-            raise self.error(original, text, "encoding")
+            raise self.error(original, suspicions.zero_byte(line, found.zero_at), "encoding")
         if found.empty(self._dialect):
             return None
         wide = found.header(self._dialect)
@@ -101,17 +100,15 @@ class CsvReader:
             raise self.error(original, _first_paragraph(error)) from None
         raw = sample.columns
         names = self._column_names(original, raw, found)
-        declared = separator_line(raw[0]) if self._dialect.has_header else None
+        declared = suspicions.separator_line(raw[0]) if self._dialect.has_header else None
         if declared is not None:
             raise self.error(original, declared, "skip_rows")
         self._added.refuse_clash(original, names, self._ctx.step)
         sample = sample.rename(dict(zip(raw, names, strict=True)))
-        separator = other_separator(found.sample, self._settings.separator) if len(names) == 1 else None
-        if separator:
-            self._ctx.warn(
-                "separator", f"{original.name} has one column, '{names[0][:60]}'; if {separator!r} separates its "
-                "fields, set separator", file=original.name, separator=separator,
-            )  # fmt: skip
+        if len(names) == 1 and not self._settings.column_names:
+            wrong = suspicions.one_column(found.sample, self._settings.separator)
+            if wrong is not None:
+                raise self.error(original, wrong, "separator")
         return CsvFile(original, path, found, skip, raw, names, found.rows(len(names), self._dialect), sample)
 
     def _needs_strict_reading(self, path: Path, found: Survey) -> bool:
@@ -187,7 +184,9 @@ class CsvReader:
     def _hint(self, record: strict_reader.CsvRecord, found: Survey) -> str:
         """The setting with which a row of too few or too many fields may be read."""
         hint = strict_reader.setting_for(record, self._settings.separator)
-        separator = other_separator(found.sample, self._settings.separator) if " where " in str(record.fault) else None
+        if " where " not in str(record.fault):
+            return hint
+        separator = suspicions.other_separator(found.sample, self._settings.separator)
         return f"; if {separator!r} separates the fields, set separator" if separator else hint
 
     def _malformed(self, original: Path, wrong: str, hint: str = "") -> errors.Permanent:

@@ -26,24 +26,6 @@ OnMalformed = Literal["fail", "skip", "quarantine", "pad"]
 LOSSY = "utf-8-lossy"
 
 
-_SEPARATORS = (";", "\t", "|", ",")
-
-
-def separator_line(first: str) -> str | None:
-    """What is wrong if the header begins with ``first``: the line in which Excel names the separator; or None."""
-    if not first.lower().startswith("sep="):
-        return None
-    return f"the first line, '{first[:20]}', names the separator and not the columns; set skip_rows to 1, and separator"
-
-
-def other_separator(sample: bytes, separator: str) -> str | None:
-    """A character that looks more like the separator of the first two lines than ``separator``, or None."""
-    lines = [line.decode("utf-8", "replace") for line in sample[:65_536].split(b"\n")[:2]]
-    alike = [mark for mark in _SEPARATORS if len({line.count(mark) for line in lines}) == 1 and mark != separator]
-    best = max(alike, key=lines[0].count, default=separator)
-    return best if len(lines) == 2 and lines[0].count(best) > lines[0].count(separator) else None
-
-
 class CsvSettings(FileCollector, frozen=True, kw_only=True):
     """The settings shared by everything that reads CSV files."""
 

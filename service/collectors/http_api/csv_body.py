@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from service.collectors.csv_file import quoting, strict_reader
-from service.collectors.csv_file.settings import OnMalformed, separator_line
+from service.collectors.csv_file import quoting, strict_reader, suspicions
+from service.collectors.csv_file.settings import OnMalformed
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.csv_file.survey import Dialect
 from service.collectors.http_api import body_faults
@@ -28,7 +28,6 @@ else:
 
 _MARKUP = (b"<", b"{", b"[")
 _FIELD = re.compile(rb'"[^"]*"')
-_SEPARATORS = (b";", b"\t", b"|")
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,9 @@ def read(body: bytes, given: CsvFormat, content_type: str = "") -> PageBody:
         return PageBody(0, b"")
     if body.lstrip()[:1] in _MARKUP and "csv" not in content_type.lower():
         raise Unusable(f"this is not CSV; it begins with {excerpt(body.lstrip(), 60)!r}")
+    zero = body.find(b"\0")
+    if zero >= 0:
+        raise Unusable(suspicions.zero_byte(body.count(b"\n", 0, zero) + 1, zero))
     text = _whole(body.removeprefix(codecs.BOM_UTF8), given)
     try:
         rows = table(text.body, given).height
@@ -92,8 +94,10 @@ def _whole(body: bytes, given: CsvFormat) -> _Text:
     bare = every.strip(b"\n")
     lines, header = bare.count(b"\n") + 1, bare.partition(b"\n")[0]
     fields = header.count(b",") + 1
-    if given.assumed and fields == 1:
-        _check_separator(bare, header, lines)
+    if given.assumed and fields == 1 and not given.column_names:
+        wrong = suspicions.one_column(body, ",", "set separator to ','")
+        if wrong is not None:
+            raise Unusable(wrong)
     odd = (
         quoting.suspicious(body, b",", eol, b'"')
         or b'"' in bare
@@ -103,18 +107,6 @@ def _whole(body: bytes, given: CsvFormat) -> _Text:
     if not odd and bare.count(b",") == lines * (fields - 1):  # the parser itself reports a row that is longer
         return _Text(body)
     return _exactly(body, eol, given)
-
-
-def _check_separator(bare: bytes, header: bytes, lines: int) -> None:
-    """Raise ``Unusable`` if one column has another separator in every row."""
-    for separator in _SEPARATORS:
-        number = header.count(separator)
-        if number and (lines == 1 or bare.count(separator) >= number * lines):
-            shown = separator.decode().replace("\t", "\\t")
-            raise Unusable(
-                f"its one column is '{excerpt(header, 60)}', and each row has '{shown}' too; set "
-                f"separator to '{shown}' (or to ',' if it is one column)"
-            )
 
 
 def _exactly(body: bytes, eol: bytes, given: CsvFormat) -> _Text:
@@ -142,13 +134,12 @@ def _exactly(body: bytes, eol: bytes, given: CsvFormat) -> _Text:
 
 def _hint(record: CsvRecord, body: bytes, given: CsvFormat) -> str:
     """Another separator that every row seems to have, or another setting that reads the row."""
-    lines = [line for line in body.splitlines()[:50] if line.strip()]
-    for separator in _SEPARATORS if given.assumed else ():
-        counts = {line.count(separator) for line in lines}
-        if len(counts) == 1 and counts != {0}:
-            shown = separator.decode().replace("\t", "\\t")
-            return f"; the rows seem to be separated by '{shown}' (separator)"
-    return strict_reader.setting_for(record, given.dialect.separator.decode())
+    separator = given.dialect.separator.decode()
+    other = suspicions.other_separator(body, separator) if given.assumed else None
+    if other is not None:
+        shown = other.replace("\t", "\\t")
+        return f"; the rows seem to be separated by '{shown}' (separator)"
+    return strict_reader.setting_for(record, separator)
 
 
 def table(body: bytes, given: CsvFormat) -> pl.DataFrame:
@@ -160,7 +151,7 @@ def table(body: bytes, given: CsvFormat) -> pl.DataFrame:
         io.BytesIO(body), has_header=dialect.has_header, separator=separator, quote_char=quote, infer_schema=False,
         null_values=list(given.null_values) or None,
     )  # fmt: skip
-    declared = separator_line(frame.columns[0]) if dialect.has_header else None
+    declared = suspicions.separator_line(frame.columns[0]) if dialect.has_header else None
     if declared is not None:
         raise Unusable(declared)
     if given.column_names:

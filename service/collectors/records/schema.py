@@ -118,16 +118,30 @@ def warn_of_conflicts(
     kinds = spool.schema
     for name, difference in (differences(spool) | dict(mixed)).items():
         if name not in schema and name in kinds and (kept is None or name in kept):
-            kept_as = "text" if kinds[name] == pl.String else dtypes.name_of(kinds[name])
-            ctx.warn("mixed_types", f"the values of '{name}' {difference}; they are kept as {kept_as}", column=name)
+            _warn_of_mixed_types(name, difference, kinds[name], ctx)
+
+
+def warn_of_kinds(
+    files: Mapping[str, Mapping[pl.DataType, str]], types: Mapping[str, pl.DataType], ctx: CollectContext
+) -> None:
+    """Warn of each column that is text in ``types`` and not in all ``files``: by name, each type and its first file."""
+    for name, first in files.items():
+        if types[name] == pl.String and any(kind != pl.String for kind in first):
+            _warn_of_mixed_types(name, _kinds([(file, kind) for kind, file in first.items()], "in"), types[name], ctx)
+
+
+def _warn_of_mixed_types(name: str, difference: str, kind: pl.DataType, ctx: CollectContext) -> None:
+    kept_as = "text" if kind == pl.String else dtypes.name_of(kind)
+    ctx.warn("mixed_types", f"the values of '{name}' {difference}; they are kept as {kept_as}", column=name)
 
 
 def differences(spool: Spool) -> dict[str, str]:
     """How the values of columns differ in type between the parts, by name."""
-    return {
-        name: "are " + ", ".join(f"{dtypes.name_of(kind)} on {label}" for label, kind in places[:4])
-        for name, places in spool.conflicts().items()
-    }
+    return {name: _kinds(places, "on") for name, places in spool.conflicts().items()}
+
+
+def _kinds(places: Sequence[tuple[str, pl.DataType]], where: str) -> str:
+    return "are " + ", ".join(f"{dtypes.name_of(kind)} {where} {label}" for label, kind in places[:4])
 
 
 class Misfit(Unusable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -139,6 +140,8 @@ def _conversion(
     cut = cast.cut(pl.col(column), source, target, setting.formats, setting.text_form)
     if isinstance(source, pl.Null) or source == target or (setting.on_error == "fail" and cut is None):
         return value
+    if cut is not None and setting.on_error == "fail":
+        cut = dataclasses.replace(cut, both=None)  # which does not fail
     original = _source(column, source, target)
     lost = cast.lost(original, value, source, target) if isinstance(target, pl.List) else None
     return Conversion(

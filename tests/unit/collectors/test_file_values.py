@@ -211,3 +211,39 @@ def test_lists_of_different_depth_stay_as_they_are(files: int, schema: dict[str,
         multi,
     ]
     assert [w.code for w in ctx.report().warnings] == ([] if schema else ["mixed_types"])
+
+
+MIXED = {
+    "json": (b'{"v":1}\n', b'{"v":"x"}\n'),
+    "parquet": (parquet(v=[1]), parquet(v=["x"])),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_numbers_beside_text_in_another_file_are_text_with_a_warning(kind: str, tmp_path: Path) -> None:
+    bodies = {f"{place}.{kind}": body for place, body in enumerate(MIXED[kind])}
+    ctx = file_source.surroundings(tmp_path, bodies)
+    assert file_source.rows(ctx, kind, file_path=list(bodies))["v"].to_list() == ["1", "x"]
+    assert [(w.code, w.details["column"]) for w in ctx.report().warnings] == [("mixed_types", "v")]
+
+
+@pytest.mark.parametrize("other", [["x"], [None]])
+def test_text_of_another_type_in_a_file_needs_no_warning(other: list[Any], tmp_path: Path) -> None:
+    bodies = {"a.parquet": parquet(v=["y"]), "b.parquet": parquet(v=other)}
+    ctx = file_source.surroundings(tmp_path, bodies)
+    assert file_source.rows(ctx, "parquet", file_path=list(bodies))["v"].to_list() == ["y", *other]
+    assert ctx.report().warnings == ()
+
+
+def test_a_column_that_is_not_kept_needs_no_warning(tmp_path: Path) -> None:
+    bodies = {"a.parquet": parquet(v=[1], k=[1]), "b.parquet": parquet(v=["2"], k=[2])}
+    ctx = file_source.surroundings(tmp_path, bodies)
+    assert file_source.rows(ctx, "parquet", file_path=list(bodies), columns=["k"])["k"].to_list() == [1, 2]
+    assert ctx.report().warnings == ()
+
+
+def test_a_column_with_a_type_in_schema_is_not_mixed(tmp_path: Path) -> None:
+    bodies = {"a.parquet": parquet(v=[1]), "b.parquet": parquet(v=["2"])}
+    ctx = file_source.surroundings(tmp_path, bodies)
+    assert file_source.rows(ctx, "parquet", file_path=list(bodies), schema={"v": "int64"})["v"].to_list() == [1, 2]
+    assert ctx.report().warnings == ()

@@ -77,7 +77,9 @@ def test_verify_lists_what_is_unknown_and_takes_it_back(directory: Directory, di
     DISASTERS[disaster](directory)
     listed = directory.verify()
     assert {f.kind for f in listed.findings} >= {"unknown"}
-    assert listed.failed is (disaster == "folder renamed")  # there the catalog misses a folder, too
+    assert listed.failed is (disaster in ("folder renamed", "catalog deleted"))  # where something is missing, too
+    lost = [f.message[:22] for f in listed.findings if f.folder == "catalog.duckdb"]
+    assert lost == (["the catalog is missing"] if disaster == "catalog deleted" else [])
     adopted = directory.verify(adopt=True)
     assert not adopted.failed
     assert [f.kind for f in adopted.findings] == ["adopted"] * len(adopted.findings)

@@ -62,8 +62,10 @@ def test_a_trailing_delimiter_is_not_a_field(body: bytes, names: list[str], want
     ("body", "mark"), [(b"a;b\n1;2\n3;4\n", ";"), (b"a\tb\n1\t2\n", "\t"), (b"a|b|c\nx|y|z\n", "|")]
 )
 def test_another_separator_is_suspected(body: bytes, mark: str, tmp_path: Path) -> None:
-    _, ctx = read(tmp_path, body)
-    assert [(w.code, w.details["separator"]) for w in ctx.report().warnings] == [("separator", mark)]
+    with pytest.raises(errors.Permanent, match="its one column is") as caught:
+        read(tmp_path, body)
+    assert caught.value.details["field"] == "separator"
+    assert read(tmp_path, body, column_names=["whole"])[0].width == 1
     assert read(tmp_path, body, separator=mark)[1].report().warnings == ()
 
 

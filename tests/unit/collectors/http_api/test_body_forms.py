@@ -96,6 +96,7 @@ def _always(reply: Reply) -> Any:
         ("csv", b"a;b\n1,5;2\n3,5;4\n", "';'", "separator"),
         ("csv", b"a\tb\n1\t2\n", "each row has '\\t'", "separator"),
         ("csv", "a,b\n1,é\n".encode("latin-1"), "not valid UTF-8", "encoding"),
+        ("csv", b"a,b\n1,x\n2,\0\n", "line 3: a zero byte", "encoding"),
         ("json", b"<?xml version='1.0'?><rss/>", "an RSS feed (XML), not JSON", "rss"),
         ("json", b"<!doctype html><p>Log in", "an HTML page, not JSON", "HTML"),
         ("json", b'[{"a": NaN}]', "NaN at byte", "null"),
