@@ -264,6 +264,18 @@ APPLIED = {
     "dropped": [{"index": 1, "step": "processors[0]"}],
     "skipped": [{"step": "processors[0]", "operation": "distinct", "reason": "each record stands alone here"}],
 }
+KEYS = {"keys": [2, 1, 7], "columns": ["order_id", "price"]}
+ROWS_BY_KEY = {
+    "pipeline": "orders",
+    "version": 3,
+    "key": ["order_id"],
+    "columns": COLUMNS,
+    "data": [{"order_id": 2, "price": 9.5}, {"order_id": 1, "price": 70.0}],
+    "row_count": 2,
+    "rows": [0, 1],
+    "missing": [2],
+}
+ROW = {**ROWS_BY_KEY, "data": [{"order_id": 2, "price": 9.5}], "row_count": 1, "rows": [0], "missing": []}
 SAMPLE: dict[str, Any] = {
     "columns": [{"name": "price", "type": "DOUBLE", "polars_type": "Float64"}],
     "data": [{"price": 9.5}],

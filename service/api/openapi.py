@@ -41,6 +41,7 @@ _KEY = (
 )
 _PARAMETERS = {
     "name": ("The pipeline's name.", "orders"),
+    "key": ("The values of the key, separated by commas.", "2"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
     "tag": ("The tag.", "stable"),

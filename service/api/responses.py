@@ -218,6 +218,21 @@ class AppliedRecords(msgspec.Struct, frozen=True, kw_only=True):
     skipped: list[SkippedOperation]
 
 
+class RowsByKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that were looked up. ``key`` are its columns; ``rows`` has the index of the key of each row, ``missing``
+    the indexes of keys that no row has.
+    """
+
+    pipeline: str
+    version: int
+    key: list[str]
+    columns: list[dict[str, str]]
+    data: list[dict[str, Any]]
+    row_count: int
+    rows: list[int]
+    missing: list[int]
+
+
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
     """A table that SQL can read, with the pipeline and version behind it."""
 

@@ -150,6 +150,19 @@ class Queries(Protocol):
         about: dict[str, Any] | None = None,
     ) -> EngineAnswer: ...
 
+    async def lookup(
+        self,
+        source: Any,
+        key: list[str],
+        kinds: list[Kind],
+        values: list[list[str]],
+        *,
+        columns: list[str] | None = None,
+        only: bool = False,
+        format: str = "json",
+        escape_formulas: bool = True,
+    ) -> EngineAnswer: ...
+
     async def schema(self, source: Any, *, form: str = "json") -> bytes: ...
 
 

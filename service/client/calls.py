@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery,
 T = TypeVar("T")
 Query = Mapping[str, Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
+Records = pl.DataFrame | Iterable[Mapping[str, Any]]
 _PAGE = 1000
 
 
@@ -48,6 +49,11 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _json(value: Any) -> Any:
+    """A value of a key as JSON has it: what is not a text, a number or a truth value is its text."""
+    return value if isinstance(value, str | int | float | bool | None) else _text(value)
 
 
 def pages(call: Call[T], offset: int) -> Call[T]:
@@ -157,6 +163,32 @@ def sql(statement: str, parameters: Parameters | None, limit: int | None, second
 
 def answer(name: str, parameters: Query) -> Call[pl.DataFrame]:
     return Call("GET", _at("q", name), _frame, {**parameters, "format": "arrow"})
+
+
+def row(name: str, key: Sequence[Any], query: Query) -> Call[dict[str, Any]]:
+    path = _at("pipeline", name, "rows") + "/" + ",".join(quote(_text(part), safe="") for part in key)
+    return Call("GET", path, lambda content: _frame(content).row(0, named=True), {**query, "format": "arrow"})
+
+
+def rows(
+    name: str, keys: Iterable[Any], columns: Sequence[str] | None, version: int | str | None
+) -> Call[pl.DataFrame]:
+    given = [list(map(_json, key)) if isinstance(key, list | tuple) else _json(key) for key in keys]
+    body = {"keys": given, **({"columns": list(columns)} if columns is not None else {})}
+    return Call("POST", _at("pipeline", name, "rows"), _frame, {"version": version, "format": "arrow"}, body=body)
+
+
+def apply(name: str, records: Records, query: Query) -> Call[pl.DataFrame]:
+    if isinstance(records, pl.DataFrame):
+        stream = io.BytesIO()
+        records.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        content, media = stream.getvalue(), "application/vnd.apache.arrow.stream"
+    else:
+        content, media = msgspec.json.Encoder().encode_lines(list(records)), "application/x-ndjson"
+    return Call(
+        "POST", _at("pipeline", name, "apply"), _frame, {**query, "format": "arrow"}, content=content,
+        headers={"content-type": media},
+    )  # fmt: skip
 
 
 def save_query(name: str, definition: JsonObject) -> Call[SavedQuery]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import polars as pl
 
 from service.client import calls, session
 from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
-from service.client.calls import Call, Parameters
+from service.client.calls import Call, Parameters, Records
 from service.client.errors import NoService, RunFailed, ServiceError
 from service.client.progress import Advance, EventParser, shown
 from service.client.session import Session
@@ -178,6 +178,31 @@ class Penstock:
     def answer(self, name: str, **parameters: Any) -> pl.DataFrame:
         """The rows of a saved query with these parameters."""
         return self._ask(calls.answer(name, parameters))
+
+    def row(
+        self, name: str, *key: Any, columns: Sequence[str] | None = None, version: int | str | None = None
+    ) -> dict[str, Any]:
+        """The row with a key, one value for each of its columns. Raises ``NotFoundError`` if there is none."""
+        chosen = list(columns) if columns is not None else None
+        return self._ask(calls.row(name, key, {"columns": chosen, "version": version}))
+
+    def rows(
+        self, name: str, keys: Iterable[Any], *, columns: Sequence[str] | None = None, version: int | str | None = None
+    ) -> pl.DataFrame:
+        """The rows with these keys, in their order; keys that no row has are left out.
+
+        A key of several columns is a tuple.
+        """
+        return self._ask(calls.rows(name, keys, columns, version))
+
+    def apply(
+        self, name: str, records: Records, *, version: int | str | None = None, index: str | None = None
+    ) -> pl.DataFrame:
+        """The rows that a version's steps make of records, as its own rows were made; records are a frame or mappings.
+
+        ``index`` adds a first column of this name with the index of the record of each row.
+        """
+        return self._ask(calls.apply(name, records, {"version": version, "index": index}))
 
     def save_query(self, name: str, sql: str, **settings: Any) -> SavedQuery:
         """Save a query: ``description``, ``parameters``, ``max_rows``, ``cache_seconds``, ``public``."""

@@ -195,6 +195,27 @@ class Engine:
         )
         return await self._answer(query, Group(readable, filter is not None), Resolved([query.source]), self._timeout)
 
+    async def lookup(
+        self,
+        source: TableSource,
+        key: list[str],
+        kinds: list[Kind],
+        values: list[list[str]],
+        *,
+        columns: list[str] | None = None,
+        only: bool = False,
+        format: str = "json",
+        escape_formulas: bool = True,
+        readable: frozenset[str] | None = None,
+    ) -> Answer:
+        """Rows of one source by key (``messages.LookupQuery``); the answer is whole. Raises as ``data``."""
+        self._known_format(format)
+        query = messages.LookupQuery(
+            wanted.pinned(source), key, kinds, values, format, self._max_bytes, self._timeout, columns, only,
+            escape_formulas,
+        )  # fmt: skip
+        return await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
+
     async def schema(self, source: TableSource, *, form: str = "json", readable: frozenset[str] | None = None) -> bytes:
         """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
         query = messages.SchemaQuery(wanted.pinned(source), self._timeout, form)

@@ -123,6 +123,25 @@ class DataQuery(msgspec.Struct, frozen=True, tag="data"):
     others: list[TableSource] = []
 
 
+class LookupQuery(msgspec.Struct, frozen=True, tag="lookup"):
+    """Rows of one source by the values of the columns ``key``, each a text of the kind in ``kinds``.
+
+    ``only`` says that there is one key; an answer without content then says that no row has it.
+    """
+
+    source: TableSource
+    key: list[str]
+    kinds: list[Kind]
+    values: list[list[str]]
+    format: str
+    max_bytes: int
+    seconds: float
+    columns: list[str] | None = None
+    only: bool = False
+    escape_formulas: bool = True
+    others: list[TableSource] = []
+
+
 class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
     """The columns of one source with their statistics; in another ``form`` than JSON, see ``child.schema_forms``."""
 
@@ -132,4 +151,4 @@ class SchemaQuery(msgspec.Struct, frozen=True, tag="schema"):
     others: list[TableSource] = []
 
 
-Query = SqlQuery | DataQuery | SchemaQuery
+Query = SqlQuery | DataQuery | LookupQuery | SchemaQuery

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import inspect
 import io
 from collections.abc import Iterator
@@ -65,6 +66,31 @@ def test_a_pipeline_from_its_configuration_to_frames(client: Penstock) -> None:
     assert [p.name for p in client.pipelines()] == ["cities", "towns"]
     client.delete("towns", purge=True)
     assert [p.name for p in client.pipelines()] == ["cities"]
+
+
+def test_rows_by_key_and_new_records(client: Penstock) -> None:
+    client.upload("goods.csv", b"shop,day,price\na/b,2024-01-01,1.5\nc,2024-01-02,\n")
+    csv = {"type": "csv", "file_path": "goods.csv", "try_parse_dates": True}
+    fill = {"type": "cleaner", "config": {"fill_na": {"price": {"strategy": "max"}}}}
+    storage = [{"type": "duckdb", "primary_key": ["shop", "day"]}]
+    client.create({"name": "goods", "collectors": [csv], "processors": [fill], "storage": storage})
+    client.execute("goods")
+    first, second = dt.date(2024, 1, 1), dt.date(2024, 1, 2)
+    assert client.row("goods", "a/b", first) == {"shop": "a/b", "day": first, "price": 1.5}
+    with pytest.raises(NotFoundError) as missing:
+        client.row("goods", "a/b", second)
+    assert missing.value.code == "ROW_NOT_FOUND"
+    keys = [("c", second), ("none", first), ("a/b", first)]
+    assert client.rows("goods", keys, columns=["price", "shop"], version=1).rows() == [(1.5, "c"), (1.5, "a/b")]
+    new: list[dict[str, Any]] = [
+        {"shop": "x", "day": first, "price": None}, {"price": 2.0, "shop": "y", "day": None},
+    ]  # fmt: skip
+    wanted = [(0, "x", first, 1.5), (1, "y", None, 2.0)]
+    for records in (new, pl.DataFrame(new)):
+        assert client.apply("goods", records, index="n").rows() == wanted
+    with pytest.raises(InvalidError) as wrong:
+        client.apply("goods", [{"shop": "x", "day": "soon", "price": 1}])
+    assert wrong.value.field == "records[0].day"
 
 
 def test_versions_and_tags(client: Penstock) -> None:

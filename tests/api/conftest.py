@@ -64,6 +64,7 @@ class Parquet(Storage, frozen=True, kw_only=True, tag="parquet"):
 class Duckdb(Storage, frozen=True, kw_only=True, tag="duckdb"):
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "duckdb"}
     table: str | None = None
+    primary_key: str | list[str] | None = None
 
 
 def a_pipeline(name: str = "orders", **changes: Any) -> dict[str, Any]:

@@ -206,6 +206,15 @@ class Engine:
     async def data(self, source: Any, **options: Any) -> Answer:
         return self._answer("data", {"source": source, **options})
 
+    async def lookup(
+        self, source: Any, key: list[str], kinds: list[Any], values: list[list[str]], **options: Any
+    ) -> Answer:
+        self.asked.append(("lookup", {"key": key, "kinds": kinds, "values": values, **options}))
+        if self.failure is not None:
+            raise self.failure
+        found = b"" if options["only"] and values == [["404"]] else b'{"data": []}'
+        return Answer("application/json", Blocks([found]), content=found)
+
     async def schema(self, source: Any, *, form: str = "json") -> bytes:
         self._answer("schema", {"source": source, "format": "json", "form": form})
         return b'{"version": 1, "columns": []}' if form == "json" else form.encode()

@@ -25,6 +25,7 @@ from service.model.formats import FORMATS
 from service.query import messages
 from service.query.child import data_select, describe, encode, schema_forms
 from service.query.child.judged import Columns, Judged, Judgements, shape
+from service.query.child.lookup import Lookup
 from service.sandbox import confinement, logical_types, quoting
 from service.sandbox.duckdb_errors import Translator
 from service.sandbox.source import TableSource, WorkerSetup
@@ -90,6 +91,8 @@ class Answering:
             return self._sql(query)
         if isinstance(query, messages.DataQuery):
             return self._data(query)
+        if isinstance(query, messages.LookupQuery):
+            return self._lookup(query)
         relation = self._confined([query.source], query.others)[query.source.table]
         if query.form == "json":
             body = describe.describe(self._cursor, query.source, relation.sql, self._worker.setup.warehouse)
@@ -208,13 +211,20 @@ class Answering:
                 return self._page(query, relation, rows, where)
             rows = encode.Rows.of(self._cursor, sql + (f" OFFSET {query.offset}" if query.offset else ""))
             if binary:
-                stored = {n: t for n, t in relation.logical.items() if logical_types.is_read_as_stored(t)}
-                rows = dataclasses.replace(rows, stored_types=stored)
+                rows = dataclasses.replace(rows, stored_types=data_select.stored_types(relation.logical))
             return self._stream(
                 query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )
         except (duckdb.Error, encode.Interrupted) as error:
             raise self._translate(error, field="filter" if where else None) from None
+
+    def _lookup(self, query: messages.LookupQuery) -> list[bytes]:
+        relation = self._confined([query.source], query.others)[query.source.table]
+        known = self._worker.columns(query.source.table)
+        try:
+            return self._whole(query.format, Lookup(self._cursor, relation, known, query, self._again).chunks())
+        except (duckdb.Error, encode.Interrupted) as error:
+            raise self._translate(error) from None
 
     def _page(
         self, query: messages.DataQuery, relation: confinement.Relation, rows: encode.Rows, where: str

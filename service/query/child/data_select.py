@@ -7,10 +7,11 @@ nor miss a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from service.kit import errors
 from service.sandbox import gate, logical_types
@@ -36,6 +37,11 @@ def column(name: str, relation: Relation, *, as_stored: bool) -> str:
     if as_stored and logical_types.is_read_as_stored(relation.logical.get(name)):
         return f"struct_extract({logical_types.STORED}, {literal(name)}) AS {quoted(name)}"
     return quoted(name)
+
+
+def stored_types(logical: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """The types of the columns that ``column`` selects as they are stored."""
+    return {name: dtype for name, dtype in logical.items() if logical_types.is_read_as_stored(dtype)}
 
 
 def _known(name: str, known: list[str], field: str) -> str:
