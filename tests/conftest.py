@@ -21,6 +21,7 @@ from hypothesis import settings  # noqa: E402 - the rewriting comes first
 from service.kit.clock import FixedClock  # noqa: E402
 from service.model.registry import Registry  # noqa: E402
 from tests import examples  # noqa: E402
+from tests.arrangement import side_by_side  # noqa: E402
 from tests.registry import REGISTRY  # noqa: E402
 
 ROOT = Path(__file__).parent
@@ -70,7 +71,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the fast ring."""
+    """Mark the fast ring, and arrange the modules."""
+    items[:] = side_by_side(items)
     known: dict[Path, bool] = {}
     for item in items:
         fast = known.setdefault(item.path, _is_fast(item.path))
