@@ -169,6 +169,9 @@ class Queries(Protocol):
 class Tasks(Protocol):
     """The part of the task runner that the API uses: each task is answered by a child process."""
 
+    @property
+    def secret_names(self) -> frozenset[str]: ...
+
     async def ask(
         self,
         task: Any,

@@ -307,7 +307,7 @@ def _not_opened(path: Path | None, error: duckdb.Error) -> errors.PenstockError:
     if _CORRUPT.search(text):
         return _damaged(path, error)
     if not _LOCKED.search(text):
-        return errors.Unavailable(f"the catalog cannot be opened ({_reason(error)}); is its disk writable?")
+        return errors.Invalid(f"the catalog cannot be opened ({_reason(error)}); is it writable?", field="data_dir")
     holder = _HOLDER.search(text)
     who = f" (process {holder[1]})" if holder else ""
     return errors.Conflict(

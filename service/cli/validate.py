@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import msgspec
 from service.cli import pipeline_file, session
 from service.files.allowed_files import Files
 from service.files.layout import Layout
+from service.kit import settings as configuration
 from service.model import pipeline as pipelines
-from service.model import source_files
+from service.model import secret_names, source_files
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.steps.report import StepWarning
@@ -28,7 +30,8 @@ def validate_file(file: Path, *, as_json: bool) -> None:
     roots = map(Path, (*settings.file_roots, *pipeline_file.roots(file)))
     files = Files((Layout(settings.root).uploads, *roots), settings.root)
     source_files.check(pipeline, files)
-    warnings = [*source_files.missing(pipeline, files), *_processed(pipeline)]
+    named = secret_names.warnings(pipeline, configuration.secrets(os.environ))
+    warnings = [*source_files.missing(pipeline, files), *named, *_processed(pipeline)]
     if as_json:
         click.echo(msgspec.json.encode({"valid": True, "warnings": warnings}).decode())
         return

@@ -184,7 +184,9 @@ class PolarsFrame:
                 if not beyond:
                     raise
                 text = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
-                raise errors.Permanent(f"{text}; filter them before, by year({beyond[0]}) > 0") from error
+                raise errors.Permanent(
+                    f"{text}; filter them before, by year({beyond[0]}) BETWEEN 1 AND 9999"
+                ) from error
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan into a file and continue from there; ``keep`` leaves a small file on disk."""

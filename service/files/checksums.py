@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -41,6 +42,8 @@ class Checksums:
                 return f"{path.name} is not a regular file"
             if status.st_size != size:
                 return f"{path.name} has {status.st_size} bytes instead of {size}"
+            if not os.access(path, os.R_OK):  # one whose checksum is known is opened by a child alone
+                return f"{path.name} cannot be read ({os.strerror(errno.EACCES)})"
             if checksum and self._checksum(path, status) != checksum:
                 return f"{path.name} has another checksum than when it was written"
         except OSError as error:

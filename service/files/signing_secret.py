@@ -15,11 +15,19 @@ _SHORTEST = 32  # bytes
 def read_or_create(path: Path) -> str:
     """The secret in ``path``; the first call creates it with mode 0600 and flushes it to disk.
 
-    Raises ``errors.Invalid`` where the file is too short to be one that was written here.
+    Raises ``errors.Invalid`` where the file cannot be read, or is too short to be one that was written here.
     """
-    if not path.exists():
-        _create(path)
-    secret = path.read_text().strip()
+    try:
+        if not path.exists():
+            _create(path)
+        secret = path.read_text().strip()
+    except (PermissionError, IsADirectoryError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise errors.Invalid(
+            f"the data directory's secret.key cannot be read or written ({reason}); mend that, or set "
+            "PENSTOCK_JWT_SECRET",
+            field="PENSTOCK_JWT_SECRET",
+        ) from error
     if len(secret.encode()) < _SHORTEST:
         raise errors.Invalid("the data directory's secret.key is damaged; delete it, or set PENSTOCK_JWT_SECRET")
     return secret

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -235,4 +237,7 @@ def execution(record: PipelineRecord) -> Execution:
 
 
 def _unexpected(error: Exception) -> errors.PenstockError:
+    if isinstance(error, OSError) and error.filename is not None:
+        name = Path(os.fsdecode(error.filename)).name
+        return errors.Permanent(f"the data directory cannot be written: {error.strerror} ({name})")
     return errors.Permanent(f"the run failed unexpectedly: {type(error).__name__}")

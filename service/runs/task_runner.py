@@ -177,6 +177,11 @@ class TaskRunner:
         stored = await self.stored(pipeline)
         return await self.ask(task, seconds=seconds, document=pipeline.document, stored=stored, network=network)
 
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """The names of the secrets that are configured."""
+        return frozenset(self.resources.secrets)
+
     async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.StoredParts]:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
         return await asyncio.to_thread(self.resources.stored, pipeline)

@@ -245,6 +245,7 @@ class Tasks:
     failure: Exception | None = None
     asked: list[Any] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
+    secret_names: frozenset[str] = frozenset({"KNOWN"})
 
     async def ask(self, task: Any, **given: Any) -> bytes:
         self.asked.append(task)

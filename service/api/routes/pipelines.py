@@ -96,7 +96,8 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
         "Validate a configuration",
         "Answers all problems at once, each with its path. Nothing is stored and no source is read: columns are "
         "checked if the settings name them all (`columns`, `css_selectors`) or if a stored version has them. "
-        "A file that does not exist yet is a warning (`no_file`). "
+        "A file that does not exist yet is a warning (`no_file`), a secret that is not configured another "
+        "(`no_secret`), and so is a `${…}` that stays as it is (`no_placeholder`). "
         "`POST /pipeline/plan` reads files, too.",
         ResponseDoc(
             text="The configuration is valid.", kind=responses.Validated, example={"valid": True, "warnings": []}

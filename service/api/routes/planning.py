@@ -18,7 +18,7 @@ from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
 from service.kit.codes import Code
 from service.model import pipeline as model
-from service.model import source_files
+from service.model import secret_names, source_files
 from service.model.plan import Plan, Sample
 from service.steps.report import StepWarning
 
@@ -102,6 +102,7 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
 async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
     missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
+    missing += secret_names.warnings(pipeline, services.tasks.secret_names)
     if not pipeline.processors:
         return missing
     tasks, document = services.tasks, pipeline.document

@@ -55,6 +55,16 @@ def test_every_damage_is_found(tmp_path: Path, fault: str) -> None:
     assert fault in (known.fault(path, 4, checksum) or "")
 
 
+def test_a_file_that_may_not_be_read_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its checksum is known: the child that opens it has no better word for it."""
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"rows")
+    known, checksum = Checksums(), checksums.sha256(path)
+    assert known.fault(path, 4, checksum) is None
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs the tests may be root
+    assert known.fault(path, 4, checksum) == "rows.parquet cannot be read (Permission denied)"
+
+
 def test_bytes_are_read_once_under_all_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Later versions share unchanged parts by hard links."""
     path = tmp_path / "rows.parquet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,11 @@ def test_a_short_one_is_refused(tmp_path: Path) -> None:
     path.write_text("short")
     with pytest.raises(errors.Invalid, match=r"secret\.key is damaged"):
         signing_secret.read_or_create(path)
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.write_bytes(b"\xff" * 64)])
+def test_one_that_cannot_be_read_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    damage(tmp_path / "secret.key")
+    with pytest.raises(errors.Invalid, match=r"secret\.key cannot be read or written \(") as raised:
+        signing_secret.read_or_create(tmp_path / "secret.key")
+    assert raised.value.details["field"] == "PENSTOCK_JWT_SECRET"

@@ -47,6 +47,15 @@ def test_a_number_column() -> None:
     }  # fmt: skip
 
 
+def test_whole_numbers_of_more_than_64_bits_are_text() -> None:
+    """As decimals are. A sum in SQL has 128 bits; the message that carries a profile has 64."""
+    found = column([2**100, -(2**100), 0, None], pl.Int128)
+    assert (found["min"], found["max"]) == (str(-(2**100)), str(2**100))
+    assert column([2**64 - 1, 0], pl.Int128)["max"] == 2**64 - 1
+    [profiled] = apply("analyzer", {"a": pl.Series([2**100], dtype=pl.Int128)}).ctx.report().profiles
+    assert msgspec.msgpack.encode(profiled)
+
+
 def test_a_text_column() -> None:
     found = column(["b", "a", "b", "", "größe", None], top_k=2)
     assert found == {

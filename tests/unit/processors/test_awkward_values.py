@@ -44,9 +44,11 @@ def test_floats_that_are_one_digit_too_long_for_a_decimal_are_missing(value: flo
 
 def test_a_date_that_nobody_can_write_is_named_by_its_column() -> None:
     days = pl.Series([-800_000, 19_000], dtype=pl.Int32).cast(pl.Date)
-    with pytest.raises(errors.Permanent, match=r"^column 'd' holds dates outside of the years 1 to 9999; filter them"):
-        apply("analyzer", pl.DataFrame({"v": [1, 2], "d": days}))
-    filtered = apply("cleaner", pl.DataFrame({"d": days}), filter="year(d) > 0").rows
+    days = pl.concat([days, pl.Series([3_000_000], dtype=pl.Int32).cast(pl.Date)])  # the year 10183
+    with pytest.raises(errors.Permanent, match=r"^column 'd' holds dates outside of the years 1 to 9999; ") as raised:
+        apply("analyzer", pl.DataFrame({"v": [1, 2, 3], "d": days}))
+    advice = raised.value.message.partition("filter them before, by ")[2]
+    filtered = apply("cleaner", pl.DataFrame({"d": days}), filter=advice).rows
     assert apply("analyzer", filtered).ctx.report().profiles[0].row_count == 1
 
 
