@@ -30,7 +30,7 @@ from service.sandbox.source import TableSource
 _AT_ONCE = 64
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BITS = {"tinyint": 8, "smallint": 16, "integer": 32, "bigint": 64, "hugeint": 128}
-_DAY, _CLOCK = r"-?\d{4,}-\d{2}-\d{2}( \(BC\))?", r"\d{2}:\d{2}:\d{2}(\.\d{1,9})?"
+_DAY, _CLOCK = r"-?\d{4,}-\d{2}-\d{2}", r"\d{2}:\d{2}:\d{2}(\.\d{1,9})?"
 _TEXTS: dict[str, dict[str, Any]] = {
     "date": {"pattern": f"^{_DAY}$"},
     "time": {"pattern": f"^{_CLOCK}$"},

@@ -3,10 +3,11 @@
 DuckDB casts in parallel, before the rows leave it: each expression here turns one column into a type that the writer
 of the format (Polars or Arrow) supports. ``None`` means: as it is.
 
-JSON and NDJSON: integers of any size are integers, decimals are strings, dates and times ISO 8601, timestamps with a
-time zone UTC with ``Z``, binary base64, MAP an object with string keys; types without a JSON form (INTERVAL, BIT,
-UNION …) are DuckDB's own text. CSV is the same, with nested values as JSON text, and with a ``'`` before a text that a
-spreadsheet would run as a formula. Arrow and Parquet keep types; a type that they do not have is text.
+JSON and NDJSON: integers of any size are integers, decimals are strings, dates and times ISO 8601 (the year before 0001
+is 0000, and -0001 before that), timestamps with a time zone UTC with ``Z``, binary base64, MAP an object with string
+keys; types without a JSON form (INTERVAL, BIT, UNION …) are DuckDB's own text. CSV is the same, with nested values as
+JSON text, and with a ``'`` before a text that a spreadsheet would run as a formula. Arrow and Parquet keep types; a
+type that they do not have is text.
 """
 
 # ruff: noqa: S608 - SQL is this package's trade: names are quoted, texts of users pass the gate
@@ -68,15 +69,24 @@ def _text(expression: str) -> str:
     return f"CAST({expression} AS VARCHAR)"
 
 
+def _iso(expression: str) -> str:
+    """A date or timestamp in ISO 8601, where DuckDB writes ``(BC)`` after early years."""
+    year, text = f"year({expression})", f"replace(replace({_text(expression)}, ' (BC)', ''), ' ', 'T')"
+    early = (
+        f"printf('%s%04d%s', CASE WHEN {year} < 0 THEN '-' ELSE '' END, -{year}, substr({text}, strpos({text}, '-')))"
+    )
+    return f"(CASE WHEN {year} < 1 THEN {early} ELSE replace({_text(expression)}, ' ', 'T') END)"
+
+
 def json_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | None:
     """For JSON and NDJSON."""
     name = kind(type_)
     if name in _JSON_AS_IS:
         return None
-    if name in _NAIVE:
-        return f"replace({_text(expression)}, ' ', 'T')"
+    if name in _NAIVE or name == "date":
+        return _iso(expression)
     if name == "timestamp with time zone":
-        return f"replace(CAST({expression} AT TIME ZONE 'UTC' AS VARCHAR), ' ', 'T') || 'Z'"
+        return _iso(f"({expression} AT TIME ZONE 'UTC')") + " || 'Z'"
     if name == "blob":
         return f"to_base64({expression})"
     return _nested(expression, type_, depth, json_form, keys_as_text=True) or (

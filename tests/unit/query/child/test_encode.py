@@ -249,3 +249,29 @@ def test_a_document_is_cut_at_its_bytes(connection: duckdb.DuckDBPyConnection) -
     assert found.truncated
     assert 900_000 < len(body) <= 1_000_100
     assert len(msgspec.json.decode(body)["data"]) == found.count
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("DATE '1200-02-15 (BC)'", "-1199-02-15"),
+        ("DATE '0001-12-31 (BC)'", "0000-12-31"),
+        ("DATE '0002-12-31 (BC)'", "-0001-12-31"),
+        ("DATE '12000-02-15 (BC)'", "-11999-02-15"),
+        ("DATE '12000-02-15'", "12000-02-15"),
+        ("'-infinity'::DATE", "-infinity"),
+        ("TIMESTAMP '1200-02-15 (BC) 10:00:00.5'", "-1199-02-15T10:00:00.5"),
+        ("TIMESTAMP_S '0001-02-15 (BC) 10:00:00'", "0000-02-15T10:00:00"),
+        ("TIMESTAMP_MS '0044-03-15 (BC) 10:00:00.25'", "-0043-03-15T10:00:00.25"),
+        ("TIMESTAMPTZ '1200-02-15 (BC) 10:00:00+00'", "-1199-02-15T10:00:00Z"),
+        ("'infinity'::TIMESTAMP", "infinity"),
+    ],
+)
+def test_early_years_are_iso_8601_in_every_text(connection: duckdb.DuckDBPyConnection, sql: str, text: str) -> None:
+    statement = f"SELECT {sql} AS v, [{sql}] AS l"
+    assert records(connection, statement) == [{"v": text, "l": [text]}]
+    assert table(connection, statement)[1] == [text, f'["{text}"]']
+    few = encode.few(connection, f"SELECT {sql} AS v")
+    assert few is None or [line for _, line in few.lines] == [b'{"v":"%s"}\n' % text.encode()]
+    kind = sql.rpartition("::")[2] if "::" in sql else sql.split()[0]
+    assert connection.execute(f"SELECT CAST(? AS {kind}) = {sql}", [text]).fetchall() == [(True,)]
