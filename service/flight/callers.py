@@ -10,7 +10,6 @@ import base64
 import binascii
 import contextlib
 import hmac
-import json
 import secrets
 import time
 from collections import Counter, OrderedDict
@@ -18,6 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from grpc import StatusCode
 
 from service.client.errors import NotLoggedInError
@@ -32,6 +32,18 @@ _WHO = "send 'authorization: Bearer <access token>', or log in with a name and a
 _BUSY = f"a user has at most {MOST_OF_A_USER} calls at the same time (OVERLOADED)"
 
 
+class _Pair(msgspec.Struct):
+    access_token: str
+    expires_in: int
+
+
+class _Account(msgspec.Struct):
+    username: str
+
+
+_PAIR, _ACCOUNT = msgspec.json.Decoder(_Pair), msgspec.json.Decoder(_Account)
+
+
 class Callers:
     """Finds the caller of each call, and counts the calls of each user."""
 
@@ -44,7 +56,7 @@ class Callers:
 
     @contextlib.asynccontextmanager
     async def entered(self, context: Any) -> AsyncIterator[Party]:
-        """The caller of a call while it lasts. Raises ``Refused``, ``ServiceError``, ``NoService``."""
+        """The caller of a call while it lasts. Raises ``Refused``, and what a request to the service raises."""
         party = await self._party(context)
         user = await self._user(party)
         if self._calls[user] >= MOST_OF_A_USER:
@@ -87,9 +99,9 @@ class Callers:
             raise Refused(_WHO, StatusCode.UNAUTHENTICATED) from None
         name, _, password = text.partition(":")
         body = {"username": name, "password": password}
-        pair = json.loads(await self._relay.ask(Party(None, address), "POST", "auth/token", body=body))
-        token = str(pair["access_token"])
-        self._logins[digest] = token, time.monotonic() + pair["expires_in"] * _SHARED_PART
+        pair = _PAIR.decode(await self._relay.ask(Party(None, address), "POST", "auth/token", body=body))
+        token = pair.access_token
+        self._logins[digest] = token, time.monotonic() + pair.expires_in * _SHARED_PART
         self._logins.move_to_end(digest)
         if len(self._logins) > _MOST_KNOWN:
             self._logins.popitem(last=False)
@@ -101,7 +113,7 @@ class Callers:
         if time.monotonic() < until:
             return user
         self._users.pop(token, None)
-        user = str(json.loads(await self._relay.ask(party, "GET", "auth/me"))["username"])
+        user = _ACCOUNT.decode(await self._relay.ask(party, "GET", "auth/me")).username
         self._users[token] = user, time.monotonic() + _KNOWN_SECONDS
         self._users.move_to_end(token)
         if len(self._users) > _MOST_KNOWN:

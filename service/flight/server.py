@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
+import msgspec
 from grpc import StatusCode, aio
 from pyarrow import lib
 
@@ -110,6 +111,8 @@ class Server:
                 await context.abort(refused.code, str(refused))
             except arrow_stream.Cut as error:
                 await context.abort(StatusCode.UNAVAILABLE, str(error))
+            except msgspec.MsgspecError:
+                await context.abort(StatusCode.UNAVAILABLE, "the answer of the service is not one of Penstock")
 
         return call
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,28 @@ def test_a_service_that_is_not_there(served: Served) -> None:
         taken = running.address.rpartition(":")[2]
         again = service.penstock("flight", "--port", taken)
         assert (again.returncode, "PORT_IN_USE" in again.stderr) == (4, True)
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server that is not Penstock."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>hello</html>")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_service_that_is_another(served: Served) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        try:
+            with flying(served, "--url", f"http://127.0.0.1:{stranger.server_port}") as running:
+                assert status(lambda: running.rows("SELECT 1")) is StatusCode.UNAVAILABLE
+        finally:
+            stranger.shutdown()
 
 
 def test_tls(served: Served, tmp_path: Path) -> None:
