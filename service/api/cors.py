@@ -19,7 +19,7 @@ _SENT = (
 )  # fmt: skip
 _SHOWN = (
     "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location",
-    "Retry-After", "X-Request-ID",
+    "Penstock-Dropped", "Penstock-Version", "Retry-After", "X-Request-ID",
 )  # fmt: skip
 _SECONDS = 600  # how long a browser may remember a preflight
 

@@ -7,6 +7,7 @@ offsets that lead out of it would read memory that is not the caller's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ from service.values.from_json import MOST_PROBLEMS, with_article
 
 _open: Any = ipc.open_stream  # pyarrow ships no types
 _BODY = "body"
+_UNKNOWN = re.compile(r"decimal256|union|interval")
+"""Types that Polars does not have; with one of them it panics."""
 
 
 def table(content: bytes, schema: Mapping[str, pl.DataType], most: int) -> pl.DataFrame:
@@ -49,6 +52,11 @@ def _read(content: bytes, most: int) -> pl.DataFrame:
     batches, rows = [], 0
     try:
         reader = _open(content)
+        for field in reader.schema:
+            if _UNKNOWN.search(str(field.type)):
+                raise errors.Invalid(
+                    f"records.{field.name}: columns of type {field.type} are not taken", field=f"records.{field.name}"
+                )
         for batch in reader:
             rows += batch.num_rows
             if rows > most:
@@ -74,7 +82,12 @@ def _column(values: pl.Series, dtype: pl.DataType, problems: list[Problem]) -> p
         wanted, given = with_article(dtype), dtypes.name_of(values.dtype)
         problems.append(Problem(f"records.{name}", f"expected {wanted}, got {given}"))
         return values
-    made = values.cast(dtype, strict=False)
+    try:
+        made = values.cast(dtype, strict=False)
+    except pl.exceptions.PolarsError as error:
+        text = str(error).partition("\n")[0][:200]
+        problems.append(Problem(f"records.{name}", f"cannot be read as {with_article(dtype)}: {text}"))
+        return values
     if dtype.is_float() and values.dtype.is_float():
         return made  # rounded, as a number of JSON is
     lost = ~made.cast(values.dtype, strict=False).eq_missing(values)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, InvalidOperation
@@ -52,11 +53,12 @@ class Misfit(ValueError):
 
 def table(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The records as rows of ``schema``. Raises ``errors.Invalid`` that lists the values that do not fit."""
-    problems = list(_shape(records, schema))
+    values = _by_column(records, list(schema))
+    problems = [] if values is not None else _shape(records, schema)
     columns: list[pl.Series] = []
-    if not problems:
-        for name, dtype in schema.items():
-            columns.append(_column(name, dtype, [r[name] for r in records], problems))
+    if values is not None:
+        for (name, dtype), column in zip(schema.items(), values, strict=True):
+            columns.append(_column(name, dtype, column, problems))
             if len(problems) >= MOST_PROBLEMS:
                 break
     if problems:
@@ -67,6 +69,20 @@ def table(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.DataF
 def _record_number(problem: Problem) -> int:
     match = re.match(r"records\[(\d+)\]", problem.field)
     return int(match[1]) if match else 0
+
+
+def _by_column(records: Sequence[Any], names: list[str]) -> list[list[Any]] | None:
+    """The values of each column; None if a record does not have exactly the columns."""
+    if not all(isinstance(record, dict) and len(record) == len(names) for record in records):
+        return None
+    if not (records and names):
+        return [[] for _ in names]
+    try:
+        if len(names) == 1:
+            return [[record[names[0]] for record in records]]
+        return list(map(list, zip(*map(operator.itemgetter(*names), records), strict=True)))
+    except KeyError:
+        return None
 
 
 def _shape(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> list[Problem]:

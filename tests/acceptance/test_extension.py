@@ -50,4 +50,6 @@ def test_its_collector_processors_and_storage_work_without_a_change_to_the_servi
         assert applied["data"] == [stored[2], {"n": 200, "share": 10.0}]  # by the sum of then, not of these
         assert (applied["rows"], applied["dropped"]) == ([0, 2], [{"index": 1, "step": "processors[2]"}])
         assert applied["skipped"] == []
+        left = (tmp_path / "data" / "warehouse" / ".staging").glob("task_*")
+        assert list(left) == [], "code of others runs in a process of its own, which is not kept"
     assert (tmp_path / "data" / "warehouse" / "sample" / "v000001" / "count.txt").read_text() == "4"

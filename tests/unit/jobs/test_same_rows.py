@@ -136,9 +136,10 @@ def test_a_row_of_the_source_comes_out_as_it_was_stored(
     except errors.Permanent:
         return  # these settings do not go with this data, which the run says: there is no version to apply
     done = version.apply(records(source))
-    apart = version.apply(records(source), at_once=False)
-    assert_frame_equal(apart.data, done.data, check_exact=True, categorical_as_str=True)
-    assert (apart.places.to_list(), apart.dropped) == (done.places.to_list(), done.dropped)
+    if twice:  # step by step, all is as in one plan
+        apart = version.apply(records(source), at_once=False)
+        assert_frame_equal(apart.data, done.data, check_exact=True, categorical_as_str=True)
+        assert (apart.places.to_list(), apart.dropped) == (done.places.to_list(), done.dropped)
     key = "text"  # the id may have been scaled, so that the place of the record is what says who is who
     stored = version.stored
     applied = done.data.with_columns(done.places.alias(key))

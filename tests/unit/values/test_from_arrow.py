@@ -8,12 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pyarrow.ipc as arrow_ipc
+import pyarrow.lib as pa
 import pytest
 from polars.testing import assert_frame_equal
 
 from service.kit import errors
 from service.values import from_arrow
 
+ipc_stream: Any = arrow_ipc.new_stream
 SCHEMA = pl.Schema(
     {
         "a": pl.Int64(), "f": pl.Float64(), "x": pl.Float32(), "s": pl.String(), "c": pl.Categorical(),
@@ -80,6 +83,31 @@ def test_what_does_not_fit_is_named(changes: dict[str, Any], field: str, message
         from_arrow.table(ipc(given(**changes)), SCHEMA, 2)
     assert refused.value.details["field"] == field
     assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([Decimal("1.5"), None], pa.decimal256(60, 2)),
+        pa.array([[Decimal("1.5")], None], pa.list_(pa.decimal256(60, 2))),
+        pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+        pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["x", "y"])]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_types_that_the_engine_does_not_have_are_refused(column: Any) -> None:
+    sink, table = io.BytesIO(), pa.table({"a": column})
+    with ipc_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(errors.Invalid, match="are not taken") as refused:
+        from_arrow.table(sink.getvalue(), {"a": pl.Int64()}, 2)
+    assert refused.value.details["field"] == "records.a"
+
+
+def test_lists_of_another_length_are_named() -> None:
+    lists = pl.DataFrame({"a": [[1, 2], [1]]})
+    with pytest.raises(errors.Invalid, match="cannot be read as an array"):
+        from_arrow.table(ipc(lists), {"a": pl.Array(pl.Int64(), 2)}, 2)
 
 
 def test_other_streams_are_refused() -> None:
