@@ -25,6 +25,7 @@ from service.api.routes import (
     auth,
     docs,
     files,
+    guide,
     health,
     held_versions,
     lineage,
@@ -72,7 +73,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *users.HANDLERS,
     *admin.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
 
 
 class _Routes(Router):

@@ -49,6 +49,7 @@ _PARAMETERS = {
     "username": ("The name of the account.", "ann"),
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),
+    "page": ("The page's name.", "reading"),
 }
 _QUERY = ("The name of the saved query.", "orders-by-city")
 _OF_ROWS = frozenset(MEDIA_TYPES) - {JSON}

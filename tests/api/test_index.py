@@ -14,7 +14,10 @@ def test_programs_get_an_index(anonymous: Client, accept: str) -> None:
     answer = anonymous.get("/", headers={"accept": accept})
     assert answer.status_code == 200
     assert answer.json()["documentation"] == "/docs"
-    assert all(anonymous.get(answer.json()[name]).status_code == 200 for name in ("documentation", "openapi", "health"))
+    assert all(
+        anonymous.get(answer.json()[name]).status_code == 200
+        for name in ("documentation", "guide", "openapi", "health")
+    )
 
 
 def test_browsers_get_a_page(anonymous: Client) -> None:

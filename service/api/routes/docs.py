@@ -65,6 +65,7 @@ INDEX = {
     "version": service.__version__,
     "api": "/api/v1",
     "documentation": "/docs",
+    "guide": "/docs/guide",
     "openapi": "/docs/openapi.json",
     "health": "/health",
 }
