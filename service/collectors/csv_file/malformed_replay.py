@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from service.collectors.csv_file import malformed_rows, strict_reader, type_inference
+from service.collectors.csv_file.dialect import Dialect
 from service.collectors.csv_file.malformed_rows import Shape
-from service.collectors.csv_file.survey import Dialect
 from service.files import quarantine
 from service.kit import lazy
 from service.steps.context import CollectContext

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from service.collectors.csv_file.survey import Dialect
+from service.collectors.csv_file.dialect import Dialect
 from service.collectors.records import schema as record_schema
 from service.collectors.source_file import utf8
 from service.collectors.source_file.file_collector import FileCollector

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from service.collectors.csv_file.dialect import Dialect
 from service.collectors.csv_file.quoting import AFTER_END, Quotes
-from service.collectors.csv_file.survey import MAX_LINE, Dialect
+from service.collectors.csv_file.survey import MAX_LINE
 
 _MOST_LINES = 2_000_000  # of one record, which is held in memory
 NOT_UTF8 = "is not UTF-8"

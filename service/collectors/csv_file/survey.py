@@ -29,6 +29,7 @@ else:
 
 
 from service.collectors.csv_file import quoting
+from service.collectors.csv_file.dialect import Dialect
 
 _CHUNK = 1024 * 1024
 _PIECE = 8 * _CHUNK  # a query costs a millisecond, so each counts many bytes
@@ -49,25 +50,6 @@ _RARE = 4096  # a byte that occurs less often than once in this number of bytes 
 
 class Unreadable(Exception):
     """The file is not CSV text. The message is meant for the user."""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How the file is written; single bytes."""
-
-    separator: bytes = b","
-    quote: bytes | None = b'"'
-    comment: bytes | None = None
-    skip_lines: int = 0
-    has_header: bool = True
-    pad: bool = False
-    """Whether missing fields at the end of a row are empty, and the row is not malformed."""
-    trailing_delimiter: bool = False
-    """Whether rows end with a separator, which no field follows."""
-    columns: int = 0
-    """How many fields a row has, if names that the user gives decide that and not the first row (0)."""
-    lossy: bool = False
-    """Whether bytes that are not UTF-8 become U+FFFD instead of making a row malformed."""
 
 
 @dataclass

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.collectors.csv_file import quoting, strict_reader, suspicions
+from service.collectors.csv_file.dialect import Dialect
 from service.collectors.csv_file.settings import OnMalformed
 from service.collectors.csv_file.strict_reader import CsvRecord
-from service.collectors.csv_file.survey import Dialect
 from service.collectors.http_api import body_faults
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import column_names

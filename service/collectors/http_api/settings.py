@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from service.collectors.csv_file.dialect import Dialect
 from service.collectors.csv_file.settings import Character, Column, OnMalformed
-from service.collectors.csv_file.survey import Dialect
 from service.collectors.fetching import headers
 from service.collectors.fetching.completeness import Completeness
 from service.collectors.http_api import for_each as children

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.csv_file import malformed_rows, strict_reader
-from service.collectors.csv_file.survey import Dialect, survey
+from service.collectors.csv_file.dialect import Dialect
+from service.collectors.csv_file.survey import survey
 from service.files import quarantine
 from service.kit import errors
 from tests.examples import examples
