@@ -12,6 +12,7 @@ from service.processes import forkserver as server
 from service.processes import preloaded
 from tests.acceptance import warehouse
 from tests.acceptance.foreign import COUNT, NOTE, started
+from tests.acceptance.served import PASSWORD, Served, serving
 from tests.acceptance.service import free_port
 from tests.acceptance.warehouse import Warehouse
 
@@ -25,6 +26,35 @@ def forkserver() -> None:
 def stored(tmp_path_factory: pytest.TempPathFactory, forkserver: None) -> Warehouse:
     """A data directory with stored versions, and a running forkserver."""
     return warehouse.build(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def _one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    data = tmp_path_factory.mktemp("plain") / "data"
+    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_RATE_LIMIT_PER_MINUTE="100000") as served:
+        served.login()
+        yield served
+
+
+def _emptied(served: Served) -> Iterator[Served]:
+    """Delete what a test or a module stored; none of them has pipelines that wait for others."""
+    yield served
+    for pipeline in served.json("GET", "/pipeline?limit=1000")["items"]:
+        served.json("DELETE", f"/pipeline/{pipeline['name']}?purge=true")
+    for file in served.json("GET", "/files?limit=1000")["items"]:
+        served.json("DELETE", f"/files/{file['path']}")
+
+
+@pytest.fixture(scope="module")
+def plain(_one_for_all: Served) -> Iterator[Served]:
+    """The service of all modules that want nothing special of one; it has nothing when a module begins."""
+    yield from _emptied(_one_for_all)
+
+
+@pytest.fixture
+def empty(plain: Served) -> Iterator[Served]:
+    """The same service for one test: what this stores is gone after it."""
+    yield from _emptied(plain)
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import io
 import random
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from tests.acceptance.served import PASSWORD, serving
+from tests.acceptance.served import Served
 
 COLUMNS = "order_id,price,city,quantity,ordered,amount"
 PROCESSORS: list[dict[str, Any]] = [
@@ -60,49 +59,47 @@ def record(text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_stored_rows_and_applied_records_are_the_same(tmp_path: Path) -> None:
+def test_stored_rows_and_applied_records_are_the_same(empty: Served) -> None:
     lines = [line(n) for n in range(2_000)]
-    with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
-        served.login()
-        served.http.put("/files/orders.csv", content="\n".join([COLUMNS, *lines]).encode())
-        document = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv", "infer_rows": 5000}]}
-        served.json("POST", "/pipeline/create", status=201, json={**document, "processors": PROCESSORS})
-        run = served.json("POST", "/pipeline/orders/execute?wait=30")
-        assert run["status"] == "completed", run["error"]
-        # a later configuration does not change what version 1 does
-        served.json("PUT", "/pipeline/orders/config", json=document)
-        stored = served.json("GET", "/pipeline/orders/data?limit=100000&version=1")
-        rows = {row["order_id"]: row for row in stored["data"]}
+    empty.http.put("/files/orders.csv", content="\n".join([COLUMNS, *lines]).encode())
+    document = {"name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv", "infer_rows": 5000}]}
+    empty.json("POST", "/pipeline/create", status=201, json={**document, "processors": PROCESSORS})
+    run = empty.json("POST", "/pipeline/orders/execute?wait=30")
+    assert run["status"] == "completed", run["error"]
+    # a later configuration does not change what version 1 does
+    empty.json("PUT", "/pipeline/orders/config", json=document)
+    stored = empty.json("GET", "/pipeline/orders/data?limit=100000&version=1")
+    rows = {row["order_id"]: row for row in stored["data"]}
 
-        applied = served.json("POST", "/pipeline/orders/apply", json={"records": [record(t) for t in lines]})
-        assert applied["columns"] == stored["columns"]
-        assert sorted(applied["rows"]) == sorted(rows)
-        for place, row in zip(applied["rows"], applied["data"], strict=True):
-            assert row == {**rows[place], "total_lag_1": None}
-        gone = set(range(2_000)) - set(rows)
-        assert applied["dropped"] == [{"index": place, "step": "processors[0]"} for place in sorted(gone)]
-        assert [(s["step"], s["operation"], s.get("columns")) for s in applied["skipped"]] == [
-            ("processors[0]", "distinct", None),
-            ("processors[2]", "per_group", ["total_lag_1"]),
-            ("processors[2]", "sort", None),
-        ]
+    applied = empty.json("POST", "/pipeline/orders/apply", json={"records": [record(t) for t in lines]})
+    assert applied["columns"] == stored["columns"]
+    assert sorted(applied["rows"]) == sorted(rows)
+    for place, row in zip(applied["rows"], applied["data"], strict=True):
+        assert row == {**rows[place], "total_lag_1": None}
+    gone = set(range(2_000)) - set(rows)
+    assert applied["dropped"] == [{"index": place, "step": "processors[0]"} for place in sorted(gone)]
+    assert [(s["step"], s["operation"], s.get("columns")) for s in applied["skipped"]] == [
+        ("processors[0]", "distinct", None),
+        ("processors[2]", "per_group", ["total_lag_1"]),
+        ("processors[2]", "sort", None),
+    ]
 
-        fitted = served.json("GET", "/pipeline/orders/versions/1/fitted")["fitted"]["processors[2]"]["parameters"]
-        mean, scale = fitted["normalize"]["price"]["mean"], fitted["normalize"]["price"]["scale"]
-        one = served.json("POST", "/pipeline/orders/apply", json={"records": [{**record(lines[0]), "price": mean}]})
-        assert one["data"][0]["price"] == 0
-        assert scale > 0
+    fitted = empty.json("GET", "/pipeline/orders/versions/1/fitted")["fitted"]["processors[2]"]["parameters"]
+    mean, scale = fitted["normalize"]["price"]["mean"], fitted["normalize"]["price"]["scale"]
+    one = empty.json("POST", "/pipeline/orders/apply", json={"records": [{**record(lines[0]), "price": mean}]})
+    assert one["data"][0]["price"] == 0
+    assert scale > 0
 
-        wrong = [record(lines[0]), {**record(lines[1]), "quantity": "many"}]
-        refused = served.json("POST", "/pipeline/orders/apply", status=400, json={"records": wrong})
-        assert refused["error"]["details"]["field"] == "records[1].quantity"
-        again = served.json("POST", "/pipeline/orders/execute?wait=30")
-        assert again["version"] == 2
-        plain = served.json("POST", "/pipeline/orders/apply", json={"records": [record(lines[0])]})
-        assert (plain["version"], plain["data"][0]) == (2, record(lines[0]))
+    wrong = [record(lines[0]), {**record(lines[1]), "quantity": "many"}]
+    refused = empty.json("POST", "/pipeline/orders/apply", status=400, json={"records": wrong})
+    assert refused["error"]["details"]["field"] == "records[1].quantity"
+    again = empty.json("POST", "/pipeline/orders/execute?wait=30")
+    assert again["version"] == 2
+    plain = empty.json("POST", "/pipeline/orders/apply", json={"records": [record(lines[0])]})
+    assert (plain["version"], plain["data"][0]) == (2, record(lines[0]))
 
 
-def test_what_is_answered_as_data_of_any_kind_can_be_given_back(tmp_path: Path) -> None:
+def test_what_is_answered_as_data_of_any_kind_can_be_given_back(empty: Served) -> None:
     moment = pl.Series([dt.datetime(2024, 3, 31, 1, 30, 0, 123456), None, dt.datetime(1, 1, 1)])
     kinds = pl.DataFrame(
         {
@@ -120,24 +117,22 @@ def test_what_is_answered_as_data_of_any_kind_can_be_given_back(tmp_path: Path) 
     )  # fmt: skip
     file = io.BytesIO()
     kinds.write_parquet(file)
-    with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
-        served.login()
-        served.http.put("/files/kinds.parquet", content=file.getvalue())
-        document = {"name": "kinds", "collectors": [{"type": "parquet", "file_path": "kinds.parquet"}]}
-        served.json("POST", "/pipeline/create", status=201, json=document)
-        assert served.json("POST", "/pipeline/kinds/execute?wait=30")["status"] == "completed"
-        stored = served.json("GET", "/pipeline/kinds/data")
-        for records in (stored["data"], stored["data"][:1]):
-            applied = served.json("POST", "/pipeline/kinds/apply", json={"records": records})
-            assert (applied["data"], applied["columns"]) == (records, stored["columns"])
-        for form, media in (("arrow", "application/vnd.apache.arrow.stream"), ("ndjson", "application/x-ndjson")):
-            content = served.http.get("/pipeline/kinds/data", params={"format": form}).content
-            headers = {"content-type": media, "accept": media}
-            applied = served.http.post("/pipeline/kinds/apply", content=content, headers=headers)
-            assert (applied.status_code, applied.headers["content-type"]) == (200, media), applied.text
-            assert (applied.headers["penstock-version"], applied.headers["penstock-dropped"]) == ("1", "0")
-            if form == "arrow":
-                before, after = (pl.read_ipc_stream(io.BytesIO(c)) for c in (content, applied.content))
-                assert_frame_equal(before, after, check_exact=True)
-            else:
-                assert applied.content == content
+    empty.http.put("/files/kinds.parquet", content=file.getvalue())
+    document = {"name": "kinds", "collectors": [{"type": "parquet", "file_path": "kinds.parquet"}]}
+    empty.json("POST", "/pipeline/create", status=201, json=document)
+    assert empty.json("POST", "/pipeline/kinds/execute?wait=30")["status"] == "completed"
+    stored = empty.json("GET", "/pipeline/kinds/data")
+    for records in (stored["data"], stored["data"][:1]):
+        applied = empty.json("POST", "/pipeline/kinds/apply", json={"records": records})
+        assert (applied["data"], applied["columns"]) == (records, stored["columns"])
+    for form, media in (("arrow", "application/vnd.apache.arrow.stream"), ("ndjson", "application/x-ndjson")):
+        content = empty.http.get("/pipeline/kinds/data", params={"format": form}).content
+        headers = {"content-type": media, "accept": media}
+        applied = empty.http.post("/pipeline/kinds/apply", content=content, headers=headers)
+        assert (applied.status_code, applied.headers["content-type"]) == (200, media), applied.text
+        assert (applied.headers["penstock-version"], applied.headers["penstock-dropped"]) == ("1", "0")
+        if form == "arrow":
+            before, after = (pl.read_ipc_stream(io.BytesIO(c)) for c in (content, applied.content))
+            assert_frame_equal(before, after, check_exact=True)
+        else:
+            assert applied.content == content

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import pytest
 
 from tests.acceptance import documents, service
 from tests.acceptance.dying_backup import POINTS
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, loaded, serving, upload_and_create
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, loaded, serving, staged, upload_and_create
+from tests.acceptance.shell import Shell
 
 MIB = 1 << 20
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
@@ -140,44 +143,76 @@ def test_backups_while_runs_commit_and_pipelines_are_purged(tmp_path: Path) -> N
     assert not any((tmp_path / "data" / "warehouse" / ".staging").iterdir())
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with one version, and one backup of it."""
-    root = tmp_path_factory.mktemp("backup")
-    with serving(root / "data", **ADMIN) as served:
+class House:
+    """A data directory with one version and a backup, under one service that dies in a backup after another."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.data, self.place, self.order = root, root / "data", root / "backups", root / "die"
+        self._around = ExitStack()
+        self.served = self._started()
+
+    def _started(self) -> Served:
+        environment = {"ORDER_TO_DIE": str(self.order), **ADMIN}
+        served = self._around.enter_context(serving(self.data, module="tests.acceptance.dying_backup", **environment))
         served.login()
-        upload_and_create(served, storage=[{"type": "parquet"}])
-        execute(served)
-        back_up(served, root / "backups")
-        served.log()
-    return root
+        return served
+
+    def again(self) -> None:
+        """Start anew, with no order to die."""
+        self.close()
+        self.order.unlink()
+        self.served = self._started()
+
+    def close(self) -> None:
+        self._around.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("backup"))
+    try:
+        upload_and_create(house.served, storage=[{"type": "parquet"}])
+        execute(house.served)
+        back_up(house.served, house.place)
+        yield house
+    finally:
+        house.close()
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with Shell(tmp_path_factory.mktemp("shell")) as shell:
+        yield shell
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_during_a_backup(point: str, house: Path) -> None:
+def test_a_kill_during_a_backup(point: str, house: House, shell: Shell) -> None:
     """The earlier backups stay whole, the interrupted one is not there (or whole), and the next one works."""
-    data, place, order = house / "data", house / "backups", house / "die"
+
+    def typed(*words: str) -> dict[str, Any]:
+        answer = shell.run(*words, "--json", folder=house.root)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+
+    place = house.place
     before = whole(place)
-    with serving(data, module="tests.acceptance.dying_backup", ORDER_TO_DIE=str(order), **ADMIN) as served:
-        served.login()
-        order.write_text(point)
-        with pytest.raises(httpx.HTTPError):
-            back_up(served, place)
-        assert served.ended() == -signal.SIGKILL
-        order.unlink()
+    house.order.write_text(point)
+    with pytest.raises(httpx.HTTPError):
+        back_up(house.served, place)
+    assert house.served.ended() == -signal.SIGKILL
     after = whole(place)
     assert len(after) - len(before) == (point == POINTS[-1])
-    assert restore(place, house / f"new-{POINTS.index(point)}")["backup"] == str(after[-1])
+    new = str(house.root / f"new-{POINTS.index(point)}")
+    assert typed("restore", str(place), "--data-dir", new)["backup"] == str(after[-1])
     assert any(p.name.startswith(".partial-") for p in place.iterdir()) == (point != POINTS[-1])
-    with serving(data, **ADMIN) as served:
-        assert not any((data / "warehouse" / ".staging").iterdir())
-        served.login()
-        assert back_up(served, place)["shared_bytes"] > 0
-        served.log()
+    house.again()
+    assert staged(house.data) == []
+    assert back_up(house.served, place)["shared_bytes"] > 0
     assert len(whole(place)) == len(after) + 1
     assert not any(p.name.startswith(".") for p in place.iterdir())
     if point == POINTS[-1]:
-        assert penstock("verify", "--deep", "--data-dir", str(data)).returncode == 0
+        typed("verify", "--deep", "--data-dir", str(house.data))
 
 
 def test_a_full_disk_fails_the_backup_and_leaves_the_earlier_one(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,10 @@ from tests.acceptance.served import PASSWORD, Served, serving, upload_and_create
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("serve") / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
-        served.login()
-        upload_and_create(served)
-        served.json("POST", "/pipeline/cities/execute?wait=30")
-        yield served
+def running(plain: Served) -> Served:
+    upload_and_create(plain)
+    plain.json("POST", "/pipeline/cities/execute?wait=30")
+    return plain
 
 
 def penstock(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

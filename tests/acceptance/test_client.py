@@ -27,16 +27,14 @@ from service.client import (
     RunFailed,
 )
 from service.client.progress import Bar, EventParser
-from tests.acceptance.served import CSV, PASSWORD, Served, serving
+from tests.acceptance.served import CSV, PASSWORD, Served
 
 CITIES: dict[str, Any] = {"name": "cities", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    data = tmp_path_factory.mktemp("client") / "data"
-    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD) as running:
-        yield running
+def served(plain: Served) -> Served:
+    return plain
 
 
 @pytest.fixture(scope="module")

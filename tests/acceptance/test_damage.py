@@ -38,7 +38,8 @@ def flip(path: Path) -> None:
 
 def filled(served: Served, *storages: str) -> Path:
     """A pipeline with one version; answers its folder."""
-    served.login()
+    if "authorization" not in served.http.headers:
+        served.login()
     upload_and_create(served, storage=[{"type": kind} for kind in storages])
     assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 1
     return served.data / "warehouse" / "cities" / "v000001"
@@ -81,29 +82,27 @@ def test_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
     assert "damaged: warehouse/cities/v000001: part-00000.parquet" in found.stdout
 
 
-def test_a_damaged_fit_record_is_never_applied(tmp_path: Path) -> None:
+def test_a_damaged_fit_record_is_never_applied(empty: Served) -> None:
     """Nor is it a reason to refuse the rows, or the names of the tables."""
-    with serving(tmp_path / "data", **ADMIN) as served:
-        folder = filled(served, "parquet")
-        apply = {"records": [{"id": 7, "city": "Oslo"}]}
-        assert served.json("POST", "/pipeline/cities/apply", json=apply)["data"] == [{"id": 7, "city": "Oslo"}]
-        flip(folder / "tape.json")
-        error = served.json("POST", "/pipeline/cities/apply", json=apply, status=500)["error"]
-        assert (error["code"], error["details"]["version"]) == ("DATA_CORRUPT", 1)
-        assert served.json("POST", "/query", json=COUNT)["data"] == [{"n": 3, "first": "Bern"}]
-        assert served.json("POST", "/query", json={"sql": "SHOW TABLES"})["data"] == [{"name": "cities"}]
+    folder = filled(empty, "parquet")
+    apply = {"records": [{"id": 7, "city": "Oslo"}]}
+    assert empty.json("POST", "/pipeline/cities/apply", json=apply)["data"] == [{"id": 7, "city": "Oslo"}]
+    flip(folder / "tape.json")
+    error = empty.json("POST", "/pipeline/cities/apply", json=apply, status=500)["error"]
+    assert (error["code"], error["details"]["version"]) == ("DATA_CORRUPT", 1)
+    assert empty.json("POST", "/query", json=COUNT)["data"] == [{"n": 3, "first": "Bern"}]
+    assert empty.json("POST", "/query", json={"sql": "SHOW TABLES"})["data"] == [{"name": "cities"}]
 
 
-def test_a_folder_in_the_place_of_the_next_version_is_moved_aside(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_next_version_is_moved_aside(empty: Served) -> None:
     """A person copied a version while the service ran; nothing of it is deleted, and the next run has its place."""
-    with serving(tmp_path / "data", **ADMIN) as served:
-        folder = filled(served, "parquet")
-        shutil.copytree(folder, folder.with_name("v000002"))
-        (folder.with_name("v000002") / "mine.txt").write_text("mine")
-        served.http.put("/files/cities.csv", content=b"id,city\n7,Oslo\n")  # equal rows would make no version
-        assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 2
-        aside = served.data / "warehouse" / ".orphaned" / "cities" / "v000002"
-        assert (aside / "mine.txt").read_text() == "mine"
+    folder = filled(empty, "parquet")
+    shutil.copytree(folder, folder.with_name("v000002"))
+    (folder.with_name("v000002") / "mine.txt").write_text("mine")
+    empty.http.put("/files/cities.csv", content=b"id,city\n7,Oslo\n")  # equal rows would make no version
+    assert empty.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 2
+    aside = empty.data / "warehouse" / ".orphaned" / "cities" / "v000002"
+    assert (aside / "mine.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance import documents, service
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance.served import Served
 
 BEFORE = "id,city,price\n1,Bern,1.5\n2,Rome,2.5\n3,Oslo,\n4,Bern,4.0\n"
 AFTER = "id,city,price,note\n5,Wien,9.0,x\n4,Bern,4.5,\n3,Oslo,,\n2,Roma,2.5,\n"
@@ -25,15 +24,13 @@ PIPELINE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("diff") / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
-        served.login()
-        for status, text in ((201, BEFORE), (200, AFTER)):
-            served.json("PUT", "/files/shops.csv", status=status, content=text.encode())
-            if status == 201:
-                served.json("POST", "/pipeline/create", status=201, json=PIPELINE)
-            assert served.json("POST", "/pipeline/shops/execute?wait=60")["status"] == "completed"
-        yield served
+def served(plain: Served) -> Served:
+    for status, text in ((201, BEFORE), (200, AFTER)):
+        plain.json("PUT", "/files/shops.csv", status=status, content=text.encode())
+        if status == 201:
+            plain.json("POST", "/pipeline/create", status=201, json=PIPELINE)
+        assert plain.json("POST", "/pipeline/shops/execute?wait=60")["status"] == "completed"
+    return plain
 
 
 def test_rows_columns_and_samples(served: Served) -> None:

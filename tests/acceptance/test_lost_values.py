@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance.served import Served
 
 PRICES = 'id,price\n1,"1,299.00"\n2,12.5\n3,"2,100.50"\n4,7\n5,8\n6,9\n'
 COMMAS = 'id,price\n1,"6,5"\n2,12.5\n3,-4\n4,7\n'
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("lost") / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as running:
-        running.login()
-        for name, content in (("prices.csv", PRICES), ("commas.csv", COMMAS)):
-            running.json("PUT", f"/files/{name}", status=201, content=content.encode())
-        yield running
+def served(plain: Served) -> Served:
+    for name, content in (("prices.csv", PRICES), ("commas.csv", COMMAS)):
+        plain.json("PUT", f"/files/{name}", status=201, content=content.encode())
+    return plain
 
 
 def pipeline(name: str, file: str, *processors: tuple[str, dict[str, Any]]) -> dict[str, Any]:

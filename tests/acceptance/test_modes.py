@@ -21,7 +21,6 @@ def _run(served: Served, text: str) -> dict[str, Any]:
 
 
 def _created(served: Served, *storage: dict[str, Any]) -> None:
-    served.login()
     document = {
         "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
         "processors": [{"type": "analyzer", "config": {}}], "storage": list(storage),
@@ -30,27 +29,27 @@ def _created(served: Served, *storage: dict[str, Any]) -> None:
     served.json("POST", "/pipeline/create", json=document, status=201)
 
 
-def test_every_reader_sees_the_whole_version(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", **ADMIN) as served:
-        parquet = {"type": "parquet", "mode": "merge", "partition_by": ["city"]}
-        _created(served, parquet, {"type": "duckdb", "key": "id"})
-        _run(served, "id,city,v\n1,a/b c%,1\n2,Ulm,2\n3,,3\n")
-        run = _run(served, "id,city,v,new\n2,Ulm,22,x\n4,Ulm,4,y\n")
-        assert (run["version"], run["rows_stored"], run["unchanged"]) == (2, 4, False)
-        rows = [[2, "Ulm", 22, "x"], [4, "Ulm", 4, "y"], [1, "a/b c%", 1, None], [3, None, 3, None]]
-        assert [list(row.values()) for row in served.json("GET", f"{ORDERS}/data")["data"]] == rows
-        found = served.json("POST", "/query", json={"sql": "SELECT * FROM orders"})["data"]
-        assert [list(row.values()) for row in found] == rows
-        assert served.json("GET", f"{ORDERS}/schema")["row_count"] == 4
-        assert served.json("GET", f"{ORDERS}/profile")["profiles"][0]["row_count"] == 4
-        before = served.json("POST", "/query", json={"sql": 'SELECT count(*) AS n FROM "orders@1"'})["data"]
-        assert before == [{"n": 3}]
-        again = _run(served, "id,city,v,new\n2,Ulm,22,x\n")
-        assert (again["version"], again["unchanged"]) == (2, True)
+def test_every_reader_sees_the_whole_version(empty: Served) -> None:
+    parquet = {"type": "parquet", "mode": "merge", "partition_by": ["city"]}
+    _created(empty, parquet, {"type": "duckdb", "key": "id"})
+    _run(empty, "id,city,v\n1,a/b c%,1\n2,Ulm,2\n3,,3\n")
+    run = _run(empty, "id,city,v,new\n2,Ulm,22,x\n4,Ulm,4,y\n")
+    assert (run["version"], run["rows_stored"], run["unchanged"]) == (2, 4, False)
+    rows = [[2, "Ulm", 22, "x"], [4, "Ulm", 4, "y"], [1, "a/b c%", 1, None], [3, None, 3, None]]
+    assert [list(row.values()) for row in empty.json("GET", f"{ORDERS}/data")["data"]] == rows
+    found = empty.json("POST", "/query", json={"sql": "SELECT * FROM orders"})["data"]
+    assert [list(row.values()) for row in found] == rows
+    assert empty.json("GET", f"{ORDERS}/schema")["row_count"] == 4
+    assert empty.json("GET", f"{ORDERS}/profile")["profiles"][0]["row_count"] == 4
+    before = empty.json("POST", "/query", json={"sql": 'SELECT count(*) AS n FROM "orders@1"'})["data"]
+    assert before == [{"n": 3}]
+    again = _run(empty, "id,city,v,new\n2,Ulm,22,x\n")
+    assert (again["version"], again["unchanged"]) == (2, True)
 
 
 def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
+        served.login()
         _created(served, {"type": "parquet", "mode": "append"}, {"type": "duckdb", "indexes": [["id"]]})
         for number in range(3):
             run = _run(served, f"id\n{number}\n{number + 10}\n")
@@ -66,6 +65,7 @@ def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
 def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
     """Rows of one part and new ones: the others are not loaded again. A small table would be: that costs less."""
     with serving(tmp_path / "data", **ADMIN) as served:
+        served.login()
         _created(served, {"type": "parquet", "mode": "merge", "key": "id"}, {"type": "duckdb"})
         texts = ["".join(f"{n},{n}\n" for n in range(600_000)), "30001,-1\n700000,7\n30000,-2\n"]
         for text in texts:
@@ -82,33 +82,29 @@ def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
         assert [(line["updated"], line["added_parts"]) for line in changes] == [(10_000, 1)]
 
 
-def test_another_compression_of_equal_rows_adds_no_version(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", **ADMIN) as served:
-        _created(served, {"type": "parquet"})
-        _run(served, "id,v\n1,2\n3,4\n")
-        document = served.json("GET", f"{ORDERS}/config")
-        document["storage"] = [{"type": "parquet", "compression": "lz4"}]
-        served.json("PUT", f"{ORDERS}/config", json=document)
-        again = _run(served, "id,v\n1,2\n3,4\n")
-        assert (again["version"], again["unchanged"]) == (1, True)
-        assert _run(served, "id,v\n1,2\n3,5\n")["version"] == 2
+def test_another_compression_of_equal_rows_adds_no_version(empty: Served) -> None:
+    _created(empty, {"type": "parquet"})
+    _run(empty, "id,v\n1,2\n3,4\n")
+    document = empty.json("GET", f"{ORDERS}/config")
+    document["storage"] = [{"type": "parquet", "compression": "lz4"}]
+    empty.json("PUT", f"{ORDERS}/config", json=document)
+    again = _run(empty, "id,v\n1,2\n3,4\n")
+    assert (again["version"], again["unchanged"]) == (1, True)
+    assert _run(empty, "id,v\n1,2\n3,5\n")["version"] == 2
 
 
-def test_partitions_of_rows_that_came_in_another_order_add_no_version(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", **ADMIN) as served:
-        _created(served, {"type": "parquet", "partition_by": ["city"]})
-        assert _run(served, "id,city\n1,Ulm\n2,Oslo\n3,Ulm\n")["version"] == 1
-        assert _run(served, "id,city\n2,Oslo\n1,Ulm\n3,Ulm\n")["unchanged"]
-        assert _run(served, "id,city\n2,Oslo\n3,Ulm\n1,Ulm\n")["version"] == 2
+def test_partitions_of_rows_that_came_in_another_order_add_no_version(empty: Served) -> None:
+    _created(empty, {"type": "parquet", "partition_by": ["city"]})
+    assert _run(empty, "id,city\n1,Ulm\n2,Oslo\n3,Ulm\n")["version"] == 1
+    assert _run(empty, "id,city\n2,Oslo\n1,Ulm\n3,Ulm\n")["unchanged"]
+    assert _run(empty, "id,city\n2,Oslo\n3,Ulm\n1,Ulm\n")["version"] == 2
 
 
-def test_storages_that_differ_are_refused(tmp_path: Path) -> None:
-    with serving(tmp_path / "data", **ADMIN) as served:
-        served.login()
-        document = {
-            "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
-            "storage": [{"type": "parquet", "mode": "append"}, {"type": "duckdb", "mode": "merge", "key": "id"}],
-        }  # fmt: skip
-        answer = served.json("POST", "/pipeline/create", json=document, status=400)
-        fields = [e["field"] for e in answer["error"]["details"]["errors"]]
-        assert "storage[1].mode" in fields
+def test_storages_that_differ_are_refused(empty: Served) -> None:
+    document = {
+        "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
+        "storage": [{"type": "parquet", "mode": "append"}, {"type": "duckdb", "mode": "merge", "key": "id"}],
+    }  # fmt: skip
+    answer = empty.json("POST", "/pipeline/create", json=document, status=400)
+    fields = [e["field"] for e in answer["error"]["details"]["errors"]]
+    assert "storage[1].mode" in fields

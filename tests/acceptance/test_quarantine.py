@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance.served import Served
 
 ORDERS = """id,customer,price,city
 1,1,9.5,Bern
@@ -23,11 +22,8 @@ P = "/pipeline/orders"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    data = tmp_path_factory.mktemp("quarantine") / "data"
-    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD) as running:
-        running.login()
-        yield running
+def served(plain: Served) -> Served:
+    return plain
 
 
 def validator(least: float = 0, **more: Any) -> dict[str, Any]:

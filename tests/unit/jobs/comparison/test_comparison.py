@@ -100,7 +100,7 @@ def compare(
     before=tables(unique=True), after=tables(unique=True), batch=st.integers(1, 5), buckets=st.sampled_from([1, 3]),
     limit=st.sampled_from([0, 1, 100]),
 )  # fmt: skip
-@examples(150)
+@examples(75)
 def test_rows_by_key(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], after: list[Any], batch: int, buckets: int, limit: int
 ) -> None:
@@ -128,7 +128,7 @@ def test_rows_by_key(
 @given(
     before=tables(unique=False), after=tables(unique=False), batch=st.integers(1, 5), buckets=st.sampled_from([1, 3])
 )
-@examples(100)
+@examples(50)
 def test_whole_rows_are_counted_with_duplicates(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], after: list[Any], batch: int, buckets: int
 ) -> None:
@@ -141,7 +141,7 @@ def test_whole_rows_are_counted_with_duplicates(
 
 
 @given(keys=st.lists(st.none() | st.integers(0, 6), min_size=1, max_size=12), batch=st.integers(1, 4))
-@examples(60)
+@examples(25)
 def test_repeated_keys_are_found(tmp_path_factory: pytest.TempPathFactory, keys: list[int | None], batch: int) -> None:
     """Also if the two rows are far apart; keys that only rise need no second look."""
     rows = pl.DataFrame({"k": pl.Series(keys, dtype=pl.Int64)})
