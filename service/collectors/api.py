@@ -34,8 +34,8 @@ from service.collectors.http_api.page_walk import FetchedPage, Pages
 from service.collectors.http_api.requests import Requests
 from service.collectors.http_api.settings import ApiSettings
 from service.collectors.records import schema as record_schema
-from service.collectors.records.json_records import Unusable
 from service.collectors.records.spool import Spool
+from service.collectors.records.unusable import Unusable
 from service.kit import errors, placeholders
 from service.network.request import Response
 from service.steps.collector import Declared, Parent

@@ -20,8 +20,10 @@ from service.collectors.html import markup_kind
 from service.collectors.http_api import body_faults
 from service.collectors.records import json_records
 from service.collectors.records import schema as record_schema
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.flattened import Flattened
+from service.collectors.records.json_records import Document
 from service.collectors.records.spool import Spool
+from service.collectors.records.unusable import Unusable
 from service.collectors.source_file import head as heads
 from service.collectors.source_file import paths as inputs
 from service.collectors.source_file import utf8
@@ -134,6 +136,8 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             hint = "; leave out records_path" if self.records_path is not None else "; set format to lines"
         elif "records_path" in text:
             field = "records_path"
+        elif "set flatten to false" in text:
+            field = "flatten"
         elif "is out of range)" in text:
             hint = "; to keep such a number as text, give its column the type string under schema"
         what = _markup(path) if json_records.INVALID in text else None
@@ -208,9 +212,9 @@ class _Reader:
             self._bytes += text.stat().st_size - original.stat().st_size
             for part in settings.parts(text, wanted):
                 where, found, again = f"{path.name} from {part.unit} {part.first}", dict[str, str](), set[str]()
-                rows, parents = part.table(settings.flatten, found, again, texts)
+                rows, flattened = part.table(settings.flatten, found, again, texts)
                 self._added.refuse_clash(original, rows.columns, self._ctx.step)
-                spool.add(rows.with_columns(self._added.values(original, rows.columns)), parents, where)
+                spool.add(rows.with_columns(self._added.values(original, rows.columns)), flattened, where)
                 if not self._reported:
                     self._ctx.collected(rows.height)
                     self._ctx.count_bytes(sum(map(len, part.items)) + len(part.items), self._bytes)
@@ -232,12 +236,12 @@ class _Part:
 
     def table(
         self, flatten: bool, mixed: dict[str, str], repeated: set[str], texts: Mapping[str, pl.DataType]
-    ) -> tuple[pl.DataFrame, set[str]]:
+    ) -> tuple[pl.DataFrame, Flattened]:
         """See ``json_records.table``. Raises ``Unusable`` naming the invalid record."""
         repeated |= self.around
         full = [item for item in self.items if item and not item.isspace()]
         if not full:
-            return pl.DataFrame(), set()
+            return pl.DataFrame(), Flattened()
         try:
             if any(not item.lstrip().startswith(b"{") for item in full):
                 raise Unusable("a record is not an object")

@@ -16,7 +16,8 @@ import msgspec
 
 from service.collectors.http_api import pagination
 from service.collectors.http_api.pagination import Kind
-from service.collectors.records.json_records import WELL_KNOWN, WHOLE, Document, Unusable
+from service.collectors.records.json_records import WELL_KNOWN, WHOLE, Document
+from service.collectors.records.unusable import Unusable
 
 _DEPTH = 4
 _SCALARS = 500

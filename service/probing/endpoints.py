@@ -23,7 +23,8 @@ from service.collectors.http_api.csv_body import CsvFormat
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.page_reader import PageReader
 from service.collectors.http_api.pagination import Next
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.json_records import Document
+from service.collectors.records.unusable import Unusable
 from service.collectors.web import MAX_PAGE_BYTES
 from service.kit import errors, placeholders
 from service.network.client import Client, Tally

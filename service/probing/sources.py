@@ -16,7 +16,8 @@ import pyarrow.lib as pa
 
 from service.collectors.http_api import pagination
 from service.collectors.http_api.pagination import Kind
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.json_records import Document
+from service.collectors.records.unusable import Unusable
 from service.collectors.source_file import utf8
 from service.kit import errors
 from service.probing import clues, dialects

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from service.collectors.records.json_records import WHOLE, Document, Unusable
+from service.collectors.records.json_records import WHOLE, Document
+from service.collectors.records.unusable import Unusable
 
 _SHOWN = 300
 _ERRORS = frozenset({"error", "errors", "exception", "fault", "faults", "errormessage", "errormsg", "errordescription",

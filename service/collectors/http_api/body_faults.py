@@ -16,7 +16,7 @@ _SURROGATE = re.compile(
 )
 _LARGE = re.compile(rb"[\s:,\[](-?\d[\d.]*[eE]\+?\d{3,})(?=\s*[,}\]])")
 _WORDS = re.compile(rb"[\s:,\[](NaN|-?Infinity|None|True|False|undefined)(?=\s*[,}\]])")
-_NAMED = re.compile(r"\b(?:set|check) (encoding|response_format|separator|records_path)\b")
+_NAMED = re.compile(r"\b(?:set|check) (encoding|response_format|separator|records_path|flatten)\b")
 _SHOWN = 60
 
 

@@ -16,7 +16,7 @@ from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.http_api import body_faults
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import column_names
-from service.collectors.records.json_records import Unusable
+from service.collectors.records.unusable import Unusable
 from service.kit import lazy
 from service.kit.excerpts import excerpt
 from service.values import dtypes

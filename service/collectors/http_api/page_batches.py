@@ -13,10 +13,11 @@ from service.collectors.http_api.for_each import PARENT, RecordList
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.records import json_records, number_texts
 from service.collectors.records import schema as record_schema
-from service.collectors.records.json_records import Unusable
+from service.collectors.records.flattened import Flattened
 from service.collectors.records.misfits import Misfits
 from service.collectors.records.schema import Misfit
 from service.collectors.records.spool import Spool
+from service.collectors.records.unusable import Unusable
 from service.kit import errors, lazy
 from service.steps.context import CollectContext
 from service.values import dtypes
@@ -129,23 +130,23 @@ class Batches:
                 kinds.setdefault(found, page.label)
         return "are " + ", ".join(f"{dtypes.name_of(kind)} on {where}" for kind, where in kinds.items())
 
-    def _table(self, pages: list[_Page], mixed: dict[str, str]) -> tuple[pl.DataFrame, set[str]]:
+    def _table(self, pages: list[_Page], mixed: dict[str, str]) -> tuple[pl.DataFrame, Flattened]:
         if self._csv is None:
             packed, repeated = b"\n".join(p.packed for p in pages), set[str]()
             table = json_records.table(packed, flatten=self._flatten, mixed=mixed, repeated=repeated, texts=self._texts)
             self.repeated |= dict.fromkeys(repeated - self.repeated.keys(), pages[0].label)
             return table
         frames = [csv_body.table(p.packed, self._csv) for p in pages]
-        return pl.concat(frames, how="diagonal"), set()
+        return pl.concat(frames, how="diagonal"), Flattened()
 
-    def _add(self, frame: pl.DataFrame, parents: set[str], pages: list[_Page], where: str) -> None:
+    def _add(self, frame: pl.DataFrame, flattened: Flattened, pages: list[_Page], where: str) -> None:
         if self._strict:
             record_schema.check(frame, self._schema)
         source = b"\n".join(page.packed for page in pages) if self._csv is None else None
         if source is not None and not number_texts.would_change(frame, frame.columns, source):
             source = None
         if self._added is None and not self._traced:
-            self._spool.add(frame, parents, where, source)
+            self._spool.add(frame, flattened, where, source)
             return
         counts = [page.count for page in pages]
         if frame.height != sum(counts):
@@ -162,7 +163,7 @@ class Batches:
             extra += self._added[_repeated(numbers, counts)].get_columns()
         if self._traced:
             extra.append(_repeated(pl.Series(PARENT, [p.listing.key for p in pages], dtype=pl.String), counts))
-        self._spool.add(frame.with_columns(extra) if frame.width else pl.DataFrame(extra), parents, where, source)
+        self._spool.add(frame.with_columns(extra) if frame.width else pl.DataFrame(extra), flattened, where, source)
 
 
 def _repeated(values: pl.Series, counts: list[int]) -> pl.Series:

@@ -11,7 +11,8 @@ import msgspec
 from service.collectors.csv_file.strict_reader import CsvRecord
 from service.collectors.http_api import answer_errors, body_faults, no_records
 from service.collectors.records import json_records
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.json_records import Document
+from service.collectors.records.unusable import Unusable
 from service.collectors.source_file import utf8 as utf8_text
 from service.kit.excerpts import excerpt
 from service.network import compression

@@ -19,7 +19,8 @@ from service.collectors.fetching.completeness import EMPTY_PAGES, Evidence
 from service.collectors.http_api import more_pages, pagination
 from service.collectors.http_api.page_body import PageBody
 from service.collectors.http_api.pagination import End, Kind, Next, PageInfo
-from service.collectors.records.json_records import WHOLE, Document, Unusable
+from service.collectors.records.json_records import WHOLE, Document
+from service.collectors.records.unusable import Unusable
 from service.kit import errors
 from service.network.request import Response
 from service.steps.context import CollectContext

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from service.collectors.records import duplicate_keys, mixed_types, number_texts
+from service.collectors.records.flattened import Flattened, name_clash
+from service.collectors.records.unusable import Unusable
 from service.kit import lazy
 from service.kit.excerpts import excerpt
 
@@ -42,10 +44,6 @@ _SPACE = b" \t\r\n"
 _INDEX = re.compile(r"-?\d{1,9}")
 _NOT_RECORDS = frozenset({"error", "errors", "warning", "warnings"})
 """Names of arrays that report on an answer; they are records only if ``records_path`` names them."""
-
-
-class Unusable(Exception):
-    """The document does not hold records as expected. The message is meant for the user."""
 
 
 def _first(raw: msgspec.Raw) -> bytes:
@@ -258,8 +256,8 @@ def table(
     mixed: dict[str, str] | None = None,
     repeated: set[str] | None = None,
     texts: Mapping[str, pl.DataType] | None = None,
-) -> tuple[pl.DataFrame, set[str]]:
-    """The records of ``ndjson`` as columns, and the names that flattening replaced.
+) -> tuple[pl.DataFrame, Flattened]:
+    """The records of ``ndjson`` as columns, and what flattening made of them.
 
     With ``flatten`` nested objects become ``a_b`` columns; lists stay lists. The names of columns whose values disagree
     are added to ``mixed`` with how they do, the keys that a record repeats to ``repeated``; their last value counts.
@@ -276,14 +274,14 @@ def table(
         if again or _has_half_pair(ndjson):  # the parser takes the first value, and no text for half a pair
             raise mixed_types.MixedTypes
         mixed_types.check(ndjson, frame)
-        flat, parents = _flatten(frame, texts) if flatten else (frame, set[str]())
+        flat, flattened = _flatten(frame, texts) if flatten else (frame, Flattened())
         if texts and number_texts.would_change(flat, texts, ndjson):
             raise mixed_types.MixedTypes
     except (pl.exceptions.PolarsError, RecursionError, mixed_types.MixedTypes):
         if repeated is not None:
             repeated |= duplicate_keys.find(ndjson, frame)
         return _by_record(ndjson, flatten, mixed if mixed is not None else {}, texts)
-    return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), parents
+    return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), flattened
 
 
 _QUOTED = re.compile(r"'([^\n]+)'")
@@ -303,29 +301,28 @@ def _inner(dtype: Any) -> list[Any]:
     return [dtype.inner] if isinstance(dtype, pl.List) else []
 
 
-def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame, set[str]]:
-    parents: set[str] = set()
+def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame, Flattened]:
+    made = Flattened()
     while nested := [n for n, d in frame.schema.items() if isinstance(d, pl.Struct) and n not in texts]:
-        parents.update(nested)
+        made.parents.update(nested)
+        for name in nested:
+            path = made.paths.pop(name, (name,))
+            made.paths |= {f"{name}_{f.name}": (*path, f.name) for f in frame.schema[name].fields}  # type: ignore[attr-defined]
         try:
             frame = frame.unnest(nested, separator="_")
         except pl.exceptions.DuplicateError as error:
-            name = _QUOTED.search(str(error))
-            raise Unusable(_name_clash(name[1] if name is not None else str(error).splitlines()[0])) from None
-    return frame, parents
-
-
-def _name_clash(name: str) -> str:
-    return f"flattening nested objects gives two columns the name '{name}'; set flatten to false"
+            quoted = _QUOTED.search(str(error))
+            raise Unusable(name_clash(quoted[1] if quoted is not None else str(error).splitlines()[0])) from None
+    return frame, made
 
 
 def _by_record(
     ndjson: bytes, flatten: bool, mixed: dict[str, str], texts: Mapping[str, pl.DataType]
-) -> tuple[pl.DataFrame, set[str]]:
+) -> tuple[pl.DataFrame, Flattened]:
     """The slow path, for columns whose values disagree or must stay as they are written."""
-    parents: set[str] = set()
+    flattened = Flattened()
     records = ndjson.split(b"\n")
-    values = _columns(map(_decode, records), flatten, parents, texts)
+    values = _columns(map(_decode, records), flatten, flattened, texts)
     made = {name: mixed_types.series(name, column) for name, column in values.items()}
     mixed.update((name, how) for name, (_, how) in made.items() if how)
     columns = {name: column for name, (column, _) in made.items()}
@@ -341,7 +338,7 @@ def _by_record(
         raise Unusable(f"{_out_of_range(ndjson)}; give '{huge}' the type string under schema to keep it as text")
     if exact:
         try:
-            written = _columns(map(number_texts.decode, records), flatten, parents, texts)
+            written = _columns(map(number_texts.decode, records), flatten, flattened, texts)
         except RecursionError:
             raise Unusable(f"the records are nested more than {MAX_DEPTH} deep") from None
         for name, dtype in exact.items():
@@ -349,7 +346,7 @@ def _by_record(
     frame = pl.DataFrame(columns)
     if max((_depth(d) for d in frame.dtypes), default=0) > MAX_DEPTH:
         raise Unusable(f"the records are nested more than {MAX_DEPTH} deep")
-    return frame, parents
+    return frame, flattened
 
 
 def _decode(record: bytes) -> dict[str, Any]:
@@ -363,16 +360,16 @@ def _decode(record: bytes) -> dict[str, Any]:
 
 
 def _columns(
-    records: Iterable[dict[str, Any]], flatten: bool, parents: set[str], texts: Collection[str]
+    records: Iterable[dict[str, Any]], flatten: bool, flattened: Flattened, texts: Collection[str]
 ) -> dict[str, list[Any]]:
     """The values of each column, in the order of the records."""
     columns: dict[str, list[Any]] = {}
     count = 0
     for record in records:
-        for name, value in _leaves(record, parents, texts) if flatten else record.items():
+        for name, path, value in _leaves(record, flattened, texts) if flatten else _plain(record):
             values = columns.setdefault(name, [])
-            if len(values) > count:
-                raise Unusable(_name_clash(name))
+            if flattened.paths.setdefault(name, path) != path:
+                flattened.check(name, path)
             values.extend([None] * (count - len(values)))
             values.append(value)
         count += 1
@@ -381,12 +378,21 @@ def _columns(
     return columns
 
 
+Leaf = tuple[str, tuple[str, ...], Any]
+
+
+def _plain(record: dict[str, Any]) -> Iterable[Leaf]:
+    return ((name, (name,), value) for name, value in record.items())
+
+
 def _leaves(
-    record: dict[str, Any], parents: set[str], texts: Collection[str], prefix: str = ""
-) -> Iterable[tuple[str, Any]]:
+    record: dict[str, Any], flattened: Flattened, texts: Collection[str], prefix: str = "", path: tuple[str, ...] = ()
+) -> Iterable[Leaf]:
+    """The column, the keys and the value of each field."""
     for name, value in record.items():
+        keys = (*path, name)
         if isinstance(value, dict) and prefix + name not in texts:
-            parents.add(prefix + name)
-            yield from _leaves(value, parents, texts, f"{prefix}{name}_")
+            flattened.parents.add(prefix + name)
+            yield from _leaves(value, flattened, texts, f"{prefix}{name}_", keys)
         else:
-            yield prefix + name, value
+            yield prefix + name, keys, value

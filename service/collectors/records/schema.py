@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from service.collectors.records.json_records import Unusable
 from service.collectors.records.misfits import Misfits
 from service.collectors.records.spool import Spool
+from service.collectors.records.unusable import Unusable
 from service.kit import errors, lazy
 from service.kit.errors import Problem
 from service.steps.collector import Declared

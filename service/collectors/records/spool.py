@@ -9,10 +9,11 @@ and objects).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.collectors.records.flattened import Flattened
 from service.kit import lazy
 from service.values import common_type
 from service.values.json_text import json_text
@@ -36,21 +37,21 @@ class Spool:
         self._parts: list[tuple[Path, pl.Schema]] = []
         self._labels: list[str] = []
         self.heights: list[int] = []
-        self._parents: set[str] = set()
+        self._flattened = Flattened()
         self.rows = 0
         self._bytes = 0
         self._rounded: dict[str, bool] = {}
         self._source: tuple[Path, bytes] | None = None
 
     def add(
-        self, frame: pl.DataFrame, parents: Collection[str] = (), label: str = "", source: bytes | None = None
+        self, frame: pl.DataFrame, flattened: Flattened | None = None, label: str = "", source: bytes | None = None
     ) -> None:
-        """Write one part. ``parents`` are names that flattening replaced; ``label`` names the part's origin.
+        """Write one part. ``label`` names its origin. Raises ``Unusable`` if ``flattened`` contradicts other parts.
 
         ``source`` is the text of its records, if they write some values in another way than the columns show them; see
         ``restore_texts``.
         """
-        self._parents.update(parents)
+        self._flattened.include(frame.columns, flattened or Flattened())
         if not frame.height:
             return
         self._keep_source()
@@ -133,7 +134,7 @@ class Spool:
         for name, dtype in united.items():
             if self._would_round(name, dtype):
                 united[name] = pl.String()
-        for parent in self._parents & united.keys():
+        for parent in self._flattened.parents & united.keys():
             if united[parent] == pl.Null:  # null here, an object there: the object's columns hold everything
                 del united[parent]
         return {name: _without_null(dtype) for name, dtype in united.items()}

@@ -247,3 +247,11 @@ def test_a_column_with_a_type_in_schema_is_not_mixed(tmp_path: Path) -> None:
     ctx = file_source.surroundings(tmp_path, bodies)
     assert file_source.rows(ctx, "parquet", file_path=list(bodies), schema={"v": "int64"})["v"].to_list() == [1, 2]
     assert ctx.report().warnings == ()
+
+
+def test_a_nested_key_and_one_of_its_flat_name_do_not_share_a_column(tmp_path: Path) -> None:
+    bodies = {"a.json": b'{"a":{"b":1}}\n', "b.json": b'{"a_b":1}\n'}
+    ctx = file_source.surroundings(tmp_path, bodies)
+    error = file_source.refusal(ctx, "json", file_path=list(bodies))
+    assert "b.json: flattening nested objects gives two columns the name 'a_b' (a.b and a_b)" in error.message
+    assert error.details["field"] == "flatten"

@@ -129,3 +129,11 @@ def test_a_lone_surrogate_can_be_read(tmp_path: Path) -> None:
 def test_one_column_with_semicolons_is_read_if_that_is_meant(tmp_path: Path) -> None:
     frame, _, _ = fetched(lambda hit: Reply(b"a;b\n1;2\n"), tmp_path, response_format="csv", separator=",")
     assert frame.to_dicts() == [{"a;b": "1;2"}]
+
+
+def test_a_nested_key_and_one_of_its_flat_name_on_another_page_are_refused(tmp_path: Path) -> None:
+    pages = {"1": b'[{"a": {"b": 1}}]', "2": b'[{"a_b": 2}]'}
+    paging = {"type": "page", "page_param": "page"}
+    error = failure(lambda hit: Reply(pages.get(hit.query["page"], b"[]")), tmp_path, pagination=paging)
+    assert "page 2: flattening nested objects gives two columns the name 'a_b' (a.b and a_b)" in error.message
+    assert error.details["field"] == "flatten"

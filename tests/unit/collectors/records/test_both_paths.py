@@ -13,7 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.collectors.records import json_records
+from service.collectors.records.flattened import Flattened
 from service.collectors.records.spool import Spool
+from service.collectors.records.unusable import Unusable
 from tests.examples import examples
 
 LONG = 2**53 + 1
@@ -139,3 +141,33 @@ def agree(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory)
     fast, slow = (stored(table, tmp_path_factory.mktemp("spool")) for table in tables(items, flatten=False))
     assert {n: d.base_type() for n, d in fast.schema.items()} == {n: d.base_type() for n, d in slow.schema.items()}
     assert as_written(fast.to_dicts()) == as_written(slow.to_dicts())
+
+
+CLASH = r"two columns the name 'a_b' \(a\.b and a_b\); set flatten to false"
+MIXED = [{"m": 1}, {"m": [1]}]
+"""Records that must be read one by one."""
+
+
+@pytest.mark.parametrize("first", [{"a": {"b": 1}}, {"a": {"b": None, "c": 2}}])
+@pytest.mark.parametrize("second", [{"a_b": 1}, {"a_b": "x"}, {"a_b": None}])
+@pytest.mark.parametrize("slow", [[], MIXED])
+def test_two_keys_of_one_name_are_refused_in_one_part_and_in_two(
+    first: dict[str, Any], second: dict[str, Any], slow: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    def table(items: list[dict[str, Any]]) -> tuple[pl.DataFrame, Flattened]:
+        return json_records.table(json_records.lines([json.dumps(i).encode() for i in items]), flatten=True)
+
+    with pytest.raises(Unusable, match="two columns the name 'a_b'"):
+        table([first, second, *slow])
+    for pair in ([first, second], [second, first]):
+        spool = Spool(tmp_path)
+        spool.add(*table([pair[0], *slow]))
+        with pytest.raises(Unusable, match=CLASH):
+            spool.add(*table([pair[1], *slow]))
+
+
+def test_the_same_keys_in_two_parts_are_one_column(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for items in ([{"a": {"b": {"c": 1}}}], [{"a": {"b": {"c": 2}}}, *MIXED]):
+        spool.add(*json_records.table(json_records.lines([json.dumps(i).encode() for i in items]), flatten=True))
+    assert spool.scan().collect()["a_b_c"].to_list() == [1, 2, None, None]

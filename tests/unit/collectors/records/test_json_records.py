@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.collectors.records import json_records
-from service.collectors.records.json_records import Document, Unusable
+from service.collectors.records.json_records import Document
+from service.collectors.records.unusable import Unusable
 from tests.examples import examples
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.collectors.http_api import page_batches
 from service.collectors.records import json_records, number_texts
-from service.collectors.records.json_records import Unusable
+from service.collectors.records.unusable import Unusable
 from tests.examples import examples
 from tests.unit.collectors.api_source import fetched
 from tests.unit.collectors.file_source import rows, surroundings

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from service.collectors.records.flattened import Flattened
 from service.collectors.records.spool import Spool
 from service.values.common_type import unite
 
 
-def spooled(folder: Path, *frames: pl.DataFrame, parents: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]
+def spooled(folder: Path, *frames: pl.DataFrame, parents: Collection[str] = ()) -> pl.DataFrame:
     spool = Spool(folder)
     for frame in frames:
-        spool.add(frame, parents)
+        spool.add(frame, Flattened(set(parents)))
     return spool.scan().collect(engine="streaming")
 
 
