@@ -109,15 +109,17 @@ class ApplyPool:
     async def ask(self, version: Version, document: Document, request: ApplyRequest, *, seconds: float) -> ApplyAnswer:
         """The answer of a worker of the version. What a kept worker cannot do, a new one tries again.
 
-        Raises the worker's error, ``errors.TimedOut`` after ``seconds``, ``errors.Permanent`` if the worker died.
+        Raises the worker's error, ``errors.TimedOut`` after ``seconds``, ``errors.Permanent`` if the worker died,
+        and DATA_CORRUPT if the fit record is damaged: what a kept worker has read of it must be what is stored now.
         """
+        record = await asyncio.to_thread(self._resources.fit_record, version)
         kept = self._kept(key_of(version))
         with self.displacing():
             try:
                 async with asyncio.timeout(seconds):
                     answer = await self._answer(kept, request) if kept is not None else None
                     if answer is None or _is_exhausted(answer):
-                        answer = await self._answer(await self._start(version, document), request, is_new=True)
+                        answer = await self._answer(await self._start(version, record, document), request, is_new=True)
             except TimeoutError:
                 raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
         assert answer is not None
@@ -156,11 +158,10 @@ class ApplyPool:
             self._leave(worker)
         return worker
 
-    async def _start(self, version: Version, document: Document) -> ApplyWorker:
+    async def _start(self, version: Version, record: str, document: Document) -> ApplyWorker:
         if self._closed:
             raise errors.Unavailable("the service is stopping", retry_after=5.0)
         resources, found = self._resources, await document()
-        record = await asyncio.to_thread(resources.fit_record, version)
         folder = resources.layout.staging(ids.new("task"))
         stored = readable(version, record)
         grants = resources.grants(folder / _SCRATCH, found.get("processors"), stored, self._memory_bytes)
