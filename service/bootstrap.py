@@ -40,6 +40,7 @@ from service.processes import forkserver, preloaded
 from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
+from service.runs import program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
 from service.runs.condition import Condition
@@ -113,7 +114,8 @@ async def open_core(
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
         integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
-        resources = JobResources(settings, layout, history, registry, clock, secrets, integrity)
+        since = await asyncio.to_thread(program.same_since, store, clock.now())
+        resources = JobResources(settings, layout, history, registry, clock, secrets, integrity, same_since=since)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)

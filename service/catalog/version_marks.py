@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service.catalog.statements import load_sql
-from service.catalog.store import Row, Store, Transaction, naive
+from service.catalog.store import Store, Transaction, naive
 from service.kit import errors
 from service.model.version import Marks, Version
 
@@ -54,30 +54,60 @@ class VersionMarks:
         return {n: Marks(pinned=n in pins, tags=tags.get(n, [])) for n in {*pins, *tags}}
 
     def delete(self, pipeline_id: str, version: Version, now: datetime) -> None:
-        """Remove a version from the catalog, which remembers that it did: a start then removes its folder.
+        """As ``delete_all`` of one version. Raises the reason why it was left."""
+        for refusal in self.delete_all(pipeline_id, [version], now).values():
+            raise refusal
 
-        Raises ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict`` (VERSION_IN_USE) if the version is the
-        newest, pinned, tagged, or named by its number in a configuration, or if it was held when it was read and has
-        been accepted since.
+    def delete_all(
+        self, pipeline_id: str, versions: Sequence[Version], now: datetime
+    ) -> dict[int, errors.PenstockError]:
+        """Remove versions from the catalog, which remembers that it did: a start then removes their folders.
+
+        Returns why some were left, by number: ``errors.Missing`` (VERSION_NOT_FOUND), ``errors.Conflict``
+        (VERSION_IN_USE) if the version is the newest, pinned, tagged, or named by its number in a configuration, or if
+        it was held when it was read and has been accepted since.
         """
-        key = {"pipeline_id": pipeline_id, "version": version.version}
-        of = {"pipeline_id": pipeline_id}
         with self._store.transaction() as transaction:
-            if _require(transaction, pipeline_id, version)["held"] != version.held:
-                raise in_use(version, "it was accepted meanwhile")
-            newest = transaction.row(_SQL["newest"], of)
-            if newest is not None and newest["version"] == version.version:
-                raise in_use(version, "it is the newest version")
-            if any(row["version"] == version.version for row in transaction.rows(_SQL["pins"], of)):
-                raise in_use(version, "it is pinned; remove the pin first")
-            tags = [row["tag"] for row in transaction.rows(_SQL["tags"], of) if row["version"] == version.version]
-            if tags:
-                raise in_use(version, f"the tag '{tags[0]}' names it; move or remove the tag first")
-            reader = transaction.row(_SQL["named_by"], {**key, "name": version.pipeline})
-            if reader is not None:
-                raise in_use(version, f"the configuration of '{reader['name']}' reads it by its number")
-            transaction.execute(_SQL["remember"], {**key, "run_id": version.run_id, "deleted": naive(now)})
-            transaction.execute(_SQL["delete"], key)
+            refused = _refusals(transaction, pipeline_id, versions)
+            gone = [version.version for version in versions if version.version not in refused]
+            if gone:
+                key = {"pipeline_id": pipeline_id, "versions": gone}
+                transaction.execute(_SQL["remember"], {**key, "deleted": naive(now)})
+                transaction.execute(_SQL["delete"], key)
+        return refused
+
+
+def _refusals(
+    transaction: Transaction, pipeline_id: str, versions: Sequence[Version]
+) -> dict[int, errors.PenstockError]:
+    """Why versions of a pipeline must stay, by number."""
+    of = {"pipeline_id": pipeline_id}
+    key = {**of, "versions": [version.version for version in versions]}
+    held = {row["version"]: row["held"] for row in transaction.rows(_SQL["held"], key)}
+    newest = transaction.row(_SQL["newest"], of)
+    pins = {row["version"] for row in transaction.rows(_SQL["pins"], of)}
+    tags = {row["version"]: row["tag"] for row in reversed(transaction.rows(_SQL["tags"], of))}
+    named = transaction.rows(_SQL["named_by"], {**key, "name": versions[0].pipeline})
+    readers = {row["version"]: row["name"] for row in reversed(named)}
+
+    def refusal(version: Version) -> errors.PenstockError | None:
+        number = version.version
+        if number not in held:
+            return _gone(version)
+        if held[number] != version.held:
+            return in_use(version, "it was accepted meanwhile")
+        if newest is not None and newest["version"] == number:
+            return in_use(version, "it is the newest version")
+        if number in pins:
+            return in_use(version, "it is pinned; remove the pin first")
+        if number in tags:
+            return in_use(version, f"the tag '{tags[number]}' names it; move or remove the tag first")
+        if number in readers:
+            return in_use(version, f"the configuration of '{readers[number]}' reads it by its number")
+        return None
+
+    found = ((version.version, refusal(version)) for version in versions)
+    return {number: error for number, error in found if error is not None}
 
 
 def tagged(store: Store, pipeline_id: str, name: str, tag: str, field: str = "version") -> int:
@@ -101,12 +131,14 @@ def in_use(version: Version, why: str) -> errors.Conflict:
     )  # fmt: skip
 
 
-def _require(transaction: Transaction, pipeline_id: str, version: Version) -> Row:
-    """The row of a version. Raises ``errors.Missing`` if it was deleted since it was read."""
-    row = transaction.row(_SQL["exists"], {"pipeline_id": pipeline_id, "version": version.version})
-    if row is None:
-        raise errors.Missing(
-            f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
-            field="version",
-        )  # fmt: skip
-    return row
+def _require(transaction: Transaction, pipeline_id: str, version: Version) -> None:
+    """Raise ``errors.Missing`` if a version was deleted since it was read."""
+    if not transaction.rows(_SQL["held"], {"pipeline_id": pipeline_id, "versions": [version.version]}):
+        raise _gone(version)
+
+
+def _gone(version: Version) -> errors.Missing:
+    return errors.Missing(
+        f"the pipeline '{version.pipeline}' has no version {version.version}", code="VERSION_NOT_FOUND",
+        field="version",
+    )  # fmt: skip

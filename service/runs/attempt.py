@@ -166,7 +166,7 @@ class Attempt:
         if self._place is None:
             return order
         made, self._folder = self._folder, self._resources.layout.staging(order.run_id)
-        await asyncio.to_thread(made.replace, self._folder)
+        await asyncio.to_thread(_move, made, self._folder)
         grants = msgspec.structs.replace(order.grants, folder=str(self._folder))
         return msgspec.structs.replace(order, grants=grants)
 
@@ -356,6 +356,14 @@ class Attempt:
             return job_resources.limits(order.grants, read=(*remembered, *base))
         read = () if order.reload.earlier is None else (order.reload.earlier.path,)
         return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)
+
+
+def _move(made: Path, target: Path) -> None:
+    """Move a folder that a child could also have replaced: what it cannot reach any more is looked at."""
+    made.replace(target)
+    if target.is_symlink():
+        target.unlink()
+        raise errors.Permanent("the worker of the run left a link in the place of its folder")
 
 
 def _replayed(replay: Replay) -> tuple[str, ...]:

@@ -32,7 +32,10 @@ from service.values.version_mode import BaseVersion, Mode
 
 @dataclass(frozen=True)
 class JobResources:
-    """The resources that the jobs of this process share."""
+    """The resources that the jobs of this process share.
+
+    ``same_since`` is the time since which the program is the same (``runs.program``), by default the start.
+    """
 
     settings: Settings
     layout: Layout
@@ -43,10 +46,11 @@ class JobResources:
     integrity: Integrity
     spares: Spares = field(default_factory=Spares)
     kept: KeptChildren = field(default_factory=KeptChildren)
-    started: datetime = field(init=False)
+    same_since: datetime | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "started", self.clock.now())
+        if self.same_since is None:
+            object.__setattr__(self, "same_since", self.clock.now())
 
     async def warm(self) -> None:
         """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""
@@ -182,11 +186,12 @@ class JobResources:
         )
 
     def _is_alike(self, version: Version, revision: int) -> bool:
-        """Whether a run of this process wrote the version by this revision, all of it.
+        """Whether a run of this program wrote the version by this revision, all of it.
 
         The bytes of an arranged version follow from the order in which its rows came, too.
         """
-        own = version.revision == revision and version.restored_from is None and version.created >= self.started
+        assert self.same_since is not None
+        own = version.revision == revision and version.restored_from is None and version.created >= self.same_since
         return own and not (version.layout.partition_by or version.layout.cluster_by)
 
     def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:

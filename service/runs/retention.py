@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
@@ -83,16 +84,14 @@ class Retention:
         """Delete surplus versions, of some pipelines or all. Returns how many; those in use wait for the next one."""
         deleted = kept = 0
         while found := await asyncio.to_thread(self._surplus.versions, kept, pipeline_ids):
-            for owner, version in found:
-                try:
-                    await self._upkeep.remove(owner, version, BY)
-                    deleted += 1
-                except errors.Conflict:  # it is in use
-                    kept += 1
-                    if self._upkeep.is_read(version):
-                        self._read.add(owner)
-                except errors.Missing:  # it was deleted meanwhile
-                    continue
+            for owner, group in itertools.groupby(found, lambda one: one[0]):
+                versions = [version for _, version in group]
+                refused = await self._upkeep.remove_all(owner, versions, BY)
+                deleted += len(versions) - len(refused)
+                in_use = [number for number, why in refused.items() if isinstance(why, errors.Conflict)]
+                kept += len(in_use)  # the others were deleted meanwhile
+                if any(self._upkeep.is_read(version) for version in versions if version.version in in_use):
+                    self._read.add(owner)
         return deleted
 
     async def sweep_runs(self) -> int:

@@ -13,7 +13,7 @@ from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.version_marks import VersionMarks, in_use
 from service.files.layout import Layout, flush
-from service.kit import ids
+from service.kit import errors, ids
 from service.kit.clock import Clock
 from service.model.version import Version
 from service.query.integrity import Integrity
@@ -55,25 +55,51 @@ class VersionUpkeep:
         await self.remove(record.id, version, by)
 
     async def remove(self, pipeline_id: str, version: Version, by: str) -> None:
-        """Delete a version. A crash in between leaves a folder that the next start removes. Raises as ``delete``."""
-        folder = self._layout.version(version.pipeline, version.version)
-        if self.is_read(version):
-            raise in_use(version, "a run or a query reads it; try again later")
-        await asyncio.to_thread(self._marks.delete, pipeline_id, version, self._clock.now())
-        _log.info(
-            "version.deleted", pipeline=version.pipeline, version=version.version, rows=version.rows,
-            bytes=version.bytes, held=version.held, by=by,
-        )  # fmt: skip
-        self._integrity.forget(version.pipeline, version.version)
-        if self.is_read(version):
-            _log.info("version.read", pipeline=version.pipeline, version=version.version, removed="at the next start")
-            return
-        await asyncio.to_thread(remove_folder, self._layout, folder)
+        """As ``remove_all`` of one version. Raises as ``delete``."""
+        for refusal in (await self.remove_all(pipeline_id, [version], by)).values():
+            raise refusal
+
+    async def remove_all(
+        self, pipeline_id: str, versions: Sequence[Version], by: str
+    ) -> dict[int, errors.PenstockError]:
+        """Delete versions of a pipeline. Returns why some were left, by number, as ``delete`` raises.
+
+        A crash in between leaves folders that the next start removes.
+        """
+        refused: dict[int, errors.PenstockError] = {
+            v.version: in_use(v, "a run or a query reads it; try again later") for v in versions if self.is_read(v)
+        }
+        free = [version for version in versions if version.version not in refused]
+        if free:
+            refused |= await asyncio.to_thread(self._marks.delete_all, pipeline_id, free, self._clock.now())
+        folders = []
+        for version in free:
+            if version.version in refused:
+                continue
+            _log.info(
+                "version.deleted", pipeline=version.pipeline, version=version.version, rows=version.rows,
+                bytes=version.bytes, held=version.held, by=by,
+            )  # fmt: skip
+            self._integrity.forget(version.pipeline, version.version)
+            if self.is_read(version):
+                _log.info(
+                    "version.read", pipeline=version.pipeline, version=version.version, removed="at the next start"
+                )
+            else:
+                folders.append(self._layout.version(version.pipeline, version.version))
+        if folders:
+            await asyncio.to_thread(_remove_folders, self._layout, folders)
+        return refused
 
     def is_read(self, version: Version) -> bool:
         """Whether a run or a query reads the version, or soon will."""
         folder = self._layout.version(version.pipeline, version.version)
         return any(reads(folder) for reads in self._readers)
+
+
+def _remove_folders(layout: Layout, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        remove_folder(layout, folder)
 
 
 def remove_folder(layout: Layout, folder: Path) -> None:

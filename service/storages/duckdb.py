@@ -254,9 +254,10 @@ def _connect(path: Path, ctx: Context) -> duckdb.DuckDBPyConnection:
 def _memory() -> duckdb.DuckDBPyConnection:
     """The database in memory that the small loads of a process share: to open one costs more than a load.
 
-    It has no threads, which a small load never uses, the memory that any run can spare, and no place on the disk.
+    It has no threads, which a small load never uses, the memory that any run can spare, and no place on the disk. A
+    commit writes to the file itself, and not first to a log beside it.
     """
-    config = {**_CONFIG, "temp_directory": "", "threads": 1, "async_threads": 0}
+    config = {**_CONFIG, "temp_directory": "", "threads": 1, "async_threads": 0, "checkpoint_threshold": "1KB"}
     return duckdb.connect(":memory:", config={**config, "memory_limit": f"{_LOAD_MEMORY // 1024} KiB"})
 
 

@@ -80,7 +80,7 @@ def arm_decisions(order: Order) -> None:
     before, after, written, begun, deleted, gone = DECISION_POINTS
     setattr(History, "accept", order.around(History.accept, before=before, after=after))  # noqa: B010
     setattr(manifest, "follow", order.around(manifest.follow, after=written))  # noqa: B010
-    setattr(VersionMarks, "delete", order.around(VersionMarks.delete, before=begun, after=deleted))  # noqa: B010
+    setattr(VersionMarks, "delete_all", order.around(VersionMarks.delete_all, before=begun, after=deleted))  # noqa: B010
     setattr(version_upkeep, "flush", order.around(layout.flush, before=gone))  # noqa: B010
 
 

@@ -158,6 +158,9 @@ def test_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_
         assert list((served.data / "warehouse" / ".staging").glob("worker_*"))
     with serving(tmp_path / "data", **SETTINGS) as served:
         assert not list((served.data / "warehouse" / ".staging").iterdir())
+        served.login()
+        assert kept_after(served, "cities"), "the same program wrote the newest version"
+        assert served.json("GET", "/pipeline/cities/runs?limit=1")["items"][0]["unchanged"]
 
 
 def test_a_worker_that_loads_a_large_native_table_ends_without_an_error(served: Served) -> None:

@@ -13,14 +13,17 @@ SELECT version FROM version_tags WHERE pipeline_id = $pipeline_id AND tag = $tag
 SELECT version FROM version_pins WHERE pipeline_id = $pipeline_id ORDER BY version
 -- name: tags
 SELECT version, tag FROM version_tags WHERE pipeline_id = $pipeline_id ORDER BY tag
--- name: exists
-SELECT run_id, held FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
+-- name: held
+SELECT version, held FROM versions
+WHERE pipeline_id = $pipeline_id AND version IN (SELECT unnest($versions::INTEGER[]))
 -- name: newest
 SELECT coalesce(max(version), 0) AS version FROM versions WHERE pipeline_id = $pipeline_id AND NOT held
 -- name: remember
-INSERT INTO deleted_versions (pipeline_id, version, run_id, deleted) VALUES ($pipeline_id, $version, $run_id, $deleted)
+INSERT INTO deleted_versions (pipeline_id, version, run_id, deleted)
+SELECT pipeline_id, version, run_id, $deleted FROM versions
+WHERE pipeline_id = $pipeline_id AND version IN (SELECT unnest($versions::INTEGER[]))
 -- name: delete
-DELETE FROM versions WHERE pipeline_id = $pipeline_id AND version = $version
+DELETE FROM versions WHERE pipeline_id = $pipeline_id AND version IN (SELECT unnest($versions::INTEGER[]))
 -- name: named_by
 WITH documents AS (
     SELECT o.name, r.document
@@ -33,7 +36,7 @@ steps AS (
     UNION ALL
     SELECT name, unnest(json_extract(document, '$.processors[*].config.rules[*]')), 'pipeline' FROM documents
 )
-SELECT name FROM steps
-WHERE step ->> field = $name AND TRY_CAST(step ->> 'version' AS INTEGER) = $version
+SELECT TRY_CAST(step ->> 'version' AS INTEGER) AS version, name FROM steps
+WHERE step ->> field = $name AND TRY_CAST(step ->> 'version' AS INTEGER) IN (SELECT unnest($versions::INTEGER[]))
     AND (field = 'pipeline' OR step ->> 'type' = 'pipeline')
-ORDER BY name LIMIT 1
+ORDER BY name

@@ -107,6 +107,21 @@ def test_the_newest_version_and_marked_ones_stay(directory: Directory, number: i
         delete(directory, number)
 
 
+def test_versions_that_are_deleted_together_are_refused_one_by_one(directory: Directory) -> None:
+    for number in (3, 4, 5):
+        directory.publish(number)
+    with Opened(directory) as opened:
+        marks, record = VersionMarks(opened.store), opened.pipelines.get("shop")
+        versions = [opened.history.version(record.id, "shop", number) for number in range(1, 6)]
+        marks.pin(record.id, versions[0])
+        marks.tag(record.id, versions[1], "stable")
+        refused = marks.delete_all(record.id, versions, CLOCK.now())
+        assert {number: why.error_code for number, why in refused.items()} == dict.fromkeys((1, 2, 5), "VERSION_IN_USE")
+        again = marks.delete_all(record.id, versions[2:4], CLOCK.now())
+        assert {number: why.error_code for number, why in again.items()} == dict.fromkeys((3, 4), "VERSION_NOT_FOUND")
+    assert [version.version for version in directory.versions()] == [1, 2, 5]
+
+
 @pytest.mark.parametrize(
     ("settings", "stay"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.collectors.csv_file import malformed_rows, survey
+from service.collectors.csv_file.dialect import Dialect
 from service.kit import errors
 from tests.unit.collectors.csv_source import FILE, read
 
@@ -101,10 +102,10 @@ def test_all_bad_rows_are_counted_and_the_first_are_shown(tmp_path: Path) -> Non
 def test_a_small_file_is_read_through_small_buffers(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(b"id,city\n" + b"1,Berlin\n" * 1_000)
-    survey.survey(path, survey.Dialect(), 100)  # what Polars imports at first
+    survey.survey(path, Dialect(), 100)  # what Polars imports at first
     tracemalloc.start()
     try:
-        found = survey.survey(path, survey.Dialect(), 100)
+        found = survey.survey(path, Dialect(), 100)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
