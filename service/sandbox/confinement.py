@@ -69,6 +69,11 @@ class Relation:
     logical: Mapping[str, pl.DataType] = field(default_factory=dict)
     with_stored: str = ""
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a native table as it is."""
+        return self.order == ("rowid",) and not self.logical
+
 
 def duckdb_memory(memory_bytes: int) -> int:
     """What DuckDB's buffers may take of the memory of a worker, in bytes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
@@ -56,12 +56,22 @@ _BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _EXPLAIN = re.compile(rf"\A{_BLANK}*explain\b{_BLANK}*(?P<analyze>analy[sz]e\b)?", re.IGNORECASE | re.DOTALL)
 
 
+class Reference(NamedTuple):
+    """A place in a SELECT that names a stored table, in bytes from its beginning; -1: not known."""
+
+    table: str
+    start: int
+    length: int
+    has_alias: bool
+
+
 @dataclass
 class Accepted:
     """A statement that may run: the SELECT, how it is to be explained, and the tables it names.
 
-    ``tables`` maps each name (as first written) to its place in the statement, in characters.
-    ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
+    ``tables`` maps each name (as first written) to its place in the statement, in characters; ``references`` are all
+    places. ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
+    ``names_rowid``: it has a column that a stored table has and its view has not.
     """
 
     select: str
@@ -69,6 +79,8 @@ class Accepted:
     tables: dict[str, int | None] = field(default_factory=dict)
     everything: bool = False
     takes_limit: bool = False
+    references: list[Reference] = field(default_factory=list)
+    names_rowid: bool = False
 
 
 def refused(message: str, position: int | None = None) -> errors.Invalid:
@@ -177,7 +189,11 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
             if kind == "BASE_TABLE":
                 name = value["table_name"]
                 if _qualified(value) or same(name) not in scope:
+                    start, length = value.get("query_location", -1), value.get("query_location_length", 0)
+                    accepted.references.append(Reference(_stored(value), start, length, "alias" in value))
                     yield _stored(value), value.get("query_location")
+            elif kind == "COLUMN_REF":
+                accepted.names_rowid |= same(str(value["column_names"][-1])) == "rowid"
             elif kind == "SHOW_REF":
                 yield from _shown(value, accepted)
             scope = _ctes(value, scope, pending)

@@ -31,6 +31,7 @@ from service.sandbox.duckdb_errors import Translator
 from service.sandbox.source import TableSource, WorkerSetup
 
 _READ_ONLY = "BEGIN TRANSACTION READ ONLY"
+_MOST_SHAPES = 16
 _CHUNK = 256 << 10  # what a socket takes without much waiting
 
 
@@ -52,6 +53,8 @@ class Worker(Protocol):
 
     def columns(self, table: str) -> Columns: ...
 
+    def is_dense(self, table: str) -> bool: ...
+
     def confined(
         self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
         stubs: Sequence[str] = (),
@@ -66,6 +69,7 @@ class Answering:
         self._worker = worker
         self._cursor = cursor
         self._translate = translate
+        self._relations: dict[str, confinement.Relation] = {}
 
     def close(self) -> None:
         """Drop everything that the session holds; its transaction is rolled back."""
@@ -76,9 +80,9 @@ class Answering:
         stubs: Sequence[str] = (),
     ) -> dict[str, confinement.Relation]:  # fmt: skip
         """As ``Worker.confined``; from then on the session cannot change what other sessions see."""
-        relations = self._worker.confined(wanted, others, keep_order=keep_order, stubs=stubs)
+        self._relations = self._worker.confined(wanted, others, keep_order=keep_order, stubs=stubs)
         self._cursor.execute(_READ_ONLY)
-        return relations
+        return self._relations
 
     def _again(self) -> None:
         """Go on after an error."""
@@ -149,18 +153,36 @@ class Answering:
         """The rows of a page and its columns; what is plain is bound once."""
         limit = query.limit
         if judged.plain and limit is not None and encode.are_few(limit, judged.plain):
-            try:
-                found = encode.few(self._cursor, _cut(select, limit, judged), query.parameters)
-            except duckdb.Error as error:
-                raise self._located(error, select, query) from None
+            found = self._few(select, judged, query, limit)
             if found is not None:
-                return encode.JsonRecords.of(found.lines, limit, query.max_bytes), found.columns
+                return encode.JsonRecords.of(found.lines, limit, query.max_bytes), found.head.columns
             self._again()
         rows = self._bound(select, judged, query)
         if limit is not None:
             rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit, judged))
         judged.plain = len(rows.names) if judged.explain is None and encode.is_plain(rows.types) else 0
         return encode.JsonRecords.read(rows, limit, query.max_bytes), rows.columns
+
+    def _few(self, select: str, judged: Judged, query: messages.SqlQuery, limit: int) -> encode.Few | None:
+        """The rows of a page that is plain, from the native tables themselves where that is the same."""
+        kind = shape(query.parameters)
+        head = judged.heads.get(kind) if kind is not None else None
+        direct = judged.over_tables(select, self._relations)
+        for text in (direct, select):
+            if text is None:
+                continue
+            try:
+                found = encode.few(self._cursor, _cut(text, limit, judged), query.parameters, head)
+            except duckdb.Error as error:
+                if text is select:
+                    raise self._located(error, select, query) from None
+                judged.refuse_tables()
+                self._again()
+                continue
+            if found is not None and kind is not None and len(judged.heads) < _MOST_SHAPES:
+                judged.heads[kind] = found.head
+            return found
+        return None
 
     def _bound(self, select: str, judged: Judged, query: messages.SqlQuery) -> encode.Rows:
         """Bind the SELECT. The position in an error is one in the user's statement."""
@@ -171,7 +193,7 @@ class Answering:
         try:
             rows = encode.Rows.of(self._cursor, select, query.parameters)
             if judged.explain is None:
-                if kind is not None and len(judged.columns) < 16:
+                if kind is not None and len(judged.columns) < _MOST_SHAPES:
                     judged.columns[kind] = (rows.names, rows.types)
                 return rows
             plan = self._cursor.execute(f"{judged.explain} {select}", query.parameters).fetchall()
@@ -236,7 +258,10 @@ class Answering:
         few = encode.are_few(limit, len(rows.names)) and encode.is_plain(rows.types)
         # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
         cut = f" LIMIT {limit}" if query.sort or few else ""
-        rows = dataclasses.replace(rows, sql=f"{rows.sql}{cut} OFFSET {query.offset}")
+        part = f"{cut} OFFSET {query.offset}"
+        if relation.is_table and not (where or query.sort) and self._worker.is_dense(query.source.table):
+            part = f" WHERE rowid >= {query.offset} AND rowid < {query.offset + limit}"  # no row before it is read
+        rows = dataclasses.replace(rows, sql=f"{rows.sql}{part}")
         found = encode.few(self._cursor, rows.sql) if few else None
         if few and found is None:
             self._again()

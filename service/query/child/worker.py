@@ -57,6 +57,10 @@ class QueryWorker:
         self._sources: dict[str, TableSource] | None = None
         self._relations: dict[str, confinement.Relation] = {}
         self._columns: dict[str, Columns] = {}
+        self._dense: dict[str, bool] = {}
+        self._roots = (
+            setup.warehouse, setup.spill, str(Path(setup.warehouse).parent), sys.prefix, sys.base_prefix
+        )  # fmt: skip
         self._traces = Traces(connection, Path(setup.spill))
         self._answered = 0
         self._may_stay = True
@@ -70,11 +74,10 @@ class QueryWorker:
             return False
         query = _decode_query(message)
         translate = Translator(
-            roots=(self.setup.warehouse, self.setup.spill, str(Path(self.setup.warehouse).parent), sys.prefix,
-                   sys.base_prefix),
+            roots=self._roots,
             memory_bytes=self.setup.memory_bytes,
             seconds=query.seconds,
-        )  # fmt: skip
+        )
         try:
             answering = Answering(self, self._connection.cursor(), translate)
             try:
@@ -172,6 +175,19 @@ class QueryWorker:
             cursor = self._connection.cursor()
             try:
                 found = self._columns[table] = type_forms.described(cursor, f"FROM {self._relations[table].sql}")
+            finally:
+                cursor.close()
+        return found
+
+    def is_dense(self, table: str) -> bool:
+        """Whether the rows of a native table are numbered from 0 without a gap, so that a number is a position."""
+        found = self._dense.get(table)
+        if found is None:
+            cursor = self._connection.cursor()
+            try:
+                of = f"FROM {self._relations[table].sql}"
+                ((last, rows),) = cursor.execute(f"SELECT max(rowid), count(*) {of}").fetchall()
+                found = self._dense[table] = rows == (0 if last is None else last + 1)
             finally:
                 cursor.close()
         return found
