@@ -300,7 +300,9 @@ class Engine:
                     if isinstance(query, messages.SqlQuery) and not need.everything:
                         self._statements.remember(group.readable, query.statement, need)
                         query = msgspec.structs.replace(query, known=known)
-                    if blank or (not need.everything and worker.holds(known.sources)):
+                    if need.only_names:
+                        await worker.child.send(msgspec.msgpack.encode(known))
+                    elif blank or (not need.everything and worker.holds(known.sources)):
                         self._reads(worker, group, known.sources)
                         await worker.child.send(msgspec.msgpack.encode(known))
                     else:
@@ -383,8 +385,10 @@ class Engine:
         message = await worker.receive()
         if message is None:
             raise self._died(worker, await worker.child.wait())
-        if message[0] == messages.FAILED:
-            raise errors.from_body(msgspec.msgpack.decode(message[1], type=errors.Body))
+        kind, payload = message
+        if kind == messages.FAILED:
+            self._finish(worker, free=payload[:1] == messages.FREE)
+            raise errors.from_body(msgspec.msgpack.decode(payload[1:], type=errors.Body))
         return message
 
     def _died(self, worker: PooledWorker, end: Exit) -> errors.PenstockError:

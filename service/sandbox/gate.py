@@ -53,6 +53,7 @@ EXPRESSIONS = frozenset(
 )
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
 _BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
+_SHOW_TABLES = re.compile(rf"{_BLANK}*show{_BLANK}+tables{_BLANK}*", re.IGNORECASE | re.DOTALL)
 _EXPLAIN = re.compile(rf"\A{_BLANK}*explain\b{_BLANK}*(?P<analyze>analy[sz]e\b)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -71,7 +72,7 @@ class Accepted:
 
     ``tables`` maps each name (as first written) to its place in the statement, in characters; ``references`` are all
     places. ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
-    ``names_rowid``: it has a column that a stored table has and its view has not.
+    ``names_rowid``: it has a column that a stored table has and its view has not. ``only_names``: it is SHOW TABLES.
     """
 
     select: str
@@ -81,6 +82,7 @@ class Accepted:
     takes_limit: bool = False
     references: list[Reference] = field(default_factory=list)
     names_rowid: bool = False
+    only_names: bool = False
 
 
 def refused(message: str, position: int | None = None) -> errors.Invalid:
@@ -164,6 +166,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, select: str) -> Accepted:
         and not any(str(m.get("type", "")).startswith("LIMIT") for m in root.get("modifiers", []))
         and root.get("from_table", {}).get("type") != "SHOW_REF"
     )
+    accepted.only_names = _SHOW_TABLES.fullmatch(select) is not None
     seen: set[str] = set()
     try:
         for name, place in _tables(root, accepted):

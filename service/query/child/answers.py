@@ -32,6 +32,7 @@ from service.sandbox.source import TableSource, WorkerSetup
 
 _READ_ONLY = "BEGIN TRANSACTION READ ONLY"
 _MOST_SHAPES = 16
+_NOT_BOUND = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 _CHUNK = 256 << 10  # what a socket takes without much waiting
 
 
@@ -62,14 +63,16 @@ class Worker(Protocol):
 
 
 class Answering:
-    """Answers one query on ``cursor``, which is its own."""
+    """Answers one query on ``cursor``, which is its own. ``has_executed``: DuckDB was asked for rows of it."""
 
     def __init__(self, worker: Worker, cursor: duckdb.DuckDBPyConnection, translate: Translator) -> None:
         self.media_type = ""
+        self.has_executed = False
         self._worker = worker
         self._cursor = cursor
         self._translate = translate
         self._relations: dict[str, confinement.Relation] = {}
+        self._tables: list[str] = []
 
     def close(self) -> None:
         """Drop everything that the session holds; its transaction is rolled back."""
@@ -114,6 +117,8 @@ class Answering:
             raise self._translate(error, statement=query.statement) from None
         if not self._may_read(judged, query):
             return None
+        if judged.only_names:
+            select = _listed(self._tables)
         if query.types is not None and isinstance(query.parameters, dict):
             typed = query_parameters.converted(query.parameters, query.types)
             query = msgspec.structs.replace(query, parameters=typed)
@@ -123,6 +128,7 @@ class Answering:
             return self._whole("json", [msgspec.json.encode(found)])
         if query.format != "json":
             rows = self._bound(select, judged, query)
+            self.has_executed = True
             return self._stream(
                 query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )
@@ -138,9 +144,13 @@ class Answering:
             known = messages.Resolved([])
         wanted = {quoting.same(n) for n in judged.tables}
         if known is None or judged.everything or not wanted <= _names(known):
-            known = self._worker.resolved(messages.Need(judged.tables, judged.everything))
+            known = self._worker.resolved(messages.Need(judged.tables, judged.everything, judged.only_names))
             if known is None:
                 return False
+        if judged.only_names:
+            self._confined([], query.others)
+            self._tables = sorted({s.table for s in known.sources})
+            return True
         self._worker.load(known.snapshots)
         named = [s for s in known.sources if quoting.same(s.table) in wanted]
         stubs = [s.table for s in known.sources] if judged.everything else []
@@ -160,6 +170,7 @@ class Answering:
         rows = self._bound(select, judged, query)
         if limit is not None:
             rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit, judged))
+        self.has_executed = True
         judged.plain = len(rows.names) if judged.explain is None and encode.is_plain(rows.types) else 0
         return encode.JsonRecords.read(rows, limit, query.max_bytes), rows.columns
 
@@ -173,7 +184,9 @@ class Answering:
                 continue
             try:
                 found = encode.few(self._cursor, _cut(text, limit, judged), query.parameters, head)
+                self.has_executed = True
             except duckdb.Error as error:
+                self.has_executed = self.has_executed or not isinstance(error, _NOT_BOUND)
                 if text is select:
                     raise self._located(error, select, query) from None
                 judged.refuse_tables()
@@ -196,6 +209,7 @@ class Answering:
                 if kind is not None and len(judged.columns) < _MOST_SHAPES:
                     judged.columns[kind] = (rows.names, rows.types)
                 return rows
+            self.has_executed = True
             plan = self._cursor.execute(f"{judged.explain} {select}", query.parameters).fetchall()
         except duckdb.Error as error:
             raise self._located(error, select, query) from None
@@ -205,7 +219,7 @@ class Answering:
 
     def _located(self, error: duckdb.Error, select: str, query: messages.SqlQuery) -> errors.PenstockError:
         """The error with its position, which the relation API loses; executing the statement reports it."""
-        if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        if isinstance(error, _NOT_BOUND):
             try:
                 self._cursor.execute(f"EXPLAIN {select}", query.parameters)
             except duckdb.Error as again:
@@ -226,6 +240,7 @@ class Answering:
         binary = FORMATS[query.format].binary
         columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
         rows_of = relation.with_stored or relation.sql
+        self.has_executed = True
         sql = f"SELECT {columns} FROM {rows_of}{where}{order}"
         try:
             if query.format == "json":
@@ -314,3 +329,9 @@ def _cut(select: str, limit: int, judged: Judged) -> str:
     if judged.takes_limit and judged.explain is None:  # a subquery would have all columns bound twice
         return f"{select}\nLIMIT {limit + 1}"
     return f"SELECT * FROM ({select}\n) AS q LIMIT {limit + 1}"
+
+
+def _listed(tables: list[str]) -> str:
+    """What SHOW TABLES answers, in a worker that has other tables."""
+    rows = ", ".join(f"({quoting.literal(table)})" for table in tables)
+    return f"SELECT name FROM (VALUES {rows}) AS t(name)" if rows else "SELECT '' AS name LIMIT 0"

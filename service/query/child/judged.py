@@ -37,6 +37,7 @@ class Judged:
         self.explain = accepted.explain
         self.tables = accepted.tables
         self.everything = accepted.everything
+        self.only_names = accepted.only_names and accepted.everything and accepted.explain is None
         self.start = statement.find(accepted.select) if accepted.explain is None else -1
         self.end = self.start + len(accepted.select)
         self.takes_limit = accepted.takes_limit

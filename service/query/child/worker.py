@@ -78,6 +78,7 @@ class QueryWorker:
             memory_bytes=self.setup.memory_bytes,
             seconds=query.seconds,
         )
+        answering = None
         try:
             answering = Answering(self, self._connection.cursor(), translate)
             try:
@@ -93,15 +94,23 @@ class QueryWorker:
         except Gone:
             raise
         except BaseException as error:
+            failure = self._failure(error, translate)
+            clean = answering is not None and not answering.has_executed and isinstance(failure, errors.Invalid)
+            free = clean and self._is_free()
             with contextlib.suppress(Gone):
-                failure = self._failure(error, translate)
-                self.send(messages.FAILED + msgspec.msgpack.encode(failure.as_body()))
-            return False
+                told = messages.FREE if free else messages.USED
+                self.send(messages.FAILED + told + msgspec.msgpack.encode(failure.as_body()))
+            return free
 
     def _is_free(self) -> bool:
         """Whether nothing of the query is left and another one may follow."""
         self._answered += 1
-        return self._may_stay and self._answered < self.setup.queries and self._traces.are_gone()
+        return (
+            self._sources is not None
+            and self._may_stay
+            and self._answered < self.setup.queries
+            and self._traces.are_gone()
+        )
 
     def _failure(self, error: BaseException, translate: Translator) -> errors.PenstockError:
         """An exception of any kind as an error of the product."""
