@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from service.kit import errors
-from service.sandbox import logical_types, parquet_union
+from service.sandbox import bound_plan, logical_types, parquet_union
 from service.sandbox.quoting import literal, quoted
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -95,6 +95,7 @@ def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # for every cursor
+    bound_plan.begin(connection)
     for view in _system_views(connection):
         connection.execute(f"CREATE VIEW {quoted(view)} AS {_NOTHING}")
     return connection
@@ -154,6 +155,7 @@ def confine(
     for table in listed:
         if table not in relations:
             connection.execute(f"CREATE VIEW {quoted(table)} AS {_NOTHING}")
+    bound_plan.stand_in(connection, relations)
     close(connection)
     return relations
 

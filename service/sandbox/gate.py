@@ -58,12 +58,12 @@ _EXPLAIN = re.compile(rf"\A{_BLANK}*explain\b{_BLANK}*(?P<analyze>analy[sz]e\b)?
 
 
 class Reference(NamedTuple):
-    """A place in a SELECT that names a stored table, in bytes from its beginning; -1: not known."""
+    """A place in a SELECT that names a stored table, or a parameter; in bytes from its beginning; -1: not known."""
 
-    table: str
+    name: str
     start: int
     length: int
-    has_alias: bool
+    has_alias: bool = False
 
 
 @dataclass
@@ -71,8 +71,9 @@ class Accepted:
     """A statement that may run: the SELECT, how it is to be explained, and the tables it names.
 
     ``tables`` maps each name (as first written) to its place in the statement, in characters; ``references`` are all
-    places. ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
-    ``names_rowid``: it has a column that a stored table has and its view has not. ``only_names``: it is SHOW TABLES.
+    places, ``parameters`` those of parameters. ``everything``: the statement lists the tables; ``only_names``: it does
+    nothing else. ``takes_limit``: a LIMIT may follow the text of the SELECT. ``names_rowid``: it has a column that a
+    stored table has and its view has not.
     """
 
     select: str
@@ -81,6 +82,7 @@ class Accepted:
     everything: bool = False
     takes_limit: bool = False
     references: list[Reference] = field(default_factory=list)
+    parameters: list[Reference] = field(default_factory=list)
     names_rowid: bool = False
     only_names: bool = False
 
@@ -192,11 +194,12 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
             if kind == "BASE_TABLE":
                 name = value["table_name"]
                 if _qualified(value) or same(name) not in scope:
-                    start, length = value.get("query_location", -1), value.get("query_location_length", 0)
-                    accepted.references.append(Reference(_stored(value), start, length, "alias" in value))
+                    accepted.references.append(_reference(_stored(value), value))
                     yield _stored(value), value.get("query_location")
             elif kind == "COLUMN_REF":
                 accepted.names_rowid |= same(str(value["column_names"][-1])) == "rowid"
+            elif value.get("class") == "PARAMETER":
+                accepted.parameters.append(_reference(str(value.get("identifier", "")), value))
             elif kind == "SHOW_REF":
                 yield from _shown(value, accepted)
             scope = _ctes(value, scope, pending)
@@ -205,6 +208,10 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
                     pending.append((item, scope | {same(str(value.get("cte_name", "")))}))
                 elif key != "cte_map":
                     pending.append((item, scope))
+
+
+def _reference(name: str, value: dict[str, Any]) -> Reference:
+    return Reference(name, value.get("query_location", -1), value.get("query_location_length", 0), "alias" in value)
 
 
 def _ctes(value: dict[str, Any], scope: frozenset[str], pending: list[tuple[Any, frozenset[str]]]) -> frozenset[str]:

@@ -26,7 +26,7 @@ from service.query import messages
 from service.query.child import data_select, describe, encode, schema_forms
 from service.query.child.judged import Columns, Judged, Judgements, shape
 from service.query.child.lookup import Lookup
-from service.sandbox import confinement, logical_types, quoting
+from service.sandbox import bound_plan, confinement, gate, logical_types, quoting
 from service.sandbox.duckdb_errors import Translator
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -122,6 +122,8 @@ class Answering:
         if query.types is not None and isinstance(query.parameters, dict):
             typed = query_parameters.converted(query.parameters, query.types)
             query = msgspec.structs.replace(query, parameters=typed)
+        if not (judged.is_bound or judged.only_names):
+            self._review(select, judged, query)
         if query.rehearsal:
             columns = self._bound(select, judged, query).columns
             found = {"columns": columns, "tables": list(judged.tables), "everything": judged.everything}
@@ -136,6 +138,19 @@ class Answering:
         elapsed = round((time.perf_counter() - started) * 1000, 3)
         after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
         return self._whole("json", encode.document({"columns": columns}, records, after))
+
+    def _review(self, select: str, judged: Judged, query: messages.SqlQuery) -> None:
+        """Review the statement as DuckDB binds it. Raises ``errors.Invalid``."""
+        typed = bound_plan.with_types(select, judged.parameters, query.parameters or ())
+        for text in (select, typed):
+            if text is None:
+                continue
+            with self._cursor.cursor() as session:
+                judged.is_bound = bound_plan.check(session, text, judged.tables, listing=judged.everything)
+            if judged.is_bound:
+                return
+        self._bound(select, judged, query)  # raises DuckDB's own error
+        raise gate.invalid("DuckDB does not tell how it binds this; name the types of parameters: CAST(? AS INTEGER)")
 
     def _may_read(self, judged: Judged, query: messages.SqlQuery) -> bool:
         """Attach the tables that the statement names, and only those; False if another worker does."""

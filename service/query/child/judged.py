@@ -30,7 +30,7 @@ class Judged:
     """A statement that the gate accepted, without its text: the SELECT is from ``start`` to ``end`` in it.
 
     ``plain``: how many columns its results have, if all of them are plain (``encode.is_plain``); else 0. ``heads`` are
-    what is written of such results before their rows.
+    what is written of such results before their rows. ``is_bound``: its plan was reviewed, too.
     """
 
     def __init__(self, accepted: gate.Accepted, statement: str) -> None:
@@ -44,6 +44,8 @@ class Judged:
         self.plain = 0
         self.columns: dict[_Shape, Columns] = {}
         self.heads: dict[_Shape, encode.Head] = {}
+        self.parameters = accepted.parameters
+        self.is_bound = False
         self._references = [] if accepted.names_rowid else sorted(accepted.references, key=lambda r: r.start)
 
     def over_tables(self, select: str, relations: Mapping[str, Relation]) -> str | None:
@@ -53,12 +55,12 @@ class Judged:
         """
         text, at, parts = select.encode(), 0, []
         for found in self._references:
-            relation = relations.get(same(found.table))
+            relation = relations.get(same(found.name))
             written = text[found.start : found.start + found.length]
-            token = next((t for t in (quoted(found.table), found.table) if written.startswith(t.encode())), None)
+            token = next((t for t in (quoted(found.name), found.name) if written.startswith(t.encode())), None)
             if relation is None or not relation.is_table or token is None or found.start < at:
                 return None
-            alias = "" if found.has_alias else f" AS {quoted(found.table)}"
+            alias = "" if found.has_alias else f" AS {quoted(found.name)}"
             parts += [text[at : found.start], f"{relation.sql}{alias}".encode()]
             at = found.start + len(token.encode())
         return b"".join([*parts, text[at:]]).decode() if parts else None
