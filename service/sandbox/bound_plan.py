@@ -49,7 +49,7 @@ def stand_in(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> No
     """Create the stand-ins of the views ``tables``."""
     for table in tables:
         name = quoted(table)
-        connection.execute(f"CREATE TABLE {_DATABASE}.main.{name} AS FROM memory.main.{name} LIMIT 0")
+        connection.execute(f"CREATE TABLE {_DATABASE}.main.{name} AS FROM memory.main.{name} WITH NO DATA")
 
 
 def check(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class Worker(Protocol):
     def columns(self, table: str) -> Columns: ...
 
     def is_dense(self, table: str) -> bool: ...
+
+    def stand_in(self, tables: Iterable[str]) -> None: ...
 
     def confined(
         self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
@@ -141,6 +143,7 @@ class Answering:
 
     def _review(self, select: str, judged: Judged, query: messages.SqlQuery) -> None:
         """Review the statement as DuckDB binds it. Raises ``errors.Invalid``."""
+        self._worker.stand_in(map(quoting.same, judged.tables))
         typed = bound_plan.with_types(select, judged.parameters, query.parameters or ())
         for text in (select, typed):
             if text is None:

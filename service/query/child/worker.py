@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -26,7 +26,7 @@ from service.query.child import encode, type_forms
 from service.query.child.answers import Answering, Gone
 from service.query.child.judged import Columns, Judgements
 from service.query.child.traces import Traces
-from service.sandbox import confinement, gate, snapshots
+from service.sandbox import bound_plan, confinement, gate, snapshots
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -58,6 +58,7 @@ class QueryWorker:
         self._relations: dict[str, confinement.Relation] = {}
         self._columns: dict[str, Columns] = {}
         self._dense: dict[str, bool] = {}
+        self._stand_ins: set[str] = set()
         self._roots = (
             setup.warehouse, setup.spill, str(Path(setup.warehouse).parent), sys.prefix, sys.base_prefix
         )  # fmt: skip
@@ -187,6 +188,14 @@ class QueryWorker:
             finally:
                 cursor.close()
         return found
+
+    def stand_in(self, tables: Iterable[str]) -> None:
+        """Create the stand-ins of sources, for reviews of plans over them (``bound_plan``)."""
+        new = [table for table in tables if table in self._relations and table not in self._stand_ins]
+        if new:
+            with self._connection.cursor() as session:
+                bound_plan.stand_in(session, new)
+            self._stand_ins.update(new)
 
     def is_dense(self, table: str) -> bool:
         """Whether the rows of a native table are numbered from 0 without a gap, so that a number is a position."""
