@@ -31,8 +31,7 @@ from service.query import messages, wanted
 from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
-from service.query.repeatable import is_repeatable, is_repeatable_statement
-from service.query.results import Key, Results, timed
+from service.query.results import Results, is_repeatable, key_of, timed
 from service.query.stream import Stream
 from service.query.wanted import RecentTables, Resolve, Statements
 from service.sandbox.duckdb_errors import timed_out, too_large
@@ -276,7 +275,7 @@ class Engine:
 
     async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
         """The answer over ``known`` sources; None: those that a worker finds in the statement."""
-        if (key := self._key(query, group)) is not None:
+        if (key := key_of(query, group.readable)) is not None:
             began = time.perf_counter()
             if (kept := self._results.get(key)) is not None:
                 content = timed(kept[1], time.perf_counter() - began)
@@ -320,7 +319,7 @@ class Engine:
         if kind == messages.WHOLE:
             media_type, content, free = messages.opened(payload)
             self._finish(worker, free=free)
-            if (key := self._key(query, group)) is not None and _is_repeatable(query):
+            if (key := key_of(query, group.readable)) is not None and is_repeatable(query):
                 self._results.put(key, media_type, content, known.sources if known is not None else [])
             return Answer.whole(media_type, content)
         body = Stream(
@@ -330,15 +329,6 @@ class Engine:
             total_seconds=self._stream_seconds,
         )
         return Answer(msgspec.msgpack.decode(payload, type=messages.Head).media_type, body)
-
-    @staticmethod
-    def _key(query: messages.Query, group: Group) -> Key | None:
-        """The key of an answer that may be given again: a whole one over known versions."""
-        if isinstance(query, messages.SchemaQuery) or FORMATS[query.format].streamed:  # the API keeps schemas
-            return None
-        if isinstance(query, messages.SqlQuery) and (query.rehearsal or query.known is None or query.known.snapshots):
-            return None
-        return Results.key(group.readable, msgspec.msgpack.encode(query))
 
     async def _begin(
         self, worker: PooledWorker, query: messages.Query, group: Group, sources: list[TableSource] | None
@@ -402,10 +392,3 @@ class Engine:
             f"the query ended its worker ({end}); nothing else was affected. Write the query another way",
             code="QUERY_TOO_LARGE",
         )
-
-
-def _is_repeatable(query: messages.Query) -> bool:
-    """Whether the answer to a query depends on nothing but the versions that it reads."""
-    if isinstance(query, messages.SqlQuery):
-        return is_repeatable_statement(query.statement)
-    return isinstance(query, messages.DataQuery) and is_repeatable(query.filter)

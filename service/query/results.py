@@ -13,6 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from service.model.formats import FORMATS
+from service.query import repeatable
+from service.query.messages import DataQuery, LookupQuery, Query, SchemaQuery, SqlQuery
 from service.sandbox.source import TableSource
 
 _PART = 16
@@ -23,6 +28,25 @@ _ELAPSED = re.compile(rb'"elapsed_ms":[0-9.e+-]+\}\Z')
 _ELAPSED_BYTES = 64
 
 Key = tuple[frozenset[str] | None, bytes]
+
+
+def key_of(query: Query, readable: frozenset[str] | None) -> Key | None:
+    """The key of an answer that may be given again to callers who may read these pipelines (None: all).
+
+    It is a whole answer over known versions. The API keeps schemas itself.
+    """
+    if isinstance(query, SchemaQuery) or FORMATS[query.format].streamed:
+        return None
+    if isinstance(query, SqlQuery) and (query.rehearsal or query.known is None or query.known.snapshots):
+        return None
+    return readable, hashlib.sha256(msgspec.msgpack.encode(query)).digest()
+
+
+def is_repeatable(query: Query) -> bool:
+    """Whether the answer to a query depends on nothing but the versions that it reads."""
+    if isinstance(query, SqlQuery):
+        return repeatable.is_repeatable_statement(query.statement)
+    return isinstance(query, LookupQuery) or (isinstance(query, DataQuery) and repeatable.is_repeatable(query.filter))
 
 
 class _Kept(NamedTuple):
@@ -38,11 +62,6 @@ class Results:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._bytes = 0
-
-    @staticmethod
-    def key(readable: frozenset[str] | None, message: bytes) -> Key:
-        """The key of the answer to ``message`` for callers who may read these pipelines (None: all)."""
-        return readable, hashlib.sha256(message).digest()
 
     def get(self, key: Key) -> tuple[str, bytes] | None:
         """Media type and content of an answer, or None."""

@@ -277,6 +277,7 @@ class Answering:
         relation = self._confined([query.source], query.others)[query.source.table]
         known = self._worker.columns(query.source.table)
         try:
+            self.has_executed = True
             return self._whole(query.format, Lookup(self._cursor, relation, known, query, self._again).chunks())
         except (duckdb.Error, encode.Interrupted) as error:
             raise self._translate(error) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.query.results import Results, timed
+from service.query.messages import DataQuery
+from service.query.results import Results, key_of, timed
 from service.sandbox.source import TableSource
 
 ORDERS = TableSource("orders", "orders", 1, ["a"])
@@ -10,7 +11,9 @@ OTHER = TableSource("other", "other", 1, ["b"])
 
 
 def key(number: int, readable: frozenset[str] | None = None) -> tuple[frozenset[str] | None, bytes]:
-    return Results.key(readable, str(number).encode())
+    found = key_of(DataQuery(ORDERS, "json", number, 0, 1, 1.0), readable)
+    assert found is not None
+    return found
 
 
 def test_the_least_recently_used_answer_goes_first() -> None:
