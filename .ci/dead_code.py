@@ -23,6 +23,7 @@ ALLOWED = {
     "handlers",  # logging
     "oneof_index", "proto3_optional",  # fields of Protobuf's descriptors
     "bind_uds",  # Granian
+    "connection_made", "data_received", "eof_received", "connection_lost", "pause_writing",  # asyncio.Protocol
     "_get_default_plugins",  # Litestar
     "NULL_ORDERING",  # a sqlglot dialect
     "ENTRIES",  # imported so that the forkserver loads the modules

@@ -123,6 +123,7 @@ async def open_core(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
+            cache_bytes=settings.query_cache_bytes,
         )  # fmt: skip
         marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)

@@ -21,6 +21,8 @@ class TrustedProxies:
 
     def resolve(self, scope: Scope) -> None:
         """Put the client and the scheme that a trusted proxy names into ``scope``."""
+        if not self._networks:
+            return
         client = scope.get("client")
         if client is None or local_caller.is_local(scope) or not self._trusts(client[0]):
             return

@@ -117,6 +117,8 @@ def _as(kind: type[T], pairs: list[tuple[str, str]]) -> T:
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
+    if not query:
+        return []
     try:
         return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:

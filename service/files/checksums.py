@@ -56,14 +56,15 @@ class Checksums:
         if status.st_size == size:
             self._known[status.st_dev, status.st_ino] = ((status.st_size, status.st_mtime_ns), checksum)
 
-    def knows(self, path: Path) -> bool:
-        """Whether ``fault`` need not read the file."""
+    def is_known(self, path: str, size: int, checksum: str) -> bool:
+        """Whether the file is as it was recorded, without reading it; False may also mean that nobody has read it."""
         try:
-            status = path.lstat()
+            status = os.lstat(path)
         except OSError:
-            return True
+            return False
         known = self._known.get((status.st_dev, status.st_ino))
-        return known is not None and known[0] == (status.st_size, status.st_mtime_ns)
+        stamp = (size, status.st_mtime_ns)
+        return known == (stamp, checksum) and status.st_size == size and stat.S_ISREG(status.st_mode)
 
     def _checksum(self, path: Path, status: os.stat_result) -> str:
         inode, stamp = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)

@@ -1,7 +1,7 @@
 """Decoding of configurations that reports all problems at once, each with its path.
 
-msgspec stops at the first problem and names dict values ``[...]``. Here a document is walked along its type, and
-msgspec checks the leaves.
+msgspec stops at the first problem and names dict values ``[...]``. Here a document that has one is walked along its
+type, and msgspec checks the leaves.
 """
 
 from __future__ import annotations
@@ -32,13 +32,11 @@ def join(path: str, name: str) -> str:
 
 def decode(kind: type[T], value: Any, path: str = "") -> tuple[T | None, list[Problem]]:
     """``value`` (JSON-like) as ``kind``, or None and the problems found (no more than an answer lists)."""
-    problems = list(itertools.islice(_walk(kind, value, path), MOST_PROBLEMS + 1))
-    if not problems:
-        try:
-            return msgspec.convert(value, kind), []
-        except msgspec.ValidationError as error:
-            problems.append(_problem(error, path))
-    return None, problems
+    try:
+        return msgspec.convert(value, kind), []
+    except msgspec.ValidationError as error:
+        first = _problem(error, path)
+    return None, list(itertools.islice(_walk(kind, value, path), MOST_PROBLEMS + 1)) or [first]
 
 
 def _problem(error: Exception, path: str) -> Problem:

@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.field(default_factory=_query_memory)
     )
     max_concurrent_queries: Annotated[int, _about("Queries that may be in progress at the same time.", ge=1)] = _QUERIES
+    query_cache_bytes: Annotated[
+        int, _about("Memory for answers that are given again while their versions are read, in bytes; 0: none.", ge=0)
+    ] = 64 * MIB
     max_body_bytes: Annotated[
         int, _about("The largest body of records to apply; other bodies are at most 1 MiB.", ge=1024)
     ] = 8 * MIB

@@ -14,8 +14,8 @@ import asyncio
 import contextlib
 import functools
 import signal
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ from service.model.query_parameters import Kind
 from service.processes import landlock
 from service.processes.child import Exit
 from service.query import messages, wanted
+from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
+from service.query.results import Results, is_repeatable, key_of, timed
 from service.query.stream import Stream
 from service.query.wanted import RecentTables, Resolve, Statements
 from service.sandbox.duckdb_errors import timed_out, too_large
@@ -37,24 +39,6 @@ from service.sandbox.source import TableSource
 
 _MIB = 1 << 20
 _DISMISSED = msgspec.msgpack.encode(messages.Dismissed())
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to a query. ``content`` is all of it if it was complete at once, else None: read ``body``.
-
-    Iterating ``body`` raises if the worker fails on the way; the response must then be broken off. Closing it
-    (``aclose``) ends the worker.
-    """
-
-    media_type: str
-    body: AsyncIterator[bytes]
-    headers: dict[str, str] = field(default_factory=dict)
-    content: bytes | None = None
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 class Engine:
@@ -77,6 +61,7 @@ class Engine:
         max_waiting: int = 256,
         max_rows: int = 100_000,
         max_bytes: int = 32 * _MIB,
+        cache_bytes: int = 0,
         level: int | None = None,
         allow_unconfined: bool = False,
     ) -> None:
@@ -92,6 +77,7 @@ class Engine:
         self._reading: dict[PooledWorker, list[TableSource]] = {}
         self._statements = Statements()
         self._recent = RecentTables()
+        self._results = Results(cache_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = Pool(
             layout,
@@ -231,6 +217,7 @@ class Engine:
         if any(inside(source) for taken in self._reading.values() for source in taken):
             return True
         self._recent.forget(inside)
+        self._results.forget(inside)
         self._pool.let_go(inside)
         return False
 
@@ -288,6 +275,11 @@ class Engine:
 
     async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
         """The answer over ``known`` sources; None: those that a worker finds in the statement."""
+        if (key := key_of(query, group.readable)) is not None:
+            began = time.perf_counter()
+            if (kept := self._results.get(key)) is not None:
+                content = timed(kept[1], time.perf_counter() - began)
+                return Answer.whole(kept[0], content)
         sources = known.sources if known is not None else None
         worker = await self._pool.take(group, sources)
         end = asyncio.get_running_loop().time() + seconds
@@ -307,7 +299,9 @@ class Engine:
                     if isinstance(query, messages.SqlQuery) and not need.everything:
                         self._statements.remember(group.readable, query.statement, need)
                         query = msgspec.structs.replace(query, known=known)
-                    if blank or (not need.everything and worker.holds(known.sources)):
+                    if need.only_names:
+                        await worker.child.send(msgspec.msgpack.encode(known))
+                    elif blank or (not need.everything and worker.holds(known.sources)):
                         self._reads(worker, group, known.sources)
                         await worker.child.send(msgspec.msgpack.encode(known))
                     else:
@@ -325,7 +319,9 @@ class Engine:
         if kind == messages.WHOLE:
             media_type, content, free = messages.opened(payload)
             self._finish(worker, free=free)
-            return Answer(media_type, _once(content), content=content)
+            if (key := key_of(query, group.readable)) is not None and is_repeatable(query):
+                self._results.put(key, media_type, content, known.sources if known is not None else [])
+            return Answer.whole(media_type, content)
         body = Stream(
             self._parts(worker),
             finish=lambda: self._finish(worker),
@@ -379,8 +375,10 @@ class Engine:
         message = await worker.receive()
         if message is None:
             raise self._died(worker, await worker.child.wait())
-        if message[0] == messages.FAILED:
-            raise errors.from_body(msgspec.msgpack.decode(message[1], type=errors.Body))
+        kind, payload = message
+        if kind == messages.FAILED:
+            self._finish(worker, free=payload[:1] == messages.FREE)
+            raise errors.from_body(msgspec.msgpack.decode(payload[1:], type=errors.Body))
         return message
 
     def _died(self, worker: PooledWorker, end: Exit) -> errors.PenstockError:

@@ -57,13 +57,13 @@ class Integrity:
         self.on_damaged_native(version)
         return msgspec.structs.replace(version, native=None)
 
-    def is_quick(self, version: Version) -> bool:
-        """Whether ``checked`` takes no longer than a look at a few files."""
-        files = [*version.base_files, *([version.native] if version.native is not None else [])]
+    def is_intact(self, version: Version) -> bool:
+        """Whether ``checked`` would answer this version, after a look at a few files; False: it must be called."""
+        files = [*version.files, version.native] if version.native is not None else version.files
         if len(files) > _FEW:
             return False
-        folder = self._layout.version(version.pipeline, version.version)
-        return all(self._checksums.knows(folder / file.name) for file in files)
+        folder = str(self._layout.version(version.pipeline, version.version))
+        return all(self._checksums.is_known(f"{folder}/{file.name}", file.bytes, file.sha256) for file in files)
 
     def require(self, version: Version, files: Iterable[File]) -> None:
         """Check some files of a version.

@@ -11,11 +11,12 @@ HEAD    to API     ``Head``: the answer begins; every later error ends it early
 BODY    to API     bytes of the answer
 DONE    to API     ``FREE`` or ``USED``: the answer is complete
 WHOLE   to API     ``FREE`` or ``USED``, then an answer of one piece (``whole``)
-FAILED  to API     ``errors.Body``
+FAILED  to API     ``FREE`` or ``USED``, then ``errors.Body``
 ======  =========  ==========================================================
 
 The API sends a ``Query``, then, when asked, a ``Resolved``, or ``Dismissed`` where another worker shall answer. A
-worker that says ``FREE`` has put everything of the query away and waits for another one; any other ends.
+worker that says ``FREE`` has put everything of the query away and waits for another one, also after an error of a query
+that was not executed; any other ends.
 """
 
 from __future__ import annotations
@@ -64,10 +65,14 @@ class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
 
 
 class Need(msgspec.Struct, frozen=True):
-    """Names of tables as the statement has them, with their positions; ``everything`` for SHOW TABLES."""
+    """Names of tables as the statement has them, with their positions; ``everything`` for SHOW TABLES.
+
+    ``only_names``: the worker answers with the names of all tables, and reads none.
+    """
 
     tables: dict[str, int | None]
     everything: bool = False
+    only_names: bool = False
 
 
 class Head(msgspec.Struct, frozen=True):

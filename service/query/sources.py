@@ -16,6 +16,7 @@ from service.sandbox.source import TableSource
 
 _LOGICAL = re.compile(r"Duration|\bArray\b|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
 """Polars types, as text, that DuckDB does not read from Parquet as they were written."""
+_MOST_MADE = 1_024
 
 
 class Tables(Protocol):
@@ -46,6 +47,7 @@ class Sources:
         self._tables = tables
         self._integrity = integrity
         self._system = system
+        self._made: dict[str, tuple[Version, TableSource]] = {}  # of newest versions, by the name in a statement
 
     async def resolve(self, names: list[str] | None) -> Resolved:
         """The sources of the names in a statement (None: of all tables, whose files are then not checked).
@@ -54,20 +56,31 @@ class Sources:
         """
         if names is None:
             return await asyncio.to_thread(self._all)
-        if all(map(self._is_quick, names)):
-            return self._named(names)
+        found = list(map(self._newest, names))
+        sources = [source for source in found if source is not None]
+        if len(sources) == len(names):
+            return Resolved(sources)
         return await asyncio.to_thread(self._named, names)
 
-    def _is_quick(self, name: str) -> bool:
+    def _newest(self, name: str) -> TableSource | None:
+        """The source of the newest version of a table, if nothing must be read to find and to check it."""
         if not self._tables.has_table(name):
-            return False
+            return None
         table = self._tables.table(name)
-        return table is not None and self._integrity.is_quick(table.version)
+        if table is None or not self._integrity.is_intact(table.version):
+            return None
+        known = self._made.get(name)
+        if known is not None and known[0] is table.version:
+            return known[1]
+        if len(self._made) >= _MOST_MADE:
+            self._made.clear()
+        self._made[name] = table.version, of_table(table)
+        return self._made[name][1]
 
     async def of_version(self, version: Version) -> TableSource:
         """The source of a version's rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
-        if self._integrity.is_quick(version):
-            return source_of(self._integrity.checked(version))
+        if self._integrity.is_intact(version):
+            return source_of(version)
         return source_of(await asyncio.to_thread(self._integrity.checked, version))
 
     async def of_quarantine(self, version: Version) -> TableSource:
@@ -116,6 +129,7 @@ def source_of(version: Version, table: str | None = None) -> TableSource:
         native_table=version.table if native is not None else None,
         rows=version.rows,
         logical=[column.name for column in version.columns if _LOGICAL.search(column.type)],
+        run=version.run_id,
     )
 
 
@@ -129,6 +143,7 @@ def quarantine_of(version: Version, table: str | None = None) -> TableSource:
         parts=[f"{folder}/{file.name}" for file in version.quarantine],
         rows=version.quarantined,
         united=True,
+        run=version.run_id,
     )
 
 

@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from service.kit import errors
-from service.sandbox import logical_types, parquet_union
+from service.sandbox import bound_plan, logical_types, parquet_union
 from service.sandbox.quoting import literal, quoted
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -69,6 +69,11 @@ class Relation:
     logical: Mapping[str, pl.DataType] = field(default_factory=dict)
     with_stored: str = ""
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a native table as it is."""
+        return self.order == ("rowid",) and not self.logical
+
 
 def duckdb_memory(memory_bytes: int) -> int:
     """What DuckDB's buffers may take of the memory of a worker, in bytes."""
@@ -90,6 +95,7 @@ def open_connection(order: WorkerSetup) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # for every cursor
+    bound_plan.begin(connection)
     for view in _system_views(connection):
         connection.execute(f"CREATE VIEW {quoted(view)} AS {_NOTHING}")
     return connection

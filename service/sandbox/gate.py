@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
@@ -53,15 +53,27 @@ EXPRESSIONS = frozenset(
 )
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
 _BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
+_SHOW_TABLES = re.compile(rf"{_BLANK}*show{_BLANK}+tables{_BLANK}*", re.IGNORECASE | re.DOTALL)
 _EXPLAIN = re.compile(rf"\A{_BLANK}*explain\b{_BLANK}*(?P<analyze>analy[sz]e\b)?", re.IGNORECASE | re.DOTALL)
+
+
+class Reference(NamedTuple):
+    """A place in a SELECT that names a stored table, or a parameter; in bytes from its beginning; -1: not known."""
+
+    name: str
+    start: int
+    length: int
+    has_alias: bool = False
 
 
 @dataclass
 class Accepted:
     """A statement that may run: the SELECT, how it is to be explained, and the tables it names.
 
-    ``tables`` maps each name (as first written) to its place in the statement, in characters.
-    ``everything``: the statement lists the tables. ``takes_limit``: a LIMIT may follow the text of the SELECT.
+    ``tables`` maps each name (as first written) to its place in the statement, in characters; ``references`` are all
+    places, ``parameters`` those of parameters. ``everything``: the statement lists the tables; ``only_names``: it does
+    nothing else. ``takes_limit``: a LIMIT may follow the text of the SELECT. ``names_rowid``: it has a column that a
+    stored table has and its view has not.
     """
 
     select: str
@@ -69,6 +81,10 @@ class Accepted:
     tables: dict[str, int | None] = field(default_factory=dict)
     everything: bool = False
     takes_limit: bool = False
+    references: list[Reference] = field(default_factory=list)
+    parameters: list[Reference] = field(default_factory=list)
+    names_rowid: bool = False
+    only_names: bool = False
 
 
 def refused(message: str, position: int | None = None) -> errors.Invalid:
@@ -152,6 +168,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, select: str) -> Accepted:
         and not any(str(m.get("type", "")).startswith("LIMIT") for m in root.get("modifiers", []))
         and root.get("from_table", {}).get("type") != "SHOW_REF"
     )
+    accepted.only_names = _SHOW_TABLES.fullmatch(select) is not None
     seen: set[str] = set()
     try:
         for name, place in _tables(root, accepted):
@@ -177,7 +194,12 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
             if kind == "BASE_TABLE":
                 name = value["table_name"]
                 if _qualified(value) or same(name) not in scope:
+                    accepted.references.append(_reference(_stored(value), value))
                     yield _stored(value), value.get("query_location")
+            elif kind == "COLUMN_REF":
+                accepted.names_rowid |= same(str(value["column_names"][-1])) == "rowid"
+            elif value.get("class") == "PARAMETER":
+                accepted.parameters.append(_reference(str(value.get("identifier", "")), value))
             elif kind == "SHOW_REF":
                 yield from _shown(value, accepted)
             scope = _ctes(value, scope, pending)
@@ -186,6 +208,10 @@ def _tables(root: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int
                     pending.append((item, scope | {same(str(value.get("cte_name", "")))}))
                 elif key != "cte_map":
                     pending.append((item, scope))
+
+
+def _reference(name: str, value: dict[str, Any]) -> Reference:
+    return Reference(name, value.get("query_location", -1), value.get("query_location_length", 0), "alias" in value)
 
 
 def _ctes(value: dict[str, Any], scope: frozenset[str], pending: list[tuple[Any, frozenset[str]]]) -> frozenset[str]:

@@ -11,7 +11,8 @@ class TableSource(msgspec.Struct, frozen=True):
     ``parts`` and ``native`` are paths below the warehouse. Where ``native`` is given, the table
     ``native_table`` of that DuckDB file is read instead of the Parquet parts. ``united`` says that the parts are
     quarantine files: they may differ in their columns, and there may be none. ``logical`` names the columns with a type
-    that DuckDB does not read from Parquet as it was written (``logical_types``).
+    that DuckDB does not read from Parquet as it was written (``logical_types``). ``run`` made the version: a pipeline
+    that was deleted and created again has other files under the same names.
     """
 
     table: str
@@ -23,6 +24,7 @@ class TableSource(msgspec.Struct, frozen=True):
     rows: int = 0
     united: bool = False
     logical: list[str] = []
+    run: str = ""
 
 
 class WorkerSetup(msgspec.Struct, frozen=True):

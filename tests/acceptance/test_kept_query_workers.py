@@ -194,6 +194,75 @@ def test_nothing_that_a_statement_tries_to_leave_is_found_by_the_next(stored: Wa
     assert list(stored.layout.spill.iterdir()) == []
 
 
+FAILING = [
+    "SELECT nothing FROM orders",
+    "SELECT id FROM orders WHERE",
+    "SELECT id, FROM orders GROUP BY",
+    "SELECT sum(name) FROM orders",
+    "SELECT no_such_function(id) FROM orders",
+    "SELECT current_setting('threads') FROM orders",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "DELETE FROM orders",
+    "SELECT 1; SELECT 2",
+    "SELECT " * 200,
+    "FROM no_such_table",
+    "SELECT ?",
+]
+
+
+def test_a_query_that_is_refused_costs_no_worker(stored: Warehouse) -> None:
+    async def act(made: Engine) -> None:
+        await rows(made, "FROM orders LIMIT 1")
+        before = pids(made)
+        for statement in FAILING:
+            for form in ("json", "csv"):
+                with pytest.raises(errors.Invalid):
+                    await made.sql(statement, format=form)
+            assert pids(made) == before, statement
+            assert (await rows(made, "SELECT count(*) AS n FROM orders"))[0]["n"] == 3000
+        for filter_ in ("nothing = 1", "id = ", "id = (SELECT 1)"):
+            with pytest.raises(errors.Invalid):
+                await made.data(stored.sources["orders"], filter=filter_)
+
+    answered(stored, act)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT error('x') FROM orders",
+        "SELECT CAST(name AS INTEGER) FROM orders",
+        "SELECT list_resize([1], 2000000000) FROM orders",
+    ],
+)
+def test_a_query_that_fails_while_it_is_executed_ends_its_worker(stored: Warehouse, statement: str) -> None:
+    async def act(made: Engine) -> None:
+        await rows(made, "FROM orders LIMIT 1")
+        before = pids(made)
+        for _ in range(2):
+            with pytest.raises(errors.PenstockError):
+                await made.sql(statement)
+            assert not set(before) & set(pids(made))
+
+    answered(stored, act)
+
+
+def test_tables_are_listed_and_described_by_kept_workers(stored: Warehouse) -> None:
+    async def act(made: Engine) -> None:
+        await rows(made, "FROM orders LIMIT 1")
+        before = pids(made)
+        for statement in ("SHOW TABLES", " show /* all */ tables ; "):
+            assert await rows(made, statement) == [{"name": "orders"}, {"name": "orders@1"}]
+        assert len(await rows(made, "DESCRIBE orders")) == len(await rows(made, "DESCRIBE FROM orders")) == 6
+        assert len(await rows(made, "SUMMARIZE orders")) == 6
+        assert pids(made) == before
+        assert len(await rows(made, "SELECT * FROM (SHOW TABLES) WHERE name = 'orders'")) == 1
+        assert await rows(made, "SHOW TABLES", limit=1) == [{"name": "orders"}]
+        assert b"orders@1" in b"".join([part async for part in (await made.sql("SHOW TABLES", format="csv")).body])
+
+    answered(stored, act)
+
+
 def test_a_client_that_goes_away_leaves_no_pending_rows(stored: Warehouse) -> None:
     async def act(made: Engine) -> list[dict[str, Any]]:
         answer = await made.sql("FROM range(100000000)", format="ndjson")

@@ -13,7 +13,8 @@ import pytest
 
 from service.kit import errors
 from service.model.formats import FORMATS
-from service.query.engine import Answer, Engine
+from service.query.answer import Answer
+from service.query.engine import Engine
 from service.sandbox.source import TableSource
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import ROWS, Warehouse, answered, document

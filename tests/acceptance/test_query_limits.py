@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from service.kit import errors
-from service.query.engine import Answer, Engine
+from service.query.answer import Answer
+from service.query.engine import Engine
 from service.query.pool import Group
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import CANARY, Warehouse, answered, document

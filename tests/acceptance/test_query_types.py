@@ -13,7 +13,8 @@ import pyarrow.ipc as ipc
 import pytest
 
 from service.kit import errors
-from service.query.engine import Answer, Engine
+from service.query.answer import Answer
+from service.query.engine import Engine
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import Warehouse, answered, document, store
 

@@ -17,7 +17,8 @@ import pyarrow.ipc as ipc
 import pyarrow.lib
 import pytest
 
-from service.query.engine import Answer, Engine
+from service.query.answer import Answer
+from service.query.engine import Engine
 from tests.acceptance import warehouse
 from tests.acceptance.warehouse import Warehouse, answered, store
 

@@ -16,7 +16,8 @@ import polars as pl
 
 from service.files.layout import Layout
 from service.model.version import Column, Version
-from service.query.engine import Answer, Engine
+from service.query.answer import Answer
+from service.query.engine import Engine
 from service.query.messages import Resolved
 from service.query.sources import source_of
 from service.sandbox.source import TableSource

@@ -11,9 +11,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api.repeatable import is_repeatable
 from service.api.streaming import Relay
 from service.kit import errors
+from service.query.repeatable import is_repeatable
 from tests.api.conftest import a_pipeline
 from tests.api.doubles import PROFILE, Blocks, Engine, Supervisor
 

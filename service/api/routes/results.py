@@ -14,7 +14,6 @@ from service.api import cursors, etags, examples, query_string, responses, rows,
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import PageRequest, VersionChoice, about
-from service.api.repeatable import is_repeatable
 from service.api.route_docs import ResponseDoc, route
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.api.version_cache import SchemaCacheDependency
@@ -22,6 +21,7 @@ from service.kit.codes import Code
 from service.model.answers import DataPage, TableSchema
 from service.model.formats import FORMATS, MEDIA_TYPES, SCHEMA_FORMATS
 from service.model.version import Version
+from service.query.repeatable import is_repeatable
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 

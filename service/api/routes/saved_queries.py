@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +15,6 @@ import service
 from service.api import etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
-from service.api.repeatable import is_repeatable
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.kit import errors
@@ -26,10 +24,10 @@ from service.model.answers import QueryResult
 from service.model.formats import FORMATS, MEDIA_TYPES
 from service.model.saved_query import QueryDefinition, SavedQuery
 from service.query.messages import Rehearsal
+from service.query.repeatable import is_repeatable_statement
 
 _log = structlog.get_logger("penstock.sql")
 _SQL: tuple[Code, ...] = ("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "OVERLOADED")
-_BY_CHANCE = re.compile(r"\b(?:(?:table)?sample|explain)\b", re.IGNORECASE)
 _UNDECLARED = "Values were not provided for the following"
 _MOST_JSON_ROWS = 100_000
 _DEFINITION = {
@@ -89,7 +87,7 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
         raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
     found = await _rehearsed(services, definition)
     system = any("." in table for table in found.tables)
-    repeatable = is_repeatable(definition.sql) and _BY_CHANCE.search(definition.sql) is None
+    repeatable = is_repeatable_statement(definition.sql)
     saved, new = await asyncio.to_thread(
         services.saved.put, name, definition, by=request.user.username, columns=found.columns, tables=found.tables,
         repeatable=repeatable and not (found.everything or system),

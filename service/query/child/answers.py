@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -26,11 +26,13 @@ from service.query import messages
 from service.query.child import data_select, describe, encode, schema_forms
 from service.query.child.judged import Columns, Judged, Judgements, shape
 from service.query.child.lookup import Lookup
-from service.sandbox import confinement, logical_types, quoting
+from service.sandbox import bound_plan, confinement, gate, logical_types, quoting
 from service.sandbox.duckdb_errors import Translator
 from service.sandbox.source import TableSource, WorkerSetup
 
 _READ_ONLY = "BEGIN TRANSACTION READ ONLY"
+_MOST_SHAPES = 16
+_NOT_BOUND = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 _CHUNK = 256 << 10  # what a socket takes without much waiting
 
 
@@ -52,6 +54,10 @@ class Worker(Protocol):
 
     def columns(self, table: str) -> Columns: ...
 
+    def is_dense(self, table: str) -> bool: ...
+
+    def stand_in(self, tables: Iterable[str]) -> None: ...
+
     def confined(
         self, wanted: list[TableSource], others: list[TableSource], *, keep_order: bool = False,
         stubs: Sequence[str] = (),
@@ -59,13 +65,16 @@ class Worker(Protocol):
 
 
 class Answering:
-    """Answers one query on ``cursor``, which is its own."""
+    """Answers one query on ``cursor``, which is its own. ``has_executed``: DuckDB was asked for rows of it."""
 
     def __init__(self, worker: Worker, cursor: duckdb.DuckDBPyConnection, translate: Translator) -> None:
         self.media_type = ""
+        self.has_executed = False
         self._worker = worker
         self._cursor = cursor
         self._translate = translate
+        self._relations: dict[str, confinement.Relation] = {}
+        self._tables: list[str] = []
 
     def close(self) -> None:
         """Drop everything that the session holds; its transaction is rolled back."""
@@ -76,9 +85,9 @@ class Answering:
         stubs: Sequence[str] = (),
     ) -> dict[str, confinement.Relation]:  # fmt: skip
         """As ``Worker.confined``; from then on the session cannot change what other sessions see."""
-        relations = self._worker.confined(wanted, others, keep_order=keep_order, stubs=stubs)
+        self._relations = self._worker.confined(wanted, others, keep_order=keep_order, stubs=stubs)
         self._cursor.execute(_READ_ONLY)
-        return relations
+        return self._relations
 
     def _again(self) -> None:
         """Go on after an error."""
@@ -110,15 +119,20 @@ class Answering:
             raise self._translate(error, statement=query.statement) from None
         if not self._may_read(judged, query):
             return None
+        if judged.only_names:
+            select = _listed(self._tables)
         if query.types is not None and isinstance(query.parameters, dict):
             typed = query_parameters.converted(query.parameters, query.types)
             query = msgspec.structs.replace(query, parameters=typed)
+        if not (judged.is_bound or judged.only_names):
+            self._review(select, judged, query)
         if query.rehearsal:
             columns = self._bound(select, judged, query).columns
             found = {"columns": columns, "tables": list(judged.tables), "everything": judged.everything}
             return self._whole("json", [msgspec.json.encode(found)])
         if query.format != "json":
             rows = self._bound(select, judged, query)
+            self.has_executed = True
             return self._stream(
                 query.format, encode.stream(rows, query.format, query.limit, escape_formulas=query.escape_formulas)
             )
@@ -127,6 +141,20 @@ class Answering:
         after = {"row_count": records.count, "truncated": records.truncated, "elapsed_ms": elapsed}
         return self._whole("json", encode.document({"columns": columns}, records, after))
 
+    def _review(self, select: str, judged: Judged, query: messages.SqlQuery) -> None:
+        """Review the statement as DuckDB binds it. Raises ``errors.Invalid``."""
+        self._worker.stand_in(map(quoting.same, judged.tables))
+        typed = bound_plan.with_types(select, judged.parameters, query.parameters or ())
+        for text in (select, typed):
+            if text is None:
+                continue
+            with self._cursor.cursor() as session:
+                judged.is_bound = bound_plan.check(session, text, judged.tables, listing=judged.everything)
+            if judged.is_bound:
+                return
+        self._bound(select, judged, query)  # raises DuckDB's own error
+        raise gate.invalid("DuckDB does not tell how it binds this; name the types of parameters: CAST(? AS INTEGER)")
+
     def _may_read(self, judged: Judged, query: messages.SqlQuery) -> bool:
         """Attach the tables that the statement names, and only those; False if another worker does."""
         known = query.known
@@ -134,9 +162,13 @@ class Answering:
             known = messages.Resolved([])
         wanted = {quoting.same(n) for n in judged.tables}
         if known is None or judged.everything or not wanted <= _names(known):
-            known = self._worker.resolved(messages.Need(judged.tables, judged.everything))
+            known = self._worker.resolved(messages.Need(judged.tables, judged.everything, judged.only_names))
             if known is None:
                 return False
+        if judged.only_names:
+            self._confined([], query.others)
+            self._tables = sorted({s.table for s in known.sources})
+            return True
         self._worker.load(known.snapshots)
         named = [s for s in known.sources if quoting.same(s.table) in wanted]
         stubs = [s.table for s in known.sources] if judged.everything else []
@@ -149,18 +181,39 @@ class Answering:
         """The rows of a page and its columns; what is plain is bound once."""
         limit = query.limit
         if judged.plain and limit is not None and encode.are_few(limit, judged.plain):
-            try:
-                found = encode.few(self._cursor, _cut(select, limit, judged), query.parameters)
-            except duckdb.Error as error:
-                raise self._located(error, select, query) from None
+            found = self._few(select, judged, query, limit)
             if found is not None:
-                return encode.JsonRecords.of(found.lines, limit, query.max_bytes), found.columns
+                return encode.JsonRecords.of(found.lines, limit, query.max_bytes), found.head.columns
             self._again()
         rows = self._bound(select, judged, query)
         if limit is not None:
             rows = dataclasses.replace(rows, sql=_cut(rows.sql, limit, judged))
+        self.has_executed = True
         judged.plain = len(rows.names) if judged.explain is None and encode.is_plain(rows.types) else 0
         return encode.JsonRecords.read(rows, limit, query.max_bytes), rows.columns
+
+    def _few(self, select: str, judged: Judged, query: messages.SqlQuery, limit: int) -> encode.Few | None:
+        """The rows of a page that is plain, from the native tables themselves where that is the same."""
+        kind = shape(query.parameters)
+        head = judged.heads.get(kind) if kind is not None else None
+        direct = judged.over_tables(select, self._relations)
+        for text in (direct, select):
+            if text is None:
+                continue
+            try:
+                found = encode.few(self._cursor, _cut(text, limit, judged), query.parameters, head)
+                self.has_executed = True
+            except duckdb.Error as error:
+                self.has_executed = self.has_executed or not isinstance(error, _NOT_BOUND)
+                if text is select:
+                    raise self._located(error, select, query) from None
+                judged.refuse_tables()
+                self._again()
+                continue
+            if found is not None and kind is not None and len(judged.heads) < _MOST_SHAPES:
+                judged.heads[kind] = found.head
+            return found
+        return None
 
     def _bound(self, select: str, judged: Judged, query: messages.SqlQuery) -> encode.Rows:
         """Bind the SELECT. The position in an error is one in the user's statement."""
@@ -171,9 +224,10 @@ class Answering:
         try:
             rows = encode.Rows.of(self._cursor, select, query.parameters)
             if judged.explain is None:
-                if kind is not None and len(judged.columns) < 16:
+                if kind is not None and len(judged.columns) < _MOST_SHAPES:
                     judged.columns[kind] = (rows.names, rows.types)
                 return rows
+            self.has_executed = True
             plan = self._cursor.execute(f"{judged.explain} {select}", query.parameters).fetchall()
         except duckdb.Error as error:
             raise self._located(error, select, query) from None
@@ -183,7 +237,7 @@ class Answering:
 
     def _located(self, error: duckdb.Error, select: str, query: messages.SqlQuery) -> errors.PenstockError:
         """The error with its position, which the relation API loses; executing the statement reports it."""
-        if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        if isinstance(error, _NOT_BOUND):
             try:
                 self._cursor.execute(f"EXPLAIN {select}", query.parameters)
             except duckdb.Error as again:
@@ -204,6 +258,7 @@ class Answering:
         binary = FORMATS[query.format].binary
         columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
         rows_of = relation.with_stored or relation.sql
+        self.has_executed = True
         sql = f"SELECT {columns} FROM {rows_of}{where}{order}"
         try:
             if query.format == "json":
@@ -222,6 +277,7 @@ class Answering:
         relation = self._confined([query.source], query.others)[query.source.table]
         known = self._worker.columns(query.source.table)
         try:
+            self.has_executed = True
             return self._whole(query.format, Lookup(self._cursor, relation, known, query, self._again).chunks())
         except (duckdb.Error, encode.Interrupted) as error:
             raise self._translate(error) from None
@@ -236,7 +292,10 @@ class Answering:
         few = encode.are_few(limit, len(rows.names)) and encode.is_plain(rows.types)
         # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
         cut = f" LIMIT {limit}" if query.sort or few else ""
-        rows = dataclasses.replace(rows, sql=f"{rows.sql}{cut} OFFSET {query.offset}")
+        part = f"{cut} OFFSET {query.offset}"
+        if relation.is_table and not (where or query.sort) and self._worker.is_dense(query.source.table):
+            part = f" WHERE rowid >= {query.offset} AND rowid < {query.offset + limit}"  # no row before it is read
+        rows = dataclasses.replace(rows, sql=f"{rows.sql}{part}")
         found = encode.few(self._cursor, rows.sql) if few else None
         if few and found is None:
             self._again()
@@ -289,3 +348,9 @@ def _cut(select: str, limit: int, judged: Judged) -> str:
     if judged.takes_limit and judged.explain is None:  # a subquery would have all columns bound twice
         return f"{select}\nLIMIT {limit + 1}"
     return f"SELECT * FROM ({select}\n) AS q LIMIT {limit + 1}"
+
+
+def _listed(tables: list[str]) -> str:
+    """What SHOW TABLES answers, in a worker that has other tables."""
+    rows = ", ".join(f"({quoting.literal(table)})" for table in tables)
+    return f"SELECT name FROM (VALUES {rows}) AS t(name)" if rows else "SELECT '' AS name LIMIT 0"

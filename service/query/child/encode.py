@@ -141,10 +141,28 @@ def lines(rows: Rows, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
 
 
 @dataclass(frozen=True)
-class Few:
-    """Few rows as NDJSON, with the columns of the result."""
+class Head:
+    """What is known of plain rows before the first: their keys, the places of moments, and the columns as shown."""
 
+    keys: list[str]
+    moments: list[int]
     columns: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, names: list[str], types: list[DuckDBPyType]) -> Head | None:
+        """None if the columns are not all plain (``is_plain``)."""
+        if not is_plain(types):
+            return None
+        keys = type_forms.unique(names)
+        moments = [place for place, type_ in enumerate(types) if type_forms.is_moment(type_)]
+        return cls(keys, moments, [{"name": n, "type": str(t)} for n, t in zip(keys, types, strict=True)])
+
+
+@dataclass(frozen=True)
+class Few:
+    """Few rows as NDJSON, with what is known of them."""
+
+    head: Head
     lines: Iterable[tuple[int, bytes]]
 
 
@@ -158,32 +176,35 @@ def is_plain(types: Iterable[DuckDBPyType]) -> bool:
     return all(map(type_forms.is_plain, types))
 
 
-def few(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None) -> Few | None:
+def few(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any = None, head: Head | None = None
+) -> Few | None:
     """The rows of a SELECT that yields few, bound once; None where ``lines`` must write them.
 
-    Raises ``duckdb.Error``.
+    ``head`` is that of the same SELECT from an earlier time. Raises ``duckdb.Error``.
     """
     try:
         connection.execute(sql, parameters)
-        description = connection.description or []
-        names, types = [str(c[0]) for c in description], [c[1] for c in description]
-        if not is_plain(types):
-            return None
-        columns = type_forms.unique(names)
-        moments = [place for place, type_ in enumerate(types) if type_forms.is_moment(type_)]
-        texts, size = [], 0
-        while (part := connection.fetchmany(_FEW_ROWS)) and size < _FEW_BYTES:
-            texts.append((len(part), _encode_lines([dict(zip(columns, row)) for row in _told(part, moments)])))  # noqa: B905
-            size += len(texts[-1][1])
+        if head is None:
+            description = connection.description or []
+            head = Head.of([str(c[0]) for c in description], [c[1] for c in description])
+            if head is None:
+                return None
+        texts, size, count = [], 0, _FEW_ROWS
+        while count == _FEW_ROWS and size < _FEW_BYTES:
+            part = connection.fetchmany(_FEW_ROWS)
+            count = len(part)
+            text = _encode_lines([dict(zip(head.keys, row)) for row in _told(part, head.moments)])  # noqa: B905
+            texts.append((count, text))
+            size += len(text)
     except (duckdb.OutOfMemoryException, MemoryError, OverflowError):  # a stream needs less, and can tell all
         return None
-    shown = [{"name": n, "type": str(t)} for n, t in zip(columns, types, strict=True)]
-    return Few(shown, texts) if size < _FEW_BYTES else None
+    return Few(head, texts) if size < _FEW_BYTES else None
 
 
 def _told(rows: list[tuple[Any, ...]], moments: list[int]) -> Iterable[tuple[Any, ...]]:
     """The rows with the columns at the places ``moments`` as texts."""
-    if not moments:
+    if not moments or not rows:
         return rows
     columns: list[Any] = list(zip(*rows, strict=True))
     for place in moments:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -26,7 +26,7 @@ from service.query.child import encode, type_forms
 from service.query.child.answers import Answering, Gone
 from service.query.child.judged import Columns, Judgements
 from service.query.child.traces import Traces
-from service.sandbox import confinement, gate, snapshots
+from service.sandbox import bound_plan, confinement, gate, snapshots
 from service.sandbox.duckdb_errors import Translator, too_large
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -57,6 +57,11 @@ class QueryWorker:
         self._sources: dict[str, TableSource] | None = None
         self._relations: dict[str, confinement.Relation] = {}
         self._columns: dict[str, Columns] = {}
+        self._dense: dict[str, bool] = {}
+        self._stand_ins: set[str] = set()
+        self._roots = (
+            setup.warehouse, setup.spill, str(Path(setup.warehouse).parent), sys.prefix, sys.base_prefix
+        )  # fmt: skip
         self._traces = Traces(connection, Path(setup.spill))
         self._answered = 0
         self._may_stay = True
@@ -70,11 +75,11 @@ class QueryWorker:
             return False
         query = _decode_query(message)
         translate = Translator(
-            roots=(self.setup.warehouse, self.setup.spill, str(Path(self.setup.warehouse).parent), sys.prefix,
-                   sys.base_prefix),
+            roots=self._roots,
             memory_bytes=self.setup.memory_bytes,
             seconds=query.seconds,
-        )  # fmt: skip
+        )
+        answering = None
         try:
             answering = Answering(self, self._connection.cursor(), translate)
             try:
@@ -90,15 +95,23 @@ class QueryWorker:
         except Gone:
             raise
         except BaseException as error:
+            failure = self._failure(error, translate)
+            clean = answering is not None and not answering.has_executed and isinstance(failure, errors.Invalid)
+            free = clean and self._is_free()
             with contextlib.suppress(Gone):
-                failure = self._failure(error, translate)
-                self.send(messages.FAILED + msgspec.msgpack.encode(failure.as_body()))
-            return False
+                told = messages.FREE if free else messages.USED
+                self.send(messages.FAILED + told + msgspec.msgpack.encode(failure.as_body()))
+            return free
 
     def _is_free(self) -> bool:
         """Whether nothing of the query is left and another one may follow."""
         self._answered += 1
-        return self._may_stay and self._answered < self.setup.queries and self._traces.are_gone()
+        return (
+            self._sources is not None
+            and self._may_stay
+            and self._answered < self.setup.queries
+            and self._traces.are_gone()
+        )
 
     def _failure(self, error: BaseException, translate: Translator) -> errors.PenstockError:
         """An exception of any kind as an error of the product."""
@@ -172,6 +185,27 @@ class QueryWorker:
             cursor = self._connection.cursor()
             try:
                 found = self._columns[table] = type_forms.described(cursor, f"FROM {self._relations[table].sql}")
+            finally:
+                cursor.close()
+        return found
+
+    def stand_in(self, tables: Iterable[str]) -> None:
+        """Create the stand-ins of sources, for reviews of plans over them (``bound_plan``)."""
+        new = [table for table in tables if table in self._relations and table not in self._stand_ins]
+        if new:
+            with self._connection.cursor() as session:
+                bound_plan.stand_in(session, new)
+            self._stand_ins.update(new)
+
+    def is_dense(self, table: str) -> bool:
+        """Whether the rows of a native table are numbered from 0 without a gap, so that a number is a position."""
+        found = self._dense.get(table)
+        if found is None:
+            cursor = self._connection.cursor()
+            try:
+                of = f"FROM {self._relations[table].sql}"
+                ((last, rows),) = cursor.execute(f"SELECT max(rowid), count(*) {of}").fetchall()
+                found = self._dense[table] = rows == (0 if last is None else last + 1)
             finally:
                 cursor.close()
         return found

@@ -33,7 +33,7 @@ def sessions(store: Store, clock: FixedClock) -> Sessions:
 
 
 def claims(family: str, number: int = 1) -> tokens.Claims:
-    return tokens.Claims(username="ann", id=f"at_{number}", family=family, issued=0, expires=0)
+    return tokens.Claims(username="ann", id=f"at_{number}", family=family, issued=0, not_before=0, expires=0)
 
 
 def test_the_first_admin(users: Users) -> None:

@@ -107,7 +107,7 @@ class Api:
             self.tell(known)
             kind, payload = self.heard()
         if kind == messages.FAILED:
-            return msgspec.msgpack.decode(payload), False
+            return msgspec.msgpack.decode(payload[1:]), payload[:1] == messages.FREE
         if kind == messages.HEAD:
             parts = []
             while (part := self.heard())[0] == messages.BODY:
@@ -288,15 +288,31 @@ def test_an_error_ends_the_worker(started: Callable[..., Api]) -> None:
     assert api.hear() is None
 
 
+def test_an_error_before_anything_is_executed_ends_no_worker(started: Callable[..., Api]) -> None:
+    api = started()
+    api.ask(sql("FROM orders", [ORDERS]))
+    for statement in ("SELECT nothing FROM orders", "SELECT", "DROP TABLE orders", "SELECT getenv('HOME')"):
+        failure, free = api.ask(sql(statement, [ORDERS]))
+        assert (failure["code"] in ("INVALID_SQL", "SQL_NOT_ALLOWED"), free) == (True, True)
+    assert api.ask(sql("FROM orders", [ORDERS]))[0]["row_count"] == 2
+
+
 def test_a_number_of_queries_ends_the_worker(started: Callable[..., Api]) -> None:
     api = started(queries=2)
     assert [api.ask(sql("SELECT 1", []))[1] for _ in range(2)] == [True, False]
     assert api.hear() is None
 
 
-def test_listing_the_tables_ends_the_worker(started: Callable[..., Api]) -> None:
+def test_the_tables_are_listed_without_an_end(started: Callable[..., Api]) -> None:
     api = started()
     document, free = api.ask(sql("SHOW TABLES"), Resolved([ORDERS, OTHER]))
+    assert (document["data"], free) == ([{"name": "orders"}, {"name": "other"}], True)
+    assert api.ask(sql("SHOW TABLES"), Resolved([]))[0]["data"] == []
+
+
+def test_listing_the_tables_inside_a_query_ends_the_worker(started: Callable[..., Api]) -> None:
+    api = started()
+    document, free = api.ask(sql("FROM (SHOW TABLES)"), Resolved([ORDERS, OTHER]))
     assert (document["data"], free) == ([{"name": "orders"}, {"name": "other"}], False)
 
 

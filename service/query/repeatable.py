@@ -1,4 +1,4 @@
-"""Whether a filter has the same answer tomorrow: only then may an answer have an ETag."""
+"""Whether an expression or a statement has the same answer tomorrow: only then may it be given again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ VOLATILE = (
 """Functions whose value depends on more than their arguments; so do those that begin with ``current_``."""
 _WORDS = re.compile(rf"\b(?:{'|'.join(VOLATILE)}|(?:get_)?current_\w+)\b", re.IGNORECASE)
 
+_BY_CHANCE = re.compile(r"\b(?:(?:table)?sample|explain)\b", re.IGNORECASE)
+
 
 def is_repeatable(expression: str | None) -> bool:
     """Whether a filter has one value for one row at all times.
@@ -21,3 +23,8 @@ def is_repeatable(expression: str | None) -> bool:
     word only costs the ETag.
     """
     return expression is None or _WORDS.search(expression) is None
+
+
+def is_repeatable_statement(statement: str) -> bool:
+    """Whether a SELECT has one answer over the same tables at all times, as far as its words tell."""
+    return is_repeatable(statement) and _BY_CHANCE.search(statement) is None
