@@ -120,7 +120,9 @@ async def open_core(
         engine = Engine(
             layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
-            max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
+            max_concurrent=settings.max_concurrent_queries, user_share=settings.user_share,
+            max_waiting=settings.max_queued_queries, spool_bytes=settings.spool_limit,
+            allow_unconfined=settings.allow_unsandboxed_sql,
         )  # fmt: skip
         marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
