@@ -249,6 +249,7 @@ class Pool:
             read=(order.warehouse,),
             write=(order.spill,),
             sandbox=self._sandbox,
+            give_way=5,  # less than runs: somebody waits for the answer
         )
         try:
             child = await Child.start(entry.serve, msgspec.msgpack.encode(order), limits)
