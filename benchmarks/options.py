@@ -8,9 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """``rows`` of data, ``repeat`` times, only these ``contestants`` (all where empty), data kept in ``folder``."""
+    """``rows`` of data, ``repeat`` times, only these ``contestants`` (all where empty), data kept in ``folder``.
+
+    ``seconds`` is the length of a long load.
+    """
 
     rows: int
     repeat: int
     contestants: list[str]
     folder: Path
+    seconds: float = 300.0

@@ -1,4 +1,4 @@
-"""The runner: ``python -m benchmarks.run [question …] [--rows N] [--repeat N] [--json FILE]``.
+"""The runner: ``python -m benchmarks.run [question …] [--rows N] [--repeat N] [--seconds S] [--json FILE]``.
 
 A question is a module of ``benchmarks.questions`` with ``ask(options)`` and ``show(answer)``. Generated data stays in
 ``.benchmarks/`` and is used again. Ends with 1 where a contestant failed or results differ.
@@ -30,6 +30,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of orders data (default 1000000)")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions; the best counts (default 3)")
     parser.add_argument("--only", default="", metavar="A,B", help="only these contestants of end_to_end")
+    parser.add_argument("--seconds", type=float, default=300.0, help="length of the load of mix (default 300)")
     parser.add_argument("--folder", type=Path, default=Path(".benchmarks"), help="where the data is kept")
     parser.add_argument("--json", type=Path, help="also write the answers to this file")
     parsed = parser.parse_args(given)
@@ -47,7 +48,7 @@ def main() -> int:
     chosen = arguments()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     only = [name for name in chosen.only.split(",") if name]
-    options = Options(chosen.rows, chosen.repeat, only, chosen.folder.resolve())
+    options = Options(chosen.rows, chosen.repeat, only, chosen.folder.resolve(), chosen.seconds)
     answers: dict[str, Any] = {}
     for name in chosen.question or known():
         question = importlib.import_module(f"benchmarks.questions.{name}")

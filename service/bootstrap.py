@@ -119,12 +119,7 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
-        engine = Engine(
-            layout=layout, resolve=sources.resolve, timeout_seconds=settings.query_timeout_seconds,
-            memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
-            max_concurrent=settings.max_concurrent_queries, allow_unconfined=settings.allow_unsandboxed_sql,
-            cache_bytes=settings.query_cache_bytes,
-        )  # fmt: skip
+        engine = Engine.configured(layout, sources.resolve, settings)
         marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)

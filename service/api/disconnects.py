@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -15,16 +16,25 @@ T = TypeVar("T")
 
 async def unless_gone(receive: Receive, work: Coroutine[None, None, T]) -> T:
     """The result of ``work``, which is cancelled if the client disconnects. Raises ``errors.Unavailable`` then."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnected(receive))
+    loop, gone = asyncio.get_running_loop(), asyncio.ensure_future(disconnected(receive))
+    end = None
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise errors.Unavailable("the client disconnected before the answer was complete")
+        async with asyncio.timeout(None) as presence:
+            end = functools.partial(_end, presence, loop)
+            gone.add_done_callback(end)
+            return await work
+    except TimeoutError:
+        if not presence.expired():
+            raise
+        raise errors.Unavailable("the client disconnected before the answer was complete") from None
     finally:
-        task.cancel()
+        if end is not None:
+            gone.remove_done_callback(end)
         gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+def _end(presence: asyncio.Timeout, loop: asyncio.AbstractEventLoop, _: asyncio.Future[None]) -> None:
+    presence.reschedule(loop.time())
 
 
 async def disconnected(receive: Receive) -> None:

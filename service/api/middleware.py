@@ -17,7 +17,7 @@ from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services
-from service.kit import errors, ids
+from service.kit import caller, errors, ids
 
 _UNLIMITED = "/health"  # container platforms call it every few seconds
 _MOST_HEADERS, _MOST_HEADER_BYTES = 64, 65_536  # the server's own 431, for more than 100 headers, has no body
@@ -61,10 +61,11 @@ class RequestMiddleware:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                self._admit(scope, headers)
+                who = self._admit(scope, headers)
                 preflight = self._cors.preflight(method, headers)
                 if preflight is None:
-                    await self._app(scope, receive, answer)
+                    with caller.asking(who):
+                        await self._app(scope, receive, answer)
                 else:
                     await _answer(204, preflight, b"", answer)
             except Exception as error:
@@ -85,15 +86,18 @@ class RequestMiddleware:
         headers += [(name, value) for name, value in UNLESS_SET if name not in names]
         return headers
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
+        """Count the request for its user, or else its address, and answer that."""
         self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
         who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.user, who.claims
+        counted = f"user {who.user.username}" if who.user else f"address {address(scope)}"
         if scope["path"] != _UNLIMITED and not local:
-            self._rate_limiter.take(f"user {who.user.username}" if who.user else f"address {address(scope)}")
+            self._rate_limiter.take(counted)
         _refuse(scope, headers)
+        return counted
 
     def _log_request(self, scope: Scope, method: str, status: int, size: int, began: float) -> None:
         who = scope.get("user")

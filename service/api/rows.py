@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
 from litestar import Response
 
-from service.api import cursors, streaming
+from service.api import cursors, disconnects, streaming
 from service.api.cursors import RowsQuery
 from service.api.services import EngineAnswer, Services, TypedRequest
 from service.model.formats import FORMATS
 from service.model.version import Version
 
 Q = TypeVar("Q", bound=RowsQuery)
-Read = Callable[[Q, str], Awaitable[EngineAnswer]]
+Read = Callable[[Q, str], Coroutine[None, None, EngineAnswer]]
 """Reads the rows of a query in a format."""
 _END = re.compile(rb'"next_offset":(null|[0-9]+)\}$')
 _END_BYTES = 64
@@ -32,7 +32,7 @@ async def respond(
     """
     streamed = FORMATS[form].streamed
     offset = await _next_of_stream(query, read, rows) if streamed else None
-    answer = await read(query, form)
+    answer = await disconnects.unless_gone(request.receive, read(query, form))
     content = answer.content
     if not streamed:
         assert content is not None

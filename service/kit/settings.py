@@ -27,7 +27,7 @@ _BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=) ([0-9.]+)$")
 _KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
-_SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes"})
+_SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit"})
 _LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies"})
 
 
@@ -91,6 +91,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_cache_bytes: Annotated[
         int, _about("Memory for answers that are given again while their versions are read, in bytes; 0: none.", ge=0)
     ] = 64 * MIB
+    max_queued_queries: Annotated[
+        int, _about("Queries of one user that may wait for a place; a further one is refused with 503.", ge=1)
+    ] = 64
+    user_share: Annotated[
+        float, _about("The part of the places of queries, downloads and tasks that one user may hold.", gt=0, le=1)
+    ] = 0.5
+    spool_limit: Annotated[
+        int, _about("Disk for downloads that are read more slowly than they are made, in bytes.", ge=0)
+    ] = 4096 * MIB
     max_body_bytes: Annotated[
         int, _about("The largest body of records to apply; other bodies are at most 1 MiB.", ge=1024)
     ] = 8 * MIB

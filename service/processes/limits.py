@@ -61,6 +61,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     sandbox: bool = True
+    give_way: int = 10
+    """By how much the process gives way to the service (``nice``), whose answers take little of a core."""
     stderr: str | None = None
     """A file for what libraries write to standard error before they abort; nothing where None."""
 
@@ -99,6 +101,7 @@ def apply(limits: Limits) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     if limits.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    os.nice(limits.give_way)
     if limits.stderr is not None:
         _write_errors(limits.stderr)
     if not limits.sandbox:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,21 +22,25 @@ import msgspec
 
 from service.files.layout import Layout
 from service.kit import errors
+from service.kit.settings import Settings
 from service.model.formats import FORMATS
 from service.model.query_parameters import Kind
 from service.processes import landlock
-from service.processes.child import Exit
-from service.query import messages, wanted
+from service.processes.pipe import Pipe
+from service.processes.places import Place, Places, share
+from service.query import extent, messages, wanted, worker_end
 from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
 from service.query.results import Results, is_repeatable, key_of, timed
-from service.query.stream import Stream
+from service.query.spool import SpoolDisk
+from service.query.stream import Finish, Streams
 from service.query.wanted import RecentTables, Resolve, Statements
-from service.sandbox.duckdb_errors import timed_out, too_large
+from service.sandbox.duckdb_errors import timed_out
 from service.sandbox.source import TableSource
 
 _MIB = 1 << 20
+_MOST_STREAMS = 64  # that clients read at the same time; each may hold some MiB here
 _DISMISSED = msgspec.msgpack.encode(messages.Dismissed())
 
 
@@ -58,7 +61,9 @@ class Engine:
         memory_bytes: int = 1024 * _MIB,
         spill_bytes: int = 1024 * _MIB,
         max_concurrent: int = 4,
-        max_waiting: int = 256,
+        max_waiting: int = 64,
+        spool_bytes: int = 4096 * _MIB,
+        user_share: float = 1.0,
         max_rows: int = 100_000,
         max_bytes: int = 32 * _MIB,
         cache_bytes: int = 0,
@@ -79,16 +84,33 @@ class Engine:
         self._recent = RecentTables()
         self._results = Results(cache_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._streams = Streams(
+            Places(_MOST_STREAMS, each=share(_MOST_STREAMS, user_share), queue=max_waiting, what="downloads"),
+            SpoolDisk(layout.spill, spool_bytes, int(spool_bytes * user_share)),
+            stream_seconds,
+        )
         self._pool = Pool(
             layout,
             memory_bytes=memory_bytes,
             spill_bytes=spill_bytes,
             max_concurrent=max_concurrent,
+            per_caller=share(max_concurrent, user_share),
             max_waiting=max_waiting,
             wait_seconds=timeout_seconds,
             most_seconds=max(timeout_seconds, stream_seconds) + 1,
             sandbox=self._level > 0,
         )
+
+    @classmethod
+    def configured(cls, layout: Layout, resolve: Resolve, settings: Settings) -> Engine:
+        """The engine as the settings have it."""
+        return cls(
+            layout=layout, resolve=resolve, timeout_seconds=settings.query_timeout_seconds,
+            memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
+            max_concurrent=settings.max_concurrent_queries, max_waiting=settings.max_queued_queries,
+            spool_bytes=settings.spool_limit, user_share=settings.user_share, cache_bytes=settings.query_cache_bytes,
+            allow_unconfined=settings.allow_unsandboxed_sql,
+        )  # fmt: skip
 
     @property
     def level(self) -> int:
@@ -121,14 +143,14 @@ class Engine:
                 "this kernel has no Landlock to confine query workers, so SQL is refused; "
                 "run on Linux 5.13 or later, or let the operator of the service allow unconfined SQL"
             )
-        self._known_format(format)
+        extent.known_format(format)
         if len(statement) > 65_536:  # a longer one is not sent; the worker counts bytes
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
         query = messages.SqlQuery(
             statement,
             format,
-            self._rows(limit, format),
+            extent.rows(limit, format, self._max_rows),
             self._max_bytes,
             self._stream_seconds if FORMATS[format].streamed else seconds,
             parameters,
@@ -163,13 +185,13 @@ class Engine:
 
         Raises as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
         """
-        self._known_format(format)
+        extent.known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
         query = messages.DataQuery(
             wanted.pinned(source),
             format,
-            self._rows(limit, format),
+            extent.rows(limit, format, self._max_rows),
             offset,
             self._max_bytes,
             self._stream_seconds if FORMATS[format].streamed else self._timeout,
@@ -195,7 +217,7 @@ class Engine:
         readable: frozenset[str] | None = None,
     ) -> Answer:
         """Rows of one source by key (``messages.LookupQuery``); the answer is whole. Raises as ``data``."""
-        self._known_format(format)
+        extent.known_format(format)
         query = messages.LookupQuery(
             wanted.pinned(source), key, kinds, values, format, self._max_bytes, self._timeout, columns, only,
             escape_formulas,
@@ -246,12 +268,6 @@ class Engine:
         """End every worker and remove its files."""
         await self._pool.close()
 
-    @staticmethod
-    def _known_format(format_: str) -> None:
-        if format_ not in FORMATS:
-            hint = errors.did_you_mean(format_, FORMATS)
-            raise errors.NotAcceptable(f"unknown format '{format_}'{hint}; one of {', '.join(FORMATS)}")
-
     def _seconds(self, wanted: float | None) -> float:
         if wanted is None:
             return self._timeout
@@ -261,18 +277,6 @@ class Engine:
             )
         return wanted
 
-    def _rows(self, limit: int | None, format_: str) -> int | None:
-        if limit is not None and limit < 0:
-            raise errors.Invalid("limit: must not be negative", field="limit")
-        if FORMATS[format_].streamed:
-            return limit
-        if limit is not None and limit > self._max_rows:
-            raise errors.Invalid(
-                f"limit: at most {self._max_rows} rows of JSON; take ndjson, csv, arrow or parquet for more",
-                field="limit",
-            )
-        return min(1000, self._max_rows) if limit is None else limit
-
     async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
         """The answer over ``known`` sources; None: those that a worker finds in the statement."""
         if (key := key_of(query, group.readable)) is not None:
@@ -280,8 +284,24 @@ class Engine:
             if (kept := self._results.get(key)) is not None:
                 content = timed(kept[1], time.perf_counter() - began)
                 return Answer.whole(kept[0], content)
+        if isinstance(query, messages.SchemaQuery) or not FORMATS[query.format].streamed:
+            return await self._asked(query, group, known, seconds)
+        place = await self._streams.place(seconds)
+        try:
+            answer = await self._asked(query, group, known, seconds, place)
+        except BaseException:
+            place.release()
+            raise
+        if answer.content is not None:
+            place.release()
+        return answer
+
+    async def _asked(
+        self, query: messages.Query, group: Group, known: Resolved | None, seconds: float, place: Place | None = None
+    ) -> Answer:
+        """The answer of a worker; ``place`` is that of a stream."""
         sources = known.sources if known is not None else None
-        worker = await self._pool.take(group, sources)
+        worker = await self._pool.take(group, sources, streamed=place is not None)
         end = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(end):
@@ -310,24 +330,22 @@ class Engine:
                         worker = await self._pool.exchange(worker, group, known.sources, blank=need.everything)
                         blank = await self._begin(worker, query, group, None if need.everything else known.sources)
                     kind, payload = await self._message(worker)
+                pipe = Pipe(worker.spill) if kind == messages.HEAD else None
         except TimeoutError:
             self._finish(worker)
             raise timed_out(seconds) from None
         except BaseException:
             self._finish(worker)
             raise
-        if kind == messages.WHOLE:
+        if pipe is None or place is None:
             media_type, content, free = messages.opened(payload)
             self._finish(worker, free=free)
             if (key := key_of(query, group.readable)) is not None and is_repeatable(query):
                 self._results.put(key, media_type, content, known.sources if known is not None else [])
             return Answer.whole(media_type, content)
-        body = Stream(
-            self._parts(worker),
-            finish=lambda: self._finish(worker),
-            seconds=max(end - asyncio.get_running_loop().time(), 1.0),
-            total_seconds=self._stream_seconds,
-        )
+        left = max(end - asyncio.get_running_loop().time(), 1.0)
+        finish = Finish(functools.partial(self._finish, worker))
+        body = self._streams.opened(self._parts(worker, pipe, finish), pipe, place, finish=finish, seconds=left)
         return Answer(msgspec.msgpack.decode(payload, type=messages.Head).media_type, body)
 
     async def _begin(
@@ -361,34 +379,24 @@ class Engine:
         self._reading.pop(worker, None)
         self._pool.finish(worker, free=free)
 
-    async def _parts(self, worker: PooledWorker) -> AsyncIterator[bytes]:
-        while True:
-            kind, payload = await self._message(worker)
-            if kind == messages.DONE:
-                self._finish(worker, free=payload == messages.FREE)
-                return
-            if payload:
-                yield payload
+    async def _parts(self, worker: PooledWorker, pipe: Pipe, finish: Finish) -> AsyncIterator[bytes]:
+        """What comes out of the pipe; then the worker says how it ended."""
+        while part := await pipe.read():
+            yield part
+        try:
+            _, payload = await self._message(worker)
+        except errors.PenstockError:
+            finish()  # it is given back already, and may work for another query soon
+            raise
+        finish(free=payload == messages.FREE)
 
     async def _message(self, worker: PooledWorker) -> tuple[bytes, bytes]:
         """The next message. Raises the error that the worker reports, or that of its death."""
         message = await worker.receive()
         if message is None:
-            raise self._died(worker, await worker.child.wait())
+            raise worker_end.explained(worker, await worker.child.wait(), self._memory)
         kind, payload = message
         if kind == messages.FAILED:
             self._finish(worker, free=payload[:1] == messages.FREE)
             raise errors.from_body(msgspec.msgpack.decode(payload[1:], type=errors.Body))
         return message
-
-    def _died(self, worker: PooledWorker, end: Exit) -> errors.PenstockError:
-        if end.ok:
-            return errors.PenstockError("a query worker ended before its answer was complete")
-        if end.lost or (end.signal is signal.SIGKILL and not worker.was_out_of_memory()):
-            return errors.Unavailable("the query's process was killed from outside; try again", retry_after=1.0)
-        if end.signal in (signal.SIGKILL, signal.SIGABRT) or end.signal is None:
-            return too_large(self._memory)
-        return errors.Invalid(
-            f"the query ended its worker ({end}); nothing else was affected. Write the query another way",
-            code="QUERY_TOO_LARGE",
-        )

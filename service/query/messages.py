@@ -7,8 +7,8 @@ kind    direction  payload
 ======  =========  ==========================================================
 READY   to API     nothing: the worker is connected and waits for a query
 NEED    to API     ``Need``: the stored tables that the statement names
-HEAD    to API     ``Head``: the answer begins; every later error ends it early
-BODY    to API     bytes of the answer
+HEAD    to API     ``Head``: the answer comes through a pipe; every later error
+                   ends it early
 DONE    to API     ``FREE`` or ``USED``: the answer is complete
 WHOLE   to API     ``FREE`` or ``USED``, then an answer of one piece (``whole``)
 FAILED  to API     ``FREE`` or ``USED``, then ``errors.Body``
@@ -30,7 +30,7 @@ from service.model.answers import ColumnType
 from service.model.query_parameters import Kind
 from service.sandbox.source import TableSource
 
-READY, NEED, HEAD, BODY, DONE, WHOLE, FAILED = b"R", b"N", b"H", b"B", b"D", b"W", b"F"
+READY, NEED, HEAD, DONE, WHOLE, FAILED = b"R", b"N", b"H", b"D", b"W", b"F"
 FREE, USED = b"\x01", b"\x00"
 _LENGTH = struct.Struct("!H")
 

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from service.files.layout import SCRATCH, Layout
-from service.kit import errors
+from service.kit import caller, errors
 from service.processes import watch
 from service.processes.child import Child
 from service.processes.limits import Limits
+from service.processes.places import Place, Places
 from service.query import entry
 from service.sandbox import source
 from service.sandbox.source import TableSource
@@ -50,7 +51,7 @@ class PooledWorker:
     """A child that is connected and waits for a query, and its private scratch folder.
 
     ``sources`` are those that it may read, by table; None before its first query. ``may_stay`` says whether it may be
-    kept after its present query.
+    kept after its present query. ``place`` is the one that it has while it works.
     """
 
     def __init__(self, child: Child, spill: Path, oom_kills: int) -> None:
@@ -59,6 +60,7 @@ class PooledWorker:
         self.group: Group | None = None
         self.sources: dict[str, TableSource] | None = None
         self.may_stay = True
+        self.place: Place | None = None
         self.expiry: asyncio.TimerHandle | None = None
         self._oom_kills = oom_kills  # when it was started
 
@@ -81,9 +83,9 @@ class PooledWorker:
 
 
 class Pool:
-    """At most ``max_concurrent`` workers; ``max_waiting`` queries may wait for ``wait_seconds``. Sizes are bytes.
+    """At most ``max_concurrent`` workers, of which one caller has at most ``per_caller``. Sizes are bytes.
 
-    No query takes longer than ``most_seconds``.
+    ``max_waiting`` queries of a caller may wait for ``wait_seconds``. No query takes longer than ``most_seconds``.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Pool:
         memory_bytes: int,
         spill_bytes: int,
         max_concurrent: int,
+        per_caller: int,
         max_waiting: int,
         wait_seconds: float,
         most_seconds: float,
@@ -102,42 +105,39 @@ class Pool:
         self._memory = memory_bytes
         self._spill = spill_bytes
         self._most = max_concurrent
-        self._max_waiting = max_waiting
         self._wait_seconds = wait_seconds
         self._most_seconds = most_seconds
         self._sandbox = sandbox
-        self._slots = asyncio.Semaphore(max_concurrent)
-        self._taken = 0
-        self._waiting = 0
+        self._places = Places(
+            max_concurrent, each=per_caller, slow=max(1, max_concurrent // 2), queue=max_waiting, what="queries"
+        )
         self._spare: asyncio.Task[PooledWorker] | None = None
         self._busy: set[PooledWorker] = set()
         self._idle: list[PooledWorker] = []  # those that wait longest first
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def take(self, group: Group, wanted: Collection[TableSource] | None) -> PooledWorker:
+    async def take(
+        self, group: Group, wanted: Collection[TableSource] | None, *, streamed: bool = False
+    ) -> PooledWorker:
         """A worker for one query over the sources ``wanted`` (None: not known yet); give it to ``finish`` afterwards.
 
         It has these sources, or none yet. Raises ``errors.Unavailable`` if none is free.
         """
-        await self._acquire()
-        try:
-            return await self._chosen(group, wanted)
-        except BaseException:
-            self._release()
-            raise
+        if self._closed:
+            raise errors.Unavailable("the service is stopping", retry_after=5.0)
+        place = await self._places.take(caller.current(), self._wait_seconds, slow=streamed)
+        return await self._chosen(place, group, wanted)
 
     async def exchange(
         self, worker: PooledWorker, group: Group, wanted: Collection[TableSource] | None, *, blank: bool = False
     ) -> PooledWorker:
         """Another worker in place of one that has not begun; a ``blank`` one has no sources yet. Raises as ``take``."""
         self._busy.discard(worker)
+        place, worker.place = worker.place, None
+        assert place is not None
         self._keep(worker)
-        try:
-            return await self._chosen(group, None if blank else wanted, blank=blank)
-        except BaseException:
-            self._release()
-            raise
+        return await self._chosen(place, group, None if blank else wanted, blank=blank)
 
     def finish(self, worker: PooledWorker, *, free: bool = False) -> None:
         """Take the worker back: keep it if it is ``free``, else end it. May be called again."""
@@ -148,7 +148,9 @@ class Pool:
             self._keep(worker)
         else:
             self._retire(worker)
-        self._release()
+        place, worker.place = worker.place, None
+        assert place is not None
+        place.release()
         self._refill()
 
     def let_go(self, chosen: Chosen) -> None:
@@ -177,38 +179,20 @@ class Pool:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    async def _acquire(self) -> None:
-        if self._closed:
-            raise errors.Unavailable("the service is stopping", retry_after=5.0)
-        if not self._slots.locked():
-            await self._slots.acquire()
-            self._taken += 1
-            return
-        if self._waiting >= self._max_waiting:
-            raise errors.Unavailable("too many queries are waiting; try again shortly", retry_after=2.0)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                await self._slots.acquire()
-                self._taken += 1
-        except TimeoutError:
-            raise errors.Unavailable("no query worker became free in time", retry_after=5.0) from None
-        finally:
-            self._waiting -= 1
-
-    def _release(self) -> None:
-        self._taken -= 1
-        self._slots.release()
-
     async def _chosen(
-        self, group: Group, wanted: Collection[TableSource] | None, *, blank: bool = False
+        self, place: Place, group: Group, wanted: Collection[TableSource] | None, *, blank: bool = False
     ) -> PooledWorker:
-        worker = None if blank else self._kept(group, wanted)
-        if worker is None:
-            while self._idle and len(self._idle) + self._taken > self._most:
-                self._expire(self._idle[0])
-            worker = await self._ready()
-            worker.group = group
+        try:
+            worker = None if blank else self._kept(group, wanted)
+            if worker is None:
+                while self._idle and len(self._idle) + self._places.taken > self._most:
+                    self._expire(self._idle[0])
+                worker = await self._ready()
+                worker.group = group
+        except BaseException:
+            place.release()
+            raise
+        worker.place = place
         self._busy.add(worker)
         return worker
 
@@ -265,6 +249,7 @@ class Pool:
             read=(order.warehouse,),
             write=(order.spill,),
             sandbox=self._sandbox,
+            give_way=5,  # less than runs: somebody waits for the answer
         )
         try:
             child = await Child.start(entry.serve, msgspec.msgpack.encode(order), limits)

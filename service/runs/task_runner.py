@@ -41,6 +41,7 @@ from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.registry import is_ours
 from service.model.version import Version
+from service.processes.places import Places, share
 from service.runs import apply_pool, cause_of_death, job_resources
 from service.runs.apply_pool import ApplyPool, Document, Key, key_of
 from service.runs.job_resources import JobResources
@@ -66,15 +67,18 @@ class TaskRunner:
         budget = resources.settings.budget
         long = most_long or max(1, budget.tasks * 3 // 7)
         short = most or max(1, budget.tasks - long)
-        self._short, self._long = asyncio.Semaphore(short), asyncio.Semaphore(long)
-        self._sending: dict[type, asyncio.Semaphore] = {
-            Notification: asyncio.Semaphore(MOST_BATCHES), LineageDelivery: asyncio.Semaphore(1),
-        }  # fmt: skip
+        self._short, self._long = self._shared(short), self._shared(long)
+        self._sending = {Notification: self._shared(MOST_BATCHES), LineageDelivery: self._shared(1)}
         self._memory_bytes = budget.task_bytes
         self._patience = patience
         self._reading: dict[Path, list[Path]] = {}  # by the folder of the task
         self._ours: OrderedDict[Key, bool] = OrderedDict()  # whether the steps of a version are all ours
         self._appliers = ApplyPool(resources, short, self._memory_bytes)
+
+    def _shared(self, most: int) -> Places:
+        settings = self.resources.settings
+        each, queue = share(most, settings.user_share), settings.max_queued_queries
+        return Places(most, each=each, queue=queue, what="requests of this kind")
 
     async def ask(
         self,
@@ -94,7 +98,7 @@ class TaskRunner:
         running, and ``errors.Permanent`` if the child died.
         """
         slots = self._sending.get(type(task)) or (self._long if isinstance(task, _LONG) else self._short)
-        async with self._places(slots):
+        async with self._places(slots.turn(self._patience)):
             with self._appliers.displacing() if slots is self._short else contextlib.nullcontext():
                 return await self._ask(task, seconds, document, stored, network=network, hosts=hosts)
 
@@ -113,7 +117,7 @@ class TaskRunner:
             if len(self._ours) > _MOST_KNOWN:
                 self._ours.popitem(last=False)
         if ours:
-            async with self._places(self._appliers.turn(version), self._short):
+            async with self._places(self._appliers.turn(version), self._short.turn(self._patience)):
                 return await self._appliers.ask(version, document, request, seconds=seconds)
         found = await document()
         path = await asyncio.to_thread(self.resources.fit_record, version)

@@ -12,7 +12,7 @@ from litestar import Response, delete, get, put
 from litestar.params import FromPath
 
 import service
-from service.api import etags, examples, query_string, request_body, streaming
+from service.api import disconnects, etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -203,7 +203,7 @@ async def answer_query(
         headers["etag"] = tag
         if (unchanged := _unchanged(request, headers)) is not None:
             return unchanged
-    made = await _answered(services, saved, values, asked)
+    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked))
     if saved.cache_seconds and made.content is not None:
         answers.put(key, made.content, tag, saved.cache_seconds)
     return streaming.respond(made, name, form, headers)

@@ -10,7 +10,7 @@ import structlog
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, request_body, responses, streaming
+from service.api import disconnects, etags, examples, query_string, request_body, responses, streaming
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.services import ServicesDependency, TypedRequest
@@ -63,7 +63,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
     form = streaming.format_of(request, query.format)
     statement = await request_body.value(request, Statement, services.settings.max_body_bytes)
     _log.info("sql.asked", username=request.user.username, characters=len(statement.sql), format=form)
-    answer = await services.engine.sql(
+    work = services.engine.sql(
         statement.sql,
         parameters=statement.parameters,
         limit=statement.limit,
@@ -71,6 +71,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         format=form,
         escape_formulas=query.escape_formulas,
     )
+    answer = await disconnects.unless_gone(request.receive, work)
     return streaming.respond(answer, "result", form)
 
 

@@ -14,7 +14,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import duckdb
 import msgspec
@@ -22,8 +22,9 @@ import msgspec
 from service.kit import errors
 from service.model import query_parameters
 from service.model.formats import FORMATS
+from service.processes import pipe
 from service.query import messages
-from service.query.child import data_select, describe, encode, schema_forms
+from service.query.child import data_select, describe, encode, exports, schema_forms
 from service.query.child.judged import Columns, Judged, Judgements, shape
 from service.query.child.lookup import Lookup
 from service.sandbox import bound_plan, confinement, gate, logical_types, quoting
@@ -33,7 +34,9 @@ from service.sandbox.source import TableSource, WorkerSetup
 _READ_ONLY = "BEGIN TRANSACTION READ ONLY"
 _MOST_SHAPES = 16
 _NOT_BOUND = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
-_CHUNK = 256 << 10  # what a socket takes without much waiting
+_CHUNK = 1 << 20
+_SMALL = 64 << 10
+_FEW = 10_000  # rows that DuckDB finds and writes sooner
 
 
 class Gone(Exception):
@@ -253,6 +256,10 @@ class Answering:
             return self._stream("parquet", self._stored(query.source.parts[0]))
         known, types = self._worker.columns(query.source.table)
         chosen = data_select.chosen(query.columns, known)
+        if query.filter is None and query.sort is None and (export := self._export(query, chosen)) is not None:
+            with self._pipe(query.format) as out:
+                export.write(out)
+            return []
         where = data_select.filtered(self._cursor, query.filter, known)
         order = data_select.ordered(query.sort, known, relation)
         binary = FORMATS[query.format].binary
@@ -313,6 +320,17 @@ class Answering:
         }
         return self._whole("json", encode.document(before, records, after))
 
+    def _export(self, query: messages.DataQuery, columns: list[str]) -> exports.Export | None:
+        """The rows as Polars writes them; None where DuckDB does."""
+        limit, rows, setup = query.limit, query.source.rows - query.offset, self._worker.setup
+        if FORMATS[query.format].binary or query.source.united or (rows if limit is None else min(limit, rows)) < _FEW:
+            return None
+        parts = [Path(setup.warehouse) / confinement.relative(p, setup.warehouse) for p in query.source.parts]
+        return exports.prepared(
+            parts, columns, query.format, offset=query.offset, limit=limit, escape_formulas=query.escape_formulas,
+            memory_bytes=setup.memory_bytes,
+        )  # fmt: skip
+
     @staticmethod
     def _single(query: messages.DataQuery) -> bool:
         return len(query.source.parts) == 1 and query.limit is None and query.offset == 0
@@ -329,14 +347,24 @@ class Answering:
         self.media_type = FORMATS[format_].media_type
         return chunks
 
-    def _stream(self, format_: str, chunks: Iterator[bytes]) -> list[bytes]:
+    def _stream(self, format_: str, chunks: encode.Chunks) -> list[bytes]:
+        """Send the chunks as they are made; an answer of one small chunk is sent whole."""
         first = next(chunks, b"")
-        head = messages.Head(FORMATS[format_].media_type)
-        self._worker.send(messages.HEAD + msgspec.msgpack.encode(head))
-        for chunk in itertools.chain((first,), chunks):
-            for start in range(0, len(chunk), _CHUNK):
-                self._worker.send(messages.BODY + chunk[start : start + _CHUNK])
+        begun: list[bytes | bytearray] = [first]
+        if len(first) <= _SMALL:
+            begun += itertools.islice(chunks, 1)
+            if len(begun) == 1:
+                return self._whole(format_, [bytes(first)])
+        with self._pipe(format_) as out:
+            for chunk in itertools.chain(begun, chunks):
+                _write(out, chunk)
         return []
+
+    def _pipe(self, format_: str) -> BinaryIO:
+        """The pipe to the API, of which nothing is left in the folder that the next query finds."""
+        path = pipe.make(Path(self._worker.setup.spill))
+        self._worker.send(messages.HEAD + msgspec.msgpack.encode(messages.Head(FORMATS[format_].media_type)))
+        return pipe.open_to_write(path)
 
 
 def _names(known: messages.Resolved) -> set[str]:
@@ -354,3 +382,13 @@ def _listed(tables: list[str]) -> str:
     """What SHOW TABLES answers, in a worker that has other tables."""
     rows = ", ".join(f"({quoting.literal(table)})" for table in tables)
     return f"SELECT name FROM (VALUES {rows}) AS t(name)" if rows else "SELECT '' AS name LIMIT 0"
+
+
+def _write(out: BinaryIO, chunk: bytes | bytearray) -> None:
+    """Raises ``Gone``."""
+    left = memoryview(chunk)
+    try:
+        while left:
+            left = left[out.write(left) :]
+    except OSError:
+        raise Gone from None

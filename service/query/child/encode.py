@@ -31,7 +31,7 @@ _ROW_FACTOR = 4
 """How many times ``max_bytes`` a single row may have."""
 _FEW_VALUES, _FEW_COLUMNS = 50_000, 500
 _FEW_ROWS, _FEW_BYTES = 128, 8 << 20
-_CSV_CUT = "\r\n"
+CSV_CUT = "\r\n"
 _encode_lines = msgspec.json.Encoder().encode_lines
 # pyarrow ships no types.
 _ParquetWriter: Any = parquet.ParquetWriter
@@ -71,6 +71,7 @@ class Rows:
 
 
 Batches = Iterator[lib.RecordBatch]
+Chunks = Iterator[bytes | bytearray]
 
 
 class Interrupted(Exception):
@@ -282,7 +283,7 @@ def document(before: dict[str, Any], records: JsonRecords, after: dict[str, Any]
     return [head, *records.data, b"]" + (b"," + msgspec.json.encode(after)[1:-1] if after else b"") + b"}"]
 
 
-def stream(rows: Rows, format_: str, limit: int | None = None, *, escape_formulas: bool = True) -> Iterator[bytes]:
+def stream(rows: Rows, format_: str, limit: int | None = None, *, escape_formulas: bool = True) -> Chunks:
     """``ndjson``, ``csv``, ``arrow`` or ``parquet`` of all rows, or the first ``limit``."""
     if format_ == "ndjson":
         return (text for _, text in lines(rows, limit))
@@ -295,16 +296,21 @@ def _csv(rows: Rows, limit: int | None, escape_formulas: bool) -> Iterator[bytes
     def form(expression: str, type_: DuckDBPyType) -> str | None:
         return type_forms.csv_form(expression, type_, escape_formulas=escape_formulas)
 
-    names = type_forms.unique(rows.names)
+    head = csv_head(type_forms.unique(rows.names), escape_formulas=escape_formulas)
+    return _with_header(head, map(_csv_text, _frames(rows, form, limit)))
+
+
+def csv_head(names: list[str], *, escape_formulas: bool) -> bytes:
+    """The header line of CSV."""
     if escape_formulas:
         names = [type_forms.escaped(n) for n in names]
-    head = pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names}).write_csv(line_terminator=_CSV_CUT)
-    return _with_header(head.encode(), map(_csv_text, _frames(rows, form, limit)))
+    head = pl.DataFrame({n: pl.Series([], dtype=pl.String) for n in names})
+    return head.write_csv(line_terminator=CSV_CUT).encode()
 
 
 def _csv_text(frame: pl.DataFrame) -> bytes:
     text = io.BytesIO()
-    frame.write_csv(text, include_header=False, line_terminator=_CSV_CUT)
+    frame.write_csv(text, include_header=False, line_terminator=CSV_CUT)
     return text.getvalue()
 
 
@@ -319,7 +325,7 @@ class _Sink(io.RawIOBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parts: list[bytes] = []
+        self._held = bytearray()
         self._at = 0
 
     def writable(self) -> bool:
@@ -329,13 +335,13 @@ class _Sink(io.RawIOBase):
         return self._at
 
     def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._at += len(part)
-        return len(part)
+        self._held += data
+        size = memoryview(data).nbytes
+        self._at += size
+        return size
 
-    def take(self) -> bytes:
-        taken, self._parts = b"".join(self._parts), []
+    def take(self) -> bytearray:
+        taken, self._held = self._held, bytearray()
         return taken
 
 
@@ -344,7 +350,7 @@ def _intervals(rows: Rows) -> list[str]:
     return [n for n, t in zip(names, rows.types, strict=True) if type_forms.kind(t) == "interval"]
 
 
-def _arrow(rows: Rows, limit: int | None) -> Iterator[bytes]:
+def _arrow(rows: Rows, limit: int | None) -> Chunks:
     schema, batches = rows.reader(type_forms.binary_form, limit)
     restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
     sink = _Sink()
@@ -361,7 +367,7 @@ def arrow_schema(rows: Rows, stored_types: Mapping[str, pl.DataType]) -> lib.Sch
     return arrow_types.Restorer(schema, stored_types, _intervals(rows)).schema
 
 
-def _parquet(rows: Rows, limit: int | None) -> Iterator[bytes]:
+def _parquet(rows: Rows, limit: int | None) -> Chunks:
     schema, batches = rows.reader(type_forms.binary_form, limit)
     restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
     sink = _Sink()

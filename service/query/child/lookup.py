@@ -57,7 +57,7 @@ class Lookup:
             rows = dataclasses.replace(rows, stored_types=data_select.stored_types(stored))
         found: list[bytes] = []
         for chunk in encode.stream(rows, query.format, escape_formulas=query.escape_formulas):
-            found.append(chunk)
+            found.append(bytes(chunk))
             if sum(map(len, found)) > query.max_bytes:
                 raise _too_large(query.max_bytes)
         return found

@@ -52,7 +52,7 @@ _ENDS = frozenset({datetime.max, datetime.min, date.max, date.min})
 _BINARY_AS_IS = _JSON_AS_IS | _NAIVE | {"timestamp with time zone", "date", "time", "time_ns", "blob", "enum"}
 _NESTED = frozenset({"list", "array", "struct", "map", "tuple"})
 # First characters that make a spreadsheet run a cell (OWASP), and their full-width twins.
-_FORMULA = "=+-@\t\r\n＝＋－＠"
+FORMULA = "=+-@\t\r\n＝＋－＠"
 
 
 def kind(type_: DuckDBPyType) -> str:
@@ -165,7 +165,7 @@ def csv_form(expression: str, type_: DuckDBPyType, *, escape_formulas: bool) -> 
     if name in ("varchar", "enum", "union") and escape_formulas:
         value = form or expression
         # Not IN: DuckDB turns a list of that length into a join, and a join does not keep the order of rows.
-        starts = f"left({value}, 1) <> '' AND contains({literal(_FORMULA)}, left({value}, 1))"
+        starts = f"left({value}, 1) <> '' AND contains({literal(FORMULA)}, left({value}, 1))"
         return f"CASE WHEN {starts} THEN chr(39) || {value} ELSE {value} END"
     return form
 
@@ -249,4 +249,4 @@ def described(
 
 def escaped(text: str) -> str:
     """``text``, with a leading ``'`` if a spreadsheet would run it as a formula."""
-    return f"'{text}" if text[:1] in _FORMULA and text else text
+    return f"'{text}" if text[:1] in FORMULA and text else text

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from service.processes import pipe
 from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import traces
@@ -75,6 +76,7 @@ class Api:
 
     def __init__(self, warehouse: Path, spill: Path, **setup: Any) -> None:
         ours, theirs = socket.socketpair()
+        self._spill = spill
         self.channel = Channel(ours)
         order = WorkerSetup(str(warehouse), str(spill), 768 << 20, 200 << 20, 2, **setup)
         self.connection = confinement.open_connection(order)
@@ -109,12 +111,10 @@ class Api:
         if kind == messages.FAILED:
             return msgspec.msgpack.decode(payload[1:]), payload[:1] == messages.FREE
         if kind == messages.HEAD:
-            parts = []
-            while (part := self.heard())[0] == messages.BODY:
-                parts.append(part[1])
-            return b"".join(parts), part[1] == messages.FREE
-        _, content, free = messages.opened(payload)
-        return msgspec.json.decode(content), free
+            content = (self._spill / pipe.NAME).read_bytes()
+            return content, self.heard() == (messages.DONE, messages.FREE)
+        media_type, content, free = messages.opened(payload)
+        return msgspec.json.decode(content) if media_type == "application/json" else content, free
 
     def heard(self) -> tuple[bytes, bytes]:
         message = self.hear()
@@ -182,6 +182,8 @@ def test_a_worker_answers_one_query_after_the_other(started: Callable[..., Api])
     assert api.ask(DataQuery(ORDERS, "ndjson", None, 0, 1 << 20, 5.0)) == (
         b'{"id":1,"v":"a"}\n{"id":2,"v":"b"}\n', True
     )  # fmt: skip
+    streamed, free = api.ask(sql("SELECT range AS n FROM range(30000)", limit=None, format="ndjson"))
+    assert (streamed.count(b"\n"), free) == (30_000, True)
     schema, free = api.ask(SchemaQuery(ORDERS, 5.0))
     assert ([c["name"] for c in schema["columns"]], free) == (["id", "v"], True)
 
