@@ -114,10 +114,12 @@ def test_columns_are_known_without_executing(flight: Flight) -> None:
 
 
 def test_a_call_that_ends_early_ends_its_query(flight: Flight) -> None:
+    assert status(lambda: flight.rows(ENDLESS, seconds=1)) is StatusCode.DEADLINE_EXCEEDED
+    assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # before its first row
     call = flight.rows("SELECT range, repeat('x', 1000) AS text FROM range(1000000)")
     next(call)
     call.cancel()
-    assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # the single place for queries is free again
+    assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # and after it the single place is free again
 
 
 def test_who_does_not_read_is_cut_off(flight: Flight) -> None:
