@@ -90,16 +90,10 @@ class Engine:
             stream_seconds,
         )
         self._pool = Pool(
-            layout,
-            memory_bytes=memory_bytes,
-            spill_bytes=spill_bytes,
-            max_concurrent=max_concurrent,
-            per_caller=share(max_concurrent, user_share),
-            max_waiting=max_waiting,
-            wait_seconds=timeout_seconds,
-            most_seconds=max(timeout_seconds, stream_seconds) + 1,
-            sandbox=self._level > 0,
-        )
+            layout, memory_bytes=memory_bytes, spill_bytes=spill_bytes, max_concurrent=max_concurrent,
+            per_caller=share(max_concurrent, user_share), max_waiting=max_waiting, wait_seconds=timeout_seconds,
+            most_seconds=max(timeout_seconds, stream_seconds) + 1, sandbox=self._level > 0,
+        )  # fmt: skip
 
     @classmethod
     def configured(cls, layout: Layout, resolve: Resolve, settings: Settings) -> Engine:
