@@ -18,12 +18,13 @@ Client = TestClient[Litestar]
 A = "/api/v1/auth"
 OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
-    "GET /docs/openapi.json", "GET /docs/{asset}", "GET /api/v1/q/{name}",
+    "GET /docs/openapi.json", "GET /docs/{asset}", "GET /docs/guide", "GET /docs/guide/{page}",
+    "GET /api/v1/q/{name}",
 }  # fmt: skip
 
 
 def filled(path: str) -> str:
-    for name in ("name", "username", "run_id", "number", "table", "path", "asset"):
+    for name in ("name", "username", "run_id", "number", "table", "path", "asset", "page"):
         path = path.replace("{" + name + "}", "x1")
     return path
 

@@ -124,6 +124,7 @@ DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "jwt": "PyJWT",
+    "markdown_it": "markdown-it-py",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",
     "vl_convert": "vl-convert-python",
