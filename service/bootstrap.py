@@ -7,7 +7,6 @@ a signal stops it. A start locks the data directory, starts the forkserver, reco
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -159,10 +158,10 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], listener: Listener, announce: Callable[[str], None],
-    show_password: Callable[[str], None], clock: Clock | None = None,
+    settings: Settings, environment: Mapping[str, str], listener: Listener, stopping: asyncio.Event,
+    announce: Callable[[str], None], show_password: Callable[[str], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Run the REST service behind ``listener`` until SIGTERM or SIGINT.
+    """Run the REST service behind ``listener`` until ``stopping`` is set.
 
     If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one;
     ``announce`` gets the URL when it is served.
@@ -175,9 +174,6 @@ async def serve(
         await asyncio.to_thread(users.ensure_admin, *first, show_password)
         app = await asyncio.to_thread(application, core, users)
         await asyncio.gather(core.engine.warm(), core.supervisor.resume())
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
         def started() -> None:
             startup.end()

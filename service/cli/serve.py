@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +40,10 @@ def serve(**chosen: Any) -> None:
 
 
 async def _serve(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Listen at once; the rest of the service is loaded meanwhile."""
+    """Listen at once; the rest of the service is loaded meanwhile. A signal that comes before ends it afterwards."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     def show_password(password: str) -> None:
         click.echo(
@@ -48,7 +52,7 @@ async def _serve(settings: Settings, environment: Mapping[str, str]) -> None:
 
     async with server.listening(settings.host, settings.port) as listener:
         bootstrap = await asyncio.to_thread(_loaded)
-        await bootstrap.serve(settings, environment, listener, _announce, show_password)
+        await bootstrap.serve(settings, environment, listener, stopping, _announce, show_password)
 
 
 def _loaded() -> ModuleType:

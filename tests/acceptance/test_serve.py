@@ -208,6 +208,17 @@ def test_runs_that_the_service_ends_under(tmp_path: Path) -> None:
             assert served.json("GET", f"/runs/{asked_to}")["status"] == "interrupted"
 
 
+def test_a_signal_during_the_start_ends_it_in_order(tmp_path: Path) -> None:
+    port = service.free_port()
+    process = spawned(
+        tmp_path / "data", "--port", str(port), module="tests.acceptance.held_start", PENSTOCK_ADMIN_PASSWORD=PASSWORD
+    )
+    wait_for_port(process, port)
+    process.terminate()
+    _, said = process.communicate("", timeout=PATIENCE)
+    assert (process.returncode, "server.stopped" in said) == (0, True), said
+
+
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
     port = service.free_port()
     process = spawned(
