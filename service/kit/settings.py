@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     access_token_hours: Annotated[float, _about("How long an access token is valid.", gt=0, le=24)] = 24
     refresh_token_days: Annotated[float, _about("How long a refresh token is valid.", gt=0, le=365)] = 30
-    rate_limit_per_minute: Annotated[int, _about("Requests per minute of each user.", ge=1)] = 600
+    rate_limit_per_minute: Annotated[int, _about("Requests per minute of each user.", ge=1)] = 6000
     login_rate_limit_per_minute: Annotated[int, _about("Logins per minute of each address and name.", ge=1)] = 10
     max_concurrent_runs: Annotated[
         int, _about("Runs that may be in progress at the same time; 0 accepts runs, which wait.", ge=0)
