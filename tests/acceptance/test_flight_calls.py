@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.acceptance.served import PASSWORD, PATIENCE, Served, upload_and_creat
 
 new_stream: Any = ipc.new_stream  # pyarrow ships no types
 ENDLESS = "SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
+STALL = 2
 FREE = 20.0  # seconds for what waits for a place; a query that goes on holds it for 30
 
 
@@ -42,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def flight(served: Served) -> Iterator[Flight]:
-    with flying(served, "--stall-seconds", "2") as running:
+    with flying(served, "--stall-seconds", f"{STALL}") as running:
         yield running
 
 
@@ -125,7 +127,8 @@ def test_a_call_that_ends_early_ends_its_query(flight: Flight) -> None:
 def test_who_does_not_read_is_cut_off(flight: Flight) -> None:
     call = flight.rows("SELECT range, repeat('x', 1000) AS text FROM range(1000000)")
     next(call)
-    assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # the query that held the single place is over
+    assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # what is not read holds no place
+    time.sleep(2 * STALL)  # only reading would tell that it is over
     assert status(lambda: call) is StatusCode.DEADLINE_EXCEEDED
 
 
