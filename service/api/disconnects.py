@@ -7,11 +7,35 @@ import functools
 from collections.abc import Coroutine
 from typing import TypeVar
 
-from litestar.types import Receive
+from litestar.types import HTTPReceiveMessage, Receive, WebSocketReceiveMessage
 
 from service.kit import errors
 
 T = TypeVar("T")
+
+
+class Hearing:
+    """``receive`` of one request for callers who may give up: the message that they waited for goes to the next one.
+
+    The server drops a message whose receiver was cancelled, and tells the next one that the client went away.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._message: asyncio.Future[HTTPReceiveMessage | WebSocketReceiveMessage] | None = None
+
+    async def __call__(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        """The next message, as ``receive``."""
+        if self._message is None:
+            self._message = asyncio.ensure_future(self._receive())
+        message = await asyncio.shield(self._message)
+        self._message = None
+        return message
+
+    def close(self) -> None:
+        """Wait for no further message."""
+        if self._message is not None:
+            self._message.cancel()
 
 
 async def unless_gone(receive: Receive, work: Coroutine[None, None, T]) -> T:

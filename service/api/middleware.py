@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import compression, error_response, head, local_caller
 from service.api.cors import Cors, Headers
+from service.api.disconnects import Hearing
 from service.api.early_answers import ALWAYS, UNLESS_SET
 from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
@@ -45,6 +46,8 @@ class RequestMiddleware:
         request_id = ids.request_id(_text(headers.get(b"x-request-id")))
         began, status, size = self._clock.monotonic(), 0, 0
         method = scope["method"]
+        hearing = Hearing(receive)
+        receive = hearing
         if method == "HEAD":
             scope["method"] = "GET"
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
@@ -74,6 +77,7 @@ class RequestMiddleware:
                     raise  # the server breaks the connection, so that the client sees an incomplete answer
                 await _send(error, answer)
             finally:
+                hearing.close()
                 self._log_request(scope, method, status, size, began)
 
     def _with_headers(self, headers_in: object, request: dict[bytes, bytes], request_id: str) -> Headers:

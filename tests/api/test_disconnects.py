@@ -59,3 +59,33 @@ def test_work_is_cancelled_when_the_client_disconnects() -> None:
 
     asyncio.run(ask())
     assert ended == ["cancelled"]
+
+
+def test_a_message_that_nobody_waited_for_is_the_next_ones() -> None:
+    """The server drops a message whose receiver is cancelled: a quick answer ended its stream before the first byte."""
+
+    async def scene() -> None:
+        arrived, kinds = asyncio.Event(), iter(["http.request", "http.disconnect", "http.disconnect"])
+
+        async def receive() -> Any:
+            kind = next(kinds)  # of a message that is lost if it is not waited for to the end
+            await arrived.wait()
+            return {"type": kind}
+
+        hearing = disconnects.Hearing(receive)
+        first = asyncio.ensure_future(hearing())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        second = asyncio.ensure_future(hearing())
+        arrived.set()
+        assert (await second)["type"] == "http.request"
+        assert (await hearing())["type"] == "http.disconnect"
+        arrived.clear()
+        waiting = asyncio.ensure_future(hearing())
+        await asyncio.sleep(0)
+        hearing.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())
