@@ -50,13 +50,20 @@ class Forkserver:
         self._began: float | None = None  # when the present call began
         self._started = 0  # how often a forkserver was started
         self._answers = False  # whether the present forkserver has answered
+        self._killed: int | None = None  # the one that was killed last and may not be dead yet
+        self._loaded: frozenset[str] = frozenset()  # the modules that were asked for
 
     def prepare(self, modules: Sequence[str]) -> None:
-        """Start the forkserver with ``modules`` and their imports loaded; once a process, before any child.
+        """Start the forkserver with ``modules`` and their imports loaded, before any child. Blocks.
 
-        Its environment holds only what Python needs: a child could read the rest in /proc. Blocks.
+        Its environment holds only what Python needs: a child could read the rest in /proc. One that runs already and
+        did not load all of them is replaced: what a child loads itself starts threads there, an allocator's too.
         """
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
+        missing = set(modules) - self._loaded
+        if missing:
+            self._loaded = frozenset(modules)
+            multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
+            self.replace(f"it did not load {', '.join(sorted(missing))}")
         self._thread.submit(self._ensure).result()
 
     def submit(self, work: Callable[[], _T]) -> Future[_T]:
@@ -122,6 +129,10 @@ class Forkserver:
         return began is not None and time.monotonic() - began >= limit * 0.9
 
     def _ensure(self) -> None:
+        killed, self._killed = self._killed, None
+        if killed is not None:  # wait for its death, and leave it for multiprocessing to collect
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
         if _is_running(self.pid):
             return
         with _clean_environment():
@@ -138,7 +149,7 @@ class Forkserver:
         _log.error("forkserver.replaced", reason=reason, pid=pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        self._answers = False
+        self._answers, self._killed = False, pid
         self.submit(lambda: None)  # begins to load the modules of the next one
 
 

@@ -26,7 +26,7 @@ LIMITS = Limits(memory_bytes=1 << 30)
 
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
-    forkserver.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
+    forkserver.prepare(["polars", "duckdb"])
 
 
 def run(act: Callable[[], Awaitable[T]]) -> T:
@@ -88,6 +88,15 @@ def test_what_is_given_back_does_not_count() -> None:
     held, kept = map(int, (finish(entries.release)[0] or b"").split())
     assert held >= 256
     assert kept < 64
+
+
+def test_a_forkserver_without_the_modules_is_replaced() -> None:
+    running = forkserver.pid()
+    forkserver.prepare(["duckdb", "polars"])
+    assert forkserver.pid() == running
+    forkserver.prepare(["polars", "duckdb", "decimal"])
+    assert forkserver.pid() != running
+    assert finish(entries.echo, b"hello") == (b"hello", Exit(0))
 
 
 def test_both_engines_work_inside_the_limits() -> None:

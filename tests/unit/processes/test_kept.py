@@ -26,7 +26,7 @@ _PATIENCE = 30
 
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
-    forkserver.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
+    forkserver.prepare(["polars", "duckdb"])
 
 
 class Workshop:

@@ -25,7 +25,7 @@ _PATIENCE = 30
 
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
-    forkserver.prepare(["polars", "duckdb", "tests.unit.processes.entries"])
+    forkserver.prepare(["polars", "duckdb"])
 
 
 def with_spares(act: Callable[[Spares], Awaitable[None]]) -> None:
