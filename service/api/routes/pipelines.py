@@ -281,7 +281,7 @@ async def respond_to_run(services: Services, run: Run, wait: float) -> Response[
 )
 async def read_status(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Status:
     query_string.read(request, query_string.NoParameters)
-    record = await find_pipeline(services, name)
+    record = services.pipelines.kept(name) or await find_pipeline(services, name)
     newest = await services.supervisor.newest(record.id)
     if "trigger" not in record.document and services.schedules.has_next_fire(record.id, record.document):
         return _status(services, record, newest)
