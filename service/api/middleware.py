@@ -48,7 +48,7 @@ class RequestMiddleware:
         request_id = ids.request_id(_text(headers.get(b"x-request-id")))
         began, status, size = self._clock.monotonic(), 0, 0
         method = scope["method"]
-        hearing = Hearing(receive)
+        hearing = Hearing(receive, has_body=headers.get(b"content-length", b"0") != b"0")
         receive = hearing
         if method == "HEAD":
             scope["method"] = "GET"
