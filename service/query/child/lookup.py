@@ -68,7 +68,8 @@ class Lookup:
         sql, parameters = self._select(numbered=numbered)
         names = [_PLACE, *self._chosen] if numbered else self._chosen
         rows = encode.Rows(self._cursor, sql, names, [_INTEGER, *types] if numbered else types, parameters)
-        few = encode.few(self._cursor, sql, parameters) if encode.is_plain(types) else None
+        head = encode.Head.of(rows.names, rows.types)
+        few = encode.few(self._cursor, sql, parameters, head) if head is not None else None
         if few is None:
             self._again()
         texts = few.lines if few is not None else encode.lines(rows)
