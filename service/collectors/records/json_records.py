@@ -305,7 +305,9 @@ def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame,
         for name in nested:
             path = made.paths.pop(name, (name,))
             made.paths |= {f"{name}_{f.name}": (*path, f.name) for f in frame.schema[name].fields}  # type: ignore[attr-defined]
-        frame = frame.unnest(nested, separator="_")  # fails for two columns of one name; ``_by_record`` knows their keys
+        frame = frame.unnest(
+            nested, separator="_"
+        )  # fails for two columns of one name; ``_by_record`` knows their keys
     return frame, made
 
 
