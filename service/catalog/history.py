@@ -151,7 +151,7 @@ class History:
                 self._change(transaction, run, None, begun=1)
             return taken
 
-        return self._store.write(work)
+        return self._store.write(work, urgent=True)  # a start needs it
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
