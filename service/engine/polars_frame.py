@@ -323,8 +323,8 @@ def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
     asked = []
     for name, dtype in schema.items():
         if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_unit != "ns"):
-            unit = pl.Date() if dtype == pl.Date else pl.Datetime(dtype.time_unit)  # the zone shifts by hours only
-            ends = pl.Series([first, last]).cast(unit).to_physical()
+            plain = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype  # a zone shifts by hours
+            ends = pl.Series([first, last]).cast(plain).to_physical()
             asked.append((~pl.col(name).to_physical().is_between(ends[0], ends[1])).any())
     found = lf.select(asked).collect() if asked else pl.DataFrame()
     return [name for name in found.columns if found[name].item()]

@@ -27,6 +27,7 @@ _INTEGER_DIGITS = 15
 _FLOAT_DIGITS = 17
 _GLANCE = 200
 _SHOWN = 80
+_NUMBER_OR_FLAG = r"(?i)^\s*[-+]?[.,]?\d|^(?:true|false)$"
 _PADDED = r"^[+-]?0\d|^\+"
 
 
@@ -67,21 +68,28 @@ class Mixed:
 
     def add(self, sample: pl.DataFrame, names: Iterable[str]) -> None:
         """Look at the columns ``names`` of a sample (all String)."""
-        for name in names:
-            text = pl.when(pl.col(name) != "").then(pl.col(name))
-            number, flag = _float(text, self._comma).is_not_null(), text.str.to_lowercase().is_in(_TRUE + _FALSE)
-            plain = ~_rounded(pl.when(number).then(text), self._comma).fill_null(value=False)
-            kinds = {"numbers": (number, plain), "true and false": (flag, flag)}
-            asked = [text.count().alias("known")]
-            for kind, (fits, plain) in kinds.items():
-                asked.append((fits & plain).sum().alias(kind))
-                asked.append(text.filter(text.is_not_null() & ~fits).first().alias(f"not {kind}"))
-            found = sample.select(asked).row(0, named=True)
-            for kind in kinds:
-                if found["known"] and 2 * found[kind] >= found["known"]:
-                    self._common.add((name, kind))
-                if found[f"not {kind}"] is not None:
-                    self._others.setdefault((name, kind), found[f"not {kind}"])
+        some = sample.select(names).gather_every(max(1, sample.height // _GLANCE))
+        there = some.select(pl.all().str.contains(_NUMBER_OR_FLAG).any()) if some.width else some.clear(1)
+        for name in some.columns:
+            if there[name].item():
+                self._count(name, sample)
+            else:  # as in most columns of text
+                first = next((text for text in some[name] if text), None)
+                self._note(name, dict.fromkeys(("numbers", "true and false"), first))
+
+    def _count(self, name: str, sample: pl.DataFrame) -> None:
+        kinds, text = self._kinds(name), _filled(name)
+        counts = {kind: (fits & exact).sum() for kind, (fits, exact) in kinds.items()}
+        others = {f"not {k}": text.filter(text.is_not_null() & ~fits).first() for k, (fits, _) in kinds.items()}
+        found = sample.select(known=text.count(), **counts, **others).row(0, named=True)
+        self._common |= {(name, kind) for kind in kinds if 2 * found[kind] >= found["known"]}
+        self._note(name, {kind: found[f"not {kind}"] for kind in kinds})
+
+    def _note(self, name: str, others: Mapping[str, str | None]) -> None:
+        """Keep the first value of a column that is not of a kind."""
+        for kind, other in others.items():
+            if other is not None:
+                self._others.setdefault((name, kind), other[:_SHOWN])
 
     def add_typed(self, types: Mapping[str, pl.DataType]) -> None:
         """Note columns of which a sample had numbers, or ``true`` and ``false``, only."""
@@ -92,12 +100,25 @@ class Mixed:
 
     def differences(self, types: Mapping[str, pl.DataType]) -> dict[str, str]:
         """How the values of those columns that are text in ``types`` differ, by name."""
+        hint = "if that means a missing value, set null_values"
         return {
-            name: f"differ in kind: {kind}, and '{self._others[name, kind][:_SHOWN]}' (if that means a missing value, "
-            "set null_values)"
+            name: f"differ in kind: {kind}, and '{self._others[name, kind]}' ({hint})"
             for name, kind in sorted(self._common & self._others.keys())
             if types.get(name) == pl.String
         }
+
+    def _kinds(self, name: str) -> dict[str, tuple[pl.Expr, pl.Expr]]:
+        """Which values are of each kind, and which of these are not text for another reason."""
+        text = _filled(name)
+        number, flag = _float(text, self._comma).is_not_null(), text.str.to_lowercase().is_in(_TRUE + _FALSE)
+        return {
+            "numbers": (number, ~_rounded(pl.when(number).then(text), self._comma).fill_null(value=False)),
+            "true and false": (flag, flag),
+        }
+
+
+def _filled(name: str) -> pl.Expr:
+    return pl.when(pl.col(name) != "").then(pl.col(name))
 
 
 def infer_and_cast(
