@@ -9,7 +9,7 @@ list of requests per parent row, and ``http_api.merge`` adds the records of earl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -267,13 +267,11 @@ class _Collection:
             raise self._permanent(f"the {spool.rows} records have no fields at all")
         ctx.add_blank_columns(record_schema.empty_columns(spool, settings.schema))
         record_schema.warn_of_repeated_keys(batches.repeated, ctx)
-        mixed: Mapping[str, str] = batches.mixed
+        record_schema.warn_of_conflicts(spool, batches.mixed, settings.schema, settings.kept_columns, ctx)
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             parts = [spool.part(i) for i in range(len(spool.parts))]
-            comma = settings.decimal_comma
-            lf, mixed = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=comma)
-        record_schema.warn_of_conflicts(spool, mixed, settings.schema, settings.kept_columns, ctx)
+            lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
         frame = ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
         frame = record_schema.cast_columns(frame, settings.schema, ctx, settings.misfits(ctx))
         if self._columns:

@@ -8,7 +8,6 @@ lose something is an error.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,15 +271,7 @@ class CsvReader:
             types |= type_inference.infer(
                 sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
             )
-            self._warn_of_mixed(sources, {name: types[name] for name in free})
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items() if name in types}
-
-    def _warn_of_mixed(self, sources: list[CsvFile], types: Mapping[str, pl.DataType]) -> None:
-        texts = [n for n, t in types.items() if t == pl.String and n in (self._settings.columns or types)]
-        mixed = type_inference.Mixed(decimal_comma=self._settings.decimal_comma)
-        for source in sources:
-            mixed.add(source.sample, [name for name in texts if name in source.sample.columns])
-        record_schema.warn_of_differences(mixed.differences(types), types, self._ctx)
 
     def conversions(self, types: dict[str, pl.DataType], misfits: Misfits) -> list[Conversion]:
         """The casts of the text columns under ``schema`` whose ``misfits`` become null. An empty text is missing."""

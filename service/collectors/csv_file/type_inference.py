@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
@@ -26,8 +26,6 @@ _INTEGER_DIGITS = 15
 """The most digits of a whole number in a float column: more would be rounded."""
 _FLOAT_DIGITS = 17
 _GLANCE = 200
-_SHOWN = 80
-_NUMBER_OR_FLAG = r"(?i)^\s*[-+]?[.,]?\d|^(?:true|false)$"
 _PADDED = r"^[+-]?0\d|^\+"
 
 
@@ -56,98 +54,26 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     return types
 
 
-class Mixed:
-    """Text columns whose values differ in kind: in one of the samples, half of them or more are numbers (or ``true``
-    and ``false``), and some value is not. Numbers that are text for another reason, as ``00501`` is, do not count.
-    """
-
-    def __init__(self, *, decimal_comma: bool) -> None:
-        self._comma = "," if decimal_comma else "."
-        self._common = set[tuple[str, str]]()
-        self._others: dict[tuple[str, str], str] = {}
-
-    def add(self, sample: pl.DataFrame, names: Iterable[str]) -> None:
-        """Look at the columns ``names`` of a sample (all String)."""
-        some = sample.select(names).gather_every(max(1, sample.height // _GLANCE))
-        there = some.select(pl.all().str.contains(_NUMBER_OR_FLAG).any()) if some.width else some.clear(1)
-        for name in some.columns:
-            if there[name].item():
-                self._count(name, sample)
-            else:  # as in most columns of text
-                first = next((text for text in some[name] if text), None)
-                self._note(name, dict.fromkeys(("numbers", "true and false"), first))
-
-    def _count(self, name: str, sample: pl.DataFrame) -> None:
-        kinds, text = self._kinds(name), _filled(name)
-        counts = {kind: (fits & exact).sum() for kind, (fits, exact) in kinds.items()}
-        others = {f"not {k}": text.filter(text.is_not_null() & ~fits).first() for k, (fits, _) in kinds.items()}
-        found = sample.select(known=text.count(), **counts, **others).row(0, named=True)
-        self._common |= {(name, kind) for kind in kinds if 2 * found[kind] >= found["known"]}
-        self._note(name, {kind: found[f"not {kind}"] for kind in kinds})
-
-    def _note(self, name: str, others: Mapping[str, str | None]) -> None:
-        """Keep the first value of a column that is not of a kind."""
-        for kind, other in others.items():
-            if other is not None:
-                self._others.setdefault((name, kind), other[:_SHOWN])
-
-    def add_typed(self, types: Mapping[str, pl.DataType]) -> None:
-        """Note columns of which a sample had numbers, or ``true`` and ``false``, only."""
-        kinds = {
-            name: "true and false" if t == pl.Boolean else "numbers" for name, t in types.items() if t != pl.String
-        }
-        self._common |= set(kinds.items())
-
-    def differences(self, types: Mapping[str, pl.DataType]) -> dict[str, str]:
-        """How the values of those columns that are text in ``types`` differ, by name."""
-        hint = "if that means a missing value, set null_values"
-        return {
-            name: f"differ in kind: {kind}, and '{self._others[name, kind]}' ({hint})"
-            for name, kind in sorted(self._common & self._others.keys())
-            if types.get(name) == pl.String
-        }
-
-    def _kinds(self, name: str) -> dict[str, tuple[pl.Expr, pl.Expr]]:
-        """Which values are of each kind, and which of these are not text for another reason."""
-        text = _filled(name)
-        number, flag = _float(text, self._comma).is_not_null(), text.str.to_lowercase().is_in(_TRUE + _FALSE)
-        return {
-            "numbers": (number, ~_rounded(pl.when(number).then(text), self._comma).fill_null(value=False)),
-            "true and false": (flag, flag),
-        }
-
-
-def _filled(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) != "").then(pl.col(name))
-
-
 def infer_and_cast(
     text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str], *, decimal_comma: bool = False
-) -> tuple[pl.LazyFrame, dict[str, str]]:
-    """``text``, the union of ``parts``, with each column (except ``known``) cast to a type that all values fit, and how
-    the values of text columns differ in kind (``Mixed``).
-    """
+) -> pl.LazyFrame:
+    """``text``, the union of ``parts``, with each column (except ``known``) cast to a type that all values fit."""
     types: dict[str, pl.DataType] = {}
     long = set[str]()
-    mixed = Mixed(decimal_comma=decimal_comma)
     for part in parts:
         rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
-        found = infer(rows, dates=False, decimal_comma=decimal_comma)
-        mixed.add(rows, [name for name, dtype in found.items() if dtype == pl.String])
-        mixed.add_typed(found)
-        for name, dtype in found.items():
+        for name, dtype in infer(rows, dates=False, decimal_comma=decimal_comma).items():
             if rows[name].null_count() < rows.height:
                 types[name] = _common_type(types[name], dtype) if name in types else dtype
                 if dtype == pl.Int64 and (rows[name].str.len_bytes() > _INTEGER_DIGITS).any():
                     long.add(name)
-    differences = mixed.differences(types)
     types |= {name: pl.String() for name in long if types[name] == pl.Float64}
     present = text.collect_schema()
     casts = []
     for name, dtype in types.items():
         if name in present and dtype != pl.String:
             casts.append(cast_checked(name, dtype, why="all values fit it", decimal_comma=decimal_comma))
-    return text.with_columns(casts), differences
+    return text.with_columns(casts)
 
 
 def _common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType:

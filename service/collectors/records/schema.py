@@ -115,16 +115,10 @@ def warn_of_conflicts(
     ctx: CollectContext,
 ) -> None:
     """Warn of each column whose values differ in kind, and what they became; ``mixed`` has those within one part."""
-    found = differences(spool) | dict(mixed)
-    named = {n: how for n, how in found.items() if n not in schema and (kept is None or n in kept)}
-    warn_of_differences(named, spool.schema, ctx)
-
-
-def warn_of_differences(found: Mapping[str, str], types: Mapping[str, pl.DataType], ctx: CollectContext) -> None:
-    """Warn of columns whose values differ in kind: how they do, by name, and the types that they got."""
-    for name, difference in found.items():
-        if name in types:
-            _warn_of_mixed_types(name, difference, types[name], ctx)
+    kinds = spool.schema
+    for name, difference in (differences(spool) | dict(mixed)).items():
+        if name not in schema and name in kinds and (kept is None or name in kept):
+            _warn_of_mixed_types(name, difference, kinds[name], ctx)
 
 
 def warn_of_kinds(

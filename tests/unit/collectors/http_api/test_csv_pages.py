@@ -36,18 +36,6 @@ def test_every_row_is_read(body: str | bytes, wanted: list[dict[str, Any]], tmp_
     assert ctx.report().evidence["rows"] == len(wanted)
 
 
-def test_numbers_that_are_text_because_of_another_page(tmp_path: Path) -> None:
-    pages = ["a,b,c\n1,x,1\n2,y,1\n", "a,b,c\nn/a,z,1\nnone,1,1\n", "a,b,c\n"]
-
-    def answer(hit: Hit) -> Reply:
-        return Reply(pages[int(hit.query["page"]) - 1].encode(), headers={"content-type": "text/csv"})
-
-    _, _, ctx = fetched(answer, tmp_path, response_format="csv", pagination="page")
-    (warning,) = [w for w in ctx.report().warnings if w.code == "mixed_types"]
-    assert warning.details == {"column": "a"}
-    assert "numbers, and 'n/a'" in warning.message
-
-
 @pytest.mark.parametrize(
     ("body", "said"),
     [
