@@ -127,8 +127,10 @@ class History:
         """Whether ``newest_run`` answers from memory, without blocking."""
         return self._store.keeps("runs", pipeline_id, _RUNS["newest"])
 
-    def newest_statuses(self) -> dict[str, str]:
-        """The status of the newest run of each pipeline, by pipeline id."""
+    def newest_statuses(self, pipeline_ids: Sequence[str] | None = None) -> dict[str, str]:
+        """The status of the newest run of each pipeline, or of these, by pipeline id."""
+        if pipeline_ids is not None:
+            return {one: run.status for one in pipeline_ids if (run := self.newest_run(one)) is not None}
         return {r["pipeline_id"]: r["status"] for r in self._store.rows(_RUNS["newest_statuses"])}
 
     def runs(self, pipeline_id: str, *, limit: int, offset: int, status: str | None = None) -> tuple[list[Run], int]:
