@@ -261,7 +261,8 @@ class Answering:
             with self._pipe(query.format) as out:
                 export.write(out)
             return []
-        where = data_select.filtered(self._cursor, query.filter, known)
+        self._worker.stand_in([quoting.same(query.source.table)] if ordered else [])
+        where = data_select.filtered(self._cursor, query.filter, known, query.source.table)
         order = data_select.ordered(query.sort, known, relation)
         binary = FORMATS[query.format].binary
         columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)
@@ -309,8 +310,7 @@ class Answering:
             self._again()
         texts = found.lines if found is not None else encode.lines(rows, limit)
         records = encode.JsonRecords.of(texts, limit, query.max_bytes)
-        after_this = query.offset + records.count
-        source = query.source
+        source, after_this = query.source, query.offset + records.count
         before = {"pipeline": source.pipeline, "version": source.version, **query.about}
         before["columns"] = head.columns if head else rows.columns
         after = {
