@@ -28,6 +28,7 @@ from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
 from service.files import permissions, signing_secret
 from service.files.layout import Layout
+from service.files.reserve import Reserve
 from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
@@ -90,7 +91,7 @@ async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
     layout = Layout(settings.root, permissions.group_id(settings.data_group))
     with permissions.private_umask():
         layout.open()
-        store = await asyncio.to_thread(Store, layout.catalog)
+        store = await asyncio.to_thread(lambda: Store(layout.catalog, Reserve(layout.reserve)))
         try:
             yield layout, store
         finally:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from service.api import error_response
 from service.api.services import TypedRequest
 from service.api.streaming import Relay
+from service.kit import errors
 from service.model.formats import FORMATS
 
 _PART_BYTES, _DISK_BYTES = 1 << 18, 1 << 20
@@ -24,9 +25,13 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 async def respond(request: TypedRequest, path: Path, name: str, headers: dict[str, str]) -> Relay:
     """The file at ``path``, or the one range that ``Range`` asks for; several ranges are answered by the whole file.
 
-    ``headers`` have its ETag. Raises ``error_response.RangeNotSatisfiable``.
+    ``headers`` have its ETag. Raises ``error_response.RangeNotSatisfiable``, ``errors.Missing`` (VERSION_NOT_FOUND) if
+    the version was deleted since it was found.
     """
-    file = await asyncio.to_thread(path.open, "rb", 0)
+    try:
+        file = await asyncio.to_thread(path.open, "rb", 0)
+    except FileNotFoundError as error:
+        raise errors.Missing("the version was deleted", code="VERSION_NOT_FOUND", field="version") from error
     size = await asyncio.to_thread(file.seek, 0, 2)
     try:
         span = _span(request, size, headers["etag"])

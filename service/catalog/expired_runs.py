@@ -59,7 +59,7 @@ class ExpiredRuns:
             for row in transaction.rows(_SQL["crowded"], {"most": _MOST_DURATIONS}):
                 _round(transaction, row["pipeline_id"])
 
-        self._store.write(work)
+        self._store.write(work, urgent=True)
 
     def forget_versions(self, now: datetime) -> None:
         """Forget versions that were deleted long ago, except the highest number of each pipeline."""

@@ -153,7 +153,7 @@ class History:
                 self._change(transaction, run, None, begun=1)
             return taken
 
-        return self._store.write(work)
+        return self._store.write(work, urgent=True)  # a start needs it
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
@@ -323,7 +323,9 @@ class History:
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
     def replay_of(self, pipeline_id: str, number: int) -> int | None:
-        """The newest published version that a replay of the quarantine of version ``number`` made."""
+        """The newest published version that a replay made which took over the quarantine of version ``number``: to try
+        it again, or because that was the newest version then.
+        """
         row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
         return int(row["version"]) if row is not None else None
 

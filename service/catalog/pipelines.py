@@ -106,7 +106,8 @@ class Pipelines:
         Raises ``errors.Missing``, ``errors.Stale`` if ``if_match`` is not the current revision,
         ``errors.Conflict`` (TABLE_NAME_TAKEN), ``errors.Invalid`` as ``create``.
         """
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             row = _current(transaction, name)
             if if_match is not None and if_match != row["revision"]:
                 raise errors.Stale(
@@ -119,6 +120,8 @@ class Pipelines:
             transaction.execute(_SQL["update"], {"id": row["id"], "revision": revision, "table_name": table})
             _insert_revision(transaction, row["id"], revision, document, now, by)
             self._configure(transaction, row["id"], name, document)
+
+        self._store.write(work, urgent=True)  # fewer versions to keep, or a schedule that fires less often
         self.on_change()
         return self.get(name)
 
@@ -153,12 +156,16 @@ class Pipelines:
 
         Raises ``errors.Missing``, ``errors.Conflict`` if other pipelines run after it.
         """
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> str:
             row = _current(transaction, name)
             trigger_inputs.refuse_delete(transaction, name)
             transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
+            return str(row["id"])
+
+        identity = self._store.write(work, urgent=True)
         self.on_change()
-        return str(row["id"])
+        return identity
 
     def _configure(self, transaction: Transaction, identity: str, name: str, document: Mapping[str, Any]) -> None:
         trigger_inputs.configure(transaction, identity, name, document)

@@ -66,7 +66,7 @@ class Schedules:
 
         Raises ``errors.Missing``.
         """
-        self._store.execute(_SQL["pause"], {"pipeline_id": self.get(name).pipeline_id})
+        self._store.execute(_SQL["pause"], {"pipeline_id": self.get(name).pipeline_id}, urgent=True)
         self.on_change()
         return self.get(name)
 

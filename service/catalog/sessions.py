@@ -12,7 +12,7 @@ from datetime import UTC, timedelta
 import msgspec
 
 from service.catalog.statements import load_sql
-from service.catalog.store import Store, Transaction, naive
+from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids, tokens
 from service.kit.clock import Clock
 
@@ -53,9 +53,12 @@ class Sessions:
         """A new family with its first refresh token; ``generation`` is the ``valid_after`` of its account."""
         family = ids.new("fam") + ("" if generation is None else f".{generation}")
         refresh = Refresh(token=tokens.new_refresh_token(), family=family, username=username)
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             transaction.execute(_SQL["sweep"], {"now": naive(self._clock.now())})
             self._insert(transaction, refresh)
+
+        self._store.write(work, urgent=True)
         return refresh
 
     def rotate(self, token: str) -> Refresh:
@@ -64,14 +67,20 @@ class Sessions:
         Raises ``errors.Unauthenticated``: unknown, expired, revoked, or used before (which ends its family).
         """
         hash_, now = tokens.digest(token), self._clock.now()
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> tuple[Row | None, Refresh | None]:
             row = transaction.row(_SQL["find"], {"hash": hash_})
             good = row is not None and row["revoked"] is None and row["spent"] is None and row["expires"] > naive(now)
-            if row is not None and good:
-                fresh = Refresh(token=tokens.new_refresh_token(), family=row["family"], username=row["username"])
-                transaction.execute(_SQL["spend"], {"hash": hash_, "now": naive(now)})
-                self._insert(transaction, fresh)
-                return fresh
+            if row is None or not good:
+                return row, None
+            fresh = Refresh(token=tokens.new_refresh_token(), family=row["family"], username=row["username"])
+            transaction.execute(_SQL["spend"], {"hash": hash_, "now": naive(now)})
+            self._insert(transaction, fresh)
+            return row, fresh
+
+        row, fresh = self._store.write(work, urgent=True)
+        if fresh is not None:
+            return fresh
         if row is not None and row["spent"] is not None and row["revoked"] is None:
             self.end(row["family"])
             raise Reused(row["username"])
@@ -81,11 +90,14 @@ class Sessions:
         """End a login: its refresh tokens and all access tokens that it issued."""
         now, expires = self._clock.now(), self._clock.now() + _ACCESS_LIFE
         denied = [family] if access_id is None else [family, access_id]
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             transaction.execute(_SQL["sweep_revoked"], {"now": naive(now)})
             transaction.execute(_SQL["revoke_family"], {"family": family, "now": naive(now)})
             for name in denied:
                 transaction.execute(_SQL["deny"], {"jti": name, "expires": naive(expires)})
+
+        self._store.write(work, urgent=True)
         with self._lock:
             kept = {name: until for name, until in self._revoked.items() if until >= now}
             self._revoked = {**kept, **dict.fromkeys(denied, expires)}

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 import duckdb
 import structlog
 
-from service.catalog import migrations
+from service.catalog import checkpoints, migrations
 from service.catalog.group_commit import GroupCommit
 from service.catalog.kept_rows import KeptRows, Touched, concerns, touched
 from service.files import disk
+from service.files.reserve import Reserve
 from service.kit import errors
 
 _HOLDER = re.compile(r"PID (\d+)")
@@ -45,13 +46,16 @@ Parameters = Mapping[str, Any] | Sequence[Any]
 class Store:
     """The catalog file. With ``path`` None it is in memory, for tests.
 
+    Urgent writes may use the ``reserve`` of the disk.
+
     ``created`` says that the file had no schema yet. Raises ``errors.Conflict`` (DATA_DIR_IN_USE, or CONFLICT if a
     newer release wrote the file), ``errors.Unavailable``, and ``errors.PenstockError`` (DATA_CORRUPT) if the file is
     damaged; reads and transactions raise that, too.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, reserve: Reserve | None = None) -> None:
         self._path = path
+        self._reserve = reserve
         if path is not None:
             _put_log_aside(path)
         try:
@@ -63,6 +67,7 @@ class Store:
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                     "python_enable_replacements": False,
+                    "checkpoint_threshold": checkpoints.NEVER,
                 },
             )
         except duckdb.Error as error:
@@ -70,15 +75,22 @@ class Store:
         self._writing = threading.Lock()
         self._group = GroupCommit(self._writing, self._open)
         self._kept = KeptRows()
+        self._checkpoints = checkpoints.Checkpoints(path)
         self.healthy = True
         try:
-            with self._watched():
-                self.created = migrations.migrate(self._connection)
+            self.created = self._urgent(self._migrate)
         except BaseException:
             self._connection.close()
             raise
         if path is not None:
             path.chmod(0o600)
+
+    def _migrate(self) -> bool:
+        with self._watched():
+            try:
+                return migrations.migrate(self._connection)
+            except duckdb.Error as error:
+                raise disk.storage_full() if disk.is_full(error) else error from error
 
     def close(self) -> None:
         """Checkpoint the write-ahead log into the file and close it, when calls of other threads have ended.
@@ -140,12 +152,16 @@ class Store:
         """Whether ``kept_row`` answers from memory, without blocking."""
         return self._kept.has(table, key, sql)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         """The result of ``work`` in a transaction that writes of other threads may share (``catalog.group_commit``).
 
-        ``work`` may be called more than once. Raises what it raises; ``errors.Unavailable`` (STORAGE_FULL).
+        ``work`` may be called more than once. ``urgent`` is what frees space or lets somebody in. Raises what it
+        raises; ``errors.Unavailable`` (STORAGE_FULL).
         """
-        return self._group.write(work)
+        return self._urgent(lambda: self._group.write(work)) if urgent else self._group.write(work)
+
+    def _urgent(self, work: Callable[[], T]) -> T:
+        return work() if self._reserve is None else self._reserve.spend(work)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -162,10 +178,13 @@ class Store:
             cursor = self._connection.cursor()
             transaction, written = Transaction(cursor, self._kept), {}
             try:
+                self._checkpoints.follow(cursor)
                 cursor.begin()
                 yield transaction
                 cursor.commit()
                 written = transaction.written
+                if self._reserve is not None:
+                    self._reserve.take()
             except duckdb.FatalException:
                 raise
             except BaseException as error:
@@ -231,16 +250,14 @@ class Store:
     def set_property(self, name: str, value: str | None) -> None:
         """Set a property of the catalog; None removes it."""
         if value is None:
-            self.execute("DELETE FROM properties WHERE name = $name", {"name": name})
+            self.execute("DELETE FROM properties WHERE name = $name", {"name": name}, urgent=True)
             return
-        self.execute(
-            "INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)", {"name": name, "value": value}
-        )
+        sql = "INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)"
+        self.execute(sql, {"name": name, "value": value}, urgent=True)  # a start needs them
 
-    def execute(self, sql: str, parameters: Parameters = ()) -> None:
-        """Execute and commit one statement."""
-        with self.transaction() as transaction:
-            transaction.execute(sql, parameters)
+    def execute(self, sql: str, parameters: Parameters = (), *, urgent: bool = False) -> None:
+        """Execute and commit one statement; ``urgent`` as in ``write``."""
+        self.write(lambda transaction: transaction.execute(sql, parameters), urgent=urgent)
 
 
 class Transaction:

@@ -14,7 +14,7 @@ import msgspec
 
 from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
-from service.catalog.store import Store, naive
+from service.catalog.store import Store, Transaction, naive
 from service.kit import errors, passwords
 from service.kit.clock import Clock
 from service.kit.tokens import Claims
@@ -151,18 +151,16 @@ class Users:
                 password_hash=kept or before.password_hash,
                 valid_after=max(int(now.timestamp()), before.valid_after) + 1,
             )
-            with self._store.transaction() as transaction:
-                transaction.execute(
-                    _SQL["update"],
-                    {
-                        "username": username,
-                        "role": user.role,
-                        "password_hash": after.password_hash,
-                        "disabled": user.disabled,
-                        "tokens_valid_after": _moment(after.valid_after),
-                    },
-                )
+            values = {
+                "username": username, "role": user.role, "password_hash": after.password_hash,
+                "disabled": user.disabled, "tokens_valid_after": _moment(after.valid_after),
+            }  # fmt: skip
+
+            def work(transaction: Transaction) -> None:
+                transaction.execute(_SQL["update"], values)
                 transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(now)})
+
+            self._store.write(work, urgent=True)  # also on a full disk nobody stays who must go
             self._accounts[username] = after
             return user
 
@@ -171,10 +169,14 @@ class Users:
         with self._writing:
             before = self._known(username)
             self._keep_an_admin(before.user, None)
-            with self._store.transaction() as transaction:
+            now = naive(self._clock.now())
+
+            def work(transaction: Transaction) -> None:
                 transaction.execute(_SQL["delete"], {"username": username})
                 transaction.execute(_KEYS["forget"], {"caller": username})  # the name may be given to another person
-                transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(self._clock.now())})
+                transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": now})
+
+            self._store.write(work, urgent=True)
             del self._accounts[username]
 
     def log_in(self, username: str, password: str) -> User | None:
@@ -194,7 +196,7 @@ class Users:
         with self._writing:
             if self._accounts.get(account.user.username) == account:
                 values = {"username": account.user.username, "password_hash": kept}
-                self._store.execute(_SQL["rehash"], values)
+                self._store.execute(_SQL["rehash"], values, urgent=True)
                 self._accounts[account.user.username] = msgspec.structs.replace(account, password_hash=kept)
 
     def _known(self, username: str) -> Account:

@@ -31,8 +31,8 @@ class VersionMarks:
 
     def unpin(self, pipeline_id: str, version: Version) -> None:
         """Remove the pin of a version, if it has one."""
-        with self._store.transaction() as transaction:
-            transaction.execute(_SQL["unpin"], {"pipeline_id": pipeline_id, "version": version.version})
+        key = {"pipeline_id": pipeline_id, "version": version.version}
+        self._store.write(lambda transaction: transaction.execute(_SQL["unpin"], key), urgent=True)
 
     def tag(self, pipeline_id: str, version: Version, tag: str) -> None:
         """Let a tag name this version, and no other. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
@@ -43,10 +43,13 @@ class VersionMarks:
     def untag(self, pipeline_id: str, name: str, tag: str) -> None:
         """Remove a tag. Raises ``errors.Missing`` (NOT_FOUND) if the pipeline ``name`` does not have it."""
         key = {"pipeline_id": pipeline_id, "tag": tag}
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             if transaction.row(_SQL["tagged"], key) is None:
                 raise errors.Missing(f"the pipeline '{name}' has no tag '{tag}'", code="NOT_FOUND", field="tag")
             transaction.execute(_SQL["untag"], key)
+
+        self._store.write(work, urgent=True)
 
     def of(self, pipeline_id: str) -> Mapping[int, Marks]:
         """The marks of the versions of a pipeline that have any, by number."""
@@ -71,14 +74,17 @@ class VersionMarks:
         (VERSION_IN_USE) if the version is the newest, pinned, tagged, or named by its number in a configuration, or if
         it was held when it was read and has been accepted since.
         """
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> dict[int, errors.PenstockError]:
             refused = _refusals(transaction, pipeline_id, versions)
             gone = [version.version for version in versions if version.version not in refused]
             if gone:
                 key = {"pipeline_id": pipeline_id, "versions": gone}
                 transaction.execute(_SQL["remember"], {**key, "deleted": naive(now)})
                 transaction.execute(_SQL["delete"], key)
-        return refused
+            return refused
+
+        return self._store.write(work, urgent=True)
 
 
 def _refusals(

@@ -46,8 +46,9 @@ def explain(error: errors.PenstockError, folder: Path) -> errors.PenstockError:
 def storage_full() -> errors.Unavailable:
     """The error for a write that found the disk full (STORAGE_FULL)."""
     return errors.Unavailable(
-        "the disk of the data directory is full, so nothing was stored; free space (pipelines and uploads that nobody "
-        "needs, other files) or move PENSTOCK_DATA_DIR, then try again",
+        "the disk of the data directory is full, so nothing was stored; free space (delete versions, uploads, or "
+        "pipelines with purge=true, which works on a full disk, or other files) or move PENSTOCK_DATA_DIR, then try "
+        "again",
         code="STORAGE_FULL",
         retry_after=60,
     )

@@ -14,6 +14,7 @@
     <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines and other events of a run (files.event_journal)
     <data>/spill/…                             scratch folders of query workers
+    <data>/.reserve                            space for log-ins and deletions on a full disk (files.reserve)
     <data>/pace/…                              when runs may call each host again; emptied at start
 """
 
@@ -65,6 +66,10 @@ class Layout:
     @property
     def catalog(self) -> Path:
         return self.root / "catalog.duckdb"
+
+    @property
+    def reserve(self) -> Path:
+        return self.root / ".reserve"
 
     @property
     def secret(self) -> Path:

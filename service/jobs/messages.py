@@ -107,7 +107,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     ``files`` are the quarantine of ``version``, ``before`` the processors that rejected them; ``carried`` is the
     quarantine of ``base`` if that is another version, and stays as it is. ``base_before`` are the processors that made
-    ``base``, ``fitted`` the parameters recorded with it, ``fit_record`` the path of its fit record.
+    ``base``, ``fitted`` the parameters recorded with it, ``fit_record`` the path of its fit record. ``origin`` is the
+    version that was stored when the oldest of the rows were quarantined; None if it was deleted.
     """
 
     version: int
@@ -118,6 +119,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     base_before: list[Any]
     fit_record: str | None = None
     carried: tuple[str, ...] = ()
+    origin: StoredParts | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):

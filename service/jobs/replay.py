@@ -23,7 +23,7 @@ from service.engine import fit_record
 from service.engine.fit_record import FitRecord, Playback, Recorder
 from service.engine.polars_frame import PolarsFrame
 from service.files import quarantine
-from service.jobs import messages, process, replay_plan
+from service.jobs import messages, newer_rows, process, replay_plan
 from service.jobs.job import Job
 from service.jobs.outcome import Outcome
 from service.jobs.process import Processed
@@ -53,7 +53,8 @@ def replay(pipeline: Pipeline, job: Job, order: messages.Replay) -> Outcome:
     passed: list[Frame] = []
     rejected: list[Rejected] = []
     blocked: list[errors.Permanent] = []
-    tried = added = 0
+    tried = added = newer = 0
+    base = PolarsFrame(pl.scan_parquet([Path(p) for p in order.base.parts], glob=False), job.folder, expensive=False)
     for file in map(Path, order.files):
         step, rows = _step_and_rows(file)
         tried += rows
@@ -71,16 +72,31 @@ def replay(pipeline: Pipeline, job: Job, order: messages.Replay) -> Outcome:
             rejected.append(_keep(job.folder, file, step, step, rows))
             continue
         rejected += _set_apart(job.folder, again)
+        if not count:
+            continue
+        typed, refused = _with_types(frame, base.schema, order), None
+        if pipeline.mode.mode == "merge":
+            target = _free(job.folder, quarantine.file_of(newer_rows.STEP))
+            typed, refused = newer_rows.without_newer(typed, order, pipeline.mode.key, target)
+        if refused is not None:
+            rejected.append(refused)
+            newer, count = newer + refused.rows, count - refused.rows
         added += count
         if count:
-            passed.append(frame)
+            passed.append(typed)
+    if newer:
+        job.warn(
+            "replay", "newer_rows_kept",
+            f"{newer} rows that pass now stay in quarantine, since newer rows with their keys "
+            f"({', '.join(pipeline.mode.key)}) were stored after version {order.version}", rows=newer,
+        )  # fmt: skip
     if not added:
         needs_all = next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None)
         raise needs_all or _nothing_passed(job.folder, rejected, order, tried)
     for file in map(Path, order.carried):
         step, rows = _step_and_rows(file)
         rejected.append(_keep(job.folder, file, step, _current_name(step, order.base_before, pipeline), rows))
-    whole = _add(pipeline, job, order, passed, recorder)
+    whole = _add(pipeline, job, order, base, passed, recorder)
     evidence = {"version": order.version, "rows": tried}
     return Outcome(
         whole.frame, [Source(id=f"quarantine@{order.version}", type="replay", rows=added, evidence=evidence)],
@@ -99,11 +115,12 @@ def _try(
     if step.startswith("collectors"):
         lf, rejected = _read_again(pipeline, job, file, step)
         repeated, refused_at = list[int](), 0
+    elif step == newer_rows.STEP:  # it was refused after the last processor
+        lf, repeated, refused_at = _data(file), list[int](), len(pipeline.processors)
     else:
         now, index = pipeline.document.get("processors", []), replay_plan.number(step)
         refused_at = replay_plan.place(index, order.before, now)
-        names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
-        lf = pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
+        lf = _data(file)
         stored = pl.scan_parquet([Path(part) for part in order.base.parts], glob=False).collect_schema()
         way = replay_plan.way(index, order.before, now, pipeline.processors, lf.collect_schema(), stored)
         if way.cut_off is not None:
@@ -119,6 +136,11 @@ def _try(
     frame, rejected = _process(pipeline, job, before, [*repeated, *range(refused_at, len(pipeline.processors))],
                                refused_at, recorder)  # fmt: skip
     return frame, rejected, _count(frame)
+
+
+def _data(file: Path) -> pl.LazyFrame:
+    names = quarantine.data_columns(list(pl.read_parquet_schema(file)))
+    return pl.scan_parquet(file, glob=False).select(pl.col(kept).alias(own) for kept, own in names.items())
 
 
 def _earlier_record(order: messages.Replay, pipeline: Pipeline) -> FitRecord | None:
@@ -188,12 +210,10 @@ def _process(
 
 
 def _add(
-    pipeline: Pipeline, job: Job, order: messages.Replay, passed: Sequence[Frame], recorder: Recorder
+    pipeline: Pipeline, job: Job, order: messages.Replay, base: Frame, passed: Sequence[Frame], recorder: Recorder
 ) -> Processed:
-    """The rows of the newest version and those that passed, in its types, and profiles of all of them."""
-    parts = [Path(p) for p in order.base.parts]
-    base = PolarsFrame(pl.scan_parquet(parts, glob=False), job.folder, expensive=False)
-    whole = Processed(base.union([_with_types(frame, base.schema, order) for frame in passed]))
+    """The rows of the newest version ``base`` and those that passed, in its types, and profiles of all of them."""
+    whole = Processed(base.union(passed))
     new = [n for n in whole.frame.schema if n not in base.schema]
     gone = sorted({n for frame in passed for n in base.schema if n not in frame.schema})
     if new or gone:

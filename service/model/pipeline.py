@@ -169,7 +169,8 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     if "collectors" not in document or document["collectors"] == []:
         problems.append(Problem("collectors", "at least one collector is required"))
     problems.extend(_together(document, collectors, combine, storage))
-    if bounds is not None and len(processors) == len(document.get("processors", [])):
+    given = document.get("processors", [])
+    if bounds is not None and isinstance(given, list) and len(processors) == len(given):
         problems.extend(publication_bounds.problems(bounds, processors))
     problems.extend(masking.problems(document))
     if problems:

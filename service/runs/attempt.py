@@ -369,4 +369,5 @@ def _move(made: Path, target: Path) -> None:
 def _replayed(replay: Replay) -> tuple[str, ...]:
     """The files that a replay reads."""
     record = [replay.fit_record] if replay.fit_record else []
-    return (*replay.files, *replay.carried, *replay.base.parts, *record)
+    origin = replay.origin.parts if replay.origin is not None else ()
+    return (*replay.files, *replay.carried, *replay.base.parts, *origin, *record)

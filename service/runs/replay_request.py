@@ -9,6 +9,7 @@ from service.jobs import messages
 from service.kit import errors
 from service.model.version import Version
 from service.runs.job_resources import JobResources
+from service.values.version_mode import VersionMode
 
 
 def build(
@@ -17,8 +18,8 @@ def build(
     """The replay of the quarantine of version ``number`` (the newest by default). Blocks.
 
     Raises ``errors.Missing`` (NO_DATA, also if the quarantine is empty; VERSION_NOT_FOUND), and ``errors.Invalid`` if
-    the quarantine was replayed before: the rows that it left are in the quarantine of the later version. Raises
-    ``errors.Conflict`` for a held version.
+    the quarantine was replayed before (the rows that it left are in the quarantine of the later version), or belongs
+    to a run whose rows were all replaced. Raises ``errors.Conflict`` for a held version.
     """
     history, name = resources.history, record.name
     newest = history.version(record.id, name)
@@ -31,7 +32,8 @@ def build(
     later = history.replay_of(record.id, version.version)
     if later is not None:
         raise errors.Invalid(
-            f"the rows in quarantine of version {version.version} were replayed into version {later}; replay that",
+            f"the rows in quarantine of version {version.version} were replayed into version {later}, or are in its "
+            "quarantine; replay that",
             field="version",
         )
     if not version.quarantine:
@@ -40,18 +42,42 @@ def build(
             code="NO_DATA",
         )
     other = version.version != newest.version
+    if other and _replaces_all(resources.decode(record).mode):
+        raise errors.Invalid(
+            f"version {newest.version} has all rows of a later run in place of those of version {version.version}, "
+            "whose quarantine is older; replay the newest version, or execute the pipeline again", field="version",
+        )  # fmt: skip
+    origin = _origin(resources, version)
     return messages.Replay(
         version=version.version,
         files=resources.quarantine(version),
         before=_processors(pipelines, version),
-        base=messages.StoredParts(
-            pipeline=name, version=newest.version, parts=resources.parts(newest), rows=newest.rows
-        ),
+        base=_parts(resources, newest),
         fitted=newest.fitted,
         carried=resources.quarantine(newest) if other else (),
         base_before=_processors(pipelines, newest),
         fit_record=resources.fit_record(newest) if newest.fit_record is not None else None,
+        origin=_parts(resources, origin) if origin is not None else None,
     )  # fmt: skip
+
+
+def _replaces_all(mode: VersionMode) -> bool:
+    """Whether each run has all rows, so that what it does not have is gone."""
+    return mode.mode == "replace" or (mode.full and mode.on_delete == "remove")
+
+
+def _origin(resources: JobResources, version: Version) -> Version | None:
+    """The version of the run that quarantined the oldest rows; a replay and a restoration take them over."""
+    found: Version | None = version
+    while found is not None and (earlier := found.replay_of or found.restored_from) is not None:
+        found = resources.history.version_of(version.pipeline, earlier)
+    return found
+
+
+def _parts(resources: JobResources, version: Version) -> messages.StoredParts:
+    return messages.StoredParts(
+        pipeline=version.pipeline, version=version.version, parts=resources.parts(version), rows=version.rows
+    )
 
 
 def _processors(pipelines: Pipelines, version: Version) -> list[Any]:

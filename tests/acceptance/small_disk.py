@@ -1,14 +1,17 @@
 """``python -m tests.acceptance.small_disk serve … --data-dir DIR``: the service with a small disk of its own at DIR.
 
 The disk (``SMALL_DISK`` bytes, at ``SMALL_DISK_AT`` if that is set) is a tmpfs in a mount namespace that nobody else
-sees, so that this needs no privileges where the kernel gives them to users in their own namespace.
+sees, so that this needs no privileges where the kernel gives them to users in their own namespace. A
+disk that is ``kept`` outlives its service, and ``SMALL_DISK_OF`` gives it to the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _NEW_MOUNTS, _NEW_USER, _PRIVATE = 0x00020000, 0x10000000, (1 << 18) | (1 << 14)
@@ -31,10 +34,34 @@ def mount(folder: Path, size: int) -> None:
     _checked(libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, f"size={size},mode=700".encode()))
 
 
+@contextlib.contextmanager
+def kept(pid: int) -> Iterator[str]:
+    """Keep the disk of a process when that ends: ``SMALL_DISK_OF`` for another."""
+    kinds = ("mnt",) if os.getuid() == 0 else ("user", "mnt")
+    handles = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]
+    try:
+        yield " ".join(f"/proc/{os.getpid()}/fd/{handle}" for handle in handles)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def enter(namespaces: str) -> None:
+    """See the disk that somebody has ``kept``."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for path in namespaces.split():
+        handle = os.open(path, os.O_RDONLY)
+        _checked(libc.setns(handle, 0))
+        os.close(handle)
+
+
 if __name__ == "__main__":
-    folder = Path(os.environ.pop("SMALL_DISK_AT", "") or sys.argv[sys.argv.index("--data-dir") + 1])
-    folder.mkdir()
-    mount(folder, int(os.environ.pop("SMALL_DISK")))
+    if kept_by := os.environ.pop("SMALL_DISK_OF", ""):
+        enter(kept_by)
+    else:
+        folder = Path(os.environ.pop("SMALL_DISK_AT", "") or sys.argv[sys.argv.index("--data-dir") + 1])
+        folder.mkdir()
+        mount(folder, int(os.environ.pop("SMALL_DISK")))
     from service.cli.commands import penstock
 
     penstock(prog_name="penstock")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.served import PASSWORD, Served, serving
+from tests.acceptance import documents, service, small_disk
+from tests.acceptance.served import PASSWORD, Served, listening, serving
 
 MIB = 1 << 20
 DOCUMENT = {
@@ -15,15 +20,16 @@ DOCUMENT = {
     "collectors": [{"type": "csv", "file_path": "rows.csv"}],
     "storage": [{"type": "parquet", "compression": "none"}],
 }
+SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+MODULE = "tests.acceptance.small_disk"
+ROWS = "id,text\n" + "".join(f"{n},some text of row {n}\n" for n in range(100_000))
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    settings = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "SMALL_DISK": str(24 * MIB)}
-    with serving(tmp_path / "data", module="tests.acceptance.small_disk", **settings) as served:
+    with serving(tmp_path / "data", module=MODULE, SMALL_DISK=str(24 * MIB), **SETTINGS) as served:
         served.login()
-        rows = "".join(f"{n},some text of row {n}\n" for n in range(100_000))
-        assert served.http.put("/files/rows.csv", content=f"id,text\n{rows}".encode()).status_code == 201
+        assert served.http.put("/files/rows.csv", content=ROWS.encode()).status_code == 201
         served.json("POST", "/pipeline/create", status=201, json=DOCUMENT)
         yield served
 
@@ -68,3 +74,59 @@ def test_a_service_on_a_full_disk_stops(served: Served) -> None:
     served.http.post("/pipeline/rows/execute?wait=0")
     served.process.terminate()
     assert served.ended() == 0
+
+
+def used(served: Served) -> Served:
+    """Three versions, one of them pinned, and a full disk on which so much was written that it took the reserve."""
+    for number in (1, 2, 3):
+        changed = f"{ROWS}{100_000 + number},new\n".encode()
+        assert served.http.put("/files/rows.csv", content=changed).status_code in (200, 201)
+        assert served.json("POST", "/pipeline/rows/execute?wait=60")["version"] == number
+    served.json("POST", "/pipeline/rows/versions/1/pin")
+    token = served.login()["refresh_token"]
+    for _ in range(2):  # the second time others have filled what the reserve gave up
+        fill(served, 1)
+        for _ in range(20):
+            token = served.json("POST", "/auth/refresh", json={"refresh_token": token})["refresh_token"]
+    served.until_logged(lambda line: line["event"] == "disk.reserve_used")
+    return served
+
+
+def make_room(served: Served) -> None:
+    """Log in, delete all versions but the newest, and run again."""
+    served.http.headers.pop("authorization", None)
+    served.login()
+    assert [item["version"] for item in served.json("GET", "/pipeline/rows/versions")["items"]] == [3, 2, 1]
+    served.json("POST", "/pipeline/rows/versions/1/unpin")
+    for number in (1, 2):
+        assert served.http.delete(f"/pipeline/rows/versions/{number}").status_code == 204
+    assert served.json("POST", "/pipeline/rows/execute?wait=60&full_refresh=true")["status"] == "completed"
+    ready = served.http.get(f"{served.address}/health/ready").json()
+    assert ready["status"] == "ready", ready
+
+
+def test_a_full_disk_lets_users_in_and_lets_them_delete(served: Served) -> None:
+    make_room(used(served))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_on_a_full_disk_does_so_too(served: Served, how: signal.Signals) -> None:
+    used(served)
+    with small_disk.kept(served.process.pid) as disk:
+        served.process.send_signal(how)
+        served.ended()
+        with listening(served.data, module=MODULE, SMALL_DISK_OF=disk, **SETTINGS) as again:
+            make_room(again)
+
+
+def test_a_checkpoint_without_room_waits_for_it(tmp_path: Path) -> None:
+    """One that finds the disk full would end the catalog for this process, and hold up the next start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance.full_catalog", str(tmp_path / "disk")], capture_output=True, text=True,
+        env=service.clean_environment(PYTHONPATH=str(documents.ROOT)), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "log is long": True, "reserve": 4 * MIB, "urgent": True, "not urgent": False, "reserve used": True,
+        "healthy": True, "opened again": True, "log is short": True, "whole again": 4 * MIB, "rows": 100,
+    }  # fmt: skip

@@ -64,7 +64,8 @@ SELECT id, value FROM (
 WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
 -- name: replay_of
 SELECT version FROM versions
-WHERE pipeline_id = $pipeline_id AND NOT held AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
+WHERE pipeline_id = $pipeline_id AND NOT held AND (value ->> 'replay_of') IS NOT NULL
+  AND $version IN (TRY_CAST(value ->> 'replay_of' AS INTEGER), TRY_CAST(value ->> 'continues' AS INTEGER))
 ORDER BY version DESC LIMIT 1
 -- name: committed
 SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
@@ -24,6 +25,10 @@ DOCUMENT: dict[str, Any] = {
     "processors": [copy.deepcopy(kind.EXAMPLE) for kind in REGISTRY.processors.kinds.values()],
     "storage": [copy.deepcopy(kind.EXAMPLE) for kind in REGISTRY.storages.kinds.values()],
     "execution": {"timeout_seconds": 60},
+    "schedule": {"cron": "0 6 * * *", "timezone": "Europe/Berlin"},
+    "notify": [{"url": "https://hooks.example/x", "events": ["failed"], "secret": "${HOOK}"}],
+    "publish_if": {"max_row_drop_share": 0.2, "max_drift": {"amount": 0.25}},
+    "retention": {"days": 3},
 }
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -42,6 +47,13 @@ def test_the_examples_together_are_a_pipeline() -> None:
     pipeline = pipelines.decode(DOCUMENT, REGISTRY)
     assert len(pipeline.collectors) == len(REGISTRY.collectors.kinds)
     assert pipeline.document == DOCUMENT
+
+
+@pytest.mark.parametrize("key", [*DOCUMENT, "trigger", "keep_versions"])
+@pytest.mark.parametrize("junk", [None, True, 7, 0.5, "text", [], [None], {}, {"": None}], ids=repr)
+def test_a_part_of_another_type_is_told_and_never_a_crash(key: str, junk: Any) -> None:
+    with contextlib.suppress(errors.Invalid):
+        pipelines.decode({**DOCUMENT, key: junk}, REGISTRY)
 
 
 @pytest.mark.parametrize("place", ["collectors", "combine", "storage", "processors"])
@@ -136,11 +148,12 @@ def test_null_is_the_word_null_where_that_is_a_choice() -> None:
 @pytest.mark.parametrize("versions", [5, "all"])
 def test_the_versions_to_keep_may_stand_in_a_storage(versions: int | str) -> None:
     storage = [{"type": "duckdb"}, {"type": "parquet", "keep_versions": versions}]
-    pipeline = pipelines.decode({**DOCUMENT, "storage": storage}, REGISTRY)
+    document = {key: value for key, value in DOCUMENT.items() if key != "retention"} | {"storage": storage}
+    pipeline = pipelines.decode(document, REGISTRY)
     assert pipeline.retention is not None
     assert pipeline.retention.versions == versions
     assert pipelines.decode(resolved(pipeline), REGISTRY).retention == pipeline.retention
     for other in ({"retention": {"versions": 7}}, {"retention": {"days": 7}}, {"keep_versions": 7}):
         with pytest.raises(errors.Invalid) as caught:
-            pipelines.decode({**DOCUMENT, "storage": storage, **other}, REGISTRY)
+            pipelines.decode({**document, **other}, REGISTRY)
         assert caught.value.details["field"] == "storage[1].keep_versions"
