@@ -10,6 +10,7 @@ kilobytes is read back at once, because starting a query over a file costs more 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Any, cast
 import polars as pl
 
 from service.engine import metrics as polars_metrics
-from service.engine import query_sql
+from service.engine import query_sql, steady_sums
 from service.engine.counters import Counters
 from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
@@ -145,7 +146,7 @@ class PolarsFrame:
         frame._explainers, frame._files = (*frame._explainers, explain), self._files
         return frame
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
@@ -156,7 +157,14 @@ class PolarsFrame:
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
                     self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
-        return {m: self._answers[m] for m in wanted}
+        found = {m: self._answers[m] for m in wanted}
+        if steady and not self._small:  # small ones are added in one order anyway
+            with self._executing():
+                found |= steady_sums.answer(self._lf, self._number, wanted, "streaming")
+        return found
+
+    def _number(self, column: str) -> pl.Expr:
+        return polars_metrics.numeric(column, self.schema[column])
 
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
@@ -179,7 +187,11 @@ class PolarsFrame:
                     if better is not None:
                         raise better from error
                 raise
-            except (ValueError, OverflowError) as error:  # of Python's own dates
+            except (
+                ValueError,
+                OverflowError,
+                pl.exceptions.PanicException,
+            ) as error:  # of Python's dates, and of Rust's
                 beyond = _beyond_years(self._lf, self.schema)
                 if not beyond:
                     raise
@@ -314,8 +326,14 @@ class PolarsFrame:
 
 def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
     """The columns with dates outside of the years 1 to 9999, which neither Python nor JSON can write."""
-    dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
-    found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
+    first, last = dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)
+    asked = []
+    for name, dtype in schema.items():
+        if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_unit != "ns"):
+            plain = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype  # a zone shifts by hours
+            ends = pl.Series([first, last]).cast(plain).to_physical()
+            asked.append((~pl.col(name).to_physical().is_between(ends[0], ends[1])).any())
+    found = lf.select(asked).collect() if asked else pl.DataFrame()
     return [name for name in found.columns if found[name].item()]
 
 
