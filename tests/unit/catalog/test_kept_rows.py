@@ -255,7 +255,8 @@ def test_no_stamp_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_list_is_known_until_a_pipeline_or_a_version_changes(store: Store) -> None:
-    pipelines, history, page = Pipelines(store, CLOCK), History(store), {"limit": 50, "offset": 0, "q": None}
+    pipelines, history = Pipelines(store, CLOCK), History(store)
+    page: dict[str, Any] = {"limit": 50, "offset": 0, "q": None}
 
     def listed() -> list[tuple[str, int | None]]:
         found, total = pipelines.list(**page)
