@@ -1,8 +1,13 @@
-"""A stored Parquet file as the answer, whole or a range of it, so that readers of Parquet take only what they need."""
+"""A stored Parquet file as the answer, whole or a range of it, so that readers of Parquet take only what they need.
+
+What the kernel has in memory is read at once: a thread for each part takes longer than the part, above all while others
+want the cores. What has to come from the disk is read in a thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -10,18 +15,23 @@ from typing import BinaryIO
 from service.api import error_response
 from service.api.services import TypedRequest
 from service.api.streaming import Relay
+from service.kit import errors
 from service.model.formats import FORMATS
 
-_PART_BYTES = 1 << 20
+_PART_BYTES, _DISK_BYTES = 1 << 18, 1 << 20
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 async def respond(request: TypedRequest, path: Path, name: str, headers: dict[str, str]) -> Relay:
     """The file at ``path``, or the one range that ``Range`` asks for; several ranges are answered by the whole file.
 
-    ``headers`` have its ETag. Raises ``error_response.RangeNotSatisfiable``.
+    ``headers`` have its ETag. Raises ``error_response.RangeNotSatisfiable``, ``errors.Missing`` (VERSION_NOT_FOUND) if
+    the version was deleted since it was found.
     """
-    file = await asyncio.to_thread(path.open, "rb", 0)
+    try:
+        file = await asyncio.to_thread(path.open, "rb", 0)
+    except FileNotFoundError as error:
+        raise errors.Missing("the version was deleted", code="VERSION_NOT_FOUND", field="version") from error
     size = await asyncio.to_thread(file.seek, 0, 2)
     try:
         span = _span(request, size, headers["etag"])
@@ -61,12 +71,13 @@ def _span(request: TypedRequest, size: int, tag: str) -> tuple[int, int] | None:
 
 
 class _Bytes:
-    """The bytes of an open file from ``at`` to ``end``, read in a thread; closing it closes the file."""
+    """The bytes of an open file from ``at`` to ``end``; closing it closes the file."""
 
     def __init__(self, file: BinaryIO, at: int, end: int) -> None:
         self._file = file
         self._at = at
         self._end = end
+        self._room = memoryview(bytearray(_PART_BYTES))
 
     def __aiter__(self) -> _Bytes:
         return self
@@ -74,15 +85,23 @@ class _Bytes:
     async def __anext__(self) -> bytes:
         if self._at >= self._end:
             raise StopAsyncIteration
-        part = await asyncio.to_thread(self._read)
+        part = self._in_memory() or await asyncio.to_thread(self._from_disk)
         if not part:
             raise EOFError("the stored file became shorter")
         self._at += len(part)
         return part
 
-    def _read(self) -> bytes:
-        self._file.seek(self._at)
-        return self._file.read(min(_PART_BYTES, self._end - self._at))
+    def _in_memory(self) -> bytes:
+        """What the kernel has of the next part; nothing if it would have to wait, or cannot tell."""
+        room = self._room[: self._end - self._at]
+        try:
+            size = os.preadv(self._file.fileno(), [room], self._at, os.RWF_NOWAIT)
+        except OSError:
+            return b""
+        return bytes(room[:size])
+
+    def _from_disk(self) -> bytes:
+        return os.pread(self._file.fileno(), min(_DISK_BYTES, self._end - self._at), self._at)
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._file.close)

@@ -32,6 +32,7 @@ from service.query import extent, messages, wanted, worker_end
 from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
+from service.query.readings import Readings
 from service.query.results import Results, is_repeatable, key_of, timed
 from service.query.spool import SpoolDisk
 from service.query.stream import Finish, Streams
@@ -80,6 +81,7 @@ class Engine:
         self._max_bytes = max_bytes
         self._layout = layout
         self._reading: dict[PooledWorker, list[TableSource]] = {}
+        self._waiting = Readings(layout)
         self._statements = Statements()
         self._recent = RecentTables()
         self._results = Results(cache_bytes)
@@ -182,19 +184,11 @@ class Engine:
         extent.known_format(format)
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
+        seconds = self._stream_seconds if FORMATS[format].streamed else self._timeout
         query = messages.DataQuery(
-            wanted.pinned(source),
-            format,
-            extent.rows(limit, format, self._max_rows),
-            offset,
-            self._max_bytes,
-            self._stream_seconds if FORMATS[format].streamed else self._timeout,
-            columns,
-            filter,
-            sort,
-            escape_formulas,
-            about or {},
-        )
+            wanted.pinned(source), format, extent.rows(limit, format, self._max_rows), offset, self._max_bytes, seconds,
+            columns, filter, sort, escape_formulas, about or {},
+        )  # fmt: skip
         return await self._answer(query, Group(readable, filter is not None), Resolved([query.source]), self._timeout)
 
     async def lookup(
@@ -225,12 +219,12 @@ class Engine:
         return answer.content or b""
 
     def reads(self, folder: Path) -> bool:
-        """Whether a query in progress reads the version in ``folder``. Workers that merely may read it are let go."""
+        """Whether a query reads the version in ``folder``, or soon will. Workers that merely may read it are let go."""
 
         def inside(source: TableSource) -> bool:
             return self._layout.version(source.pipeline, source.version) == folder
 
-        if any(inside(source) for taken in self._reading.values() for source in taken):
+        if self._waiting.reads(inside) or any(inside(source) for taken in self._reading.values() for source in taken):
             return True
         self._recent.forget(inside)
         self._results.forget(inside)
@@ -278,22 +272,24 @@ class Engine:
             if (kept := self._results.get(key)) is not None:
                 content = timed(kept[1], time.perf_counter() - began)
                 return Answer.whole(kept[0], content)
-        if isinstance(query, messages.SchemaQuery) or not FORMATS[query.format].streamed:
-            return await self._asked(query, group, known, seconds)
-        place = await self._streams.place(seconds)
-        try:
-            answer = await self._asked(query, group, known, seconds, place)
-        except BaseException:
-            place.release()
-            raise
-        if answer.content is not None:
-            place.release()
-        return answer
+        with self._waiting.of(known.sources if known is not None else []) as reading:
+            if isinstance(query, messages.SchemaQuery) or not FORMATS[query.format].streamed:
+                return await self._asked(query, group, known, seconds, reading)
+            place = await self._streams.place(seconds)
+            try:
+                answer = await self._asked(query, group, known, seconds, reading, place)
+            except BaseException:
+                place.release()
+                raise
+            if answer.content is not None:
+                place.release()
+            return answer
 
     async def _asked(
-        self, query: messages.Query, group: Group, known: Resolved | None, seconds: float, place: Place | None = None
-    ) -> Answer:
-        """The answer of a worker; ``place`` is that of a stream."""
+        self, query: messages.Query, group: Group, known: Resolved | None, seconds: float, reading: list[TableSource],
+        place: Place | None = None,
+    ) -> Answer:  # fmt: skip
+        """The answer of a worker; ``place`` is that of a stream, ``reading`` takes what the statement names."""
         sources = known.sources if known is not None else None
         worker = await self._pool.take(group, sources, streamed=place is not None)
         end = asyncio.get_running_loop().time() + seconds
@@ -305,6 +301,7 @@ class Engine:
                     need = msgspec.msgpack.decode(payload, type=messages.Need)
                     try:
                         known = await wanted.needed(need, self._resolve, group.readable)
+                        reading += known.sources
                     except errors.PenstockError:
                         if not blank:
                             await self._dismiss(worker)

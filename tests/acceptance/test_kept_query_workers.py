@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from typing import Any
 
@@ -138,6 +139,39 @@ def test_a_version_that_is_to_be_deleted_is_let_go(stored: Warehouse) -> None:
         assert made.reads(folder)
         await holder.body.aclose()  # type: ignore[attr-defined]
         assert not made.reads(folder)
+
+    answered(stored, act)
+
+
+def test_a_version_is_read_while_its_query_waits_for_a_worker(stored: Warehouse) -> None:
+    async def act(made: Engine) -> int:
+        folder, source = stored.layout.version("orders", 2), stored.sources["orders"]
+        holder = await made.sql("FROM range(3000000)", format="ndjson")
+        waiting = asyncio.create_task(made.data(source, limit=2))
+        await asyncio.sleep(0)
+        assert made.reads(folder), "it may wait for long, and its files were checked already"
+        await holder.body.aclose()  # type: ignore[attr-defined]
+        assert document((await waiting).content)["row_count"] == 2
+        assert not made.reads(folder)
+        return len(made._waiting._present)
+
+    assert answered(stored, act, max_concurrent=1) == 0
+
+
+def test_a_version_that_was_deleted_before_its_query_is_named(stored: Warehouse) -> None:
+    async def act(made: Engine) -> None:
+        shutil.rmtree(stored.layout.version("orders", 1))
+        source = stored.sources["orders@1"]
+        for asking in (
+            made.data(source),
+            made.data(source, format="csv"),
+            made.schema(source),
+            rows(made, 'FROM "orders@1"'),
+        ):
+            with pytest.raises(errors.Missing, match="'orders' has no version 1 any more") as raised:
+                await asking
+            assert raised.value.error_code == "VERSION_NOT_FOUND"
+        assert (await rows(made, "SELECT count(*) AS n FROM orders"))[0]["n"] == 3000
 
     answered(stored, act)
 

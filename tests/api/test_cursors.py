@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -11,7 +13,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api.services import Services
+from service.api import stored_file
+from service.api.services import Services, TypedRequest
+from service.kit import errors
 from service.kit.tokens import Tokens
 from tests.api.conftest import a_pipeline
 from tests.api.doubles import Engine
@@ -123,3 +127,10 @@ def test_a_cursor_of_another_secret(orders: Client, services: Services) -> None:
     assert services.tokens.derived("cursors") != Tokens(["t" * 32], services.clock).derived("cursors")
     content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[:-16]
     assert msgspec.msgpack.decode(content)[0] == f"{P}/data"
+
+
+def test_a_stored_file_whose_version_was_deleted_meanwhile(tmp_path: Path) -> None:
+    request = cast("TypedRequest", None)
+    with pytest.raises(errors.Missing) as raised:
+        asyncio.run(stored_file.respond(request, tmp_path / "part-00000.parquet", "orders-v1", {"etag": '"1"'}))
+    assert raised.value.error_code == "VERSION_NOT_FOUND"

@@ -24,7 +24,8 @@ from service.model import query_parameters
 from service.model.formats import FORMATS
 from service.processes import pipe
 from service.query import messages
-from service.query.child import data_select, describe, encode, exports, schema_forms
+from service.query.child import arrow_export, data_select, describe, encode, exports, schema_forms
+from service.query.child.arrow_export import ArrowExport
 from service.query.child.judged import Columns, Judged, Judgements, shape
 from service.query.child.lookup import Lookup
 from service.sandbox import bound_plan, confinement, gate, logical_types, quoting
@@ -320,12 +321,16 @@ class Answering:
         }
         return self._whole("json", encode.document(before, records, after))
 
-    def _export(self, query: messages.DataQuery, columns: list[str]) -> exports.Export | None:
-        """The rows as Polars writes them; None where DuckDB does."""
+    def _export(self, query: messages.DataQuery, columns: list[str]) -> exports.Export | ArrowExport | None:
+        """The rows as Polars and Arrow write them; None where DuckDB does."""
         limit, rows, setup = query.limit, query.source.rows - query.offset, self._worker.setup
-        if FORMATS[query.format].binary or query.source.united or (rows if limit is None else min(limit, rows)) < _FEW:
+        if query.format == "parquet" or query.source.united or (rows if limit is None else min(limit, rows)) < _FEW:
             return None
         parts = [Path(setup.warehouse) / confinement.relative(p, setup.warehouse) for p in query.source.parts]
+        if query.format == "arrow":
+            return arrow_export.prepared(
+                parts, columns, offset=query.offset, limit=limit, memory_bytes=setup.memory_bytes
+            )
         return exports.prepared(
             parts, columns, query.format, offset=query.offset, limit=limit, escape_formulas=query.escape_formulas,
             memory_bytes=setup.memory_bytes,

@@ -21,7 +21,7 @@ from service.query.child import type_forms
 from service.query.child.encode import CSV_CUT, csv_head
 
 _MOST_PARTS = 128  # a worker may open 256 files
-_BESIDE = 448 << 20
+BESIDE = 448 << 20
 """Bytes that a worker holds beside the rows."""
 _LEAST = 64 << 20
 _VALUE_BYTES = 32
@@ -74,7 +74,7 @@ def prepared(
     escape_formulas: bool, memory_bytes: int,
 ) -> Export | None:  # fmt: skip
     """The export of the rows from ``offset`` on; None where DuckDB must write them. Raises ``OSError``."""
-    budget = memory_bytes - _BESIDE
+    budget = memory_bytes - BESIDE
     if form not in ("ndjson", "csv") or budget < _LEAST or not 0 < len(parts) <= _MOST_PARTS:
         return None
     scan = pl.scan_parquet(list(parts), hive_partitioning=False, glob=False)
