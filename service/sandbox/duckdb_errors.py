@@ -118,7 +118,7 @@ def storage_full() -> errors.Unavailable:
     """The query did not fit into memory, and the disk has no room for the rest."""
     return errors.Unavailable(
         "the query needs more than its memory, and the disk of the data directory, where the rest would go, is full; "
-        "select fewer columns or rows, aggregate first, or free space (delete versions or uploads, which works now too)",
+        "select fewer columns or rows, aggregate first, or free space (delete versions or uploads)",
         code="STORAGE_FULL",
         retry_after=60,
     )
