@@ -127,8 +127,10 @@ class History:
         """Whether ``newest_run`` answers from memory, without blocking."""
         return self._store.keeps("runs", pipeline_id, _RUNS["newest"])
 
-    def newest_statuses(self) -> dict[str, str]:
-        """The status of the newest run of each pipeline, by pipeline id."""
+    def newest_statuses(self, pipeline_ids: Sequence[str] | None = None) -> dict[str, str]:
+        """The status of the newest run of each pipeline, or of these, by pipeline id."""
+        if pipeline_ids is not None:
+            return {one: run.status for one in pipeline_ids if (run := self.newest_run(one)) is not None}
         return {r["pipeline_id"]: r["status"] for r in self._store.rows(_RUNS["newest_statuses"])}
 
     def runs(self, pipeline_id: str, *, limit: int, offset: int, status: str | None = None) -> tuple[list[Run], int]:
@@ -320,12 +322,12 @@ class History:
         rows = self._store.rows(_VERSIONS["list"], {"pipeline_id": pipeline_id, "held": True, **page})
         return [_version(r) for r in rows], int(total["total"]) if total else 0
 
-    def replay_of(self, pipeline_id: str, number: int) -> int | None:
-        """The newest published version that a replay made which took over the quarantine of version ``number``: to try
-        it again, or because that was the newest version then.
+    def replay_of(self, pipeline_id: str, number: int) -> tuple[int, bool] | None:
+        """The published version that a replay made which took over the quarantine of version ``number`` (to try it
+        again, or because that was the newest version then), and whether it was deleted since.
         """
         row = self._store.row(_VERSIONS["replay_of"], {"pipeline_id": pipeline_id, "version": number})
-        return int(row["version"]) if row is not None else None
+        return (int(row["version"]), bool(row["deleted"])) if row is not None else None
 
     def committed(self) -> list[Committed]:
         """All committed versions, held ones and those of deleted pipelines too, by name and number."""

@@ -35,6 +35,8 @@ class KeptRows:
     def __init__(self) -> None:
         self._rows: OrderedDict[tuple[str, str], dict[str, Row | None]] = OrderedDict()
         self.changes = 0
+        self._changed: dict[Touched, int] = {}
+        self._forgotten = 0  # the changes up to here are not in ``_changed`` any more
         self._lock = threading.Lock()
 
     def has(self, table: str, key: str, sql: str) -> bool:
@@ -65,16 +67,29 @@ class KeptRows:
         if len(self._rows) > _MOST:
             self._rows.popitem(last=False)
 
+    def stamp(self, tables: Iterable[str], key: str | None = None) -> int:
+        """A number that is another one after a commit that concerns these tables, or their rows of one pipeline.
+
+        What was read after it was asked for holds as long as it stays the same.
+        """
+        with self._lock:
+            keys = (_ANY,) if key is None else (key, None)
+            places = [(table, one) for table in tables for one in keys]
+            return max([self._forgotten, *(self._changed.get(place, 0) for place in [*places, (_ANY, _ANY)])])
+
     def forget(self, touched: Iterable[Touched]) -> None:
         """Forget what a transaction has changed; call it after its commit, before the writer goes on."""
         with self._lock:
             for table, key in touched:
                 self.changes += 1
+                self._changed[table, key] = self._changed[table, _ANY] = self.changes
                 if key is not None and table not in _BY_NAME:
                     self._rows.pop((table, key), None)
                     continue
                 for one in [k for k in self._rows if table in (k[0], _ANY)]:
                     del self._rows[one]
+            if len(self._changed) > _MOST:
+                self._changed, self._forgotten = {}, self.changes
 
 
 def touched(sql: str, parameters: Any) -> set[Touched]:

@@ -17,6 +17,9 @@ from service.kit.clock import Clock
 from service.model.run import Run
 
 _SQL = load_sql("pipelines")
+_LISTED = ("pipelines", "versions")
+"""What a list is read from."""
+_MOST_LISTS = 16
 
 
 class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,7 @@ class Pipelines:
         self._store = store
         self._clock = clock
         self.on_change = on_change
+        self._lists: dict[tuple[int, int, str | None], tuple[int, list[PipelineSummary], int]] = {}
 
     def create(
         self, name: str, table: str, document: Mapping[str, Any], by: str | None, claim: Claim | None = None
@@ -168,7 +172,10 @@ class Pipelines:
         schedules.configure(transaction, identity, document, self._clock.now())
 
     def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[PipelineSummary], int]:
-        """Pipelines whose name contains ``q``, by name; and their total number."""
+        """Pipelines whose name contains ``q``, by name; and their total number. Blocks unless ``has_list``."""
+        stamp, known = self._store.stamp(_LISTED), self._lists.get((limit, offset, q))
+        if known is not None and known[0] == stamp:
+            return known[1], known[2]
         total = self._store.row(_SQL["count"], {"q": q})
         rows = self._store.rows(_SQL["list"], {"q": q, "limit": limit, "offset": offset})
         items = [
@@ -184,7 +191,16 @@ class Pipelines:
             )
             for r in rows
         ]
-        return items, int(total["total"]) if total else 0
+        if len(self._lists) >= _MOST_LISTS:
+            self._lists.clear()
+        count = int(total["total"]) if total else 0
+        self._lists[limit, offset, q] = stamp, items, count
+        return items, count
+
+    def has_list(self, *, limit: int, offset: int, q: str | None = None) -> bool:
+        """Whether ``list`` answers from memory."""
+        known = self._lists.get((limit, offset, q))
+        return known is not None and known[0] == self._store.stamp(_LISTED)
 
 
 def refuse_deleted(record: PipelineRecord, transaction: Transaction, _: Run) -> None:

@@ -135,6 +135,10 @@ class Store:
         """Counts the writes that were committed: while it stays the same, so do the rows."""
         return self._kept.changes
 
+    def stamp(self, tables: Sequence[str], key: str | None = None) -> int:
+        """A number for what is read afterwards of these tables, of one pipeline or all (``KeptRows.stamp``)."""
+        return self._kept.stamp(tables, key)
+
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """The first row of a SELECT, or None."""
         found = self.rows(sql, parameters)

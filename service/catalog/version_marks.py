@@ -19,6 +19,10 @@ class VersionMarks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def stamp(self, pipeline_id: str) -> int:
+        """A number that stays the same as long as the versions of a pipeline and their marks do."""
+        return self._store.stamp(("versions", "version_pins", "version_tags"), pipeline_id)
+
     def pin(self, pipeline_id: str, version: Version) -> None:
         """Pin a version; again changes nothing. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
         with self._store.transaction() as transaction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,9 @@ from service.api import server
 from service.kit import settings as configuration
 from service.kit.settings import Settings
 from service.telemetry import logs
+
+_TURN_SECONDS = 0.0005
+"""How long a thread may keep others from the interpreter. Python's own 5 ms are several requests."""
 
 
 def serve(**chosen: Any) -> None:
@@ -36,6 +40,7 @@ def serve(**chosen: Any) -> None:
     for root in settings.file_roots:
         if not Path(root).is_dir():
             log.warning("settings.no_file_root", path=root, hint="there is no such directory")
+    sys.setswitchinterval(_TURN_SECONDS)
     asyncio.run(_serve(settings, environment))
 
 

@@ -10,6 +10,7 @@ kilobytes is read back at once, because starting a query over a file costs more 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -179,7 +180,11 @@ class PolarsFrame:
                     if better is not None:
                         raise better from error
                 raise
-            except (ValueError, OverflowError) as error:  # of Python's own dates
+            except (
+                ValueError,
+                OverflowError,
+                pl.exceptions.PanicException,
+            ) as error:  # of Python's dates, and of Rust's
                 beyond = _beyond_years(self._lf, self.schema)
                 if not beyond:
                     raise
@@ -314,8 +319,14 @@ class PolarsFrame:
 
 def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
     """The columns with dates outside of the years 1 to 9999, which neither Python nor JSON can write."""
-    dates = [name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
-    found = lf.select((~pl.col(dates).dt.year().is_between(1, 9999)).any()).collect() if dates else pl.DataFrame()
+    first, last = dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)
+    asked = []
+    for name, dtype in schema.items():
+        if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_unit != "ns"):
+            plain = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype  # a zone shifts by hours
+            ends = pl.Series([first, last]).cast(plain).to_physical()
+            asked.append((~pl.col(name).to_physical().is_between(ends[0], ends[1])).any())
+    found = lf.select(asked).collect() if asked else pl.DataFrame()
     return [name for name in found.columns if found[name].item()]
 
 

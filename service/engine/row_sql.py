@@ -109,8 +109,7 @@ class RowSql:
         except duckdb.Error as error:
             raise failure(self.text, error, at) from None
         value = found.to_series().cast(self.dtype)
-        in_nanoseconds = isinstance(self.dtype, pl.Time) or self.dtype == pl.Datetime("ns")  # which Python has not
-        plain = not self.dtype.is_nested() and not in_nanoseconds
+        plain = not self.dtype.is_nested() and not self.dtype.is_temporal()  # Python has no nanoseconds, no year 10000
         return pl.lit(value.item(), dtype=self.dtype) if plain else pl.lit(value).first()
 
 

@@ -31,9 +31,11 @@ def build(
         )  # fmt: skip
     later = history.replay_of(record.id, version.version)
     if later is not None:
+        number, deleted = later
+        what = "it was deleted since; execute the pipeline again" if deleted else "replay that"
         raise errors.Invalid(
-            f"the rows in quarantine of version {version.version} were replayed into version {later}, or are in its "
-            "quarantine; replay that",
+            f"the rows in quarantine of version {version.version} were replayed into version {number}, or are in its "
+            f"quarantine; {what}",
             field="version",
         )
     if not version.quarantine:

@@ -281,12 +281,12 @@ class Supervisor:
         run = newest(pipeline_id) if known else await asyncio.to_thread(newest, pipeline_id)
         return self._driver.unwritten.get(run.run_id, run) if run is not None else None
 
-    def newest_statuses(self) -> dict[str, str]:
-        """The present status of the newest run of each pipeline, by pipeline id. Blocks."""
+    def newest_statuses(self, pipeline_ids: Sequence[str]) -> dict[str, str]:
+        """The present status of the newest run of each of these pipelines, by pipeline id. Blocks."""
         unwritten = self._driver.unwritten
         newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
         ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
-        return self.history.newest_statuses() | ended
+        return self.history.newest_statuses(pipeline_ids) | ended
 
     async def runs(
         self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None

@@ -103,6 +103,10 @@ def test_no_row_is_appended_twice(empty: Served) -> None:
     assert stock.replay()["version"] == 4
     assert stock.rows() == [*whole, "5,200,second"]
     assert stock.quarantined() == [("first", "processors[0]", "price_in_range")]
+    assert stock.run("6,10,third") == 5
+    for version in (3, 4):
+        assert empty.http.delete(f"{P}/versions/{version}").status_code == 204
+    assert "it was deleted since" in stock.replay(1, 400)["error"]["message"]
 
 
 def test_rows_of_a_run_that_was_replaced_are_not_added_to_those_that_took_their_place(empty: Served) -> None:

@@ -132,8 +132,8 @@ class Supervisor:
         )
         return [await self.run(run.run_id) for run in found], total
 
-    def newest_statuses(self) -> dict[str, str]:
-        return self.history.newest_statuses()
+    def newest_statuses(self, pipeline_ids: Sequence[str]) -> dict[str, str]:
+        return self.history.newest_statuses(pipeline_ids)
 
     async def cancel(self, run_id: str) -> Run:
         run = await self.run(run_id)

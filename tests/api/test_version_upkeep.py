@@ -191,3 +191,21 @@ def test_a_key_that_was_used_again_after_a_day_is_kept_for_a_day(orders: Client,
             assert (same.status_code, same.headers.get("idempotency-replayed")) == (200, replayed)
         services.clock.advance(24 * 3600 + 1)  # type: ignore[attr-defined]
         orders.headers.update(bearer(services, "admin"))
+
+
+def test_the_list_of_versions_shows_each_mark_at_once(orders: Client) -> None:
+    def listed() -> list[tuple[int, bool, list[str]]]:
+        return [(v["version"], v["pinned"], v["tags"]) for v in orders.get(f"{P}/versions").json()["items"]]
+
+    assert listed()[-1] == (1, False, [])
+    orders.post(f"{P}/versions/1/pin")
+    assert listed()[-1] == (1, True, [])
+    orders.post(f"{P}/versions/1/tag", json={"tag": "first"})
+    assert listed()[-1] == (1, True, ["first"])
+    orders.post(f"{P}/versions/1/unpin")
+    assert listed()[-1] == (1, False, ["first"])
+    tag = orders.get(f"{P}/versions").headers["etag"]
+    assert orders.get(f"{P}/versions", headers={"If-None-Match": tag}).status_code == 304
+    orders.post(f"{P}/execute")
+    assert [number for number, _, _ in listed()] == [3, 2, 1]
+    assert orders.get(f"{P}/versions", headers={"If-None-Match": tag}).status_code == 200

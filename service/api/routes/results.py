@@ -11,6 +11,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from service.api import cursors, etags, examples, query_string, responses, rows, stored_file, streaming
+from service.api.answer_cache import AnswerCacheDependency
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import PageRequest, VersionChoice, about
@@ -23,6 +24,7 @@ from service.model.formats import FORMATS, MEDIA_TYPES, SCHEMA_FORMATS
 from service.model.version import Version
 from service.query.repeatable import is_repeatable
 
+_KEPT_SECONDS = 3600
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
 
 
@@ -180,14 +182,23 @@ async def read_schema(
         headers=etags.REQUEST_HEADERS,
     ),
 )  # fmt: skip
-async def list_versions(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
+async def list_versions(
+    request: TypedRequest, services: ServicesDependency, answers: AnswerCacheDependency, name: FromPath[str]
+) -> Response[Any]:
     page = query_string.read(request, PageRequest)
     record = await find_pipeline(services, name)
-    found, total = await asyncio.to_thread(services.history.versions, record.id, limit=page.limit, offset=page.offset)
-    marks = await asyncio.to_thread(services.marks.of, record.id)
-    older = await asyncio.to_thread(services.history.earlier, record.id, found[-1]) if found else None
-    listed = query_string.page_of(responses.versions(found, older, marks), total, page)
-    return etags.respond(request, msgspec.json.encode(listed))
+    key = ("versions", record.id, services.marks.stamp(record.id), page)
+    known = answers.get(key)
+    content = known[0].content if known is not None else await asyncio.to_thread(_versions, services, record.id, page)
+    answers.put(key, content, None, _KEPT_SECONDS)
+    return etags.respond(request, content)
+
+
+def _versions(services: Services, pipeline_id: str, page: PageRequest) -> bytes:
+    found, total = services.history.versions(pipeline_id, limit=page.limit, offset=page.offset)
+    marks = services.marks.of(pipeline_id)
+    older = services.history.earlier(pipeline_id, found[-1]) if found else None
+    return msgspec.json.encode(query_string.page_of(responses.versions(found, older, marks), total, page))
 
 
 @get(

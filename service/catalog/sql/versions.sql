@@ -63,10 +63,14 @@ SELECT id, value FROM (
 )
 WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
 -- name: replay_of
-SELECT version FROM versions
+SELECT version, false AS deleted FROM versions
 WHERE pipeline_id = $pipeline_id AND NOT held AND (value ->> 'replay_of') IS NOT NULL
   AND $version IN (TRY_CAST(value ->> 'replay_of' AS INTEGER), TRY_CAST(value ->> 'continues' AS INTEGER))
-ORDER BY version DESC LIMIT 1
+UNION ALL
+SELECT version, true FROM runs r
+WHERE pipeline_id = $pipeline_id AND status = 'completed' AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
+  AND NOT EXISTS (FROM versions v WHERE v.pipeline_id = r.pipeline_id AND v.version = r.version)
+ORDER BY deleted, version DESC LIMIT 1
 -- name: committed
 SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value
 FROM versions v JOIN pipelines p ON p.id = v.pipeline_id

@@ -310,7 +310,7 @@ class Accumulation:
             else:
                 every = pl.read_parquet(path, glob=False).with_row_index(_ROW)
                 left = every.filter(~pl.col(_ROW).is_in((without[low:high] - begin).implode())).drop(_ROW)
-                left.write_parquet(target, compression="lz4", statistics=False)
+                spool.write(left, target)
             whole.adopt(target, label)
         return whole
 
@@ -327,7 +327,7 @@ class Accumulation:
             path, label = spool.parts[place], spool.labels[place]
             if end > place + 1:
                 path = self._target()
-                spool.scan(place, end).collect(engine="streaming").write_parquet(path, compression="lz4")
+                spool.write(spool.scan(place, end).collect(engine="streaming"), path)
             fewer.adopt(path, label)
             place = end
         return fewer

@@ -6,10 +6,15 @@ in one record, in two, on two pages or in two files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from service.collectors.records.unusable import Unusable
+
+_METADATA: Final = "penstock.flattened"
+"""The key of a Parquet footer that keeps this for later runs."""
 
 
 @dataclass
@@ -27,13 +32,24 @@ class Flattened:
         self.parents |= other.parents
         self.paths |= found
 
+    def metadata(self, columns: Iterable[str]) -> dict[str, str]:
+        """What the footer of a Parquet file with ``columns`` keeps."""
+        paths = {name: self.paths[name] for name in columns if name in self.paths}
+        return {_METADATA: json.dumps({"parents": sorted(self.parents), "paths": paths})}
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str]) -> Flattened | None:
+        """What the footer of a file kept; None if it was written by a release that kept nothing."""
+        if _METADATA not in metadata:
+            return None
+        kept = json.loads(metadata[_METADATA])
+        return cls(set(kept["parents"]), {name: tuple(path) for name, path in kept["paths"].items()})
+
     def check(self, name: str, path: tuple[str, ...]) -> None:
         """Raise ``Unusable`` if other keys than ``path`` have given column ``name``."""
         known = self.paths.get(name, path)
         if known != path:
-            raise Unusable(name_clash(name, f" ({' and '.join(sorted('.'.join(p) for p in (known, path)))})"))
-
-
-def name_clash(name: str, keys: str = "") -> str:
-    """What is wrong if two keys give a column the same ``name``."""
-    return f"flattening nested objects gives two columns the name '{name}'{keys}; set flatten to false"
+            both = " and ".join(sorted(".".join(keys) for keys in (known, path)))
+            raise Unusable(
+                f"flattening nested objects gives two columns the name '{name}' ({both}); set flatten to false"
+            )

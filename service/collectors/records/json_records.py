@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from service.collectors.records import duplicate_keys, mixed_types, number_texts
-from service.collectors.records.flattened import Flattened, name_clash
+from service.collectors.records.flattened import Flattened
 from service.collectors.records.unusable import Unusable
 from service.kit import lazy
 from service.kit.excerpts import excerpt
@@ -284,9 +284,6 @@ def table(
     return flat.with_columns(pl.col(n).cast(pl.String) for n in texts if n in flat.schema), flattened
 
 
-_QUOTED = re.compile(r"'([^\n]+)'")
-
-
 def _depth(dtype: Any) -> int:
     depth, level = 0, [dtype]
     while level and depth <= MAX_DEPTH + 1:
@@ -308,11 +305,9 @@ def _flatten(frame: pl.DataFrame, texts: Collection[str]) -> tuple[pl.DataFrame,
         for name in nested:
             path = made.paths.pop(name, (name,))
             made.paths |= {f"{name}_{f.name}": (*path, f.name) for f in frame.schema[name].fields}  # type: ignore[attr-defined]
-        try:
-            frame = frame.unnest(nested, separator="_")
-        except pl.exceptions.DuplicateError as error:
-            quoted = _QUOTED.search(str(error))
-            raise Unusable(name_clash(quoted[1] if quoted is not None else str(error).splitlines()[0])) from None
+        frame = frame.unnest(
+            nested, separator="_"
+        )  # fails for two columns of one name; ``_by_record`` knows their keys
     return frame, made
 
 

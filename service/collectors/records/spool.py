@@ -51,7 +51,8 @@ class Spool:
         ``source`` is the text of its records, if they write some values in another way than the columns show them; see
         ``restore_texts``.
         """
-        self._flattened.include(frame.columns, flattened or Flattened())
+        flattened = flattened or Flattened()
+        self._flattened.include(frame.columns, flattened)
         if not frame.height:
             return
         self._keep_source()
@@ -65,7 +66,7 @@ class Spool:
         self._rounded.clear()
         if not frame.width:  # rows without any column are rows
             frame = pl.DataFrame({_NOTHING: pl.repeat(None, frame.height, dtype=pl.Int8, eager=True)})
-        frame.write_parquet(path, compression="lz4", statistics=False)
+        self.write(frame, path)
         self._source = (_source_of(path), source) if source is not None else None
 
     def _keep_source(self) -> None:
@@ -93,7 +94,7 @@ class Spool:
             if names:
                 found = read(pl.read_ipc(source)[_TEXT][0], names)
                 part = pl.read_parquet(path, glob=False).with_columns(found.get_columns())
-                part.write_parquet(path, compression="lz4", statistics=False)
+                self.write(part, path)
                 self._parts[place] = (path, part.schema)
             source.unlink()
         self._source = None
@@ -102,12 +103,20 @@ class Spool:
     def adopt(self, path: Path, label: str = "") -> None:
         """Include a part that another spool wrote; call it before ``add``."""
         schema = pl.read_parquet_schema(path)
+        flattened = Flattened.of(pl.read_parquet_metadata(path))
+        if flattened is not None:
+            self._flattened.include(flattened.paths, flattened)
         self._parts.append((path, pl.Schema({n: d for n, d in schema.items() if n != _NOTHING})))
         self._labels.append(label)
         self._rounded.clear()
         self.heights.append(int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()))
         self.rows += self.heights[-1]
         self._bytes += _UNPACKED * path.stat().st_size
+
+    def write(self, frame: pl.DataFrame, path: Path) -> None:
+        """Write a part with rows of this spool, and with what another spool that adopts it needs to know."""
+        metadata = self._flattened.metadata(frame.columns)
+        frame.write_parquet(path, compression="lz4", statistics=False, metadata=metadata)
 
     @property
     def parts(self) -> list[Path]:

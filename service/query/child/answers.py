@@ -261,7 +261,8 @@ class Answering:
             with self._pipe(query.format) as out:
                 export.write(out)
             return []
-        where = data_select.filtered(self._cursor, query.filter, known)
+        self._worker.stand_in([quoting.same(query.source.table)] if ordered else [])
+        where = data_select.filtered(self._cursor, query.filter, known, query.source.table)
         order = data_select.ordered(query.sort, known, relation)
         binary = FORMATS[query.format].binary
         columns = ", ".join(data_select.column(name, relation, as_stored=binary) for name in chosen)

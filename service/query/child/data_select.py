@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from service.kit import errors
-from service.sandbox import gate, logical_types
+from service.sandbox import bound_plan, gate, logical_types
 from service.sandbox.confinement import Relation
 from service.sandbox.quoting import literal, quoted
 
@@ -68,8 +68,11 @@ def ordered(sort: str | None, known: list[str], relation: Relation) -> str:
     return " ORDER BY " + ", ".join([*terms, *relation.order])
 
 
-def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, known: list[str]) -> str:
-    """The filter as WHERE, or an empty text. Raises ``errors.Invalid`` with field ``filter``, or ``duckdb.Error``."""
+def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, known: list[str], table: str) -> str:
+    """The filter of ``table`` as WHERE, or an empty text; the table must have a stand-in (``bound_plan``).
+
+    Raises ``errors.Invalid`` with field ``filter``, or ``duckdb.Error``.
+    """
     if expression is None or not expression.strip():
         return ""
     try:
@@ -92,7 +95,13 @@ def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, know
     ):
         raise _filter("write one boolean expression over the columns, as in a WHERE")
     _check(items[0], known)
-    return f" WHERE (\n{expression}\n)"
+    where = f" WHERE (\n{expression}\n)"
+    try:
+        with connection.cursor() as session:  # what does not bind is an error when it is executed
+            bound_plan.check(session, f"SELECT 1 FROM {quoted(table)}{where}", [table])
+    except errors.Invalid as error:
+        raise _filter(error.message, code=error.error_code) from None
+    return where
 
 
 def _within(place: int | None, expression: str) -> int | None:

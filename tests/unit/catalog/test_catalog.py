@@ -199,7 +199,7 @@ def test_the_newest_replay_of_a_version(pipelines: Pipelines, history: History) 
     assert history.replay_of(record.id, 1) is None
     publish(history, record.id, 2, replay_of=1)
     publish(history, record.id, 3, replay_of=1)
-    assert (history.replay_of(record.id, 1), history.replay_of(record.id, 2)) == (3, None)
+    assert (history.replay_of(record.id, 1), history.replay_of(record.id, 2)) == ((3, False), None)
 
 
 def test_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store) -> None:

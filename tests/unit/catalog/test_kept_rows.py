@@ -220,3 +220,66 @@ def test_a_run_of_a_deleted_pipeline_is_refused(store: Store) -> None:
     pipelines.delete("p")
     with pytest.raises(errors.Missing), store.transaction() as transaction:
         refuse_deleted(record, transaction, run(1))
+
+
+def test_a_stamp_changes_with_what_it_is_for() -> None:
+    kept = KeptRows()
+
+    def stamps() -> list[int]:
+        return [
+            kept.stamp(("versions", "version_pins"), "a"),
+            kept.stamp(("versions",), "b"),
+            kept.stamp(("versions",)),
+        ]
+
+    def changed(*touched: tuple[str, str | None]) -> list[bool]:
+        before = stamps()
+        kept.forget(touched)
+        return [new != old for new, old in zip(stamps(), before, strict=True)]
+
+    assert changed(("runs", "a")) == [False, False, False]
+    assert changed(("versions", "a")) == [True, False, True]
+    assert changed(("version_pins", "a")) == [True, False, False]
+    assert changed(("versions", None)) == [True, True, True]
+    assert changed(("*", None)) == [True, True, True]
+
+
+def test_no_stamp_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_rows, "_MOST", 4)
+    kept = KeptRows()
+    seen = set()
+    for number in range(10):
+        kept.forget([("versions", "a" if number % 2 else "b")])
+        seen.add(kept.stamp(("versions",)))
+    assert len(seen) == 10
+
+
+def test_a_list_is_known_until_a_pipeline_or_a_version_changes(store: Store) -> None:
+    pipelines, history, page = Pipelines(store, CLOCK), History(store), {"limit": 50, "offset": 0, "q": None}
+
+    def listed() -> list[tuple[str, int | None]]:
+        found, total = pipelines.list(**page)
+        assert total == len(found)
+        assert pipelines.has_list(**page)
+        return [(line.name, line.version) for line in found]
+
+    assert listed() == []
+    record = pipelines.create("p", "p", {"name": "p"}, None)
+    assert not pipelines.has_list(**page)
+    assert listed() == [("p", None)]
+    history.add_run(record.id, run(1))
+    assert pipelines.has_list(**page), "a run changes no line"
+    history.publish(record.id, run(1, "completed"), version(1))
+    assert listed() == [("p", 1)]
+    pipelines.create("q", "q", {"name": "q"}, None)
+    assert listed() == [("p", 1), ("q", None)]
+    assert history.newest_statuses([record.id, "unknown"]) == {record.id: "completed"}
+    pipelines.delete("p")
+    assert listed() == [("q", None)]
+
+
+def test_only_so_many_lists_are_kept(store: Store) -> None:
+    pipelines = Pipelines(store, CLOCK)
+    for offset in range(40):
+        pipelines.list(limit=1, offset=offset)
+    assert len(pipelines._lists) <= 16

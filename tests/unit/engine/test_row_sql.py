@@ -141,6 +141,24 @@ def test_a_function_that_takes_an_integer_gets_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("DATE '12000-01-01'", 3_663_382),
+        ("DATE '0044-03-15 (BC)'", -735_160),
+        ("CAST(TIMESTAMP '12000-01-01 10:00:00' AS DATE)", 3_663_382),
+        ("DATE 'infinity'", 2**31 - 1),
+        ("make_date(2024, 1, 1) - 800000", 19_723 - 800_000),
+    ],
+)
+def test_constants_may_be_dates_that_python_cannot_write(text: str, days: int) -> None:
+    lf = pl.LazyFrame({"n": [1, 2]})
+    made = row_sql.derive(lf, "made", row_sql.compiled(text, lf.collect_schema()), AT)
+    assert made.select(pl.col("made").to_physical()).collect()["made"].to_list() == [days, days]
+    kept = row_sql.where(lf, row_sql.compiled(f"{text} IS NOT NULL AND n > 1", lf.collect_schema()))
+    assert kept.collect()["n"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a * 4000000000000000000",

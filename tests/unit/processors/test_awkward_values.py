@@ -52,6 +52,15 @@ def test_a_date_that_nobody_can_write_is_named_by_its_column() -> None:
     assert apply("analyzer", filtered).ctx.report().profiles[0].row_count == 1
 
 
+@pytest.mark.parametrize("number", [9 * 10**17, 2**63 - 1, 1 - 2**63])
+@pytest.mark.parametrize("dtype", [pl.Date(), pl.Datetime("us"), pl.Datetime("ms", "UTC")])
+def test_a_date_beyond_what_the_engine_can_write_is_named_too(dtype: pl.DataType, number: int) -> None:
+    physical = pl.Series([0, number >> 32 if dtype == pl.Date else number])
+    days = physical.cast(pl.Int32 if dtype == pl.Date else pl.Int64).cast(dtype)
+    with pytest.raises(errors.Permanent, match=r"^column 'd' holds dates outside of the years 1 to 9999; "):
+        apply("analyzer", pl.DataFrame({"v": [1, 2], "d": days}))
+
+
 @pytest.mark.parametrize(("key", "order"), [("f", [1, 3, 0, 2]), ("-f", [3, 1, 0, 2])])
 def test_missing_values_are_last_in_every_order(key: str, order: list[int]) -> None:
     frame = pl.DataFrame({"f": [NAN, 1.0, None, 2.0], "row": range(4)})

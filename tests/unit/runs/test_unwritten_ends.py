@@ -59,7 +59,7 @@ def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
         assert (await supervisor.run("run_1")).status == "cancelled"
         assert newest is not None
         assert newest.status == "cancelled"
-        assert await asyncio.to_thread(supervisor.newest_statuses) == {record.id: "cancelled"}
+        assert await asyncio.to_thread(supervisor.newest_statuses, [record.id]) == {record.id: "cancelled"}
         assert not supervisor._active
         history.full = False
         await supervisor.close()

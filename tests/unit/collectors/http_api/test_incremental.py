@@ -184,6 +184,33 @@ def test_types_and_columns_unite_with_those_of_before(runs: Runs) -> None:
     assert rows.to_dict(as_series=False) == {"id": [1, 2], "at": [1, 2], "n": [5.0, 1.5], "deep_x": [None, [1]]}
 
 
+@pytest.mark.parametrize("later", [{"deep_x": 9}, {"deep": {"x": 9}, "deep_y": None}])
+@pytest.mark.parametrize("size", [1000, 1])
+def test_a_name_that_two_keys_give_in_two_runs_is_refused(later: dict[str, Any], size: int, runs: Runs) -> None:
+    """The keys of a column are known to later runs, also where parts were written anew or put together."""
+    records: list[dict[str, Any]] = [{"id": n, "at": n, "deep": {"x": n, "y": 0}} for n in range(4)]
+    with serving(source(records, size=size)) as site:
+        config = at(site.address, primary_key="id")
+        runs.run(config)
+        records[3] = {"id": 3, "at": 5, "deep": {"x": 7, "y": 0}}
+        rows, _ = runs.run(config)
+        assert rows["deep_x"].to_list() == [0, 1, 2, 7]
+        records.append({"id": 9, "at": 9, **later})
+        with pytest.raises(errors.StepError) as caught:
+            runs.run(config)
+    name = "deep_y" if "deep_y" in later else "deep_x"
+    assert f"'{name}' ({name.replace('_', '.')} and {name}); set flatten to false" in caught.value.message
+
+
+def test_an_object_that_is_null_in_later_runs_has_no_column(runs: Runs) -> None:
+    records: list[dict[str, Any]] = [{"id": 1, "at": 1, "deep": {"x": 1}}]
+    with serving(source(records)) as site:
+        runs.run(at(site.address))
+        records.append({"id": 2, "at": 2, "deep": None})
+        rows, _ = runs.run(at(site.address))
+    assert rows.to_dict(as_series=False) == {"id": [1, 2], "at": [1, 2], "deep_x": [1, None]}
+
+
 def test_pages_of_csv(runs: Runs) -> None:
     records = [{"id": n, "at": n} for n in (1, 2)]
 

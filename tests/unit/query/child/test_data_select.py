@@ -9,6 +9,7 @@ import pytest
 
 from service.kit import errors
 from service.query.child import data_select
+from service.sandbox import bound_plan
 from service.sandbox.confinement import Relation
 
 KNOWN = ["id", "Price", "a,b", "-odd", 'q"t', "s"]
@@ -18,6 +19,11 @@ RELATION = Relation("t", ("rowid",))
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     made = duckdb.connect(":memory:")
+    made.execute('CREATE VIEW t AS SELECT 1 AS id, 1.5 AS "Price", 2 AS "a,b", 3 AS "-odd", 4 AS "q""t", \'x\' AS s')
+    made.execute("CREATE TABLE other AS SELECT 'hidden' AS v")
+    made.execute("CREATE MACRO md5(x) AS (SELECT max(v) FROM other)")  # an allowed name, and another meaning
+    bound_plan.begin(made)
+    bound_plan.stand_in(made, ["t"])
     yield made
     made.close()
 
@@ -75,12 +81,12 @@ def test_a_wrong_sort_is_named(sort: str) -> None:
     ],
 )
 def test_a_filter_is_put_into_where(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
-    assert data_select.filtered(connection, expression, KNOWN) == f" WHERE (\n{expression}\n)"
+    assert data_select.filtered(connection, expression, KNOWN, "t") == f" WHERE (\n{expression}\n)"
 
 
 @pytest.mark.parametrize("expression", [None, "", "  "])
 def test_no_filter_is_none(connection: duckdb.DuckDBPyConnection, expression: str | None) -> None:
-    assert data_select.filtered(connection, expression, KNOWN) == ""
+    assert data_select.filtered(connection, expression, KNOWN, "t") == ""
 
 
 @pytest.mark.parametrize(
@@ -113,12 +119,13 @@ def test_no_filter_is_none(connection: duckdb.DuckDBPyConnection, expression: st
         "file_row_number > 1",
         "rowid > 1",
         "stored_0.x > 1",
+        "md5(s) > 'a'",
         "id > 1 \x00",
         "'" + "x" * 70_000 + "' = 'x'",
     ],
 )
 def test_a_wrong_filter_is_refused(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
     with pytest.raises(errors.Invalid) as raised:
-        data_select.filtered(connection, expression, KNOWN)
+        data_select.filtered(connection, expression, KNOWN, "t")
     assert raised.value.details["field"] == "filter"
     assert raised.value.message.startswith("filter:")
