@@ -1,7 +1,8 @@
 """Do 64 clients of all kinds get answers while one user saturates his share? Reads, SQL, runs, exports, slow readers.
 
-Of 64 clients 24 are of one user who sends heavy SQL without a pause. Of others, 16 read light routes (status, lists, a
-page), 8 send point queries, 8 download the whole version, 4 run a pipeline, and 4 read a download at 1 kB a second.
+Of 64 clients 24 are of one user who sends SQL without a pause: 12 what takes seconds of both cores, 12 what is answered
+from memory and takes the service itself. Of others, 16 read light routes (status, lists, a page), 8 send point queries,
+8 download the whole version, 4 run a pipeline, and 4 read a download at 1 kB a second.
 Right are 2xx, 304, 409 PIPELINE_RUNNING, 429 and 503; the light routes of others have a p99 under 100 ms, their
 queries under 500 ms; the memory of the service does not grow. ``--seconds`` is the length of the load.
 """
@@ -18,7 +19,8 @@ from benchmarks.options import Options
 
 _ROWS = 200_000
 _PASSWORD = "benchmark-password-2"
-_HEAVY = "SELECT count(*) AS n FROM orders a, orders b WHERE a.unit_price + b.weight_kg > 1e9"
+_HEAVY = "SELECT count(*) AS n FROM orders, range(200) WHERE random() > 0.9"  # what depends on chance is never kept
+_QUICK = "SELECT count(*) AS n FROM orders"
 _POINT = "SELECT * FROM orders WHERE order_id = {}"
 _EXPECTED = {"RATE_LIMITED", "OVERLOADED", "PIPELINE_RUNNING"}
 _SAMPLES = 40
@@ -95,7 +97,7 @@ def _clients(service: server.Service) -> list[dict[str, Any]]:
     orders_path = "/api/v1/pipeline/orders"
     light = [f"{orders_path}/status", "/health", "/api/v1/pipeline", f"{orders_path}/versions", "/api/v1/auth/me"]
     reads = [*light, f"{orders_path}/data?limit=20"]
-    made = [("heavy SQL", 24, 0.0, [sql("greedy", _HEAVY)])]
+    made = [("heavy SQL", 12, 0.0, [sql("greedy", _HEAVY)]), ("quick SQL", 12, 0.0, [sql("greedy", _QUICK)])]
     made += [("light", 8, 0.2, [get(user, path) for path in light]) for user in ("ann", "bob")]
     made += [("pages", 2, 0.2, [get(user, path) for path in reads]) for user in ("ann", "bob")]
     points = [1_000_000 + 7919 * number % _ROWS for number in range(200)]

@@ -13,6 +13,7 @@ from typing import Literal
 
 import polars as pl
 
+from service.engine import steady_sums
 from service.values import dtypes
 
 Kind = Literal["integer", "float", "decimal", "boolean", "text", "time", "clock", "duration", "other"]
@@ -106,7 +107,7 @@ def _sum_128(column: pl.Expr, _: pl.DataType) -> pl.Expr:
 
 
 def _sum_float(column: pl.Expr, _: pl.DataType) -> pl.Expr:
-    return _present(column, _float(column).sum())
+    return _present(column, steady_sums.total(_float(column)))
 
 
 def _sum_decimal(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -118,7 +119,7 @@ def _mean_128(column: pl.Expr, _: pl.DataType) -> pl.Expr:
 
 
 def _mean(column: pl.Expr, _: pl.DataType) -> pl.Expr:
-    return _present(column, _float(column).mean())
+    return steady_sums.mean(_float(column))
 
 
 def _greatest_float(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

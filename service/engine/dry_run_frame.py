@@ -65,7 +65,7 @@ class DryRunFrame(PolarsFrame):
         lf = self._lf.select(values) if only else self._lf.with_columns(values)
         return self._next(lf, expensive=True)
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
         if wanted:
             self._trace.operations.append("measure")

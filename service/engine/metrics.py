@@ -23,7 +23,7 @@ from typing import Any
 import polars as pl
 
 from service.engine import duplicates as duplicate_rows
-from service.engine import text_patterns
+from service.engine import steady_sums, text_patterns
 from service.engine.duplicates import Engine
 from service.steps.metric import Metric
 from service.values.seconds import from_ticks
@@ -125,7 +125,7 @@ def _parts(
 # -- one pass ----------------------------------------------------------------------------------------------
 
 
-def _numeric(column: str, dtype: pl.DataType) -> pl.Expr:
+def numeric(column: str, dtype: pl.DataType) -> pl.Expr:
     """The column for arithmetic: without NaN; decimals, booleans and narrow floats as float64.
 
     In 32 bits a sum of two million values is 1 % off, and the square of 1e20 is infinite.
@@ -140,7 +140,7 @@ def _numeric(column: str, dtype: pl.DataType) -> pl.Expr:
 def _total(column: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_integer():
         return pl.col(column).cast(pl.Int128).sum()  # Int64 would overflow in silence
-    return (_value(column, dtype) if dtype.is_decimal() else _numeric(column, dtype)).sum()
+    return (_value(column, dtype) if dtype.is_decimal() else numeric(column, dtype)).sum()
 
 
 def _value(column: str, dtype: pl.DataType) -> pl.Expr:
@@ -153,10 +153,10 @@ _AGGREGATES: dict[str, Callable[[str, pl.DataType], pl.Expr]] = {
     "min": lambda c, t: _value(c, t).min(),
     "max": lambda c, t: _value(c, t).max(),
     "sum": _total,
-    "mean": lambda c, t: _numeric(c, t).mean(),
-    "variance": lambda c, t: _numeric(c, t).var(),
-    "skew": lambda c, t: _numeric(c, t).cast(pl.Float64).skew(bias=False),
-    "kurtosis": lambda c, t: _numeric(c, t).cast(pl.Float64).kurtosis(fisher=True, bias=False),
+    "mean": lambda c, t: numeric(c, t).mean(),
+    "variance": lambda c, t: numeric(c, t).var(),
+    "skew": lambda c, t: numeric(c, t).cast(pl.Float64).skew(bias=False),
+    "kurtosis": lambda c, t: numeric(c, t).cast(pl.Float64).kurtosis(fisher=True, bias=False),
     "zeros": lambda c, t: (pl.col(c) == 0).sum(),
     "negatives": lambda c, t: (pl.col(c) < 0).sum(),
     "nan": lambda c, t: pl.col(c).is_nan().sum() if t.is_float() else pl.lit(0),
@@ -183,7 +183,7 @@ def _expressions(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Call
     column, kind = metric.column, metric.kind
     if kind == "corr":
         other = str(metric.argument)
-        pair = (_numeric(column, schema[column]), _numeric(other, schema[other]))
+        pair = (numeric(column, schema[column]), numeric(other, schema[other]))
         bounds = [bound for value in pair for bound in (value.min(), value.max())]
         return [pl.corr(*pair), *bounds], lambda v: None if v[1] == v[2] or v[3] == v[4] else _finite(v[0])
     if kind == "lengths":
@@ -191,7 +191,7 @@ def _expressions(metric: Metric, schema: pl.Schema) -> tuple[list[pl.Expr], Call
         return [size.min(), size.max(), (size == 0).sum()], _lengths
     expression = _AGGREGATES["variance" if kind == "std" else kind](column, schema[column] if column else pl.Null())
     if kind in _ROUNDED:
-        value = _numeric(column, schema[column])
+        value = numeric(column, schema[column])
         return [expression, value.min(), value.max()], _ROUNDED[kind]
     if kind in ("skew", "kurtosis"):
         low, high = _AGGREGATES["min"](column, schema[column]), _AGGREGATES["max"](column, schema[column])
@@ -362,13 +362,12 @@ def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) 
     dtype, other = schema[metric.column], str(metric.argument)
     value = pl.col(metric.column)
     value = value.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else _value(metric.column, dtype)
+    number = pl.col("number")
     groups = (
-        lf.select(value.alias("value"), _numeric(other, schema[other]).cast(pl.Float64).alias("number"))
+        lf.select(value.alias("value"), numeric(other, schema[other]).cast(pl.Float64).alias("number"))
         .drop_nulls()
         .group_by("value")
-        .agg(
-            pl.len().cast(pl.Int64).alias("count"), mean=pl.col("number").mean(), variance=pl.col("number").var(ddof=0)
-        )
+        .agg(count=pl.len().cast(pl.Int64), mean=steady_sums.mean(number), variance=number.var(ddof=0))
         .collect(engine=engine)
         .with_columns(_positive_zero(dtype))
         .sort("value")
@@ -394,6 +393,6 @@ def _spearman(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engin
     """Spearman's correlation. Ranks need both columns in memory, so pairs are computed one after another."""
     names = (metric.column, str(metric.argument))
     pair = (
-        lf.select(_numeric(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
+        lf.select(numeric(n, schema[n]).alias(str(i)) for i, n in enumerate(names)).drop_nulls().collect(engine=engine)
     )
     return _finite(pair.select(pl.corr(pl.col("0").rank(), pl.col("1").rank())).item())

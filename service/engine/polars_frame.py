@@ -20,7 +20,7 @@ from typing import Any, cast
 import polars as pl
 
 from service.engine import metrics as polars_metrics
-from service.engine import query_sql
+from service.engine import query_sql, steady_sums
 from service.engine.counters import Counters
 from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
@@ -146,7 +146,7 @@ class PolarsFrame:
         frame._explainers, frame._files = (*frame._explainers, explain), self._files
         return frame
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if m not in self._answers]
         if missing:
@@ -157,7 +157,14 @@ class PolarsFrame:
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
                     self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
-        return {m: self._answers[m] for m in wanted}
+        found = {m: self._answers[m] for m in wanted}
+        if steady and not self._small:  # small ones are added in one order anyway
+            with self._executing():
+                found |= steady_sums.answer(self._lf, self._number, wanted, "streaming")
+        return found
+
+    def _number(self, column: str) -> pl.Expr:
+        return polars_metrics.numeric(column, self.schema[column])
 
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:

@@ -27,8 +27,8 @@ class RecordingFrame:
     def schema(self) -> pl.Schema:
         return self.frame.schema
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
-        answers = self.frame.measure(metrics)
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
+        answers = self.frame.measure(metrics, steady=steady)
         self._recorder.note(answers)
         return answers
 

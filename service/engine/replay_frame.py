@@ -86,7 +86,7 @@ class ReplayFrame:
     def _empty(self) -> PolarsFrame:
         return _empty(self, self._folder)
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         return self._playback.answers(metrics)
 
     def rows(self, step: RowLocal) -> ReplayFrame:

@@ -33,7 +33,7 @@ class QuarantinedRows(PolarsFrame):
     def compared(self) -> bool:
         return bool(self._compared)
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(metrics)
         if self.measurable or not wanted:
             return super().measure(wanted)

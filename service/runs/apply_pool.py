@@ -168,7 +168,8 @@ class ApplyPool:
         grants = msgspec.structs.replace(grants, file_roots=(), pace=None, allowed_private_hosts=())
         setup = ApplySetup(grants=grants, document=found, version=version.version, fit_record=record)
         limits = Limits(
-            memory_bytes=self._memory_bytes, read=(record,), write=(grants.folder,), stderr=str(folder / STDERR)
+            memory_bytes=self._memory_bytes, read=(record,), write=(grants.folder,), stderr=str(folder / STDERR),
+            give_way=5,  # as queries: somebody waits for the answer
         )
         try:
             await asyncio.to_thread(_make, folder)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import shutil
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class TaskRunner:
         self._sending = {Notification: self._shared(MOST_BATCHES), LineageDelivery: self._shared(1)}
         self._memory_bytes = budget.task_bytes
         self._patience = patience
-        self._reading: dict[Path, list[Path]] = {}  # by the folder of the task
+        self._reading: dict[int, list[Path]] = {}  # by their identity
         self._ours: OrderedDict[Key, bool] = OrderedDict()  # whether the steps of a version are all ours
         self._appliers = ApplyPool(resources, short, self._memory_bytes)
 
@@ -95,12 +95,31 @@ class TaskRunner:
         With ``network`` it may call what collectors may, and the private ``hosts``.
 
         Raises the task's error, ``errors.TimedOut`` after ``seconds``, ``errors.Unavailable`` if too many tasks are
-        running, and ``errors.Permanent`` if the child died.
+        running, ``errors.Missing`` if a version was deleted meanwhile, and ``errors.Permanent`` if the child died.
         """
         slots = self._sending.get(type(task)) or (self._long if isinstance(task, _LONG) else self._short)
-        async with self._places(slots.turn(self._patience)):
-            with self._appliers.displacing() if slots is self._short else contextlib.nullcontext():
-                return await self._ask(task, seconds, document, stored, network=network, hosts=hosts)
+        with self._noted(stored or {}):
+            async with self._places(slots.turn(self._patience)):
+                with self._appliers.displacing() if slots is self._short else contextlib.nullcontext():
+                    return await self._ask(task, seconds, document, stored, network=network, hosts=hosts)
+
+    @contextlib.contextmanager
+    def _noted(self, stored: Mapping[str, messages.StoredParts]) -> Iterator[None]:
+        """Note what a task reads, before it waits for a place. An error for want of a version names that."""
+        parts = [Path(part) for read in stored.values() for part in read.parts]
+        self._reading[id(parts)] = parts
+        try:
+            yield
+        except errors.PenstockError as error:
+            for read in stored.values():
+                if read.parts and not Path(read.parts[0]).exists():
+                    raise errors.Missing(
+                        f"the pipeline '{read.pipeline}' has no version {read.version} any more",
+                        code="VERSION_NOT_FOUND", field="version",
+                    ) from error  # fmt: skip
+            raise
+        finally:
+            del self._reading[id(parts)]
 
     async def apply(
         self, version: Version, document: Document, request: ApplyRequest, *, seconds: float
@@ -145,7 +164,6 @@ class TaskRunner:
         network: bool, hosts: tuple[str, ...],
     ) -> bytes:  # fmt: skip
         folder = self.resources.layout.staging(ids.new("task"))
-        self._reading[folder] = [Path(part) for read in (stored or {}).values() for part in read.parts]
         try:
             await asyncio.to_thread(self._make, folder)
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
@@ -157,11 +175,10 @@ class TaskRunner:
         except TimeoutError:
             raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
         finally:
-            del self._reading[folder]
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     def reads(self, folder: Path) -> bool:
-        """Whether a task in progress reads the version in ``folder``. Kept workers that may read it end."""
+        """Whether a task reads the version in ``folder``, or soon will. Kept workers that may read it end."""
         reading = (part for parts in self._reading.values() for part in parts)
         return self._appliers.reads(folder) or any(part.is_relative_to(folder) for part in reading)
 

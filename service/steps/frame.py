@@ -47,8 +47,8 @@ class Frame(Protocol):
     def on_error(self, explain: Explain) -> Frame:
         """The same rows. When their computation fails, ``explain`` may return a better error, or None."""
 
-    def measure(self, metrics: Iterable[Metric]) -> Values:
-        """Compute all the metrics, in as few passes as possible.
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
+        """Compute all the metrics in few passes; with ``steady``, means and deviations depend on no order of additions.
 
         Executes. Stages the frame first where its source would otherwise be parsed again, so that later
         operations on this same frame start from the stage.

@@ -75,6 +75,7 @@ def test_a_worker_may_read_its_fit_record_and_nothing_else(tmp_path: Path, monke
     (limits,) = run(tmp_path, act)
     assert limits.read == (str(tmp_path / "warehouse" / "orders" / "v000001" / "tape.json"),)
     assert (limits.network, limits.sandbox) == (False, True)
+    assert limits.give_way < Limits(memory_bytes=1).give_way, "a run waits before one whose answer somebody waits for"
 
 
 def test_each_version_has_its_own_worker_and_the_one_used_least_recently_goes(tmp_path: Path) -> None:

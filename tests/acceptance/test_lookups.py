@@ -102,6 +102,24 @@ def test_keys_that_no_row_has(served: Served) -> None:
         assert found["missing"] == [place for place, key in enumerate(keys) if key >= COUNT]
 
 
+def test_keys_that_python_and_the_join_compare_are_answered_alike(served: Served) -> None:
+    everything = [column for column in FRAME.columns if column != "took"]  # a TIME is left to the join
+    for name, keys in (
+        ("id", [3, -1, 2**63, 399, 3, -(2**63)]),
+        ("text", [FRAME["text"][9], "", "none", FRAME["text"][0]]),
+    ):
+        plain = served.json("POST", f"/pipeline/{name}/rows", json={"keys": keys, "columns": everything})
+        joined = served.json("POST", f"/pipeline/{name}/rows", json={"keys": keys})
+        assert [{c: row[c] for c in everything} for row in joined["data"]] == plain["data"]
+        assert {k: v for k, v in joined.items() if k not in ("data", "columns")} == {
+            k: v for k, v in plain.items() if k not in ("data", "columns")
+        }
+    nothing = served.json(
+        "POST", "/pipeline/id/rows", json={"keys": ["1180591620717411303424", 2**63], "columns": ["id"]}
+    )
+    assert (nothing["data"], nothing["rows"], nothing["missing"]) == ([], [], [0, 1])
+
+
 def test_rows_in_every_format(served: Served) -> None:
     places = [7, 2, 300]
     for name in ("id", "plain"):

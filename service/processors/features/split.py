@@ -93,12 +93,12 @@ def current(schema: pl.Schema, ctx: ProcessContext) -> Known | None:
 
 
 def measure(frame: Frame, wanted: list[Metric], ctx: ProcessContext) -> Values:
-    """The answers to fit by: over the training rows after a split, otherwise over all rows."""
+    """The answers to fit by, the same for the same rows: over the training rows after a split, otherwise over all."""
     if not wanted:
         return {}
     last = current(frame.schema, ctx)
     if last is None:
-        return frame.measure(wanted)
+        return frame.measure(wanted, steady=True)
     column, part = last.column, last.training
     frame.measure([Metric("", "rows")])  # stages here, so that the rows are not computed twice
-    return frame.rows(lambda lf: lf.filter(pl.col(column) == part)).measure(wanted)
+    return frame.rows(lambda lf: lf.filter(pl.col(column) == part)).measure(wanted, steady=True)

@@ -195,12 +195,17 @@ def few(
         while count == _FEW_ROWS and size < _FEW_BYTES:
             part = connection.fetchmany(_FEW_ROWS)
             count = len(part)
-            text = _encode_lines([dict(zip(head.keys, row)) for row in _told(part, head.moments)])  # noqa: B905
+            text = plain_lines(head, part)
             texts.append((count, text))
             size += len(text)
     except (duckdb.OutOfMemoryException, MemoryError, OverflowError):  # a stream needs less, and can tell all
         return None
     return Few(head, texts) if size < _FEW_BYTES else None
+
+
+def plain_lines(head: Head, rows: list[tuple[Any, ...]]) -> bytes:
+    """NDJSON of plain rows. Raises ``OverflowError`` for a moment that Python may not hold."""
+    return _encode_lines([dict(zip(head.keys, row)) for row in _told(rows, head.moments)])  # noqa: B905
 
 
 def _told(rows: list[tuple[Any, ...]], moments: list[int]) -> Iterable[tuple[Any, ...]]:

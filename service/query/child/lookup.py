@@ -1,8 +1,9 @@
 """Rows by key: a few rows of one source that have the given values in their key columns, in the order of the keys.
 
 One key is one comparison, which an index answers; several are a list for the scan, and a join that puts the rows in
-order. A key is compared as the value that it is: whole numbers are cast to the column's type, since an index has that;
-all others are compared by DuckDB's rules for two types, which round nothing.
+order, or a dict, which costs half, where Python can tell which row has which key. A key is compared as the value that
+it is: whole numbers are cast to the column's type, since an index has that; all others are compared by DuckDB's rules
+for two types, which round nothing.
 """
 
 # ruff: noqa: S608 - names are quoted, values are parameters
@@ -10,7 +11,7 @@ all others are compared by DuckDB's rules for two types, which round nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import duckdb
@@ -19,14 +20,25 @@ from duckdb.sqltypes import DuckDBPyType
 from service.kit import errors
 from service.model import query_parameters
 from service.model.formats import FORMATS
-from service.query.child import data_select, encode
+from service.query.child import data_select, encode, type_forms
 from service.query.child.judged import Columns
 from service.query.messages import LookupQuery
 from service.sandbox.confinement import Relation
 from service.sandbox.quoting import quoted
 
 _PLACE = "penstock place"
+_PART_ROWS = 256
 _INTEGER = DuckDBPyType("INTEGER")
+_BOUNDS = {
+    **{
+        name: (-(2**bits), 2**bits - 1)
+        for name, bits in {"tinyint": 7, "smallint": 15, "integer": 31, "bigint": 63}.items()
+    },
+    **{
+        name: (0, 2**bits - 1) for name, bits in {"utinyint": 8, "usmallint": 16, "uinteger": 32, "ubigint": 64}.items()
+    },
+}
+"""The least and the greatest value of each type of whole numbers that a literal may take."""
 
 
 class Lookup:
@@ -65,16 +77,21 @@ class Lookup:
     def _document(self) -> list[bytes]:
         query, types = self._query, [self._types[name] for name in self._chosen]
         numbered = len(query.values) > 1
-        sql, parameters = self._select(numbered=numbered)
-        names = [_PLACE, *self._chosen] if numbered else self._chosen
-        rows = encode.Rows(self._cursor, sql, names, [_INTEGER, *types] if numbered else types, parameters)
-        few = encode.few(self._cursor, sql, parameters) if encode.is_plain(types) else None
-        if few is None:
-            self._again()
-        texts = few.lines if few is not None else encode.lines(rows)
         places: list[int] = []
-        if numbered:
-            texts = [(count, _without_places(text, places)) for count, text in texts]
+        texts: Iterable[tuple[int, bytes]]
+        by_value = self._by_value(encode.Head.of(self._chosen, types)) if numbered else None
+        if by_value is not None:
+            texts, places = by_value
+        else:
+            sql, parameters = self._select(numbered=numbered)
+            names = [_PLACE, *self._chosen] if numbered else self._chosen
+            rows = encode.Rows(self._cursor, sql, names, [_INTEGER, *types] if numbered else types, parameters)
+            few = encode.few(self._cursor, sql, parameters) if encode.is_plain(types) else None
+            if few is None:
+                self._again()
+            texts = few.lines if few is not None else encode.lines(rows)
+            if numbered:
+                texts = [(count, _without_places(text, places)) for count, text in texts]
         records = encode.JsonRecords.of(texts, None, query.max_bytes)
         if records.truncated:
             raise _too_large(query.max_bytes)
@@ -83,10 +100,52 @@ class Lookup:
         places = places if numbered else [0] * records.count
         before = {
             "pipeline": query.source.pipeline, "version": query.source.version, "key": query.key,
-            "columns": encode.Rows(self._cursor, sql, self._chosen, types).columns,
+            "columns": encode.Rows(self._cursor, "", self._chosen, types).columns,
         }  # fmt: skip
         missing = sorted(set(range(len(query.values))) - set(places))
         return encode.document(before, records, {"row_count": records.count, "rows": places, "missing": missing})
+
+    def _by_value(self, head: encode.Head | None) -> tuple[list[tuple[int, bytes]], list[int]] | None:
+        """NDJSON of the rows of several keys of one column, in the order of the keys, and the index of each row's key.
+
+        None if a join must find which row has which key: values that DuckDB compares by rules of its own, many rows.
+        """
+        if head is None or len(self._query.key) > 1:
+            return None
+        wanted: dict[Any, list[int]] = {}
+        for place, (value,) in enumerate(self._values()):
+            wanted.setdefault(value, []).append(place)
+        among = self._among(wanted)
+        if among is None:
+            return None
+        columns = ", ".join(data_select.column(name, self._relation, as_stored=False) for name in self._chosen)
+        condition, parameters = among
+        select = f"SELECT {quoted(self._query.key[0])}, {columns} FROM {self._source} WHERE {condition}"
+        found: list[tuple[int, tuple[Any, ...]]] = []
+        try:
+            self._cursor.execute(select, parameters)
+            while part := self._cursor.fetchmany(_PART_ROWS):
+                found += [(place, row[1:]) for row in part for place in wanted[row[0]]]
+                if not encode.are_few(len(found), len(self._chosen)):
+                    raise OverflowError
+            found.sort(key=lambda row: row[0])
+            text = encode.plain_lines(head, [row for _, row in found])
+        except (duckdb.OutOfMemoryException, MemoryError, OverflowError):
+            self._again()
+            return None
+        return [(len(found), text)], [place for place, _ in found]
+
+    def _among(self, wanted: Iterable[Any]) -> tuple[str, list[Any]] | None:
+        """The condition that the only key column has one of the values, which are equal in DuckDB if in Python."""
+        (column,), (kind,), type_ = self._query.key, self._query.kinds, type_forms.kind(self._types[self._query.key[0]])
+        if kind == "string" and type_ == "varchar":
+            texts = list(wanted)
+            return f"{quoted(column)} IN ({', '.join('?' * len(texts))})", texts
+        if kind == "integer" and type_ in _BOUNDS:
+            least, greatest = _BOUNDS[type_]
+            numbers = [str(value) for value in wanted if least <= value <= greatest]
+            return (f"{quoted(column)} IN ({', '.join(numbers)})" if numbers else "false"), []  # of the column's type
+        return None
 
     def _values(self) -> list[list[Any]]:
         query = self._query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 
 from service.catalog.history import History
 from service.files.layout import Layout
+from service.jobs.messages import StoredParts
 from service.jobs.tasks.task import Call, Planning, Preview, ProfilePage, Task, Validation
 from service.kit import errors
 from service.kit.clock import FixedClock
@@ -62,6 +64,31 @@ def test_hanging_previews_leave_slots_for_plans_and_validations(hanging: Hanging
             assert await hanging.ask(task, seconds=60) == b"done"
             for one in waiting:
                 one.cancel()
+
+    asyncio.run(ask())
+
+
+def test_a_version_is_read_while_its_task_waits_for_a_slot(hanging: Hanging) -> None:
+    folder = hanging.resources.layout.version("orders", 1)
+    folder.mkdir(parents=True)
+    (folder / "part-00000.parquet").touch()
+    stored = {"x": StoredParts(pipeline="orders", version=1, parts=(str(folder / "part-00000.parquet"),), rows=1)}
+
+    async def ask() -> None:
+        holders = [asyncio.create_task(hanging.ask(PREVIEW, seconds=60)) for _ in range(2)]
+        for _ in holders:
+            await hanging.began.acquire()
+        for expected in (errors.Unavailable, errors.Missing):
+            waiting = asyncio.create_task(hanging.ask(PREVIEW, seconds=60, stored=stored))
+            await asyncio.sleep(0)
+            assert hanging.reads(folder)
+            with pytest.raises(expected) as raised:
+                await waiting
+            assert not hanging.reads(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        assert raised.value.error_code == "VERSION_NOT_FOUND"
+        for holder in holders:
+            holder.cancel()
 
     asyncio.run(ask())
 
