@@ -71,7 +71,7 @@ def spilled(used: str, most: str) -> duckdb.Error:
         spilled("35.9 MiB", "36.0 MiB"),
         spilled("0 bytes", "0 bytes"),
         spilled("800.1 KiB", "900.9 KiB"),
-        duckdb.IOException("IO Error: Could not write file \"/data/spill/x.tmp\": No space left on device"),
+        duckdb.IOException('IO Error: Could not write file "/data/spill/x.tmp": No space left on device'),
     ],
 )
 def test_a_full_disk_is_not_want_of_memory(error: duckdb.Error) -> None:
