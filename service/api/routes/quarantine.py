@@ -6,7 +6,7 @@ import functools
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
@@ -14,6 +14,7 @@ from service.api.cursors import RowsQuery
 from service.api.path_lookup import chosen_version, valid_name
 from service.api.query_string import VersionChoice, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
