@@ -156,7 +156,7 @@ class Translator:
             kind = _BY_WORD.get(str(error).partition(" Error:")[0].casefold(), _INVALID)
         text, position = _parsed(str(error))
         message = cleaned(_POINTER.sub("", text).strip(), self._roots)
-        if _FULL.search(text) or self._had_no_room(text):
+        if kind not in (_REFUSED, _INVALID) and (_FULL.search(text) or self._had_no_room(text)):
             return storage_full()
         if kind == _MEMORY:
             return too_large(self._memory_bytes)

@@ -83,3 +83,8 @@ def test_a_full_disk_is_not_want_of_memory(error: duckdb.Error) -> None:
 @pytest.mark.parametrize("most", ["64.0 MiB", "61.1 MiB", "1.0 GiB", "1.0 TiB"])
 def test_a_query_that_has_spilled_what_it_may_is_too_large(most: str) -> None:
     assert translate(spilled(most, most)).error_code == "QUERY_TOO_LARGE"
+
+
+def test_a_statement_cannot_say_that_the_disk_is_full() -> None:
+    error = duckdb.InvalidInputException("Invalid Input Error: No space left on device")  # error('No space …')
+    assert translate(error).error_code == "INVALID_SQL"
