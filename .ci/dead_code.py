@@ -16,7 +16,8 @@ ALLOWED = {
     "add_user", "list_users", "remove_user",  # commands: click calls them
     "pin_version", "unpin_version", "tag_version", "untag_version", "restore_version",
     "accept_version", "reject_version",
-    "to_asgi_response", "send_body",  # Litestar's response protocol
+    "to_asgi_response", "send_body", "authorize_connection",  # Litestar's protocols of responses and handlers
+    "debug", "critical",  # structlog calls the method of a line's level
     "do_GET", "do_HEAD", "log_message", "protocol_version",  # http.server
     "connect_unix_socket",  # httpcore's network backend
     "writable", "tell",  # the file that Arrow writes to

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from litestar.enums import ScopeType
@@ -74,8 +75,9 @@ class Compression:
         if scope["type"] != ScopeType.HTTP or local_caller.is_local(scope):
             await self._app(scope, receive, send)
             return
-        wanted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
-        await self._app(scope, receive, _CompressedAnswer(accepted(wanted.decode("latin-1")), send))
+        wanted = b",".join([value for name, value in scope["headers"] if name == b"accept-encoding"])
+        coding = accepted(wanted.decode("latin-1")) if wanted else None
+        await self._app(scope, receive, _CompressedAnswer(coding, send))
 
 
 def accepted(header: str) -> str | None:
@@ -111,7 +113,7 @@ class _CompressedAnswer:
             await self._send(message)
 
     async def _begin(self, message: Any) -> None:
-        headers = {bytes(name).lower(): bytes(value) for name, value in message["headers"]}
+        headers = dict(message["headers"])
         kind = headers.get(b"content-type", b"").decode("latin-1")
         if message["status"] == 304 or (_is_compressible(kind) and b"content-encoding" not in headers):
             message["headers"] = varying(message["headers"], b"Accept-Encoding")
@@ -142,8 +144,8 @@ class _CompressedAnswer:
 
     def _headers(self, headers: Any, length: int | None) -> list[tuple[bytes, bytes]]:
         """The headers of the compressed answer. Its bytes are others, so that its ETag is a weak one."""
-        kept = [(name, value) for name, value in headers if bytes(name).lower() not in (b"content-length", b"etag")]
-        tags = [bytes(value) for name, value in headers if bytes(name).lower() == b"etag"]
+        kept = [(name, value) for name, value in headers if name not in (b"content-length", b"etag")]
+        tags = [value for name, value in headers if name == b"etag"]
         kept += [(b"etag", tag if tag.startswith(b"W/") else b"W/" + tag) for tag in tags]
         kept.append((b"content-encoding", str(self._coding).encode()))
         return [*kept, (b"content-length", str(length).encode())] if length is not None else kept
@@ -154,10 +156,14 @@ def _is_compressible(content_type: str) -> bool:
     return kind != "text/event-stream" and (kind.startswith("text/") or kind.endswith("+json") or kind in _TYPES)
 
 
-def varying(headers: Any, name: bytes) -> list[tuple[bytes, bytes]]:
-    """``headers`` whose Vary names a header, too."""
-    others = [(bytes(n), bytes(v)) for n, v in headers if bytes(n).lower() != b"vary"]
-    named = [part.strip() for n, v in headers if bytes(n).lower() == b"vary" for part in bytes(v).split(b",")]
-    if name.lower() not in (part.lower() for part in named):
+def varying(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:
+    """``headers`` whose Vary names a header, too. Their names are lower-case."""
+    others, named = [], []
+    for header in headers:
+        if header[0] == b"vary":
+            named += [part.strip() for part in header[1].split(b",")]
+        else:
+            others.append(header)
+    if name.lower() not in [part.lower() for part in named]:
         named.append(name)
     return [*others, (b"vary", b", ".join(named))]

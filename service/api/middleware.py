@@ -6,6 +6,8 @@ read differently. On the way out: the headers that every answer has, and one lin
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,7 +48,7 @@ class RequestMiddleware:
         request_id = ids.request_id(_text(headers.get(b"x-request-id")))
         began, status, size = self._clock.monotonic(), 0, 0
         method = scope["method"]
-        hearing = Hearing(receive)
+        hearing = Hearing(receive, has_body=headers.get(b"content-length", b"0") != b"0")
         receive = hearing
         if method == "HEAD":
             scope["method"] = "GET"
@@ -62,32 +64,34 @@ class RequestMiddleware:
                 size += len(message["body"])
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                who = self._admit(scope, headers)
-                preflight = self._cors.preflight(method, headers)
-                if preflight is None:
-                    with caller.asking(who):
-                        await self._app(scope, receive, answer)
-                else:
-                    await _answer(204, preflight, b"", answer)
-            except Exception as error:
-                if status:
-                    _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
-                    raise  # the server breaks the connection, so that the client sees an incomplete answer
-                await _send(error, answer)
-            finally:
-                hearing.close()
-                self._log_request(scope, method, status, size, began)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            who = self._admit(scope, headers)
+            preflight = self._cors.preflight(method, headers)
+            if preflight is None:
+                with caller.asking(who):
+                    await self._app(scope, receive, answer)
+            else:
+                await _answer(204, preflight, b"", answer)
+        except Exception as error:
+            if status:
+                _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
+                raise  # the server breaks the connection, so that the client sees an incomplete answer
+            await _send(error, answer)
+        finally:
+            hearing.close()
+            self._log_request(scope, method, status, size, began)
+            structlog.contextvars.reset_contextvars(**bound)
 
-    def _with_headers(self, headers_in: object, request: dict[bytes, bytes], request_id: str) -> Headers:
-        """The headers of an answer, with those that every answer has."""
-        headers = [(bytes(name), bytes(value)) for name, value in headers_in]  # type: ignore[attr-defined]
-        if self._cors.varies:
-            headers = compression.varying(headers, b"Origin")
-        names = {name.lower() for name, _ in headers}
-        headers += [*ALWAYS, (b"x-request-id", request_id.encode()), *self._cors.headers(request)]
-        headers += [(name, value) for name, value in UNLESS_SET if name not in names]
+    def _with_headers(self, given: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], id_: str) -> Headers:
+        """The headers of an answer, with those that every answer has. Names are lower-case."""
+        headers = compression.varying(given, b"Origin") if self._cors.varies else [*given]
+        names = {name for name, _ in headers}
+        headers += ALWAYS
+        headers.append((b"x-request-id", id_.encode()))
+        if b"origin" in request:
+            headers += self._cors.headers(request)
+        headers += [header for header in UNLESS_SET if header[0] not in names]
         return headers
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
@@ -129,16 +133,17 @@ def _text(value: bytes | None) -> str | None:
 
 def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse a request that two readers could understand differently, or with characters that no name may hold."""
-    sizes = [len(name) + len(value) for name, value in scope["headers"]]
-    if len(sizes) > _MOST_HEADERS or sum(sizes) > _MOST_HEADER_BYTES:
+    given = [*scope["headers"]]
+    if len(given) > _MOST_HEADERS or sum([len(name) + len(value) for name, value in given]) > _MOST_HEADER_BYTES:
         message = f"a request has at most {_MOST_HEADERS} headers, of {_MOST_HEADER_BYTES} bytes together"
         raise errors.TooLarge(message, code="HEADERS_TOO_LARGE")
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both", field="transfer-encoding")
-    names = [name for name, _ in scope["headers"]]
-    for name in (b"content-length", b"authorization", b"content-type", b"host"):
-        if names.count(name) > 1:
-            raise errors.Invalid(f"the header {name.decode()} must be sent once", field=name.decode())
+    if len(headers) < len(given):
+        names = [name for name, _ in given]
+        for name in (b"content-length", b"authorization", b"content-type", b"host"):
+            if names.count(name) > 1:
+                raise errors.Invalid(f"the header {name.decode()} must be sent once", field=name.decode())
     length = headers.get(b"content-length")
     if length is not None and not (length.isdigit() and len(length) < 20):
         raise errors.Invalid("Content-Length is not a number", field="content-length")

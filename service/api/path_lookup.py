@@ -30,7 +30,7 @@ async def find_version(
     Raises ``errors.Missing``; ``errors.Invalid`` for a text that is neither a number nor a tag.
     """
     chosen = chosen_version(which, field) if isinstance(which, str) else which
-    record = await find_pipeline(services, name)
+    record = services.pipelines.kept(name) or await find_pipeline(services, name)
     if chosen is None and services.history.has_newest(record.id):
         return services.history.version(record.id, name)
     return await asyncio.to_thread(services.history.version, record.id, name, chosen, field)

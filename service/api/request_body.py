@@ -31,6 +31,34 @@ _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _FORM = "application/x-www-form-urlencoded"
 
 
+def _bounded(request: TypedRequest, most: int) -> int:
+    """``most``, if the body says that it has no more bytes. Raises ``errors.TooLarge``."""
+    declared = request.headers.get("content-length")
+    if declared is not None and int(declared) > most:
+        raise _too_large(most)
+    return most
+
+
+async def _part(request: TypedRequest, most: int, left: int) -> tuple[bytes, bool]:
+    """The next part of a body, of which ``left`` more bytes may come, and whether there is more of it."""
+    message: Any = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise errors.Invalid("the client went away before the body was complete", field=FIELD)
+    part: bytes = message.get("body", b"")
+    if len(part) > left:
+        raise _too_large(most)
+    return part, message.get("more_body", False)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield
+    except TimeoutError:
+        raise _too_slow() from None
+
+
 def media_type(request: TypedRequest) -> str:
     """The media type of the body without parameters; ``""`` without ``Content-Type``."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -40,26 +68,13 @@ async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
     """The parts of the body as they arrive. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when
     none arrives for ``SECONDS``.
     """
-    declared = request.headers.get("content-length")
-    if declared is not None and int(declared) > most:
-        raise _too_large(most)
-    seen = 0
-    while True:
-        try:
-            async with asyncio.timeout(SECONDS):
-                message: Any = await request.receive()
-        except TimeoutError:
-            raise _too_slow() from None
-        if message["type"] == "http.disconnect":
-            raise errors.Invalid("the client went away before the body was complete", field=FIELD)
-        part: bytes = message.get("body", b"")
-        seen += len(part)
-        if seen > most:
-            raise _too_large(most)
+    left, more = _bounded(request, most), True
+    while more:
+        async with _in_time():
+            part, more = await _part(request, most, left)
+        left -= len(part)
         if part:
             yield part
-        if not message.get("more_body", False):
-            return
 
 
 async def read(request: TypedRequest, most: int) -> bytes:
@@ -67,11 +82,15 @@ async def read(request: TypedRequest, most: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise errors.Unsupported(f"send the body as it is, without 'Content-Encoding: {encoding[:80]}'")
-    try:
-        async with asyncio.timeout(SECONDS):
-            return b"".join([part async for part in chunks(request, most)])
-    except TimeoutError:
-        raise _too_slow() from None
+    left = _bounded(request, most)
+    async with _in_time():
+        part, more = await _part(request, most, left)
+        parts = [part]
+        while more:
+            left -= len(part)
+            part, more = await _part(request, most, left)
+            parts.append(part)
+    return b"".join(parts)
 
 
 async def configuration(request: TypedRequest, most: int) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class History:
 
     def newest_run(self, pipeline_id: str) -> Run | None:
         row = self._store.kept_row("runs", pipeline_id, _RUNS["newest"], {"pipeline_id": pipeline_id})
-        return _run(row) if row is not None else None
+        return run_rows.decoded(row["value"]) if row is not None else None
 
     def has_newest_run(self, pipeline_id: str) -> bool:
         """Whether ``newest_run`` answers from memory, without blocking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,23 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     version: int | None
+
+
+@functools.lru_cache(128)
+def _shared(document: str) -> dict[str, Any]:
+    return msgspec.json.decode(document, type=dict[str, Any])
+
+
+def _record(row: Row, document: dict[str, Any], revision: int | None = None) -> PipelineRecord:
+    return PipelineRecord(
+        id=row["id"],
+        name=row["name"],
+        table=row["table_name"],
+        revision=revision if revision is not None else row["revision"],
+        document=document,
+        created=_utc(row["created"]),
+        updated=_utc(row["updated"]),
+    )
 
 
 def _utc(moment: datetime) -> datetime:
@@ -137,19 +155,18 @@ class Pipelines:
             if revision is not None and self._store.row(_SQL["current"], {"name": name}) is not None:
                 raise errors.Missing(f"the pipeline '{name}' has no revision {revision}", code="NOT_FOUND")
             raise missing(name)
-        return PipelineRecord(
-            id=row["id"],
-            name=row["name"],
-            table=row["table_name"],
-            revision=revision if revision is not None else row["revision"],
-            document=msgspec.json.decode(row["document"], type=dict[str, Any]),
-            created=_utc(row["created"]),
-            updated=_utc(row["updated"]),
-        )
+        return _record(row, msgspec.json.decode(row["document"], type=dict[str, Any]), revision)
 
     def has(self, name: str) -> bool:
         """Whether ``get`` answers from memory, without blocking."""
         return self._store.keeps("pipelines", name, _SQL["find"])
+
+    def kept(self, name: str) -> PipelineRecord | None:
+        """What ``get`` answers, if that is in memory. Its document is that of all who ask: it must not be changed."""
+        if not self.has(name):
+            return None
+        row = self._store.kept_row("pipelines", name, _SQL["find"], {"name": name, "revision": None})
+        return _record(row, _shared(row["document"])) if row is not None else None
 
     def delete(self, name: str) -> str:
         """Delete the pipeline and return its id. Its versions stay on disk.

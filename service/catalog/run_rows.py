@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from service.catalog import deliveries
@@ -15,10 +17,14 @@ from service.model.lifecycle import ENDED
 from service.model.run import Run
 
 _SQL = load_sql("runs")
-
-
 _NEWEST = "newest"
 """The place in memory of the newest run's number."""
+
+
+@functools.lru_cache(256)
+def decoded(value: str) -> Run:
+    """The run in a row that stays in memory, which is asked for again and again."""
+    return msgspec.json.decode(value, type=Run)
 
 
 def insert(transaction: Transaction, pipeline_id: str, run: Run, lease: Lease) -> None:

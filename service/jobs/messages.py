@@ -108,7 +108,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     ``files`` are the quarantine of ``version``, ``before`` the processors that rejected them; ``carried`` is the
     quarantine of ``base`` if that is another version, and stays as it is. ``base_before`` are the processors that made
     ``base``, ``fitted`` the parameters recorded with it, ``fit_record`` the path of its fit record. ``origin`` is the
-    version that was stored when the oldest of the rows were quarantined; None if it was deleted.
+    version before the run that quarantined the oldest of the rows; None if there was none, or it was deleted.
     """
 
     version: int

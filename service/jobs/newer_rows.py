@@ -1,7 +1,7 @@
-"""Newer rows: under ``merge``, rows from an older quarantine do not take the places of rows that were stored since.
+"""Newer rows: under ``merge``, quarantined rows take the places of rows that were stored before their run, only.
 
-A stored row is newer than a quarantined one with its key if it differs from the row that was stored when that one was
-quarantined. Where this is not known any more, because that version was deleted, every stored row is.
+A row that the same run stored may have come after the quarantined one, and nobody knows the order. A stored row is
+older than the run if it equals that of the version before it. Where there is no such version, no stored row is.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ def without_newer(
 
     The frame has the types of the newest version.
     """
-    if order.origin is not None and order.origin.version == order.base.version:
-        return frame, None  # nothing was stored since
     if not set(key) <= set(frame.schema):
         return frame, None  # the storage says what is wrong
     assert isinstance(frame, PolarsFrame)
@@ -43,7 +41,7 @@ def without_newer(
     shown = [quarantine.shown(name, frame.schema[name]) for name in key]
     value = pl.concat_str(shown, separator=", ")
     column = key[0] if len(key) == 1 else None
-    message = f"a row with this key was stored after version {order.version}; it is newer"
+    message = "the run of this row, or a later one, stored another row with this key"
     values = {"_rules": pl.concat_list(quarantine.reason(RULE, column, value, message)), "_step": pl.lit(STEP)}
     quarantine.arrange(refused.lazy(), list(refused.columns), values).sink_parquet(target, engine="streaming")
     kept = frame.rows(lambda lf: lf.join(newer.lazy(), on=list(key), how="anti", maintain_order="left"))

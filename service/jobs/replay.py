@@ -87,8 +87,8 @@ def replay(pipeline: Pipeline, job: Job, order: messages.Replay) -> Outcome:
     if newer:
         job.warn(
             "replay", "newer_rows_kept",
-            f"{newer} rows that pass now stay in quarantine, since newer rows with their keys "
-            f"({', '.join(pipeline.mode.key)}) were stored after version {order.version}", rows=newer,
+            f"{newer} rows that pass now stay in quarantine: their run, or a later one, stored other rows with their "
+            f"keys ({', '.join(pipeline.mode.key)})", rows=newer,
         )  # fmt: skip
     if not added:
         needs_all = next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None)

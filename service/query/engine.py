@@ -33,7 +33,7 @@ from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
 from service.query.readings import Readings
-from service.query.results import Results, is_repeatable, key_of, timed
+from service.query.results import Key, Results, is_repeatable, key_of, timed
 from service.query.spool import SpoolDisk
 from service.query.stream import Finish, Streams
 from service.query.wanted import RecentTables, Resolve, Statements
@@ -274,7 +274,7 @@ class Engine:
                 return Answer.whole(kept[0], content)
         with self._waiting.of(known.sources if known is not None else []) as reading:
             if isinstance(query, messages.SchemaQuery) or not FORMATS[query.format].streamed:
-                return await self._asked(query, group, known, seconds, reading)
+                return await self._asked(query, group, known, seconds, reading, key=key)
             place = await self._streams.place(seconds)
             try:
                 answer = await self._asked(query, group, known, seconds, reading, place)
@@ -287,9 +287,12 @@ class Engine:
 
     async def _asked(
         self, query: messages.Query, group: Group, known: Resolved | None, seconds: float, reading: list[TableSource],
-        place: Place | None = None,
+        place: Place | None = None, key: Key | None = None,
     ) -> Answer:  # fmt: skip
-        """The answer of a worker; ``place`` is that of a stream, ``reading`` takes what the statement names."""
+        """The answer of a worker; ``place`` is that of a stream, ``reading`` takes what the statement names.
+
+        ``key`` is that of the answer, if it is known.
+        """
         sources = known.sources if known is not None else None
         worker = await self._pool.take(group, sources, streamed=place is not None)
         end = asyncio.get_running_loop().time() + seconds
@@ -310,6 +313,7 @@ class Engine:
                     if isinstance(query, messages.SqlQuery) and not need.everything:
                         self._statements.remember(group.readable, query.statement, need)
                         query = msgspec.structs.replace(query, known=known)
+                        key = key_of(query, group.readable)
                     if need.only_names:
                         await worker.child.send(msgspec.msgpack.encode(known))
                     elif blank or (not need.everything and worker.holds(known.sources)):
@@ -331,7 +335,7 @@ class Engine:
         if pipe is None or place is None:
             media_type, content, free = messages.opened(payload)
             self._finish(worker, free=free)
-            if (key := key_of(query, group.readable)) is not None and is_repeatable(query):
+            if key is not None and is_repeatable(query):
                 self._results.put(key, media_type, content, known.sources if known is not None else [])
             return Answer.whole(media_type, content)
         left = max(end - asyncio.get_running_loop().time(), 1.0)

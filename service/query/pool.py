@@ -61,6 +61,7 @@ class PooledWorker:
         self.sources: dict[str, TableSource] | None = None
         self.may_stay = True
         self.place: Place | None = None
+        self.idle_since = 0.0
         self.expiry: asyncio.TimerHandle | None = None
         self._oom_kills = oom_kills  # when it was started
 
@@ -202,7 +203,7 @@ class Pool:
             self._expire(worker)
         for worker in reversed(self._idle):
             if worker.group == group and (wanted is None or worker.holds(wanted)):
-                self._leave(worker)
+                self._idle.remove(worker)
                 return worker
         return None
 
@@ -210,16 +211,26 @@ class Pool:
         if worker.sources is None:  # it was dismissed by its first query, which it has judged
             self._retire(worker)
             return
-        worker.expiry = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._expire, worker)
+        loop = asyncio.get_running_loop()
+        worker.idle_since = loop.time()
+        if worker.expiry is None:  # one timer for all the times that it waits
+            worker.expiry = loop.call_later(_IDLE_SECONDS, self._look, worker)
         self._idle.append(worker)
 
-    def _leave(self, worker: PooledWorker) -> None:
-        self._idle.remove(worker)
-        if worker.expiry is not None:
-            worker.expiry.cancel()
+    def _look(self, worker: PooledWorker) -> None:
+        """End a worker that has waited long enough, or look again when it may have."""
+        loop = asyncio.get_running_loop()
+        worker.expiry = None
+        if worker not in self._idle:
+            return
+        left = worker.idle_since + _IDLE_SECONDS - loop.time()
+        if left > 0:
+            worker.expiry = loop.call_later(left, self._look, worker)
+        else:
+            self._expire(worker)
 
     def _expire(self, worker: PooledWorker) -> None:
-        self._leave(worker)
+        self._idle.remove(worker)
         self._retire(worker)
 
     async def _ready(self) -> PooledWorker:
@@ -282,6 +293,8 @@ class Pool:
             self._spare = self.task(self._start())
 
     def _retire(self, worker: PooledWorker) -> None:
+        if worker.expiry is not None:
+            worker.expiry.cancel()
         worker.child.kill()
         self.task(self._bury(worker))
 

@@ -115,7 +115,8 @@ async def needed(need: Need, resolve: Resolve, readable: frozenset[str] | None) 
 
 def named(source: TableSource) -> TableSource:
     """The source under the one name that all statements share, however they spell it."""
-    return msgspec.structs.replace(source, table=same(source.table))
+    name = same(source.table)
+    return source if source.table == name else msgspec.structs.replace(source, table=name)
 
 
 def pinned(source: TableSource) -> TableSource:

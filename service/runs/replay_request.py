@@ -69,11 +69,13 @@ def _replaces_all(mode: VersionMode) -> bool:
 
 
 def _origin(resources: JobResources, version: Version) -> Version | None:
-    """The version of the run that quarantined the oldest rows; a replay and a restoration take them over."""
-    found: Version | None = version
-    while found is not None and (earlier := found.replay_of or found.restored_from) is not None:
-        found = resources.history.version_of(version.pipeline, earlier)
-    return found
+    """The version before the run that quarantined the oldest rows; replays and restorations take them over."""
+    run: Version | None = version
+    while run is not None and (earlier := run.replay_of or run.restored_from) is not None:
+        run = resources.history.version_of(version.pipeline, earlier)
+    if run is None or run.continues is None:
+        return None
+    return resources.history.version_of(version.pipeline, run.continues)
 
 
 def _parts(resources: JobResources, version: Version) -> messages.StoredParts:

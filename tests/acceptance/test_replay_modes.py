@@ -82,11 +82,11 @@ def test_a_merge_keeps_the_newer_rows(empty: Served) -> None:
 def test_a_merge_takes_the_mended_rows_of_its_newest_run(empty: Served) -> None:
     stock = Stock(empty, mode="merge", key="id")
     assert stock.run("1,10,first", "7,10,first") == 1
-    assert stock.run("7,200,second", "8,200,second") == 2
+    assert stock.run("7,200,second", "8,200,second", "9,200,second", "9,20,then") == 2
     stock.mend(500)
     run = stock.replay()
-    assert stock.rows() == ["1,10,first", "7,200,second", "8,200,second"]
-    assert not [w for w in run["warnings"] if w["code"] == "newer_rows_kept"]
+    assert stock.rows() == ["1,10,first", "7,200,second", "9,20,then", "8,200,second"]  # 9 came twice, and bad first
+    assert [w["details"] for w in run["warnings"] if w["code"] == "newer_rows_kept"] == [{"rows": 1}]
 
 
 def test_no_row_is_appended_twice(empty: Served) -> None:

@@ -61,6 +61,35 @@ def test_work_is_cancelled_when_the_client_disconnects() -> None:
     assert ended == ["cancelled"]
 
 
+def test_nobody_listens_to_the_client_of_quick_work() -> None:
+    async def receive() -> Any:
+        raise AssertionError("listened")
+
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 3
+
+    assert asyncio.run(disconnects.unless_gone(receive, work())) == 3
+
+
+def test_a_part_of_a_body_is_waited_for_without_more_ado() -> None:
+    """A task for it costs two turns of the event loop."""
+
+    async def scene() -> None:
+        tasks = asyncio.all_tasks()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "others": len(asyncio.all_tasks() - tasks)}
+
+        hearing = disconnects.Hearing(receive, has_body=True)
+        first: Any = await hearing()
+        second: Any = await hearing()
+        assert (first["type"], second["type"]) == ("http.request", "http.request")
+        assert (first["others"], second["others"]) == (0, 1)
+
+    asyncio.run(scene())
+
+
 def test_a_message_that_nobody_waited_for_is_the_next_ones() -> None:
     """The server drops a message whose receiver is cancelled: a quick answer ended its stream before the first byte."""
 

@@ -6,10 +6,10 @@ import asyncio
 from typing import Annotated
 
 import msgspec
-from litestar import post
 
 from service.api import examples, query_string, request_body
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import post
 from service.api.services import ServicesDependency, TypedRequest
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api import examples, middleware, query_string, request_body, responses
 from service.api.login import Authenticator, TokenPair
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.services import TypedRequest
 from service.model.user import User
 

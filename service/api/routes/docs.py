@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from litestar import Response, get
+from litestar import Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
@@ -16,6 +16,7 @@ import service
 from service.api import streaming
 from service.api.query_paths import ApiDocument
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.formats import FORMATS, Format

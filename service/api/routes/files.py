@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from litestar import Response, delete, get, put
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import delete, get, put
 from service.api.services import ServicesDependency, TypedRequest
 from service.files import uploads
 from service.kit import errors

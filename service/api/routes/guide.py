@@ -7,11 +7,12 @@ import html
 from functools import cache
 from pathlib import Path
 
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath
 
 import service
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
 from service.kit import errors
 
 _FOLDER = Path(service.__file__).parent / "docs"

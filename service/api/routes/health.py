@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 import structlog
-from litestar import Response, get
+from litestar import Response
 
 import service
 from service.api import examples, responses
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import ServicesDependency
 from service.catalog.store import Store
 from service.kit import ids

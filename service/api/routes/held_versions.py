@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from litestar import post
 from litestar.params import FromPath
 
 from service.api import examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_version, named_version, valid_name
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import post
 from service.api.routes.results import view_version
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.catalog.store import Transaction

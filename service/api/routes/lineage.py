@@ -7,13 +7,14 @@ import contextlib
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import etags, examples, query_string
 from service.api.path_lookup import find_pipeline, find_version
 from service.api.query_string import about
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.lineage import Lineage, TracedColumns

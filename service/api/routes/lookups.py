@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import etags, examples, query_string, request_body, responses, row_keys, streaming
 from service.api.path_lookup import chosen_version, find_pipeline, find_version
 from service.api.query_string import EscapeFormulas, Format, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.row_keys import MOST_KEYS, RowKey
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.kit import errors

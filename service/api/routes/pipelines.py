@@ -7,13 +7,14 @@ import functools
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, post, put
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import etags, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import delete, get, post, put
 from service.api.routes import planning
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.catalog.pipelines import PipelineRecord
@@ -287,7 +288,7 @@ async def respond_to_run(services: Services, run: Run, wait: float) -> Response[
 )
 async def read_status(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> responses.Status:
     query_string.read(request, query_string.NoParameters)
-    record = await find_pipeline(services, name)
+    record = services.pipelines.kept(name) or await find_pipeline(services, name)
     newest = await services.supervisor.newest(record.id)
     if "trigger" not in record.document and services.schedules.has_next_fire(record.id, record.document):
         return _status(services, record, newest)

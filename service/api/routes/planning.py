@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from litestar import Response, post
+from litestar import Response
 
 from service.api import examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.route_handler import post
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.files.allowed_files import Files
 from service.jobs.tasks.task import Before, Planning, Preview, Validation

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from litestar import Response, post
+from litestar import Response
 
 from service.api import examples, query_string, request_body
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
+from service.api.route_handler import post
 from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.tasks.task import Probing
 from service.kit import errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from litestar import Response, get
+from litestar import Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
@@ -12,6 +12,7 @@ from service.api import etags, examples, query_string, responses, streaming
 from service.api.path_lookup import find_version
 from service.api.query_string import VersionChoice, about
 from service.api.route_docs import JSON, ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
 from service.jobs.tasks.task import ProfilePage

@@ -6,7 +6,7 @@ import functools
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
@@ -14,6 +14,7 @@ from service.api.cursors import RowsQuery
 from service.api.path_lookup import chosen_version, valid_name
 from service.api.query_string import VersionChoice, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
@@ -117,9 +118,9 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         "NOTHING_PASSED and nothing is stored. Columns that the configuration added or dropped since are null in rows "
         "that lack them, with a warning. Analyzers that only validators follow profile the whole new version; others "
         "are skipped.\n\n"
-        "Rows of an older version's quarantine never take the place of newer ones: under `merge`, a row whose key a "
-        "later run stored or changed stays in quarantine with the rule `newer_row`, and a warning counts such rows; "
-        "under `replace`, where a later run has all rows, such a replay is refused.",
+        "Newer rows stay: under `merge`, a row whose key its own run or a later one stored stays in quarantine with "
+        "the rule `newer_row`, and a warning counts such rows; under `replace`, where a later run has "
+        "all rows, the quarantine of an older one is refused.",
         ResponseDoc(
             text="The run ended within `wait` seconds.",
             kind=Run,

@@ -7,7 +7,7 @@ import functools
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import cursors, etags, examples, query_string, responses, rows, stored_file, streaming
@@ -16,6 +16,7 @@ from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import PageRequest, VersionChoice, about
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.api.version_cache import SchemaCacheDependency
 from service.kit.codes import Code

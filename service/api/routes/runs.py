@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest, about
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
 from service.files import event_journal

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from litestar import Response, delete, get, put
+from litestar import Response
 from litestar.params import FromPath
 
 import service
@@ -16,6 +16,7 @@ from service.api import disconnects, etags, examples, query_string, request_body
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import delete, get, put
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.kit import errors
 from service.kit.codes import Code

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from litestar import get, post
 from litestar.params import FromPath
 
 from service.api import examples, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest
 from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.model.hook import Delivery
 from service.model.schedule import ScheduleState

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import disconnects, etags, examples, query_string, request_body, responses, streaming
 from service.api.path_lookup import chosen_version, find_pipeline, find_version, named_version
 from service.api.query_string import about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.jobs.application import APPLY_FORMATS, MOST_RECORDS, ApplyRequest, RecordFormat
 from service.kit import decoding, documents, errors

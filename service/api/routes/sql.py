@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import disconnects, etags, examples, query_string, request_body, responses, streaming
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.answers import QueryResult

@@ -6,12 +6,13 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import examples, idempotency, query_string, request_body
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import delete, get, patch, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.user import Role, User

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from litestar import Response, get
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import disconnects, etags, examples, query_string
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import about
 from service.api.route_docs import JSON, ResponseDoc, route
+from service.api.route_handler import get
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.model.version import Version
 from service.model.version_diff import VersionDiff

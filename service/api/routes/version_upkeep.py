@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from litestar import Response, delete, post
+from litestar import Response
 from litestar.params import FromPath
 
 from service.api import examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, find_version, named_version, valid_name, valid_tag
 from service.api.query_string import about
 from service.api.route_docs import RequestBody, ResponseDoc, route
+from service.api.route_handler import delete, post
 from service.api.routes.results import view_version
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.catalog.store import Transaction

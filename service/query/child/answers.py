@@ -298,21 +298,21 @@ class Answering:
         total = query.source.rows
         if where:
             total = int(self._cursor.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
-        few = encode.are_few(limit, len(rows.names)) and encode.is_plain(rows.types)
+        head = encode.Head.of(rows.names, rows.types) if encode.are_few(limit, len(rows.names)) else None
         # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
-        cut = f" LIMIT {limit}" if query.sort or few else ""
+        cut = f" LIMIT {limit}" if query.sort or head else ""
         part = f"{cut} OFFSET {query.offset}"
         if relation.is_table and not (where or query.sort) and self._worker.is_dense(query.source.table):
             part = f" WHERE rowid >= {query.offset} AND rowid < {query.offset + limit}"  # no row before it is read
         rows = dataclasses.replace(rows, sql=f"{rows.sql}{part}")
-        found = encode.few(self._cursor, rows.sql) if few else None
-        if few and found is None:
+        found = encode.few(self._cursor, rows.sql, head=head) if head else None
+        if head and found is None:
             self._again()
         texts = found.lines if found is not None else encode.lines(rows, limit)
         records = encode.JsonRecords.of(texts, limit, query.max_bytes)
-        after_this = query.offset + records.count
-        source = query.source
-        before = {"pipeline": source.pipeline, "version": source.version, **query.about, "columns": rows.columns}
+        source, after_this = query.source, query.offset + records.count
+        before = {"pipeline": source.pipeline, "version": source.version, **query.about}
+        before["columns"] = head.columns if head else rows.columns
         after = {
             "row_count": records.count,
             "total_rows": total,

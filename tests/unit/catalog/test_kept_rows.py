@@ -58,6 +58,7 @@ def test_a_pipeline_that_changes_is_read_again(store: Store) -> None:
     pipelines.update("p", "p", {"name": "p", "description": "new"}, None)
     assert pipelines.get("p").revision == 2
     assert pipelines.has("p")
+    assert pipelines.kept("p") == pipelines.get("p")
     pipelines.delete("p")
     assert not pipelines.has("p")
 

@@ -84,7 +84,7 @@ def test_columns_without_a_deviation_are_measured_as_before(tmp_path: Path) -> N
         {"one": [3.0] * 5, "none": pl.Series([None] * 5, dtype=pl.Float64), "inf": [1.0, INF] + [2.0] * 3}
     )
     plan = PolarsFrame(frame.lazy(), tmp_path)
-    wanted = [Metric(c, k) for c in frame.columns for k in ("mean", "std")]  # type: ignore[arg-type]
+    wanted = [Metric(c, k) for c in frame.columns for k in ("mean", "std")]
     assert list(plan.measure(wanted, steady=True).values()) == list(plan.measure(wanted).values())
 
 
