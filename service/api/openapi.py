@@ -226,7 +226,7 @@ def _stores(handler: HTTPRouteHandler) -> bool:
 
 def _failures(description: Description, *, is_open: bool, stores: bool) -> dict[int, list[Code]]:
     codes: list[Code] = list(description.errors)
-    if stores and "STORAGE_FULL" not in codes:
+    if (stores or "QUERY_TOO_LARGE" in codes) and "STORAGE_FULL" not in codes:  # queries spill
         codes.append("STORAGE_FULL")
     if description.idempotent:
         codes.append("IDEMPOTENCY_CONFLICT")

@@ -18,7 +18,7 @@ from service.api.streaming import Relay
 from service.kit import errors
 from service.model.formats import FORMATS
 
-_PART_BYTES, _DISK_BYTES = 1 << 18, 1 << 20
+_PART_BYTES, _DISK_BYTES = 1 << 19, 1 << 20
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -77,7 +77,6 @@ class _Bytes:
         self._file = file
         self._at = at
         self._end = end
-        self._room = memoryview(bytearray(_PART_BYTES))
 
     def __aiter__(self) -> _Bytes:
         return self
@@ -92,13 +91,14 @@ class _Bytes:
         return part
 
     def _in_memory(self) -> bytes:
-        """What the kernel has of the next part; nothing if it would have to wait, or cannot tell."""
-        room = self._room[: self._end - self._at]
+        """The next part; nothing if the kernel has not both of its ends in memory, or cannot tell."""
+        size, byte = min(_PART_BYTES, self._end - self._at), bytearray(1)
         try:
-            size = os.preadv(self._file.fileno(), [room], self._at, os.RWF_NOWAIT)
+            for place in (self._at, self._at + size - 1):
+                os.preadv(self._file.fileno(), [byte], place, os.RWF_NOWAIT)
         except OSError:
             return b""
-        return bytes(room[:size])
+        return os.pread(self._file.fileno(), size, self._at)
 
     def _from_disk(self) -> bytes:
         return os.pread(self._file.fileno(), min(_DISK_BYTES, self._end - self._at), self._at)

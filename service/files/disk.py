@@ -9,7 +9,11 @@ from pathlib import Path
 
 from service.kit import errors
 
-_TEXT = re.compile(r"No space left on device|Disk quota exceeded|os error (28|122)\b", re.IGNORECASE)
+_TEXT = re.compile(
+    r"No space left on device|Disk quota exceeded|os error (28|122)\b"
+    r"|failed to offload data block",  # DuckDB spills to 90 % of the free space, unless it is told a limit
+    re.IGNORECASE,
+)
 _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LITTLE = 64 * 1024  # with less than this free, a write that failed has failed for want of space
 

@@ -14,7 +14,7 @@ _BY_STATUS: dict[int, StatusCode] = {
 }  # fmt: skip
 _BY_CODE: dict[str, StatusCode] = {
     "QUERY_TIMEOUT": StatusCode.DEADLINE_EXCEEDED, "OVERLOADED": StatusCode.RESOURCE_EXHAUSTED,
-    "QUERY_TOO_LARGE": StatusCode.RESOURCE_EXHAUSTED,
+    "QUERY_TOO_LARGE": StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL": StatusCode.RESOURCE_EXHAUSTED,
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 NAME = "stream"
 _CAPACITY = 1 << 20
 _LARGE = _CAPACITY // 2
-_PAUSE = 0.002  # seconds in which a busy child fills about half of the pipe
+_PAUSE, _SHORT = 0.002, 0.001  # seconds in which a busy child, and a fast one, fills about half of the pipe
 
 
 def make(folder: Path) -> Path:
@@ -50,15 +50,16 @@ class Pipe:
             raise
         with contextlib.suppress(OSError):  # the user's pipes have too many pages together
             fcntl.fcntl(self._handle, fcntl.F_SETPIPE_SZ, _CAPACITY)
-        self._is_begun = False
+        self._pause = 0.0  # none before the first piece
 
     async def read(self) -> bytes:
         """The next bytes; none when the child has closed its end. Call it after ``close`` and it raises ``OSError``."""
         await self._readable()
-        if self._is_begun and self._waiting_bytes() < _LARGE:
-            await asyncio.sleep(_PAUSE)  # few large pieces cost less than many small ones
-        self._is_begun = True
-        return os.read(self._handle, _CAPACITY)
+        if self._pause and self._waiting_bytes() < _LARGE:
+            await asyncio.sleep(self._pause)  # few large pieces cost less than many small ones
+        part = os.read(self._handle, _CAPACITY)
+        self._pause = _SHORT if len(part) >= _LARGE else _PAUSE
+        return part
 
     def close(self) -> None:
         """Close the end; safe to call again."""

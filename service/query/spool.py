@@ -2,8 +2,8 @@
 
 The parts of an answer wait in memory while the client keeps up. When the worker has waited for the client for a second
 in all, parts go to files as fast as the worker makes them, so that it is free for others. The files have no names: they
-end with the process, however it ends. Where the disk's part for spools is used up, the worker waits for the client, who
-must then read with some speed.
+end with the process, however it ends. Where the disk's part for spools is used up, or the disk is full, the worker
+waits for the client, who must then read with some speed.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class Spool:
         self._waited = 0.0
         self._window: tuple[float, int] | None = None  # since when the writer waits, and what was read by then
         self._taken = 0  # bytes that were read
+        self._made_room = 0  # how often the reader, or the end of it, has made room
         self._end: BaseException | None = None
         self._has_ended = False
         self._is_closed = False
@@ -105,10 +106,11 @@ class Spool:
     async def put(self, part: bytes) -> None:
         """Add a part; waits while there is no room.
 
-        Raises ``errors.TimedOut`` if the client hardly reads meanwhile, ``errors.Unavailable`` (STORAGE_FULL).
+        Raises ``errors.TimedOut`` if the client hardly reads meanwhile.
         """
         self._window = None
         while not self._is_closed:
+            before = self._made_room
             if not self._segments and await self._has_room(len(part)):
                 self._memory.append(part)
                 self._held += len(part)
@@ -116,7 +118,8 @@ class Spool:
             # A thread that writes is waited for, also by ``close``, when nobody waits for the part any more.
             if await asyncio.shield(asyncio.ensure_future(self._to_disk(part))):
                 break
-            await self._see_reading()
+            if self._made_room == before:  # else the change that is waited for has come meanwhile
+                await self._see_reading()
         self._changed.set()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -134,6 +137,7 @@ class Spool:
             if self._segments:
                 found = await asyncio.shield(asyncio.ensure_future(self._from_disk()))
                 if found is None:
+                    self._make_room()  # a writer may wait for the end of the files
                     continue
                 part = found
                 break
@@ -144,7 +148,7 @@ class Spool:
             self._changed.clear()
             await self._changed.wait()
         self._taken += len(part)
-        self._changed.set()
+        self._make_room()
         return part
 
     async def close(self) -> None:
@@ -154,6 +158,10 @@ class Spool:
         async with self._using:
             while self._segments:
                 self._drop()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._made_room += 1
         self._changed.set()
 
     async def _has_room(self, size: int) -> bool:
@@ -191,13 +199,19 @@ class Spool:
     async def _to_disk(self, part: bytes) -> bool:
         """Write a part to the last file; False if there is no disk for it."""
         async with self._using:
-            segment = self._segment_for(len(part))
-            if segment is None:
-                return False
             try:
+                segment = self._segment_for(len(part))
+                if segment is None:
+                    return False
                 await asyncio.to_thread(segment.append, part)
+                if segment is self._segments[0] and segment.written == len(part):
+                    _log.info("spool.begun", caller=self._who)
             except OSError as error:
-                raise _explained(error) from error
+                if not disk.is_full(error):
+                    raise
+                if self._segments and not self._segments[-1].written:
+                    self._drop(-1)
+                return False
             return True
 
     def _segment_for(self, size: int) -> _Segment | None:
@@ -206,13 +220,11 @@ class Spool:
             return self._segments[-1]
         if self._is_closed or not self._space.take(self._who, _SEGMENT_BYTES):
             return None
-        if not self._segments:
-            _log.info("spool.begun", caller=self._who)
         try:
             self._segments.append(_Segment(self._space.folder))
-        except OSError as error:
+        except OSError:
             self._space.give(self._who, _SEGMENT_BYTES)
-            raise _explained(error) from error
+            raise
         return self._segments[-1]
 
     async def _from_disk(self) -> bytes | None:
@@ -224,16 +236,7 @@ class Spool:
                 self._drop()
             return None
 
-    def _drop(self) -> None:
-        self._segments.popleft().close()
+    def _drop(self, place: int = 0) -> None:
+        self._segments[place].close()
+        del self._segments[place]
         self._space.give(self._who, _SEGMENT_BYTES)
-
-
-def _explained(error: OSError) -> Exception:
-    if not disk.is_full(error):
-        return error
-    return errors.Unavailable(
-        "the disk is full, so that an answer that is read slowly cannot wait on it; read faster, or free space",
-        code="STORAGE_FULL",
-        retry_after=60,
-    )

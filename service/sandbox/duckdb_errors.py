@@ -69,6 +69,9 @@ _BY_WORD: dict[str, Code] = {
 }
 
 _JSON = re.compile(r"^[^{]*(\{.*\})\s*$", re.DOTALL)
+_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+_SPILLED = re.compile(r"failed to offload data block .*/(?P<most>[\d.]+) (?P<unit>[KMGT]iB|bytes) used")
+_UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _POINTER = re.compile(r"\n\s*\nLINE \d+:.*\Z", re.DOTALL)
 
 
@@ -111,6 +114,16 @@ def too_large(memory_bytes: int) -> errors.Invalid:
     )
 
 
+def storage_full() -> errors.Unavailable:
+    """The query did not fit into memory, and the disk has no room for the rest."""
+    return errors.Unavailable(
+        "the query needs more than its memory, and the disk of the data directory, where the rest would go, is full; "
+        "select fewer columns or rows, aggregate first, or free space (delete versions or uploads)",
+        code="STORAGE_FULL",
+        retry_after=60,
+    )
+
+
 def timed_out(seconds: float) -> errors.TimedOut:
     """The query did not end in time."""
     return errors.TimedOut(
@@ -120,12 +133,16 @@ def timed_out(seconds: float) -> errors.TimedOut:
 
 
 class Translator:
-    """Knows what one worker must not tell: its directories; and what it may: its limits."""
+    """Knows what one worker must not tell: its directories; and what it may: its limits.
 
-    def __init__(self, *, roots: Iterable[str], memory_bytes: int, seconds: float) -> None:
+    ``spill_bytes`` is what it may write to the disk. DuckDB takes 90 % of the free space if that is less.
+    """
+
+    def __init__(self, *, roots: Iterable[str], memory_bytes: int, seconds: float, spill_bytes: int = 0) -> None:
         self._roots = tuple(roots)
         self._memory_bytes = memory_bytes
         self._seconds = seconds
+        self._spill_bytes = spill_bytes
 
     def __call__(
         self, error: Exception, *, statement: str = "", shift: int = 0, field: str | None = None
@@ -139,6 +156,8 @@ class Translator:
             kind = _BY_WORD.get(str(error).partition(" Error:")[0].casefold(), _INVALID)
         text, position = _parsed(str(error))
         message = cleaned(_POINTER.sub("", text).strip(), self._roots)
+        if kind not in (_REFUSED, _INVALID) and (_FULL.search(text) or self._had_no_room(text)):
+            return storage_full()
         if kind == _MEMORY:
             return too_large(self._memory_bytes)
         if kind == _TIMEOUT:
@@ -149,3 +168,8 @@ class Translator:
             place = characters(statement, None if position is None else position - shift)
             return errors.Invalid(message, code=_INVALID, field=field, position=place)
         return errors.PenstockError(f"the stored data could not be read ({type(error).__name__})")
+
+    def _had_no_room(self, text: str) -> bool:
+        """Whether the disk had less room than the query may spill; sizes in DuckDB's message have one decimal."""
+        found = _SPILLED.search(text)
+        return found is not None and float(found["most"]) * _UNITS[found["unit"]] * 1.06 < self._spill_bytes

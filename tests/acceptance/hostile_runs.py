@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.acceptance import documents
-from tests.acceptance.served import Served
+from tests.acceptance.served import PATIENCE, Served
 
 EXTENSION = documents.ROOT / "tests" / "acceptance" / "hostile"
 
@@ -15,7 +15,7 @@ def create(served: Served, name: str, how: str, **more: Any) -> None:
     served.json("POST", "/pipeline/create", status=201, json=document)
 
 
-def ended(served: Served, run_id: str, seconds: float = 20) -> dict[str, Any]:
+def ended(served: Served, run_id: str, seconds: float = PATIENCE) -> dict[str, Any]:
     """The run when its events have come to their end."""
     with served.http.stream("GET", f"/runs/{run_id}/events", timeout=seconds) as events:
         kinds = [line for line in events.iter_lines() if line.startswith("event: ")]

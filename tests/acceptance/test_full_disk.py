@@ -20,7 +20,7 @@ DOCUMENT = {
     "collectors": [{"type": "csv", "file_path": "rows.csv"}],
     "storage": [{"type": "parquet", "compression": "none"}],
 }
-SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+SETTINGS = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_QUERY_MEMORY_LIMIT": "384MiB"}
 MODULE = "tests.acceptance.small_disk"
 ROWS = "id,text\n" + "".join(f"{n},some text of row {n}\n" for n in range(100_000))
 
@@ -117,6 +117,32 @@ def test_a_restart_on_a_full_disk_does_so_too(served: Served, how: signal.Signal
         served.ended()
         with listening(served.data, module=MODULE, SMALL_DISK_OF=disk, **SETTINGS) as again:
             make_room(again)
+
+
+SORTED = "SELECT *, md5(id::VARCHAR) AS h, repeat(md5(id::VARCHAR), 8) AS more FROM {} ORDER BY h"
+
+
+def test_a_query_that_finds_no_room_to_spill_says_so(served: Served) -> None:
+    """The worker that it ended is replaced, and what it wrote is gone."""
+    names = fill(served, MIB)
+    sql = f"SELECT max(h) FROM (SELECT *, row_number() OVER () FROM ({SORTED.format('range(3_000_000) r(id)')}))"
+    for path in ("/query", "/query?format=csv"):
+        answer = served.http.post(path, json={"sql": sql})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "STORAGE_FULL"), answer.text
+        assert int(answer.headers["retry-after"]) > 0
+    assert served.json("POST", "/query", json={"sql": "SELECT 1 AS one"})["data"] == [{"one": 1}]
+    assert served.http.delete(f"/files/{names[-1]}").status_code == 200
+    assert served.http.put(f"/files/{names[-1]}", content=bytes(MIB)).status_code == 201
+
+
+def test_a_sql_step_that_finds_no_room_says_so(served: Served) -> None:
+    step = {"type": "sql", "config": {"query": SORTED.format("input")}}
+    served.json("POST", "/pipeline/create", status=201, json={**DOCUMENT, "name": "sorted", "processors": [step]})
+    names = fill(served, MIB)
+    run = served.json("POST", "/pipeline/sorted/execute?wait=60")
+    assert (run["status"], run["error"]["code"]) == ("failed", "STORAGE_FULL"), run
+    assert served.http.delete(f"/files/{names[-1]}").status_code == 200
+    assert served.http.put(f"/files/{names[-1]}", content=bytes(MIB)).status_code == 201
 
 
 def test_a_checkpoint_without_room_waits_for_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance import documents
 from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
-from tests.acceptance.served import PASSWORD, Served, children_of, serving
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,27 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def forkserver(served: Served) -> int | None:
     """The process that has the children of the service."""
-    tasks = Path(f"/proc/{served.process.pid}/task").iterdir()
-    below = [int(p) for task in tasks for p in (task / "children").read_text().split()]
-    for pid in below:
+    for pid in children_of(served.process.pid):
         with contextlib.suppress(OSError):  # it has ended
-            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            above = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            if int(above) == served.process.pid and b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
     return None
 
 
+def environment_of_another(served: Served, before: int) -> bytes:
+    """The environment of the forkserver, when it is another one than ``before``; that may be replaced, too."""
+    pid = forkserver(served)
+    if pid in (None, before):
+        return b""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def stop_forkserver(served: Served) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while (pid := forkserver(served)) is None:  # an earlier test ended it, and the next one is about to start
         assert time.monotonic() < deadline
     os.kill(pid, signal.SIGSTOP)
@@ -55,7 +65,7 @@ def stop_forkserver(served: Served) -> None:
 
 def worker(served: Served) -> int:
     """The process of the run that is going: it loops, so that it uses the most time."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         used = {}
         for pid in children_of(forkserver(served) or 0):
@@ -74,12 +84,10 @@ def looping(served: Served) -> tuple[str, int]:
     return run_id, worker(served)
 
 
-def test_a_worker_that_is_stopped_ends_within_seconds(served: Served) -> None:
+def test_a_worker_that_is_stopped_ends(served: Served) -> None:
     run_id, pid = looping(served)
     os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
-    run = ended(served, run_id)
-    assert time.monotonic() - began < 6
+    run = ended(served, run_id)  # nobody has to end it
     assert (run["status"], run["error"]["code"]) == ("interrupted", "RUN_CRASHED")
     assert "SIGSTOP" in run["error"]["message"]
 
@@ -130,27 +138,27 @@ def test_a_forkserver_that_does_not_answer_is_replaced(served: Served, number: s
     before = forkserver(served)
     assert before is not None
     os.kill(before, number)
-    began = time.monotonic()
     for path in ("/pipeline/healthy/status", "/pipeline", "/pipeline/healthy/runs"):
-        assert served.http.get(path, timeout=5).status_code == 200
-    while True:  # the first answer may come from the worker that waited
-        answer = served.http.post("/query", json={"sql": "SELECT 1 AS one"}, timeout=30)
+        assert served.http.get(path).status_code == 200
+    deadline = time.monotonic() + PATIENCE
+    while True:  # workers that waited may answer as long as they live; readiness looks for the forkserver itself
+        assert served.http.get(f"{served.address}/health/ready").status_code in (200, 503)
+        answer = served.http.post("/query", json={"sql": "SELECT 1 AS one"})
         assert answer.status_code in (200, 503), answer.text
         if answer.status_code == 503:
             assert int(answer.headers["retry-after"]) > 0
-        elif (after := forkserver(served)) not in (None, before):
+        elif environment := environment_of_another(served, before):
             break
-        assert time.monotonic() - began < 60
-    environment = Path(f"/proc/{after}/environ").read_bytes()
+        assert time.monotonic() < deadline
     assert b"CANARY" not in environment
     assert b"_RJEM_MALLOC_CONF" in environment
-    assert served.json("POST", "/pipeline/healthy/execute?wait=30")["status"] == "completed"
+    assert ended(served, start(served, "healthy"))["status"] == "completed"
 
 
 def test_a_run_that_is_lost_with_the_forkserver_ends(served: Served) -> None:
     run_id, _ = looping(served)
     stop_forkserver(served)
-    assert served.http.get(f"{served.address}/health/ready", timeout=20).status_code in (200, 503)
+    assert served.http.get(f"{served.address}/health/ready").status_code in (200, 503)
     cancelled: dict[str, Any] = served.json("POST", f"/runs/{run_id}/cancel", status=202)
     assert ended(served, run_id)["status"] in ("cancelled", "failed"), cancelled
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,7 +50,7 @@ class ArrowExport:
     def write(self, out: BinaryIO) -> None:
         """Write the stream to an unbuffered file. Raises ``OSError``, Arrow's errors."""
         with _stream_writer(_Through(out), self.schema) as writer:
-            for batch in self._batches():
+            for batch in _ahead(self._batches()):
                 writer.write_batch(batch.cast(self.schema))
 
     def _batches(self) -> Iterator[Any]:
@@ -112,6 +113,15 @@ def _schema(part: Path, columns: Sequence[str], budget: int) -> lib.Schema | Non
     if not all(type_ in _TYPES or isinstance(type_, _arrow.Decimal128Type) for type_ in types.values()):
         return None
     return _arrow.schema([_arrow.field(name, _TYPES.get(type_, type_)) for name, type_ in types.items()])
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, each decoded while the one before is written."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 class _Through(io.RawIOBase):

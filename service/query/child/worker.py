@@ -78,6 +78,7 @@ class QueryWorker:
             roots=self._roots,
             memory_bytes=self.setup.memory_bytes,
             seconds=query.seconds,
+            spill_bytes=self.setup.spill_bytes,
         )
         answering = None
         try:

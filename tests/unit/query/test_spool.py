@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -111,18 +112,46 @@ def test_a_client_who_hardly_reads_while_a_worker_waits_is_ended(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("fitting", [0, 1, 3])
+def test_a_worker_waits_for_its_client_while_the_disk_is_full(
+    fitting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file has room for a few parts or none; nothing is lost, whoever is faster."""
+    append, tried = spool._Segment.append, threading.Event()
+
+    def full(segment: spool._Segment, part: bytes) -> None:
+        if segment.written >= fitting * MIB:
+            tried.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(segment, part)
 
     monkeypatch.setattr(spool._Segment, "append", full)
 
     async def act(queue: Spool) -> None:
-        await queue.put(part(0))
-        await queue.put(part(1))
-        with pytest.raises(errors.Unavailable, match="read slowly") as raised:
-            await queue.put(part(2))
-        assert raised.value.error_code == "STORAGE_FULL"
+        async def write() -> None:
+            for number in range(20):
+                await queue.put(part(number))
+            queue.end()
+
+        writing = asyncio.create_task(write())
+        await asyncio.to_thread(tried.wait)
+        assert await read(queue) == list(range(20))
+        await writing
+
+    run(SpoolDisk(tmp_path, SEGMENT, SEGMENT), act)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_takes_no_file_is_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spool._Segment, "__init__", full)
+
+    async def act(queue: Spool) -> None:
+        writing = asyncio.gather(*(queue.put(part(number)) for number in range(3)))
+        assert [await queue.get() for _ in range(3)] == [part(number) for number in range(3)]
+        await writing
 
     run(SpoolDisk(tmp_path, SEGMENT, SEGMENT), act)
 

@@ -13,7 +13,7 @@ CLASSES = sorted(
     {value for value in vars(duckdb).values() if isinstance(value, type) and issubclass(value, duckdb.Error)},
     key=lambda c: c.__name__,
 )
-translate = Translator(roots=("/data/warehouse", "/data"), memory_bytes=640 << 20, seconds=2)
+translate = Translator(roots=("/data/warehouse", "/data"), memory_bytes=640 << 20, seconds=2, spill_bytes=64 << 20)
 
 
 def test_the_table_is_complete() -> None:
@@ -55,3 +55,36 @@ def test_a_message_that_looks_like_json_is_kept() -> None:
 def test_a_limit_is_named() -> None:
     assert "640 MiB" in translate(duckdb.OutOfMemoryException("x")).message
     assert "2 s" in translate(duckdb.InterruptException("x")).message
+
+
+def spilled(used: str, most: str) -> duckdb.Error:
+    """What DuckDB says when it may spill no more."""
+    return duckdb.OutOfMemoryException(
+        f'Out of Memory Error: {{"exception_type":"Out of Memory","exception_message":"failed to offload data block of '
+        f"size 160.0 KiB ({used}/{most} used).\\nThis limit was set by the 'max_temp_directory_size' setting.\"}}"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        spilled("35.9 MiB", "36.0 MiB"),
+        spilled("0 bytes", "0 bytes"),
+        spilled("800.1 KiB", "900.9 KiB"),
+        duckdb.IOException('IO Error: Could not write file "/data/spill/x.tmp": No space left on device'),
+    ],
+)
+def test_a_full_disk_is_not_want_of_memory(error: duckdb.Error) -> None:
+    found = translate(error)
+    assert found.error_code == "STORAGE_FULL"
+    assert "free space" in found.message
+
+
+@pytest.mark.parametrize("most", ["64.0 MiB", "61.1 MiB", "1.0 GiB", "1.0 TiB"])
+def test_a_query_that_has_spilled_what_it_may_is_too_large(most: str) -> None:
+    assert translate(spilled(most, most)).error_code == "QUERY_TOO_LARGE"
+
+
+def test_a_statement_cannot_say_that_the_disk_is_full() -> None:
+    error = duckdb.InvalidInputException("Invalid Input Error: No space left on device")  # error('No space …')
+    assert translate(error).error_code == "INVALID_SQL"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,19 @@ def test_parts_of_other_types_are_left_to_duckdb(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1.5]}).write_parquet(paths[1])
     assert by_arrow(paths, ["a"]) is None
     assert by_arrow(paths[:1], ["b"]) is None
+
+
+def test_an_export_that_is_broken_off_ends_its_thread(parts: list[Path]) -> None:
+    class Gone(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, _: Any) -> int:
+            raise BrokenPipeError
+
+    before = threading.active_count()
+    export = arrow_export.prepared(parts, ["x", "id"], offset=0, limit=None, memory_bytes=1 << 30)
+    assert export is not None
+    with pytest.raises(BrokenPipeError):
+        export.write(Gone())  # type: ignore[arg-type]
+    assert threading.active_count() == before
