@@ -12,7 +12,7 @@ from litestar.types import HTTPReceiveMessage, Receive, WebSocketReceiveMessage
 from service.kit import errors
 
 T = TypeVar("T")
-_SOON = 0.02  # seconds
+_SOON = 0.25  # seconds; most work that had to wait for a place is done by then, too
 
 
 class Hearing:
