@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from multiprocessing import forkserver
+from collections.abc import Sequence
 
 import pytest
 
 from service.cli import prefork
-from service.processes import preloaded
+from service.processes import forkserver, preloaded
 
 
 def test_the_forkserver_begins_with_the_modules_that_children_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-    monkeypatch.setattr(forkserver, "set_forkserver_preload", asked.append)
-    monkeypatch.setattr(forkserver, "ensure_running", lambda: None)
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(forkserver, "prepare", asked.append)
     prefork.begin()
-    assert asked == [list(preloaded.MODULES)]
+    assert asked == [preloaded.MODULES]

@@ -13,7 +13,7 @@ from service.flight.metadata import pattern
 from service.flight.statements import Statement
 from service.kit.codes import CODES
 
-NEVER_OF_A_CALLER = {405, 406, 412, 415, 416, 431, 500, 507}
+NEVER_OF_A_CALLER = {405, 406, 412, 415, 416, 431, 500}
 
 
 def test_the_system_tables_are_those_of_the_service() -> None:
