@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
+from service.files import deleted_version
 from service.files.layout import Layout
-from service.kit import errors
 from service.sandbox.source import TableSource
 
 
@@ -29,18 +29,10 @@ class Readings:
         noted.
         """
         reading = list(sources)
+        versions = ((s.pipeline, s.version, self._layout.version(s.pipeline, s.version)) for s in reading)
         self._present[id(reading)] = reading
         try:
-            yield reading
-        except errors.Invalid:
-            raise
-        except errors.PenstockError as error:
-            for source in reading:
-                if not self._layout.version(source.pipeline, source.version).is_dir():
-                    raise errors.Missing(
-                        f"the pipeline '{source.pipeline}' has no version {source.version} any more",
-                        code="VERSION_NOT_FOUND", field="version",
-                    ) from error  # fmt: skip
-            raise
+            with deleted_version.named(versions):
+                yield reading
         finally:
             del self._present[id(reading)]

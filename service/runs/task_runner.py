@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from service.files import disk
+from service.files import deleted_version, disk
 from service.jobs import application, entry, messages
 from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.jobs.messages import LogLine
@@ -107,17 +107,11 @@ class TaskRunner:
     def _noted(self, stored: Mapping[str, messages.StoredParts]) -> Iterator[None]:
         """Note what a task reads, before it waits for a place. An error for want of a version names that."""
         parts = [Path(part) for read in stored.values() for part in read.parts]
+        versions = ((read.pipeline, read.version, Path(part)) for read in stored.values() for part in read.parts[:1])
         self._reading[id(parts)] = parts
         try:
-            yield
-        except errors.PenstockError as error:
-            for read in stored.values():
-                if read.parts and not Path(read.parts[0]).exists():
-                    raise errors.Missing(
-                        f"the pipeline '{read.pipeline}' has no version {read.version} any more",
-                        code="VERSION_NOT_FOUND", field="version",
-                    ) from error  # fmt: skip
-            raise
+            with deleted_version.named(versions):
+                yield
         finally:
             del self._reading[id(parts)]
 

@@ -97,15 +97,19 @@ def by_duckdb(parts: list[Path], form: str, **options: Any) -> bytes:
         return b"".join(encode.stream(rows, form, limit, escape_formulas=escape))
 
 
-def by_polars(parts: list[Path], form: str, *, memory_bytes: int = 1 << 30, **options: Any) -> bytes | None:
-    wanted = {"columns": None, "offset": 0, "limit": None, "escape_formulas": True, **options}
-    export = exports.prepared(parts, form=form, memory_bytes=memory_bytes, **wanted)
+def written(export: exports.Export | arrow_export.ArrowExport | None) -> bytes | None:
     if export is None:
         return None
     with tempfile.TemporaryFile(buffering=0) as file:
         export.write(file)
         file.seek(0)
         return file.read(os.fstat(file.fileno()).st_size + 1)
+
+
+def by_polars(parts: list[Path], form: str, *, memory_bytes: int = 1 << 30, **options: Any) -> bytes | None:
+    wanted = {"columns": None, "offset": 0, "limit": None, "escape_formulas": True, **options}
+    export = exports.prepared(parts, form=form, memory_bytes=memory_bytes, **wanted)
+    return written(export)
 
 
 @pytest.mark.parametrize("escape_formulas", [True, False])
@@ -167,12 +171,7 @@ def by_arrow(
     parts: list[Path], columns: list[str], *, offset: int = 0, limit: int | None = None, memory_bytes: int = 1 << 30
 ) -> bytes | None:
     export = arrow_export.prepared(parts, columns, offset=offset, limit=limit, memory_bytes=memory_bytes)
-    if export is None:
-        return None
-    with tempfile.TemporaryFile(buffering=0) as file:
-        export.write(file)
-        file.seek(0)
-        return file.read(os.fstat(file.fileno()).st_size + 1)
+    return written(export)
 
 
 open_stream: Any = ipc.open_stream
