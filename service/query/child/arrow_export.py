@@ -7,7 +7,7 @@ They are small, as DuckDB's are: a text that occurs often is short in the file a
 
 from __future__ import annotations
 
-import io
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow.ipc as ipc
 from pyarrow import lib, parquet
 
+from service.query.child import encode
 from service.query.child.exports import BESIDE
 
 _BATCH_ROWS, _LEAST_ROWS = 16_384, 1_024
@@ -49,7 +50,7 @@ class ArrowExport:
 
     def write(self, out: BinaryIO) -> None:
         """Write the stream to an unbuffered file. Raises ``OSError``, Arrow's errors."""
-        with _stream_writer(_Through(out), self.schema) as writer:
+        with _stream_writer(encode.Unseekable(functools.partial(_write, out)), self.schema) as writer:
             for batch in _ahead(self._batches()):
                 writer.write_batch(batch.cast(self.schema))
 
@@ -124,23 +125,7 @@ def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
             yield batch
 
 
-class _Through(io.RawIOBase):
-    """A file that passes all that is written to another one, which cannot seek, and knows how much it was."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        super().__init__()
-        self._out = out
-        self._at = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def write(self, data: Any) -> int:
-        left = memoryview(data).cast("B")
-        self._at += left.nbytes
-        while left:
-            left = left[self._out.write(left) :]
-        return memoryview(data).nbytes
+def _write(out: BinaryIO, data: memoryview) -> None:
+    """Write all of it; an unbuffered file takes what it has room for."""
+    while data:
+        data = data[out.write(data) :]

@@ -325,12 +325,12 @@ def _with_header(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-class _Sink(io.RawIOBase):
-    """A write-only file that keeps what was written until ``take``; it cannot seek."""
+class Unseekable(io.RawIOBase):
+    """A write-only file that cannot seek: ``put`` gets what is written, and it knows how many bytes that was."""
 
-    def __init__(self) -> None:
+    def __init__(self, put: Callable[[memoryview], None]) -> None:
         super().__init__()
-        self._held = bytearray()
+        self._put = put
         self._at = 0
 
     def writable(self) -> bool:
@@ -340,10 +340,21 @@ class _Sink(io.RawIOBase):
         return self._at
 
     def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._put(view)
+        self._at += view.nbytes
+        return view.nbytes
+
+
+class _Sink(Unseekable):
+    """Keeps what was written until ``take``."""
+
+    def __init__(self) -> None:
+        super().__init__(self._keep)
+        self._held = bytearray()
+
+    def _keep(self, data: memoryview) -> None:
         self._held += data
-        size = memoryview(data).nbytes
-        self._at += size
-        return size
 
     def take(self) -> bytearray:
         taken, self._held = self._held, bytearray()
