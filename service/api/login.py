@@ -136,6 +136,10 @@ class Authenticator:
             raise errors.Unauthenticated("old: this is not the password", code="INVALID_CREDENTIALS", field="old")
         _log.info("auth.password_changed", username=claims.username, address=address)
 
+    async def end(self, refresh_token: str) -> None:
+        """End the login of a refresh token, if there is one."""
+        await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
+
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
