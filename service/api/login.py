@@ -14,11 +14,11 @@ import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from service.api import local_caller
+from service.api import local_caller, openid
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
-from service.kit import errors
+from service.kit import errors, issuer_tokens
 from service.kit.tokens import Claims
 from service.model.user import User
 
@@ -43,7 +43,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     user: User | None = None
     claims: Claims | None = None
-    refusal: errors.Unauthenticated | None = None
+    refusal: errors.PenstockError | None = None
 
 
 _ANONYMOUS = "log in with POST /api/v1/auth/token and send 'Authorization: Bearer <access token>'"
@@ -58,8 +58,9 @@ class Authenticator:
         limit = services.settings.login_rate_limit_per_minute
         self._per_name = RateLimiter(limit, services.clock)
         self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock)
+        self._openid = openid.configured(services.settings, services.clock)
 
-    def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
+    async def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
 
         A ``local`` caller without this header is an admin.
@@ -71,10 +72,13 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
+        token = token.strip()
         try:
-            claims = self._services.tokens.read(token.strip())
+            if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
+                return Identity(await self._openid.user(token, header))
+            claims = self._services.tokens.read(token)
             return Identity(self._user(claims), claims)
-        except errors.Unauthenticated as refusal:
+        except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
 
     def _user(self, claims: Claims) -> User:
@@ -143,7 +147,7 @@ class Authenticator:
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
-            message = "this request has no access token, so there is no login to end"
+            message = "this request has no access token of a login here, so there is no login to end"
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)

@@ -66,7 +66,7 @@ class RequestMiddleware:
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            who = self._admit(scope, headers)
+            who = await self._admit(scope, headers)
             preflight = self._cors.preflight(method, headers)
             if preflight is None:
                 with caller.asking(who):
@@ -94,11 +94,11 @@ class RequestMiddleware:
         headers += [header for header in UNLESS_SET if header[0] not in names]
         return headers
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
+    async def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
         """Count the request for its user, or else its address, and answer that."""
         self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
-        who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
+        who = await self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.user, who.claims
         counted = f"user {who.user.username}" if who.user else f"address {address(scope)}"
