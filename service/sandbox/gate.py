@@ -137,6 +137,17 @@ def _without_end(statement: str) -> str:
     return statement.rstrip()
 
 
+def is_closed(text: str) -> bool:
+    """Whether a text between parentheses stays between them: it closes only those that it opened."""
+    written, depth = text.encode(), 0
+    for place, kind in duckdb.tokenize(text):
+        if kind == duckdb.token_type.operator:
+            depth += {b"(": 1, b")": -1}.get(written[place : place + 1], 0)
+            if depth < 0:
+                return False
+    return depth == 0
+
+
 def measured(text: str) -> None:
     """Refuse what must not even be parsed: more than 64 KiB, NUL, half surrogates."""
     try:

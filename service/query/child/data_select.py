@@ -92,6 +92,7 @@ def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, know
         or extra
         or node.get("from_table", {}).get("type", "EMPTY") != "EMPTY"
         or node.get("cte_map")
+        or not gate.is_closed(expression)
     ):
         raise _filter("write one boolean expression over the columns, as in a WHERE")
     _check(items[0], known)

@@ -97,6 +97,8 @@ def test_no_filter_is_none(connection: duckdb.DuckDBPyConnection, expression: st
         "id > 1)",
         "id > 1; DROP TABLE x",
         "id > 1) OR (SELECT true",
+        "id > 1) OR (true",
+        "id > 1 -- (\n) OR (true",
         "id > 1), (id",
         "1) FROM range(3) WHERE (1",
         "1) UNION SELECT (1",
