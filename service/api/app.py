@@ -23,6 +23,7 @@ from service.api.query_paths import ApiDocument
 from service.api.routes import (
     admin,
     auth,
+    browser_sessions,
     docs,
     files,
     guide,
@@ -70,6 +71,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *saved_queries.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *browser_sessions.HANDLERS,
     *users.HANDLERS,
     *admin.HANDLERS,
 ]
