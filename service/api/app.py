@@ -30,6 +30,7 @@ from service.api.routes import (
     held_versions,
     lineage,
     lookups,
+    metrics,
     pipelines,
     planning,
     probing,
@@ -73,7 +74,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *users.HANDLERS,
     *admin.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
 
 
 class _Routes(Router):
