@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
+from litestar.types import Scope
 
 from service.api import local_caller
 from service.api.rate_limit import RateLimiter
@@ -20,7 +21,7 @@ from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors
 from service.kit.tokens import Claims
-from service.model.user import User
+from service.model.user import Role, User
 
 PUBLIC = "public"
 _HASHES_AT_ONCE = 2
@@ -56,8 +57,8 @@ class Authenticator:
         self._services = services
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         limit = services.settings.login_rate_limit_per_minute
-        self._per_name = RateLimiter(limit, services.clock)
-        self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock)
+        self._per_name = RateLimiter(limit, services.clock, "log-ins")
+        self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock, "log-ins")
 
     def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
@@ -168,9 +169,13 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     ``errors.Forbidden``.
     """
     role = handler.opt.get("role", "viewer")
-    if role == PUBLIC:
-        return
-    identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
+    if role != PUBLIC:
+        require(connection.scope, role)
+
+
+def require(scope: Scope, role: Role) -> None:
+    """Refuse a request whose user has less than ``role``. Raises as ``authorise``."""
+    identity: Identity = scope["identity"]  # type: ignore[typeddict-item]
     if identity.user is None:
         raise identity.refusal or errors.Unauthenticated(_ANONYMOUS)
     if not identity.user.may(role):

@@ -28,7 +28,7 @@ from service.model.query_parameters import Kind
 from service.processes import landlock
 from service.processes.pipe import Pipe
 from service.processes.places import Place, Places, share
-from service.query import extent, messages, wanted, worker_end
+from service.query import extent, messages, query_meter, wanted, worker_end
 from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
@@ -40,6 +40,7 @@ from service.query.stream import Finish, Streams
 from service.query.wanted import RecentTables, Resolve, Statements
 from service.sandbox.duckdb_errors import timed_out
 from service.sandbox.source import TableSource
+from service.telemetry.metrics import Metrics
 
 _MIB = 1 << 20
 _MOST_STREAMS = 64  # that clients read at the same time; each may hold some MiB here
@@ -71,9 +72,11 @@ class Engine:
         cache_bytes: int = 0,
         level: int | None = None,
         allow_unconfined: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self._level = landlock.abi() if level is None else level
         self._allow_unconfined = allow_unconfined
+        self.metrics = metrics or Metrics()
         self._resolve = resolve
         self._timeout = timeout_seconds
         self._stream_seconds = stream_seconds
@@ -99,20 +102,30 @@ class Engine:
         )  # fmt: skip
 
     @classmethod
-    def configured(cls, layout: Layout, resolve: Resolve, settings: Settings) -> Engine:
+    def configured(cls, layout: Layout, resolve: Resolve, settings: Settings, metrics: Metrics) -> Engine:
         """The engine as the settings have it."""
         return cls(
             layout=layout, resolve=resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries, max_waiting=settings.max_queued_queries,
             spool_bytes=settings.spool_limit, user_share=settings.user_share, cache_bytes=settings.query_cache_bytes,
-            allow_unconfined=settings.allow_unsandboxed_sql,
+            allow_unconfined=settings.allow_unsandboxed_sql, metrics=metrics,
         )  # fmt: skip
 
     @property
     def level(self) -> int:
         """The Landlock version that confines the workers; 0: the kernel has no Landlock."""
         return self._level
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many ``queries`` wait for a worker, and how many wait to be ``downloads``."""
+        return {"queries": self._pool.waiting, "downloads": self._streams.waiting}
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are ``busy``, and how many are ``kept``."""
+        return self._pool.workers
 
     async def sql(
         self,
@@ -145,16 +158,10 @@ class Engine:
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
         query = messages.SqlQuery(
-            statement,
-            format,
-            extent.rows(limit, format, self._max_rows),
-            self._max_bytes,
-            self._stream_seconds if FORMATS[format].streamed else seconds,
-            parameters,
-            escape_formulas,
-            types,
+            statement, format, extent.rows(limit, format, self._max_rows), self._max_bytes,
+            self._stream_seconds if FORMATS[format].streamed else seconds, parameters, escape_formulas, types,
             rehearsal,
-        )
+        )  # fmt: skip
         try:
             need = self._statements.need(scope, statement)
             if need is not None:
@@ -165,19 +172,10 @@ class Engine:
             raise
 
     async def data(
-        self,
-        source: TableSource,
-        *,
-        columns: list[str] | None = None,
-        filter: str | None = None,
-        sort: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        format: str = "json",
-        escape_formulas: bool = True,
-        about: dict[str, Any] | None = None,
-        scope: Scope = EVERYTHING,
-    ) -> Answer:
+        self, source: TableSource, *, columns: list[str] | None = None, filter: str | None = None,
+        sort: str | None = None, limit: int | None = None, offset: int = 0, format: str = "json",
+        escape_formulas: bool = True, about: dict[str, Any] | None = None, scope: Scope = EVERYTHING,
+    ) -> Answer:  # fmt: skip
         """The rows of one source. ``about`` is added to a page of JSON as it is.
 
         Raises as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
@@ -266,6 +264,7 @@ class Engine:
             )
         return wanted
 
+    @query_meter.timed
     async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
         """The answer over ``known`` sources; None: those that a worker finds in the statement."""
         if (key := key_of(query, group.scope)) is not None:

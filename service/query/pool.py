@@ -155,6 +155,16 @@ class Pool:
         place.release()
         self._refill()
 
+    @property
+    def waiting(self) -> int:
+        """How many queries wait for a worker."""
+        return self._places.waiting
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are ``busy``, and how many are ``kept``."""
+        return {"busy": len(self._busy), "kept": len(self._idle)}
+
     def let_go(self, chosen: Chosen) -> None:
         """End the workers that wait and may read a chosen source; keep none of those at work."""
         for worker in [w for w in self._idle if w.has(chosen)]:
