@@ -112,7 +112,7 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
         kind = found[0].type
     except ValueError:  # DuckDB has kinds that its Python module has no name for, such as UPDATE EXTENSIONS
         raise refused(_ONLY) from None
-    text = _without_end(found[0].query)
+    text = without_end(found[0].query)
     if kind == duckdb.StatementType.EXPLAIN:
         match = _EXPLAIN.match(text)
         if match is None:
@@ -128,24 +128,13 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
     return _judged(connection, text)
 
 
-def _without_end(statement: str) -> str:
+def without_end(statement: str) -> str:
     """The statement up to the semicolon that ends it: what may follow is blank, or a comment, and ends a subquery."""
     text = statement.encode()
     for place, kind in duckdb.tokenize(statement):
         if kind == duckdb.token_type.operator and text[place : place + 1] == b";":
             return text[:place].decode()
     return statement.rstrip()
-
-
-def is_closed(text: str) -> bool:
-    """Whether a text between parentheses stays between them: it closes only those that it opened."""
-    written, depth = text.encode(), 0
-    for place, kind in duckdb.tokenize(text):
-        if kind == duckdb.token_type.operator:
-            depth += {b"(": 1, b")": -1}.get(written[place : place + 1], 0)
-            if depth < 0:
-                return False
-    return depth == 0
 
 
 def measured(text: str) -> None:

@@ -96,6 +96,7 @@ def test_no_filter_is_none(connection: duckdb.DuckDBPyConnection, expression: st
         "id >",
         "id > 1)",
         "id > 1; DROP TABLE x",
+        "id > 1; -- why",
         "id > 1) OR (SELECT true",
         "id > 1) OR (true",
         "id > 1 -- (\n) OR (true",
