@@ -144,8 +144,8 @@ def application(core: Core, users: Users) -> Litestar:
     from service.api.app import create_app
     from service.api.services import Services
 
-    secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
-    tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
+    secrets = core.settings.signing_secrets or (signing_secret.read_or_create(core.layout.secret),)
+    tokens = Tokens(secrets, core.clock, hours=core.settings.access_token_hours)
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,

@@ -24,6 +24,7 @@ from service.api.readiness import Readiness
 from service.api.routes import (
     admin,
     auth,
+    browser_sessions,
     docs,
     files,
     guide,
@@ -72,6 +73,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *saved_queries.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *browser_sessions.HANDLERS,
     *users.HANDLERS,
     *admin.HANDLERS,
 ]

@@ -94,10 +94,7 @@ class Authenticator:
 
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
         """
-        key = f"{rate_limit.network(address)} {username[:256]}"
-        (await self._per_address.take(rate_limit.network(address))).require(_LOG_INS)
-        self._backoff.check(key)
-        (await self._per_name.take(key)).require(_LOG_INS)
+        key = await self._count(address, username)
         before = self._services.users.account(username)  # a change of the account meanwhile ends this login
         async with self._hashing:
             user = await asyncio.to_thread(self._services.users.log_in, username, password)
@@ -125,6 +122,31 @@ class Authenticator:
             raise errors.Unauthenticated("this account can no longer log in")
         return self._pair(fresh)
 
+    async def change_password(self, claims: Claims | None, old: str, new: str, address: str) -> None:
+        """Change the password of a login's user, which ends all logins of that user.
+
+        Attempts count as those of ``log_in``. Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS) for a wrong
+        ``old``, ``errors.Throttled``, and ``errors.Invalid`` for a bad ``new`` or a request without a login.
+        """
+        if claims is None:
+            raise errors.Invalid("only a login with a password can change it", field="authorization")
+        key = await self._count(address, claims.username)
+        async with self._hashing:
+            try:
+                changed = await asyncio.to_thread(self._services.users.change_password, claims.username, old, new)
+            except errors.Invalid as error:
+                raise errors.Invalid(error.message.replace("password:", "new:", 1), field="new") from None
+        if changed is None:
+            self._backoff.failed(key)
+            _log.warning("auth.password_refused", username=claims.username, address=address)
+            raise errors.Unauthenticated("old: this is not the password", code="INVALID_CREDENTIALS", field="old")
+        self._backoff.succeeded(key)
+        _log.info("auth.password_changed", username=claims.username, address=address)
+
+    async def end(self, refresh_token: str) -> None:
+        """End the login of a refresh token, if there is one."""
+        await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
+
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
@@ -132,6 +154,14 @@ class Authenticator:
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
+
+    async def _count(self, address: str, username: str) -> str:
+        """Count an attempt with a password; the key under which it fails. Raises ``errors.Throttled``."""
+        key = f"{rate_limit.network(address)} {username[:256]}"
+        (await self._per_address.take(rate_limit.network(address))).require(_LOG_INS)
+        self._backoff.check(key)
+        (await self._per_name.take(key)).require(_LOG_INS)
+        return key
 
     def _pair(self, refresh: Refresh) -> TokenPair:
         tokens = self._services.tokens

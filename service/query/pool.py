@@ -26,6 +26,7 @@ from service.processes.child import Child
 from service.processes.limits import Limits
 from service.processes.places import Place, Places
 from service.query import entry
+from service.query.scope import EVERYTHING, Scope
 from service.sandbox import source
 from service.sandbox.source import TableSource
 
@@ -38,12 +39,12 @@ Chosen = Callable[[TableSource], bool]
 
 
 class Group(NamedTuple):
-    """Queries that may share workers: of callers who may read the same pipelines (None: all of them).
+    """Queries that may share workers: of callers of the same scope.
 
     ``ordered`` are those that filter rows and keep their order, for which DuckDB is set up differently.
     """
 
-    readable: frozenset[str] | None = None
+    scope: Scope = EVERYTHING
     ordered: bool = False
 
 
