@@ -40,7 +40,7 @@ from service.processes import forkserver, preloaded
 from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
-from service.runs import program
+from service.runs import gauges, program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
 from service.runs.condition import Condition
@@ -119,7 +119,8 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
-        engine = Engine.configured(layout, sources.resolve, settings)
+        engine = Engine.configured(layout, sources.resolve, settings, resources.metrics)
+        gauges.add(resources.metrics, supervisor, engine, tasks, store, layout, condition)
         marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
@@ -154,6 +155,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
+        metrics=core.tasks.resources.metrics,
     )  # fmt: skip
     return create_app(services)
 

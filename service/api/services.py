@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from litestar import Request
@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
@@ -36,6 +37,7 @@ from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
+from service.telemetry.metrics import Metrics
 
 
 class Runs(Protocol):
@@ -231,6 +233,9 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
+    metrics: Metrics = field(default_factory=Metrics)
+    limiter: Callable[[int, Clock], Limiter] = RateLimiter
+    """Makes what counts requests, from how many are allowed a minute."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]
