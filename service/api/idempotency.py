@@ -102,7 +102,7 @@ class Idempotency:
         Raises ``errors.Conflict`` (IDEMPOTENCY_CONFLICT).
         """
         fingerprint = self._fingerprint(scope, body)
-        caller = scope["user"].username
+        caller = scope["user"].caller
         turn = self._turns.setdefault((caller, key), _Turn())
         turn.users += 1
         claim = Claim(caller=caller, key=key, fingerprint=fingerprint, at=self.services.clock.now())

@@ -20,6 +20,7 @@ from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors
 from service.kit.tokens import Claims
+from service.model.rights import Rights
 from service.model.user import User
 
 PUBLIC = "public"
@@ -39,9 +40,10 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The user of a request with the claims of the token, or the reason why there is none."""
+    """The user of a request, what the request may do, and the claims of the token; or the reason why there is none."""
 
     user: User | None = None
+    rights: Rights | None = None
     claims: Claims | None = None
     refusal: errors.Unauthenticated | None = None
 
@@ -65,7 +67,7 @@ class Authenticator:
         A ``local`` caller without this header is an admin.
         """
         if authorization is None and local:
-            return Identity(local_caller.user())
+            return Identity(user := local_caller.user(), Rights(username=user.username, role=user.role))
         if authorization is None:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         scheme, _, token = authorization.partition(" ")
@@ -73,7 +75,8 @@ class Authenticator:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         try:
             claims = self._services.tokens.read(token.strip())
-            return Identity(self._user(claims), claims)
+            user = self._user(claims)
+            return Identity(user, Rights(username=user.username, role=user.role, account=user.username), claims)
         except errors.Unauthenticated as refusal:
             return Identity(refusal=refusal)
 
@@ -144,11 +147,10 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if role == PUBLIC:
         return
     identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
-    if identity.user is None:
+    rights = identity.rights
+    if rights is None:
         raise identity.refusal or errors.Unauthenticated(_ANONYMOUS)
-    if not identity.user.may(role):
+    if not rights.may(role):
         raise errors.Forbidden(
-            f"this needs the role {role}; '{identity.user.username}' is {identity.user.role}",
-            required=role,
-            role=identity.user.role,
+            f"this needs the role {role}; '{rights.username}' is {rights.role}", required=role, role=rights.role
         )

@@ -13,6 +13,7 @@ from litestar.params import SkipValidation
 
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -31,8 +32,8 @@ from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.query_parameters import Kind
 from service.model.registry import Registry
+from service.model.rights import Readable, Rights
 from service.model.run import Run
-from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
@@ -85,7 +86,7 @@ class Runs(Protocol):
 
     def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Sequence[Event], None]: ...
 
-    async def delete(self, name: str, *, purge: bool) -> None: ...
+    async def delete(self, name: str, *, purge: bool, readable: Readable = None) -> None: ...
 
 
 class Upkeep(Protocol):
@@ -134,6 +135,7 @@ class Queries(Protocol):
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
+        readable: Readable = None,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -148,6 +150,7 @@ class Queries(Protocol):
         format: str = "json",
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
+        readable: Readable = None,
     ) -> EngineAnswer: ...
 
     async def lookup(
@@ -161,9 +164,10 @@ class Queries(Protocol):
         only: bool = False,
         format: str = "json",
         escape_formulas: bool = True,
+        readable: Readable = None,
     ) -> EngineAnswer: ...
 
-    async def schema(self, source: Any, *, form: str = "json") -> bytes: ...
+    async def schema(self, source: Any, *, form: str = "json", readable: Readable = None) -> bytes: ...
 
 
 class Tasks(Protocol):
@@ -182,9 +186,11 @@ class Tasks(Protocol):
         network: bool = False,
     ) -> bytes: ...
 
-    async def ask_about(self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False) -> bytes: ...
+    async def ask_about(
+        self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False, readable: Readable = None
+    ) -> bytes: ...
 
-    async def stored(self, pipeline: Pipeline) -> Any: ...
+    async def stored(self, pipeline: Pipeline, readable: Readable = None) -> Any: ...
 
     async def apply(
         self, version: Version, document: Callable[[], Awaitable[dict[str, Any]]], request: ApplyRequest, *,
@@ -208,6 +214,7 @@ class Services:
     layout: Layout
     store: Store
     pipelines: Pipelines
+    ownership: Ownership
     history: History
     schedules: Schedules
     trigger_inputs: TriggerInputs
@@ -236,5 +243,5 @@ class Services:
 ServicesDependency = NamedDependency[SkipValidation[Services]]
 """The type of a handler's ``services`` parameter."""
 
-TypedRequest = Request[User, Claims, State]
+TypedRequest = Request[Rights, Claims, State]
 """The type of a handler's ``request`` parameter."""

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.services import Services
+from service.model.rights import Readable
 from service.model.version import Version
 
 _MAX_SCHEMAS = 64
@@ -44,17 +45,18 @@ class SchemaCache:
         self._services = services
         self._cache = VersionCache(_MAX_SCHEMAS)
 
-    async def get(self, version: Version, form: str = "json") -> bytes:
-        """The schema of a version."""
+    async def get(self, version: Version, form: str = "json", readable: Readable = None) -> bytes:
+        """The schema of a version, which is the same for all who see it."""
         key = (
             form,
             version.run_id,
             version.native is not None,
         )  # the native form appears later, and the schema names it
-        return await self._cache.get(key, lambda: self._compute(version, form))
+        return await self._cache.get(key, lambda: self._compute(version, form, readable))
 
-    async def _compute(self, version: Version, form: str) -> bytes:
-        return await self._services.engine.schema(await self._services.source_of(version), form=form)
+    async def _compute(self, version: Version, form: str, readable: Readable) -> bytes:
+        source = await self._services.source_of(version)
+        return await self._services.engine.schema(source, form=form, readable=readable)
 
 
 SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]

@@ -25,6 +25,7 @@ from service.kit import errors
 from service.kit.settings import Settings
 from service.model.formats import FORMATS
 from service.model.query_parameters import Kind
+from service.model.rights import Readable
 from service.processes import landlock
 from service.processes.pipe import Pipe
 from service.processes.places import Place, Places, share
@@ -124,7 +125,7 @@ class Engine:
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
-        readable: frozenset[str] | None = None,
+        readable: Readable = None,
     ) -> Answer:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
@@ -175,7 +176,7 @@ class Engine:
         format: str = "json",
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
-        readable: frozenset[str] | None = None,
+        readable: Readable = None,
     ) -> Answer:
         """The rows of one source. ``about`` is added to a page of JSON as it is.
 
@@ -202,7 +203,7 @@ class Engine:
         only: bool = False,
         format: str = "json",
         escape_formulas: bool = True,
-        readable: frozenset[str] | None = None,
+        readable: Readable = None,
     ) -> Answer:
         """Rows of one source by key (``messages.LookupQuery``); the answer is whole. Raises as ``data``."""
         extent.known_format(format)
@@ -212,7 +213,7 @@ class Engine:
         )  # fmt: skip
         return await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
 
-    async def schema(self, source: TableSource, *, form: str = "json", readable: frozenset[str] | None = None) -> bytes:
+    async def schema(self, source: TableSource, *, form: str = "json", readable: Readable = None) -> bytes:
         """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
         query = messages.SchemaQuery(wanted.pinned(source), self._timeout, form)
         answer = await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
@@ -243,7 +244,7 @@ class Engine:
     async def _follow(self) -> None:
         for name in self._recent.names():
             with contextlib.suppress(errors.PenstockError):
-                for newest in map(wanted.named, (await self._resolve([name])).sources):
+                for newest in map(wanted.named, (await self._resolve([name], None)).sources):
                     self._recent.replace(newest)
                     self._pool.let_go(functools.partial(wanted.is_older, newest=newest))
 

@@ -21,6 +21,7 @@ import msgspec
 
 from service.files.layout import SCRATCH, Layout
 from service.kit import caller, errors
+from service.model.rights import Readable
 from service.processes import watch
 from service.processes.child import Child
 from service.processes.limits import Limits
@@ -43,7 +44,7 @@ class Group(NamedTuple):
     ``ordered`` are those that filter rows and keep their order, for which DuckDB is set up differently.
     """
 
-    readable: frozenset[str] | None = None
+    readable: Readable = None
     ordered: bool = False
 
 

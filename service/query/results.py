@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from service.model.formats import FORMATS
+from service.model.rights import Readable
 from service.query import repeatable
 from service.query.messages import DataQuery, LookupQuery, Query, SchemaQuery, SqlQuery
 from service.sandbox.source import TableSource
@@ -27,10 +28,10 @@ _OVERHEAD = 512  # bytes of an entry beside its content
 _ELAPSED = re.compile(rb'"elapsed_ms":[0-9.e+-]+\}\Z')
 _ELAPSED_BYTES = 64
 
-Key = tuple[frozenset[str] | None, bytes]
+Key = tuple[Readable, bytes]
 
 
-def key_of(query: Query, readable: frozenset[str] | None) -> Key | None:
+def key_of(query: Query, readable: Readable) -> Key | None:
     """The key of an answer that may be given again to callers who may read these pipelines (None: all).
 
     It is a whole answer over known versions. The API keeps schemas itself.

@@ -14,30 +14,30 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from service.kit import errors
+from service.model.rights import Readable
 from service.query.messages import Need, Resolved
 from service.sandbox.quoting import same
 from service.sandbox.source import TableSource
 
-Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
-"""Finds the sources of tables by name (None: of all tables)."""
+Resolve = Callable[[list[str] | None, Readable], Awaitable[Resolved]]
+"""Finds the sources of tables by name (None: of all tables) among pipelines that the caller sees."""
 
 _MOST_STATEMENTS = 4_096
 _MOST_TABLES, _MOST_FILES = 16, 64
 _SECONDS = 120.0
-_Readable = frozenset[str] | None
 
 
 class Statements:
     """The tables that statements name, for the statements of late; apart for callers who read other pipelines."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[_Readable, bytes], Need] = OrderedDict()
+        self._known: OrderedDict[tuple[Readable, bytes], Need] = OrderedDict()
 
-    def need(self, readable: _Readable, statement: str) -> Need | None:
+    def need(self, readable: Readable, statement: str) -> Need | None:
         """What the statement needs, if a worker reported it."""
         return self._known.get((readable, _digest(statement)))
 
-    def remember(self, readable: _Readable, statement: str, need: Need) -> None:
+    def remember(self, readable: Readable, statement: str, need: Need) -> None:
         """Note what a worker reported."""
         self._known[readable, _digest(statement)] = need
         if len(self._known) > _MOST_STATEMENTS:
@@ -48,9 +48,9 @@ class RecentTables:
     """The sources that were read in the last minutes: what a new worker should have, too."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[_Readable, str], tuple[TableSource, float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[Readable, str], tuple[TableSource, float]] = OrderedDict()
 
-    def note(self, readable: _Readable, sources: Iterable[TableSource]) -> None:
+    def note(self, readable: Readable, sources: Iterable[TableSource]) -> None:
         """Note sources that a query reads."""
         for source in sources:
             if len(source.parts) <= _MOST_FILES:
@@ -59,7 +59,7 @@ class RecentTables:
         while len(self._seen) > _MOST_TABLES:
             self._seen.popitem(last=False)
 
-    def of(self, readable: _Readable) -> list[TableSource]:
+    def of(self, readable: Readable) -> list[TableSource]:
         """The recent sources of callers who may read these pipelines."""
         oldest = time.monotonic() - _SECONDS
         return [source for (who, _), (source, seen) in self._seen.items() if who == readable and seen > oldest]
@@ -86,20 +86,16 @@ def _digest(statement: str) -> bytes:
     return hashlib.sha256(statement.encode(errors="surrogatepass")).digest()
 
 
-async def needed(need: Need, resolve: Resolve, readable: frozenset[str] | None) -> Resolved:
-    """The sources of what a statement needs; a caller who may read only some pipelines has no other tables.
+async def needed(need: Need, resolve: Resolve, readable: Readable) -> Resolved:
+    """The sources of what a statement needs.
 
     Raises ``errors.Invalid`` (SQL_NOT_ALLOWED) for a name that is not that of a table.
     """
-    everything = await resolve(None) if need.everything else Resolved([])
-    found = await resolve(list(need.tables)) if need.tables else Resolved([])
-    missing, known = list(found.missing), found.known
-    if readable is not None:
-        hidden = {same(s.table) for s in found.sources if s.pipeline not in readable}
-        hidden |= set(found.snapshots)  # they tell of all pipelines
-        missing, known = missing + [name for name in need.tables if same(name) in hidden], []
-    if missing:
-        name = missing[0]
+    everything = await resolve(None, readable) if need.everything else Resolved([])
+    found = await resolve(list(need.tables), readable) if need.tables else Resolved([])
+    known = found.known
+    if found.missing:
+        name = found.missing[0]
         hint = errors.did_you_mean(name, known)
         stored = f" (stored: {', '.join(sorted(known)[:20])})" if known and not hint else ""
         raise errors.Invalid(
@@ -109,8 +105,7 @@ async def needed(need: Need, resolve: Resolve, readable: frozenset[str] | None) 
             table=name,
         )
     sources = {s.table: s for s in map(named, [*everything.sources, *found.sources])}
-    mine = [s for s in sources.values() if readable is None or s.pipeline in readable]
-    return Resolved(mine, snapshots=found.snapshots)
+    return Resolved(list(sources.values()), snapshots=found.snapshots)
 
 
 def named(source: TableSource) -> TableSource:

@@ -105,7 +105,8 @@ async def log_out(request: TypedRequest, authenticator: AuthenticatorDependency)
 )
 async def who_am_i(request: TypedRequest) -> User:
     query_string.read(request, query_string.NoParameters)
-    return request.user
+    user: User = request.scope["identity"].user  # type: ignore[typeddict-item]
+    return user
 
 
 HANDLERS = [log_in, refresh, log_out, who_am_i]

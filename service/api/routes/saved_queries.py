@@ -12,7 +12,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 import service
-from service.api import disconnects, etags, examples, query_string, request_body, streaming
+from service.api import access, disconnects, etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -23,6 +23,7 @@ from service.kit.codes import Code
 from service.model import query_parameters, saved_query
 from service.model.answers import QueryResult
 from service.model.formats import FORMATS, MEDIA_TYPES
+from service.model.rights import PUBLIC, Readable
 from service.model.saved_query import QueryDefinition, SavedQuery
 from service.query.messages import Rehearsal
 from service.query.repeatable import is_repeatable_statement
@@ -75,7 +76,7 @@ class AnswerQuery(query_string.NoParameters, frozen=True, kw_only=True):
             status=201, text="It was saved.", kind=SavedQuery, example=_SAVED, headers={"Location": "Its path."}
         ),
         ResponseDoc(status=200, text="It was replaced.", kind=SavedQuery, example=_SAVED),
-        errors=(*_SQL, "STORAGE_FULL"),
+        errors=(*_SQL, "CONFLICT", "STORAGE_FULL"),
         body=RequestBody(kind=QueryDefinition, example=_DEFINITION),
     ),
 )
@@ -86,7 +87,9 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     before = await asyncio.to_thread(services.saved.find, name)
     if (definition.public or (before is not None and before.public)) and not request.user.may("admin"):
         raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
-    found = await _rehearsed(services, definition)
+    if before is not None and not access.query_seen(request, services)(before):
+        raise errors.Conflict(f"the name '{name}' is taken; choose another one", field="name")
+    found = await _rehearsed(services, definition, _readable(request, services, definition))
     system = any("." in table for table in found.tables)
     repeatable = is_repeatable_statement(definition.sql)
     saved, new = await asyncio.to_thread(
@@ -98,12 +101,17 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     return Response(saved, status_code=201, headers=headers) if new else Response(saved, status_code=200)
 
 
-async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehearsal:
+def _readable(request: TypedRequest, services: Services, query: QueryDefinition) -> Readable:
+    """The pipelines that a query may read: those of the caller, or the shared ones if it is public."""
+    return services.ownership.readable(PUBLIC if query.public else access.rights_of(request))
+
+
+async def _rehearsed(services: Services, definition: QueryDefinition, readable: Readable) -> Rehearsal:
     parameters = definition.parameters
     try:
         answer = await services.engine.sql(
             definition.sql, parameters=query_parameters.samples(parameters) or None,
-            types=query_parameters.kinds(parameters), rehearsal=True,
+            types=query_parameters.kinds(parameters), rehearsal=True, readable=readable,
         )  # fmt: skip
     except errors.Invalid as error:
         if _UNDECLARED in error.message:
@@ -125,7 +133,7 @@ async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehears
 )
 async def list_queries(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
-    found = await asyncio.to_thread(services.saved.all)
+    found = await asyncio.to_thread(services.saved.all, access.query_seen(request, services))
     return query_string.page_of(found[page.offset : page.offset + page.limit], len(found), page)
 
 
@@ -142,7 +150,7 @@ async def list_queries(request: TypedRequest, services: ServicesDependency) -> d
 )
 async def read_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> SavedQuery:
     query_string.read(request, query_string.NoParameters)
-    return await asyncio.to_thread(services.saved.get, name)
+    return await asyncio.to_thread(services.saved.get, name, access.query_seen(request, services))
 
 
 @delete(
@@ -158,7 +166,7 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
 )
 async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
     query_string.read(request, query_string.NoParameters)
-    await asyncio.to_thread(services.saved.delete, name)
+    await asyncio.to_thread(services.saved.delete, name, access.query_seen(request, services))
     _log.info("query.removed", query=name, username=request.user.username)
 
 
@@ -193,7 +201,8 @@ async def answer_query(
     values = query_parameters.values(saved.parameters, given)
     asked = msgspec.structs.replace(asked, format=streaming.format_of(request, asked.format))
     form = asked.format or "json"
-    key = (name, saved.updated, tuple(values.items()), asked)
+    readable = _readable(request, services, saved)
+    key = (name, saved.updated, tuple(values.items()), asked, readable)
     headers = {"cache-control": _cache_control(saved), "vary": "Accept"}
     if (known := answers.get(key)) is not None:
         answer, age = known
@@ -204,7 +213,7 @@ async def answer_query(
         headers["etag"] = tag
         if (unchanged := _unchanged(request, headers)) is not None:
             return unchanged
-    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked))
+    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked, readable))
     if saved.cache_seconds and made.content is not None:
         answers.put(key, made.content, tag, saved.cache_seconds)
     return streaming.respond(made, name, form, headers)
@@ -212,17 +221,17 @@ async def answer_query(
 
 async def _allowed(request: TypedRequest, services: Services, name: str) -> SavedQuery:
     """The query, if the caller may have it answered. Raises ``errors.Unauthenticated``, ``errors.Missing``."""
-    identity = request.scope["identity"]  # type: ignore[typeddict-item]
+    identity, seen = request.scope["identity"], access.query_seen(request, services)  # type: ignore[typeddict-item]
     query = await asyncio.to_thread(services.saved.find, name)
-    if identity.user is None and (query is None or not query.public):
+    if identity.rights is None and (query is None or not (query.public and seen(query))):
         raise identity.refusal
-    if query is None:
-        return await asyncio.to_thread(services.saved.get, name)  # raises, with a hint
+    if query is None or not seen(query):
+        return await asyncio.to_thread(services.saved.get, name, seen)  # raises, with a hint
     return query
 
 
 async def _answered(
-    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery
+    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery, readable: Readable
 ) -> EngineAnswer:
     form = asked.format or "json"
     bounds = [rows for rows in (asked.limit, query.max_rows) if rows is not None]
@@ -232,7 +241,7 @@ async def _answered(
     _log.info("query.asked", query=query.name, format=form)
     return await services.engine.sql(
         query.sql, parameters=values or None, types=query_parameters.kinds(query.parameters), limit=limit, format=form,
-        escape_formulas=asked.escape_formulas,
+        escape_formulas=asked.escape_formulas, readable=readable,
     )  # fmt: skip
 
 
