@@ -19,16 +19,20 @@ from service.kit import errors
 from service.model.pipeline import Pipeline
 from service.model.rights import PUBLIC, Readable, Rights
 from service.model.saved_query import SavedQuery
+from service.query.scope import Scope
 
-_PIPELINE, _RUN = "/api/v1/pipeline/{name", "/api/v1/runs/{run_id"
+_BASE = "/api/v1/"
+_PIPELINE, _RUN = f"{_BASE}pipeline/{{name", f"{_BASE}runs/{{run_id"
 
 
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
     """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see."""
-    ownership = services.ownership
+    ownership, template = services.ownership, str(connection.scope.get("path_template"))
+    if not template.startswith(_BASE):
+        return
     if not ownership.is_current:
         await asyncio.to_thread(ownership.refresh)
-    template, rights = str(connection.scope.get("path_template")), rights_of(connection)
+    rights = rights_of(connection)
     if template.startswith(_PIPELINE):
         name = str(connection.path_params["name"])
         if not (rights.is_unbounded or ownership.sees(rights, name)):
@@ -48,6 +52,16 @@ def rights_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Rights:
 def readable(request: TypedRequest, services: Services) -> Readable:
     """The pipelines that the caller sees; None: all of them."""
     return services.ownership.readable(rights_of(request))
+
+
+def scope(request: TypedRequest, services: Services) -> Scope:
+    """What the caller's queries may read."""
+    return scope_of(rights_of(request), services)
+
+
+def scope_of(rights: Rights, services: Services) -> Scope:
+    """What the queries of a caller with these rights may read."""
+    return Scope.of(services.ownership.readable(rights), rights.row_filter)
 
 
 def query_seen(request: TypedRequest, services: Services) -> Callable[[SavedQuery], bool]:

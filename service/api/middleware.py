@@ -7,21 +7,22 @@ read differently. On the way out: the headers that every answer has, and one lin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import compression, error_response, head, local_caller
+from service.api import compression, error_response, head, local_caller, rate_limit
 from service.api.cors import Cors, Headers
 from service.api.disconnects import Hearing
 from service.api.early_answers import ALWAYS, UNLESS_SET
 from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
-from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.kit import caller, errors, ids
 
+_ALLOWANCE = "penstock.allowance"
 _UNLIMITED = "/health"  # container platforms call it every few seconds
 _MOST_HEADERS, _MOST_HEADER_BYTES = 64, 65_536  # the server's own 431, for more than 100 headers, has no body
 _CONTROL = frozenset(map(chr, (*range(32), 127)))
@@ -34,9 +35,9 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, services: Services, authenticator: Authenticator) -> None:
         self._app = app
-        self._clock = services.clock
+        self._clock, self._metrics = services.clock, services.metrics
         self._gatekeeper = authenticator
-        self._rate_limiter = RateLimiter(services.settings.rate_limit_per_minute, services.clock)
+        self._rate_limiter = services.limiter(services.settings.rate_limit_per_minute, services.clock)
         self._cors = Cors(services.settings.cors_origins)
         self._proxies = TrustedProxies(services.settings.trusted_proxies)
 
@@ -59,14 +60,14 @@ class RequestMiddleware:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._with_headers(message["headers"], headers, request_id)
+                message["headers"] = self._with_headers(message["headers"], headers, request_id, scope.get(_ALLOWANCE))
             elif message["type"] == "http.response.body":
                 size += len(message["body"])
             await send(message)
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            who = self._admit(scope, headers)
+            who = await self._admit(scope, headers)
             preflight = self._cors.preflight(method, headers)
             if preflight is None:
                 with caller.asking(who):
@@ -77,45 +78,55 @@ class RequestMiddleware:
             if status:
                 _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                 raise  # the server breaks the connection, so that the client sees an incomplete answer
-            await _send(error, answer)
+            await _send(error, scope, answer)
         finally:
             hearing.close()
             self._log_request(scope, method, status, size, began)
             structlog.contextvars.reset_contextvars(**bound)
 
-    def _with_headers(self, given: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], id_: str) -> Headers:
+    def _with_headers(
+        self, given: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], id_: str, allowance: Any
+    ) -> Headers:
         """The headers of an answer, with those that every answer has. Names are lower-case."""
         headers = compression.varying(given, b"Origin") if self._cors.varies else [*given]
         names = {name for name, _ in headers}
         headers += ALWAYS
         headers.append((b"x-request-id", id_.encode()))
+        if allowance is not None:
+            headers += allowance.headers
         if b"origin" in request:
             headers += self._cors.headers(request)
         headers += [header for header in UNLESS_SET if header[0] not in names]
         return headers
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
+    async def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
         """Count the request for its user, or else its address, and answer that."""
         self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
         who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.rights, who.claims
-        counted = f"user {who.user.username}" if who.user else f"address {address(scope)}"
+        counted = f"user {who.user.username}" if who.user else f"address {rate_limit.network(address(scope))}"
         if scope["path"] != _UNLIMITED and not local:
-            self._rate_limiter.take(counted)
+            allowance = await self._rate_limiter.take(counted)
+            scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
+            allowance.require("requests")
         _refuse(scope, headers)
         return counted
 
     def _log_request(self, scope: Scope, method: str, status: int, size: int, began: float) -> None:
         who = scope.get("user")
+        route, seconds = scope.get("path_template") or "(no route)", self._clock.monotonic() - began
+        self._metrics.count_request(method, route, status, seconds)
+        if (limit := scope.get(error_response.LIMIT)) is not None:
+            self._metrics.limits_hit.add(1, str(limit), str(status))
         _log.info(
             "request.finished",
             method=method,
-            path=scope.get("path_template") or "(no route)",
+            path=route,
             status=status,
             bytes=size,
-            duration=round(self._clock.monotonic() - began, 6),
+            duration=round(seconds, 6),
             **({"username": who.username} if who is not None else {}),
             **({"local": True} if local_caller.is_local(scope) else {}),
         )
@@ -154,9 +165,9 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-async def _send(error: Exception, send: Send) -> None:
+async def _send(error: Exception, scope: Scope, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
-    response = error_response.respond(error)
+    response = error_response.respond(error, scope)
     body: bytes = response.content
     headers = {**response.headers, "content-type": "application/json", "content-length": str(len(body))}
     encoded = [(k.lower().encode(), str(v).encode("latin-1")) for k, v in headers.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from litestar import Request
@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.ownership import Ownership
@@ -35,8 +36,10 @@ from service.model.registry import Registry
 from service.model.rights import Readable, Rights
 from service.model.run import Run
 from service.model.version import Version
+from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
+from service.telemetry.metrics import Metrics
 
 
 class Runs(Protocol):
@@ -135,7 +138,7 @@ class Queries(Protocol):
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
-        readable: Readable = None,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -150,7 +153,7 @@ class Queries(Protocol):
         format: str = "json",
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
-        readable: Readable = None,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
     async def lookup(
@@ -164,10 +167,10 @@ class Queries(Protocol):
         only: bool = False,
         format: str = "json",
         escape_formulas: bool = True,
-        readable: Readable = None,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
-    async def schema(self, source: Any, *, form: str = "json", readable: Readable = None) -> bytes: ...
+    async def schema(self, source: Any, *, form: str = "json", scope: Scope = EVERYTHING) -> bytes: ...
 
 
 class Tasks(Protocol):
@@ -238,6 +241,9 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
+    metrics: Metrics = field(default_factory=Metrics)
+    limiter: Callable[[int, Clock], Limiter] = RateLimiter
+    """Makes what counts requests, from how many are allowed a minute."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

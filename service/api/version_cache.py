@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.services import Services
-from service.model.rights import Readable
 from service.model.version import Version
+from service.query.scope import EVERYTHING, Scope
 
 _MAX_SCHEMAS = 64
 
@@ -45,18 +45,19 @@ class SchemaCache:
         self._services = services
         self._cache = VersionCache(_MAX_SCHEMAS)
 
-    async def get(self, version: Version, form: str = "json", readable: Readable = None) -> bytes:
-        """The schema of a version, which is the same for all who see it."""
+    async def get(self, version: Version, form: str = "json", scope: Scope = EVERYTHING) -> bytes:
+        """The schema of a version, which is the same for all who see it with the same rows."""
         key = (
             form,
             version.run_id,
             version.native is not None,
+            scope.row_filters,
         )  # the native form appears later, and the schema names it
-        return await self._cache.get(key, lambda: self._compute(version, form, readable))
+        return await self._cache.get(key, lambda: self._compute(version, form, scope))
 
-    async def _compute(self, version: Version, form: str, readable: Readable) -> bytes:
+    async def _compute(self, version: Version, form: str, scope: Scope) -> bytes:
         source = await self._services.source_of(version)
-        return await self._services.engine.schema(source, form=form, readable=readable)
+        return await self._services.engine.schema(source, form=form, scope=scope)
 
 
 SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]

@@ -14,12 +14,12 @@ from service.catalog.pipelines import PipelineRecord, missing
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
-from service.model.rights import PUBLIC, Readable, Rights, Scope, Visibility
+from service.model.rights import PUBLIC, Bounds, Readable, Rights, Visibility
 from service.model.table import QUARANTINE
 
 _SQL = load_sql("ownership")
 _COMMANDS = "cli"  # who a revision is by that a command saved
-_MOST_SCOPES = 1_024
+_MOST_BOUNDS = 1_024
 
 
 class Owned(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class _Known:
         self.live = {row["name"]: row for row in rows if row["live"]}
         self.any_private = any(row["visibility"] == "private" for row in rows)
         self.tables = {name: name for name in self.live} | {row["table_name"]: n for n, row in self.live.items()}
-        self.readable: dict[Scope, Readable] = {}
+        self.readable: dict[Bounds, Readable] = {}
         self.sets: dict[frozenset[str], frozenset[str]] = {}  # one object for equal sets, which are compared often
 
 
@@ -66,12 +66,12 @@ class Ownership:
 
     def readable(self, rights: Rights) -> Readable:
         """The pipelines that a caller sees."""
-        known, scope = self._now(), rights.scope
-        if scope not in known.readable:
-            if len(known.readable) >= _MOST_SCOPES:
+        known, bounds = self._now(), rights.bounds
+        if bounds not in known.readable:
+            if len(known.readable) >= _MOST_BOUNDS:
                 known.readable.clear()
-            known.readable[scope] = self._derived(known, rights)
-        return known.readable[scope]
+            known.readable[bounds] = self._derived(known, rights)
+        return known.readable[bounds]
 
     @staticmethod
     def _derived(known: _Known, rights: Rights) -> Readable:

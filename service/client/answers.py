@@ -59,6 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     peak_memory_bytes: int | None = None
     requested_by: str | None = None
+    request_id: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -89,6 +90,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     tags: list[str] = []
     schema_changes: list[JsonObject] = []
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of a user."""
+
+    username: str
+    role: str
+    created: datetime
+    disabled: bool = False
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

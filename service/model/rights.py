@@ -14,7 +14,7 @@ import msgspec
 from service.model.user import RANK, Role
 
 Visibility = Literal["shared", "private"]
-Scope = tuple[str | None, bool, tuple[str, ...] | None]
+Bounds = tuple[str | None, bool, tuple[str, ...] | None]
 """What decides which pipelines a caller sees."""
 Readable = frozenset[str] | None
 """The names of the pipelines that a caller sees; None: all of them."""
@@ -42,8 +42,8 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         return self.username if self.key is None else f"key:{self.key}"
 
     @property
-    def scope(self) -> Scope:
-        """Callers with the same scope see the same pipelines."""
+    def bounds(self) -> Bounds:
+        """Callers with the same bounds see the same pipelines."""
         return self.account, self.role == "admin", self.pipelines
 
     @property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import functools
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import structlog
@@ -14,8 +15,12 @@ from service.files.event_journal import MOST_BYTES, EventJournal, EventKind
 from service.kit import clock
 from service.kit.clock import Clock
 from service.model.run import Phase, Run, Step, public
+from service.runs import run_counts
 from service.runs.event_stream import Batch, EventStream
 from service.runs.run_progress import RunProgress
+
+if TYPE_CHECKING:
+    from service.runs.job_resources import JobResources
 
 _LONGEST_LINE = 256 * 1024  # bytes of a log line
 _SHOWN = 2000  # characters of a text in a longer one
@@ -26,7 +31,10 @@ _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception
 class LiveRun:
     """The state of one run. Only the supervisor changes it; everything in the event loop may read it."""
 
-    def __init__(self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock) -> None:
+    def __init__(
+        self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock,
+        on_ended: Callable[[Run], None] | None = None,
+    ) -> None:  # fmt: skip
         self.pipeline_id = pipeline_id
         self.run = run
         self.task: asyncio.Task[None] | None = None
@@ -44,6 +52,13 @@ class LiveRun:
         self._journal = EventJournal(log_path)
         self._stream = EventStream(self._journal)
         self._log = structlog.get_logger("penstock.run")
+        self._on_ended = on_ended
+
+    @classmethod
+    def of(cls, resources: JobResources, pipeline_id: str, run: Run) -> LiveRun:
+        """A run of the service, which is counted when it ends."""
+        counted = functools.partial(run_counts.count, resources.metrics)
+        return cls(pipeline_id, run, resources.layout.log(run.run_id), resources.clock, counted)
 
     def view(self) -> Run:
         """The run in its present state, with the time that it has taken so far and its estimated end."""
@@ -90,12 +105,14 @@ class LiveRun:
         self.run = msgspec.structs.replace(self.run, **fields)
         if changed:
             if self.run.ended and self._journal.left_out:
-                fields = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, "lines": self._journal.left_out}
+                fields = {**self._names(), "lines": self._journal.left_out}
                 self._write_line("warning", "log.incomplete", fields, vital=True)
             self.announce()
             if self.run.ended:
                 self.emit("end", public(self.run))
                 self.settled.set()
+                if self._on_ended is not None:
+                    self._on_ended(self.run)
 
     def advance(self, phase: Phase, step: str, rows: int, steps: Sequence[Step]) -> None:
         """Note how far the present attempt is, and tell listeners now and then."""
@@ -115,7 +132,7 @@ class LiveRun:
 
     def relay(self, fields: dict[str, Any]) -> None:
         """Log a line of the worker."""
-        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
+        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline", "request_id")}
         self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
 
     def announce(self) -> None:
@@ -132,20 +149,26 @@ class LiveRun:
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write one log line of the run to the service's log, the run's journal and the listeners."""
-        bound = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **fields}
+        bound = {**self._names(), **fields}
         getattr(self._log, level if level in _LEVELS else "info")(event, **bound)
         left_out = self._journal.left_out
         self._write_line(level, event, bound, vital=level in _VITAL)
         if self._journal.left_out and not left_out:
             message = "the journal of the run is full: later lines are left out, except errors"
-            self._write_line("warning", "log.cut", {"bytes": MOST_BYTES, "message": message}, vital=True)
+            fields = {**self._names(), "bytes": MOST_BYTES, "message": message}
+            self._write_line("warning", "log.cut", fields, vital=True)
+
+    def _names(self) -> dict[str, Any]:
+        """What each line names: the run, its pipeline, and the request that started it."""
+        request = {"request_id": self.run.request_id} if self.run.request_id is not None else {}
+        return {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **request}
 
     def _write_line(self, level: str, event: str, fields: dict[str, Any], *, vital: bool) -> None:
         line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **fields}
         data = msgspec.json.encode(line)
         if len(data) > _LONGEST_LINE:
             short = {**line, "event": event[:_SHOWN], "message": str(fields.get("message", ""))[:_SHOWN]}
-            kept = ("time", "level", "event", "run_id", "pipeline", "step", "code", "message")
+            kept = ("time", "level", "event", "run_id", "pipeline", "request_id", "step", "code", "message")
             short = {key: value for key, value in short.items() if key in kept}
             data = msgspec.json.encode({**short, "bytes_cut": len(data)})
         self._stream.emit("log", data, vital=vital)

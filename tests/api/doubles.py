@@ -20,6 +20,7 @@ from service.kit.clock import Clock
 from service.model.lifecycle import Status
 from service.model.run import Run, public
 from service.model.version import Column, Source, Version
+from service.query.scope import EVERYTHING, Scope
 from service.steps.report import FittedStep
 from service.steps.storage import File
 from service.values.profile import Profile
@@ -195,7 +196,7 @@ class Engine:
 
     failure: Exception | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    readable: list[frozenset[str] | None] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
     last: Blocks | None = None
     total: int = 10
     media_type: str = "text/csv"
@@ -210,15 +211,15 @@ class Engine:
     async def lookup(
         self, source: Any, key: list[str], kinds: list[Any], values: list[list[str]], **options: Any
     ) -> Answer:
-        self.readable.append(options.pop("readable", None))
+        self.scopes.append(options.pop("scope", EVERYTHING))
         self.asked.append(("lookup", {"key": key, "kinds": kinds, "values": values, **options}))
         if self.failure is not None:
             raise self.failure
         found = b"" if options["only"] and values == [["404"]] else b'{"data": []}'
         return Answer("application/json", Blocks([found]), content=found)
 
-    async def schema(self, source: Any, *, form: str = "json", readable: Any = None) -> bytes:
-        self._answer("schema", {"source": source, "format": "json", "form": form, "readable": readable})
+    async def schema(self, source: Any, *, form: str = "json", scope: Scope = EVERYTHING) -> bytes:
+        self._answer("schema", {"source": source, "format": "json", "form": form, "scope": scope})
         return b'{"version": 1, "columns": []}' if form == "json" else form.encode()
 
     def _next(self, options: dict[str, Any]) -> int | None:
@@ -226,7 +227,7 @@ class Engine:
         return after if options["limit"] and after < self.total else None
 
     def _answer(self, kind: str, options: dict[str, Any]) -> Answer:
-        self.readable.append(options.pop("readable", None))
+        self.scopes.append(options.pop("scope", EVERYTHING))
         self.asked.append((kind, options))
         if self.failure is not None:
             raise self.failure

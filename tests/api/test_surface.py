@@ -18,7 +18,6 @@ from service.api import request_body
 from service.api.app import create_app
 from service.api.services import Services
 from service.kit import errors
-from service.kit.clock import FixedClock
 from service.telemetry import logs
 from tests.api.conftest import a_pipeline, bearer
 from tests.api.doubles import Engine
@@ -186,23 +185,6 @@ def test_errors_from_below_keep_code_and_headers(client: Client, engine: Engine)
     check(client.post("/api/v1/query", json={"sql": "DROP"}), 400, "SQL_NOT_ALLOWED")
 
 
-def test_the_general_limit_counts_everything(services: Services, clock: FixedClock) -> None:
-    settings = msgspec.structs.replace(services.settings, rate_limit_per_minute=5)
-    app = create_app(services.__class__(**{**vars(services), "settings": settings}))
-    with TestClient(app) as client:
-        paths = ["/nothing", CREATE, "/api/v1/pipeline", "/docs", "/nothing"]
-        assert 429 not in [
-            client.get(p, headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i, p in enumerate(paths)
-        ]
-        limited = client.get("/nothing", headers={"x-forwarded-for": "10.9.9.9"})
-        check(limited, 429, "RATE_LIMITED")
-        assert limited.headers["retry-after"] == "12"
-        assert client.get("/health").status_code == 200
-        assert client.get("/api/v1/auth/me", headers=bearer(services, "viewer")).status_code == 200
-        clock.advance(12)
-        assert client.get("/nothing").status_code == 404
-
-
 def test_browsers(services: Services) -> None:
     settings = msgspec.structs.replace(services.settings, cors_origins=("https://app.example",))
     app = create_app(services.__class__(**{**vars(services), "settings": settings}))
@@ -229,9 +211,6 @@ def test_health(client: Client, services: Services) -> None:
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()["sandbox"]) == (200, "landlock 7")
     assert ready.json()["checks"] == {"catalog": "ok", "disk": "ok", "workers": "ok"}
-    services.store.healthy = False
-    failed = client.get("/health/ready")
-    assert (failed.status_code, failed.json()["checks"]["catalog"]) == (503, "failed")
 
 
 @pytest.fixture(autouse=True)

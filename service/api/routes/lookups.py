@@ -20,8 +20,8 @@ from service.kit import errors
 from service.kit.codes import Code
 from service.kit.errors import Problem
 from service.model.formats import MEDIA_TYPES
-from service.model.rights import Readable
 from service.model.version import Version
+from service.query.scope import Scope
 from service.values.version_name import VersionName
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NO_KEY")
@@ -97,7 +97,7 @@ async def read_row(
     headers = {**etags.headers(tag), "vary": "Accept"}
     if etags.match(request, tag) == "this":
         return Response(None, status_code=304, headers=headers)
-    seen = access.readable(request, services)
+    seen = access.scope(request, services)
     answer = await _lookup(services, seen, version, row_key, [values], columns, form, query.escape_formulas, only=True)
     if answer.content == b"":
         shown = ", ".join(f"{c} = {v[:60]}" for c, v in zip(row_key.columns, values, strict=True))
@@ -131,7 +131,7 @@ async def read_rows(request: TypedRequest, services: ServicesDependency, name: F
     row_key = await _key(services, version)
     values = row_keys.in_body(body.keys, row_key)
     columns = _columns(version, body.columns)
-    seen = access.readable(request, services)
+    seen = access.scope(request, services)
     answer = await _lookup(services, seen, version, row_key, values, columns, form, query.escape_formulas)
     return streaming.respond(answer, f"{name}-v{version.version}", form)
 
@@ -145,12 +145,12 @@ async def _key(services: Services, version: Version) -> RowKey:
 
 
 async def _lookup(
-    services: Services, readable: Readable, version: Version, key: RowKey, values: list[list[str]],
+    services: Services, scope: Scope, version: Version, key: RowKey, values: list[list[str]],
     columns: list[str] | None, form: str, escape_formulas: bool, *, only: bool = False,
 ) -> EngineAnswer:  # fmt: skip
     return await services.engine.lookup(
         await services.source_of(version), key.columns, key.kinds, values, columns=columns, only=only, format=form,
-        escape_formulas=escape_formulas, readable=readable,
+        escape_formulas=escape_formulas, scope=scope,
     )  # fmt: skip
 
 

@@ -19,9 +19,9 @@ from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
-from service.model.rights import Readable
 from service.model.run import Run
 from service.model.version import Version
+from service.query.scope import Scope
 from service.values.version_name import VersionName
 
 
@@ -59,7 +59,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     asked = query_string.read(request, RowsQuery)
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
-    seen = access.readable(request, services)
+    seen = access.scope(request, services)
     tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
     headers = {**etags.headers(tag), "vary": "Accept"}
     if (unchanged := etags.not_modified(request, headers)) is not None:
@@ -70,7 +70,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     )  # fmt: skip
 
 
-async def _rows(services: Services, readable: Readable, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
+async def _rows(services: Services, scope: Scope, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
         await services.quarantine_of(version),
         limit=query.limit,
@@ -78,7 +78,7 @@ async def _rows(services: Services, readable: Readable, version: Version, query:
         format=form,
         escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
-        readable=readable,
+        scope=scope,
     )
 
 

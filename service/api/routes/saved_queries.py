@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -23,10 +24,11 @@ from service.kit.codes import Code
 from service.model import query_parameters, saved_query
 from service.model.answers import QueryResult
 from service.model.formats import FORMATS, MEDIA_TYPES
-from service.model.rights import PUBLIC, Readable
+from service.model.rights import PUBLIC
 from service.model.saved_query import QueryDefinition, SavedQuery
 from service.query.messages import Rehearsal
 from service.query.repeatable import is_repeatable_statement
+from service.query.scope import Scope
 
 _log = structlog.get_logger("penstock.sql")
 _SQL: tuple[Code, ...] = ("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "OVERLOADED")
@@ -89,7 +91,7 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
         raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
     if before is not None and not access.query_seen(request, services)(before):
         raise errors.Conflict(f"the name '{name}' is taken; choose another one", field="name")
-    found = await _rehearsed(services, definition, _readable(request, services, definition))
+    found = await _rehearsed(services, definition, _scope(request, services, definition))
     system = any("." in table for table in found.tables)
     repeatable = is_repeatable_statement(definition.sql)
     saved, new = await asyncio.to_thread(
@@ -101,17 +103,35 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     return Response(saved, status_code=201, headers=headers) if new else Response(saved, status_code=200)
 
 
-def _readable(request: TypedRequest, services: Services, query: QueryDefinition) -> Readable:
-    """The pipelines that a query may read: those of the caller, or the shared ones if it is public."""
-    return services.ownership.readable(PUBLIC if query.public else access.rights_of(request))
+def _scope(request: TypedRequest, services: Services, query: QueryDefinition) -> Scope:
+    """What a query may read: what the caller may, or shared pipelines only if it is public."""
+    return access.scope_of(PUBLIC if query.public else access.rights_of(request), services)
 
 
-async def _rehearsed(services: Services, definition: QueryDefinition, readable: Readable) -> Rehearsal:
-    parameters = definition.parameters
+async def _rehearsed(services: Services, definition: QueryDefinition, scope: Scope) -> Rehearsal:
+    """What the query answers; it is bound with a value for each parameter, and without those that it may lack."""
+    samples, absent = query_parameters.samples(definition.parameters), query_parameters.absent(definition.parameters)
+    found = await _bound(services, definition, samples, scope)
+    if absent:
+        try:
+            await _bound(services, definition, {**samples, **dict.fromkeys(absent)}, scope)
+        except errors.Invalid as error:
+            field = f"parameters.{absent[0]}"
+            raise errors.Invalid(
+                f"{field}: the SQL cannot be answered without a value of {', '.join(absent)} ({error.message}); "
+                f"require it, give it a default, or write CAST(${absent[0]} AS <type>)",
+                code=error.error_code, field=field,
+            ) from None  # fmt: skip
+    return found
+
+
+async def _bound(
+    services: Services, definition: QueryDefinition, values: Mapping[str, str | None], scope: Scope
+) -> Rehearsal:
     try:
         answer = await services.engine.sql(
-            definition.sql, parameters=query_parameters.samples(parameters) or None,
-            types=query_parameters.kinds(parameters), rehearsal=True, readable=readable,
+            definition.sql, parameters=dict(values) or None, types=query_parameters.kinds(definition.parameters),
+            rehearsal=True, scope=scope,
         )  # fmt: skip
     except errors.Invalid as error:
         if _UNDECLARED in error.message:
@@ -201,19 +221,19 @@ async def answer_query(
     values = query_parameters.values(saved.parameters, given)
     asked = msgspec.structs.replace(asked, format=streaming.format_of(request, asked.format))
     form = asked.format or "json"
-    readable = _readable(request, services, saved)
-    key = (name, saved.updated, tuple(values.items()), asked, readable)
+    scope = _scope(request, services, saved)
+    key = (name, saved.updated, tuple(values.items()), asked, scope)
     headers = {"cache-control": _cache_control(saved), "vary": "Accept"}
     if (known := answers.get(key)) is not None:
         answer, age = known
         headers |= {"age": str(age), **({"etag": answer.etag} if answer.etag else {})}
         media = FORMATS[form].media_type
         return _unchanged(request, headers) or Response(answer.content, media_type=media, headers=headers)
-    if (tag := await _tag(services, saved, [values, asked])) is not None:
+    if (tag := await _tag(services, saved, [values, asked, scope.row_filters])) is not None:
         headers["etag"] = tag
         if (unchanged := _unchanged(request, headers)) is not None:
             return unchanged
-    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked, readable))
+    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked, scope))
     if saved.cache_seconds and made.content is not None:
         answers.put(key, made.content, tag, saved.cache_seconds)
     return streaming.respond(made, name, form, headers)
@@ -231,7 +251,7 @@ async def _allowed(request: TypedRequest, services: Services, name: str) -> Save
 
 
 async def _answered(
-    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery, readable: Readable
+    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery, scope: Scope
 ) -> EngineAnswer:
     form = asked.format or "json"
     bounds = [rows for rows in (asked.limit, query.max_rows) if rows is not None]
@@ -241,7 +261,7 @@ async def _answered(
     _log.info("query.asked", query=query.name, format=form)
     return await services.engine.sql(
         query.sql, parameters=values or None, types=query_parameters.kinds(query.parameters), limit=limit, format=form,
-        escape_formulas=asked.escape_formulas, readable=readable,
+        escape_formulas=asked.escape_formulas, scope=scope,
     )  # fmt: skip
 
 

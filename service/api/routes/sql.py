@@ -10,8 +10,7 @@ import structlog
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import disconnects, etags, examples, query_string, request_body, responses, streaming
-from service.api.access import readable
+from service.api import access, disconnects, etags, examples, query_string, request_body, responses, streaming
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import get, post
@@ -73,7 +72,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         timeout_seconds=statement.timeout_seconds,
         format=form,
         escape_formulas=query.escape_formulas,
-        readable=readable(request, services),
+        scope=access.scope(request, services),
     )
     answer = await disconnects.unless_gone(request.receive, work)
     return streaming.respond(answer, "result", form)
@@ -98,7 +97,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
 )  # fmt: skip
 async def list_tables(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     page = query_string.read(request, PageRequest)
-    tables = sources.seen(await asyncio.to_thread(services.history.tables), readable(request, services))
+    tables = sources.seen(await asyncio.to_thread(services.history.tables), access.readable(request, services))
     part = tables[page.offset : page.offset + page.limit]
     listed = query_string.page_of([responses.table(t) for t in part], len(tables), page)
     return etags.respond(request, msgspec.json.encode(listed))
@@ -121,7 +120,7 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> Re
 )
 async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
-    seen = readable(request, services)
+    seen = access.readable(request, services)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
     if found is None or not sources.seen([found], seen):
         names = [one.name for one in sources.seen(await asyncio.to_thread(services.history.tables), seen)]
