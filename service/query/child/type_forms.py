@@ -216,12 +216,15 @@ def unique(names: list[str]) -> list[str]:
     """Column names without repeats: ``a, a, b`` becomes ``a, a_1, b`` (any case)."""
     taken: set[str] = {n.casefold() for n in names}
     seen: set[str] = set()
+    last: dict[str, int] = {}  # thousands of columns may have one name
     found: list[str] = []
     for name in names:
-        new, number = name, 0
+        number = last.get(name.casefold(), 0)
+        new = f"{name}_{number}" if number else name
         while new.casefold() in seen or (number and new.casefold() in taken):
             number += 1
             new = f"{name}_{number}"
+        last[name.casefold()] = number
         seen.add(new.casefold())
         found.append(new)
     return found

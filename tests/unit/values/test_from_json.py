@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -129,7 +130,12 @@ def test_problems_are_bounded_and_in_order() -> None:
 
 def test_only_names_that_are_listed_get_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(errors, "did_you_mean", lambda name, known: asked.append(name) or "")
+
+    def suggest(name: str, known: Iterable[str]) -> str:
+        asked.append(name)
+        return ""
+
+    monkeypatch.setattr(errors, "did_you_mean", suggest)
     with pytest.raises(errors.Invalid):
         from_json.table([{f"k{i}": 1 for i in range(5_000)}], {"a": pl.Int64()})
     assert len(asked) == from_json.MOST_PROBLEMS
