@@ -15,11 +15,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
-from service.api import local_caller, rate_limit
+from service.api import local_caller, openid, rate_limit
 from service.api.log_in_backoff import Backoff
 from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
-from service.kit import errors
+from service.kit import errors, issuer_tokens
 from service.kit.tokens import Claims
 from service.model.user import Role, User
 
@@ -45,7 +45,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     user: User | None = None
     claims: Claims | None = None
-    refusal: errors.Unauthenticated | None = None
+    refusal: errors.PenstockError | None = None
 
 
 _ANONYMOUS = "log in with POST /api/v1/auth/token and send 'Authorization: Bearer <access token>'"
@@ -61,8 +61,9 @@ class Authenticator:
         self._per_name = services.limiter(limit, services.clock)
         self._per_address = services.limiter(limit * _ADDRESS_FACTOR, services.clock)
         self._backoff = Backoff(limit, 60 / limit, services.clock)
+        self._openid = openid.configured(services.settings, services.clock)
 
-    def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
+    async def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
 
         A ``local`` caller without this header is an admin.
@@ -74,10 +75,13 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
+        token = token.strip()
         try:
-            claims = self._services.tokens.read(token.strip())
+            if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
+                return Identity(await self._openid.user(token, header))
+            claims = self._services.tokens.read(token)
             return Identity(self._user(claims), claims)
-        except errors.Unauthenticated as refusal:
+        except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
 
     def _user(self, claims: Claims) -> User:
@@ -150,7 +154,7 @@ class Authenticator:
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
-            message = "this request has no access token, so there is no login to end"
+            message = "this request has no access token of a login here, so there is no login to end"
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
