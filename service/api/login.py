@@ -50,6 +50,11 @@ class Identity(msgspec.Struct, frozen=True):
     refusal: errors.PenstockError | None = None
 
 
+def _identity(user: User, claims: Claims | None = None, *, local: bool = False) -> Identity:
+    account = None if local else user.username
+    return Identity(user, Rights(username=user.username, role=user.role, account=account), claims)
+
+
 _ANONYMOUS = "log in with POST /api/v1/auth/token and send 'Authorization: Bearer <access token>'"
 
 
@@ -71,7 +76,7 @@ class Authenticator:
         A ``local`` caller without this header is an admin.
         """
         if authorization is None and local:
-            return Identity(user := local_caller.user(), Rights(username=user.username, role=user.role))
+            return _identity(local_caller.user(), local=True)
         if authorization is None:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         scheme, _, token = authorization.partition(" ")
@@ -175,11 +180,6 @@ class Authenticator:
         not_before = account.valid_after if account is not None else 0  # only for logins of older releases
         access = tokens.issue(refresh.username, refresh.family, not_before=not_before)
         return TokenPair(access_token=access, refresh_token=refresh.token, expires_in=tokens.seconds)
-
-
-def _identity(user: User, claims: Claims | None = None) -> Identity:
-    """A user who owns what was created under the user's name."""
-    return Identity(user, Rights(username=user.username, role=user.role, account=user.username), claims)
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
