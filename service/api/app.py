@@ -13,8 +13,9 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
-from service.api import error_response, login, openapi
+from service.api import audit, error_response, login, openapi
 from service.api.answer_cache import AnswerCache
+from service.api.audit import Audit
 from service.api.compression import Compression
 from service.api.idempotency import Idempotency
 from service.api.login import Authenticator
@@ -45,6 +46,9 @@ from service.api.routes import (
     version_diffs,
     version_upkeep,
 )
+from service.api.routes import (
+    audit as audit_log,
+)
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
 
@@ -72,6 +76,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *auth.HANDLERS,
     *users.HANDLERS,
     *admin.HANDLERS,
+    *audit_log.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
 
@@ -109,7 +114,7 @@ class Api(Litestar):
                 "answers": Provide(self._answers, sync_to_thread=False),
                 "openapi": Provide(self._openapi, sync_to_thread=False),
             },
-            guards=[login.authorise],
+            guards=[login.authorise, audit.admit],
             exception_handlers={Exception: error_response.handle},
             lifespan=list(lifespan),
             openapi_config=None,
@@ -130,7 +135,7 @@ class Api(Litestar):
         pages, answers = VersionCache(profiles.MOST_PAGES), AnswerCache(services.clock)
         self._bound = _Bound(services, authenticator, schemas, pages, answers)
         keyed = Idempotency(self._router, services, services.tokens.derived("idempotency keys"))
-        self.asgi_handler = RequestMiddleware(Compression(keyed), services, authenticator)
+        self.asgi_handler = RequestMiddleware(Compression(Audit(keyed, services)), services, authenticator)
 
     def _services(self) -> Services:
         return self._bound.services

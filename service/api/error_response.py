@@ -20,6 +20,7 @@ from service.kit.codes import Code
 
 _FAULT = "the service failed to answer this; its log has the reason under the request id"
 
+RAISED = "penstock.error"
 _log = structlog.get_logger("penstock.api")
 
 
@@ -93,8 +94,9 @@ def _from_litestar(error: HTTPException) -> errors.PenstockError:
     return errors.PenstockError(_FAULT)
 
 
-def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's one exception handler."""
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's one exception handler. It leaves the error in the ASGI scope (``RAISED``) for who records it."""
+    request.scope[RAISED] = error  # type: ignore[literal-required]
     return respond(error)
 
 

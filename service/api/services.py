@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.pipelines import Pipelines
@@ -231,6 +232,7 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
+    audit: AuditLog
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -68,6 +68,8 @@ async def ready(services: ServicesDependency) -> Response[responses.Readiness]:
     checks = {name: "ok" if result is True else "failed" for name, result in found.items()}
     if data != "ok":
         checks["data"] = data if isinstance(data, str) else "failed"
+    if not services.audit.healthy:
+        checks["audit"] = "failed"
     good = all(state == "ok" for state in checks.values())
     value = responses.Readiness(
         status="ready" if good else "not ready",

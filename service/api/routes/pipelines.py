@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import etags, examples, idempotency, query_string, request_body, responses
+from service.api import audit_actions, etags, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -78,6 +78,7 @@ class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
         idempotent=True,
+        action=audit_actions.CREATE_PIPELINE,
     ),
 )
 async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
@@ -180,6 +181,7 @@ async def read_config(request: TypedRequest, services: ServicesDependency, name:
         errors=("PIPELINE_NOT_FOUND", "TABLE_NAME_TAKEN", "REVISION_CONFLICT"),
         body=_CONFIGURATION,
         headers={"If-Match": "Change only if this is the current revision (as in ETag)."},
+        action=audit_actions.CHANGE_PIPELINE,
     ),
 )
 async def change_config(
@@ -216,6 +218,7 @@ async def change_config(
         ),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "CONFLICT"),
         query=DeleteQuery,
+        action=audit_actions.DELETE_PIPELINE,
     ),
 )
 async def delete_pipeline(
@@ -253,6 +256,7 @@ async def delete_pipeline(
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ExecuteQuery,
         idempotent=True,
+        action=audit_actions.EXECUTE,
     ),
 )
 async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:

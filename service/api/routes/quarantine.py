@@ -9,7 +9,17 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
+from service.api import (
+    audit_actions,
+    cursors,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    rows,
+    streaming,
+)
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import chosen_version, valid_name
 from service.api.query_string import VersionChoice, about
@@ -138,6 +148,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
         idempotent=True,
+        action=audit_actions.REPLAY,
     ),
 )
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:

@@ -12,7 +12,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 import service
-from service.api import disconnects, etags, examples, query_string, request_body, streaming
+from service.api import audit_actions, disconnects, etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -77,6 +77,7 @@ class AnswerQuery(query_string.NoParameters, frozen=True, kw_only=True):
         ResponseDoc(status=200, text="It was replaced.", kind=SavedQuery, example=_SAVED),
         errors=(*_SQL, "STORAGE_FULL"),
         body=RequestBody(kind=QueryDefinition, example=_DEFINITION),
+        action=audit_actions.SAVE_QUERY,
     ),
 )
 async def save_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[SavedQuery]:
@@ -154,6 +155,7 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
         "Removes a saved query; its path then answers 404.",
         ResponseDoc(status=204, text="It was removed.", media=()),
         errors=("NOT_FOUND", "STORAGE_FULL"),
+        action=audit_actions.DELETE_QUERY,
     ),
 )
 async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
@@ -183,6 +185,7 @@ async def delete_query(request: TypedRequest, services: ServicesDependency, name
         errors=(*_SQL, "UNAUTHORIZED", "TOKEN_EXPIRED", "NOT_FOUND", "NOT_ACCEPTABLE"),
         query=AnswerQuery,
         headers=etags.REQUEST_HEADERS,
+        action=audit_actions.ANSWER_QUERY,
     ),
 )  # fmt: skip
 async def answer_query(
