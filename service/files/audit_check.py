@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from service.files import audit_file
 from service.files.audit_file import BEGIN, Head, Line
 
@@ -46,6 +48,26 @@ def faults(folder: Path, heads: Sequence[Head], go_on: Callable[[], None] = lamb
             yield Fault(file, None, f"more than {_MOST} lines are not as they were written; the first are named")
 
 
+def unknown(folder: Path, heads: Sequence[Head]) -> list[Head]:
+    """Heads of the chains that only the files know, for a catalog that was lost; none of a chain that does not hold."""
+    known, found, broken = {head.chain for head in heads}, dict[str, Head](), set[str]()
+    for day in audit_file.days(folder):
+        offset = 0
+        for text in audit_file.lines(audit_file.path(folder, day)):
+            line = audit_file.parsed(text)
+            if line is not None and line.chain not in known:
+                before = found.get(line.chain) or Head(chain=line.chain, day=day, begin=offset, end=offset)
+                holds = audit_file.digest(before.hash, line.hashed) == line.hash and line.n == before.lines + 1
+                if not holds or (before.day, before.end) != (day, offset):
+                    broken.add(line.chain)
+                end = offset + len(text)
+                found[line.chain] = msgspec.structs.replace(
+                    before, end=end, lines=line.n, hash=line.hash, closed=True
+                )  # fmt: skip
+            offset += len(text)
+    return [head for head in found.values() if head.chain not in broken]
+
+
 class _Check:
     """The check of one file, line by line."""
 
@@ -63,7 +85,7 @@ class _Check:
             line = audit_file.parsed(text)
             if line is not None:
                 message = self._fault(line)
-            elif not text.endswith(b"\n") and not [*self._heads.values()][-1].closed:
+            elif self._is_being_written(text):
                 break
             else:
                 message = "it is not a line of the log"
@@ -72,9 +94,11 @@ class _Check:
         for head in self._heads.values():
             last, _ = self._ends.get(head.chain, (0, BEGIN))
             if last < head.lines:
-                yield Fault(
-                    self._file, number, f"{head.lines - last} lines of the chain {head.chain} are missing after {last}"
-                )
+                part = f"{head.lines - last} of the {head.lines} lines"
+                yield Fault(self._file, number, f"{part} of the chain {head.chain} are missing at its end")
+
+    def _is_being_written(self, text: bytes) -> bool:
+        return not text.endswith(b"\n") and len(text) < audit_file.MOST_BYTES and not [*self._heads.values()][-1].closed
 
     def _fault(self, line: Line) -> str | None:
         head = self._heads.get(line.chain)

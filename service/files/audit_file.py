@@ -5,8 +5,8 @@
     {"chain":"chn_…","n":1,"time":"…","action":"user.create",…,"hash":"…"}
 
 ``hash`` is the SHA-256 of the hash of the line before in the chain and of this line up to its own ``hash``. Each
-process begins a chain of its own in each day's file, so a file holds chains one after the other. What each must be is its head,
-which the catalog has (``catalog.audit_heads``).
+process begins a chain of its own in each day's file, so a file holds chains one after the other. What each must be is
+its head, which the catalog has (``catalog.audit_heads``).
 """
 
 from __future__ import annotations

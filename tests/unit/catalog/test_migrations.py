@@ -48,11 +48,14 @@ ALTER TABLE runs ADD COLUMN sequence BIGINT;
 TO_2 = load_sql("migrations")["to_2"] + "UPDATE properties SET value = '2' WHERE name = 'schema_version';"
 """What version 2 added."""
 
+TO_3 = load_sql("migrations")["to_3"] + "UPDATE properties SET value = '3' WHERE name = 'schema_version';"
+"""What version 3 added."""
+
 RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "%s"}'
 
 
-OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2]
-IDS = ["version 0", "version 1", "version 2"]
+OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2, FIRST + TO_1 + TO_2 + TO_3]
+IDS = ["version 0", "version 1", "version 2", "version 3"]
 
 
 def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:
