@@ -108,7 +108,7 @@ def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> No
     assert columns[0] == columns[1]
 
 
-@pytest.mark.parametrize("schema", OLD, ids=IDS)
+@pytest.mark.parametrize("schema", OLD[:3], ids=IDS[:3])
 def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "catalog.duckdb"
     with duckdb.connect(str(path)) as old:
@@ -121,7 +121,7 @@ def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema:
     store.close()
 
 
-@pytest.mark.parametrize("schema", OLD, ids=IDS)
+@pytest.mark.parametrize("schema", OLD[:3], ids=IDS[:3])
 def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str) -> None:
     path, when = tmp_path / "catalog.duckdb", datetime(2026, 1, 1, tzinfo=UTC)
     version = Version(
